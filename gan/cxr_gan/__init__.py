@@ -1,0 +1,1 @@
+"""Generative models of radiographs: train, sample, judge. Research, in no service."""

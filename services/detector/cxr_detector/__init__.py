@@ -1,0 +1,1 @@
+"""Reader service: image to boxes around suspicious regions."""

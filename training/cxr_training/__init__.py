@@ -1,0 +1,1 @@
+"""What makes the models: data sets, patient splits, training, evaluation, calibration, export."""

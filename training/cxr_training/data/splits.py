@@ -1,0 +1,60 @@
+"""Which patient belongs to which split, over all data sets together.
+
+The split of a patient follows from the patient's number alone, so that the full download and any
+part of it, NIH and ChestX-Det, agree without a shared file. Patients of NIH's official test list
+are `test`, except those on whom NIH drew boxes: there are no other NIH boxes to train or
+validate on.
+"""
+
+import hashlib
+from collections.abc import Iterable
+from enum import StrEnum
+from pathlib import Path
+
+VALIDATION_PERCENT = 15
+
+
+class Split(StrEnum):
+    """A part of the patients."""
+
+    TRAIN = "train"
+    VALIDATION = "validation"
+    TEST = "test"
+
+
+def assign_splits(
+    patients: Iterable[str], *, official_test: set[str], boxed: set[str]
+) -> dict[str, Split]:
+    """The split of each patient.
+
+    Args:
+        patients: NIH patient numbers, eight digits.
+        official_test: patients of NIH's official test list.
+        boxed: patients with at least one NIH box.
+    """
+    held_out = official_test - boxed
+    return {
+        patient: Split.TEST if patient in held_out else _train_or_validation(patient)
+        for patient in sorted(set(patients))
+    }
+
+
+def split_lines(splits: dict[str, Split]) -> str:
+    """The split as text, `patient,split` a line, sorted; its sha256 names the split."""
+    return "".join(f"{patient},{splits[patient]}\n" for patient in sorted(splits))
+
+
+def split_sha256(splits: dict[str, Split]) -> str:
+    """Hex sha256 of `split_lines`."""
+    return hashlib.sha256(split_lines(splits).encode()).hexdigest()
+
+
+def write_splits(splits: dict[str, Split], path: Path) -> None:
+    """Write `split_lines` to `path`."""
+    path.write_text(split_lines(splits))
+
+
+def _train_or_validation(patient: str) -> Split:
+    digest = hashlib.sha256(f"cxr-split-1:{patient}".encode()).digest()
+    bucket = int.from_bytes(digest[:4], "big") % 100
+    return Split.VALIDATION if bucket < VALIDATION_PERCENT else Split.TRAIN
