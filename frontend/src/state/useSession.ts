@@ -30,9 +30,6 @@ export function useSession(): Session {
     if (alone || route.studyId === null) {
       route.open(study.id);
     }
-    if (alone) {
-      uploads.queue.dismissOf(study.id);
-    }
   });
   const readAgain = (): void => {
     void open.readAgain().then(() => {

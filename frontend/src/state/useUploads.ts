@@ -18,7 +18,17 @@ export function useUploads(
   const [queue] = useState(() => new UploadQueue(sendFile));
   const uploads = useSyncExternalStore(queue.subscribe, queue.snapshot);
   const tell = useEffectEvent(onRead);
-  useEffect(() => queue.onRead((study, alone) => tell(study, alone)), [queue]);
+  useEffect(
+    () =>
+      queue.onRead((study, alone) => {
+        tell(study, alone);
+        if (alone) {
+          // It is opened now: nothing is left to say about its upload.
+          queue.dismissOf(study.id);
+        }
+      }),
+    [queue],
+  );
   const maxBytes = system?.max_upload_bytes ?? null;
   useEffect(() => {
     if (maxBytes !== null) {
