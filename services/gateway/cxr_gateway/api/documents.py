@@ -22,7 +22,7 @@ _PROBLEMS: dict[int, tuple[str, str, str]] = {
     413: (
         "Too many bytes or pixels; refused before decoding.",
         "too-large",
-        "The upload exceeds 52428800 bytes.",
+        "The upload exceeds 50,000,000 bytes.",
     ),
     415: (
         "Not a PNG, JPEG or DICOM file.",
