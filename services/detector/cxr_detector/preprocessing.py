@@ -10,8 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from cxr_contracts import InputSpec
 from PIL import Image
+
+from cxr_contracts import InputSpec
 
 PADDING_GREY = 114
 # Shrinks by whole steps first while at least this factor remains: twice as fast on a full-size

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+
 from cxr_contracts import Architecture
 from cxr_detector.network import build_network
 

@@ -3,6 +3,7 @@ import time
 import numpy as np
 import pytest
 import torch
+
 from cxr_contracts import Architecture, InputSpec
 from cxr_detector.network import build_network, prepare_ultralytics
 from cxr_detector.postprocessing import Detections, postprocess, suppress_overlaps

@@ -1,11 +1,12 @@
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from cxr_contracts import InputSpec
 from cxr_detector.network import prepare_ultralytics
 from cxr_detector.preprocessing import PADDING_GREY, letterbox, place, preprocess
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 SPEC = InputSpec(width_px=320, height_px=320, channels=3, canonical_px=None, mean=0.0, std=1.0)
 SIDE = st.integers(min_value=1, max_value=3000)
