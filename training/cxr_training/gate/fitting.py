@@ -43,7 +43,7 @@ def fit(batches: BatchMaker, config: GateConfig, metrics: Path) -> GateNetwork:
             logits = network.kinds(network.features(pictures))
             loss = nnf.cross_entropy(logits, kinds, label_smoothing=config.label_smoothing)
             optimiser.zero_grad()
-            loss.backward()
+            torch.autograd.backward(loss)
             optimiser.step()
             schedule.step()
             losses.append(loss.item())
