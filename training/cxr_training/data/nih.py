@@ -52,7 +52,7 @@ class RegionBox:
 
 
 def patient_of(image_name: str) -> str:
-    """The patient, the first eight digits of an NIH image name; ValueError if it is no such name."""
+    """The patient: the first eight digits of an NIH image name; ValueError otherwise."""
     match = _IMAGE_NAME.match(image_name)
     if match is None:
         raise ValueError(f"{image_name!r} is no NIH image name (expected 00000001_000.png)")
@@ -139,7 +139,9 @@ def _rows(path: Path, required: tuple[str, ...]) -> Iterator[tuple[int, dict[str
         for line, values in enumerate(reader, start=2):
             if values:
                 if len(values) < len(required):
-                    raise DataError(path, f"{len(values)} fields instead of {len(header)}", line=line)
+                    raise DataError(
+                        path, f"{len(values)} fields instead of {len(header)}", line=line
+                    )
                 yield line, dict(zip(header, values, strict=False))
 
 
