@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cxr_contracts import NO_FINDING, Finding, Region, parse_finding, parse_region
+
 from cxr_training.data.errors import DataError
 
 # Side of the frame in which NIH and ChestX-Det draw their boxes.
@@ -139,7 +140,9 @@ def _rows(path: Path, required: tuple[str, ...]) -> Iterator[tuple[int, dict[str
         for line, values in enumerate(reader, start=2):
             if values:
                 if len(values) < len(required):
-                    raise DataError(path, f"{len(values)} fields instead of {len(header)}", line=line)
+                    raise DataError(
+                        path, f"{len(values)} fields instead of {len(header)}", line=line
+                    )
                 yield line, dict(zip(header, values, strict=False))
 
 
