@@ -53,7 +53,7 @@ class RegionBox:
 
 
 def patient_of(image_name: str) -> str:
-    """The patient, the first eight digits of an NIH image name; ValueError if it is no such name."""
+    """The patient: the first eight digits of an NIH image name; ValueError otherwise."""
     match = _IMAGE_NAME.match(image_name)
     if match is None:
         raise ValueError(f"{image_name!r} is no NIH image name (expected 00000001_000.png)")
