@@ -62,6 +62,18 @@ def drawn_strangers(rng: np.random.Generator) -> Iterator[Judged]:
                 yield Judged(source, kind, f"{kind}-{i}", draw(rng, side))
 
 
+def lettered(rng: np.random.Generator, picture: Picture) -> Picture:
+    """A side marker in an upper corner, and a cable across."""
+    image = Image.fromarray(picture)
+    draw, side = ImageDraw.Draw(image), image.width
+    font = ImageFont.load_default(max(8.0, side / 9))
+    corner = (side * rng.uniform(0, 0.8), image.height * rng.uniform(0, 0.15))
+    draw.text(corner, "L" if rng.random() < 0.5 else "AP", fill=255, font=font)
+    cable = [(side * x, image.height * float(rng.uniform(0.2, 0.9))) for x in (0.0, 0.35, 0.7, 1.0)]
+    draw.line(cable, fill=240, width=max(1, side // 100))
+    return np.asarray(image, dtype=np.uint8)
+
+
 SPOILINGS: dict[str, Callable[[np.random.Generator, Picture], Picture]] = {
     "inverted": lambda _, p: 255 - p,
     "turned by 90 degrees": lambda rng, p: np.rot90(p, 1 if rng.random() < 0.5 else 3),
@@ -80,7 +92,7 @@ VARIATIONS: dict[str, Callable[[np.random.Generator, Picture], Picture]] = {
     "8% cut off each side": lambda _, p: _cut(p, 0.08),
     "black border of 10%": lambda _, p: _bordered(p, 0.10, 0),
     "white border of 5%": lambda _, p: _bordered(p, 0.05, 255),
-    "letters and a cable": lambda rng, p: _lettered(rng, p),
+    "letters and a cable": lettered,
     "gamma 0.6": lambda _, p: _gamma(p, 0.6),
     "gamma 1.7": lambda _, p: _gamma(p, 1.7),
     "half the contrast": lambda _, p: (p // 2 + 64).astype(np.uint8),
@@ -164,14 +176,3 @@ def _jpeg(picture: Picture, quality: int) -> Picture:
     Image.fromarray(picture).save(stream, "JPEG", quality=quality)
     with Image.open(stream) as image:
         return np.asarray(image, dtype=np.uint8)
-
-
-def _lettered(rng: np.random.Generator, picture: Picture) -> Picture:
-    image = Image.fromarray(picture)
-    draw, side = ImageDraw.Draw(image), image.width
-    font = ImageFont.load_default(max(8.0, side / 9))
-    corner = (side * rng.uniform(0, 0.8), image.height * rng.uniform(0, 0.15))
-    draw.text(corner, "L" if rng.random() < 0.5 else "AP", fill=255, font=font)
-    cable = [(side * x, image.height * float(rng.uniform(0.2, 0.9))) for x in (0.0, 0.35, 0.7, 1.0)]
-    draw.line(cable, fill=240, width=max(1, side // 100))
-    return np.asarray(image, dtype=np.uint8)

@@ -7,12 +7,12 @@ that it has never met. Files that hold the same picture in another encoding are 
 from pathlib import Path
 
 import numpy as np
-from cxr_gateway.gate import canonical
 from numpy.typing import NDArray
 from pydicom import Dataset, dcmread
 from pydicom.data import get_testdata_file
 from pydicom.pixels import apply_color_lut, apply_voi_lut, pixel_array
 
+from cxr_gateway.gate import canonical
 from cxr_training.data.errors import DataError
 
 CHEST_FILE = "RG1_UNCI.dcm"

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors.torch import save_file
+
 from cxr_contracts import (
     MANIFEST_NAME,
     Architecture,
@@ -19,8 +21,6 @@ from cxr_contracts import (
     TrainingSpec,
 )
 from cxr_gateway.gate import load_model
-from safetensors.torch import save_file
-
 from cxr_training.gate.card import write_card
 from cxr_training.gate.config import KIND_REASONS, KINDS
 from cxr_training.gate.network import GateNetwork

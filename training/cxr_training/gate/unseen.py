@@ -52,7 +52,7 @@ def plot(rng: np.random.Generator, side: int) -> Picture:
     if kind == 0:
         axes.plot(rng.standard_normal((60, int(rng.integers(1, 5)))).cumsum(axis=0))
     elif kind == 1:
-        axes.scatter(*rng.standard_normal((2, 200)), c=rng.random(200))
+        axes.scatter(rng.random(200), rng.random(200), c=rng.random(200))
     elif kind == 2:
         axes.bar(np.arange(8), rng.random(8))
     else:
