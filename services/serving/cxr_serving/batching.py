@@ -11,7 +11,7 @@ import logging
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -21,6 +21,7 @@ from cxr_serving.metrics import BatchMetrics
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+Value = TypeVar("Value")
 _log = logging.getLogger("cxr.batching")
 # How much the latest batch counts in the running estimate of a batch's duration.
 _SMOOTHING = 0.2
@@ -66,33 +67,20 @@ class MicroBatcher(Generic[Item, Result]):
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"{name}-model")
         self._task: asyncio.Task[None] | None = None
         self._batch_s = 0.0
-        self._in_flight = 0
 
     async def start(self) -> None:
         """Begin to take items; call once, in the loop that submits them."""
         self._task = asyncio.create_task(self._serve(), name=f"{self._name}-batcher")
 
-    async def call(self, function: Callable[[], Result]) -> Result:
+    async def call(self, function: Callable[[], Value]) -> Value:
         """Run `function` in the model's thread: loading and warming belong there, too."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, function)
 
-    @contextlib.contextmanager
-    def admission(self) -> Iterator[None]:
-        """Count a request in, from before its body is read until it is answered.
-
-        It bounds the uploads held in memory as the queue bounds the decoded images: no more
-        requests are inside than the queue and one batch can hold.
-
-        Raises:
-            Overloaded: As many are inside already.
-        """
-        if self._in_flight >= self._max_queue_length + self._max_batch_size:
-            raise self._refusal()
-        self._in_flight += 1
-        try:
-            yield
-        finally:
-            self._in_flight -= 1
+    @property
+    def retry_after_s(self) -> int:
+        """When those who wait now will have been answered, by the latest batches' durations."""
+        batches = math.ceil((len(self._queue) + 1) / self._max_batch_size)
+        return max(1, math.ceil(batches * self._batch_s))
 
     async def submit(self, item: Item) -> Result:
         """The result of `item`, once its batch has run.
@@ -197,10 +185,9 @@ class MicroBatcher(Generic[Item, Result]):
     def _refusal(self) -> Overloaded:
         if self._metrics is not None:
             self._metrics.refused.inc()
-        batches = math.ceil(max(len(self._queue), 1) / self._max_batch_size)
         return Overloaded(
-            f"The {self._name} has as many requests waiting as it accepts.",
-            retry_after_s=max(1, math.ceil(batches * self._batch_s)),
+            f"The {self._name} has as many images waiting as it accepts: {self._max_queue_length}.",
+            retry_after_s=self.retry_after_s,
         )
 
     def _note_queue(self) -> None:

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from cxr_training.gate.config import read_config
+from cxr_training.gate.radiographs import nih_root
 
 _LOG = logging.getLogger("cxr_training.gate")
 _REPOSITORY = Path(__file__).parents[3]
@@ -21,8 +22,7 @@ def main(arguments: list[str] | None = None) -> None:
 def _train(options: argparse.Namespace) -> None:
     from cxr_training.gate.run import train
 
-    command = f"python -m cxr_training.gate train --config {options.config.name}"
-    summary = train(options.data, read_config(options.config), options.out, command)
+    summary = train(nih_root(options.data), read_config(options.config), options.out)
     _LOG.info("fitted on %d radiographs: %s", summary.n_fit, options.out)
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from cxr_training.gate import strangers
 from cxr_training.gate.config import KINDS, GateConfig
-from cxr_training.gate.distortions import distort, place
+from cxr_training.gate.distortions import chance, distort, place, uniform
 
 # What counts as upright and whole: a turn of up to 13 degrees, borders and cuts of a seventh.
 ACCEPTED_TURN_DEG = 13.0
@@ -59,18 +59,25 @@ class BatchMaker:
         return self._place(drawn)
 
     def _others(self, n: int) -> Tensor:
-        spoiled = n // 2
-        drawn = (n - spoiled) * 3 // 5
+        spoiled, photographed = n * 9 // 20, n // 5
         cut = strangers.spoil(self._draw(self._pools.radiographs, spoiled), self._generator)
-        procedural = self._draw(self._pools.procedural, drawn)
-        photographs = self._draw(self._pools.photographs, n - spoiled - drawn)
+        procedural = self._draw(self._pools.procedural, n - spoiled - photographed)
+        photographs = self._draw(self._pools.photographs, photographed)
+        drawn = self._overlaid(torch.cat([procedural, photographs]))
         return torch.cat(
             [
                 place(cut, self._side, self._generator, turn_deg=5, zoom=(0.95, 1.05), shift=0.02),
-                self._place(procedural),
-                self._place(photographs),
+                self._place(drawn),
             ]
         )
+
+    def _overlaid(self, pictures: Tensor) -> Tensor:
+        # A quarter are laid over one another: kinds between the kinds that were thought of.
+        n = len(pictures)
+        other = pictures[torch.randperm(n, generator=self._generator)]
+        weight = uniform(n, 0.3, 0.7, self._generator)
+        mixed = weight * pictures + (1 - weight) * other
+        return torch.where(chance(n, 0.25, self._generator), mixed, pictures)
 
     def _place(self, pictures: Tensor) -> Tensor:
         return place(

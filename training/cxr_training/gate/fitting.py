@@ -1,6 +1,5 @@
 """Fits the network, then its one-class distance and its operating point."""
 
-import json
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +13,7 @@ from torch import Tensor
 from cxr_training.gate.batches import BatchMaker
 from cxr_training.gate.config import KINDS, GateConfig
 from cxr_training.gate.network import GateNetwork
+from cxr_training.runs import append_metrics
 
 # Part of the calibration radiographs that the one-class distance alone may find strange.
 _STRANGE_SHARE = 0.002
@@ -37,27 +37,26 @@ def fit(batches: BatchMaker, config: GateConfig, metrics: Path) -> GateNetwork:
         optimiser, config.learning_rate, total_steps=config.steps, pct_start=0.1
     )
     started, losses, right = time.monotonic(), [], []
-    with metrics.open("w") as stream:
-        for step in range(1, config.steps + 1):
-            pictures, kinds = batches.next()
-            logits = network.kinds(network.features(pictures))
-            loss = nnf.cross_entropy(logits, kinds, label_smoothing=config.label_smoothing)
-            optimiser.zero_grad()
-            loss.backward()
-            optimiser.step()
-            schedule.step()
-            losses.append(loss.item())
-            right.append((logits.argmax(1) == kinds).float().mean().item())
-            if step % 50 == 0 or step == config.steps:
-                line = {
-                    "step": step,
-                    "loss": float(np.mean(losses)),
-                    "accuracy": float(np.mean(right)),
-                    "elapsed_s": round(time.monotonic() - started, 1),
-                }
-                stream.write(json.dumps(line) + "\n")
-                stream.flush()
-                losses, right = [], []
+    metrics.unlink(missing_ok=True)
+    for step in range(1, config.steps + 1):
+        pictures, kinds = batches.next()
+        logits = network.kinds(network.features(pictures))
+        loss = nnf.cross_entropy(logits, kinds, label_smoothing=config.label_smoothing)
+        optimiser.zero_grad()
+        torch.autograd.backward(loss)
+        optimiser.step()
+        schedule.step()
+        losses.append(loss.item())
+        right.append((logits.argmax(1) == kinds).float().mean().item())
+        if step % 50 == 0 or step == config.steps:
+            line = {
+                "step": step,
+                "loss": float(np.mean(losses)),
+                "accuracy": float(np.mean(right)),
+                "elapsed_s": round(time.monotonic() - started, 1),
+            }
+            append_metrics(metrics, line)
+            losses, right = [], []
     return network.eval()
 
 

@@ -7,10 +7,10 @@ import importlib.util
 from pathlib import Path
 
 import numpy as np
-from cxr_gateway.gate import canonical
 from numpy.typing import NDArray
 from PIL import Image
 
+from cxr_gateway.gate import canonical
 from cxr_training.data.errors import DataError
 
 Picture = NDArray[np.uint8]

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from cxr_gateway.gate import canonical
 from numpy.typing import NDArray
 from PIL import Image
 
+from cxr_gateway.gate import canonical
 from cxr_training.data.nih import NihImage, read_boxes, read_images, read_official_test_patients
 from cxr_training.data.splits import Split, assign_splits, split_sha256
 
@@ -21,6 +21,11 @@ class GateData:
     calibration: list[NihImage]
     validation: list[NihImage]
     split_sha256: str
+
+
+def nih_root(data: Path) -> Path:
+    """The folder of NIH's files: `data` itself, or its `nih/` where it holds several sets."""
+    return data / "nih" if (data / "nih").is_dir() else data
 
 
 def read_gate_data(root: Path, calibration_percent: int) -> GateData:

@@ -1,7 +1,5 @@
 """A training run is a directory: recipe, split hash, metrics, curve, weights, operating point."""
 
-import json
-import subprocess
 from pathlib import Path
 
 import matplotlib as mpl
@@ -17,6 +15,7 @@ from cxr_training.gate.network import GateNetwork
 from cxr_training.gate.photographs import photograph_crops
 from cxr_training.gate.procedural import draw_procedural
 from cxr_training.gate.radiographs import GateData, read_gate_data, read_small
+from cxr_training.runs import command_line, current_commit, read_metrics
 
 WEIGHTS_NAME = "weights.safetensors"
 _SUMMARY_NAME = "run.json"
@@ -36,7 +35,7 @@ class RunSummary(BaseModel):
     threshold_logit: float
 
 
-def train(data_root: Path, config: GateConfig, out: Path, command: str) -> RunSummary:
+def train(data_root: Path, config: GateConfig, out: Path) -> RunSummary:
     """Fit a gate on NIH's images under `data_root` and leave the run in `out`.
 
     One thread: a network of this size gains nothing from more.
@@ -51,19 +50,27 @@ def train(data_root: Path, config: GateConfig, out: Path, command: str) -> RunSu
         procedural=draw_procedural(rng, config.n_procedural, config.cache_px),
         photographs=photograph_crops(rng, config.n_photograph_crops, config.cache_px),
     )
+    # Asked before the fit: the files may have changed by its end.
+    commit = current_commit()
     network = fit(BatchMaker(pools, config), config, out / "metrics.jsonl")
-    return finish(network, data, config, out, command)
+    return finish(network, data, config, out, command=command_line(), commit=commit)
 
 
 def finish(
-    network: GateNetwork, data: GateData, config: GateConfig, out: Path, command: str
+    network: GateNetwork,
+    data: GateData,
+    config: GateConfig,
+    out: Path,
+    *,
+    command: str,
+    commit: str,
 ) -> RunSummary:
     """Fit distance and operating point on undistorted radiographs, and save everything."""
     calibration = read_small(data.calibration, config.canonical_px)
     fit_one_class(network, read_small(data.fit, config.canonical_px), calibration)
     summary = RunSummary(
         command=command,
-        commit=_commit(),
+        commit=commit,
         config=config,
         split_sha256=data.split_sha256,
         n_fit=len(data.fit),
@@ -87,9 +94,9 @@ def read_run(folder: Path) -> tuple[RunSummary, GateNetwork]:
 def draw_curve(metrics: Path, path: Path) -> None:
     """Loss and accuracy over the steps, as PNG."""
     mpl.use("Agg")
-    from matplotlib import pyplot as plt  # noqa: PLC0415 - after the backend is set
+    from matplotlib import pyplot as plt
 
-    lines = [json.loads(line) for line in metrics.read_text().splitlines()]
+    lines = read_metrics(metrics)
     figure, axes = plt.subplots(1, 2, figsize=(8, 3), layout="constrained")
     for axis, key in zip(axes, ("loss", "accuracy"), strict=True):
         axis.plot([line["step"] for line in lines], [line[key] for line in lines])
@@ -97,14 +104,3 @@ def draw_curve(metrics: Path, path: Path) -> None:
         axis.grid(alpha=0.3)
     figure.savefig(path, dpi=100)
     plt.close(figure)
-
-
-def _commit() -> str:
-    found = subprocess.run(
-        ["git", "rev-parse", "HEAD"],  # noqa: S607
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=Path(__file__).parent,
-    )
-    return found.stdout.strip() or "unknown"

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from cxr_contracts import ModelManifest
 from numpy.typing import NDArray
 
+from cxr_contracts import ModelManifest
 from cxr_gateway.gate.canonical import canonical
 from cxr_gateway.gate.loading import GateModel, load_model
 from cxr_gateway.gate.rules import refuse_blank, refuse_shape

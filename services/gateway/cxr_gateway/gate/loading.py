@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import onnxruntime as ort
-from cxr_contracts import MANIFEST_NAME, LabelSpec, ModelFile, ModelManifest
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from cxr_contracts import MANIFEST_NAME, LabelSpec, ModelFile, ModelManifest
 from cxr_gateway.gate.rules import GateRules
 
 INPUT_NAME = "image"

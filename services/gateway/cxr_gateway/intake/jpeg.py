@@ -1,12 +1,18 @@
 """JPEG (ISO/IEC 10918-1): a walk over the markers within the limits, then Pillow."""
 
-import struct
-from dataclasses import dataclass
 from io import BytesIO
 
 import numpy as np
 from PIL import JpegImagePlugin
 
+from cxr_gateway.intake.codestream import (
+    APP1,
+    SOS,
+    Frame,
+    is_frame_marker,
+    jpeg_frame,
+    jpeg_segments,
+)
 from cxr_gateway.intake.colour import grey_of_rgb, refuse_colour
 from cxr_gateway.intake.decoding import decoding
 from cxr_gateway.intake.limits import Limits
@@ -14,7 +20,6 @@ from cxr_gateway.intake.orientation import UPRIGHT, orientation_of, upright
 from cxr_gateway.intake.result import GreyImage
 from cxr_serving.errors import Unprocessable, UnsupportedMedia
 
-_SOS, _EOI, _DHT, _JPG, _DAC, _APP1 = 0xDA, 0xD9, 0xC4, 0xC8, 0xCC, 0xE1
 _EXIF_PREFIX = b"Exif\x00\x00"
 # Frames that Pillow's libjpeg-turbo decodes: baseline, extended, progressive; Huffman and
 # arithmetic. The others are lossless or hierarchical.
@@ -22,13 +27,6 @@ _DECODABLE = frozenset({0xC0, 0xC1, 0xC2, 0xC9, 0xCA})
 # A progressive file of 10 scans is usual; each one costs a pass over all coefficients, so a small
 # file of thousands of scans is a way to occupy a processor for minutes.
 _MAX_SCANS = 100
-_MAX_SEGMENTS = 10_000
-
-
-@dataclass(frozen=True, slots=True)
-class _Walked:
-    orientation: int
-    components: int
 
 
 def decode_jpeg(data: bytes, limits: Limits) -> tuple[GreyImage, bytes | None]:
@@ -39,11 +37,11 @@ def decode_jpeg(data: bytes, limits: Limits) -> tuple[GreyImage, bytes | None]:
         Unprocessable: damaged, truncated, not 8-bit, lossless, in colour, too small or oblong.
         PayloadTooLarge: the header declares too many pixels.
     """
-    walked = _walk(data, limits)
+    orientation = _walk(data, limits)
     with decoding("JPEG"):
         grey = _grey(data)
-    if walked.orientation != UPRIGHT:
-        return upright(grey, walked.orientation), None
+    if orientation != UPRIGHT:
+        return upright(grey, orientation), None
     return grey, data
 
 
@@ -82,64 +80,36 @@ def _refuse_chroma(blue_difference: GreyImage, red_difference: GreyImage) -> Non
     refuse_colour(counts, "JPEG")
 
 
-def _walk(data: bytes, limits: Limits) -> _Walked:
-    """Check the segments up to the first scan, the number of scans and the end marker."""
-    position, components, orientation = 2, 0, UPRIGHT
-    for _ in range(_MAX_SEGMENTS):
-        marker, position = _next_marker(data, position)
-        if marker == _EOI:
-            raise Unprocessable("The JPEG holds no picture: it ends before its first scan.")
-        if 0xD0 <= marker <= 0xD8 or marker == 0x01:
-            continue  # restart and start markers carry no segment
-        if position + 2 > len(data):
-            raise Unprocessable("The JPEG is truncated within its header.")
-        length = int.from_bytes(data[position : position + 2], "big")
-        end = position + length
-        if length < 2 or end > len(data):
-            raise Unprocessable("The JPEG is truncated or damaged within its header.")
-        if marker == _SOS:
-            if not components:
+def _walk(data: bytes, limits: Limits) -> int:
+    """Check the segments, the number of scans and the end marker; returns the orientation."""
+    orientation, has_frame = UPRIGHT, False
+    for marker, start, end in jpeg_segments(data):
+        if marker == SOS:
+            if not has_frame:
                 raise Unprocessable("The JPEG is damaged: a scan comes before the frame header.")
             _check_scans(data, end)
-            return _Walked(orientation, components)
-        if 0xC0 <= marker <= 0xCF and marker not in (_DHT, _JPG, _DAC):
-            components = _frame(data[position + 2 : end], marker, limits)
-        elif marker == _APP1 and data.startswith(_EXIF_PREFIX, position + 2):
-            orientation = orientation_of(data[position + 2 : end])
-        position = end
-    raise Unprocessable(f"The JPEG has more than {_MAX_SEGMENTS} header segments.")
+        elif is_frame_marker(marker):
+            _check_frame(jpeg_frame(data[start:end]), marker, limits)
+            has_frame = True
+        elif marker == APP1 and data.startswith(_EXIF_PREFIX, start):
+            orientation = orientation_of(data[start:end])
+    return orientation
 
 
-def _next_marker(data: bytes, position: int) -> tuple[int, int]:
-    """The next marker's code and the position behind it; fill bytes (FF) are skipped."""
-    if position < len(data) and data[position] != 0xFF:
-        raise Unprocessable("The JPEG is damaged: a marker is missing in its header.")
-    while position < len(data) and data[position] == 0xFF:
-        position += 1
-    if position >= len(data):
-        raise Unprocessable("The JPEG is truncated within its header.")
-    return data[position], position + 1
-
-
-def _frame(segment: bytes, marker: int, limits: Limits) -> int:
-    """Check a frame header (B.2.2); returns the number of components."""
-    if len(segment) < 6:
-        raise Unprocessable("The JPEG is damaged: its frame header is too short.")
-    precision, height, width, components = struct.unpack_from(">BHHB", segment)
-    limits.check_size(width, height, "JPEG")
+def _check_frame(frame: Frame, marker: int, limits: Limits) -> None:
+    limits.check_size(frame.width, frame.height, "JPEG")
     if marker not in _DECODABLE:
         raise Unprocessable(
             "The JPEG is lossless or hierarchical; accepted are baseline and progressive files."
         )
-    if precision != 8:
-        raise Unprocessable(f"The JPEG has {precision} bits a sample; accepted are 8.")
-    if components == 4:
+    if frame.precision != 8:
+        raise Unprocessable(f"The JPEG has {frame.precision} bits a sample; accepted are 8.")
+    if frame.components == 4:
         raise UnsupportedMedia(
             "The JPEG is CMYK; accepted are grey files, and colour files of a grey picture."
         )
-    if components not in (1, 3):
-        raise Unprocessable(f"The JPEG has {components} components; accepted are 1 and 3.")
-    return int(components)
+    if frame.components not in (1, 3):
+        raise Unprocessable(f"The JPEG has {frame.components} components; accepted are 1 and 3.")
 
 
 def _check_scans(data: bytes, first_scan: int) -> None:

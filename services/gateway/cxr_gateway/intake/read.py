@@ -1,5 +1,6 @@
 """From bytes to an Intake: the kind by content, then that kind's decoder."""
 
+from cxr_gateway.intake.dicom import decode_dicom
 from cxr_gateway.intake.jpeg import decode_jpeg
 from cxr_gateway.intake.limits import Limits
 from cxr_gateway.intake.png import decode_png
@@ -28,7 +29,9 @@ def read_upload(data: bytes, *, limits: Limits = _DEFAULT_LIMITS) -> Intake:
     if source is None:
         raise UnsupportedMedia(f"The upload is {describe(data)}. {ACCEPTED}")
     if source is ImageSource.DICOM:
-        raise UnsupportedMedia(f"DICOM. {ACCEPTED}")
+        intake = decode_dicom(data, limits)
+        intake.grey.setflags(write=False)
+        return intake
     decode = decode_png if source is ImageSource.PNG else decode_jpeg
     grey, forwardable = decode(data, limits)
     grey.setflags(write=False)
