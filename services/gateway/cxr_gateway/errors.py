@@ -1,11 +1,11 @@
 """The gateway's own leaves of the error tree in `cxr_serving.errors`.
 
-    ServiceError
-    ├── Forbidden           403 a page of another site wants to send something
-    ├── UploadTimeout       408 the client fell silent in the middle of its upload
-    ├── StorageFull         507 the archive's disk is full; nothing was kept
-    └── Unavailable
-        └── ReadersDown     503 neither reader answered; the study is kept, `study_id` says where
+ServiceError
+├── Forbidden           403 a page of another site wants to send something
+├── UploadTimeout       408 the client fell silent in the middle of its upload
+├── StorageFull         507 the archive's disk is full; nothing was kept
+└── Unavailable
+    └── ReadersDown     503 neither reader answered; the study is kept, `study_id` says where
 """
 
 from cxr_serving.errors import ServiceError, Unavailable

@@ -16,8 +16,8 @@ from cxr_gateway.intake import Intake
 from cxr_gateway.merge import TOP_FINDINGS
 from cxr_gateway.metrics import GatewayMetrics
 from cxr_gateway.readers import Picture, Readers
-from cxr_gateway.rendering import render_image
-from cxr_gateway.schemas import Gate, ImageSource, StudyProblem, StudyStatus, UsedModel
+from cxr_gateway.schemas import Gate, StudyProblem, StudyStatus, UsedModel
+from cxr_gateway.wire_image import stored_png
 
 _T = TypeVar("_T")
 
@@ -76,17 +76,10 @@ class Examiner:
         """Run image work in one of the threads for it."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, work, *arguments)
 
-    async def examine(self, intake: Intake, on_rendered: Callable[[bytes], None]) -> Examined:
-        """Gate and readers; a reader's failure becomes a problem of the study, never an error.
-
-        Args:
-            intake: the decoded upload.
-            on_rendered: told the rendered PNG in the case that one had to be made for the readers.
-        """
+    async def examine(self, intake: Intake) -> Examined:
+        """Gate and readers; a reader's failure becomes a problem of the study, never an error."""
         if intake.refused is not None:
-            return Examined(
-                Gate(accepted=False, score=None, threshold=None, reason=intake.refused)
-            )
+            return Examined(Gate(accepted=False, score=None, threshold=None, reason=intake.refused))
         with self._metrics.stage("gate") as span:
             score = await self.in_thread(self.gate.check, intake.grey)
         gate = Gate(
@@ -95,22 +88,16 @@ class Examiner:
             threshold=score.threshold,
             reason=score.reason,
         )
-        examined = Examined(gate, models=[_gate_model(self.gate.manifest)])
+        examined = Examined(gate, models=[gate_model(self.gate.manifest)])
         examined.stages_ms["gate"] = span.ms
         if gate.accepted:
-            picture = await self._picture(intake, on_rendered)
-            await self._ask_readers(examined, picture)
+            await self._ask_readers(examined, await self._picture(intake))
         return examined
 
-    async def _picture(self, intake: Intake, on_rendered: Callable[[bytes], None]) -> Picture:
-        content, media_type = intake.forwardable, "image/png"
-        if content is None:
-            with self._metrics.stage("encode"):
-                content = await self.in_thread(render_image, intake.grey)
-            on_rendered(content)
-        elif intake.facts.source is ImageSource.JPEG:
-            media_type = "image/jpeg"
-        return Picture(content, media_type, intake.facts.width, intake.facts.height)
+    async def _picture(self, intake: Intake) -> Picture:
+        with self._metrics.stage("encode"):
+            content = await self.in_thread(stored_png, intake.grey)
+        return Picture(content, "image/png", intake.facts.width, intake.facts.height)
 
     async def _ask_readers(self, examined: Examined, picture: Picture) -> None:
         async with asyncio.TaskGroup() as group:
@@ -138,7 +125,8 @@ class Examiner:
                 examined.stages_ms[role] = span.ms
 
 
-def _gate_model(manifest: ModelManifest) -> UsedModel:
+def gate_model(manifest: ModelManifest) -> UsedModel:
+    """The gate's network as a study names it."""
     return UsedModel(
         role="gate",
         name=manifest.name,

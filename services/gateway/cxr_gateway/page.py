@@ -15,7 +15,7 @@ _FOREVER = "public, max-age=31536000, immutable"
 _ASK_EACH_TIME = "no-cache"
 _NO_PAGE = (
     "The page is not built: run `make page`, or use the REST API under /api/v1 "
-    "(its description is at /api/openapi.json).\n"
+    "(its description is at /openapi.json).\n"
 )
 
 

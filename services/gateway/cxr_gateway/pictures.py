@@ -1,9 +1,9 @@
 """The pictures of a study, made once from the archived original and result, then kept.
 
-None is made while a client waits for a reading, except the rendered image where one had to be
-encoded for the readers. A worker makes image and overlay when the gateway has been idle for a
-moment; a picture that is asked for earlier is made at once. Either way it follows from what is
-archived alone, so it does not matter when it is made. A new reading of a study has new pictures.
+None is made while a client waits for a reading. A worker makes image and overlay when the gateway
+has been idle for a moment; a picture that is asked for earlier is made at once. Either way it
+follows from what is archived alone, so it does not matter when it is made. A new reading of a
+study has new pictures.
 """
 
 import asyncio
@@ -11,6 +11,7 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 
 from cxr_contracts import Finding
 from cxr_gateway.archive import IMAGE_NAME, Archive, StoredFile, StoredStudy, folder_failures
@@ -49,14 +50,12 @@ class Pictures:
     async def heatmap(self, study_id: str, finding: Finding) -> StoredFile:
         """Where the evidence for `finding` lies; NotFound if the study has no map of it."""
         stored = await self._archive.get(study_id)
-        for cam in stored.cams:
-            if cam.finding is finding:
-                facts = stored.study.image
-                name = stored.heatmap(finding)
-                return await self._kept(
-                    stored, name, lambda: render_heatmap(cam.values, facts.width, facts.height)
-                )
-        raise NotFound(f"This study has no heat map of {finding.value}.")
+        grid = next((cam.values for cam in stored.cams if cam.finding is finding), None)
+        if grid is None:
+            raise NotFound(f"This study has no heat map of {finding.value}.")
+        facts = stored.study.image
+        make = partial(render_heatmap, grid, facts.width, facts.height)
+        return await self._kept(stored, stored.heatmap(finding), make)
 
     async def original(self, study_id: str) -> tuple[StoredStudy, StoredFile]:
         """The file as it was uploaded."""
@@ -107,9 +106,7 @@ class Pictures:
             stored, stored.overlay, lambda: _overlay_png(self._intake(stored), stored.study)
         )
 
-    async def _kept(
-        self, stored: StoredStudy, name: str, make: Callable[[], bytes]
-    ) -> StoredFile:
+    async def _kept(self, stored: StoredStudy, name: str, make: Callable[[], bytes]) -> StoredFile:
         path = self._archive.files.path(stored.id, name)
         found = StoredFile(path, "image/png", f"{stored.id}-{name}")
         async with self._making.hold(found.tag):

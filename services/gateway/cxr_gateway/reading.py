@@ -17,7 +17,6 @@ from typing import Any
 
 from cxr_contracts import CamGrid
 from cxr_gateway.archive import (
-    IMAGE_NAME,
     AlreadyArchived,
     Archive,
     StoredStudy,
@@ -168,31 +167,27 @@ class ReadingRoom:
         started = time.perf_counter()
         before = stored.study
         subject = _Subject(before.id, before.content_sha256, before.file_name, before.received_at)
-        keeping = _Keeping(self._archive, self._metrics, stored.id)
+        original = self._archive.files.path(stored.id, stored.original)
         async with self._slots:
-            intake, decode_ms = await self._decode(
-                self._archive.files.path(stored.id, stored.original)
-            )
-            examined = await self._examiner.examine(intake, keeping.image)
+            intake, decode_ms = await self._decode(original)
+            examined = await self._examiner.examine(intake)
             examined.stages_ms["decode"] = decode_ms
-            await keeping.done()
         study = _assembled(subject, intake, examined, started)
         return self._announced(await self._archive.replace(stored, study, _cams(examined), key))
 
     async def _read_new(self, upload: Upload, key: str | None) -> StoredStudy:
         subject = _Subject(new_study_id(), upload.sha256, upload.file_name, upload.received_at)
-        keeping = _Keeping(self._archive, self._metrics, subject.study_id)
         async with self._slots:
             intake, decode_ms = await self._decode(upload.path)
+            keeping = asyncio.create_task(self._keep_original(upload.path, subject, intake))
             try:
-                keeping.original(upload.path, original_name(intake.facts.source))
-                examined = await self._examiner.examine(intake, keeping.image)
-                examined.stages_ms |= {"decode": decode_ms, "archive": await keeping.done()}
+                examined = await self._examiner.examine(intake)
+                examined.stages_ms |= {"decode": decode_ms, "archive": await keeping}
                 study = _assembled(subject, intake, examined, upload.started)
                 stored = await self._archive.add(study, _cams(examined), key)
             except BaseException:
                 # Whatever it was: without a row there must be no files.
-                await keeping.settled()
+                await asyncio.gather(keeping, return_exceptions=True)
                 await self._archive.in_thread(self._archive.files.remove_study, subject.study_id)
                 raise
         return self._announced(stored)
@@ -207,38 +202,10 @@ class ReadingRoom:
             intake = await self._examiner.in_thread(_decoded, path, self._limits)
         return intake, span.ms
 
-
-class _Keeping:
-    """Files of a study on their way to disk, while the readers work."""
-
-    def __init__(self, archive: Archive, metrics: GatewayMetrics, study_id: str) -> None:
-        self._archive = archive
-        self._metrics = metrics
-        self._study_id = study_id
-        self._tasks: list[asyncio.Task[float]] = []
-
-    def original(self, incoming: Path, name: str) -> None:
-        """Begin to move the uploaded file to its place."""
-        self._begin(self._archive.files.keep, incoming, self._study_id, name)
-
-    def image(self, png: bytes) -> None:
-        """Begin to write the rendered image."""
-        self._begin(self._archive.files.write, self._study_id, IMAGE_NAME, png)
-
-    async def done(self) -> float:
-        """Wait; the milliseconds of the slowest. Raises what writing raised."""
-        return max(await asyncio.gather(*self._tasks), default=0.0)
-
-    async def settled(self) -> None:
-        """Wait until nothing is written any more, however it ended."""
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    def _begin(self, work: Callable[..., object], *arguments: object) -> None:
-        self._tasks.append(asyncio.create_task(self._measured(work, *arguments)))
-
-    async def _measured(self, work: Callable[..., object], *arguments: object) -> float:
+    async def _keep_original(self, path: Path, subject: _Subject, intake: Intake) -> float:
+        name = original_name(intake.facts.source)
         with self._metrics.stage("archive") as span:
-            await self._archive.in_thread(work, *arguments)
+            await self._archive.in_thread(self._archive.files.keep, path, subject.study_id, name)
         return span.ms
 
 

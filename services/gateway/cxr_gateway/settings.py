@@ -3,13 +3,15 @@
 from pathlib import Path
 
 from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
+
+from cxr_serving.settings import ServiceSettings
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1", "[::1]")
 _MEBIBYTE = 1024 * 1024
 
 
-class GatewaySettings(BaseSettings):
+class GatewaySettings(ServiceSettings):
     """Everything that an operator can set; the defaults run on one machine without a server."""
 
     model_config = SettingsConfigDict(env_prefix="CXR_GATEWAY_", extra="ignore", frozen=True)
@@ -45,7 +47,7 @@ class GatewaySettings(BaseSettings):
         default=30.0, gt=0, description="Longest silence of a client in the middle of an upload."
     )
     max_readings: int = Field(
-        default=16, gt=0, description="Decoded and with the readers at once; others wait on disk."
+        default=8, gt=0, description="Decoded and with the readers at once; others wait on disk."
     )
     max_studies_in_flight: int = Field(
         default=32, gt=0, description="More at once are answered 503 with Retry-After."

@@ -92,14 +92,14 @@ def triage(
     if not detector_answered:
         notes.append("The detector did not answer, so no region was looked for.")
     for rule in table:
-        reason = _reason(rule, findings, boxes)
-        if reason is not None:
-            return Triage(priority=rule.priority, reason=" ".join([*reason, *notes]))
-    reason = "No finding reaches its threshold, and no region that matters is marked."
-    return Triage(priority=Priority.ROUTINE, reason=" ".join([reason, *notes]))
+        sentences = _sentences(rule, findings, boxes)
+        if sentences is not None:
+            return Triage(priority=rule.priority, reason=" ".join([*sentences, *notes]))
+    nothing = "No finding reaches its threshold, and no region that matters is marked."
+    return Triage(priority=Priority.ROUTINE, reason=" ".join([nothing, *notes]))
 
 
-def _reason(
+def _sentences(
     rule: Rule, findings: Sequence[FindingProbability], boxes: Sequence[Box]
 ) -> list[str] | None:
     """Sentences if the rule applies (none where a note says it all); None if it does not."""
@@ -108,16 +108,16 @@ def _reason(
     if rule.evidence is Evidence.BOX:
         marked = [box for box in boxes if box.finding in rule.names]
         return [_of_box(marked[0], findings)] if marked else None
-    matching = [
-        row for row in findings if row.finding in rule.names and _has(rule.evidence, row)
-    ]
+    matching = [row for row in findings if row.finding in rule.names and _has(rule.evidence, row)]
     if not matching:
         return None
     # The one that is furthest beyond its own operating point speaks first.
     matching.sort(key=lambda row: row.probability - row.threshold, reverse=True)
     sentences = [_of_finding(rule.evidence, matching[0])]
     if len(matching) > 1 and rule.evidence is Evidence.POSITIVE:
-        sentences.append(f"Also positive: {', '.join(_shown(row.finding) for row in matching[1:])}.")
+        sentences.append(
+            f"Also positive: {', '.join(_shown(row.finding) for row in matching[1:])}."
+        )
     return sentences
 
 

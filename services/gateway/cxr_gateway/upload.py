@@ -1,5 +1,6 @@
 """Receives the one file of a multipart request: streamed to the archive's folder, never whole in
-memory, refused as soon as it is too large or anything else than the one file."""
+memory, refused as soon as it is too large or anything else than the one file.
+"""
 
 import asyncio
 import hashlib

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
-from sqlalchemy import Engine, Select, func, insert, select, tuple_, update
+from sqlalchemy import Engine, Select, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -140,8 +140,7 @@ class Archive:
         on_disk = set(self.files.study_ids())
         incoming = self.files.sweep(on_disk - rows.keys())
         outdated = sum(
-            self.files.remove_others(study_id, rows[study_id])
-            for study_id in on_disk & rows.keys()
+            self.files.remove_others(study_id, rows[study_id]) for study_id in on_disk & rows.keys()
         )
         found = {
             "incoming": incoming,
@@ -181,8 +180,8 @@ class Archive:
     ) -> None:
         unchanged = (StudyRow.id == before.id) & (StudyRow.revision == before.revision)
         with database_failures(), Session(self._engine) as session, session.begin():
-            changed = session.execute(update(StudyRow).where(unchanged).values(columns))
-            if changed.rowcount != 1:
+            changed = update(StudyRow).where(unchanged).values(columns).returning(StudyRow.id)
+            if session.scalars(changed).first() is None:
                 raise AlreadyArchived
             _put_key(session, key, after)
 
@@ -231,7 +230,7 @@ async def open_archive(settings: GatewaySettings) -> AsyncIterator[Archive]:
             await archive.in_thread(engine.dispose)
 
 
-def _after(wanted: Select[tuple[StudyRow]], after: Cursor | None) -> Select[tuple[StudyRow]]:
+def _after(wanted: Select[StudyRow], after: Cursor | None) -> Select[StudyRow]:
     ordered = wanted.order_by(StudyRow.urgency, StudyRow.id.desc())
     if after is None:
         return ordered

@@ -77,7 +77,7 @@ class FileStore:
                 os.close(descriptor)
             target = self.path(study_id, name)
             target.parent.mkdir(parents=True, exist_ok=True)
-            os.replace(incoming, target)
+            incoming.replace(target)
             for folder in (target.parent, target.parent.parent):
                 _sync_folder(folder)
 

@@ -64,9 +64,7 @@ def open_engine(url: str, timeout_s: float) -> Engine:
     """
     timeout_ms = int(timeout_s * 1000)
     if make_url(url).get_backend_name() == "sqlite":
-        engine = create_engine(
-            url, pool_timeout=timeout_s, connect_args={"timeout": timeout_s}
-        )
+        engine = create_engine(url, pool_timeout=timeout_s, connect_args={"timeout": timeout_s})
         event.listen(engine, "connect", _prepare_sqlite)
         return engine
     return create_engine(
