@@ -87,13 +87,14 @@ async def _open(
     threads = stack.enter_context(
         ThreadPoolExecutor(settings.cpu_threads, thread_name_prefix="image")
     )
-    judge: PictureGate = gate or await asyncio.to_thread(load_gate, settings.gate_model_dir)
+    if gate is None:
+        gate = await asyncio.to_thread(load_gate, settings.gate_model_dir)
     clients = await stack.enter_async_context(readers(settings))
-    examiner = Examiner(judge, clients, threads, metrics)
+    examiner = Examiner(gate, clients, threads, metrics)
     drawn = Pictures(archive, examiner, settings)
     reading = ReadingRoom(archive, examiner, metrics, settings, on_read=drawn.expect)
     await stack.enter_async_context(drawn.made_when_idle(reading.idle))
-    return Parts(service_version(), settings, archive, drawn, reading, clients, judge)
+    return Parts(service_version(), settings, archive, drawn, reading, clients, gate)
 
 
 @asynccontextmanager
