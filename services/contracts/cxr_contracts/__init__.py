@@ -1,4 +1,4 @@
-"""The wire and the vocabulary that the services share. Imports pydantic and the standard library only."""
+"""The wire and the vocabulary that the services share; pydantic and standard library only."""
 
 from cxr_contracts.findings import (
     NO_FINDING,

@@ -73,7 +73,10 @@ def finding_of_region(region: Region) -> Finding | None:
     """
     if region is Region.DIFFUSE_NODULE:
         return Finding.NODULE
-    return Finding(region.value) if region.value in Finding else None
+    try:
+        return Finding(region.value)
+    except ValueError:
+        return None
 
 
 def _normalised(text: str) -> str:

@@ -18,7 +18,9 @@ class _Strict(BaseModel):
 class ModelFile(_Strict):
     """A file of the model's folder."""
 
-    path: str = Field(description="Relative to the folder, without a parent step.", pattern=r"^[\w.-]+$")
+    path: str = Field(
+        description="Relative to the folder, without a parent step.", pattern=r"^[\w.-]+$"
+    )
     sha256: Sha256
     bytes: int = Field(gt=0)
 
@@ -46,7 +48,7 @@ class InputSpec(_Strict):
 
 
 class LabelSpec(_Strict):
-    """One output: its operating point and its calibration (Platt: sigmoid(slope * z + intercept))."""
+    """One output: its operating point and its calibration, sigmoid(slope * z + intercept)."""
 
     name: str
     threshold: Probability

@@ -1,14 +1,14 @@
 """Errors of the services, and the one handler that turns them into problem bodies.
 
-    ServiceError                what a client is told, as RFC 9457 problem details
-    ├── BadRequest          400 the request contradicts itself
-    ├── NotFound            404 no such thing
-    ├── Conflict            409 the same key was used for something else
-    ├── PayloadTooLarge     413 refused before it was decoded
-    ├── UnsupportedMedia    415 not a file of an accepted kind
-    ├── Unprocessable       422 of an accepted kind, but broken or not acceptable
-    ├── Overloaded          503 try again after `retry_after_s`
-    └── Unavailable         503 something that this service needs is not there
+ServiceError                what a client is told, as RFC 9457 problem details
+├── BadRequest          400 the request contradicts itself
+├── NotFound            404 no such thing
+├── Conflict            409 the same key was used for something else
+├── PayloadTooLarge     413 refused before it was decoded
+├── UnsupportedMedia    415 not a file of an accepted kind
+├── Unprocessable       422 of an accepted kind, but broken or not acceptable
+├── Overloaded          503 try again after `retry_after_s`
+└── Unavailable         503 something that this service needs is not there
 """
 
 from typing import Any, ClassVar

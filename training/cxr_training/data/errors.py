@@ -4,7 +4,7 @@ from pathlib import Path
 
 
 class DataError(ValueError):
-    """The data is not as published; the message names the file and, where there is one, the line."""
+    """The data is not as published; the message names the file and the line, if any."""
 
     def __init__(self, path: Path, detail: str, *, line: int | None = None) -> None:
         where = f"{path}:{line}" if line is not None else str(path)

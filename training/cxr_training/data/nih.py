@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cxr_contracts import NO_FINDING, Finding, Region, parse_finding, parse_region
+
 from cxr_training.data.errors import DataError
 
 # Side of the frame in which NIH and ChestX-Det draw their boxes.
@@ -52,7 +53,7 @@ class RegionBox:
 
 
 def patient_of(image_name: str) -> str:
-    """The patient, the first eight digits of an NIH image name; ValueError if it is no such name."""
+    """The patient: the first eight digits of an NIH image name; ValueError otherwise."""
     match = _IMAGE_NAME.match(image_name)
     if match is None:
         raise ValueError(f"{image_name!r} is no NIH image name (expected 00000001_000.png)")
@@ -139,7 +140,9 @@ def _rows(path: Path, required: tuple[str, ...]) -> Iterator[tuple[int, dict[str
         for line, values in enumerate(reader, start=2):
             if values:
                 if len(values) < len(required):
-                    raise DataError(path, f"{len(values)} fields instead of {len(header)}", line=line)
+                    raise DataError(
+                        path, f"{len(values)} fields instead of {len(header)}", line=line
+                    )
                 yield line, dict(zip(header, values, strict=False))
 
 

@@ -2,10 +2,7 @@
 
 from typing import Any
 
-from fastapi import FastAPI
-from fastapi.openapi.utils import get_openapi
-
-from cxr_contracts import PROBLEM_MEDIA_TYPE, Problem
+from cxr_contracts import PROBLEM_MEDIA_TYPE
 
 Responses = dict[int | str, dict[str, Any]]
 
@@ -14,6 +11,11 @@ EXAMPLE_ID = "01k6xw3m9v5t8r2q4n7j1h0g6f"
 _PROBLEMS: dict[int, tuple[str, str, str]] = {
     400: ("The request contradicts itself.", "bad-request", "`cursor` is not one of ours."),
     404: ("No such thing.", "not-found", "No study has the id `01k6xw3m9v5t8r2q4n7j1h0g6f`."),
+    408: (
+        "The client fell silent in the middle of its upload.",
+        "upload-timeout",
+        "Nothing came for 30 s in the middle of the upload.",
+    ),
     409: (
         "The Idempotency-Key was used for another file.",
         "conflict",
@@ -22,7 +24,7 @@ _PROBLEMS: dict[int, tuple[str, str, str]] = {
     413: (
         "Too many bytes or pixels; refused before decoding.",
         "too-large",
-        "The upload exceeds 52428800 bytes.",
+        "The upload exceeds 50,000,000 bytes.",
     ),
     415: (
         "Not a PNG, JPEG or DICOM file.",
@@ -48,6 +50,7 @@ _PROBLEMS: dict[int, tuple[str, str, str]] = {
 _TITLES = {
     400: "Bad request",
     404: "Not found",
+    408: "Upload timed out",
     409: "Conflict",
     413: "Too large",
     415: "Unsupported file",
@@ -198,21 +201,3 @@ STUDY_PAGE_EXAMPLE: dict[str, Any] = {
 def json_example(example: dict[str, Any], description: str) -> dict[str, Any]:
     """A documented JSON answer; the schema comes from the route's response model."""
     return {"description": description, "content": {"application/json": {"example": example}}}
-
-
-def openapi_document(app: FastAPI) -> dict[str, Any]:
-    """The OpenAPI document, with the problem body among its schemas; computed once."""
-    if app.openapi_schema:
-        return app.openapi_schema
-    document = get_openapi(
-        title=app.title,
-        version=app.version,
-        summary=app.summary,
-        description=app.description,
-        routes=app.routes,
-        tags=app.openapi_tags,
-    )
-    problem = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
-    document["components"]["schemas"]["Problem"] = problem
-    app.openapi_schema = document
-    return document

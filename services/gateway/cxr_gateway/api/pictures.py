@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Path, Request, Response
+from fastapi import APIRouter, Header, Path, Response
 from fastapi.responses import FileResponse
 
 from cxr_contracts import Finding
@@ -78,12 +78,11 @@ async def get_study_heatmap(
         **problem_responses(404, 422, 503),
     },
 )
-async def get_study_original(request: Request, study_id: StudyIdPath, parts: PartsOf) -> Response:
+async def get_study_original(study_id: StudyIdPath, parts: PartsOf) -> Response:
     """The uploaded bytes; the name is the study's id, never the client's."""
-    stored = await parts.archive.get(study_id)
-    original = parts.archive.original_of(stored)
+    stored, original = await parts.pictures.original(study_id)
     return FileResponse(
-        original.path, media_type=original.media_type, filename=original.download_name
+        original.path, media_type=original.media_type, filename=stored.download_name
     )
 
 

@@ -36,7 +36,7 @@ _KEY = r"^[\x21-\x7e]{1,200}$"
             "model": Study,
             **json_example(STUDY_EXAMPLE, "The same file was sent before: the same study."),
         },
-        **problem_responses(409, 413, 415, 422, 503, 507),
+        **problem_responses(400, 408, 409, 413, 415, 422, 503, 507),
     },
 )
 async def create_study(
@@ -55,8 +55,8 @@ async def create_study(
     A study whose earlier reading failed or was partial is read again.
     """
     with parts.reading.admit():
-        async with receive_upload(request, parts.archive.files, parts.settings) as upload:
-            reading = await parts.reading.read(upload, idempotency_key)
+        upload = await receive_upload(request, parts.archive, parts.settings)
+        reading = await parts.reading.read(upload, idempotency_key)
     return _answer(reading)
 
 
@@ -83,7 +83,7 @@ async def list_studies(
         str | None, Query(max_length=64, description="`next_cursor` of the page before.")
     ] = None,
 ) -> StudyPage:
-    """Studies by urgency: urgent, unread (failed), soon, routine, rejected; newest first in each."""
+    """Urgent, then unread (failed), soon, routine, rejected; newest first in each."""
     return await parts.archive.page(
         statuses=status or [],
         priorities=priority or [],
@@ -127,8 +127,8 @@ async def rerun_study(study_id: StudyIdPath, parts: PartsOf) -> Response:
 
 def _answer(reading: Reading) -> Response:
     return Response(
-        reading.result_json,
+        reading.stored.result_json,
         status_code=201 if reading.is_new else 200,
         media_type="application/json",
-        headers={"Location": f"/api/v1/studies/{reading.study_id}"} if reading.is_new else None,
+        headers={"Location": f"/api/v1/studies/{reading.stored.id}"},
     )

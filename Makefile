@@ -1,0 +1,117 @@
+# Every command that a person or CI runs. `make help` lists them.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+PYTHON ?= python3
+# Where the public data sets lie: NIH ChestX-ray14 in nih/, ChestX-Det in chestx-det/ (docs/data.md).
+DATA ?= ../shared/data
+# YOLOv5n trained on COCO, as safetensors (docs/data.md).
+COCO_START ?= ../shared/weights/yolov5n-coco.safetensors
+RUNS ?= runs
+
+comma := ,
+space := $(subst ,, )
+PACKAGE_DIRS := $(addprefix services/,contracts serving gateway classifier detector launcher) training gan
+export PYTHONPATH := $(subst $(space),:,$(addprefix $(CURDIR)/,$(PACKAGE_DIRS)))
+SERVE := .venv/bin/python
+TRAIN := .venv-train/bin/python
+DEV := .venv-dev/bin/python
+PYTHON_CODE := services training gan benchmarks tests
+CHROMIUM ?= /usr/bin/chromium
+
+.PHONY: help
+help: ## List the commands
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
+
+# --- environments ---------------------------------------------------------------------------
+
+.uv/bin/uv: requirements/uv.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "Python 3.11 or newer is needed; set PYTHON=/path/to/python3.11"; exit 1; }
+	$(PYTHON) -m venv .uv
+	.uv/bin/python -m pip install --quiet --require-hashes -r requirements/uv.txt
+	@touch $@
+
+define sync_environment
+	test -x $(1)/bin/python || .uv/bin/uv venv --quiet --python "$$($(PYTHON) -c 'import sys; print(sys.executable)')" $(1)
+	.uv/bin/uv pip sync --quiet --require-hashes --python $(1)/bin/python $(2)
+	@touch $(1)/.synced
+endef
+
+.venv/.synced: requirements/serving.txt | .uv/bin/uv
+	$(call sync_environment,.venv,$<)
+
+.venv-train/.synced: requirements/training.txt | .uv/bin/uv
+	$(call sync_environment,.venv-train,$<)
+
+.venv-dev/.synced: requirements/dev.txt | .uv/bin/uv
+	$(call sync_environment,.venv-dev,$<)
+
+PAGE_SOURCES := $(shell find frontend -type f -not -path '*/node_modules/*' -not -path '*/dist/*' -not -path '*/test-results/*' 2>/dev/null)
+
+frontend/node_modules/.installed: frontend/package-lock.json frontend/package.json
+	@node -e 'process.exit(Number(process.versions.node.split(".")[0]) < 20)' \
+	  || { echo "Node 20 or newer is needed to build the page"; exit 1; }
+	cd frontend && npm ci --no-audit --no-fund --loglevel=error
+	@touch $@
+
+frontend/dist/index.html: frontend/node_modules/.installed $(PAGE_SOURCES)
+	cd frontend && npm run --silent build
+	@touch $@
+
+.PHONY: setup
+setup: .venv/.synced frontend/dist/index.html ## Make the serving environment and build the page
+
+# --- run ------------------------------------------------------------------------------------
+
+.PHONY: run
+run: setup ## Start everything on http://localhost:8000 and read the sample radiograph
+	@exec $(SERVE) -m cxr_launcher
+
+# --- check ----------------------------------------------------------------------------------
+
+.PHONY: format
+format: .venv-dev/.synced ## Format the code
+	$(DEV) -m ruff format $(PYTHON_CODE)
+	$(DEV) -m ruff check --fix $(PYTHON_CODE)
+
+.PHONY: lint
+lint: .venv-dev/.synced frontend/node_modules/.installed ## Style and types, Python and TypeScript
+	$(DEV) -m ruff format --check $(PYTHON_CODE)
+	$(DEV) -m ruff check $(PYTHON_CODE)
+	$(DEV) -m mypy services/*/cxr_* training/cxr_training gan/cxr_gan benchmarks tests
+	cd frontend && npm run --silent lint && npm run --silent typecheck
+
+$(CHROMIUM):
+	@command -v apt-get >/dev/null || { echo "A Chromium is needed for the browser tests: install one and set CHROMIUM=/path/to/chromium"; exit 1; }
+	apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium >/dev/null
+
+.PHONY: test
+test: lint setup $(CHROMIUM) ## Everything that must hold, the page in a real browser included
+	CXR_CHROMIUM=$(CHROMIUM) $(DEV) -m pytest
+
+.PHONY: generate
+generate: .venv-dev/.synced frontend/node_modules/.installed ## Write what is generated: OpenAPI, TypeScript types, triage table
+	$(DEV) -m cxr_gateway.openapi > docs/openapi.json
+	$(DEV) -m cxr_gateway.triage > docs/triage.md
+	cd frontend && npm run --silent generate
+
+.PHONY: lock
+lock: .uv/bin/uv ## Resolve requirements/*.in again, with hashes and no index address
+	for name in uv serving training dev; do \
+	  .uv/bin/uv pip compile --quiet --upgrade --generate-hashes --no-header --no-emit-index-url \
+	    --python-version 3.11 requirements/$$name.in -o requirements/$$name.txt; done
+
+# --- measure --------------------------------------------------------------------------------
+
+.PHONY: bench
+bench: .venv-dev/.synced setup ## Speed and memory against two peers; writes docs/results/speed/
+	$(DEV) -m benchmarks
+
+# --- models ---------------------------------------------------------------------------------
+
+clean: ## Remove environments, builds and caches (never the archive in var/)
+	rm -rf .uv .venv .venv-train .venv-dev frontend/node_modules frontend/dist .mypy_cache .ruff_cache .pytest_cache
+.PHONY: clean

@@ -1,0 +1,1 @@
+"""Starts the three services on one machine under one supervisor: what `make run` runs."""

@@ -1,0 +1,66 @@
+"""`python -m cxr_launcher`: start, wait, read the sample, print the answer, stay up."""
+
+import os
+import signal
+import socket
+import sys
+import threading
+
+import httpx
+from honcho.manager import Manager
+
+from cxr_launcher.sample import NotReady, printed, read_sample, wait_until_ready
+from cxr_launcher.settings import LOOPBACK, LauncherSettings, Service, services
+from cxr_launcher.supervisor import supervisor
+
+EXIT_USAGE = 2
+
+
+def main() -> int:
+    """Run until a signal or until a service stops; the exit status of the first that stopped."""
+    settings = LauncherSettings()
+    running = services(settings)
+    for service in running:
+        if _in_use(service.port):
+            print(
+                f"Port {service.port}, which the {service.name} needs, is in use. Stop what holds"
+                f" it, or set CXR_{service.name.upper()}_PORT.",
+                file=sys.stderr,
+            )
+            return EXIT_USAGE
+    manager = supervisor(running)
+    threading.Thread(
+        target=_greet, args=(manager, running, settings.start_timeout_s), daemon=True
+    ).start()
+    manager.loop()
+    return int(manager.returncode or 0)
+
+
+def _in_use(port: int) -> bool:
+    with socket.socket() as probe:
+        # As the services do it: a port that lingers in TIME_WAIT is free to them.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((LOOPBACK, port))
+        except OSError:
+            return True
+    return False
+
+
+def _greet(manager: Manager, running: list[Service], timeout_s: float) -> None:
+    gateway = running[-1]
+    try:
+        wait_until_ready(running, timeout_s=timeout_s, stopped=lambda: manager._terminating)
+        answer = read_sample(gateway)
+    except (NotReady, FileNotFoundError, httpx.HTTPError) as error:
+        print(f"Could not read the sample radiograph: {error}", file=sys.stderr)
+        # The main thread alone may end the services: honcho's loop runs there.
+        os.kill(os.getpid(), signal.SIGTERM)
+        return
+    print(printed(answer))
+    print(f"\nReading at {gateway.url.replace(LOOPBACK, 'localhost')} (Ctrl-C stops it).")
+    print("Research use. Not a medical device. Open to this machine only.", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

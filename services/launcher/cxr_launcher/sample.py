@@ -1,0 +1,60 @@
+"""Waits for the services, then reads the public sample radiograph through the front door."""
+
+import json
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import httpx
+from pydicom.data import get_testdata_file
+
+from cxr_launcher.settings import Service
+
+# A real CR chest radiograph with several masses, from the package `pydicom-data`.
+SAMPLE_NAME = "RG1_UNCI.dcm"
+_POLL_S = 0.1
+
+
+class NotReady(RuntimeError):
+    """A service did not become ready in time, or the stack stopped meanwhile."""
+
+
+def wait_until_ready(
+    running: Iterable[Service], *, timeout_s: float, stopped: Callable[[], bool]
+) -> None:
+    """Return when `/readyz` of every service answers 200; NotReady otherwise."""
+    deadline = time.monotonic() + timeout_s
+    with httpx.Client(timeout=2.0, trust_env=False) as client:
+        for service in running:
+            while not _is_ready(client, service):
+                if stopped():
+                    raise NotReady("a service has stopped; the lines above say which and why")
+                if time.monotonic() > deadline:
+                    raise NotReady(f"the {service.name} was not ready within {timeout_s:.0f} s")
+                time.sleep(_POLL_S)
+
+
+def read_sample(gateway: Service) -> dict[str, Any]:
+    """The public answer to the sample radiograph; httpx.HTTPStatusError if it is refused."""
+    path = get_testdata_file(SAMPLE_NAME, download=False)
+    if not isinstance(path, str):
+        raise FileNotFoundError(f"{SAMPLE_NAME} is not there; is `pydicom-data` installed?")
+    with httpx.Client(timeout=60.0, trust_env=False) as client:
+        files = {"file": (SAMPLE_NAME, Path(path).read_bytes(), "application/dicom")}
+        response = client.post(f"{gateway.url}/api/v1/studies", files=files)
+        response.raise_for_status()
+        answer: dict[str, Any] = response.json()
+        return answer
+
+
+def printed(answer: dict[str, Any]) -> str:
+    """The answer as indented JSON."""
+    return json.dumps(answer, indent=2)
+
+
+def _is_ready(client: httpx.Client, service: Service) -> bool:
+    try:
+        return client.get(f"{service.url}/readyz").status_code == httpx.codes.OK
+    except httpx.TransportError:
+        return False
