@@ -29,7 +29,7 @@ from cxr_contracts import (
 )
 from cxr_detector.network import build_network as build_detector
 from cxr_detector.preprocessing import letterbox
-from pictures import radiograph_like
+from films import radiograph_like
 
 CLASSIFIER_PX = 96
 DETECTOR_PX = 160
