@@ -41,7 +41,9 @@ _KEYWORDS = (
     "RescaleSlope", "ModalityLUTSequence", "RedPaletteColorLookupTableDescriptor",
     "GreenPaletteColorLookupTableDescriptor", "BluePaletteColorLookupTableDescriptor",
     "RedPaletteColorLookupTableData", "GreenPaletteColorLookupTableData",
-    "BluePaletteColorLookupTableData", "FloatPixelData", "DoubleFloatPixelData", "PixelData",
+    "BluePaletteColorLookupTableData", "SegmentedRedPaletteColorLookupTableData",
+    "SegmentedGreenPaletteColorLookupTableData", "SegmentedBluePaletteColorLookupTableData",
+    "FloatPixelData", "DoubleFloatPixelData", "PixelData",
     "ExtendedOffsetTable", "ExtendedOffsetTableLengths",
 )  # fmt: skip
 _TAGS: list[BaseTag | int] = [
@@ -87,10 +89,8 @@ def read_dicom(data: bytes, limits: Limits) -> tuple[Dataset, UID]:
             specific_tags=_TAGS,
         )
         _check_sizes(ds)
-    if not ds:
-        if not has_preamble:
-            raise UnsupportedMedia(f"The upload is a file of an unknown kind. {ACCEPTED}")
-        raise Unprocessable("The DICOM file ends after its header, or holds no known element.")
+    if not ds and not has_preamble:
+        raise UnsupportedMedia(f"The upload is a file of an unknown kind. {ACCEPTED}")
     ds.file_meta = FileMetaDataset()
     ds.file_meta.TransferSyntaxUID = syntax
     return ds, syntax

@@ -9,7 +9,14 @@ JPEG_SIGNATURE = b"\xff\xd8\xff"
 DICOM_PREAMBLE_BYTES = 128
 # A DICOM file without its preamble starts with the file meta group (explicit VR, so the
 # letters UL stand in it) or with the first element of group 0008.
-_DICOM_BARE = (b"\x02\x00\x00\x00UL", b"\x08\x00\x05\x00", b"\x08\x00\x08\x00", b"\x08\x00\x16\x00")
+_DICOM_BARE = (
+    b"\x02\x00\x00\x00UL",
+    b"\x08\x00\x00\x00\x04\x00\x00\x00",
+    b"\x08\x00\x00\x00UL",
+    b"\x08\x00\x05\x00",
+    b"\x08\x00\x08\x00",
+    b"\x08\x00\x16\x00",
+)
 
 _OTHERS: tuple[tuple[int, bytes, str], ...] = (
     (0, b"GIF8", "a GIF picture"),
