@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from cxr_classifier.preprocessing import to_canonical
 from numpy.lib.format import open_memmap
 from tqdm import tqdm
 
+from cxr_classifier.preprocessing import to_canonical
 from cxr_training.classifier.samples import decode_grey
 
 

@@ -4,8 +4,9 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from cxr_contracts import Architecture, InputSpec
 from pydantic import BaseModel, ConfigDict, Field
+
+from cxr_contracts import Architecture, InputSpec
 
 
 class _Section(BaseModel):

@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from cxr_classifier.preprocessing import GreyImage, normalise, to_input_size
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from cxr_classifier.preprocessing import GreyImage, normalise, to_input_size
 from cxr_training.classifier.augment import augmented, coarsened
 from cxr_training.classifier.config import ClassifierConfig
 from cxr_training.classifier.samples import Samples

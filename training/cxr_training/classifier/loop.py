@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from cxr_classifier.network import CamNetwork
 from torch import Tensor, nn
 from torch.nn import functional
 from tqdm import tqdm
 
+from cxr_classifier.network import CamNetwork
 from cxr_training.classifier.config import ClassifierConfig
 from cxr_training.classifier.loading import evaluation_batches, training_batches
 from cxr_training.classifier.samples import LABELS, Samples
@@ -72,7 +72,7 @@ class Trainer:
             self.save(LAST)
 
     def spent(self) -> float:
-        """The part of the budget that is used, by steps or by time, whichever is further; 0 to 1."""
+        """The part of the budget that is used, 0 to 1: by steps or time, whichever is further."""
         training = self.config.training
         by_steps = self.progress.step / (training.epochs * self.steps_per_epoch)
         if training.max_minutes is None:
@@ -156,7 +156,7 @@ class Trainer:
     def _validate(self) -> dict[str, Any]:
         rows = self.samples.rows(Split.VALIDATION)
         started = time.monotonic()
-        logits = infer(self.average, self.images, rows, self.config, self.device)
+        logits = infer(self.average, self.images, rows, self.config, device=self.device)
         self.progress.elapsed_s += time.monotonic() - started
         targets = self.samples.targets[rows]
         areas = {label.value: auroc(targets[:, i], logits[:, i]) for i, label in enumerate(LABELS)}
@@ -184,6 +184,7 @@ def infer(
     images: np.ndarray[Any, np.dtype[np.uint8]],
     rows: np.ndarray[Any, np.dtype[np.intp]],
     config: ClassifierConfig,
+    *,
     device: torch.device,
     coarsen_to_px: int | None = None,
 ) -> np.ndarray[Any, np.dtype[np.float32]]:

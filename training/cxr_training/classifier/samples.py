@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from cxr_contracts import Finding
 from PIL import Image, UnidentifiedImageError
 
+from cxr_contracts import Finding
 from cxr_training.data.errors import DataError
 from cxr_training.data.nih import (
     patient_of,

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import torch
 import yaml
-from cxr_classifier.network import build_network
 
+from cxr_classifier.network import build_network
 from cxr_training.classifier.cache import canonical_images
 from cxr_training.classifier.config import ClassifierConfig
 from cxr_training.classifier.curves import draw_curves

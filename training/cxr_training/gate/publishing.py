@@ -39,7 +39,7 @@ class ExportError(RuntimeError):
 
 
 def publish(
-    summary: RunSummary, network: GateNetwork, folder: Path, *, version: str, n_validation: int
+    summary: RunSummary, network: GateNetwork, folder: Path, *, version: str
 ) -> ModelManifest:
     """Write the model folder of a finished run, without metrics yet (`add_metrics`).
 
@@ -88,7 +88,7 @@ def publish(
             ],
             split_sha256=summary.split_sha256,
             n_train=summary.n_fit + summary.n_calibration,
-            n_validation=n_validation,
+            n_validation=0,
         ),
         training=TrainingSpec(
             command=summary.command,
@@ -102,10 +102,11 @@ def publish(
     return manifest
 
 
-def add_metrics(folder: Path, metrics: list[MetricRow]) -> None:
+def add_metrics(folder: Path, metrics: list[MetricRow], *, n_validation: int) -> None:
     """Put measured figures into a published folder's manifest and write its card anew."""
     manifest = ModelManifest.model_validate_json((folder / MANIFEST_NAME).read_bytes())
-    _write(manifest.model_copy(update={"metrics": metrics}), folder)
+    data = manifest.data.model_copy(update={"n_validation": n_validation})
+    _write(manifest.model_copy(update={"metrics": metrics, "data": data}), folder)
 
 
 def export_onnx(network: GateNetwork, side_px: int, path: Path) -> None:
