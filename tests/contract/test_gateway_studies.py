@@ -15,6 +15,7 @@ from PIL import Image
 from cxr_contracts import PROBLEM_MEDIA_TYPE, Finding, Problem, Region
 from cxr_gateway.schemas import Study, StudyPage, SystemStatus
 from cxr_gateway.settings import GatewaySettings
+from films import encoded, png, radiograph_like
 from gateway_stand import (
     CLASSIFIER_URL,
     DETECTOR_URL,
@@ -26,7 +27,6 @@ from gateway_stand import (
     settings_for,
     standing_gateway,
 )
-from pictures import encoded, png, radiograph_like
 
 STUDIES = "/api/v1/studies"
 BLANK = encoded(np.full((90, 90), 254, np.uint8))
@@ -60,7 +60,7 @@ async def test_a_film_becomes_a_complete_study(stand: Stand) -> None:
     assert study.status == "complete"
     assert study.content_sha256 == hashlib.sha256(content).hexdigest()
     assert (study.image.width, study.image.height, study.image.source) == (120, 100, "png")
-    assert [row.finding for row in study.top_findings][0] == Finding.MASS
+    assert study.top_findings[0].finding is Finding.MASS
     assert len(study.top_findings) == 3
     assert sorted(row.finding for row in study.findings) == sorted(Finding)
     assert study.boxes[0].model_dump() == {
