@@ -1,0 +1,153 @@
+"""The three services as real processes on free ports, from the serving environment."""
+
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import IO
+
+import httpx
+import psutil
+
+from cxr_launcher.settings import LOOPBACK, LauncherSettings, services
+
+ROOT = Path(__file__).parents[1]
+SERVING_PYTHON = ROOT / ".venv" / "bin" / "python"
+_STOP_TIMEOUT_S = 10.0
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports of the loopback interface that nothing holds at this moment."""
+    probes = [socket.socket() for _ in range(count)]
+    for probe in probes:
+        probe.bind((LOOPBACK, 0))
+    ports = [int(probe.getsockname()[1]) for probe in probes]
+    for probe in probes:
+        probe.close()
+    return ports
+
+
+def wait_for(url: str, process: subprocess.Popen[bytes], *, timeout_s: float = 90.0) -> None:
+    """Return when `url` answers 200; RuntimeError if its process ends or the time runs out."""
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            raise RuntimeError(f"the process behind {url} ended with {process.returncode}")
+        try:
+            if httpx.get(url, timeout=2.0, trust_env=False).status_code == httpx.codes.OK:
+                return
+        except httpx.TransportError:
+            pass
+        time.sleep(0.05)
+    raise RuntimeError(f"{url} was not ready within {timeout_s:.0f} s")
+
+
+class Stack:
+    """Gateway, classifier and detector over an archive folder; a context manager.
+
+    Args:
+        folder: holds the archive and a log file a service.
+        environment: further variables for all services.
+        python: the interpreter to run them with; by default the serving environment's, which
+            has no PyTorch.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        environment: Mapping[str, str] | None = None,
+        *,
+        python: Path = SERVING_PYTHON,
+    ) -> None:
+        if not python.exists():
+            raise FileNotFoundError(f"{python} is missing; run `make setup` first")
+        classifier, detector, gateway = free_ports(3)
+        settings = LauncherSettings(
+            gateway_port=gateway, classifier_port=classifier, detector_port=detector
+        )
+        self.services = {service.name: service for service in services(settings)}
+        self.folder = folder
+        self._python = python
+        self._environment = {
+            **os.environ,
+            "CXR_GATEWAY_ARCHIVE_DIR": str(folder / "archive"),
+            **(environment or {}),
+        }
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._logs: dict[str, IO[bytes]] = {}
+
+    @property
+    def url(self) -> str:
+        """Base address of the gateway."""
+        return self.services["gateway"].url
+
+    def start(self, name: str) -> None:
+        """Start a service and return when it is ready."""
+        service = self.services[name]
+        log = self._logs.setdefault(name, (self.folder / f"{name}.log").open("ab"))
+        self._processes[name] = subprocess.Popen(
+            [str(self._python), "-m", service.package],
+            cwd=ROOT,
+            env={**self._environment, **service.environment},
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+        wait_for(f"{service.url}/readyz", self._processes[name])
+
+    def signal(self, name: str, number: int) -> None:
+        """Send a signal, e.g. SIGSTOP to make a service slow beyond every timeout."""
+        self._processes[name].send_signal(number)
+
+    def kill(self, name: str) -> None:
+        """End a service without warning."""
+        self._processes[name].kill()
+        self._processes[name].wait()
+
+    def pid(self, name: str) -> int:
+        """The process id of a service."""
+        return self._processes[name].pid
+
+    def resident_bytes(self) -> int:
+        """Resident memory of the three services together."""
+        return sum(psutil.Process(p.pid).memory_info().rss for p in self._processes.values())
+
+    def log(self, name: str) -> str:
+        """What a service has written so far."""
+        return (self.folder / f"{name}.log").read_text()
+
+    def __enter__(self) -> "Stack":
+        try:
+            for name in self.services:
+                self.start(name)
+        except RuntimeError as error:
+            logs = "\n".join(f"--- {name}\n{self.log(name)[-2000:]}" for name in self._logs)
+            self.close()
+            raise RuntimeError(f"{error}\n{logs}") from error
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop all services, by force after ten seconds."""
+        running = [p for p in self._processes.values() if p.poll() is None]
+        for process in running:
+            process.send_signal(signal.SIGCONT)
+            process.terminate()
+        for process in running:
+            try:
+                process.wait(_STOP_TIMEOUT_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        for log in self._logs.values():
+            log.close()
