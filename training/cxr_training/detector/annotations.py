@@ -149,16 +149,13 @@ def _annotated(
     splits: dict[str, Split],
     merge_iou: float,
 ) -> AnnotatedImage:
-    if det is not None:
-        source = "chestx-det" if nih_boxes is None else "both"
-    else:
-        source = "nih"
+    marked = "chestx-det" if nih_boxes is None else "both"
     return AnnotatedImage(
         name=image.name,
         path=image.path,
         patient=image.patient,
         split=splits[image.patient],
-        source=source,
+        source="nih" if det is None else marked,
         side_px=_side_px(image.path),
         boxes=merge_boxes(det.boxes if det else (), nih_boxes or (), merge_iou),
         unknown=unknown_regions(image, in_chestxdet=det is not None, nih_boxes=nih_boxes or ()),
@@ -173,7 +170,7 @@ def _background(
     ]
     sides = {image.name: _side_px(image.path) for image in clear}
     # Shuffled first and sorted by size then: the largest, and among equals a random choice.
-    random.Random(seed).shuffle(clear)
+    random.Random(seed).shuffle(clear)  # noqa: S311 - no secret
     clear.sort(key=lambda image: -sides[image.name])
     return [
         AnnotatedImage(

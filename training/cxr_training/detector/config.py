@@ -74,6 +74,12 @@ class DetectorConfig(_Strict):
         except (yaml.YAMLError, ValidationError) as error:
             raise DataError(path, f"is no detector recipe: {error}") from error
 
+    def smoke(self) -> Self:
+        """The same recipe for one epoch of two images a step, to try the way, not to learn."""
+        augmentation = self.augmentation.model_copy(update={"close_mosaic_epochs": 0})
+        changes = {"hours": None, "epochs": 1, "batch": 2, "augmentation": augmentation}
+        return self.model_copy(update=changes)
+
     def input_spec(self) -> InputSpec:
         """What the network expects: Ultralytics' own 0..1, three equal planes."""
         side = self.image_px

@@ -37,7 +37,8 @@ def _soften(image: Image.Image, min_px: int, generator: np.random.Generator) -> 
         return image
     # Log-uniform: 64 to 128 px is as likely as 160 to 320.
     target = math.exp(generator.uniform(math.log(min_px), math.log(side)))
-    small = tuple(max(round(length * target / side), 1) for length in image.size)
+    width, height = (max(round(length * target / side), 1) for length in image.size)
+    small = (width, height)
     return image.resize(small, Image.Resampling.BOX).resize(image.size, Image.Resampling.BILINEAR)
 
 

@@ -75,7 +75,7 @@ class PartlyKnownLoss(v8DetectionLoss):  # type: ignore[misc]
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__(model)
-        self._plain_bce = self.bce
+        self._plain_bce = nn.BCEWithLogitsLoss(reduction="none")
         self._known = torch.ones(())
         self.bce = self._known_bce
 

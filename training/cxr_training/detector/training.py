@@ -111,6 +111,20 @@ def ultralytics_overrides(config: DetectorConfig, data_file: Path, out: Path) ->
     }
 
 
+def read_run(out: Path) -> dict[str, Any]:
+    """`run.json` of a run directory; DataError if there is none."""
+    path = out / RUN_FILE
+    if not path.exists():
+        raise DataError(path, "is missing: run the step `train` first")
+    run: dict[str, Any] = json.loads(path.read_text())
+    return run
+
+
+def count_epochs(out: Path) -> int:
+    """How many epochs a run has finished."""
+    return len((out / RESULTS).read_text().splitlines()) - 1
+
+
 def draw_curves(results: Path, path: Path) -> None:
     """Losses and validation figures by epoch, from Ultralytics' results.csv, as a PNG."""
     import matplotlib as mpl
