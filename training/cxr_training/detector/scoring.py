@@ -127,8 +127,9 @@ def _area(found: FloatArray, everything: FloatArray, total: float) -> float:
         return 0.0
     # A detection of weight 0 changes neither count; without the guard the first would divide by 0.
     precision = found / np.maximum(everything, 1e-12)
-    recall = np.concatenate([[0.0], found / total, [1.0]])
-    envelope = np.concatenate([[1.0], precision, [0.0]])
+    # Beyond the last recall that was reached, the precision is 0 at once.
+    recall = np.concatenate([[0.0], found / total, [found[-1] / total, 1.0]])
+    envelope = np.concatenate([[1.0], precision, [0.0, 0.0]])
     envelope = np.maximum.accumulate(envelope[::-1])[::-1]
     return float(np.trapezoid(np.interp(_RECALL_POINTS, recall, envelope), _RECALL_POINTS))
 
