@@ -7,6 +7,7 @@ from cxr_detector.network import prepare_ultralytics
 from cxr_training.detector.scoring import (
     IOU_THRESHOLDS,
     Matches,
+    at_thresholds,
     average_precision,
     choose_thresholds,
     froc_sensitivity,
@@ -109,6 +110,17 @@ def test_sensitivity_is_read_where_the_false_boxes_are_used_up() -> None:
     )
     assert froc_sensitivity(matches, ONE, 0.25)[0] == pytest.approx(0.25)
     assert froc_sensitivity(matches, ONE, 0.5)[0] == pytest.approx(0.5)
+
+
+def test_at_its_thresholds_a_reader_meets_this_many_right_and_false_boxes() -> None:
+    matches = matches_of(
+        [(0, 0, 0.9, True), (0, 1, 0.3, False), (1, 0, 0.4, False), (1, 1, 0.2, True)],
+        [[1, 0], [2, 1]],
+    )
+    figures = at_thresholds(matches, np.array([0.4, 0.25]), np.array([[1.0, 1.0], [0.0, 1.0]]))
+    np.testing.assert_allclose(figures["sensitivity"], [1 / 4, 0])
+    np.testing.assert_allclose(figures["precision"], [1 / 3, 0])
+    np.testing.assert_allclose(figures["false_boxes"], [1, 1])
 
 
 def test_the_better_scored_box_takes_the_truth_and_the_other_is_false() -> None:

@@ -12,6 +12,9 @@ _TITLES = {
     "froc_0.25": "Sensitivity at 0.25 false boxes an image",
     "froc_0.5": "Sensitivity at 0.5 false boxes an image",
     "froc_1": "Sensitivity at 1 false box an image",
+    "sensitivity": "Sensitivity at the thresholds below",
+    "precision": "Precision at the thresholds below",
+    "false_boxes": "False boxes an image at the thresholds below",
 }
 
 

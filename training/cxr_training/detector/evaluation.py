@@ -4,7 +4,7 @@ Everything goes the way of serving: the detector's own preprocessing, network an
 with a score threshold so low that the whole precision-recall curve is there.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,9 +20,11 @@ from cxr_training.detector.config import DetectorConfig
 from cxr_training.detector.dataset import image_boxes, read_grey
 from cxr_training.detector.scoring import (
     IOU_THRESHOLDS,
+    BoolArray,
     FloatArray,
     Matches,
     Threshold,
+    at_thresholds,
     average_precision,
     choose_thresholds,
     froc_sensitivity,
@@ -60,10 +62,9 @@ def evaluate(
     """Judge `network` (decoding, in evaluation mode) on `images`."""
     matches = collect_matches(network, config, images)
     known = known_only(matches, images)
-    return Evaluation(
-        metrics=measure(matches, known, images, resamples=resamples),
-        thresholds=choose_thresholds(known, len(REGIONS), min_boxes=MIN_BOXES_FOR_THRESHOLD),
-    )
+    thresholds = choose_thresholds(known, len(REGIONS), min_boxes=MIN_BOXES_FOR_THRESHOLD)
+    metrics = measure(matches, known, images, thresholds, resamples=resamples)
+    return Evaluation(metrics, thresholds)
 
 
 def collect_matches(
@@ -118,10 +119,19 @@ def measure(
     matches: Matches,
     known: Matches,
     images: Sequence[AnnotatedImage],
+    thresholds: list[Threshold],
     *,
     resamples: int = RESAMPLES,
 ) -> list[MetricRow]:
-    """All figures of the manifest."""
+    """All figures of the manifest.
+
+    Args:
+        matches: of everything that was found.
+        known: of what was found and can be judged (`known_only`).
+        images: what was judged.
+        thresholds: one for each class.
+        resamples: of the patients.
+    """
     patients = [image.patient for image in images]
     everything = np.ones((1, len(images)))
     weights = np.concatenate([everything, patient_weights(patients, resamples, SEED)])
@@ -145,8 +155,9 @@ def measure(
             n=len(images),
             n_positive=boxes,
         )
-    for subset, belongs in _subsets(images):
-        rows += _subset_rows(subset, belongs, matches, weights, images)
+    rows += _operating_rows(matches, thresholds, weights, len(images))
+    for subset, inside in _subsets(images):
+        rows += _subset_rows(subset, inside, matches, weights)
     return rows
 
 
@@ -174,14 +185,21 @@ def _class_rows(matches: Matches, weights: FloatArray, n_images: int) -> list[Me
     return [row for mean in means for row in mean] + rows
 
 
-def _subset_rows(
-    subset: str,
-    belongs: Callable[[AnnotatedImage], bool],
-    matches: Matches,
-    weights: FloatArray,
-    images: Sequence[AnnotatedImage],
+def _operating_rows(
+    matches: Matches, thresholds: list[Threshold], weights: FloatArray, n_images: int
 ) -> list[MetricRow]:
-    inside = np.array([belongs(image) for image in images])
+    boxes = int(matches.truth.sum())
+    limits = np.array([threshold.score for threshold in thresholds])
+    return [
+        row
+        for name, values in at_thresholds(matches, limits, weights).items()
+        for row in metric_row(name, "all", _interval(values), n=n_images, n_positive=boxes)
+    ]
+
+
+def _subset_rows(
+    subset: str, inside: BoolArray, matches: Matches, weights: FloatArray
+) -> list[MetricRow]:
     truth = matches.truth * inside[:, np.newaxis]
     part = matches.keep(inside[matches.image], truth)
     return metric_row(
@@ -193,18 +211,12 @@ def _subset_rows(
     )
 
 
-def _subsets(
-    images: Sequence[AnnotatedImage],
-) -> list[tuple[str, Callable[[AnnotatedImage], bool]]]:
-    subsets: list[tuple[str, Callable[[AnnotatedImage], bool]]] = [
-        (f"side_px={side}", lambda image, side=side: image.side_px == side)  # type: ignore[misc]
-        for side in sorted({image.side_px for image in images})
-    ]
-    subsets += [
-        (f"annotator={source}", lambda image, source=source: image.source == source)  # type: ignore[misc]
-        for source in sorted({image.source for image in images})
-    ]
-    return subsets
+def _subsets(images: Sequence[AnnotatedImage]) -> list[tuple[str, BoolArray]]:
+    sides = np.array([image.side_px for image in images])
+    sources = np.array([image.source for image in images])
+    by_side = [(f"side_px={side}", sides == side) for side in np.unique(sides)]
+    by_source = [(f"annotator={source}", sources == source) for source in np.unique(sources)]
+    return [*by_side, *by_source]
 
 
 def _mean_over_classes(matches: Matches, weights: FloatArray, ious: tuple[int, ...]) -> FloatArray:

@@ -153,6 +153,28 @@ def froc_sensitivity(
     return share
 
 
+def at_thresholds(
+    matches: Matches, limits: FloatArray, weights: FloatArray
+) -> dict[str, FloatArray]:
+    """What a reader of the boxes meets at the thresholds of the classes, each [resamples].
+
+    `sensitivity`: the share of all boxes that is found (IoU 0.5); `precision`: the share of shown
+    boxes that is right; `false_boxes`: shown and wrong, for each image.
+    """
+    shown = matches.score >= limits[matches.label]
+    hits = matches.hit[:, 0] & shown
+    n_images = weights.shape[1]
+    found = weights @ np.bincount(matches.image[hits], minlength=n_images)
+    drawn = weights @ np.bincount(matches.image[shown], minlength=n_images)
+    total = weights @ matches.truth.sum(axis=1)
+    undefined = np.full(len(weights), np.nan)
+    return {
+        "sensitivity": np.divide(found, total, out=undefined.copy(), where=total > 0),
+        "precision": np.divide(found, drawn, out=undefined.copy(), where=drawn > 0),
+        "false_boxes": (drawn - found) / weights.sum(axis=1),
+    }
+
+
 def choose_thresholds(matches: Matches, n_labels: int, *, min_boxes: int) -> list[Threshold]:
     """The score with the best F1 (IoU 0.5) of each class.
 
