@@ -34,7 +34,9 @@ class ReaderSettings(ServiceSettings):
     )
     max_queue_length: int = Field(default=32, ge=1, description="The next image gets a 503.")
     decode_threads: int = Field(default=2, ge=1, le=32)
-    max_upload_bytes: int = Field(default=50_000_000, gt=0)
+    max_upload_bytes: int = Field(
+        default=51_000_000, gt=0, description="Holds `max_pixels` as an uncompressed PNG."
+    )
     max_inside_bytes: int = Field(
         default=200_000_000, gt=0, description="Of all uploads being read at the same time."
     )

@@ -66,7 +66,15 @@ def create_service(
         max_body_bytes: A longer request is answered 413 before it is buffered.
         lifespan: What to do at start and at the end.
     """
-    app = FastAPI(title=title, version=version, description=description, lifespan=lifespan)
+    # Without FastAPI's documentation pages: they load scripts from elsewhere.
+    app = FastAPI(
+        title=title,
+        version=version,
+        description=description,
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+    )
     install_error_handlers(app)
     install_openapi(app)
     install_middleware(app, metrics, max_body_bytes=max_body_bytes)

@@ -27,6 +27,16 @@ def test_the_logit_is_what_the_backbones_own_head_answers() -> None:
         torch.testing.assert_close(network(image)[0], network.backbone(image), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("dilated", [True, False])
+def test_an_output_stride_of_16_gives_a_finer_map_of_the_same_weights(dilated: bool) -> None:
+    coarse = build_network(_architecture(), 14)
+    fine = build_network(_architecture(output_stride=16, dilated=dilated), 14)
+    load_weights(fine, coarse.state_dict())
+    assert fine(torch.randn(1, 1, 128, 128))[1].shape == (1, 14, 8, 8)
+    dilations = {m.dilation for m in fine.modules() if isinstance(m, torch.nn.Conv2d)}
+    assert dilations == ({(1, 1), (2, 2)} if dilated else {(1, 1)})
+
+
 def test_dropout_acts_in_training_only() -> None:
     torch.manual_seed(0)
     network = build_network(_architecture(drop_rate=0.5), 3).eval()

@@ -1,0 +1,224 @@
+"""The training loop: AdamW, a cosine over the budget, averaged weights, checkpoints, resume."""
+
+import copy
+import math
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from tqdm import tqdm
+
+from cxr_classifier.network import CamNetwork
+from cxr_training.classifier.config import ClassifierConfig
+from cxr_training.classifier.loading import evaluation_batches, training_batches
+from cxr_training.classifier.samples import LABELS, Samples
+from cxr_training.data.splits import Split
+from cxr_training.evaluation.metrics import auroc
+from cxr_training.runs import append_metrics
+
+BEST = "best.pt"
+LAST = "last.pt"
+
+
+@dataclass
+class Progress:
+    """Where a run stands; goes into the checkpoint."""
+
+    epoch: int = 0
+    step: int = 0
+    elapsed_s: float = 0.0
+    best_auroc: float = -math.inf
+
+
+@dataclass
+class Trainer:
+    """One run: the network, its average, the optimiser, and the folder that it writes into."""
+
+    config: ClassifierConfig
+    network: CamNetwork
+    samples: Samples
+    images: np.ndarray[Any, np.dtype[np.uint8]]
+    folder: Path
+    device: torch.device
+    progress: Progress = field(default_factory=Progress)
+
+    def __post_init__(self) -> None:
+        self.network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.average = copy.deepcopy(self.network).eval().requires_grad_(False)
+        training = self.config.training
+        self.optimiser = torch.optim.AdamW(
+            _decay_groups(self.network, training.weight_decay), lr=training.learning_rate
+        )
+        rows = self.samples.rows(Split.TRAIN)
+        # The last, smaller batch of an epoch is left out (see `training_batches`).
+        self.steps_per_epoch = max(1, len(rows) // training.batch_size)
+
+    def run(self) -> None:
+        """Train to the end of the budget, from wherever `progress` stands."""
+        while self.progress.epoch < self.config.training.epochs and self.spent() < 1:
+            row = self._train_epoch()
+            self.progress.epoch += 1
+            row |= self._validate()
+            append_metrics(self.folder / "metrics.jsonl", row)
+            tqdm.write(_line(row))
+            if row["val_auroc_mean"] > self.progress.best_auroc:
+                self.progress.best_auroc = row["val_auroc_mean"]
+                self.save(BEST)
+            self.save(LAST)
+
+    def spent(self) -> float:
+        """The part of the budget that is used, 0 to 1: by steps or time, whichever is further."""
+        training = self.config.training
+        by_steps = self.progress.step / (training.epochs * self.steps_per_epoch)
+        if training.max_minutes is None:
+            return min(by_steps, 1.0)
+        return min(max(by_steps, self.progress.elapsed_s / (60 * training.max_minutes)), 1.0)
+
+    def learning_rate(self) -> float:
+        """Linear warm-up, then half a cosine to zero, over the budget."""
+        training = self.config.training
+        spent, warmup = self.spent(), training.warmup_fraction
+        if spent < warmup:
+            by_step = (self.progress.step + 1) / (training.epochs * self.steps_per_epoch)
+            return training.learning_rate * min(max(spent, by_step) / warmup, 1.0)
+        cosine = 0.5 * (1 + math.cos(math.pi * (spent - warmup) / (1 - warmup)))
+        return training.learning_rate * cosine
+
+    def save(self, name: str) -> None:
+        """Write a checkpoint, whole or not at all."""
+        target = self.folder / name
+        partial = target.with_suffix(".partial")
+        torch.save(
+            {
+                "network": self.network.state_dict(),
+                "average": self.average.state_dict(),
+                "optimiser": self.optimiser.state_dict(),
+                "progress": vars(self.progress),
+            },
+            partial,
+        )
+        partial.rename(target)
+
+    def resume(self, path: Path) -> None:
+        """Go on from a checkpoint of this configuration."""
+        state = torch.load(path, map_location=self.device, weights_only=True)
+        self.network.load_state_dict(state["network"])
+        self.average.load_state_dict(state["average"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.progress = Progress(**state["progress"])
+
+    def _train_epoch(self) -> dict[str, Any]:
+        self.network.train()
+        started, total, seen = time.monotonic(), 0.0, 0
+        batches = training_batches(self.samples, self.images, self.config, self.progress.epoch)
+        bar = tqdm(batches, desc=f"epoch {self.progress.epoch + 1}", unit="batch", mininterval=10)
+        before_s = self.progress.elapsed_s
+        for image, target in bar:
+            loss = self._step(image.to(self.device), target.to(self.device))
+            total += loss * len(image)
+            seen += len(image)
+            self.progress.elapsed_s = before_s + time.monotonic() - started
+            bar.set_postfix(loss=f"{total / seen:.4f}", refresh=False)
+            if self.spent() >= 1:
+                break
+        return {
+            "epoch": self.progress.epoch + 1,
+            "step": self.progress.step,
+            "learning_rate": self.learning_rate(),
+            "train_loss": total / seen,
+            "images_per_s": seen / (time.monotonic() - started),
+            "elapsed_s": self.progress.elapsed_s,
+        }
+
+    def _step(self, image: Tensor, target: Tensor) -> float:
+        training = self.config.training
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.learning_rate()
+        image = image.contiguous(memory_format=torch.channels_last)
+        with torch.autocast("cuda", torch.bfloat16, enabled=self.device.type == "cuda"):
+            logits, _ = self.network(image)
+        loss = functional.binary_cross_entropy_with_logits(logits.float(), target)
+        if not torch.isfinite(loss):
+            raise FloatingPointError(f"the loss is {loss.item()} at step {self.progress.step}")
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(self.network.parameters(), training.gradient_clip)
+        self.optimiser.step()
+        self.progress.step += 1
+        _average(self.average, self.network, training.ema_decay, self.progress.step)
+        return float(loss.item())
+
+    def _validate(self) -> dict[str, Any]:
+        rows = self.samples.rows(Split.VALIDATION)
+        started = time.monotonic()
+        logits = infer(self.average, self.images, rows, self.config, device=self.device)
+        self.progress.elapsed_s += time.monotonic() - started
+        targets = self.samples.targets[rows]
+        areas = {label.value: auroc(targets[:, i], logits[:, i]) for i, label in enumerate(LABELS)}
+        loss = functional.binary_cross_entropy_with_logits(
+            torch.from_numpy(logits), torch.from_numpy(targets)
+        )
+        return {
+            "val_loss": float(loss),
+            "val_auroc_mean": mean_auroc(targets, areas, self.config.evaluation.min_positives),
+            "val_auroc": {name: None if math.isnan(a) else a for name, a in areas.items()},
+        }
+
+
+def mean_auroc(
+    targets: np.ndarray[Any, np.dtype[np.float32]], areas: dict[str, float], min_positives: int
+) -> float:
+    """The mean over labels with enough positives to say anything; over all if none has."""
+    counts = targets.sum(axis=0)
+    enough = [a for a, n in zip(areas.values(), counts, strict=True) if n >= min_positives]
+    return float(np.nanmean(enough or list(areas.values())))
+
+
+def infer(
+    network: CamNetwork,
+    images: np.ndarray[Any, np.dtype[np.uint8]],
+    rows: np.ndarray[Any, np.dtype[np.intp]],
+    config: ClassifierConfig,
+    *,
+    device: torch.device,
+    coarsen_to_px: int | None = None,
+) -> np.ndarray[Any, np.dtype[np.float32]]:
+    """Logits float32 [len(rows), 14] of canonical images, optionally at a lower sharpness."""
+    batches = evaluation_batches(images, rows, config, coarsen_to_px)
+    with torch.inference_mode():
+        logits = [network(batch.to(device))[0].float().cpu().numpy() for batch in batches]
+    return np.concatenate(logits)
+
+
+def _average(average: nn.Module, network: nn.Module, decay: float, step: int) -> None:
+    # Early on the average must not cling to the random head.
+    decay = min(decay, (1 + step) / (10 + step))
+    with torch.no_grad():
+        theirs = network.state_dict()
+        for name, mine in average.state_dict().items():
+            if mine.is_floating_point():
+                mine.lerp_(theirs[name], 1 - decay)
+            else:
+                mine.copy_(theirs[name])
+
+
+def _decay_groups(network: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    decayed = [p for p in network.parameters() if p.ndim > 1]
+    plain = [p for p in network.parameters() if p.ndim <= 1]
+    return [
+        {"params": decayed, "weight_decay": weight_decay},
+        {"params": plain, "weight_decay": 0.0},
+    ]
+
+
+def _line(row: dict[str, Any]) -> str:
+    return (
+        f"epoch {row['epoch']}: train loss {row['train_loss']:.4f}, "
+        f"validation loss {row['val_loss']:.4f}, mean AUROC {row['val_auroc_mean']:.4f}, "
+        f"{row['images_per_s']:.1f} images/s, {row['elapsed_s'] / 60:.1f} min"
+    )
