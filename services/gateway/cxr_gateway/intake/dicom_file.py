@@ -19,7 +19,6 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
-from cxr_gateway.intake.decoding import decoding
 from cxr_gateway.intake.limits import Limits
 from cxr_gateway.intake.sniff import ACCEPTED, DICOM_PREAMBLE_BYTES
 from cxr_serving.errors import PayloadTooLarge, Unprocessable, UnsupportedMedia
@@ -77,18 +76,17 @@ def read_dicom(data: bytes, limits: Limits) -> tuple[Dataset, UID]:
     source = _CountedReads(data)
     has_preamble = data[DICOM_PREAMBLE_BYTES : DICOM_PREAMBLE_BYTES + 4] == b"DICM"
     source.seek(DICOM_PREAMBLE_BYTES + 4 if has_preamble else 0)
-    with decoding("DICOM file"):
-        meta = read_dataset(source, False, True, stop_when=_after_meta)
-        syntax = UID(str(meta.get("TransferSyntaxUID") or "")) or ImplicitVRLittleEndian
-        if syntax == DeflatedExplicitVRLittleEndian:
-            source = _CountedReads(_inflate(source.read(), 2 * limits.max_bytes))
-        ds = read_dataset(
-            source,
-            syntax == ImplicitVRLittleEndian,
-            syntax != ExplicitVRBigEndian,
-            specific_tags=_TAGS,
-        )
-        _check_sizes(ds)
+    meta = read_dataset(source, False, True, stop_when=_after_meta)
+    syntax = UID(str(meta.get("TransferSyntaxUID") or "")) or ImplicitVRLittleEndian
+    if syntax == DeflatedExplicitVRLittleEndian:
+        source = _CountedReads(_inflate(source.read(), 2 * limits.max_bytes))
+    ds = read_dataset(
+        source,
+        syntax == ImplicitVRLittleEndian,
+        syntax != ExplicitVRBigEndian,
+        specific_tags=_TAGS,
+    )
+    _check_sizes(ds)
     if not ds and not has_preamble:
         raise UnsupportedMedia(f"The upload is a file of an unknown kind. {ACCEPTED}")
     ds.file_meta = FileMetaDataset()
