@@ -15,7 +15,8 @@ from cxr_detector.settings import DetectorSettings
 from cxr_gateway.merge import joined_boxes, ranked_findings
 from cxr_gateway.schemas import Priority
 from cxr_gateway.triage import triage
-from cxr_serving.image import ImageLimits, decode_grey
+from cxr_serving.image import decode_grey
+from cxr_serving.image_limits import ImageLimits
 from cxr_training.data.nih import NihImage
 
 # The answers stay in this process; nobody asks which model gave them.

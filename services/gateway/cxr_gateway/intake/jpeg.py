@@ -16,9 +16,9 @@ from cxr_gateway.intake.codestream import (
 from cxr_gateway.intake.colour import grey_of_rgb, refuse_colour
 from cxr_gateway.intake.decoding import decoding
 from cxr_gateway.intake.limits import Limits
-from cxr_gateway.intake.orientation import UPRIGHT, orientation_of, upright
 from cxr_gateway.intake.result import GreyImage
 from cxr_serving.errors import Unprocessable, UnsupportedMedia
+from cxr_serving.orientation import UPRIGHT, orientation_of, upright
 
 _EXIF_PREFIX = b"Exif\x00\x00"
 # Frames that Pillow's libjpeg-turbo decodes: baseline, extended, progressive; Huffman and
@@ -29,8 +29,8 @@ _DECODABLE = frozenset({0xC0, 0xC1, 0xC2, 0xC9, 0xCA})
 _MAX_SCANS = 100
 
 
-def decode_jpeg(data: bytes, limits: Limits) -> tuple[GreyImage, bytes | None]:
-    """The upright grey picture, uint8 [H, W], and the file to forward (None: forward the picture).
+def decode_jpeg(data: bytes, limits: Limits) -> GreyImage:
+    """The upright grey picture, uint8 [H, W].
 
     Raises:
         UnsupportedMedia: CMYK.
@@ -40,9 +40,7 @@ def decode_jpeg(data: bytes, limits: Limits) -> tuple[GreyImage, bytes | None]:
     orientation = _walk(data, limits)
     with decoding("JPEG"):
         grey = _grey(data)
-    if orientation != UPRIGHT:
-        return upright(grey, orientation), None
-    return grey, data
+    return upright(grey, orientation)
 
 
 def _grey(data: bytes) -> GreyImage:

@@ -10,19 +10,17 @@ from PIL import Image, PngImagePlugin
 
 from cxr_gateway.intake.colour import grey_of_rgb
 from cxr_gateway.intake.decoding import decoding
-from cxr_gateway.intake.deep_grey import grey_of_deep
 from cxr_gateway.intake.limits import Limits
-from cxr_gateway.intake.orientation import UPRIGHT, orientation_of, upright
 from cxr_gateway.intake.result import GreyImage
-from cxr_gateway.intake.sniff import PNG_SIGNATURE
+from cxr_serving.deep_grey import grey_of_deep
 from cxr_serving.errors import Unprocessable, UnsupportedMedia
+from cxr_serving.file_kind import PNG_SIGNATURE
+from cxr_serving.orientation import UPRIGHT, orientation_of, upright
 
 _GREY, _RGB, _PALETTE, _GREY_ALPHA, _RGB_ALPHA = 0, 2, 3, 4, 6
+# All that the pixels need. Whatever else a file carries (profiles and texts can be zlib bombs) is
+# not shown to the decoder.
 _CRITICAL = frozenset({b"IHDR", b"PLTE", b"IDAT", b"IEND"})
-# Ancillary chunks that are small, uncompressed and without effect on the pixels. A file with any
-# other one (profiles and texts can be zlib bombs) is decoded and passed on without them.
-_HARMLESS = frozenset({b"pHYs", b"gAMA", b"cHRM", b"sRGB", b"tIME", b"bKGD", b"sBIT", b"tEXt"})
-_MAX_HARMLESS_BYTES = 4096
 _MAX_CHUNKS = 100_000
 _MAX_EXIF_BYTES = 1 << 20
 
@@ -31,14 +29,13 @@ _MAX_EXIF_BYTES = 1 << 20
 class _Walked:
     """What the chunks say, and the file reduced to what the pixels need."""
 
-    bit_depth: int
     colour_type: int
     orientation: int
     data: bytes
 
 
-def decode_png(data: bytes, limits: Limits) -> tuple[GreyImage, bytes | None]:
-    """The upright grey picture, uint8 [H, W], and the file to forward (None: forward the picture).
+def decode_png(data: bytes, limits: Limits) -> GreyImage:
+    """The upright grey picture, uint8 [H, W].
 
     Raises:
         UnsupportedMedia: an animation, or an alpha channel.
@@ -50,10 +47,7 @@ def decode_png(data: bytes, limits: Limits) -> tuple[GreyImage, bytes | None]:
         image = PngImagePlugin.PngImageFile(BytesIO(walked.data))
         image.load()
         grey = _grey(image, walked.colour_type)
-    if walked.orientation != UPRIGHT:
-        return upright(grey, walked.orientation), None
-    simple = walked.bit_depth == 8 and walked.colour_type in (_GREY, _RGB)
-    return grey, walked.data if simple else None
+    return upright(grey, walked.orientation)
 
 
 def _grey(image: Image.Image, colour_type: int) -> GreyImage:
@@ -69,9 +63,9 @@ def _grey(image: Image.Image, colour_type: int) -> GreyImage:
 def _walk(data: bytes, limits: Limits) -> _Walked:
     """Check every chunk's length and every critical chunk's CRC; decode nothing."""
     view = memoryview(data)
-    bit_depth, colour_type = _header(data, limits)
+    colour_type = _header(data, limits)
     position, n_chunks = len(PNG_SIGNATURE), 0
-    orientation, keep, all_kept = UPRIGHT, [view[:position]], True
+    orientation, keep = UPRIGHT, [view[:position]]
     while True:
         n_chunks += 1
         if position + 12 > len(data) or n_chunks > _MAX_CHUNKS:
@@ -89,21 +83,16 @@ def _walk(data: bytes, limits: Limits) -> _Walked:
             if zlib.crc32(view[position + 4 : end - 4]).to_bytes(4, "big") != data[end - 4 : end]:
                 raise Unprocessable(f"The PNG is damaged: the CRC of its {_ascii(name)} is wrong.")
             keep.append(view[position:end])
-        elif name in _HARMLESS and length <= _MAX_HARMLESS_BYTES:
-            keep.append(view[position:end])
-        else:
-            all_kept = False
-            if name == b"eXIf" and length <= _MAX_EXIF_BYTES:
-                orientation = orientation_of(data[position + 8 : end - 4])
+        elif name == b"eXIf" and length <= _MAX_EXIF_BYTES:
+            orientation = orientation_of(data[position + 8 : end - 4])
         position = end
         if name == b"IEND":
             break
-    whole = all_kept and position == len(data)
-    return _Walked(bit_depth, colour_type, orientation, data if whole else b"".join(keep))
+    return _Walked(colour_type, orientation, b"".join(keep))
 
 
-def _header(data: bytes, limits: Limits) -> tuple[int, int]:
-    """Bit depth and colour type of the IHDR chunk, which has to come first."""
+def _header(data: bytes, limits: Limits) -> int:
+    """The colour type of the IHDR chunk, which has to come first."""
     if len(data) < 33 or data[8:16] != b"\x00\x00\x00\rIHDR":
         raise Unprocessable("The PNG is truncated or damaged: it does not start with IHDR.")
     width, height, bit_depth, colour_type = struct.unpack_from(">IIBB", data, 16)
@@ -119,7 +108,7 @@ def _header(data: bytes, limits: Limits) -> tuple[int, int]:
             f"The PNG stores {bit_depth}-bit colour; accepted are 8- and 16-bit grey and 8-bit "
             "colour files of a grey picture."
         )
-    return bit_depth, colour_type
+    return int(colour_type)
 
 
 def _refuse_by_chunk(name: bytes) -> None:

@@ -5,9 +5,10 @@ from cxr_gateway.intake.jpeg import decode_jpeg
 from cxr_gateway.intake.limits import Limits
 from cxr_gateway.intake.png import decode_png
 from cxr_gateway.intake.result import NO_PATIENT, Intake
-from cxr_gateway.intake.sniff import ACCEPTED, describe, sniff
+from cxr_gateway.intake.sniff import ACCEPTED, sniff
 from cxr_gateway.schemas import ImageFacts, ImageSource
 from cxr_serving.errors import UnsupportedMedia
+from cxr_serving.file_kind import describe
 
 _DEFAULT_LIMITS = Limits()
 
@@ -33,8 +34,8 @@ def read_upload(data: bytes, *, limits: Limits = _DEFAULT_LIMITS) -> Intake:
         intake.grey.setflags(write=False)
         return intake
     decode = decode_png if source is ImageSource.PNG else decode_jpeg
-    grey, forwardable = decode(data, limits)
+    grey = decode(data, limits)
     grey.setflags(write=False)
     height, width = grey.shape
     facts = ImageFacts(width=width, height=height, view=None, source=source)
-    return Intake(grey, facts, NO_PATIENT, forwardable, refused=None)
+    return Intake(grey, facts, NO_PATIENT, refused=None)

@@ -29,8 +29,6 @@ class Intake:
         grey: uint8 [H, W], 0 black (air) to 255 white (bone), C-contiguous, read-only.
         facts: width and height of `grey`, the view and the kind of file.
         patient: what a DICOM file says of the patient; all None for PNG and JPEG.
-        forwardable: a PNG or JPEG that decodes to `grey` and that a reader may get as it is;
-            None where only `grey` itself is the picture (DICOM, 16 bits, a turned photograph).
         refused: why the file's own DICOM tags say that this is no frontal chest radiograph;
             None if they do not say so.
     """
@@ -38,5 +36,4 @@ class Intake:
     grey: GreyImage
     facts: ImageFacts
     patient: PatientFacts
-    forwardable: bytes | None
     refused: str | None
