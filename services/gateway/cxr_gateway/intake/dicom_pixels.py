@@ -77,7 +77,9 @@ def first_frame(ds: Dataset, syntax: UID, header: PixelHeader) -> NDArray[Any]:
     with decoding(f"DICOM file's {tag_name('PixelData')}"):
         if syntax in _NATIVE:
             _check_length(len(element.value), header)
-            return _decoded(ds, syntax, view_only=True)
+            # Without a copy, where there are no unused bits to be cleared.
+            whole = header.bits_stored == header.bits_allocated
+            return _decoded(ds, syntax, view_only=whole)
         frame = get_frame(element.value, 0, number_of_frames=header.frames)
         if syntax == RLELossless:
             return _rle(frame, header)

@@ -23,6 +23,12 @@ _GREY, _RGB, _PALETTE, _GREY_ALPHA, _RGB_ALPHA = 0, 2, 3, 4, 6
 _CRITICAL = frozenset({b"IHDR", b"PLTE", b"IDAT", b"IEND"})
 _MAX_CHUNKS = 100_000
 _MAX_EXIF_BYTES = 1 << 20
+_INFLATED_AT_ONCE = 1 << 20
+# The passes of an interlaced file: first column and row, and the steps to the next ones.
+_ADAM7 = (
+    (0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2),
+    (0, 1, 1, 2),
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +52,9 @@ def decode_png(data: bytes, limits: Limits) -> GreyImage:
     with decoding("PNG"):
         image = PngImagePlugin.PngImageFile(BytesIO(walked.data))
         image.load()
+        # Pillow leaves rows black that the file does not have, if the data ends in good order.
+        if "interlace" in image.info or not np.asarray(image)[-1].any():
+            _check_rows(walked.data)
         grey = _grey(image, walked.colour_type)
     return upright(grey, walked.orientation)
 
@@ -58,6 +67,29 @@ def _grey(image: Image.Image, colour_type: int) -> GreyImage:
     kind = "PNG's palette" if colour_type == _PALETTE else "PNG"
     red, green, blue = image.convert("RGB").split()
     return grey_of_rgb(np.asarray(red), np.asarray(green), np.asarray(blue), kind)
+
+
+def _check_rows(data: bytes) -> None:
+    """Inflate the pixels of a file of critical chunks, counting only; Unprocessable if too few."""
+    width, height, bit_depth, colour_type, _, _, interlaced = struct.unpack_from(
+        ">IIBBBBB", data, 16
+    )
+    bits = bit_depth * (3 if colour_type == _RGB else 1)
+    sizes = [
+        (-(-(width - x) // dx), -(-(height - y) // dy))
+        for x, y, dx, dy in (_ADAM7 if interlaced else ((0, 0, 1, 1),))
+    ]
+    missing = sum(rows * (1 + -(-columns * bits // 8)) for columns, rows in sizes if columns > 0)
+    inflater, position = zlib.decompressobj(), len(PNG_SIGNATURE)
+    while position < len(data) and missing > 0:
+        length, name = struct.unpack_from(">I4s", data, position)
+        packed = data[position + 8 : position + 8 + length] if name == b"IDAT" else b""
+        while packed and missing > 0:
+            missing -= len(inflater.decompress(packed, _INFLATED_AT_ONCE))
+            packed = inflater.unconsumed_tail
+        position += 12 + length
+    if missing > 0:
+        raise Unprocessable(f"The PNG is incomplete: {missing} bytes of its pixels are missing.")
 
 
 def _walk(data: bytes, limits: Limits) -> _Walked:
