@@ -24,7 +24,7 @@ from pydicom.uid import (
 )
 
 from cxr_gateway.intake.codestream import j2k_stream_frame, jpeg_stream_frame
-from cxr_gateway.intake.decoding import decoding
+from cxr_gateway.intake.decoding import decoding, plain
 from cxr_gateway.intake.dicom_header import PixelHeader, unsupported_syntax
 from cxr_gateway.intake.dicom_tags import tag_name
 from cxr_gateway.intake.packbits import decode_rle
@@ -72,7 +72,7 @@ def first_frame(ds: Dataset, syntax: UID, header: PixelHeader) -> NDArray[Any]:
     if element.is_undefined_length == (syntax in _NATIVE):
         raise Unprocessable(
             f"The DICOM file contradicts itself: {tag_name('TransferSyntaxUID')} is "
-            f"{syntax.name}, and its {tag_name('PixelData')} is stored otherwise."
+            f"{plain(syntax.name)}, and its {tag_name('PixelData')} is stored otherwise."
         )
     with decoding(f"DICOM file's {tag_name('PixelData')}"):
         if syntax in _NATIVE:
