@@ -3,6 +3,7 @@
 import logging
 import struct
 import warnings
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from films import radiograph_like
 FILM = radiograph_like(64, 64)
 
 
-def patient(**tags: object) -> PatientFacts:
+def patient(**tags: Any) -> PatientFacts:
     return read_upload(dicom(FILM, **tags)).patient
 
 

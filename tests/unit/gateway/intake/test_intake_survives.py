@@ -1,6 +1,7 @@
 """Whatever bytes come in: a picture or a refusal, and nothing else."""
 
 import io
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,7 +25,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:pydicom")
 SMALL = Limits(max_bytes=2_000_000, max_pixels=500_000)
 GREY = radiograph_like(48, 40)
 DEEP = GREY.astype(np.uint16) * 16
-WINDOW = {"WindowCenter": 2048, "WindowWidth": 4096, "PixelPaddingValue": 0}
+WINDOW: dict[str, Any] = {"WindowCenter": 2048, "WindowWidth": 4096, "PixelPaddingValue": 0}
 VALID = {
     "png": encoded(GREY),
     "deep png": encoded(DEEP),
