@@ -77,9 +77,8 @@ def first_frame(ds: Dataset, syntax: UID, header: PixelHeader) -> NDArray[Any]:
     with decoding(f"DICOM file's {tag_name('PixelData')}"):
         if syntax in _NATIVE:
             _check_length(len(element.value), header)
-            # Without a copy, where there are no unused bits to be cleared.
-            whole = header.bits_stored == header.bits_allocated
-            return _decoded(ds, syntax, view_only=whole)
+            values = _decoded(ds, syntax, view_only=True, correct_unused_bits=False)
+            return _without_unused_bits(values, header)
         frame = get_frame(element.value, 0, number_of_frames=header.frames)
         if syntax == RLELossless:
             return _rle(frame, header)
@@ -143,7 +142,18 @@ def _rle(frame: bytes, header: PixelHeader) -> NDArray[Any]:
     values = planes.reshape(header.rows, header.columns, -1).view(f"<u{n_bytes}")
     if header.is_signed:
         values = values.view(f"<i{n_bytes}")
-    unused = header.bits_allocated - header.bits_stored
-    if unused:
-        values = (values << unused) >> unused
+    values = _without_unused_bits(values, header)
     return values[..., 0] if header.samples == 1 else values
+
+
+def _without_unused_bits(values: NDArray[Any], header: PixelHeader) -> NDArray[Any]:
+    """Clear the bits above the stored ones, or let the sign fill them: overlays may lie there."""
+    unused = header.bits_allocated - header.bits_stored
+    if not unused:
+        return values
+    settled: NDArray[Any]
+    if header.is_signed:
+        settled = (values << unused) >> unused
+    else:
+        settled = values & values.dtype.type((1 << header.bits_stored) - 1)
+    return settled

@@ -76,6 +76,14 @@ def test_bits_above_the_stored_ones_are_no_part_of_the_value(syntax: UID) -> Non
     )
 
 
+def test_the_sign_of_12_stored_bits_is_their_own_highest_bit() -> None:
+    signed = TWELVE.astype(np.int16) - 2048
+    dirty = (signed & 0x0FFF).astype(np.int16)  # the upper bits are 0, not the sign
+    window = {"WindowCenter": 0, "WindowWidth": 4096}
+    assert np.array_equal(grey_of(dirty, bits=12, **window), grey_of(signed, bits=12, **window))
+    assert at(grey_of(dirty, bits=12, **window), 0, 2048, 4095) == [0, 128, 255]
+
+
 def test_8_bits_with_the_full_window_come_out_as_they_are() -> None:
     values = (TWELVE >> 4).astype(np.uint8)
     assert np.array_equal(grey_of(values, WindowCenter=128, WindowWidth=256), values)
