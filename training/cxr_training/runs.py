@@ -10,6 +10,10 @@ from pathlib import Path
 from typing import Any
 
 
+class RunError(RuntimeError):
+    """The run directory is not in the state that the command needs; the message says which."""
+
+
 def utc_now() -> str:
     """ISO 8601, UTC, to the second."""
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from cxr_contracts import Finding
-from cxr_training.classifier.cache import canonical_images
+from cxr_training.classifier.cache import StreamedImages, canonical_images
 from cxr_training.classifier.samples import LABELS, decode_grey, read_samples, source_of
 from cxr_training.data.errors import DataError
 from cxr_training.data.splits import Split
@@ -98,3 +98,12 @@ def test_the_cache_holds_the_canonical_images_and_follows_changed_files(
     Image.new("L", (64, 64), 7).save(paths[small])
     changed = canonical_images(paths, 64, tmp_path / "cache")
     assert (changed[small] == 7).all()
+
+
+def test_streamed_images_are_those_of_the_cache(nih: Path, tmp_path: Path) -> None:
+    paths = read_samples(nih).paths[:8]
+    streamed = StreamedImages(paths, 48)
+    cached = canonical_images(paths, 48, tmp_path / "cache")
+    assert len(streamed) == len(cached) == 8
+    for row in range(8):
+        np.testing.assert_array_equal(streamed[row], cached[row])

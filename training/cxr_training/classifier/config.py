@@ -4,9 +4,13 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from cxr_contracts import Architecture, InputSpec
+
+
+class ConfigError(ValueError):
+    """The configuration cannot be used; the message names the file and the key."""
 
 
 class _Section(BaseModel):
@@ -73,6 +77,7 @@ SMOKE_OVERRIDES = (
     "training.threads=1",
     "evaluation.resamples=20",
     "evaluation.calibration_folds=2",
+    "evaluation.min_positives=2",
 )
 
 
@@ -80,16 +85,22 @@ def load_config(path: Path, overrides: tuple[str, ...] = ()) -> ClassifierConfig
     """The configuration of `path`, with `section.key=value` overrides (values as in YAML).
 
     Raises:
-        ValueError: an unknown or missing key, a value out of range, an override without `=`.
+        ConfigError: no such file; an unknown or missing key; a value out of range; an override
+            that is not of that form.
     """
+    if not path.exists():
+        raise ConfigError(f"{path}: no such file")
     raw: dict[str, Any] = yaml.safe_load(path.read_text())
     for override in overrides:
         key, separator, value = override.partition("=")
         if not separator:
-            raise ValueError(f"override {override!r} is not of the form section.key=value")
+            raise ConfigError(f"override {override!r} is not of the form section.key=value")
         *sections, last = key.split(".")
         target = raw
         for section in sections:
             target = target.setdefault(section, {})
         target[last] = yaml.safe_load(value)
-    return ClassifierConfig.model_validate(raw)
+    try:
+        return ClassifierConfig.model_validate(raw)
+    except ValidationError as error:
+        raise ConfigError(f"{path}: {error}") from error

@@ -14,9 +14,11 @@ from torch.nn import functional
 from tqdm import tqdm
 
 from cxr_classifier.network import CamNetwork
+from cxr_training.classifier.cache import CanonicalImages
 from cxr_training.classifier.config import ClassifierConfig
 from cxr_training.classifier.loading import evaluation_batches, training_batches
 from cxr_training.classifier.samples import LABELS, Samples
+from cxr_training.classifier.schedule import Schedule
 from cxr_training.data.splits import Split
 from cxr_training.evaluation.metrics import auroc
 from cxr_training.runs import append_metrics
@@ -42,7 +44,7 @@ class Trainer:
     config: ClassifierConfig
     network: CamNetwork
     samples: Samples
-    images: np.ndarray[Any, np.dtype[np.uint8]]
+    images: CanonicalImages
     folder: Path
     device: torch.device
     progress: Progress = field(default_factory=Progress)
@@ -56,11 +58,11 @@ class Trainer:
         )
         rows = self.samples.rows(Split.TRAIN)
         # The last, smaller batch of an epoch is left out (see `training_batches`).
-        self.steps_per_epoch = max(1, len(rows) // training.batch_size)
+        self.schedule = Schedule.of(training, max(1, len(rows) // training.batch_size))
 
     def run(self) -> None:
         """Train to the end of the budget, from wherever `progress` stands."""
-        while self.progress.epoch < self.config.training.epochs and self.spent() < 1:
+        while self.progress.epoch < self.config.training.epochs and not self._is_over():
             row = self._train_epoch()
             self.progress.epoch += 1
             row |= self._validate()
@@ -70,24 +72,6 @@ class Trainer:
                 self.progress.best_auroc = row["val_auroc_mean"]
                 self.save(BEST)
             self.save(LAST)
-
-    def spent(self) -> float:
-        """The part of the budget that is used, 0 to 1: by steps or time, whichever is further."""
-        training = self.config.training
-        by_steps = self.progress.step / (training.epochs * self.steps_per_epoch)
-        if training.max_minutes is None:
-            return min(by_steps, 1.0)
-        return min(max(by_steps, self.progress.elapsed_s / (60 * training.max_minutes)), 1.0)
-
-    def learning_rate(self) -> float:
-        """Linear warm-up, then half a cosine to zero, over the budget."""
-        training = self.config.training
-        spent, warmup = self.spent(), training.warmup_fraction
-        if spent < warmup:
-            by_step = (self.progress.step + 1) / (training.epochs * self.steps_per_epoch)
-            return training.learning_rate * min(max(spent, by_step) / warmup, 1.0)
-        cosine = 0.5 * (1 + math.cos(math.pi * (spent - warmup) / (1 - warmup)))
-        return training.learning_rate * cosine
 
     def save(self, name: str) -> None:
         """Write a checkpoint, whole or not at all."""
@@ -112,6 +96,12 @@ class Trainer:
         self.optimiser.load_state_dict(state["optimiser"])
         self.progress = Progress(**state["progress"])
 
+    def _is_over(self) -> bool:
+        return self.schedule.spent(self.progress.step, self.progress.elapsed_s) >= 1
+
+    def _learning_rate(self) -> float:
+        return self.schedule.learning_rate(self.progress.step, self.progress.elapsed_s)
+
     def _train_epoch(self) -> dict[str, Any]:
         self.network.train()
         started, total, seen = time.monotonic(), 0.0, 0
@@ -124,12 +114,12 @@ class Trainer:
             seen += len(image)
             self.progress.elapsed_s = before_s + time.monotonic() - started
             bar.set_postfix(loss=f"{total / seen:.4f}", refresh=False)
-            if self.spent() >= 1:
+            if self._is_over():
                 break
         return {
             "epoch": self.progress.epoch + 1,
             "step": self.progress.step,
-            "learning_rate": self.learning_rate(),
+            "learning_rate": self._learning_rate(),
             "train_loss": total / seen,
             "images_per_s": seen / (time.monotonic() - started),
             "elapsed_s": self.progress.elapsed_s,
@@ -138,7 +128,7 @@ class Trainer:
     def _step(self, image: Tensor, target: Tensor) -> float:
         training = self.config.training
         for group in self.optimiser.param_groups:
-            group["lr"] = self.learning_rate()
+            group["lr"] = self._learning_rate()
         image = image.contiguous(memory_format=torch.channels_last)
         with torch.autocast("cuda", torch.bfloat16, enabled=self.device.type == "cuda"):
             logits, _ = self.network(image)
@@ -150,7 +140,7 @@ class Trainer:
         nn.utils.clip_grad_norm_(self.network.parameters(), training.gradient_clip)
         self.optimiser.step()
         self.progress.step += 1
-        _average(self.average, self.network, training.ema_decay, self.progress.step)
+        update_average(self.average, self.network, training.ema_decay, self.progress.step)
         return float(loss.item())
 
     def _validate(self) -> dict[str, Any]:
@@ -181,7 +171,7 @@ def mean_auroc(
 
 def infer(
     network: CamNetwork,
-    images: np.ndarray[Any, np.dtype[np.uint8]],
+    images: CanonicalImages,
     rows: np.ndarray[Any, np.dtype[np.intp]],
     config: ClassifierConfig,
     *,
@@ -195,7 +185,8 @@ def infer(
     return np.concatenate(logits)
 
 
-def _average(average: nn.Module, network: nn.Module, decay: float, step: int) -> None:
+def update_average(average: nn.Module, network: nn.Module, decay: float, step: int) -> None:
+    """Move `average` towards `network`: an exponential moving average, short at first."""
     # Early on the average must not cling to the random head.
     decay = min(decay, (1 + step) / (10 + step))
     with torch.no_grad():

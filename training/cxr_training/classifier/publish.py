@@ -28,7 +28,7 @@ from cxr_training.publishing import (
     model_file,
     write_manifest,
 )
-from cxr_training.runs import portable_command, read_metrics, utc_now
+from cxr_training.runs import RunError, portable_command, read_metrics, utc_now
 
 
 def publish(folder: Path, models: Path) -> Path:
@@ -38,13 +38,13 @@ def publish(folder: Path, models: Path) -> Path:
 
     Raises:
         PublishError: ONNX and PyTorch differ.
-        FileNotFoundError: the run was not evaluated.
+        RunError: the run was not evaluated, or trained on since.
     """
     config = load_config(folder / CONFIG)
     evaluated = read_evaluated(folder)
     network, epoch = load_network(folder, config)
     if epoch != evaluated.epoch:
-        raise ValueError(
+        raise RunError(
             f"{folder}: evaluated after epoch {evaluated.epoch}, but the best weights are now of "
             f"epoch {epoch}: run `evaluate` again"
         )

@@ -59,9 +59,14 @@ def metric_rows(answers: Answers, config: Evaluation, seed: int) -> list[MetricR
 def _auroc_rows(
     answers: Answers, subset: _Subset, weights: Weights, config: Evaluation
 ) -> list[MetricRow]:
-    """AUROC per label, and its mean over the labels with enough positives in the subset."""
+    """AUROC per label, and its mean over the labels with enough positives in the subset.
+
+    Labels with too few are left out of a part of the images; over all images they are kept for
+    the record, and make the mean only where no label has enough.
+    """
     rows: list[MetricRow] = []
-    values, draws = [], []
+    judged: list[FloatArray] = []
+    unsure: list[FloatArray] = []
     n = int(subset.inside.sum())
     # Resamples of all patients, read off inside the subset; the first line is the sample itself.
     lines = np.concatenate([np.ones((1, n), dtype=np.int64), weights[:, subset.inside]])
@@ -72,17 +77,19 @@ def _auroc_rows(
         if subset.name and not enough:
             continue
         areas = aurocs(targets, subset.logits[subset.inside, column], lines)
-        name = f"{label}/{subset.name}" if subset.name else label.value
         if not np.isnan(areas[0]):
+            name = f"{label}/{subset.name}" if subset.name else label.value
             result = interval_of(float(areas[0]), areas[1:])
             rows += metric_row("auroc", name, result, n=n, n_positive=n_positive)
-        if enough:
-            values.append(areas[0])
-            draws.append(areas[1:])
-    if not values:
-        return rows
-    mean = interval_of(float(np.mean(values)), _mean_of_defined(np.array(draws)))
-    return [*metric_row("auroc_mean", subset.name or "all", mean, n=n, n_positive=None), *rows]
+            (judged if enough else unsure).append(areas)
+    if judged or unsure:
+        mean = _mean_of_defined(np.array(judged or unsure))
+        result = interval_of(float(mean[0]), mean[1:])
+        rows = [
+            *metric_row("auroc_mean", subset.name or "all", result, n=n, n_positive=None),
+            *rows,
+        ]
+    return rows
 
 
 def _mean_of_defined(draws: FloatArray) -> FloatArray:
