@@ -1,6 +1,7 @@
 """A training run is a directory that describes itself."""
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -32,6 +33,13 @@ def command_line() -> str:
         return " ".join(sys.argv)
     name = module.name.removesuffix(".__main__")
     return " ".join(["python -m", name, *sys.argv[1:]])
+
+
+def portable_command(command: str) -> str:
+    """The command with its folders named instead of spelled out, for what leaves this machine."""
+    return re.sub(
+        r"--(data|out)[ =](\S+)", lambda found: f"--{found[1]} ${found[1].upper()}", command
+    )
 
 
 def write_json(path: Path, value: object) -> None:

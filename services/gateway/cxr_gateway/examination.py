@@ -1,0 +1,139 @@
+"""What is found out about one picture: the gate, then both readers at the same time."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cxr_contracts import ClassifyResponse, DetectResponse, ModelIdentity, ModelManifest
+from cxr_gateway.failures import ReaderFailure
+from cxr_gateway.gate import GateScore
+from cxr_gateway.intake import Intake
+from cxr_gateway.merge import TOP_FINDINGS
+from cxr_gateway.metrics import GatewayMetrics
+from cxr_gateway.readers import Picture, Readers
+from cxr_gateway.schemas import Gate, StudyProblem, StudyStatus, UsedModel
+from cxr_gateway.wire_image import stored_png
+
+_T = TypeVar("_T")
+
+
+class PictureGate(Protocol):
+    """The gate as the gateway uses it: `cxr_gateway.gate.Gate` in production."""
+
+    @property
+    def manifest(self) -> ModelManifest:
+        """Of the network in use."""
+        ...
+
+    def check(self, grey: NDArray[np.uint8]) -> GateScore:
+        """Judge uint8 [H, W]; called in several threads at once."""
+        ...
+
+
+@dataclass
+class Examined:
+    """What is known after an examination; milliseconds of each stage that took place."""
+
+    gate: Gate
+    classified: ClassifyResponse | None = None
+    detected: DetectResponse | None = None
+    problems: list[StudyProblem] = field(default_factory=list)
+    models: list[UsedModel] = field(default_factory=list)
+    stages_ms: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def status(self) -> StudyStatus:
+        """What the study's status follows to be."""
+        if not self.gate.accepted:
+            return StudyStatus.REJECTED
+        if not self.problems:
+            return StudyStatus.COMPLETE
+        nobody = self.classified is None and self.detected is None
+        return StudyStatus.FAILED if nobody else StudyStatus.PARTIAL
+
+
+class Examiner:
+    """Runs examinations; image work in `threads`, the readers' in the event loop."""
+
+    def __init__(
+        self,
+        gate: PictureGate,
+        readers: Readers,
+        threads: ThreadPoolExecutor,
+        metrics: GatewayMetrics,
+    ) -> None:
+        self.gate = gate
+        self._readers = readers
+        self._threads = threads
+        self._metrics = metrics
+
+    async def in_thread(self, work: Callable[..., _T], *arguments: Any) -> _T:
+        """Run image work in one of the threads for it."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work, *arguments)
+
+    async def examine(self, intake: Intake) -> Examined:
+        """Gate and readers; a reader's failure becomes a problem of the study, never an error."""
+        if intake.refused is not None:
+            return Examined(Gate(accepted=False, score=None, threshold=None, reason=intake.refused))
+        with self._metrics.stage("gate") as span:
+            score = await self.in_thread(self.gate.check, intake.grey)
+        gate = Gate(
+            accepted=score.accepted,
+            score=score.score,
+            threshold=score.threshold,
+            reason=score.reason,
+        )
+        examined = Examined(gate, models=[gate_model(self.gate.manifest)])
+        examined.stages_ms["gate"] = span.ms
+        if gate.accepted:
+            await self._ask_readers(examined, await self._picture(intake))
+        return examined
+
+    async def _picture(self, intake: Intake) -> Picture:
+        with self._metrics.stage("encode"):
+            content = await self.in_thread(stored_png, intake.grey)
+        return Picture(content, "image/png", intake.facts.width, intake.facts.height)
+
+    async def _ask_readers(self, examined: Examined, picture: Picture) -> None:
+        async with asyncio.TaskGroup() as group:
+            classify = self._readers.classifier.classify(picture, explain=TOP_FINDINGS)
+            classified = group.create_task(self._ask("classifier", classify, examined))
+            detected = group.create_task(
+                self._ask("detector", self._readers.detector.detect(picture), examined)
+            )
+        examined.classified, examined.detected = classified.result(), detected.result()
+        examined.problems.sort(key=lambda problem: problem.part)
+        for role, answer in (("classifier", examined.classified), ("detector", examined.detected)):
+            if answer is not None:
+                examined.models.append(_used_model(role, answer.model))
+
+    async def _ask(self, role: str, call: Awaitable[_T], examined: Examined) -> _T | None:
+        span = None
+        try:
+            with self._metrics.stage(role) as span:
+                return await call
+        except ReaderFailure as failure:
+            examined.problems.append(failure.problem(role))
+            return None
+        finally:
+            if span is not None:
+                examined.stages_ms[role] = span.ms
+
+
+def gate_model(manifest: ModelManifest) -> UsedModel:
+    """The gate's network as a study names it."""
+    return UsedModel(
+        role="gate",
+        name=manifest.name,
+        version=manifest.version,
+        sha256=manifest.weights.sha256,
+    )
+
+
+def _used_model(role: str, model: ModelIdentity) -> UsedModel:
+    return UsedModel(role=role, name=model.name, version=model.version, sha256=model.sha256)

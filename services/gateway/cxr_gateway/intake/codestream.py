@@ -1,0 +1,102 @@
+"""What a compressed frame says of its own size, before a decoder believes it."""
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from cxr_serving.errors import Unprocessable
+
+SOS, EOI, APP1 = 0xDA, 0xD9, 0xE1
+_NOT_FRAMES = frozenset({0xC4, 0xC8, 0xCC})  # Huffman tables, reserved, arithmetic conditioning
+JPEG_LS_FRAME = 0xF7
+_MAX_SEGMENTS = 10_000
+_J2K_START = b"\xff\x4f\xff\x51"
+# JPEG 2000 files of one picture have one tile or some hundreds; each costs the decoder kilobytes.
+_MAX_J2K_TILES = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """The frame header of a JPEG, JPEG-LS or JPEG 2000 codestream."""
+
+    width: int
+    height: int
+    components: int
+    precision: int
+
+
+def is_frame_marker(marker: int) -> bool:
+    """Whether a JPEG marker code starts a frame header (SOF0 to SOF15, JPEG-LS's SOF55)."""
+    return marker == JPEG_LS_FRAME or (0xC0 <= marker <= 0xCF and marker not in _NOT_FRAMES)
+
+
+def jpeg_segments(data: bytes) -> Iterator[tuple[int, int, int]]:
+    """Marker code, start and end of each segment's content, up to and with the first scan's.
+
+    Raises:
+        Unprocessable: truncated or damaged before the first scan.
+    """
+    position = 2
+    for _ in range(_MAX_SEGMENTS):
+        marker, position = _next_marker(data, position)
+        if marker == EOI:
+            raise Unprocessable("The JPEG holds no picture: it ends before its first scan.")
+        if 0xD0 <= marker <= 0xD8 or marker == 0x01:
+            continue  # restart and start markers carry no segment
+        length = int.from_bytes(data[position : position + 2], "big")
+        end = position + length
+        if length < 2 or end > len(data):
+            raise Unprocessable("The JPEG is truncated or damaged within its header.")
+        yield marker, position + 2, end
+        if marker == SOS:
+            return
+        position = end
+    raise Unprocessable(f"The JPEG has more than {_MAX_SEGMENTS} header segments.")
+
+
+def jpeg_frame(segment: bytes) -> Frame:
+    """A frame header's content (ISO/IEC 10918-1, B.2.2; the same in JPEG-LS)."""
+    if len(segment) < 6:
+        raise Unprocessable("The JPEG is damaged: its frame header is too short.")
+    precision, height, width, components = struct.unpack_from(">BHHB", segment)
+    return Frame(width, height, components, precision)
+
+
+def jpeg_stream_frame(data: bytes) -> Frame:
+    """The frame header of a JPEG or JPEG-LS codestream that has one scan at least."""
+    if not data.startswith(b"\xff\xd8"):
+        raise Unprocessable("The compressed pixel data does not start like a JPEG.")
+    frame = None
+    for marker, start, end in jpeg_segments(data):
+        if is_frame_marker(marker):
+            frame = jpeg_frame(data[start:end])
+    if frame is None:
+        raise Unprocessable("The JPEG is damaged: a scan comes before the frame header.")
+    return frame
+
+
+def j2k_stream_frame(data: bytes) -> Frame:
+    """The SIZ segment of a JPEG 2000 codestream (ISO/IEC 15444-1, A.5.1), bare or in JP2 boxes."""
+    start = data.find(_J2K_START, 0, 4096)
+    if start < 0 or len(data) < start + 4 + 39:
+        raise Unprocessable("The compressed pixel data does not start like a JPEG 2000.")
+    (_, _, x_size, y_size, x_offset, y_offset, tile_width, tile_height, x_tile, y_tile, n) = (
+        struct.unpack_from(">HHIIIIIIIIH", data, start + 4)
+    )
+    if x_size <= x_offset or y_size <= y_offset or not tile_width or not tile_height:
+        raise Unprocessable("The JPEG 2000 is damaged: its size segment contradicts itself.")
+    tiles = -(-(x_size - x_tile) // tile_width) * -(-(y_size - y_tile) // tile_height)
+    if tiles > _MAX_J2K_TILES:
+        raise Unprocessable(f"The JPEG 2000 has {tiles} tiles; at most {_MAX_J2K_TILES} are read.")
+    return Frame(x_size - x_offset, y_size - y_offset, n, (data[start + 42] & 0x7F) + 1)
+
+
+def _next_marker(data: bytes, position: int) -> tuple[int, int]:
+    """The next marker's code and the position behind it; fill bytes (FF) are skipped."""
+    if position < len(data) and data[position] != 0xFF:
+        raise Unprocessable("The JPEG is damaged: a marker is missing in its header.")
+    while position < len(data) and data[position] == 0xFF:
+        position += 1
+    if position >= len(data):
+        raise Unprocessable("The JPEG is truncated within its header.")
+    return data[position], position + 1

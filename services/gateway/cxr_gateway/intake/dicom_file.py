@@ -1,0 +1,122 @@
+"""A DICOM file to a pydicom data set, with bounded work and memory.
+
+pydicom parses what it is given without a limit: sequences of undefined length become an object
+for each item, and a deflated data set is inflated whole. So the number of reads is counted, the
+inflation is cut off, and only the elements that intake asks for are kept.
+"""
+
+import zlib
+from io import BytesIO
+
+from pydicom.datadict import tag_for_keyword
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.filereader import read_dataset
+from pydicom.tag import BaseTag
+from pydicom.uid import (
+    UID,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ImplicitVRLittleEndian,
+)
+
+from cxr_gateway.intake.decoding import decoding
+from cxr_gateway.intake.limits import Limits
+from cxr_gateway.intake.sniff import ACCEPTED, DICOM_PREAMBLE_BYTES
+from cxr_serving.errors import PayloadTooLarge, Unprocessable, UnsupportedMedia
+
+# A radiograph has one to three hundred elements, each read in two to four steps. An enhanced
+# multi-frame file has some thousands a frame; it is refused for its frames or for this.
+_MAX_READS = 400_000
+_META_GROUP = 0x0002
+_MAX_ELEMENT_BYTES = 1 << 20
+
+_KEYWORDS = (
+    "TransferSyntaxUID", "SpecificCharacterSet", "SOPClassUID", "SOPInstanceUID", "StudyDate",
+    "AccessionNumber", "Modality", "PatientName", "PatientID", "PatientBirthDate", "PatientSex",
+    "BodyPartExamined", "ViewPosition", "StudyInstanceUID", "PatientOrientation",
+    "AnatomicRegionSequence", "ViewCodeSequence", "SamplesPerPixel", "PhotometricInterpretation",
+    "PlanarConfiguration", "NumberOfFrames", "Rows", "Columns", "BitsAllocated", "BitsStored",
+    "HighBit", "PixelRepresentation", "PixelPaddingValue", "PixelPaddingRangeLimit",
+    "WindowCenter", "WindowWidth", "VOILUTFunction", "VOILUTSequence", "RescaleIntercept",
+    "RescaleSlope", "ModalityLUTSequence", "RedPaletteColorLookupTableDescriptor",
+    "GreenPaletteColorLookupTableDescriptor", "BluePaletteColorLookupTableDescriptor",
+    "RedPaletteColorLookupTableData", "GreenPaletteColorLookupTableData",
+    "BluePaletteColorLookupTableData", "SegmentedRedPaletteColorLookupTableData",
+    "SegmentedGreenPaletteColorLookupTableData", "SegmentedBluePaletteColorLookupTableData",
+    "FloatPixelData", "DoubleFloatPixelData", "PixelData",
+    "ExtendedOffsetTable", "ExtendedOffsetTableLengths",
+)  # fmt: skip
+_TAGS: list[BaseTag | int] = [
+    BaseTag(tag) for tag in map(tag_for_keyword, _KEYWORDS) if tag is not None
+]
+_BULK = frozenset(
+    tag_for_keyword(keyword) for keyword in ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
+)
+
+
+class _CountedReads(BytesIO):
+    """A file in memory that refuses to be read in more than `_MAX_READS` steps."""
+
+    _left = _MAX_READS
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        self._left -= 1
+        if self._left < 0:
+            raise Unprocessable("The DICOM file has more elements than any radiograph has.")
+        return super().read(size)
+
+
+def read_dicom(data: bytes, limits: Limits) -> tuple[Dataset, UID]:
+    """The elements that intake needs, and the transfer syntax.
+
+    Raises:
+        UnsupportedMedia: not a DICOM file after all.
+        Unprocessable: damaged, or with far too many elements.
+        PayloadTooLarge: a deflated file that inflates to over twice the limit in bytes.
+    """
+    source = _CountedReads(data)
+    has_preamble = data[DICOM_PREAMBLE_BYTES : DICOM_PREAMBLE_BYTES + 4] == b"DICM"
+    source.seek(DICOM_PREAMBLE_BYTES + 4 if has_preamble else 0)
+    with decoding("DICOM file"):
+        meta = read_dataset(source, False, True, stop_when=_after_meta)
+        syntax = UID(str(meta.get("TransferSyntaxUID") or "")) or ImplicitVRLittleEndian
+        if syntax == DeflatedExplicitVRLittleEndian:
+            source = _CountedReads(_inflate(source.read(), 2 * limits.max_bytes))
+        ds = read_dataset(
+            source,
+            syntax == ImplicitVRLittleEndian,
+            syntax != ExplicitVRBigEndian,
+            specific_tags=_TAGS,
+        )
+        _check_sizes(ds)
+    if not ds and not has_preamble:
+        raise UnsupportedMedia(f"The upload is a file of an unknown kind. {ACCEPTED}")
+    ds.file_meta = FileMetaDataset()
+    ds.file_meta.TransferSyntaxUID = syntax
+    return ds, syntax
+
+
+def _after_meta(tag: BaseTag, _vr: str | None, _length: int) -> bool:
+    return tag.group != _META_GROUP
+
+
+def _inflate(deflated: bytes, max_bytes: int) -> bytes:
+    """Raw deflate (PS3.5, A.5) of at most `max_bytes`."""
+    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+    inflated = inflater.decompress(deflated, max_bytes)
+    if inflater.unconsumed_tail:
+        raise PayloadTooLarge(
+            f"The deflated DICOM file inflates to over {max_bytes / 1e6:g} MB.",
+            max_bytes=max_bytes,
+        )
+    return inflated
+
+
+def _check_sizes(ds: Dataset) -> None:
+    """Refuse elements that are too long to be what they say: pydicom converts them on access."""
+    for tag in ds.keys():  # noqa: SIM118  # iterating the data set itself would convert them
+        value = ds.get_item(tag).value
+        if tag not in _BULK and isinstance(value, bytes) and len(value) > _MAX_ELEMENT_BYTES:
+            raise Unprocessable(
+                f"The DICOM file's element {tag} has {len(value)} bytes; that is too long."
+            )

@@ -1,0 +1,40 @@
+"""From bytes to an Intake: the kind by content, then that kind's decoder."""
+
+from cxr_gateway.intake.dicom import decode_dicom
+from cxr_gateway.intake.jpeg import decode_jpeg
+from cxr_gateway.intake.limits import Limits
+from cxr_gateway.intake.png import decode_png
+from cxr_gateway.intake.result import NO_PATIENT, Intake
+from cxr_gateway.intake.sniff import ACCEPTED, describe, sniff
+from cxr_gateway.schemas import ImageFacts, ImageSource
+from cxr_serving.errors import UnsupportedMedia
+
+_DEFAULT_LIMITS = Limits()
+
+
+def read_upload(data: bytes, *, limits: Limits = _DEFAULT_LIMITS) -> Intake:
+    """Decode one uploaded file; the picture's size is checked before anything is decoded.
+
+    Args:
+        data: the whole file.
+        limits: what is too large, too small or too oblong.
+
+    Raises:
+        UnsupportedMedia: not a PNG, JPEG or DICOM file, or an animation, CMYK or alpha channel.
+        Unprocessable: of an accepted kind, but damaged, in colour, multi-frame or without pixels.
+        PayloadTooLarge: over the limits in bytes or in declared pixels.
+    """
+    limits.check_bytes(len(data))
+    source = sniff(data)
+    if source is None:
+        raise UnsupportedMedia(f"The upload is {describe(data)}. {ACCEPTED}")
+    if source is ImageSource.DICOM:
+        intake = decode_dicom(data, limits)
+        intake.grey.setflags(write=False)
+        return intake
+    decode = decode_png if source is ImageSource.PNG else decode_jpeg
+    grey, forwardable = decode(data, limits)
+    grey.setflags(write=False)
+    height, width = grey.shape
+    facts = ImageFacts(width=width, height=height, view=None, source=source)
+    return Intake(grey, facts, NO_PATIENT, forwardable, refused=None)

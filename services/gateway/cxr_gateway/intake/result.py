@@ -1,0 +1,42 @@
+"""What intake hands on."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cxr_gateway.schemas import ImageFacts, PatientFacts
+
+GreyImage = NDArray[np.uint8]
+
+NO_PATIENT = PatientFacts(
+    patient_id=None,
+    name=None,
+    birth_date=None,
+    sex=None,
+    accession_number=None,
+    study_date=None,
+    study_instance_uid=None,
+    sop_instance_uid=None,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Intake:
+    """A decoded upload: one upright grey picture and the facts about it.
+
+    Attributes:
+        grey: uint8 [H, W], 0 black (air) to 255 white (bone), C-contiguous, read-only.
+        facts: width and height of `grey`, the view and the kind of file.
+        patient: what a DICOM file says of the patient; all None for PNG and JPEG.
+        forwardable: a PNG or JPEG that decodes to `grey` and that a reader may get as it is;
+            None where only `grey` itself is the picture (DICOM, 16 bits, a turned photograph).
+        refused: why the file's own DICOM tags say that this is no frontal chest radiograph;
+            None if they do not say so.
+    """
+
+    grey: GreyImage
+    facts: ImageFacts
+    patient: PatientFacts
+    forwardable: bytes | None
+    refused: str | None

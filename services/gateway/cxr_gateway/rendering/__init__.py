@@ -1,0 +1,16 @@
+"""Pictures for the archive: the film, the burnt-in overlay, the heat maps; and their colours."""
+
+from cxr_gateway.rendering.colours import FINDING_COLOURS, PRIORITY_COLOURS, colour_of
+from cxr_gateway.rendering.encode import render_image
+from cxr_gateway.rendering.heatmap import render_heatmap
+from cxr_gateway.rendering.overlay import overlay_scale, render_overlay
+
+__all__ = [
+    "FINDING_COLOURS",
+    "PRIORITY_COLOURS",
+    "colour_of",
+    "overlay_scale",
+    "render_heatmap",
+    "render_image",
+    "render_overlay",
+]
