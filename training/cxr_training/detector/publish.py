@@ -134,7 +134,11 @@ def _manifest(
         training=TrainingSpec(
             command=run["command"],
             commit=run["commit"],
-            recipe={**config.model_dump(mode="json"), "epochs_run": run.get("epochs_run")},
+            recipe={
+                **config.model_dump(mode="json"),
+                "epochs_run": run["epochs_run"],
+                "n_background": run["n_background"],
+            },
         ),
         metrics=metrics,
     )
