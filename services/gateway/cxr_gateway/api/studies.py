@@ -10,6 +10,7 @@ from cxr_gateway.parts import PartsOf
 from cxr_gateway.reading import Reading
 from cxr_gateway.schemas import Priority, Study, StudyPage, StudyStatus
 from cxr_gateway.upload import receive_upload
+from cxr_serving.uploads import forbid_unknown_query
 
 router = APIRouter(prefix="/api/v1/studies", tags=["studies"])
 
@@ -65,7 +66,9 @@ async def create_study(
     },
 )
 async def list_studies(
+    request: Request,
     parts: PartsOf,
+    *,
     status: Annotated[
         list[StudyStatus] | None, Query(description="Only these; repeat for several.")
     ] = None,
@@ -78,6 +81,7 @@ async def list_studies(
     ] = None,
 ) -> StudyPage:
     """Urgent, then unread (failed), soon, routine, rejected; newest first in each."""
+    forbid_unknown_query(request, "status", "priority", "limit", "cursor")
     return await parts.archive.page(
         statuses=status or [],
         priorities=priority or [],
