@@ -80,6 +80,11 @@ class ClassifierConfig(_Section):
     training: Training
     evaluation: Evaluation
 
+    @property
+    def judged_on(self) -> dict[Finding, tuple[str, ...]]:
+        """The sources of each label that is learned from some alone."""
+        return {label: rule.sources for label, rule in self.training.within_source.items()}
+
 
 # A minute or less on a small data set: the way through, not a model.
 SMOKE_OVERRIDES = (

@@ -26,9 +26,7 @@ class TrainingImages(Dataset[tuple[Tensor, Tensor]]):
         self, samples: Samples, images: CanonicalImages, config: ClassifierConfig, epoch: int
     ) -> None:
         self.rows = samples.rows(Split.TRAIN)
-        within = config.training.within_source
-        judged_on = {label: rule.sources for label, rule in within.items()}
-        self.targets = judged_targets(samples, judged_on)
+        self.targets = judged_targets(samples, config.judged_on)
         self.images = images
         self.config = config
         self.epoch = epoch

@@ -17,7 +17,7 @@ from cxr_classifier.network import CamNetwork
 from cxr_training.classifier.cache import CanonicalImages
 from cxr_training.classifier.config import ClassifierConfig
 from cxr_training.classifier.loading import evaluation_batches, training_batches
-from cxr_training.classifier.samples import LABELS, UNJUDGED, Samples
+from cxr_training.classifier.samples import LABELS, UNJUDGED, Samples, judged_targets
 from cxr_training.classifier.schedule import Schedule
 from cxr_training.data.splits import Split
 from cxr_training.evaluation.metrics import auroc
@@ -156,23 +156,25 @@ class Trainer:
         self.progress.elapsed_s += time.monotonic() - started
         targets = self.samples.targets[rows]
         areas = {label.value: auroc(targets[:, i], logits[:, i]) for i, label in enumerate(LABELS)}
-        loss = functional.binary_cross_entropy_with_logits(
-            torch.from_numpy(logits), torch.from_numpy(targets)
-        )
+        within = self._within_source(rows, logits)
+        judged = torch.from_numpy(judged_targets(self.samples, self.config.judged_on)[rows])
+        loss = judged_loss(torch.from_numpy(logits), judged, self.label_weights.cpu())
+        few = self.config.evaluation.min_positives
         return {
             "val_loss": float(loss),
-            "val_auroc_mean": mean_auroc(targets, areas, self.config.evaluation.min_positives),
-            "val_auroc": {name: None if math.isnan(a) else a for name, a in areas.items()},
-            "val_auroc_within_source": self._within_source(rows, logits),
+            "val_auroc_mean": mean_auroc(targets, areas | within, few),
+            "val_auroc": _without_nan(areas),
+            "val_auroc_within_source": _without_nan(within),
         }
 
-    def _within_source(self, rows: RowArray, logits: LogitArray) -> dict[str, float | None]:
-        found: dict[str, float | None] = {}
-        for label, rule in self.config.training.within_source.items():
-            inside = np.isin(self.samples.sources[rows], rule.sources)
+    def _within_source(self, rows: RowArray, logits: LogitArray) -> dict[str, float]:
+        """AUROC of the labels that are learned within a source, there."""
+        found: dict[str, float] = {}
+        for label, sources in self.config.judged_on.items():
+            inside = np.isin(self.samples.sources[rows], sources)
             column = LABELS.index(label)
-            area = auroc(self.samples.targets[rows][inside, column], logits[inside, column])
-            found[label.value] = None if math.isnan(area) else area
+            targets = self.samples.targets[rows][inside, column]
+            found[label.value] = auroc(targets, logits[inside, column])
         return found
 
 
@@ -228,6 +230,10 @@ def _decay_groups(network: nn.Module, weight_decay: float) -> list[dict[str, Any
         {"params": decayed, "weight_decay": weight_decay},
         {"params": plain, "weight_decay": 0.0},
     ]
+
+
+def _without_nan(areas: dict[str, float]) -> dict[str, float | None]:
+    return {name: None if math.isnan(area) else area for name, area in areas.items()}
 
 
 def _line(row: dict[str, Any]) -> str:
