@@ -56,6 +56,7 @@ def model_card(manifest: ModelManifest) -> str:
         "The same images by the size of their files, and all images brought down to the "
         "smallest size first. A network that read sharpness would lose here.",
         _resolution_table(manifest),
+        *_shortcut(manifest),
         "## Limits",
         _LIMITS.format(canonical_px=manifest.input.canonical_px),
     ]
@@ -76,6 +77,17 @@ def _sessions(manifest: ModelManifest) -> list[str]:
         + "; the earlier epochs ran without."
         for session in manifest.extra["sessions"]
         if session["changed"]
+    ]
+
+
+def _shortcut(manifest: ModelManifest) -> list[str]:
+    row = _row(manifest, "source_auroc", "Pneumonia")
+    if row is None:
+        return []
+    return [
+        f"Among the {row.n} images without a finding, Pneumonia's score tells the "
+        f"{row.n_positive} large ones from the others with an AUROC of "
+        f"{format_interval(row.result)}; 0.5 would be no trace of the source."
     ]
 
 
