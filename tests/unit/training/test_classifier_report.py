@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
@@ -87,3 +89,13 @@ def test_sensitivity_and_specificity_stand_for_every_label(rows: list[MetricRow]
         for name in ("Effusion", "Mass", "Edema")
     ]
     assert min(balanced) > 1.2
+
+
+def test_a_label_that_knows_the_source_of_healthy_images_is_found_out(answers: Answers) -> None:
+    healthy = answers.targets * 0
+    logits = answers.logits.copy()
+    logits[answers.sources == "large", PNEUMONIA] += 4
+    config = Evaluation(resamples=20, calibration_folds=2, min_positives=10)
+    rows = metric_rows(replace(answers, logits=logits, targets=healthy), config, seed=0)
+    assert _row(rows, "source_auroc", "Pneumonia").result.value > 0.9
+    assert _row(rows, "source_auroc", "Mass").result.value == pytest.approx(0.5, abs=0.1)

@@ -1,12 +1,12 @@
 """The configuration of a classifier's run: one YAML file, every key of it required or refused."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from cxr_contracts import Architecture, InputSpec
+from cxr_contracts import Architecture, Finding, InputSpec
 
 
 class ConfigError(ValueError):
@@ -33,6 +33,16 @@ class Augmentation(_Section):
     jpeg_share: float = Field(ge=0, le=1)
 
 
+class WithinSource(_Section):
+    """A label that is learned from some sources alone, because elsewhere the source gives it away.
+
+    On the other images the loss ignores it.
+    """
+
+    sources: tuple[Literal["large", "medium", "small"], ...] = Field(min_length=1)
+    weight: float = Field(gt=0, description="Of the label's loss there; few images carry it.")
+
+
 class Training(_Section):
     """The optimiser and its budget."""
 
@@ -44,6 +54,7 @@ class Training(_Section):
     warmup_fraction: float = Field(ge=0, lt=1, description="Of the whole run.")
     ema_decay: float = Field(ge=0, lt=1)
     gradient_clip: float = Field(gt=0, description="Largest norm of a step's gradient.")
+    within_source: dict[Finding, WithinSource]
     workers: int = Field(ge=0, description="Processes that load; 0 loads in the training process.")
     threads: int | None = Field(description="Of PyTorch; null leaves its own choice.")
 
@@ -68,6 +79,11 @@ class ClassifierConfig(_Section):
     augmentation: Augmentation
     training: Training
     evaluation: Evaluation
+
+    @property
+    def judged_on(self) -> dict[Finding, tuple[str, ...]]:
+        """The sources of each label that is learned from some alone."""
+        return {label: rule.sources for label, rule in self.training.within_source.items()}
 
 
 # A minute or less on a small data set: the way through, not a model.

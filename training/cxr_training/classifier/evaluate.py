@@ -14,7 +14,7 @@ from cxr_training.classifier.config import ClassifierConfig, load_config
 from cxr_training.classifier.loop import BEST, infer
 from cxr_training.classifier.report import Answers, metric_rows
 from cxr_training.classifier.samples import LABELS, read_samples
-from cxr_training.classifier.train import CONFIG, FACTS, device_of_this_machine, open_images
+from cxr_training.classifier.train import CONFIG, device_of_this_machine, open_images, read_facts
 from cxr_training.data.splits import Split, split_sha256
 from cxr_training.runs import RunError, write_json
 
@@ -98,15 +98,6 @@ def read_probes(folder: Path) -> np.ndarray:
     """Canonical validation images kept by `evaluate`, uint8 [P, S, S]."""
     with np.load(folder / ANSWERS) as archive:
         return np.asarray(archive["probes"])
-
-
-def read_facts(folder: Path) -> dict[str, str]:
-    """`run.json` of a run."""
-    path = folder / FACTS
-    if not path.exists():
-        raise RunError(f"{path} is missing: {folder} is no run directory")
-    facts: dict[str, str] = json.loads(path.read_text())
-    return facts
 
 
 def _judge(answers: Answers, config: ClassifierConfig, epoch: int) -> Evaluated:

@@ -12,7 +12,7 @@ from cxr_classifier.preprocessing import GreyImage, normalise, to_input_size
 from cxr_training.classifier.augment import augmented, coarsened
 from cxr_training.classifier.cache import CanonicalImages
 from cxr_training.classifier.config import ClassifierConfig
-from cxr_training.classifier.samples import Samples
+from cxr_training.classifier.samples import Samples, judged_targets
 from cxr_training.data.splits import Split
 
 RowArray = np.ndarray[Any, np.dtype[np.intp]]
@@ -26,7 +26,7 @@ class TrainingImages(Dataset[tuple[Tensor, Tensor]]):
         self, samples: Samples, images: CanonicalImages, config: ClassifierConfig, epoch: int
     ) -> None:
         self.rows = samples.rows(Split.TRAIN)
-        self.targets = samples.targets
+        self.targets = judged_targets(samples, config.judged_on)
         self.images = images
         self.config = config
         self.epoch = epoch
@@ -44,7 +44,10 @@ class TrainingImages(Dataset[tuple[Tensor, Tensor]]):
 def training_batches(
     samples: Samples, images: CanonicalImages, config: ClassifierConfig, epoch: int
 ) -> DataLoader[tuple[Tensor, Tensor]]:
-    """Shuffled batches of one epoch: images [B, 1, H, W] and targets [B, 14], both float32."""
+    """Shuffled batches of one epoch: images [B, 1, H, W] and targets [B, 14], both float32.
+
+    A target is 0, 1, or `UNJUDGED`.
+    """
     generator = torch.Generator().manual_seed(config.seed * 1_000_003 + epoch)
     return DataLoader(
         TrainingImages(samples, images, config, epoch),

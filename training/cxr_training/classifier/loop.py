@@ -17,12 +17,14 @@ from cxr_classifier.network import CamNetwork
 from cxr_training.classifier.cache import CanonicalImages
 from cxr_training.classifier.config import ClassifierConfig
 from cxr_training.classifier.loading import evaluation_batches, training_batches
-from cxr_training.classifier.samples import LABELS, Samples
+from cxr_training.classifier.samples import LABELS, UNJUDGED, Samples, judged_targets
 from cxr_training.classifier.schedule import Schedule
 from cxr_training.data.splits import Split
 from cxr_training.evaluation.metrics import auroc
 from cxr_training.runs import append_metrics
 
+RowArray = np.ndarray[Any, np.dtype[np.intp]]
+LogitArray = np.ndarray[Any, np.dtype[np.float32]]
 BEST = "best.pt"
 LAST = "last.pt"
 
@@ -55,6 +57,10 @@ class Trainer:
         training = self.config.training
         self.optimiser = torch.optim.AdamW(
             _decay_groups(self.network, training.weight_decay), lr=training.learning_rate
+        )
+        self.label_weights = torch.tensor(
+            [rule.weight if (rule := training.within_source.get(x)) else 1.0 for x in LABELS],
+            device=self.device,
         )
         rows = self.samples.rows(Split.TRAIN)
         # The last, smaller batch of an epoch is left out (see `training_batches`).
@@ -132,7 +138,7 @@ class Trainer:
         image = image.contiguous(memory_format=torch.channels_last)
         with torch.autocast("cuda", torch.bfloat16, enabled=self.device.type == "cuda"):
             logits, _ = self.network(image)
-        loss = functional.binary_cross_entropy_with_logits(logits.float(), target)
+        loss = judged_loss(logits.float(), target, self.label_weights)
         if not torch.isfinite(loss):
             raise FloatingPointError(f"the loss is {loss.item()} at step {self.progress.step}")
         self.optimiser.zero_grad(set_to_none=True)
@@ -150,19 +156,38 @@ class Trainer:
         self.progress.elapsed_s += time.monotonic() - started
         targets = self.samples.targets[rows]
         areas = {label.value: auroc(targets[:, i], logits[:, i]) for i, label in enumerate(LABELS)}
-        loss = functional.binary_cross_entropy_with_logits(
-            torch.from_numpy(logits), torch.from_numpy(targets)
-        )
+        within = self._within_source(rows, logits)
+        judged = torch.from_numpy(judged_targets(self.samples, self.config.judged_on)[rows])
+        loss = judged_loss(torch.from_numpy(logits), judged, self.label_weights.cpu())
+        few = self.config.evaluation.min_positives
         return {
             "val_loss": float(loss),
-            "val_auroc_mean": mean_auroc(targets, areas, self.config.evaluation.min_positives),
-            "val_auroc": {name: None if math.isnan(a) else a for name, a in areas.items()},
+            "val_auroc_mean": mean_auroc(targets, areas | within, few),
+            "val_auroc": _without_nan(areas),
+            "val_auroc_within_source": _without_nan(within),
         }
 
+    def _within_source(self, rows: RowArray, logits: LogitArray) -> dict[str, float]:
+        """AUROC of the labels that are learned within a source, there."""
+        found: dict[str, float] = {}
+        for label, sources in self.config.judged_on.items():
+            inside = np.isin(self.samples.sources[rows], sources)
+            column = LABELS.index(label)
+            targets = self.samples.targets[rows][inside, column]
+            found[label.value] = auroc(targets, logits[inside, column])
+        return found
 
-def mean_auroc(
-    targets: np.ndarray[Any, np.dtype[np.float32]], areas: dict[str, float], min_positives: int
-) -> float:
+
+def judged_loss(logits: Tensor, targets: Tensor, label_weights: Tensor) -> Tensor:
+    """Mean binary cross-entropy, weighted by label [14], nothing where a target is `UNJUDGED`."""
+    judged = targets != UNJUDGED
+    loss = functional.binary_cross_entropy_with_logits(
+        logits, targets.clamp(min=0.0), reduction="none"
+    )
+    return (loss * judged * label_weights).mean()
+
+
+def mean_auroc(targets: LogitArray, areas: dict[str, float], min_positives: int) -> float:
     """The mean over labels with enough positives to say anything; over all if none has."""
     counts = targets.sum(axis=0)
     enough = [a for a, n in zip(areas.values(), counts, strict=True) if n >= min_positives]
@@ -172,12 +197,12 @@ def mean_auroc(
 def infer(
     network: CamNetwork,
     images: CanonicalImages,
-    rows: np.ndarray[Any, np.dtype[np.intp]],
+    rows: RowArray,
     config: ClassifierConfig,
     *,
     device: torch.device,
     coarsen_to_px: int | None = None,
-) -> np.ndarray[Any, np.dtype[np.float32]]:
+) -> LogitArray:
     """Logits float32 [len(rows), 14] of canonical images, optionally at a lower sharpness."""
     batches = evaluation_batches(images, rows, config, coarsen_to_px)
     with torch.inference_mode():
@@ -205,6 +230,10 @@ def _decay_groups(network: nn.Module, weight_decay: float) -> list[dict[str, Any
         {"params": decayed, "weight_decay": weight_decay},
         {"params": plain, "weight_decay": 0.0},
     ]
+
+
+def _without_nan(areas: dict[str, float]) -> dict[str, float | None]:
+    return {name: None if math.isnan(area) else area for name, area in areas.items()}
 
 
 def _line(row: dict[str, Any]) -> str:

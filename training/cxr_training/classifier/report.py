@@ -53,6 +53,7 @@ def metric_rows(answers: Answers, config: Evaluation, seed: int) -> list[MetricR
     coarse = f"coarsened={answers.coarse_px}px"
     subsets.append(_Subset(coarse, everything, answers.coarse_logits))
     rows = [row for subset in subsets for row in _auroc_rows(answers, subset, weights, config)]
+    rows += _shortcut_rows(answers, weights)
     return rows + _calibrated_rows(answers, config, weights, seed)
 
 
@@ -89,6 +90,26 @@ def _auroc_rows(
             *metric_row("auroc_mean", subset.name or "all", result, n=n, n_positive=None),
             *rows,
         ]
+    return rows
+
+
+def _shortcut_rows(answers: Answers, weights: Weights) -> list[MetricRow]:
+    """How well a label's score tells large images from the others where there is no finding.
+
+    0.5 is what a network should reach that looks at the chest alone; a label whose score tells
+    the source of a healthy image has learned the source.
+    """
+    healthy = answers.targets.sum(axis=1) == 0
+    large = answers.sources[healthy] == "large"
+    lines = np.concatenate([np.ones((1, len(large)), dtype=np.int64), weights[:, healthy]])
+    rows: list[MetricRow] = []
+    for column, label in enumerate(LABELS):
+        areas = aurocs(large, answers.logits[healthy, column], lines)
+        if not np.isnan(areas[0]):
+            result = interval_of(float(areas[0]), areas[1:])
+            rows += metric_row(
+                "source_auroc", label, result, n=len(large), n_positive=int(large.sum())
+            )
     return rows
 
 

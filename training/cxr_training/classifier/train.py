@@ -1,6 +1,8 @@
 """`train`: a run directory from a configuration and a data set."""
 
+import json
 from pathlib import Path
+from typing import Any
 
 import torch
 import yaml
@@ -13,7 +15,14 @@ from cxr_training.classifier.loop import LAST, Trainer
 from cxr_training.classifier.pretrained import load_pretrained
 from cxr_training.classifier.samples import LABELS, Samples, read_samples
 from cxr_training.data.splits import Split, split_sha256, write_splits
-from cxr_training.runs import RunError, command_line, current_commit, utc_now, write_json
+from cxr_training.runs import (
+    RunError,
+    command_line,
+    current_commit,
+    read_metrics,
+    utc_now,
+    write_json,
+)
 
 CONFIG = "config.yaml"
 FACTS = "run.json"
@@ -89,14 +98,21 @@ def _trainer(
 
 
 def _describe(config: ClassifierConfig, samples: Samples, data: Path, folder: Path) -> None:
-    (folder / CONFIG).write_text(yaml.safe_dump(config.model_dump(), sort_keys=False))
+    """Write what the run is; a resumed run keeps a record of each of its sessions."""
+    sessions = read_facts(folder)["sessions"] if (folder / FACTS).exists() else []
+    session = {
+        "started_at": utc_now(),
+        "after_epochs": len(read_metrics(folder / METRICS)),
+        "command": command_line(),
+        "commit": current_commit(),
+        "config": config.model_dump(mode="json"),
+    }
+    (folder / CONFIG).write_text(yaml.safe_dump(session["config"], sort_keys=False))
     write_splits(samples.patient_splits, folder / SPLITS)
     write_json(
         folder / FACTS,
         {
-            "started_at": utc_now(),
-            "command": command_line(),
-            "commit": current_commit(),
+            "sessions": [*sessions, session],
             "data": str(data),
             "split_sha256": split_sha256(samples.patient_splits),
             "n_train": len(samples.rows(Split.TRAIN)),
@@ -109,3 +125,16 @@ def _describe(config: ClassifierConfig, samples: Samples, data: Path, folder: Pa
             },
         },
     )
+
+
+def read_facts(folder: Path) -> dict[str, Any]:
+    """`run.json` of a run.
+
+    Raises:
+        RunError: there is none.
+    """
+    path = folder / FACTS
+    if not path.exists():
+        raise RunError(f"{path} is missing: {folder} is no run directory")
+    facts: dict[str, Any] = json.loads(path.read_text())
+    return facts
