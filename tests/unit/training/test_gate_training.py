@@ -202,7 +202,7 @@ def test_train_publish_and_evaluate_run_end_to_end_on_generated_pictures(tmp_pat
     gate = load_gate(model)
     assert gate.manifest.extra["kinds"] == list(KINDS)
     assert gate.manifest.data.n_validation > 0
-    rows = list(csv.DictReader((results / "gate.csv").open()))
+    rows = list(csv.DictReader((results / "gate.csv").read_text().splitlines()))
     kinds = {(row["source"], row["kind"]) for row in rows}
     assert {("radiograph", "as published"), ("real medical", "leg radiograph")} <= kinds
     assert all(0 <= float(row["refused_low"]) <= float(row["refused"]) for row in rows)

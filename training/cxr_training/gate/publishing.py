@@ -1,6 +1,5 @@
 """Writes a run's gate into a model folder: weights, ONNX from the same weights, manifest, card."""
 
-import warnings
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +20,7 @@ from cxr_training.gate.card import write_card
 from cxr_training.gate.config import KIND_REASONS, KINDS, GateConfig
 from cxr_training.gate.network import GateNetwork
 from cxr_training.gate.run import RunSummary
+from cxr_training.onnx_export import export_onnx
 from cxr_training.publishing import (
     CARD_NAME,
     LICENCE,
@@ -48,7 +48,13 @@ def publish(
     """
     folder.mkdir(parents=True, exist_ok=True)
     save_file(network.state_dict(), folder / WEIGHTS_NAME)
-    export_onnx(network, summary.config.canonical_px, folder / ONNX_NAME)
+    side_px = summary.config.canonical_px
+    export_onnx(
+        network,
+        torch.rand(2, 1, side_px, side_px),
+        folder / ONNX_NAME,
+        output_names=["chest_logit", "kind_probabilities"],
+    )
     manifest = _manifest(summary, folder, version)
     _write(manifest, folder)
     _check_export(network, folder)
@@ -60,26 +66,6 @@ def add_metrics(folder: Path, metrics: list[MetricRow], *, n_validation: int) ->
     manifest = read_manifest(folder)
     data = manifest.data.model_copy(update={"n_validation": n_validation})
     _write(manifest.model_copy(update={"metrics": metrics, "data": data}), folder)
-
-
-def export_onnx(network: GateNetwork, side_px: int, path: Path) -> None:
-    """ONNX with a free batch size, in one file."""
-    example = torch.rand(2, 1, side_px, side_px)
-    with warnings.catch_warnings():
-        # The exporter warns of its own dependencies' deprecations.
-        warnings.simplefilter("ignore")
-        torch.onnx.export(
-            network,
-            (example,),
-            path,
-            input_names=["image"],
-            output_names=["chest_logit", "kind_probabilities"],
-            dynamic_shapes=({0: torch.export.Dim("batch", min=1)},),
-            dynamo=True,
-            external_data=False,
-            optimize=True,
-            verbose=False,
-        )
 
 
 def _manifest(summary: RunSummary, folder: Path, version: str) -> ModelManifest:
