@@ -19,7 +19,7 @@ from cxr_detector.network import build_network, load_network
 from cxr_training.detector.annotations import REGIONS
 from cxr_training.detector.card import write_card
 from cxr_training.detector.config import DetectorConfig
-from cxr_training.detector.export import export_onnx
+from cxr_training.detector.export import export_detector
 from cxr_training.detector.scoring import Threshold
 from cxr_training.publishing import (
     CARD_NAME,
@@ -86,7 +86,7 @@ def publish(
     (partial / WEIGHTS_NAME).chmod(0o644)
     network: Any = network_of(config, partial / WEIGHTS_NAME)
     network.fuse(verbose=False)
-    export_onnx(network, config.input_spec(), partial / ONNX_NAME)
+    export_detector(network, config.input_spec(), partial / ONNX_NAME)
     manifest = _manifest(config, run, thresholds, metrics, partial)
     write_manifest(manifest, partial)
     write_card(manifest, partial / CARD_NAME)
