@@ -73,6 +73,7 @@ async def test_a_full_reader_answers_503_with_retry_after_and_recovers(
 
         inside = [asyncio.create_task(ask()) for _ in range(3)]
         assert await asyncio.to_thread(runtime.running.wait, 10)
+        await _wait_for_queue(client, 2)
         refused = await asyncio.gather(*(ask() for _ in range(20)))
         assert {response.status_code for response in refused} == {503}
         assert all(int(response.headers["Retry-After"]) >= 1 for response in refused)
@@ -112,6 +113,13 @@ async def test_a_client_that_goes_away_gives_up_its_place_in_the_queue(
         assert (await first).status_code == 200
         assert (await client.post(CLASSIFY_PATH, files={"image": png()})).status_code == 200
     assert runtime.images_seen == 2
+
+
+async def _wait_for_queue(client: httpx.AsyncClient, length: int) -> None:
+    """Return when `length` images wait for the model, by the reader's own metric."""
+    async with asyncio.timeout(10):
+        while f"cxr_batch_queue_length {length:.1f}" not in (await client.get("/metrics")).text:
+            await asyncio.sleep(0.01)
 
 
 async def _ask_and_leave(app: FastAPI, client: httpx.AsyncClient) -> None:

@@ -14,6 +14,7 @@ from cxr_serving.image import DecodedImage
 from cxr_serving.model_folder import ModelFolder, open_model_folder
 from cxr_serving.onnx_runtime import OnnxRuntime
 from cxr_serving.reader_settings import RuntimeChoice
+from cxr_serving.runtime import choose_runtime
 from films import radiograph_like
 
 MODELS = Path(__file__).parents[2] / "models"
@@ -37,6 +38,10 @@ def detector_model(request: pytest.FixtureRequest) -> ModelFolder:
     random: Path = request.getfixturevalue("detector_folder")
     published = MODELS / "detector" / "yolov5n-cxr"
     return open_model_folder(random if request.param == "random" else published, "detector")
+
+
+def test_the_runtime_is_pytorch_where_cuda_is_and_onnx_runtime_elsewhere() -> None:
+    assert choose_runtime("auto") == ("torch" if torch.cuda.is_available() else "onnxruntime")
 
 
 @pytest.mark.parametrize("device", DEVICES)

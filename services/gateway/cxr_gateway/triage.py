@@ -35,8 +35,8 @@ class Rule:
     names: tuple[Finding | Region, ...]
 
 
-_IMMEDIATE = (Finding.PNEUMOTHORAX, Finding.EDEMA)
-_SAME_DAY = (
+IMMEDIATE = (Finding.PNEUMOTHORAX, Finding.EDEMA)
+SAME_DAY = (
     Finding.PNEUMONIA,
     Finding.CONSOLIDATION,
     Finding.EFFUSION,
@@ -64,9 +64,9 @@ _MARKED = (
 )
 # In the order in which they are tried; the first that applies decides.
 TABLE = (
-    Rule(Priority.URGENT, Evidence.POSITIVE, _IMMEDIATE),
-    Rule(Priority.SOON, Evidence.POSITIVE, _SAME_DAY),
-    Rule(Priority.SOON, Evidence.NEAR, _IMMEDIATE),
+    Rule(Priority.URGENT, Evidence.POSITIVE, IMMEDIATE),
+    Rule(Priority.SOON, Evidence.POSITIVE, SAME_DAY),
+    Rule(Priority.SOON, Evidence.NEAR, IMMEDIATE),
     Rule(Priority.SOON, Evidence.BOX, _MARKED),
     Rule(Priority.SOON, Evidence.UNREAD, ()),
     Rule(Priority.ROUTINE, Evidence.POSITIVE, _CHRONIC),

@@ -15,6 +15,7 @@ from cxr_serving.errors import (
     Unprocessable,
     UnsupportedMedia,
 )
+from cxr_serving.model_folder import identity_of
 from cxr_serving.problems import problem_responses
 from cxr_serving.reader import IMAGE_FIELD, Reader
 
@@ -56,10 +57,7 @@ def service_version() -> str:
 
 def identity(reader: Reader[Any, Any]) -> ModelIdentity:
     """How the loaded model is named in answers. Raises Unavailable as long as there is none."""
-    manifest = reader.predictor.manifest
-    return ModelIdentity(
-        name=manifest.name, version=manifest.version, sha256=manifest.weights.sha256
-    )
+    return identity_of(reader.predictor.manifest)
 
 
 def json_response(answer: BaseModel) -> Response:
