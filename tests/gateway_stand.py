@@ -36,16 +36,16 @@ Answer = Callable[[Request], Awaitable[Response]]
 
 
 def probabilities(**given: float) -> list[dict[str, Any]]:
-    """Fourteen findings at a threshold of 0.5, all at 0.05 but those `given` by name."""
+    """Fourteen findings at a threshold of 0.3, all at 0.05 but those `given` by name."""
     rows = []
     for finding in Finding:
         probability = given.get(finding.name.lower(), 0.05)
-        positive = probability >= 0.5
+        positive = probability >= 0.3
         rows.append(
             {
                 "finding": finding.value,
                 "probability": probability,
-                "threshold": 0.5,
+                "threshold": 0.3,
                 "positive": positive,
             }
         )
