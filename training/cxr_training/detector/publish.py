@@ -30,7 +30,7 @@ from cxr_training.publishing import (
     model_file,
     write_manifest,
 )
-from cxr_training.runs import utc_now
+from cxr_training.runs import portable_command, utc_now
 
 SOURCES = [
     "NIH ChestX-ray14 (Wang et al., CVPR 2017; NIH Clinical Center), images and BBox_List_2017",
@@ -132,7 +132,7 @@ def _manifest(
             n_validation=run["n_validation"],
         ),
         training=TrainingSpec(
-            command=run["command"],
+            command=portable_command(run["command"]),
             commit=run["commit"],
             recipe={
                 **config.model_dump(mode="json"),
