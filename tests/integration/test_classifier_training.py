@@ -104,6 +104,9 @@ def test_a_second_run_into_the_same_folder_is_refused_and_a_resume_goes_on(
     assert main(["train", *common, "--smoke", *two_epochs, "--resume"]) == 0
     lines = (published / "run/metrics.jsonl").read_text().splitlines()
     assert [json.loads(line)["epoch"] for line in lines] == [1, 2]
+    sessions = json.loads((published / "run/run.json").read_text())["sessions"]
+    assert [session["after_epochs"] for session in sessions] == [0, 1]
+    assert [session["config"]["training"]["epochs"] for session in sessions] == [1, 2]
 
 
 def test_a_run_that_was_not_evaluated_is_not_published(

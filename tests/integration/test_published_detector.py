@@ -92,3 +92,8 @@ def test_its_figures_are_of_validation_patients_with_intervals(manifest: ModelMa
     assert overall.n == manifest.data.n_validation
     assert 0 < overall.result.low < overall.result.value < overall.result.high < 1
     assert {"side_px=64", "side_px=128", "side_px=384"} <= {s for n, s in rows if n == "map50"}
+
+
+def test_its_map50_is_that_of_ultralytics_own_validator(manifest: ModelManifest) -> None:
+    figures = {row.name: row.result.value for row in manifest.metrics if row.subset == "all"}
+    assert figures["map50"] == pytest.approx(figures["map50_ultralytics"], abs=0.01)

@@ -10,6 +10,10 @@ from pathlib import Path
 from typing import Any
 
 
+class RunError(RuntimeError):
+    """The run directory is not in the state that the command needs; the message says which."""
+
+
 def utc_now() -> str:
     """ISO 8601, UTC, to the second."""
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -38,8 +42,23 @@ def command_line() -> str:
 def portable_command(command: str) -> str:
     """The command with its folders named instead of spelled out, for what leaves this machine."""
     return re.sub(
-        r"--(data|out)[ =](\S+)", lambda found: f"--{found[1]} ${found[1].upper()}", command
+        r"--(data|nih|chestx-det|coco-start|run|out)[ =]\S+",
+        lambda found: f"--{found[1]} ${found[1].upper().replace('-', '_')}",
+        command,
     )
+
+
+def changed_keys(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
+    """The dotted keys of `after` that are new or other than in `before`, with their values."""
+    changed: dict[str, Any] = {}
+    for key, value in after.items():
+        old = before.get(key)
+        if isinstance(value, Mapping) and isinstance(old, Mapping):
+            inner = changed_keys(old, value)
+            changed |= {f"{key}.{name}": found for name, found in inner.items()}
+        elif key not in before or old != value:
+            changed[key] = value
+    return changed
 
 
 def write_json(path: Path, value: object) -> None:

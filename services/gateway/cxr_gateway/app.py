@@ -9,6 +9,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from fastapi import FastAPI
 
 from cxr_gateway.api import operations, pictures, studies, system
+from cxr_gateway.api.documents import install_examples
 from cxr_gateway.archive import Archive, open_archive
 from cxr_gateway.examination import Examiner, PictureGate
 from cxr_gateway.gate import load_gate
@@ -73,6 +74,7 @@ def create_app(
     for router in (studies.router, pictures.router, system.router, operations.router):
         app.include_router(router)
     add_page(app, settings.page_dir)
+    install_examples(app)
     return app
 
 

@@ -21,7 +21,7 @@ from cxr_gateway.locks import NamedLocks
 from cxr_gateway.rendering import render_heatmap, render_image, render_overlay
 from cxr_gateway.schemas import Study
 from cxr_gateway.settings import GatewaySettings
-from cxr_serving.errors import NotFound, ServiceError
+from cxr_serving.errors import NotFound
 
 _LOG = logging.getLogger(__name__)
 _MAX_WAITING = 256
@@ -86,8 +86,9 @@ class Pictures:
                 await self._quiet(idle)
                 try:
                     await make(stored)
-                except ServiceError:
-                    # It will be made, or fail with its reason, when somebody asks for it.
+                except Exception:
+                    # Whatever it is must not end the worker: the picture is made, or fails with
+                    # its reason, when somebody asks for it.
                     _LOG.warning("a picture could not be made ahead", exc_info=True)
 
     async def _quiet(self, idle: asyncio.Event) -> None:

@@ -28,6 +28,8 @@ from cxr_gateway.answers import check_classified, check_detected
 from cxr_gateway.failures import FailureKind, ReaderFailure
 from cxr_gateway.schemas import ReaderStatus, UsedModel
 from cxr_gateway.settings import GatewaySettings
+from cxr_serving.logs import request_id
+from cxr_serving.middleware import REQUEST_ID_HEADER
 
 _LOG = logging.getLogger(__name__)
 # Shorter than the readers' own keep-alive (uvicorn: 5 s), so that a connection is not reused
@@ -114,7 +116,7 @@ class ReaderClient:
             self._base_url + path,
             files=files,
             params=params,
-            headers={"Accept": "application/json", "Accept-Encoding": "identity"},
+            headers=_headers(),
             timeout=httpx.Timeout(timeout_s, connect=self._settings.reader_connect_timeout_s),
         )
         try:
@@ -249,6 +251,14 @@ async def open_readers(
     # The readers are neighbours: a proxy of the environment is not for them.
     async with http or httpx.AsyncClient(limits=limits, trust_env=False) as client:
         yield Readers(ClassifierClient(client, settings), DetectorClient(client, settings))
+
+
+def _headers() -> dict[str, str]:
+    headers = {"Accept": "application/json", "Accept-Encoding": "identity"}
+    # The same id in the logs of all three services.
+    if (current := request_id.get()) is not None:
+        headers[REQUEST_ID_HEADER] = current
+    return headers
 
 
 def _parsed(answer: type[_Answer], body: bytes) -> _Answer:

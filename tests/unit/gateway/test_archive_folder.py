@@ -33,7 +33,7 @@ def test_a_kept_file_lies_under_the_studys_id_and_nothing_is_left_of_its_way(
     study_id = new_study_id()
     with files.begin() as incoming:
         incoming.write(b"film")
-        files.keep(incoming.path, study_id, "original.png")
+        files.keep(incoming, study_id, "original.png")
     assert everything(tmp_path / "archive") == [f"studies/{study_id[-2:]}/{study_id}/original.png"]
     assert files.path(study_id, "original.png").read_bytes() == b"film"
 

@@ -7,7 +7,7 @@ import pytest
 from cxr_contracts import Finding, FindingProbability, Region
 from cxr_gateway import triage as table
 from cxr_gateway.schemas import Box, Priority
-from cxr_gateway.triage import NEAR_SHARE, TABLE, triage
+from cxr_gateway.triage import STRONG_FACTOR, TABLE, triage
 
 RANK = [Priority.URGENT, Priority.SOON, Priority.ROUTINE]
 
@@ -17,8 +17,8 @@ def findings(**given: float) -> list[FindingProbability]:
         FindingProbability(
             finding=finding,
             probability=(probability := given.get(finding.name.lower(), 0.01)),
-            threshold=0.5,
-            positive=probability >= 0.5,
+            threshold=0.2,
+            positive=probability >= 0.2,
         )
         for finding in Finding
     ]
@@ -39,11 +39,9 @@ def marked(region: Region, score: float = 0.6) -> Box:
 @pytest.mark.parametrize(
     ("finding", "priority"),
     [
-        (Finding.PNEUMOTHORAX, Priority.URGENT),
-        (Finding.EDEMA, Priority.URGENT),
-        (Finding.PNEUMONIA, Priority.SOON),
-        (Finding.MASS, Priority.SOON),
-        (Finding.EFFUSION, Priority.SOON),
+        (Finding.PNEUMOTHORAX, Priority.SOON),
+        (Finding.EDEMA, Priority.SOON),
+        (Finding.PNEUMONIA, Priority.ROUTINE),
         (Finding.HERNIA, Priority.ROUTINE),
         (Finding.CARDIOMEGALY, Priority.ROUTINE),
     ],
@@ -51,12 +49,31 @@ def marked(region: Region, score: float = 0.6) -> Box:
 def test_a_positive_finding_has_the_priority_of_its_line(
     finding: Finding, priority: Priority
 ) -> None:
-    result = triage(findings(**{finding.name.lower(): 0.5}), [], detector_answered=True)
+    result = triage(findings(**{finding.name.lower(): 0.2}), [], detector_answered=True)
     assert result.priority is priority
     name = finding.value.replace("_", " ")
     assert result.reason == (
-        f"{name} is positive: its probability of 0.500 reaches the threshold of 0.500."
+        f"{name} is positive: its probability of 0.200 reaches the threshold of 0.200."
     )
+
+
+@pytest.mark.parametrize(
+    ("finding", "priority"),
+    [
+        (Finding.PNEUMOTHORAX, Priority.URGENT),
+        (Finding.EDEMA, Priority.URGENT),
+        (Finding.PNEUMONIA, Priority.SOON),
+        (Finding.MASS, Priority.SOON),
+        (Finding.EFFUSION, Priority.SOON),
+    ],
+)
+def test_a_strongly_positive_finding_comes_earlier(finding: Finding, priority: Priority) -> None:
+    strong = STRONG_FACTOR * 0.2
+    result = triage(findings(**{finding.name.lower(): strong}), [], detector_answered=True)
+    assert result.priority is priority
+    assert f"is strongly positive: its probability of {strong:.3f} is at least" in result.reason
+    weaker = triage(findings(**{finding.name.lower(): strong - 0.01}), [], detector_answered=True)
+    assert RANK.index(weaker.priority) == RANK.index(priority) + 1
 
 
 def test_every_finding_has_a_line_of_its_own_for_being_positive() -> None:
@@ -73,17 +90,8 @@ def test_the_lines_are_ordered_by_urgency_so_none_lowers_another() -> None:
 
 def test_the_finding_furthest_beyond_its_threshold_speaks_and_the_others_are_named() -> None:
     result = triage(findings(mass=0.6, pneumonia=0.9, nodule=0.7), [], detector_answered=True)
-    assert result.reason.startswith("Pneumonia is positive: its probability of 0.900")
-    assert result.reason.endswith("Also positive: Nodule, Mass.")
-
-
-def test_a_dangerous_finding_just_below_its_threshold_is_soon() -> None:
-    just_below = NEAR_SHARE * 0.5
-    result = triage(findings(pneumothorax=just_below), [], detector_answered=True)
-    assert result.priority is Priority.SOON
-    assert "Pneumothorax cannot be ruled out" in result.reason
-    farther = triage(findings(pneumothorax=just_below - 0.01), [], detector_answered=True)
-    assert farther.priority is Priority.ROUTINE
+    assert result.reason.startswith("Pneumonia is strongly positive: its probability of 0.900")
+    assert result.reason.endswith("The same of Nodule, Mass.")
 
 
 @pytest.mark.parametrize("region", [Region.FRACTURE, Region.PNEUMOTHORAX, Region.DIFFUSE_NODULE])
@@ -97,7 +105,7 @@ def test_a_box_that_the_classifier_does_not_confirm_is_soon(region: Region) -> N
 
 def test_a_box_against_the_classifier_says_what_the_classifier_thinks() -> None:
     result = triage(findings(mass=0.1), [marked(Region.MASS)], detector_answered=True)
-    assert "though the classifier's probability of 0.100 is below the threshold of 0.500" in (
+    assert "though the classifier's probability of 0.100 is below the threshold of 0.200" in (
         result.reason
     )
 

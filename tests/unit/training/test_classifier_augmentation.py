@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from cxr_training.classifier.augment import augmented, coarsened, random_sharpness
-from cxr_training.classifier.config import Augmentation, ClassifierConfig, load_config
+from cxr_training.classifier.config import Augmentation, ClassifierConfig, ConfigError, load_config
 
 CONFIG = Path(__file__).parents[3] / "training/configs/classifier.yaml"
 
@@ -84,7 +84,7 @@ def test_left_and_right_are_never_exchanged(config: ClassifierConfig) -> None:
     ],
 )
 def test_a_wrong_configuration_is_refused_with_its_reason(override: str, reason: str) -> None:
-    with pytest.raises(ValueError, match=reason):
+    with pytest.raises(ConfigError, match=reason):
         load_config(CONFIG, (override,))
 
 

@@ -56,7 +56,7 @@ def test_the_youden_threshold_has_the_largest_sensitivity_plus_specificity() -> 
 
     def youden(at: float) -> float:
         positive = scores >= at
-        return positive[targets == 1].mean() + (~positive)[targets == 0].mean()
+        return float(positive[targets == 1].mean() + (~positive)[targets == 0].mean())
 
     assert rule == YOUDEN
     assert youden(threshold) == pytest.approx(max(youden(score) for score in scores))

@@ -6,8 +6,15 @@ import pytest
 from PIL import Image
 
 from cxr_contracts import Finding
-from cxr_training.classifier.cache import canonical_images
-from cxr_training.classifier.samples import LABELS, decode_grey, read_samples, source_of
+from cxr_training.classifier.cache import StreamedImages, canonical_images
+from cxr_training.classifier.samples import (
+    LABELS,
+    UNJUDGED,
+    decode_grey,
+    judged_targets,
+    read_samples,
+    source_of,
+)
 from cxr_training.data.errors import DataError
 from cxr_training.data.splits import Split
 from synthetic_nih import write_nih
@@ -35,6 +42,17 @@ def test_no_patient_stands_in_two_splits_and_every_row_has_its_labels(nih: Path)
         named = [label.value for label, one in zip(LABELS, target, strict=True) if one]
         assert "|".join(named or ["No Finding"]) == labels[path.name]
     assert set(samples.sources) == {"large", "medium", "small"}
+
+
+def test_a_label_learned_within_a_source_is_not_judged_elsewhere(nih: Path) -> None:
+    samples = read_samples(nih)
+    targets = judged_targets(samples, {Finding.PNEUMONIA: ("large",)})
+    column = LABELS.index(Finding.PNEUMONIA)
+    large = samples.sources == "large"
+    assert (targets[~large, column] == UNJUDGED).all()
+    np.testing.assert_array_equal(targets[large], samples.targets[large])
+    others = np.arange(len(LABELS)) != column
+    np.testing.assert_array_equal(targets[:, others], samples.targets[:, others])
 
 
 @pytest.mark.parametrize(
@@ -98,3 +116,12 @@ def test_the_cache_holds_the_canonical_images_and_follows_changed_files(
     Image.new("L", (64, 64), 7).save(paths[small])
     changed = canonical_images(paths, 64, tmp_path / "cache")
     assert (changed[small] == 7).all()
+
+
+def test_streamed_images_are_those_of_the_cache(nih: Path, tmp_path: Path) -> None:
+    paths = read_samples(nih).paths[:8]
+    streamed = StreamedImages(paths, 48)
+    cached = canonical_images(paths, 48, tmp_path / "cache")
+    assert len(streamed) == len(cached) == 8
+    for row in range(8):
+        np.testing.assert_array_equal(streamed[row], cached[row])

@@ -13,7 +13,14 @@ from cxr_training.publishing import (
     metric_row,
     model_file,
 )
-from cxr_training.runs import append_metrics, current_commit, read_metrics, write_json
+from cxr_training.runs import (
+    append_metrics,
+    changed_keys,
+    current_commit,
+    portable_command,
+    read_metrics,
+    write_json,
+)
 
 
 def test_a_model_file_is_named_by_its_content(tmp_path: Path) -> None:
@@ -61,3 +68,17 @@ def test_metrics_and_facts_are_read_as_they_were_written(tmp_path: Path) -> None
     assert [row["epoch"] for row in read_metrics(tmp_path / "metrics.jsonl")] == [1, 2]
     write_json(tmp_path / "run.json", {"data": tmp_path})
     assert [path.name for path in sorted(tmp_path.iterdir())] == ["metrics.jsonl", "run.json"]
+
+
+def test_the_keys_that_changed_are_named_with_their_new_values() -> None:
+    before = {"seed": 1, "training": {"epochs": 3, "rate": 0.1}}
+    after = {"seed": 1, "training": {"epochs": 4, "rate": 0.1, "limit": None}}
+    assert changed_keys(before, after) == {"training.epochs": 4, "training.limit": None}
+    assert changed_keys(after, after) == {}
+
+
+def test_a_published_command_names_no_folder_of_this_machine() -> None:
+    command = "python -m x train --config c.yaml --data /home/a/data --out=/b/runs --set a.b=1"
+    assert portable_command(command) == (
+        "python -m x train --config c.yaml --data $DATA --out $OUT --set a.b=1"
+    )

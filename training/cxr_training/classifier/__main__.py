@@ -4,8 +4,10 @@ import argparse
 import sys
 from pathlib import Path
 
-from cxr_training.classifier.config import SMOKE_OVERRIDES, load_config
+from cxr_training.classifier.config import SMOKE_OVERRIDES, ConfigError, load_config
+from cxr_training.data.errors import DataError
 from cxr_training.publishing import PublishError, format_interval
+from cxr_training.runs import RunError
 
 NIH = "nih"
 MEAN_OVER_ALL = ("auroc_mean", "all")
@@ -16,7 +18,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         _run(options)
-    except (ValueError, PublishError, FileExistsError, FileNotFoundError) as error:
+    except (ConfigError, DataError, RunError, PublishError) as error:
         sys.stderr.write(f"{options.command}: {error}\n")
         return 1
     return 0
@@ -29,11 +31,11 @@ def _run(options: argparse.Namespace) -> None:
 
         overrides = (*(SMOKE_OVERRIDES if options.smoke else ()), *options.set)
         config = load_config(options.config, overrides)
-        train(config, options.data / NIH, options.out, resume=options.resume)
+        train(config, options.data / NIH, options.out, resume=options.resume, stream=options.stream)
     elif options.command == "evaluate":
         from cxr_training.classifier.evaluate import evaluate
 
-        evaluated = evaluate(options.out, options.data / NIH)
+        evaluated = evaluate(options.out, options.data / NIH, stream=options.stream)
         [mean] = [row for row in evaluated.metrics if (row.name, row.subset) == MEAN_OVER_ALL]
         print(f"mean AUROC {format_interval(mean.result)} on {mean.n} validation images")
     else:
@@ -52,6 +54,9 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--out", type=Path, required=True, help="the run directory")
     for command in (train, evaluate):
         command.add_argument("--data", type=Path, required=True, help="folder that holds nih/")
+        command.add_argument(
+            "--stream", action="store_true", help="decode images as needed instead of once"
+        )
     train.add_argument("--config", type=Path, required=True)
     train.add_argument("--resume", action="store_true", help="go on from last.pt")
     train.add_argument("--smoke", action="store_true", help="one short epoch, to try the way")

@@ -11,7 +11,8 @@ _LIMITS = """\
 - Network input is {canonical_px} px a side: small nodules, fine lines and small pneumothoraces
   can be invisible to it whatever the size of the upload.
 - Pneumonia stands almost only on the large source images. Training brings every image to one
-  size and randomises its sharpness; read the row `source=large`, not the row over all images.
+  size, randomises its sharpness, and learns Pneumonia within the large images alone; read the
+  row `source=large`, not the row over all images.
 - Hernia, Fibrosis, Emphysema and Edema are rare: look at the number of positives before the
   figure. Calibration holds for the prevalence of the validation patients.
 - Epoch, calibration and thresholds were chosen on the validation patients. Calibration error,
@@ -46,6 +47,7 @@ def model_card(manifest: ModelManifest) -> str:
         "cross-entropy without class weights, AdamW, cosine schedule; published: "
         f"{manifest.extra['checkpoint']}. {manifest.extra['calibration']} Threshold: "
         f"{manifest.extra['threshold']}",
+        *_sessions(manifest),
         f"Commit `{manifest.training.commit}`, command `{manifest.training.command}`.",
         "## Results",
         f"Mean AUROC over the labels with enough positives: {_mean(manifest, 'all')}.",
@@ -54,6 +56,7 @@ def model_card(manifest: ModelManifest) -> str:
         "The same images by the size of their files, and all images brought down to the "
         "smallest size first. A network that read sharpness would lose here.",
         _resolution_table(manifest),
+        *_shortcut(manifest),
         "## Limits",
         _LIMITS.format(canonical_px=manifest.input.canonical_px),
     ]
@@ -63,6 +66,29 @@ def model_card(manifest: ModelManifest) -> str:
 def _start(recipe: dict[str, object]) -> str:
     package = recipe.get("pretrained")
     return f"ImageNet weights of `{package}`" if package else "random weights"
+
+
+def _sessions(manifest: ModelManifest) -> list[str]:
+    """A sentence for each resumption that changed the configuration; none for a plain run."""
+    return [
+        f"After epoch {session['after_epochs']} the run was resumed at commit "
+        f"`{session['commit'][:12]}` with "
+        + ", ".join(f"`{key}` = `{value}`" for key, value in session["changed"].items())
+        + "; the earlier epochs ran without."
+        for session in manifest.extra["sessions"]
+        if session["changed"]
+    ]
+
+
+def _shortcut(manifest: ModelManifest) -> list[str]:
+    row = _row(manifest, "source_auroc", "Pneumonia")
+    if row is None:
+        return []
+    return [
+        f"Among the {row.n} images without a finding, Pneumonia's score tells the "
+        f"{row.n_positive} large ones from the others with an AUROC of "
+        f"{format_interval(row.result)}; 0.5 would be no trace of the source."
+    ]
 
 
 def _row(manifest: ModelManifest, name: str, subset: str) -> MetricRow | None:

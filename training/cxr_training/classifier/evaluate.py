@@ -14,9 +14,9 @@ from cxr_training.classifier.config import ClassifierConfig, load_config
 from cxr_training.classifier.loop import BEST, infer
 from cxr_training.classifier.report import Answers, metric_rows
 from cxr_training.classifier.samples import LABELS, read_samples
-from cxr_training.classifier.train import CONFIG, FACTS, device_of_this_machine, open_images
+from cxr_training.classifier.train import CONFIG, device_of_this_machine, open_images, read_facts
 from cxr_training.data.splits import Split, split_sha256
-from cxr_training.runs import write_json
+from cxr_training.runs import RunError, write_json
 
 EVALUATION = "evaluation.json"
 ANSWERS = "validation.npz"
@@ -33,20 +33,20 @@ class Evaluated:
     metrics: list[MetricRow]
 
 
-def evaluate(folder: Path, data: Path) -> Evaluated:
+def evaluate(folder: Path, data: Path, *, stream: bool = False) -> Evaluated:
     """Judge the best averaged weights of the run in `folder` on its validation patients.
 
     Writes `evaluation.json` and, for later figures, the raw answers as `validation.npz`.
 
     Raises:
         DataError: the data set is not as published.
-        ValueError: `data` splits otherwise than the data of the training.
+        RunError: `data` splits otherwise than the data of the training.
     """
     config = load_config(folder / CONFIG)
     samples = read_samples(data)
     if split_sha256(samples.patient_splits) != read_facts(folder)["split_sha256"]:
-        raise ValueError(f"{data} holds other patients than the data that {folder} was trained on")
-    images = open_images(config, samples, folder)
+        raise RunError(f"{data} holds other patients than the data that {folder} was trained on")
+    images = open_images(config, samples, folder, stream=stream)
     rows = samples.rows(Split.VALIDATION)
     device = device_of_this_machine()
     network, epoch = load_network(folder, config)
@@ -63,8 +63,8 @@ def evaluate(folder: Path, data: Path) -> Evaluated:
         sources=samples.sources[rows],
     )
     names = np.array([samples.paths[row].name for row in rows])
-    probes = images[rows[:: max(1, len(rows) // _PROBES)][:_PROBES]]
-    _save_answers(folder / ANSWERS, answers, names, np.asarray(probes))
+    probes = [images[int(row)] for row in rows[:: max(1, len(rows) // _PROBES)][:_PROBES]]
+    _save_answers(folder / ANSWERS, answers, names, np.stack(probes))
     evaluated = _judge(answers, config, epoch)
     _save(evaluated, folder / EVALUATION)
     return evaluated
@@ -81,11 +81,11 @@ def read_evaluated(folder: Path) -> Evaluated:
     """What `evaluate` found.
 
     Raises:
-        FileNotFoundError: the run was not evaluated yet.
+        RunError: the run was not evaluated yet.
     """
     path = folder / EVALUATION
     if not path.exists():
-        raise FileNotFoundError(f"{path} is missing: run `evaluate` first")
+        raise RunError(f"{path} is missing: run `evaluate` first")
     raw = json.loads(path.read_text())
     return Evaluated(
         epoch=raw["epoch"],
@@ -98,15 +98,6 @@ def read_probes(folder: Path) -> np.ndarray:
     """Canonical validation images kept by `evaluate`, uint8 [P, S, S]."""
     with np.load(folder / ANSWERS) as archive:
         return np.asarray(archive["probes"])
-
-
-def read_facts(folder: Path) -> dict[str, str]:
-    """`run.json` of a run."""
-    path = folder / FACTS
-    if not path.exists():
-        raise FileNotFoundError(f"{path} is missing: {folder} is no run directory")
-    facts: dict[str, str] = json.loads(path.read_text())
-    return facts
 
 
 def _judge(answers: Answers, config: ClassifierConfig, epoch: int) -> Evaluated:

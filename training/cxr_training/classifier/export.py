@@ -1,7 +1,5 @@
 """The network as `weights.safetensors` and `model.onnx`, held to the same answers."""
 
-import logging
-import warnings
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +8,7 @@ import torch
 from safetensors.torch import save_file
 
 from cxr_classifier.network import CamNetwork
+from cxr_training.onnx_export import export_onnx
 from cxr_training.publishing import ONNX_NAME, WEIGHTS_NAME, check_same_answers
 
 
@@ -32,7 +31,12 @@ def export(network: CamNetwork, folder: Path, probes: np.ndarray) -> None:
     save_file(state, folder / WEIGHTS_NAME)
     # safetensors writes for the owner alone; a service runs as another user.
     (folder / WEIGHTS_NAME).chmod(0o644)
-    _export_onnx(network, folder / ONNX_NAME, torch.from_numpy(probes[:2]))
+    export_onnx(
+        network,
+        torch.from_numpy(probes[:2]),
+        folder / ONNX_NAME,
+        output_names=["logits", "cams"],
+    )
     session = onnxruntime.InferenceSession(
         str(folder / ONNX_NAME), providers=["CPUExecutionProvider"]
     )
@@ -43,22 +47,3 @@ def export(network: CamNetwork, folder: Path, probes: np.ndarray) -> None:
         answered = session.run(["logits", "cams"], {"image": batch})
         for name, theirs, ours in zip(("logits", "cams"), expected, answered, strict=True):
             check_same_answers(name, theirs.numpy(), np.asarray(ours))
-
-
-def _export_onnx(network: CamNetwork, path: Path, example: torch.Tensor) -> None:
-    # The exporter reports its progress and its own deprecations; none of it concerns the model.
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        torch.onnx.export(
-            network,
-            (example,),
-            path,
-            input_names=["image"],
-            output_names=["logits", "cams"],
-            dynamic_shapes={"image": {0: torch.export.Dim("batch", min=1, max=1024)}},
-            opset_version=18,
-            dynamo=True,
-            external_data=False,
-            verbose=False,
-        )

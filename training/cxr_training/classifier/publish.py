@@ -3,6 +3,7 @@
 import shutil
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -15,11 +16,10 @@ from cxr_training.classifier.evaluate import (
     Evaluated,
     load_network,
     read_evaluated,
-    read_facts,
     read_probes,
 )
 from cxr_training.classifier.export import export
-from cxr_training.classifier.train import CONFIG, METRICS
+from cxr_training.classifier.train import CONFIG, METRICS, read_facts
 from cxr_training.publishing import (
     CARD_NAME,
     LICENCE,
@@ -28,7 +28,7 @@ from cxr_training.publishing import (
     model_file,
     write_manifest,
 )
-from cxr_training.runs import portable_command, read_metrics, utc_now
+from cxr_training.runs import RunError, changed_keys, portable_command, read_metrics, utc_now
 
 
 def publish(folder: Path, models: Path) -> Path:
@@ -38,13 +38,13 @@ def publish(folder: Path, models: Path) -> Path:
 
     Raises:
         PublishError: ONNX and PyTorch differ.
-        FileNotFoundError: the run was not evaluated.
+        RunError: the run was not evaluated, or trained on since.
     """
     config = load_config(folder / CONFIG)
     evaluated = read_evaluated(folder)
     network, epoch = load_network(folder, config)
     if epoch != evaluated.epoch:
-        raise ValueError(
+        raise RunError(
             f"{folder}: evaluated after epoch {evaluated.epoch}, but the best weights are now of "
             f"epoch {epoch}: run `evaluate` again"
         )
@@ -86,6 +86,7 @@ def _manifest(
             "threshold": THRESHOLD_METHOD,
             "checkpoint": f"averaged weights after epoch {evaluated.epoch} of {len(epochs)}, the "
             "best mean AUROC on validation",
+            "sessions": _sessions(facts["sessions"]),
         },
         data=DataSpec(
             sources=["NIH ChestX-ray14 (Wang et al., CVPR 2017; NIH Clinical Center)"],
@@ -94,9 +95,22 @@ def _manifest(
             n_validation=int(facts["n_validation"]),
         ),
         training=TrainingSpec(
-            command=portable_command(facts["command"]),
-            commit=facts["commit"],
+            command=portable_command(facts["sessions"][-1]["command"]),
+            commit=facts["sessions"][-1]["commit"],
             recipe=config.model_dump(mode="json"),
         ),
         metrics=evaluated.metrics,
     )
+
+
+def _sessions(sessions: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Of each session of a resumed run: when it took over, its commit and what it changed."""
+    earlier = [sessions[0], *sessions]
+    return [
+        {
+            "after_epochs": session["after_epochs"],
+            "commit": session["commit"],
+            "changed": changed_keys(before["config"], session["config"]),
+        }
+        for before, session in zip(earlier, sessions, strict=False)
+    ]

@@ -53,15 +53,21 @@ def metric_rows(answers: Answers, config: Evaluation, seed: int) -> list[MetricR
     coarse = f"coarsened={answers.coarse_px}px"
     subsets.append(_Subset(coarse, everything, answers.coarse_logits))
     rows = [row for subset in subsets for row in _auroc_rows(answers, subset, weights, config)]
+    rows += _shortcut_rows(answers, weights)
     return rows + _calibrated_rows(answers, config, weights, seed)
 
 
 def _auroc_rows(
     answers: Answers, subset: _Subset, weights: Weights, config: Evaluation
 ) -> list[MetricRow]:
-    """AUROC per label, and its mean over the labels with enough positives in the subset."""
+    """AUROC per label, and its mean over the labels with enough positives in the subset.
+
+    Labels with too few are left out of a part of the images; over all images they are kept for
+    the record, and make the mean only where no label has enough.
+    """
     rows: list[MetricRow] = []
-    values, draws = [], []
+    judged: list[FloatArray] = []
+    unsure: list[FloatArray] = []
     n = int(subset.inside.sum())
     # Resamples of all patients, read off inside the subset; the first line is the sample itself.
     lines = np.concatenate([np.ones((1, n), dtype=np.int64), weights[:, subset.inside]])
@@ -72,17 +78,39 @@ def _auroc_rows(
         if subset.name and not enough:
             continue
         areas = aurocs(targets, subset.logits[subset.inside, column], lines)
-        name = f"{label}/{subset.name}" if subset.name else label.value
         if not np.isnan(areas[0]):
+            name = f"{label}/{subset.name}" if subset.name else label.value
             result = interval_of(float(areas[0]), areas[1:])
             rows += metric_row("auroc", name, result, n=n, n_positive=n_positive)
-        if enough:
-            values.append(areas[0])
-            draws.append(areas[1:])
-    if not values:
-        return rows
-    mean = interval_of(float(np.mean(values)), _mean_of_defined(np.array(draws)))
-    return [*metric_row("auroc_mean", subset.name or "all", mean, n=n, n_positive=None), *rows]
+            (judged if enough else unsure).append(areas)
+    if judged or unsure:
+        mean = _mean_of_defined(np.array(judged or unsure))
+        result = interval_of(float(mean[0]), mean[1:])
+        rows = [
+            *metric_row("auroc_mean", subset.name or "all", result, n=n, n_positive=None),
+            *rows,
+        ]
+    return rows
+
+
+def _shortcut_rows(answers: Answers, weights: Weights) -> list[MetricRow]:
+    """How well a label's score tells large images from the others where there is no finding.
+
+    0.5 is what a network should reach that looks at the chest alone; a label whose score tells
+    the source of a healthy image has learned the source.
+    """
+    healthy = answers.targets.sum(axis=1) == 0
+    large = answers.sources[healthy] == "large"
+    lines = np.concatenate([np.ones((1, len(large)), dtype=np.int64), weights[:, healthy]])
+    rows: list[MetricRow] = []
+    for column, label in enumerate(LABELS):
+        areas = aurocs(large, answers.logits[healthy, column], lines)
+        if not np.isnan(areas[0]):
+            result = interval_of(float(areas[0]), areas[1:])
+            rows += metric_row(
+                "source_auroc", label, result, n=len(large), n_positive=int(large.sum())
+            )
+    return rows
 
 
 def _mean_of_defined(draws: FloatArray) -> FloatArray:

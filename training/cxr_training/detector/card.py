@@ -8,6 +8,7 @@ from cxr_training.publishing import format_interval, markdown_table
 _TITLES = {
     "map50": "mAP50",
     "map50_95": "mAP50-95",
+    "map50_ultralytics": "mAP50 by Ultralytics' own validator",
     "map50_known": "mAP50, known classes only",
     "froc_0.25": "Sensitivity at 0.25 false boxes an image",
     "froc_0.5": "Sensitivity at 0.5 false boxes an image",
@@ -38,7 +39,7 @@ def render_card(manifest: ModelManifest) -> str:
         "## Data",
         "\n".join(f"- {source}" for source in manifest.data.sources),
         f"{manifest.data.n_train:,} radiographs to train on (of them "
-        f"{recipe.get('background_images', 0)} without a finding) and "
+        f"{recipe['n_background']:,} without a finding, by NIH's labels) and "
         f"{manifest.data.n_validation:,} to judge on, split by patient "
         f"(split sha256 `{manifest.data.split_sha256[:12]}`). Radiographs of both sets carry the "
         "boxes of both. Neither set marks every kind of region; a kind that nobody looked for on "

@@ -19,7 +19,7 @@ from cxr_detector.network import build_network, load_network
 from cxr_training.detector.annotations import REGIONS
 from cxr_training.detector.card import write_card
 from cxr_training.detector.config import DetectorConfig
-from cxr_training.detector.export import export_onnx
+from cxr_training.detector.export import export_detector
 from cxr_training.detector.scoring import Threshold
 from cxr_training.publishing import (
     CARD_NAME,
@@ -30,7 +30,7 @@ from cxr_training.publishing import (
     model_file,
     write_manifest,
 )
-from cxr_training.runs import utc_now
+from cxr_training.runs import portable_command, utc_now
 
 SOURCES = [
     "NIH ChestX-ray14 (Wang et al., CVPR 2017; NIH Clinical Center), images and BBox_List_2017",
@@ -86,7 +86,7 @@ def publish(
     (partial / WEIGHTS_NAME).chmod(0o644)
     network: Any = network_of(config, partial / WEIGHTS_NAME)
     network.fuse(verbose=False)
-    export_onnx(network, config.input_spec(), partial / ONNX_NAME)
+    export_detector(network, config.input_spec(), partial / ONNX_NAME)
     manifest = _manifest(config, run, thresholds, metrics, partial)
     write_manifest(manifest, partial)
     write_card(manifest, partial / CARD_NAME)
@@ -132,9 +132,13 @@ def _manifest(
             n_validation=run["n_validation"],
         ),
         training=TrainingSpec(
-            command=run["command"],
+            command=portable_command(run["command"]),
             commit=run["commit"],
-            recipe={**config.model_dump(mode="json"), "epochs_run": run.get("epochs_run")},
+            recipe={
+                **config.model_dump(mode="json"),
+                "epochs_run": run["epochs_run"],
+                "n_background": run["n_background"],
+            },
         ),
         metrics=metrics,
     )

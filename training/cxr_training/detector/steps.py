@@ -11,7 +11,7 @@ from cxr_training.data.splits import Split, split_sha256
 from cxr_training.detector.config import DetectorConfig
 from cxr_training.detector.scoring import Threshold
 from cxr_training.detector.training import Sources, count_epochs, read_run, train
-from cxr_training.publishing import PublishError, format_interval
+from cxr_training.publishing import PublishError, format_interval, metric_row
 from cxr_training.runs import command_line, current_commit, utc_now, write_json
 
 EVALUATION_FILE = "evaluation.json"
@@ -37,18 +37,24 @@ def run_evaluate(config: DetectorConfig, sources: Sources, out: Path) -> None:
     if split_sha256(annotations.splits) != read_run(out)["split_sha256"]:
         raise DataError(out, "the data's patient split is not the one that the run trained on")
     network = network_of(config, weights)
-    evaluation = evaluate(network, config, annotations.of(Split.VALIDATION))
+    images = annotations.of(Split.VALIDATION)
+    evaluation = evaluate(network, config, images)
+    # Ultralytics' own validator on the same images: a figure to hold ours against.
+    theirs = ultralytics_map50(config, weights, out / "dataset" / "data.yaml")
+    boxes = sum(len(image.boxes) for image in images)
+    metrics = [
+        *evaluation.metrics,
+        *metric_row("map50_ultralytics", "all", theirs, n=len(images), n_positive=boxes),
+    ]
     write_json(
         out / EVALUATION_FILE,
         {
             "evaluated_at": utc_now(),
-            "metrics": [row.model_dump() for row in evaluation.metrics],
+            "metrics": [row.model_dump() for row in metrics],
             "thresholds": [asdict(threshold) for threshold in evaluation.thresholds],
-            # Ultralytics' own validator on the same images: a figure to hold ours against.
-            "ultralytics_map50": ultralytics_map50(config, weights, out / "dataset" / "data.yaml"),
         },
     )
-    for row in evaluation.metrics:
+    for row in metrics:
         print(
             f"{row.name:12} {row.subset:24} {format_interval(row.result)}  boxes {row.n_positive}"
         )

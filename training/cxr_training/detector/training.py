@@ -160,6 +160,7 @@ def _write_run_files(
         "commit": commit,
         "split_sha256": split_sha256(annotations.splits),
         "n_train": len(annotations.of(Split.TRAIN)),
+        "n_background": sum(image.source == "background" for image in annotations.images),
         "n_validation": len(annotations.of(Split.VALIDATION)),
     }
     (out / RUN_FILE).write_text(json.dumps(run, indent=2) + "\n")

@@ -55,13 +55,16 @@ def _evaluate(options: argparse.Namespace) -> None:
     from cxr_training.gate.radiographs import nih_root, read_gate_data
 
     gate = load_gate(options.model)
-    calibration_percent = int(gate.manifest.training.recipe["calibration_percent"])
-    data = read_gate_data(nih_root(options.data), calibration_percent)
+    recipe = gate.manifest.training.recipe
+    data = read_gate_data(nih_root(options.data), int(recipe["calibration_percent"]))
     if data.split_sha256 != gate.manifest.data.split_sha256:
         raise ValueError(f"{options.model} was trained on another split: its patients may be here")
     started = time.monotonic()
     rows, outcomes = evaluate(
-        gate, data.validation, seed=int(gate.manifest.training.recipe["seed"])
+        gate,
+        data.validation,
+        seed=int(recipe["seed"]),
+        drawn_per_kind=options.drawn_per_kind,
     )
     write_table(rows, options.out / "gate.csv")
     draw_results(rows, outcomes, gate.manifest.labels[0].threshold, options.out / "gate.png")
@@ -90,6 +93,7 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--model", type=Path, default=_MODEL, help="model folder")
     _add_data(evaluate)
     evaluate.add_argument("--out", type=Path, default=_RESULTS, help="folder for table and plot")
+    evaluate.add_argument("--drawn-per-kind", type=int, default=150, help="generated pictures")
     return parser
 
 

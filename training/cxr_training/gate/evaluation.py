@@ -62,7 +62,7 @@ def judge(gate: Gate, pictures: Iterable[Judged]) -> list[Outcome]:
 
 
 def evaluate(
-    gate: Gate, images: Sequence[NihImage], seed: int
+    gate: Gate, images: Sequence[NihImage], *, seed: int, drawn_per_kind: int
 ) -> tuple[list[ResultRow], list[Outcome]]:
     """All rows, and the single outcomes behind them.
 
@@ -70,11 +70,12 @@ def evaluate(
         gate: as it is served.
         images: radiographs of patients that training never saw.
         seed: of the drawn pictures, random parts and resampling.
+        drawn_per_kind: how many pictures of each drawn kind.
     """
     rng = np.random.default_rng(seed)
     radiographs = judge(gate, varied(rng, list(images)))
     strangers = judge(gate, real_strangers(rng))
-    strangers += judge(gate, drawn_strangers(rng))
+    strangers += judge(gate, drawn_strangers(rng, drawn_per_kind))
     strangers += judge(gate, spoiled(rng, list(images)))
     published = [outcome for outcome in radiographs if outcome.kind == "as published"]
     rows = _by_subset(published, images, seed)

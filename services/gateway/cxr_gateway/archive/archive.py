@@ -16,7 +16,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from cxr_contracts import CamGrid
-from cxr_gateway.archive.failing import database_failures
+from cxr_gateway.archive.failing import database_failures, folder_failures
 from cxr_gateway.archive.files import FileStore
 from cxr_gateway.archive.ids import is_study_id
 from cxr_gateway.archive.stored import Cursor, StoredStudy, owned_by, urgency
@@ -218,7 +218,9 @@ class Archive:
 async def open_archive(settings: GatewaySettings) -> AsyncIterator[Archive]:
     """The archive of these settings, swept and ready; closed at the end."""
     files = FileStore(settings.archive_dir)
-    settings.archive_dir.mkdir(parents=True, exist_ok=True)
+    with folder_failures():
+        # Films and names of patients: for this user's eyes only.
+        settings.archive_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     engine = open_engine(settings.resolved_database_url, settings.database_timeout_s)
     with ThreadPoolExecutor(_DISK_THREADS, thread_name_prefix="archive") as threads:
         archive = Archive(files, engine, threads)
