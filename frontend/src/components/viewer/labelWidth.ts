@@ -1,5 +1,5 @@
 const PADDING_PX = 6;
-/** As `--font` in base.css, at the size of `.labelText` in viewer.module.css.
+/** As `--font` in base.css, at the size of `.labelText` in viewer.module.css. */
 const FONT = '600 12px -apple-system, "Segoe UI", Roboto, "Inter", "Liberation Sans", system-ui';
 /** Where there is no canvas to measure with. */
 const TYPICAL_CHARACTER_PX = 7;
