@@ -13,7 +13,7 @@ export interface paths {
         };
         /**
          * Studies, most urgent first
-         * @description Studies by urgency: urgent, unread (failed), soon, routine, rejected; newest first in each.
+         * @description Urgent, then unread (failed), soon, routine, rejected; newest first in each.
          */
         get: operations["listStudies"];
         put?: never;
@@ -170,6 +170,77 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/info": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Version and gate of this process
+         * @description What does not change while the process runs.
+         */
+        get: operations["getInfo"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/livez": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Process is up */
+        get: operations["getLiveness"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/metrics": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Prometheus metrics */
+        get: operations["getMetrics"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/readyz": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Ready to answer */
+        get: operations["getReadiness"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
@@ -238,11 +309,30 @@ export interface components {
             reason: string | null;
             /**
              * Score
-             * @description How like a frontal chest radiograph the picture is; null if a DICOM tag decided.
+             * @description How like a frontal chest film the picture is; null if a DICOM tag decided.
              */
             score: number | null;
             /** Threshold */
             threshold: number | null;
+        };
+        /**
+         * GatewayInfo
+         * @description This process.
+         */
+        GatewayInfo: {
+            gate: components["schemas"]["UsedModel"];
+            /** Role */
+            role: string;
+            /** Service Version */
+            service_version: string;
+        };
+        /**
+         * Health
+         * @description The answer of a probe.
+         */
+        Health: {
+            /** Status */
+            status: string;
         };
         /**
          * ImageFacts
@@ -313,9 +403,8 @@ export interface components {
             /**
              * Instance
              * @description The request path.
-             * @default null
              */
-            instance: string | null;
+            instance?: string | null;
             /**
              * Status
              * @description The HTTP status code.
@@ -561,6 +650,8 @@ export type Box = components['schemas']['Box'];
 export type Finding = components['schemas']['Finding'];
 export type FindingProbability = components['schemas']['FindingProbability'];
 export type Gate = components['schemas']['Gate'];
+export type GatewayInfo = components['schemas']['GatewayInfo'];
+export type Health = components['schemas']['Health'];
 export type ImageFacts = components['schemas']['ImageFacts'];
 export type ImageSource = components['schemas']['ImageSource'];
 export type PatientFacts = components['schemas']['PatientFacts'];
@@ -1111,6 +1202,42 @@ export interface operations {
                     "application/json": components["schemas"]["Study"];
                 };
             };
+            /** @description The request contradicts itself. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:cxr:problem:bad-request",
+                     *       "title": "Bad request",
+                     *       "status": 400,
+                     *       "detail": "`cursor` is not one of ours.",
+                     *       "instance": "/api/v1/studies"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The client fell silent in the middle of its upload. */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:cxr:problem:upload-timeout",
+                     *       "title": "Upload timed out",
+                     *       "status": 408,
+                     *       "detail": "Nothing came for 30 s in the middle of the upload.",
+                     *       "instance": "/api/v1/studies"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description The Idempotency-Key was used for another file. */
             409: {
                 headers: {
@@ -1140,7 +1267,7 @@ export interface operations {
                      *       "type": "urn:cxr:problem:too-large",
                      *       "title": "Too large",
                      *       "status": 413,
-                     *       "detail": "The upload exceeds 52428800 bytes.",
+                     *       "detail": "The upload exceeds 50,000,000 bytes.",
                      *       "instance": "/api/v1/studies"
                      *     }
                      */
@@ -2177,6 +2304,95 @@ export interface operations {
                      *       "study_id": "01k6xw3m9v5t8r2q4n7j1h0g6f"
                      *     }
                      */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getInfo: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GatewayInfo"];
+                };
+            };
+        };
+    };
+    getLiveness: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Health"];
+                };
+            };
+        };
+    };
+    getMetrics: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/plain": string;
+                };
+            };
+        };
+    };
+    getReadiness: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Health"];
+                };
+            };
+            /** @description Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };

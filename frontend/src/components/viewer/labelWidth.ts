@@ -1,6 +1,6 @@
 const PADDING_PX = 6;
-/** As in viewer.module.css, `.labelText`. */
-const FONT = '600 12px "Inter", system-ui, sans-serif';
+/** As `--font` in base.css, at the size of `.labelText` in viewer.module.css. */
+const FONT = '600 12px -apple-system, "Segoe UI", Roboto, "Inter", "Liberation Sans", system-ui';
 /** Where there is no canvas to measure with. */
 const TYPICAL_CHARACTER_PX = 7;
 
