@@ -93,9 +93,10 @@ test: lint setup $(CHROMIUM) ## Everything that must hold, the page in a real br
 	CXR_CHROMIUM=$(CHROMIUM) $(DEV) -m pytest
 
 .PHONY: generate
-generate: .venv-dev/.synced frontend/node_modules/.installed ## Write what is generated: OpenAPI, TypeScript types, triage table
+generate: .venv-dev/.synced frontend/node_modules/.installed ## Write what is generated: OpenAPI, types, triage table, figures
 	$(DEV) -m cxr_gateway.openapi > docs/openapi.json
 	$(DEV) -m cxr_gateway.triage > docs/triage.md
+	$(DEV) -m cxr_training.figures
 	cd frontend && npm run --silent generate
 
 .PHONY: lock
