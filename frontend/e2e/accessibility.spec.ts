@@ -73,6 +73,22 @@ test.describe("at the first visit", () => {
   });
 });
 
+test.describe("where the list lies over the study", () => {
+  test.use({ viewport: { width: 820, height: 1180 } });
+
+  test("it comes when asked for, and goes when a study is chosen", async ({ reader, page }) => {
+    const { id } = await reader.send(sample());
+    await reader.open();
+    await expect(page.getByText("Drop chest radiographs here")).toBeVisible();
+    await expect(reader.list).toHaveCount(0);
+    await page.getByRole("button", { name: "Show the list of studies" }).click();
+    expect(await violations(page)).toEqual([]);
+    await reader.list.locator(`[data-study="${id}"]`).click();
+    await reader.showsStudy();
+    await expect(reader.list).toHaveCount(0);
+  });
+});
+
 for (const [name, viewport] of [
   ["a small screen", { width: 1024, height: 768 }],
   ["a tablet held upright", { width: 820, height: 1180 }],

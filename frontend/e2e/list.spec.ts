@@ -58,6 +58,31 @@ test("the list is filtered by priority and by status", async ({ reader }) => {
   await expect(reader.list.locator('[data-tone="rejected"]').first()).toBeVisible();
 });
 
+test("a list that is older than the study does not make the page ask for it for ever", async ({ reader, page }) => {
+  const { id } = await reader.send(sample());
+  let asked = 0;
+  await page.route(`**/api/v1/studies/${id}`, async (route) => {
+    asked += 1;
+    await route.continue();
+  });
+  await page.route("**/api/v1/studies?*", async (route) => {
+    const answer = await route.fetch();
+    const list = (await answer.json()) as StudyPage;
+    const items = list.items.map((study) => ({ ...study, status: "partial" }));
+    await route.fulfill({ response: answer, json: { ...list, items } });
+  });
+  await reader.open(`/studies/${id}`);
+  await reader.showsStudy();
+  await expect(reader.list.locator(`[data-study="${id}"]`)).toContainText("partial");
+  // Each answer of the list may ask once more: two, and the one that opened the study.
+  const answered = page.waitForResponse(/studies\?.*status=partial/);
+  await reader.list.getByLabel("Status").selectOption("partial");
+  await answered;
+  await expect(reader.list.getByRole("status")).toContainText("studies");
+  expect(asked).toBeLessThanOrEqual(4);
+  await page.unrouteAll({ behavior: "wait" });
+});
+
 test("an unknown study is said to be unknown", async ({ reader, page, watch }) => {
   const path = `/studies/${"0".repeat(26)}`;
   watch.expectRefusal(404, /\/api\/v1\/studies\/0{26}$/);

@@ -13,10 +13,8 @@ const folder = mkdtempSync(join(tmpdir(), "cxr-types-"));
 try {
   const generated = join(folder, "schema.d.ts");
   // The very command of `npm run generate`, with another output.
-  const manifest = /** @type {{ scripts: { generate: string } }} */ (
-    JSON.parse(readFileSync(join(frontend, "package.json"), "utf8"))
-  );
-  const command = manifest.scripts.generate.replace(COMMITTED, generated);
+  const { scripts } = JSON.parse(readFileSync(join(frontend, "package.json"), "utf8"));
+  const command = scripts.generate.replace(COMMITTED, generated);
   const path = [join(frontend, "node_modules", ".bin"), process.env.PATH].join(delimiter);
   execSync(command, {
     cwd: frontend,

@@ -30,7 +30,7 @@ try {
   await page.addInitScript(() => window.localStorage.setItem("cxr.notice-accepted", "true"));
   const film = { name: basename(CXR_SAMPLE), mimeType: "application/dicom", buffer: readFileSync(CXR_SAMPLE) };
   const answer = await page.request.post("/api/v1/studies", { multipart: { file: film } });
-  const { id } = /** @type {{ id: string }} */ (await answer.json());
+  const { id } = await answer.json();
   await page.goto(`/studies/${id}`);
   await page.locator('[data-layer="radiograph"][data-phase="shown"]').waitFor();
   await page.locator(`[data-study="${id}"]`).waitFor();
