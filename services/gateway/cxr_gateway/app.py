@@ -23,7 +23,7 @@ from cxr_gateway.reading import ReadingRoom
 from cxr_gateway.settings import GatewaySettings
 from cxr_gateway.upload import ENVELOPE_BYTES
 from cxr_serving.errors import ServiceError
-from cxr_serving.reader_routes import service_version
+from cxr_serving.product import VERSION
 from cxr_serving.service import Readiness, create_service
 
 _LOG = logging.getLogger(__name__)
@@ -96,7 +96,7 @@ async def _open(
     drawn = Pictures(archive, examiner, settings)
     reading = ReadingRoom(archive, examiner, metrics, settings, on_read=drawn.expect)
     await stack.enter_async_context(drawn.made_when_idle(reading.idle))
-    return Parts(service_version(), settings, archive, drawn, reading, clients, gate)
+    return Parts(VERSION, settings, archive, drawn, reading, clients, gate)
 
 
 @asynccontextmanager

@@ -4,10 +4,13 @@ import ast
 import json
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from cxr_serving.product import VERSION
 
 ROOT = Path(__file__).parents[3]
 PACKAGES = {
@@ -128,3 +131,9 @@ def test_the_published_models_stay_small() -> None:
 def test_no_image_of_a_data_set_is_tracked() -> None:
     pictures = [path.relative_to(ROOT).parts[0] for path in tracked("*.png", "*.jpg", "*.dcm")]
     assert set(pictures) <= {"docs", "frontend"}
+
+
+def test_the_services_say_the_version_of_the_project() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    page = json.loads((ROOT / "frontend/package.json").read_text())
+    assert project["version"] == page["version"] == VERSION
