@@ -89,13 +89,16 @@ test.describe("where the list lies over the study", () => {
   });
 });
 
-for (const [name, viewport] of [
-  ["a small screen", { width: 1024, height: 768 }],
-  ["a tablet held upright", { width: 820, height: 1180 }],
-  ["a tablet held sideways", { width: 1180, height: 820 }],
+/** Fingers instead of a mouse: the controls grow. */
+const TOUCH = { hasTouch: true, isMobile: true };
+
+for (const [name, screen] of [
+  ["a small screen", { viewport: { width: 1024, height: 768 } }],
+  ["a tablet held upright", { viewport: { width: 820, height: 1180 }, ...TOUCH }],
+  ["a tablet held sideways", { viewport: { width: 1180, height: 820 }, ...TOUCH }],
 ] as const) {
   test.describe(`on ${name}`, () => {
-    test.use({ viewport });
+    test.use(screen);
 
     test("everything is in reach and nothing sticks out", async ({ reader, page }) => {
       const { id } = await reader.send(sample());
