@@ -19,7 +19,11 @@ from benchmarks.stack import Stack
 OURS = "this system"
 NAIVE = "one process, eager PyTorch"
 LITSERVE = "LitServe, eager PyTorch"
-PEERS = {NAIVE: "benchmarks.peers.naive", LITSERVE: "benchmarks.peers.litserve_peer"}
+# Module and file field of each; LitServe names the field after its function's argument.
+PEERS = {
+    NAIVE: ("benchmarks.peers.naive", "file"),
+    LITSERVE: ("benchmarks.peers.litserve_peer", "request"),
+}
 CLIENTS = 8
 
 
@@ -62,8 +66,9 @@ def measure(plan: Plan) -> Measurement:
         stack = everything.enter_context(Stack(Path(folder), quiet))
         targets = {OURS: Target(OURS, f"{stack.url}/api/v1/studies")}
         families: dict[str, psutil.Process] = {}
-        for name, module in PEERS.items():
-            targets[name], families[name] = everything.enter_context(running(name, module))
+        for name, (module, field_name) in PEERS.items():
+            peer = running(name, module, field_name)
+            targets[name], families[name] = everything.enter_context(peer)
         samples = {name: Samples() for name in targets}
         pictures = unique_pngs(png)
         added_ms = _rounds(plan, targets, samples, pictures)
