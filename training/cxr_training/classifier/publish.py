@@ -85,7 +85,7 @@ def _manifest(
             "calibration": CALIBRATION_METHOD,
             "threshold": THRESHOLD_METHOD,
             "checkpoint": f"averaged weights after epoch {evaluated.epoch} of {len(epochs)}, the "
-            "best mean AUROC on validation",
+            "best mean AUROC on validation patients (labels learned within a source judged there)",
             "sessions": _sessions(facts["sessions"]),
         },
         data=DataSpec(
