@@ -107,7 +107,10 @@ def _shown(row: MetricRow, figure: Figure) -> str:
     result = row.result
     if figure.percent:
         return f"{result.value:.2%} ({result.low:.2%} to {result.high:.2%})"
-    return f"{result.value:.3f} ({result.low:.3f} to {result.high:.3f})"
+    # Three decimals, but never a 1.000 that is not one.
+    digits = 4 if 0.9995 <= result.value < 1 else 3
+    value, low, high = (f"{x:.{digits}f}" for x in (result.value, result.low, result.high))
+    return f"{value} ({low} to {high})"
 
 
 if __name__ == "__main__":
