@@ -67,8 +67,8 @@ _MARKED = (
 # In the order in which they are tried; the first that applies decides.
 TABLE = (
     Rule(Priority.URGENT, Evidence.STRONG, IMMEDIATE),
-    Rule(Priority.SOON, Evidence.POSITIVE, IMMEDIATE),
     Rule(Priority.SOON, Evidence.STRONG, SAME_DAY),
+    Rule(Priority.SOON, Evidence.POSITIVE, IMMEDIATE),
     Rule(Priority.SOON, Evidence.BOX, _MARKED),
     Rule(Priority.SOON, Evidence.UNREAD, ()),
     Rule(Priority.ROUTINE, Evidence.POSITIVE, (*SAME_DAY, *_CHRONIC)),
@@ -96,9 +96,24 @@ def triage(
     for rule in table:
         sentences = _sentences(rule, findings, boxes)
         if sentences is not None:
-            return Triage(priority=rule.priority, reason=" ".join([*sentences, *notes]))
+            also = _further(rule, table, findings)
+            return Triage(priority=rule.priority, reason=" ".join([*sentences, *also, *notes]))
     nothing = "No finding reaches its threshold, and no region that matters is marked."
     return Triage(priority=Priority.ROUTINE, reason=" ".join([nothing, *notes]))
+
+
+def _further(
+    applied: Rule, table: Sequence[Rule], findings: Sequence[FindingProbability]
+) -> list[str]:
+    """What else the classifier found that means the same priority."""
+    others = [
+        rule
+        for rule in table
+        if rule is not applied
+        and rule.priority is applied.priority
+        and rule.evidence in (Evidence.STRONG, Evidence.POSITIVE)
+    ]
+    return [sentence for rule in others for sentence in _sentences(rule, findings, ()) or []]
 
 
 def _sentences(

@@ -94,6 +94,14 @@ def test_the_finding_furthest_beyond_its_threshold_speaks_and_the_others_are_nam
     assert result.reason.endswith("The same of Nodule, Mass.")
 
 
+def test_everything_found_of_the_deciding_priority_is_said() -> None:
+    result = triage(findings(mass=0.9, pneumothorax=0.2), [], detector_answered=True)
+    assert result.priority is Priority.SOON
+    assert result.reason.startswith("Mass is strongly positive")
+    assert result.reason.endswith("reaches the threshold of 0.200.")
+    assert "Pneumothorax is positive" in result.reason
+
+
 @pytest.mark.parametrize("region", [Region.FRACTURE, Region.PNEUMOTHORAX, Region.DIFFUSE_NODULE])
 def test_a_box_that_the_classifier_does_not_confirm_is_soon(region: Region) -> None:
     result = triage(findings(), [marked(region)], detector_answered=True)
