@@ -130,7 +130,8 @@ class Examiner:
             return Prepared(intake, gate, None, stages_ms)
         with self._metrics.stage("encode"):
             png = stored_png(intake.grey)
-        picture = Picture(png, "image/png", intake.facts.width, intake.facts.height)
+            picture = Picture(png, "image/png", intake.facts.width, intake.facts.height)
+            _ = picture.form  # made here, in a thread, and kept
         return Prepared(intake, gate, picture, stages_ms)
 
     async def _ask_readers(self, examined: Examined, picture: Picture) -> None:
