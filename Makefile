@@ -139,6 +139,10 @@ publish-gate: .venv-dev/.synced ## Write the gate into models/ and judge it; GAT
 	$(DEV) -m cxr_training.gate publish --run $(RUNS)/gate --version $(GATE_VERSION)
 	$(DEV) -m cxr_training.gate evaluate --data $(DATA)/nih --out docs/results/gate
 
+.PHONY: evaluate-triage
+evaluate-triage: .venv-train/.synced ## Measure how the triage table orders validation radiographs
+	$(TRAIN) -m cxr_training.triage --data $(DATA)
+
 clean: ## Remove environments, builds and caches (never the archive in var/)
 	rm -rf .uv .venv .venv-train .venv-dev frontend/node_modules frontend/dist .mypy_cache .ruff_cache .pytest_cache
 .PHONY: clean

@@ -15,7 +15,7 @@ from cxr_training.evaluation.bootstrap import bootstrap_interval
 from cxr_training.triage.readings import TriagedImage
 
 RESAMPLES = 1000
-COMMAND = "python -m cxr_training.triage --data DATA"
+COMMAND = "make evaluate-triage"
 
 # Kinds of radiographs by NIH's labels, the most urgent first; each image is of one kind.
 KINDS: tuple[tuple[str, Callable[[TriagedImage], bool]], ...] = (
