@@ -309,7 +309,7 @@ export interface components {
             reason: string | null;
             /**
              * Score
-             * @description How like a frontal chest film the picture is; null if a DICOM tag decided.
+             * @description How like a frontal chest film the picture is, whatever decided.
              */
             score: number | null;
             /** Threshold */

@@ -114,17 +114,15 @@ class Examiner:
                 content = path.read_bytes()
             intake = read_upload(content, limits=limits)
         stages_ms = {"decode": decoding.ms}
-        if intake.refused is not None:
-            gate = Gate(accepted=False, score=None, threshold=None, reason=intake.refused)
-            return Prepared(intake, gate, None, stages_ms)
         with self._metrics.stage("gate") as judging:
             score = self.gate.check(intake.grey)
         stages_ms["gate"] = judging.ms
         gate = Gate(
-            accepted=score.accepted,
+            # What the file itself says decides; the score stands beside it.
+            accepted=score.accepted and intake.refused is None,
             score=score.score,
             threshold=score.threshold,
-            reason=score.reason,
+            reason=intake.refused or score.reason,
         )
         if not gate.accepted:
             return Prepared(intake, gate, None, stages_ms)

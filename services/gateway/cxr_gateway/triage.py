@@ -132,7 +132,8 @@ def _sentences(
     matching.sort(key=lambda row: row.probability - row.threshold, reverse=True)
     sentences = [_of_finding(rule.evidence, matching[0])]
     if len(matching) > 1:
-        sentences.append(f"The same of {', '.join(_shown(row.finding) for row in matching[1:])}.")
+        others = ", ".join(_shown(row.finding) for row in matching[1:])
+        sentences.append(f"The same goes for {others}.")
     return sentences
 
 

@@ -91,7 +91,7 @@ def test_the_lines_are_ordered_by_urgency_so_none_lowers_another() -> None:
 def test_the_finding_furthest_beyond_its_threshold_speaks_and_the_others_are_named() -> None:
     result = triage(findings(mass=0.6, pneumonia=0.9, nodule=0.7), [], detector_answered=True)
     assert result.reason.startswith("Pneumonia is strongly positive: its probability of 0.900")
-    assert result.reason.endswith("The same of Nodule, Mass.")
+    assert result.reason.endswith("The same goes for Nodule, Mass.")
 
 
 def test_everything_found_of_the_deciding_priority_is_said() -> None:

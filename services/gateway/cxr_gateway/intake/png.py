@@ -2,7 +2,7 @@
 
 import struct
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 
 import numpy as np
@@ -11,7 +11,7 @@ from PIL import Image, PngImagePlugin
 from cxr_gateway.intake.colour import grey_of_rgb
 from cxr_gateway.intake.decoding import decoding
 from cxr_gateway.intake.limits import Limits
-from cxr_gateway.intake.result import GreyImage
+from cxr_gateway.intake.result import DecodedPicture
 from cxr_serving.deep_grey import grey_of_deep
 from cxr_serving.errors import Unprocessable, UnsupportedMedia
 from cxr_serving.file_kind import PNG_SIGNATURE
@@ -40,12 +40,12 @@ class _Walked:
     data: bytes
 
 
-def decode_png(data: bytes, limits: Limits) -> GreyImage:
-    """The upright grey picture, uint8 [H, W].
+def decode_png(data: bytes, limits: Limits) -> DecodedPicture:
+    """The upright grey picture.
 
     Raises:
         UnsupportedMedia: an animation, or an alpha channel.
-        Unprocessable: damaged, fewer than 8 bits, in colour, too small or too oblong.
+        Unprocessable: damaged, fewer than 8 bits, too small or too oblong.
         PayloadTooLarge: the header declares too many pixels.
     """
     walked = _walk(data, limits)
@@ -55,15 +55,15 @@ def decode_png(data: bytes, limits: Limits) -> GreyImage:
         # Pillow leaves rows black that the file does not have, if the data ends in good order.
         if "interlace" in image.info or not np.asarray(image)[-1].any():
             _check_rows(walked.data)
-        grey = _grey(image, walked.colour_type)
-    return upright(grey, walked.orientation)
+        picture = _grey(image, walked.colour_type)
+    return replace(picture, grey=upright(picture.grey, walked.orientation))
 
 
-def _grey(image: Image.Image, colour_type: int) -> GreyImage:
+def _grey(image: Image.Image, colour_type: int) -> DecodedPicture:
     if image.mode == "L":
-        return np.asarray(image)
+        return DecodedPicture(np.asarray(image))
     if image.mode.startswith("I"):
-        return grey_of_deep(np.asarray(image).astype(np.uint16, copy=False))
+        return DecodedPicture(grey_of_deep(np.asarray(image).astype(np.uint16, copy=False)))
     kind = "PNG's palette" if colour_type == _PALETTE else "PNG"
     red, green, blue = image.convert("RGB").split()
     return grey_of_rgb(np.asarray(red), np.asarray(green), np.asarray(blue), kind)

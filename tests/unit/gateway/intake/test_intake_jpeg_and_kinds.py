@@ -59,10 +59,6 @@ def with_frame(data: bytes, *, code: int = 0xC0, at: int = 0, value: bytes = b""
 SCAN = JPEG[JPEG.index(b"\xff\xda") : -2]
 REFUSED: dict[str, tuple[bytes, type[ServiceError], str]] = {
     "CMYK": (encoded(Image.fromarray(GREY).convert("CMYK"), "JPEG"), UnsupportedMedia, "CMYK"),
-    "photograph": (encoded(COLOUR, "JPEG"), Unprocessable, "colour picture"),
-    "photograph in RGB": (
-        encoded(Image.fromarray(COLOUR), "JPEG", keep_rgb=True), Unprocessable, "colour picture",
-    ),
     "cut in the scan": (JPEG[: len(JPEG) // 2], Unprocessable, "end marker is missing"),
     "cut in the header": (JPEG[:60], Unprocessable, "truncated"),
     "three bytes": (JPEG[:3], Unprocessable, "JPEG"),
@@ -76,6 +72,13 @@ REFUSED: dict[str, tuple[bytes, type[ServiceError], str]] = {
     "tiny": (encoded(radiograph_like(20, 20), "JPEG"), Unprocessable, "at least 32 a side"),
     "a ribbon": (encoded(radiograph_like(64, 400), "JPEG"), Unprocessable, "5 times as long"),
 }  # fmt: skip
+
+
+@pytest.mark.parametrize("keep_rgb", [False, True])
+def test_a_colour_photograph_is_no_error_but_no_radiograph(keep_rgb: bool) -> None:
+    intake = read_upload(encoded(Image.fromarray(COLOUR), "JPEG", keep_rgb=keep_rgb))
+    assert intake.refused is not None
+    assert intake.refused.startswith("The JPEG is a colour picture")
 
 
 @pytest.mark.parametrize("name", REFUSED)

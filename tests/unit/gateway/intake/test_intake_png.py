@@ -144,7 +144,6 @@ REFUSED: dict[str, tuple[bytes, type[ServiceError], str]] = {
     "colour alpha": (encoded(Image.fromarray(GREY).convert("RGBA")), UnsupportedMedia, "alpha"),
     "transparent grey": (encoded(GREY, transparency=0), UnsupportedMedia, "tRNS"),
     "animation": (animated(), UnsupportedMedia, "APNG"),
-    "colour photograph": (encoded(COLOUR), Unprocessable, "colour picture"),
     "16-bit colour": (png_of(2, 16, bytes(64 * 385)), Unprocessable, "16-bit colour"),
     "bilevel": (encoded(Image.fromarray(GREY > 150)), Unprocessable, r"1 bit\(s\) of grey"),
     "cut in the pixels": (encoded(GREY)[:4000], Unprocessable, "truncated within its IDAT"),
@@ -156,6 +155,13 @@ REFUSED: dict[str, tuple[bytes, type[ServiceError], str]] = {
     "a ribbon": (encoded(radiograph_like(400, 64)), Unprocessable, "5 times as long"),
     "no size": (png_header_of(0, 64), Unprocessable, "0 x 64 pixels"),
 }
+
+
+def test_a_colour_photograph_is_no_error_but_no_radiograph() -> None:
+    intake = read_upload(encoded(COLOUR))
+    assert intake.refused is not None
+    assert intake.refused.startswith("The PNG is a colour picture")
+    assert intake.grey.shape == COLOUR.shape[:2]
 
 
 @pytest.mark.parametrize("name", REFUSED)
