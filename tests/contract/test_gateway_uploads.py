@@ -80,13 +80,23 @@ async def test_a_file_is_what_its_content_says_and_not_its_name(stand: Stand, na
     assert response.json()["image"]["source"] == "png"
 
 
+async def test_a_colour_photograph_is_rejected_with_reason_and_score(stand: Stand) -> None:
+    response = await stand.post(encoded(np.full((64, 64, 3), (200, 40, 40), np.uint8)))
+    study = response.json()
+    assert (response.status_code, study["status"]) == (201, "rejected")
+    assert "colour picture" in study["gate"]["reason"]
+    assert 0 <= study["gate"]["score"] <= 1
+    assert (study["findings"], study["boxes"], study["triage"]) == ([], [], None)
+
+
 async def test_a_dicom_of_another_modality_is_rejected_by_its_tag(stand: Stand) -> None:
     content = Path(str(get_testdata_file("CT_small.dcm"))).read_bytes()
     response = await stand.post(content, name="head.dcm")
     assert response.status_code == 201
     study = response.json()
     assert study["status"] == "rejected"
-    assert (study["gate"]["accepted"], study["gate"]["score"]) == (False, None)
+    assert not study["gate"]["accepted"]
+    assert 0 <= study["gate"]["score"] <= 1
     assert "CT" in study["gate"]["reason"]
     assert stand.classifier.asked == 0
 
