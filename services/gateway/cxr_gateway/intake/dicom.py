@@ -42,7 +42,7 @@ def decode_dicom(data: bytes, limits: Limits) -> Intake:
         facts = ImageFacts(
             width=header.columns, height=header.rows, view=view_of(ds), source=ImageSource.DICOM
         )
-        return Intake(grey, facts, patient_of(ds), forwardable=None, refused=refused)
+        return Intake(grey, facts, patient_of(ds), refused)
 
 
 def _grey(values: NDArray[Any], ds: Dataset, header: PixelHeader) -> GreyImage:

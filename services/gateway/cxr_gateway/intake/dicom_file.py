@@ -5,9 +5,11 @@ for each item, and a deflated data set is inflated whole. So the number of reads
 inflation is cut off, and only the elements that intake asks for are kept.
 """
 
+import warnings
 import zlib
 from io import BytesIO
 
+from pydicom import config
 from pydicom.datadict import tag_for_keyword
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.filereader import read_dataset
@@ -22,6 +24,11 @@ from pydicom.uid import (
 from cxr_gateway.intake.limits import Limits
 from cxr_gateway.intake.sniff import ACCEPTED, DICOM_PREAMBLE_BYTES
 from cxr_serving.errors import PayloadTooLarge, Unprocessable, UnsupportedMedia
+
+# pydicom reports what it finds odd in a file by a warning that quotes the value, a patient's name
+# or number among them; warnings reach the log, which holds nothing of the patient.
+config.settings.reading_validation_mode = config.IGNORE
+warnings.filterwarnings("ignore", category=UserWarning, module=r"pydicom\.")
 
 # A radiograph has one to three hundred elements, each read in two to four steps. An enhanced
 # multi-frame file has some thousands a frame; it is refused for its frames or for this.

@@ -1,0 +1,61 @@
+import { ApiError, connectionLost, problemOf, timedOut } from "./errors";
+import type { Study, StudyPage, SystemStatus } from "./schema";
+import { rerunUrl, studiesUrl, studyUrl, SYSTEM_URL, type StudyQuery } from "./urls";
+
+const QUERY_TIMEOUT_S = 15;
+/** Longer than the gateway waits for its readers, so that its own answer comes first. */
+export const READING_TIMEOUT_S = 90;
+
+export function getStudy(id: string, signal?: AbortSignal): Promise<Study> {
+  return request<Study>(studyUrl(id), { signal });
+}
+
+export function listStudies(query: StudyQuery, signal?: AbortSignal): Promise<StudyPage> {
+  return request<StudyPage>(studiesUrl(query), { signal });
+}
+
+export function getSystem(signal?: AbortSignal): Promise<SystemStatus> {
+  return request<SystemStatus>(SYSTEM_URL, { signal });
+}
+
+export function rerunStudy(id: string): Promise<Study> {
+  return request<Study>(rerunUrl(id), { method: "POST", timeoutS: READING_TIMEOUT_S });
+}
+
+interface Options {
+  readonly method?: "GET" | "POST";
+  readonly timeoutS?: number;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Aborting through `signal` rejects with the signal's reason; all else is an ApiError. */
+async function request<Answer>(url: string, options: Options): Promise<Answer> {
+  const { method = "GET", timeoutS = QUERY_TIMEOUT_S, signal } = options;
+  const limit = AbortSignal.timeout(timeoutS * 1000);
+  let response: Response;
+  let body: string;
+  try {
+    response = await fetch(url, {
+      method,
+      headers: { Accept: "application/json" },
+      signal: signal ? AbortSignal.any([signal, limit]) : limit,
+    });
+    body = await response.text();
+  } catch (error) {
+    if (signal?.aborted) {
+      throw error;
+    }
+    throw limit.aborted ? timedOut(timeoutS) : connectionLost();
+  }
+  if (!response.ok) {
+    throw failureOf(response.status, body);
+  }
+  return JSON.parse(body) as Answer;
+}
+
+/** A 502 or 504 without a problem body comes from a proxy: the gateway itself is not there. */
+function failureOf(status: number, body: string): ApiError {
+  const problem = problemOf(status, body);
+  const fromProxy = (status === 502 || status === 504) && !body.trimStart().startsWith("{");
+  return fromProxy ? connectionLost() : problem;
+}

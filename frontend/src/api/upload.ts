@@ -1,0 +1,56 @@
+import { READING_TIMEOUT_S } from "./client";
+import { ApiError, connectionLost, problemOf, timedOut } from "./errors";
+import type { Study } from "./schema";
+import { STUDIES_URL } from "./urls";
+
+export interface SendCallbacks {
+  /** `sent` runs from 0 to 1; at 1 the gateway has the file and reads it. */
+  readonly onProgress: (sent: number) => void;
+  readonly signal: AbortSignal;
+}
+
+export type Send = (file: File, callbacks: SendCallbacks) => Promise<Study>;
+
+/**
+ * Sends one file. XMLHttpRequest, because fetch does not tell how much of a body is on its way.
+ *
+ * The time limit starts when the last byte is sent: a slow network is not a hanging reader.
+ */
+export const sendFile: Send = (file, { onProgress, signal }) =>
+  new Promise<Study>((resolve, reject) => {
+    const request = new XMLHttpRequest();
+    let limit: ReturnType<typeof setTimeout> | undefined;
+    const settle = (action: () => void): void => {
+      clearTimeout(limit);
+      action();
+    };
+    request.upload.addEventListener("progress", (event) => {
+      onProgress(event.lengthComputable && event.total > 0 ? event.loaded / event.total : 0);
+    });
+    request.upload.addEventListener("load", () => {
+      onProgress(1);
+      limit = setTimeout(() => {
+        reject(timedOut(READING_TIMEOUT_S));
+        request.abort();
+      }, READING_TIMEOUT_S * 1000);
+    });
+    request.addEventListener("load", () =>
+      settle(() => {
+        if (request.status >= 200 && request.status < 300) {
+          resolve(JSON.parse(request.responseText) as Study);
+        } else {
+          reject(problemOf(request.status, request.responseText));
+        }
+      }),
+    );
+    request.addEventListener("error", () => settle(() => reject(connectionLost())));
+    request.addEventListener("abort", () =>
+      settle(() => reject(new ApiError(0, "Cancelled", "The upload was cancelled."))),
+    );
+    signal.addEventListener("abort", () => request.abort(), { once: true });
+    const form = new FormData();
+    form.append("file", file, file.name);
+    request.open("POST", STUDIES_URL);
+    request.setRequestHeader("Accept", "application/json");
+    request.send(form);
+  });

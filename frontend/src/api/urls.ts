@@ -1,0 +1,46 @@
+/** Every address of the REST API that the page uses, in one place. */
+
+import type { Finding, Priority, StudyStatus } from "./schema";
+
+const ROOT = "/api/v1";
+
+export interface StudyQuery {
+  readonly priorities: readonly Priority[];
+  readonly statuses: readonly StudyStatus[];
+  readonly limit: number;
+  readonly cursor: string | null;
+}
+
+export const STUDIES_URL = `${ROOT}/studies`;
+export const SYSTEM_URL = `${ROOT}/system`;
+
+export function studyUrl(id: string): string {
+  return `${STUDIES_URL}/${encodeURIComponent(id)}`;
+}
+
+export function rerunUrl(id: string): string {
+  return `${studyUrl(id)}/rerun`;
+}
+
+export function imageUrl(id: string): string {
+  return `${studyUrl(id)}/image.png`;
+}
+
+export function overlayUrl(id: string): string {
+  return `${studyUrl(id)}/overlay.png`;
+}
+
+export function heatmapUrl(id: string, finding: Finding): string {
+  return `${studyUrl(id)}/heatmaps/${encodeURIComponent(finding)}.png`;
+}
+
+export function studiesUrl(query: StudyQuery): string {
+  const parameters = new URLSearchParams();
+  query.priorities.forEach((priority) => parameters.append("priority", priority));
+  query.statuses.forEach((status) => parameters.append("status", status));
+  parameters.set("limit", String(query.limit));
+  if (query.cursor !== null) {
+    parameters.set("cursor", query.cursor);
+  }
+  return `${STUDIES_URL}?${parameters.toString()}`;
+}

@@ -1,0 +1,28 @@
+import type { Dispatch, RefObject } from "react";
+
+import type { ListPanel } from "../state/useListPanel";
+import type { Session } from "../state/useSession";
+import type { ViewerAction, ViewerState } from "../state/viewer";
+import type { ViewCommands } from "./viewer/viewCommands";
+
+/** What a person has opened, closed and agreed to. */
+export interface Panels extends ListPanel {
+  readonly accepted: boolean;
+  readonly setAccepted: (accepted: boolean) => void;
+  readonly shortcutsOn: boolean;
+  readonly onShortcutsOn: (on: boolean) => void;
+  readonly helpShown: boolean;
+  readonly setHelpShown: (shown: boolean) => void;
+  readonly allShown: boolean;
+  readonly setAllShown: (shown: boolean) => void;
+}
+
+/** What the parts of the page share. */
+export interface PageState {
+  readonly session: Session;
+  readonly state: ViewerState;
+  readonly dispatch: Dispatch<ViewerAction>;
+  readonly panels: Panels;
+  readonly commands: RefObject<ViewCommands | null>;
+  readonly picker: RefObject<HTMLInputElement | null>;
+}

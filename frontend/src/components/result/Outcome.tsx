@@ -1,0 +1,103 @@
+import type { Study, StudyProblem, Triage } from "../../api/schema";
+import { percent } from "../../domain/format";
+import { canReadAgain, PRIORITY_NAMES, roleName } from "../../domain/studies";
+import { Note } from "../controls";
+import { Icon } from "../Icon";
+import styles from "./result.module.css";
+
+interface OutcomeProps {
+  readonly study: Study;
+  readonly isRereading: boolean;
+  readonly onReadAgain: () => void;
+}
+
+/** What came of the reading: how urgent it is, what is missing from it, or why there is none. */
+export function Outcome({ study, isRereading, onReadAgain }: OutcomeProps) {
+  return (
+    <>
+      {study.triage !== null && <TriageCard triage={study.triage} />}
+      {study.status === "rejected" && <Refusal study={study} />}
+      {canReadAgain(study) && (
+        <MissingReaders study={study} isRereading={isRereading} onReadAgain={onReadAgain} />
+      )}
+    </>
+  );
+}
+
+function TriageCard({ triage }: { readonly triage: Triage }) {
+  return (
+    <section className={styles.triage} data-priority={triage.priority} aria-label="Priority">
+      <p className={styles.priority}>
+        <Icon name={triage.priority} size={24} /> {PRIORITY_NAMES[triage.priority]}
+      </p>
+      <p className={styles.reason}>{triage.reason}</p>
+    </section>
+  );
+}
+
+function Refusal({ study }: { readonly study: Study }) {
+  const { score, threshold, reason } = study.gate;
+  return (
+    <Note tone="warning" title="Refused: not read">
+      <p>{reason ?? "This does not look like a frontal chest radiograph."}</p>
+      {score !== null && (
+        <p>
+          Likeness to a frontal chest radiograph: <strong>{percent(score)}</strong>
+          {threshold !== null && <>, needed: {percent(threshold)}</>}.
+        </p>
+      )}
+      <p className={styles.muted}>Nothing was diagnosed in this image.</p>
+    </Note>
+  );
+}
+
+const KINDS: Record<string, string> = {
+  unreachable: "could not be reached",
+  timeout: "did not answer in time",
+  overloaded: "has too much to do",
+  error: "answered with an error",
+  "invalid-answer": "gave an answer that makes no sense",
+};
+
+function MissingReaders({ study, isRereading, onReadAgain }: OutcomeProps) {
+  const failed = study.status === "failed";
+  const names = study.problems.map(({ part }) => roleName(part).toLowerCase());
+  const title = failed
+    ? "Not read: both readers are missing"
+    : `Partial result: the ${names.join(" and the ")} is missing`;
+  return (
+    <Note
+      tone={failed ? "error" : "warning"}
+      title={title}
+      actions={
+        <button
+          type="button"
+          className="button button-primary"
+          aria-keyshortcuts="g"
+          disabled={isRereading}
+          onClick={onReadAgain}
+        >
+          <Icon name="reset" size={16} /> {isRereading ? "Reading…" : "Read again"}
+        </button>
+      }
+    >
+      <ul className={styles.problems}>
+        {study.problems.map((problem) => (
+          <li key={problem.part}>
+            <Problem problem={problem} />
+          </li>
+        ))}
+      </ul>
+      {failed && <p className={styles.muted}>The image is kept and can be read again.</p>}
+    </Note>
+  );
+}
+
+function Problem({ problem }: { readonly problem: StudyProblem }) {
+  return (
+    <>
+      The {roleName(problem.part).toLowerCase()} {KINDS[problem.kind] ?? "failed"}.{" "}
+      <span className={styles.muted}>{problem.detail}</span>
+    </>
+  );
+}

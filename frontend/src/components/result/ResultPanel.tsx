@@ -1,0 +1,56 @@
+import type { Dispatch } from "react";
+
+import type { ApiError } from "../../api/errors";
+import type { Box, Study } from "../../api/schema";
+import type { ViewerAction, ViewerState } from "../../state/viewer";
+import { Note } from "../controls";
+import { AllFindings } from "./AllFindings";
+import { Outcome } from "./Outcome";
+import { Provenance } from "./Provenance";
+import { Regions } from "./Regions";
+import { StudyFacts } from "./StudyFacts";
+import { TopFindings } from "./TopFindings";
+import styles from "./result.module.css";
+
+interface ResultPanelProps {
+  readonly study: Study;
+  readonly error: ApiError | null;
+  readonly isRereading: boolean;
+  readonly onReadAgain: () => void;
+  readonly state: ViewerState;
+  readonly dispatch: Dispatch<ViewerAction>;
+  readonly onFocusBox: (box: Box) => void;
+  readonly allShown: boolean;
+  readonly onToggleAll: () => void;
+}
+
+/** Everything that the reading says, beside the image. */
+export function ResultPanel(props: ResultPanelProps) {
+  const { study, error, state, dispatch } = props;
+  const diagnosed = study.status === "complete" || study.status === "partial";
+  return (
+    <aside className={styles.panel} aria-label="Reading" tabIndex={0}>
+      <StudyFacts study={study} />
+      <Outcome study={study} isRereading={props.isRereading} onReadAgain={props.onReadAgain} />
+      {error !== null && (
+        <Note tone="error" title={error.title} urgent>
+          <p>{error.detail}</p>
+        </Note>
+      )}
+      {study.top_findings.length > 0 && (
+        <TopFindings
+          study={study}
+          heatmap={state.heatmap}
+          onHeatmap={(finding) => dispatch({ type: "heatmapSet", finding })}
+        />
+      )}
+      {diagnosed && (
+        <Regions study={study} state={state} dispatch={dispatch} onFocus={props.onFocusBox} />
+      )}
+      {study.findings.length > 0 && (
+        <AllFindings findings={study.findings} open={props.allShown} onToggle={props.onToggleAll} />
+      )}
+      <Provenance study={study} />
+    </aside>
+  );
+}

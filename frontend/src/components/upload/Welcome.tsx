@@ -1,0 +1,30 @@
+import type { SystemStatus } from "../../api/schema";
+import { bytes } from "../../domain/format";
+import { Icon } from "../Icon";
+import styles from "./upload.module.css";
+
+interface WelcomeProps {
+  readonly system: SystemStatus | null;
+  readonly onChooseFiles: () => void;
+}
+
+/** What is shown while no study is open. */
+export function Welcome({ system, onChooseFiles }: WelcomeProps) {
+  return (
+    <section className={styles.welcome} aria-label="Read a radiograph">
+      <button type="button" className={styles.dropTarget} onClick={onChooseFiles}>
+        <Icon name="upload" size={44} />
+        <span className={styles.welcomeTitle}>Drop chest radiographs here</span>
+        <span className={styles.muted}>or choose files, one or many</span>
+        <span className={styles.kinds}>
+          PNG · JPEG · DICOM
+          {system !== null && <> · up to {bytes(system.max_upload_bytes)} each</>}
+        </span>
+      </button>
+      <p className={styles.muted}>
+        Frontal views (PA or AP). The three most likely findings, suspicious regions and a priority
+        come back in about a second.
+      </p>
+    </section>
+  );
+}

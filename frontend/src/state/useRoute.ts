@@ -1,0 +1,34 @@
+import { useCallback, useSyncExternalStore } from "react";
+
+/** `/studies/{id}` is a study; every other address is the start page. */
+export function studyIdOf(pathname: string): string | null {
+  const match = /^\/studies\/([0-9A-Za-z-]{1,64})\/?$/.exec(pathname);
+  return match?.[1] ?? null;
+}
+
+export function pathOf(studyId: string | null): string {
+  return studyId === null ? "/" : `/studies/${studyId}`;
+}
+
+export interface Route {
+  readonly studyId: string | null;
+  readonly open: (studyId: string | null) => void;
+}
+
+/** The open study, kept in the address so that it can be bookmarked, shared and gone back to. */
+export function useRoute(): Route {
+  const pathname = useSyncExternalStore(subscribe, () => window.location.pathname);
+  const open = useCallback((studyId: string | null) => {
+    const path = pathOf(studyId);
+    if (path !== window.location.pathname) {
+      window.history.pushState(null, "", path);
+      window.dispatchEvent(new PopStateEvent("popstate"));
+    }
+  }, []);
+  return { studyId: studyIdOf(pathname), open };
+}
+
+function subscribe(listener: () => void): () => void {
+  window.addEventListener("popstate", listener);
+  return () => window.removeEventListener("popstate", listener);
+}

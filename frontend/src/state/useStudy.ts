@@ -1,0 +1,102 @@
+import { useCallback, useEffect, useReducer } from "react";
+
+import { getStudy, rerunStudy } from "../api/client";
+import { asApiError, type ApiError } from "../api/errors";
+import type { Study } from "../api/schema";
+
+interface StudyState {
+  readonly known: ReadonlyMap<string, Study>;
+  readonly errors: ReadonlyMap<string, ApiError>;
+  /** The studies that are being read again now. */
+  readonly rereading: ReadonlySet<string>;
+}
+
+type StudyAction =
+  | { readonly type: "heard"; readonly study: Study }
+  | { readonly type: "failed"; readonly id: string; readonly error: ApiError }
+  | { readonly type: "rereading"; readonly id: string };
+
+const EMPTY: StudyState = { known: new Map(), errors: new Map(), rereading: new Set() };
+
+export function studyReducer(state: StudyState, action: StudyAction): StudyState {
+  const id = action.type === "heard" ? action.study.id : action.id;
+  const rereading = new Set(state.rereading);
+  const errors = new Map(state.errors);
+  const known = new Map(state.known);
+  rereading.delete(id);
+  errors.delete(id);
+  switch (action.type) {
+    case "heard":
+      known.set(id, action.study);
+      break;
+    case "failed":
+      errors.set(id, action.error);
+      break;
+    case "rereading":
+      rereading.add(id);
+      break;
+  }
+  return { known, errors, rereading };
+}
+
+export interface OpenStudy {
+  readonly study: Study | null;
+  readonly error: ApiError | null;
+  readonly isRereading: boolean;
+  /** Hands in a study that came by another way, so that it need not be asked for. */
+  readonly learn: (study: Study) => void;
+  readonly reload: () => void;
+  readonly readAgain: () => Promise<void>;
+}
+
+/** The study of the address, from memory if it was heard of before. */
+export function useStudy(id: string | null): OpenStudy {
+  const [state, dispatch] = useReducer(studyReducer, EMPTY);
+  const isKnown = id !== null && state.known.has(id);
+
+  const load = useCallback((wanted: string, signal?: AbortSignal) => {
+    getStudy(wanted, signal).then(
+      (study) => dispatch({ type: "heard", study }),
+      (error: unknown) => {
+        if (!signal?.aborted) {
+          dispatch({ type: "failed", id: wanted, error: asApiError(error) });
+        }
+      },
+    );
+  }, []);
+
+  useEffect(() => {
+    if (id === null || isKnown) {
+      return undefined;
+    }
+    const controller = new AbortController();
+    load(id, controller.signal);
+    return () => controller.abort();
+  }, [id, isKnown, load]);
+
+  const learn = useCallback((study: Study) => dispatch({ type: "heard", study }), []);
+  const reload = useCallback(() => {
+    if (id !== null) {
+      load(id);
+    }
+  }, [id, load]);
+  const readAgain = useCallback(() => (id === null ? Promise.resolve() : reread(id, dispatch)), [id]);
+
+  return {
+    study: id === null ? null : (state.known.get(id) ?? null),
+    error: id === null ? null : (state.errors.get(id) ?? null),
+    isRereading: id !== null && state.rereading.has(id),
+    learn,
+    reload,
+    readAgain,
+  };
+}
+
+async function reread(id: string, dispatch: (action: StudyAction) => void): Promise<void> {
+  dispatch({ type: "rereading", id });
+  try {
+    dispatch({ type: "heard", study: await rerunStudy(id) });
+  } catch (error) {
+    dispatch({ type: "failed", id, error: asApiError(error) });
+  }
+}

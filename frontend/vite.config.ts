@@ -1,0 +1,30 @@
+import react from "@vitejs/plugin-react";
+import { defineConfig } from "vitest/config";
+
+// Where `npm run dev` finds the gateway.
+const gateway = process.env["CXR_BASE_URL"] ?? "http://127.0.0.1:8000";
+
+export default defineConfig({
+  plugins: [react()],
+  build: {
+    outDir: "dist",
+    sourcemap: true,
+    target: "es2022",
+    // Everything from our own origin, and nothing inlined: the page runs under a strict
+    // content security policy and without the internet.
+    assetsInlineLimit: 0,
+  },
+  server: {
+    host: "127.0.0.1",
+    port: 5173,
+    proxy: { "/api": gateway },
+    // A test compares the page's colours with the gateway's table.
+    fs: { allow: [".", "../services/gateway/cxr_gateway/rendering"] },
+  },
+  test: {
+    environment: "happy-dom",
+    include: ["src/**/*.test.{ts,tsx}"],
+    setupFiles: ["src/test/setup.ts"],
+    restoreMocks: true,
+  },
+});

@@ -1,0 +1,98 @@
+"""The classifier's model: input, run, outputs; on whichever runtime."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from cxr_classifier.calibration import Calibration, Reading
+from cxr_classifier.preprocessing import preprocess
+from cxr_classifier.settings import ClassifierSettings
+from cxr_contracts import Finding, ModelManifest
+from cxr_serving.image import DecodedImage
+from cxr_serving.model_folder import ModelFolder, ModelFolderError, open_model_folder
+from cxr_serving.onnx_runtime import OnnxRuntime
+from cxr_serving.runtime import FloatArray, Runtime, choose_runtime
+
+
+class ClassifierPredictor:
+    """A loaded classifier.
+
+    Raises:
+        ModelFolderError: The manifest's labels are not the fourteen findings.
+    """
+
+    def __init__(self, manifest: ModelManifest, runtime: Runtime) -> None:
+        self.manifest = manifest
+        self.runtime = runtime.name
+        self.device = runtime.device
+        try:
+            self.calibration = Calibration(manifest.labels)
+        except ValueError as error:
+            raise ModelFolderError(f"The manifest of {manifest.name} is wrong: {error}.") from error
+        self._runtime = runtime
+
+    def prepare(self, image: DecodedImage) -> FloatArray:
+        """The network's input [C, H, W]."""
+        return preprocess(image.grey, self.manifest.input)
+
+    def predict(self, batch: Sequence[FloatArray]) -> list[Reading]:
+        """One reading for each input."""
+        images = batch[0][None] if len(batch) == 1 else np.stack(batch)
+        logits, cams = self._runtime.run(images)
+        if not np.isfinite(logits).all():
+            raise ArithmeticError("the classifier's logits are not finite")
+        return [
+            Reading(self.calibration, one, maps) for one, maps in zip(logits, cams, strict=True)
+        ]
+
+    def warm_up(self, max_batch_size: int) -> None:
+        """Run the smallest and the largest batch once, and check the shape of the answers.
+
+        Raises:
+            ModelFolderError: The network does not answer as a classifier does.
+        """
+        spec = self.manifest.input
+        blank = np.zeros((spec.channels, spec.height_px, spec.width_px), dtype=np.float32)
+        try:
+            for size in {1, max_batch_size}:
+                readings = self.predict([blank] * size)
+                for reading in readings:
+                    _check_shapes(reading, len(readings), size)
+        except Exception as error:
+            raise ModelFolderError(f"The classifier's first run failed: {error}") from error
+
+
+def load_predictor(settings: ClassifierSettings) -> ClassifierPredictor:
+    """The model that `settings` name: opened, checked against its manifest, loaded and warmed.
+
+    Raises:
+        ModelFolderError: It cannot be served.
+    """
+    folder = open_model_folder(settings.model_dir, "classifier")
+    predictor = ClassifierPredictor(folder.manifest, _load_runtime(folder, settings))
+    predictor.warm_up(settings.max_batch_size)
+    return predictor
+
+
+def _load_runtime(folder: ModelFolder, settings: ClassifierSettings) -> Runtime:
+    # The files of both runtimes are checked: the answers name the weights, whichever file runs.
+    folder.weights()
+    if choose_runtime(settings.runtime) == "onnxruntime":
+        return OnnxRuntime(folder.onnx(), threads=settings.model_threads)
+    from cxr_classifier.torch_runtime import load_torch_runtime
+
+    return load_torch_runtime(folder, device=settings.device, threads=settings.model_threads)
+
+
+def _check_shapes(reading: Reading, found: int, wanted: int) -> None:
+    n_labels = len(Finding)
+    shapes_fit = (
+        reading.logits.shape == (n_labels,)
+        and reading.cams.ndim == 3
+        and reading.cams.shape[0] == n_labels
+    )
+    if found != wanted or not shapes_fit:
+        raise ValueError(
+            f"for {wanted} images it answers {found} times logits {reading.logits.shape} "
+            f"and maps {reading.cams.shape}, where {n_labels} of each are due"
+        )

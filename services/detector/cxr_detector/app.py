@@ -1,0 +1,113 @@
+"""The detector's HTTP interface: `POST /v1/detect`, `GET /info`, and the probes."""
+
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+
+from cxr_contracts import DETECT_PATH, DetectedBox, DetectResponse, ModelManifest, Region
+from cxr_detector.postprocessing import Detections
+from cxr_detector.predictor import DetectorPredictor, Prepared, load_predictor
+from cxr_detector.settings import DetectorSettings
+from cxr_serving.product import VERSION
+from cxr_serving.reader import Reader
+from cxr_serving.reader_routes import (
+    UPLOAD_BODY,
+    UPLOAD_PROBLEMS,
+    add_info,
+    identity,
+    json_response,
+)
+from cxr_serving.service import create_service
+from cxr_serving.uploads import forbid_unknown_query
+
+DetectorReader = Reader[Prepared, Detections]
+
+_EXAMPLE = {
+    "model": {"name": "yolov5n-cxr", "version": "1", "sha256": "3c" * 32},
+    "image": {"width": 1841, "height": 1955},
+    "boxes": [
+        {
+            "finding": "Mass",
+            "score": 0.64,
+            "x_min": 1210.0,
+            "y_min": 790.5,
+            "x_max": 1402.0,
+            "y_max": 985.0,
+        }
+    ],
+}
+# A score's decimals, and a coordinate's: finer than the model can tell.
+_SCORE_DECIMALS = 6
+_PIXEL_DECIMALS = 2
+
+
+def create_app(settings: DetectorSettings, predictor: DetectorPredictor | None = None) -> FastAPI:
+    """The detector as an ASGI app; its Reader is at `app.state.reader`.
+
+    Args:
+        settings: Limits, and which model.
+        predictor: A loaded model; without one, the app loads what `settings` name as it starts.
+    """
+    reader = DetectorReader("detector", settings, lambda: predictor or load_predictor(settings))
+    app = create_service(
+        title="Chest X-ray detector",
+        version=VERSION,
+        description="A chest radiograph to boxes around suspicious regions. For research use; "
+        "not a medical device.",
+        metrics=reader.metrics,
+        readiness=reader.readiness,
+        max_body_bytes=reader.max_body_bytes,
+        lifespan=reader.lifespan,
+    )
+    app.state.reader = reader
+    add_info(app, reader)
+    _add_detect(app, reader)
+    return app
+
+
+def _add_detect(app: FastAPI, reader: DetectorReader) -> None:
+    responses: dict[int | str, dict[str, Any]] = {
+        200: {"content": {"application/json": {"example": _EXAMPLE}}},
+        **UPLOAD_PROBLEMS,
+    }
+
+    @app.post(
+        DETECT_PATH,
+        operation_id="detectRegions",
+        tags=["reading"],
+        summary="Boxes around the suspicious regions of one radiograph",
+        response_model=DetectResponse,
+        responses=responses,
+        openapi_extra=UPLOAD_BODY,
+    )
+    async def detect(request: Request) -> Response:
+        forbid_unknown_query(request)
+        size, detections = await reader.read(request)
+        return json_response(
+            DetectResponse(
+                model=identity(reader),
+                image=size,
+                boxes=detected_boxes(detections, reader.predictor.manifest),
+            )
+        )
+
+
+def detected_boxes(detections: Detections, manifest: ModelManifest) -> list[DetectedBox]:
+    """Boxes as the wire has them, highest score first."""
+    rows = zip(
+        detections.labels.tolist(),
+        detections.scores.astype(float).round(_SCORE_DECIMALS).tolist(),
+        detections.boxes.astype(float).round(_PIXEL_DECIMALS).tolist(),
+        strict=True,
+    )
+    return [
+        DetectedBox(
+            finding=Region(manifest.labels[label].name),
+            score=score,
+            x_min=x_min,
+            y_min=y_min,
+            x_max=x_max,
+            y_max=y_max,
+        )
+        for label, score, (x_min, y_min, x_max, y_max) in rows
+    ]

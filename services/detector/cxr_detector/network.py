@@ -1,0 +1,80 @@
+"""The detector as a PyTorch module, built from a published model's manifest.
+
+The only module of this package that needs torch and Ultralytics, and it imports them when asked:
+importing Ultralytics reads its environment, writes a settings file and may ask the network whether
+there is a newer release. All of that is turned off or moved aside here, in one place.
+"""
+
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cxr_contracts import Architecture, ModelManifest
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+def prepare_ultralytics() -> None:
+    """Import Ultralytics so that it stays offline, silent, and leaves the rest as it was.
+
+    Call before importing from it. What the environment already says is respected.
+    """
+    os.environ.setdefault("YOLO_OFFLINE", "true")
+    os.environ.setdefault("YOLO_AUTOINSTALL", "false")
+    os.environ.setdefault("YOLO_VERBOSE", "false")
+    # Its font and settings files; one folder for each user, or the second user could not write.
+    folder = Path(tempfile.gettempdir()) / f"cxr-ultralytics-{os.getuid()}"
+    os.environ.setdefault("YOLO_CONFIG_DIR", str(folder))
+    Path(os.environ["YOLO_CONFIG_DIR"]).mkdir(parents=True, exist_ok=True)
+    from PIL import Image
+    from ultralytics.utils import patches
+
+    # It replaces Pillow's `open` for the whole process by one that, shown a file that is no
+    # image, looks for a package to install.
+    Image.open = patches._image_open
+
+
+def build_network(architecture: Architecture, n_labels: int) -> "nn.Module":
+    """The untrained network, in evaluation mode.
+
+    Its forward takes float32 [N, 3, H, W] in 0..1, H and W multiples of 32, and returns decoded
+    predictions [N, 4 + n_labels, A]: centre x, centre y, width and height in input pixels, then
+    the score of each class after the sigmoid. Its state dict has Ultralytics' own names.
+
+    Raises:
+        ValueError: the architecture is of another library.
+    """
+    if architecture.library != "ultralytics":
+        raise ValueError(f"expected an Ultralytics architecture, got {architecture.library!r}")
+    prepare_ultralytics()
+    from ultralytics.nn.tasks import DetectionModel
+
+    arguments: dict[str, Any] = dict(architecture.arguments)
+    build: Any = DetectionModel  # untyped in Ultralytics
+    network: nn.Module = build(f"{architecture.name}.yaml", nc=n_labels, verbose=False, **arguments)
+    return as_decoder(network)
+
+
+def as_decoder(network: "nn.Module") -> "nn.Module":
+    """The same module in evaluation mode, answering decoded predictions without the raw maps."""
+    inner: Any = network
+    inner.model[-1].export = True
+    return network.eval()
+
+
+def load_network(manifest: ModelManifest, folder: Path) -> "nn.Module":
+    """The published network with the weights in `folder`, batch normalisation folded in.
+
+    Raises:
+        ValueError: another library's architecture.
+        RuntimeError: the weights do not fill the network (torch's own list of the differences).
+    """
+    from safetensors.torch import load_file
+
+    network: Any = build_network(manifest.architecture, len(manifest.labels))
+    network.load_state_dict(load_file(folder / manifest.weights.path))
+    network.fuse(verbose=False)
+    module: nn.Module = network.requires_grad_(False).eval()
+    return module

@@ -1,0 +1,103 @@
+"""From the network's decoded predictions to a few boxes in pixels of the image.
+
+Numpy only, so that serving needs no PyTorch. The answers are those of Ultralytics'
+`non_max_suppression(multi_label=True)`, the form in which its validator measures mAP.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from cxr_detector.preprocessing import Placement
+
+FloatArray = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Detections:
+    """Boxes of one image, highest score first."""
+
+    labels: npt.NDArray[np.intp]
+    """[n], index into the manifest's labels."""
+    scores: FloatArray
+    """[n], 0..1."""
+    boxes: FloatArray
+    """[n, 4]: x_min, y_min, x_max, y_max, in pixels of the image."""
+
+
+def postprocess(
+    predictions: FloatArray,
+    placement: Placement,
+    thresholds: FloatArray,
+    *,
+    nms_iou: float,
+    max_boxes: int,
+) -> Detections:
+    """The boxes to show for one image.
+
+    Args:
+        predictions: [4 + classes, anchors]: centre x, centre y, width, height in pixels of the
+            input, then a score from 0 to 1 for each class.
+        placement: where the image lies in the input.
+        thresholds: [classes], the lowest score shown of each class.
+        nms_iou: of two boxes of one class that overlap by more than this, the better scored stays.
+        max_boxes: at most so many boxes of all classes together.
+    """
+    # Scores first: all but a handful of the anchors fall here, before any geometry.
+    labels, anchors = np.nonzero(predictions[4:] >= thresholds[:, np.newaxis])
+    scores = predictions[4 + labels, anchors]
+    order = np.argsort(-scores, kind="stable")
+    labels, anchors, scores = labels[order], anchors[order], scores[order]
+    boxes = _corners(predictions[:4, anchors])
+    kept = suppress_overlaps(boxes, labels, nms_iou=nms_iou, max_boxes=max_boxes)
+    return Detections(labels[kept], scores[kept], placement.to_image(boxes[kept]))
+
+
+def suppress_overlaps(
+    boxes: FloatArray, labels: npt.NDArray[np.intp], *, nms_iou: float, max_boxes: int
+) -> npt.NDArray[np.intp]:
+    """Indices of the boxes that greedy non-maximum suppression within each class keeps.
+
+    Args:
+        boxes: [n, 4] corners, highest score first.
+        labels: [n].
+        nms_iou: overlap above which the later box goes.
+        max_boxes: stop after so many.
+    """
+    kept = [
+        _suppress_in_class(boxes, np.flatnonzero(labels == label), nms_iou, max_boxes)
+        for label in np.unique(labels)
+    ]
+    # An index is a rank by score, so sorting brings the best of all classes to the front.
+    return np.sort(np.concatenate([np.empty(0, dtype=np.intp), *kept]))[:max_boxes]
+
+
+def _suppress_in_class(
+    boxes: FloatArray, candidates: npt.NDArray[np.intp], nms_iou: float, max_boxes: int
+) -> npt.NDArray[np.intp]:
+    """Of the `candidates` (indices of one class, best first), those that stay."""
+    x_min, y_min, x_max, y_max = boxes[candidates].T
+    areas = (x_max - x_min) * (y_max - y_min)
+    remaining = np.arange(len(candidates))
+    kept: list[int] = []
+    # One round for each box kept, not for each candidate: later rounds see ever fewer boxes.
+    while remaining.size and len(kept) < max_boxes:
+        best, remaining = int(remaining[0]), remaining[1:]
+        kept.append(best)
+        width = np.minimum(x_max[best], x_max[remaining]) - np.maximum(
+            x_min[best], x_min[remaining]
+        )
+        height = np.minimum(y_max[best], y_max[remaining]) - np.maximum(
+            y_min[best], y_min[remaining]
+        )
+        shared = np.maximum(width, 0.0) * np.maximum(height, 0.0)
+        union = areas[best] + areas[remaining] - shared
+        remaining = remaining[shared <= nms_iou * union]
+    return candidates[kept]
+
+
+def _corners(centred: FloatArray) -> FloatArray:
+    """[4, n] centre x, centre y, width, height -> [n, 4] corners."""
+    centre, half = centred[:2], centred[2:] / 2
+    return np.ascontiguousarray(np.concatenate([centre - half, centre + half]).T)

@@ -1,0 +1,111 @@
+"""The detector's model: input, run, boxes; on whichever runtime."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from cxr_contracts import ModelManifest, Region
+from cxr_detector.postprocessing import Detections, postprocess
+from cxr_detector.preprocessing import Placement, preprocess
+from cxr_detector.settings import DetectorSettings
+from cxr_serving.image import DecodedImage
+from cxr_serving.model_folder import ModelFolder, ModelFolderError, open_model_folder
+from cxr_serving.onnx_runtime import OnnxRuntime
+from cxr_serving.runtime import FloatArray, Runtime, choose_runtime
+
+# Centre x, centre y, width, height come before the classes in the network's output.
+_N_GEOMETRY = 4
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """The network's input [C, H, W], and where the image lies in it."""
+
+    pixels: FloatArray
+    placement: Placement
+
+
+class DetectorPredictor:
+    """A loaded detector.
+
+    Raises:
+        ModelFolderError: The manifest's labels or suppression settings make no sense.
+    """
+
+    def __init__(self, manifest: ModelManifest, runtime: Runtime) -> None:
+        self.manifest = manifest
+        self.runtime = runtime.name
+        self.device = runtime.device
+        self._runtime = runtime
+        self._thresholds = np.array([label.threshold for label in manifest.labels], np.float32)
+        try:
+            self.regions = [Region(label.name) for label in manifest.labels]
+            self._nms_iou = float(manifest.extra["nms_iou"])
+            self._max_boxes = int(manifest.extra["max_boxes"])
+        except (ValueError, TypeError, KeyError) as error:
+            raise ModelFolderError(f"The manifest of {manifest.name} is wrong: {error}.") from error
+
+    def prepare(self, image: DecodedImage) -> Prepared:
+        """The network's input for one image."""
+        return Prepared(*preprocess(image.grey, self.manifest.input))
+
+    def predict(self, batch: Sequence[Prepared]) -> list[Detections]:
+        """The boxes of each input's image, in pixels of that image."""
+        predictions = self._run([prepared.pixels for prepared in batch])
+        return [
+            postprocess(
+                one,
+                prepared.placement,
+                self._thresholds,
+                nms_iou=self._nms_iou,
+                max_boxes=self._max_boxes,
+            )
+            for one, prepared in zip(predictions, batch, strict=True)
+        ]
+
+    def warm_up(self, max_batch_size: int) -> None:
+        """Run the smallest and the largest batch once, and check the shape of the answers.
+
+        Raises:
+            ModelFolderError: The network does not answer as a detector does.
+        """
+        spec = self.manifest.input
+        blank = np.zeros((spec.channels, spec.height_px, spec.width_px), dtype=np.float32)
+        rows = _N_GEOMETRY + len(self.regions)
+        try:
+            for size in {1, max_batch_size}:
+                shape = self._run([blank] * size).shape
+                if len(shape) != 3 or shape[:2] != (size, rows):
+                    raise ValueError(f"it answers {shape} where ({size}, {rows}, any) is due")
+        except Exception as error:
+            raise ModelFolderError(f"The detector's first run failed: {error}") from error
+
+    def _run(self, pixels: list[FloatArray]) -> FloatArray:
+        images = pixels[0][None] if len(pixels) == 1 else np.stack(pixels)
+        (predictions,) = self._runtime.run(images)
+        if not np.isfinite(predictions).all():
+            raise ArithmeticError("the detector's predictions are not finite")
+        return predictions
+
+
+def load_predictor(settings: DetectorSettings) -> DetectorPredictor:
+    """The model that `settings` name: opened, checked against its manifest, loaded and warmed.
+
+    Raises:
+        ModelFolderError: It cannot be served.
+    """
+    folder = open_model_folder(settings.model_dir, "detector")
+    predictor = DetectorPredictor(folder.manifest, _load_runtime(folder, settings))
+    predictor.warm_up(settings.max_batch_size)
+    return predictor
+
+
+def _load_runtime(folder: ModelFolder, settings: DetectorSettings) -> Runtime:
+    # The files of both runtimes are checked: the answers name the weights, whichever file runs.
+    folder.weights()
+    if choose_runtime(settings.runtime) == "onnxruntime":
+        return OnnxRuntime(folder.onnx(), threads=settings.model_threads)
+    from cxr_detector.torch_runtime import load_torch_runtime
+
+    return load_torch_runtime(folder, device=settings.device, threads=settings.model_threads)

@@ -1,0 +1,17 @@
+"""Settings of the detector, `CXR_DETECTOR_*` in the environment."""
+
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import SettingsConfigDict
+
+from cxr_serving.reader_settings import ReaderSettings
+
+
+class DetectorSettings(ReaderSettings):
+    """See `ReaderSettings` for the others."""
+
+    model_config = SettingsConfigDict(env_prefix="CXR_DETECTOR_")
+
+    port: int = Field(default=8002, ge=0, le=65535)
+    model_dir: Path = Path("models/detector/yolov5n-cxr")

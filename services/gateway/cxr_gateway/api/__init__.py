@@ -1,0 +1,1 @@
+"""The REST API: routes, their documentation, and nothing that computes."""

@@ -1,0 +1,131 @@
+"""The gateway's application: its parts opened and closed, its routes, the page."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+
+from fastapi import FastAPI
+
+from cxr_gateway.api import operations, pictures, studies, system
+from cxr_gateway.api.documents import install_examples
+from cxr_gateway.archive import Archive, open_archive
+from cxr_gateway.examination import Examiner, PictureGate
+from cxr_gateway.gate import load_gate
+from cxr_gateway.metrics import GatewayMetrics
+from cxr_gateway.page import add_page
+from cxr_gateway.parts import Parts
+from cxr_gateway.pictures import Pictures
+from cxr_gateway.protection import ProtectionMiddleware
+from cxr_gateway.readers import Readers, open_readers
+from cxr_gateway.reading import ReadingRoom
+from cxr_gateway.settings import GatewaySettings
+from cxr_gateway.upload import ENVELOPE_BYTES
+from cxr_serving.errors import ServiceError
+from cxr_serving.product import VERSION
+from cxr_serving.service import Readiness, create_service
+
+_LOG = logging.getLogger(__name__)
+# Of the REST API, not of the product: the document must be the same wherever it is exported.
+API_VERSION = "1.0"
+TITLE = "Open chest X-ray reader"
+DESCRIPTION = (
+    "A chest radiograph goes in; the most likely findings, the suspicious regions and how urgent "
+    "it is come out. Research use only, not a medical device. Every error is an RFC 9457 problem."
+)
+ReaderOpener = Callable[[GatewaySettings], AbstractAsyncContextManager[Readers]]
+
+
+def create_app(
+    settings: GatewaySettings,
+    *,
+    gate: PictureGate | None = None,
+    readers: ReaderOpener = open_readers,
+) -> FastAPI:
+    """The gateway as an ASGI app; nothing is opened or loaded before its lifespan begins.
+
+    Args:
+        settings: limits, places, addresses.
+        gate: a loaded gate; without one, what `settings` name is loaded at start.
+        readers: opens the readers' clients.
+    """
+    metrics, readiness = GatewayMetrics(), Readiness()
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            app.state.parts = parts = await _open(stack, settings, gate, readers, metrics)
+            await stack.enter_async_context(_watched(parts.archive, readiness, settings))
+            yield
+            readiness.mark_unready("The service is stopping.")
+            await parts.reading.close()
+
+    app = create_service(
+        title=TITLE,
+        version=API_VERSION,
+        description=DESCRIPTION,
+        metrics=metrics,
+        readiness=readiness,
+        max_body_bytes=settings.max_upload_bytes + ENVELOPE_BYTES,
+        lifespan=lifespan,
+    )
+    app.add_middleware(ProtectionMiddleware, allowed_hosts=settings.resolved_allowed_hosts)
+    for router in (studies.router, pictures.router, system.router, operations.router):
+        app.include_router(router)
+    add_page(app, settings.page_dir)
+    install_examples(app)
+    return app
+
+
+async def _open(
+    stack: AsyncExitStack,
+    settings: GatewaySettings,
+    gate: PictureGate | None,
+    readers: ReaderOpener,
+    metrics: GatewayMetrics,
+) -> Parts:
+    archive = await stack.enter_async_context(open_archive(settings))
+    threads = stack.enter_context(
+        ThreadPoolExecutor(settings.cpu_threads, thread_name_prefix="image")
+    )
+    if gate is None:
+        gate = await asyncio.to_thread(load_gate, settings.gate_model_dir)
+    clients = await stack.enter_async_context(readers(settings))
+    examiner = Examiner(gate, clients, threads, metrics)
+    drawn = Pictures(archive, examiner, settings)
+    reading = ReadingRoom(archive, examiner, metrics, settings, on_read=drawn.expect)
+    await stack.enter_async_context(drawn.made_when_idle(reading.idle))
+    return Parts(VERSION, settings, archive, drawn, reading, clients, gate)
+
+
+@asynccontextmanager
+async def _watched(
+    archive: Archive, readiness: Readiness, settings: GatewaySettings
+) -> AsyncIterator[None]:
+    """Keep `readiness` at what the archive is: writable or not. The readers do not matter here."""
+
+    async def watch() -> None:
+        while True:
+            await asyncio.sleep(settings.readiness_interval_s)
+            await _check(archive, readiness)
+
+    await _check(archive, readiness)
+    watcher = asyncio.create_task(watch())
+    try:
+        yield
+    finally:
+        watcher.cancel()
+
+
+async def _check(archive: Archive, readiness: Readiness) -> None:
+    try:
+        await archive.check_writable()
+    except ServiceError as error:
+        if readiness.ready:
+            _LOG.error("the archive cannot be used", extra={"detail": error.detail})
+        readiness.mark_unready(error.detail)
+    else:
+        if not readiness.ready:
+            _LOG.info("ready")
+        readiness.mark_ready()

@@ -1,0 +1,22 @@
+"""The archive: what was read, as it was read, found again after every restart."""
+
+from cxr_gateway.archive.archive import AlreadyArchived, Archive, open_archive
+from cxr_gateway.archive.failing import folder_failures
+from cxr_gateway.archive.files import FileStore, IncomingFile
+from cxr_gateway.archive.ids import new_study_id
+from cxr_gateway.archive.stored import IMAGE_NAME, Cursor, StoredFile, StoredStudy, original_name
+
+__all__ = [
+    "IMAGE_NAME",
+    "AlreadyArchived",
+    "Archive",
+    "Cursor",
+    "FileStore",
+    "IncomingFile",
+    "StoredFile",
+    "StoredStudy",
+    "folder_failures",
+    "new_study_id",
+    "open_archive",
+    "original_name",
+]

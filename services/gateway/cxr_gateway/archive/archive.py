@@ -1,0 +1,286 @@
+"""The archive: studies in a database, their files in a folder, and the order between the two.
+
+A new study's file is on disk before its row is committed; a study that a crash leaves without a
+row never existed, and its file is swept at the next start. So there is no half study.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+
+from sqlalchemy import Engine, Select, func, insert, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from cxr_contracts import CamGrid
+from cxr_gateway.archive.failing import database_failures, folder_failures
+from cxr_gateway.archive.files import FileStore
+from cxr_gateway.archive.ids import is_study_id
+from cxr_gateway.archive.stored import Cursor, StoredStudy, owned_by, urgency
+from cxr_gateway.archive.tables import Base, KeyRow, StudyRow, open_engine
+from cxr_gateway.schemas import (
+    ImageSource,
+    Priority,
+    Study,
+    StudyPage,
+    StudyStatus,
+    StudySummary,
+)
+from cxr_gateway.settings import GatewaySettings
+from cxr_serving.errors import Conflict, NotFound, ServiceError
+
+_LOG = logging.getLogger(__name__)
+_T = TypeVar("_T")
+_DISK_THREADS = 8
+
+
+class AlreadyArchived(Exception):
+    """Another gateway archived the same content, or read the same study again, in between."""
+
+
+class Archive:
+    """Rows and files. Public methods are coroutines; the work is done in the archive's threads.
+
+    Raises (all methods):
+        Unavailable: the database is locked or unreachable beyond the timeout, or the folder is.
+        StorageFull: no room; nothing was kept.
+    """
+
+    def __init__(self, files: FileStore, engine: Engine, threads: ThreadPoolExecutor) -> None:
+        self.files = files
+        self._engine = engine
+        self._threads = threads
+
+    async def in_thread(self, work: Callable[..., _T], *arguments: Any) -> _T:
+        """Run blocking work of the archive in one of its threads."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work, *arguments)
+
+    async def get(self, study_id: str) -> StoredStudy:
+        """The study; NotFound if there is none of this id."""
+        stored = None
+        if is_study_id(study_id):
+            stored = await self.in_thread(self._find, StudyRow.id == study_id)
+        if stored is None:
+            raise NotFound("There is no study of this id.")
+        return stored
+
+    async def look_up(self, content_sha256: str, key: str | None) -> StoredStudy | None:
+        """The study of this content; Conflict if `key` was used for another content."""
+        return await self.in_thread(self._look_up, content_sha256, key)
+
+    async def add(self, study: Study, cams: list[CamGrid], key: str | None) -> StoredStudy:
+        """Commit a new study whose original is on disk already.
+
+        Raises:
+            AlreadyArchived: the content has got a study in between.
+            Conflict: `key` has been used for another content in between.
+        """
+        stored = StoredStudy.of(study, cams, revision=1)
+        await self.in_thread(self._add, stored, _columns(stored, study), key)
+        return stored
+
+    async def replace(
+        self, before: StoredStudy, study: Study, cams: list[CamGrid], key: str | None
+    ) -> StoredStudy:
+        """Commit a new reading of a study, and remove the pictures of the one before.
+
+        Raises:
+            AlreadyArchived: the study has been read again in between.
+            Conflict: `key` has been used for another content in between.
+        """
+        stored = StoredStudy.of(study, cams, revision=before.revision + 1)
+        await self.in_thread(self._replace, before, stored, _columns(stored, study), key)
+        try:
+            owns = owned_by(stored.source, stored.revision)
+            await self.in_thread(self.files.remove_others, stored.id, owns)
+        except ServiceError:
+            # The reading is committed; what is left over is never shown, and swept at a start.
+            _LOG.warning("pictures of an earlier reading are left", exc_info=True)
+        return stored
+
+    async def remember_key(self, key: str, stored: StoredStudy) -> None:
+        """Note that `key` was used for this study; Conflict if it was used for another."""
+        await self.in_thread(self._remember_key, key, stored)
+
+    async def page(
+        self,
+        *,
+        statuses: Sequence[StudyStatus],
+        priorities: Sequence[Priority],
+        limit: int,
+        after: Cursor | None,
+    ) -> StudyPage:
+        """Up to `limit` studies of these statuses and priorities (empty: of all)."""
+        return await self.in_thread(self._page, statuses, priorities, limit, after)
+
+    async def check_writable(self) -> None:
+        """Raise if a study could not be archived now."""
+        await self.in_thread(self.files.check_writable)
+        await self.in_thread(self._find, StudyRow.id == "")
+
+    def prepare(self) -> None:
+        """Make the tables, and sweep what a crash left, unless others use the archive."""
+        with database_failures():
+            Base.metadata.create_all(self._engine)
+        if not self.files.open():
+            return
+        self._sweep()
+        self.files.share()
+
+    def _sweep(self) -> None:
+        with database_failures(), Session(self._engine) as session:
+            known = select(StudyRow.id, StudyRow.source, StudyRow.revision)
+            rows = {
+                study_id: owned_by(ImageSource(source), revision)
+                for study_id, source, revision in session.execute(known)
+            }
+        on_disk = set(self.files.study_ids())
+        incoming = self.files.sweep(on_disk - rows.keys())
+        outdated = sum(
+            self.files.remove_others(study_id, rows[study_id]) for study_id in on_disk & rows.keys()
+        )
+        found = {
+            "incoming": incoming,
+            "studies": len(on_disk - rows.keys()),
+            "pictures": outdated,
+            "without_files": len(rows.keys() - on_disk),
+        }
+        if any(found.values()):
+            _LOG.warning("the archive was swept", extra=found)
+
+    def _find(self, condition: Any) -> StoredStudy | None:
+        with database_failures(), Session(self._engine) as session:
+            row = session.scalars(select(StudyRow).where(condition)).first()
+            return None if row is None else _stored(row)
+
+    def _look_up(self, content_sha256: str, key: str | None) -> StoredStudy | None:
+        with database_failures(), Session(self._engine) as session:
+            if key is not None:
+                _refuse_other_content(session.get(KeyRow, key), content_sha256)
+            found = select(StudyRow).where(StudyRow.content_sha256 == content_sha256)
+            row = session.scalars(found).first()
+            return None if row is None else _stored(row)
+
+    def _add(self, stored: StoredStudy, columns: dict[str, Any], key: str | None) -> None:
+        with database_failures():
+            try:
+                with Session(self._engine) as session, session.begin():
+                    session.execute(insert(StudyRow).values(columns))
+                    _put_key(session, key, stored)
+            except IntegrityError as error:
+                # Either the content or the key; look_up raises if it was the key.
+                self._look_up(stored.content_sha256, key)
+                raise AlreadyArchived from error
+
+    def _replace(
+        self, before: StoredStudy, after: StoredStudy, columns: dict[str, Any], key: str | None
+    ) -> None:
+        unchanged = (StudyRow.id == before.id) & (StudyRow.revision == before.revision)
+        with database_failures(), Session(self._engine) as session, session.begin():
+            changed = update(StudyRow).where(unchanged).values(columns).returning(StudyRow.id)
+            if session.scalars(changed).first() is None:
+                raise AlreadyArchived
+            _put_key(session, key, after)
+
+    def _remember_key(self, key: str, stored: StoredStudy) -> None:
+        with database_failures():
+            try:
+                with Session(self._engine) as session, session.begin():
+                    _put_key(session, key, stored)
+            except IntegrityError:
+                self._look_up(stored.content_sha256, key)
+
+    def _page(
+        self,
+        statuses: Sequence[StudyStatus],
+        priorities: Sequence[Priority],
+        limit: int,
+        after: Cursor | None,
+    ) -> StudyPage:
+        wanted = select(StudyRow)
+        if statuses:
+            wanted = wanted.where(StudyRow.status.in_([status.value for status in statuses]))
+        if priorities:
+            wanted = wanted.where(StudyRow.priority.in_([rank.value for rank in priorities]))
+        with database_failures(), Session(self._engine) as session:
+            total = session.scalar(select(func.count()).select_from(wanted.subquery())) or 0
+            rows = session.scalars(_after(wanted, after).limit(limit + 1)).all()
+        items = [_summary(_stored(row).study) for row in rows[:limit]]
+        more = len(rows) > limit
+        end = str(Cursor(rows[limit - 1].urgency, rows[limit - 1].id)) if more else None
+        return StudyPage(items=items, next_cursor=end, total=total)
+
+
+@asynccontextmanager
+async def open_archive(settings: GatewaySettings) -> AsyncIterator[Archive]:
+    """The archive of these settings, swept and ready; closed at the end."""
+    files = FileStore(settings.archive_dir)
+    with folder_failures():
+        # Films and names of patients: for this user's eyes only.
+        settings.archive_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    engine = open_engine(settings.resolved_database_url, settings.database_timeout_s)
+    with ThreadPoolExecutor(_DISK_THREADS, thread_name_prefix="archive") as threads:
+        archive = Archive(files, engine, threads)
+        try:
+            await archive.in_thread(archive.prepare)
+            yield archive
+        finally:
+            await archive.in_thread(files.close)
+            await archive.in_thread(engine.dispose)
+
+
+def _after(wanted: Select[StudyRow], after: Cursor | None) -> Select[StudyRow]:
+    ordered = wanted.order_by(StudyRow.urgency, StudyRow.id.desc())
+    if after is None:
+        return ordered
+    same = (StudyRow.urgency == after.urgency) & (StudyRow.id < after.id)
+    return ordered.where((StudyRow.urgency > after.urgency) | same)
+
+
+def _put_key(session: Session, key: str | None, stored: StoredStudy) -> None:
+    if key is None:
+        return
+    used = session.get(KeyRow, key)
+    _refuse_other_content(used, stored.content_sha256)
+    if used is None:
+        session.add(KeyRow(key=key, content_sha256=stored.content_sha256, study_id=stored.id))
+
+
+def _refuse_other_content(used: KeyRow | None, content_sha256: str) -> None:
+    if used is not None and used.content_sha256 != content_sha256:
+        raise Conflict("This Idempotency-Key was used for a file with other content.")
+
+
+def _columns(stored: StoredStudy, study: Study) -> dict[str, Any]:
+    priority = study.triage.priority if study.triage else None
+    return {
+        "id": stored.id,
+        "content_sha256": stored.content_sha256,
+        "status": stored.status.value,
+        "priority": priority.value if priority else None,
+        "urgency": urgency(stored.status, priority),
+        "received_at": study.received_at,
+        "source": stored.source.value,
+        "revision": stored.revision,
+        "result_json": stored.result_json,
+        "cams_json": stored.cams_json,
+    }
+
+
+def _stored(row: StudyRow) -> StoredStudy:
+    return StoredStudy(
+        id=row.id,
+        content_sha256=row.content_sha256,
+        status=StudyStatus(row.status),
+        source=ImageSource(row.source),
+        revision=row.revision,
+        result_json=row.result_json,
+        cams_json=row.cams_json,
+    )
+
+
+def _summary(study: Study) -> StudySummary:
+    return StudySummary.model_validate(study.model_dump(include=set(StudySummary.model_fields)))

@@ -1,0 +1,54 @@
+"""How the archive's own failures reach a client: the one place where they are told apart."""
+
+import errno
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from cxr_gateway.errors import StorageFull
+from cxr_serving.errors import Unavailable
+
+# EFBIG: a quota set as a file-size limit ends a write just as a full disk does.
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_POSTGRES_DISK_FULL = "53100"
+
+
+@contextmanager
+def folder_failures() -> Iterator[None]:
+    """Turn an `OSError` of the archive's folder into StorageFull (507) or Unavailable (503)."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FULL:
+            raise _full() from error
+        raise Unavailable(
+            f"The archive's folder cannot be used ({error.strerror}); try again later."
+        ) from error
+
+
+@contextmanager
+def database_failures() -> Iterator[None]:
+    """Turn a locked, full or absent database into a 503 or 507; wrong SQL stays an exception."""
+    try:
+        yield
+    except PoolTimeout as error:
+        raise Unavailable("The archive's database is busy; try again.") from error
+    except DBAPIError as error:
+        original = error.orig
+        if (
+            getattr(original, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
+            or getattr(original, "sqlstate", None) == _POSTGRES_DISK_FULL
+        ):
+            raise _full() from error
+        if isinstance(error, OperationalError) or error.connection_invalidated:
+            raise Unavailable(
+                "The archive's database is locked or not reachable; try again."
+            ) from error
+        raise
+
+
+def _full() -> StorageFull:
+    return StorageFull("The archive has no room left; nothing of this request was kept.")

@@ -1,0 +1,180 @@
+"""The archive's folder: files under our own names only, each one whole or not there at all.
+
+    incoming/<token>.part              being received or written; emptied at start-up
+    studies/<shard>/<study id>/<name>  moved here in one step, after it was written and synced
+
+A study's folder belongs to a row of the database; `sweep` removes what does not.
+"""
+
+import fcntl
+import os
+import secrets
+import shutil
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import Self
+
+from cxr_gateway.archive.failing import folder_failures
+from cxr_gateway.archive.ids import is_study_id
+
+# The end of an id is random, so the folders fill evenly.
+_SHARD_CHARS = 2
+
+
+class FileStore:
+    """The folder. Every method blocks: call them in a thread.
+
+    Raises (all methods):
+        StorageFull: no room; what was begun is gone again.
+        Unavailable: the folder cannot be written or read.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root.resolve()
+        self._incoming = self._root / "incoming"
+        self._studies = self._root / "studies"
+        self._lock: int | None = None
+
+    def open(self) -> bool:
+        """Make the folder and register as its user; whether nobody else uses it.
+
+        The register is a file lock, so a killed gateway leaves it by itself.
+        """
+        with folder_failures():
+            self._incoming.mkdir(parents=True, exist_ok=True)
+            self._studies.mkdir(exist_ok=True)
+            self._lock = os.open(self._root / ".in-use", os.O_RDWR | os.O_CREAT, 0o600)
+            try:
+                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                fcntl.flock(self._lock, fcntl.LOCK_SH)
+                return False
+            return True
+
+    def share(self) -> None:
+        """Let other gateways use the folder, too; after this nobody may sweep."""
+        if self._lock is not None:
+            fcntl.flock(self._lock, fcntl.LOCK_SH)
+
+    def close(self) -> None:
+        """Leave the register."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def begin(self) -> "IncomingFile":
+        """A new file outside every study."""
+        with folder_failures():
+            return IncomingFile(self._incoming / f"{secrets.token_hex(16)}.part")
+
+    def keep(self, incoming: "IncomingFile", study_id: str, name: str) -> None:
+        """Move a received file to its place, on disk before this returns."""
+        with folder_failures():
+            incoming.sync()
+            target = self.path(study_id, name)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            incoming.move_to(target)
+            for folder in (target.parent, target.parent.parent):
+                _sync_folder(folder)
+
+    def write(self, study_id: str, name: str, content: bytes) -> Path:
+        """Write a file of a study in one step; an older one of the same name is replaced."""
+        with self.begin() as incoming:
+            incoming.write(content)
+            self.keep(incoming, study_id, name)
+        return self.path(study_id, name)
+
+    def path(self, study_id: str, name: str) -> Path:
+        """Where a study's file lies; `name` is one of our own, never a client's."""
+        return self._folder(study_id) / name
+
+    def _folder(self, study_id: str) -> Path:
+        if not is_study_id(study_id):
+            raise ValueError(f"not a study id: {study_id!r}")
+        return self._studies / study_id[-_SHARD_CHARS:] / study_id
+
+    def remove_study(self, study_id: str) -> None:
+        """Remove a study's folder, if it is there."""
+        with folder_failures():
+            shutil.rmtree(self._folder(study_id), ignore_errors=True)
+
+    def remove_others(self, study_id: str, keep: Callable[[str], bool]) -> int:
+        """Remove the study's files whose name `keep` refuses; how many they were."""
+        with folder_failures():
+            outdated = [path for path in self._folder(study_id).iterdir() if not keep(path.name)]
+            for path in outdated:
+                path.unlink(missing_ok=True)
+            return len(outdated)
+
+    def check_writable(self) -> None:
+        """Write and remove a file."""
+        with self.begin() as incoming:
+            incoming.write(b"ok")
+
+    def study_ids(self) -> list[str]:
+        """Every study that has a folder."""
+        with folder_failures():
+            return [folder.name for shard in self._studies.iterdir() for folder in shard.iterdir()]
+
+    def sweep(self, without_row: Collection[str]) -> int:
+        """Remove the folders of the named studies and all incoming files; how many of these.
+
+        Only for the one user of the folder: another one's incoming files are alive.
+        """
+        with folder_failures():
+            incoming = list(self._incoming.iterdir())
+            for path in incoming:
+                path.unlink(missing_ok=True)
+            for name in without_row:
+                shutil.rmtree(self._studies / name[-_SHARD_CHARS:] / name)
+            return len(incoming)
+
+
+class IncomingFile:
+    """A file that is being written; removed at the end of the `with` unless it was kept."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        # Unbuffered: nothing is left to be written, and to fail, when it is closed.
+        self._file = path.open("xb", buffering=0)
+
+    def write(self, content: bytes | bytearray) -> None:
+        """Append."""
+        with folder_failures(), memoryview(content) as rest:
+            written = 0
+            while written < len(rest):
+                written += self._file.write(rest[written:])
+
+    def sync(self) -> None:
+        """Return when the content is on disk."""
+        os.fsync(self._file.fileno())
+
+    def move_to(self, target: Path) -> None:
+        """Give the file its final name; from then on it is not ours to discard."""
+        self.path.replace(target)
+        self._file.close()
+
+    @property
+    def settled(self) -> bool:
+        """Whether it was moved or discarded, so that nothing is left to do."""
+        return self._file.closed
+
+    def discard(self) -> None:
+        """Remove the file, if it is still here."""
+        self._file.close()
+        with folder_failures():
+            self.path.unlink(missing_ok=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.discard()
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

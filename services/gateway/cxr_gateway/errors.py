@@ -1,0 +1,42 @@
+"""The gateway's own leaves of the error tree in `cxr_serving.errors`.
+
+ServiceError
+├── Forbidden           403 a page of another site wants to send something
+├── UploadTimeout       408 the client fell silent in the middle of its upload
+├── StorageFull         507 the archive's disk is full; nothing was kept
+└── Unavailable
+    └── ReadersDown     503 neither reader answered; the study is kept, `study_id` says where
+"""
+
+from cxr_serving.errors import ServiceError, Unavailable
+
+
+class StorageFull(ServiceError):
+    """The archive has no room; nothing of the request was kept."""
+
+    status = 507
+    type = "urn:cxr:problem:storage-full"
+    title = "Archive full"
+
+
+class ReadersDown(Unavailable):
+    """Neither reader answered; the study is kept as failed and can be run again."""
+
+    type = "urn:cxr:problem:readers-down"
+    title = "Readers down"
+
+
+class UploadTimeout(ServiceError):
+    """The client stopped sending in the middle of its upload; nothing was kept."""
+
+    status = 408
+    type = "urn:cxr:problem:upload-timeout"
+    title = "Upload timed out"
+
+
+class Forbidden(ServiceError):
+    """Asked by somebody who may not."""
+
+    status = 403
+    type = "urn:cxr:problem:forbidden"
+    title = "Forbidden"

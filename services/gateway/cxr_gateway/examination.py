@@ -1,0 +1,172 @@
+"""What is found out about one picture: the gate, then both readers at the same time."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cxr_contracts import ClassifyResponse, DetectResponse, ModelIdentity, ModelManifest
+from cxr_gateway.archive import folder_failures
+from cxr_gateway.failures import ReaderFailure
+from cxr_gateway.gate import GateScore
+from cxr_gateway.intake import Intake, Limits, read_upload
+from cxr_gateway.merge import TOP_FINDINGS
+from cxr_gateway.metrics import GatewayMetrics
+from cxr_gateway.readers import Picture, Readers
+from cxr_gateway.schemas import Gate, StudyProblem, StudyStatus, UsedModel
+from cxr_gateway.wire_image import stored_png
+
+_T = TypeVar("_T")
+
+
+class PictureGate(Protocol):
+    """The gate as the gateway uses it: `cxr_gateway.gate.Gate` in production."""
+
+    @property
+    def manifest(self) -> ModelManifest:
+        """Of the network in use."""
+        ...
+
+    def check(self, grey: NDArray[np.uint8]) -> GateScore:
+        """Judge uint8 [H, W]; called in several threads at once."""
+        ...
+
+
+@dataclass
+class Examined:
+    """What is known after an examination; milliseconds of each stage that took place."""
+
+    gate: Gate
+    classified: ClassifyResponse | None = None
+    detected: DetectResponse | None = None
+    problems: list[StudyProblem] = field(default_factory=list)
+    models: list[UsedModel] = field(default_factory=list)
+    stages_ms: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def status(self) -> StudyStatus:
+        """What the study's status follows to be."""
+        if not self.gate.accepted:
+            return StudyStatus.REJECTED
+        if not self.problems:
+            return StudyStatus.COMPLETE
+        nobody = self.classified is None and self.detected is None
+        return StudyStatus.FAILED if nobody else StudyStatus.PARTIAL
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A decoded upload, the gate's word on it, and what the readers get: None if it is refused."""
+
+    intake: Intake
+    gate: Gate
+    picture: Picture | None
+    stages_ms: dict[str, float]
+
+
+class Examiner:
+    """Runs examinations; image work in `threads`, the readers' in the event loop."""
+
+    def __init__(
+        self,
+        gate: PictureGate,
+        readers: Readers,
+        threads: ThreadPoolExecutor,
+        metrics: GatewayMetrics,
+    ) -> None:
+        self.gate = gate
+        self._readers = readers
+        self._threads = threads
+        self._metrics = metrics
+
+    async def in_thread(self, work: Callable[..., _T], *arguments: Any) -> _T:
+        """Run image work in one of the threads for it."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work, *arguments)
+
+    async def prepare(self, path: Path, limits: Limits) -> Prepared:
+        """Decode the file at `path`, judge it, and encode it for the readers, in one thread.
+
+        Raises:
+            UnsupportedMedia, Unprocessable, PayloadTooLarge: what intake refuses.
+        """
+        return await self.in_thread(self._prepare, path, limits)
+
+    async def examine(self, prepared: Prepared) -> Examined:
+        """Ask both readers, unless the gate refused the picture.
+
+        A reader's failure becomes a problem of the study, never an error.
+        """
+        examined = Examined(prepared.gate, stages_ms=dict(prepared.stages_ms))
+        if "gate" in prepared.stages_ms:
+            examined.models.append(gate_model(self.gate.manifest))
+        if prepared.picture is not None:
+            await self._ask_readers(examined, prepared.picture)
+        return examined
+
+    def _prepare(self, path: Path, limits: Limits) -> Prepared:
+        with self._metrics.stage("decode") as decoding:
+            with folder_failures():
+                content = path.read_bytes()
+            intake = read_upload(content, limits=limits)
+        stages_ms = {"decode": decoding.ms}
+        with self._metrics.stage("gate") as judging:
+            score = self.gate.check(intake.grey)
+        stages_ms["gate"] = judging.ms
+        gate = Gate(
+            # What the file itself says decides; the score stands beside it.
+            accepted=score.accepted and intake.refused is None,
+            score=score.score,
+            threshold=score.threshold,
+            reason=intake.refused or score.reason,
+        )
+        if not gate.accepted:
+            return Prepared(intake, gate, None, stages_ms)
+        with self._metrics.stage("encode"):
+            png = stored_png(intake.grey)
+            picture = Picture(png, "image/png", intake.facts.width, intake.facts.height)
+            _ = picture.form  # made here, in a thread, and kept
+        return Prepared(intake, gate, picture, stages_ms)
+
+    async def _ask_readers(self, examined: Examined, picture: Picture) -> None:
+        async with asyncio.TaskGroup() as group:
+            classify = self._readers.classifier.classify(picture, explain=TOP_FINDINGS)
+            classified = group.create_task(self._ask("classifier", classify, examined))
+            detected = group.create_task(
+                self._ask("detector", self._readers.detector.detect(picture), examined)
+            )
+        examined.classified, examined.detected = classified.result(), detected.result()
+        examined.problems.sort(key=lambda problem: problem.part)
+        for role, answer in (("classifier", examined.classified), ("detector", examined.detected)):
+            if answer is not None:
+                examined.models.append(_used_model(role, answer.model))
+
+    async def _ask(self, role: str, call: Awaitable[_T], examined: Examined) -> _T | None:
+        span = None
+        try:
+            with self._metrics.stage(role) as span:
+                return await call
+        except ReaderFailure as failure:
+            examined.problems.append(failure.problem(role))
+            return None
+        finally:
+            if span is not None:
+                examined.stages_ms[role] = span.ms
+
+
+def gate_model(manifest: ModelManifest) -> UsedModel:
+    """The gate's network as a study names it."""
+    return UsedModel(
+        role="gate",
+        name=manifest.name,
+        version=manifest.version,
+        sha256=manifest.weights.sha256,
+    )
+
+
+def _used_model(role: str, model: ModelIdentity) -> UsedModel:
+    return UsedModel(role=role, name=model.name, version=model.version, sha256=model.sha256)

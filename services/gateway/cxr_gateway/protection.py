@@ -1,0 +1,92 @@
+"""Headers and refusals that keep other web pages out of the gateway.
+
+It has no log-in, so a browser must not lend it out: on loopback it answers to loopback names only
+(a foreign name that resolves here is DNS rebinding), and a page of another site cannot post to it.
+"""
+
+from collections.abc import Collection
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from cxr_gateway.errors import Forbidden
+from cxr_serving.errors import BadRequest, ServiceError
+from cxr_serving.problems import problem_response
+
+ANY_HOST = "*"
+# What the page needs and nothing more; it draws from blobs while a file is being uploaded.
+_POLICY = "; ".join(
+    (
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "img-src 'self' blob: data:",
+        "font-src 'self'",
+        "connect-src 'self'",
+        "manifest-src 'self'",
+        "worker-src 'self' blob:",
+        "base-uri 'none'",
+        "form-action 'self'",
+        "frame-ancestors 'none'",
+    )
+)
+_HEADERS = {
+    "Content-Security-Policy": _POLICY,
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+}
+_SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+class ProtectionMiddleware:
+    """Adds the headers to every answer, and refuses foreign hosts and foreign pages."""
+
+    def __init__(self, app: ASGIApp, allowed_hosts: Collection[str]) -> None:
+        self._app = app
+        self._allowed = frozenset(host.lower() for host in allowed_hosts)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+
+        async def send_protected(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in _HEADERS.items():
+                    headers.setdefault(name, value)
+                # What the API tells of patients stays out of caches unless a route says otherwise.
+                headers.setdefault("Cache-Control", "no-store")
+            await send(message)
+
+        refusal = self._refusal(scope)
+        if refusal is None:
+            await self._app(scope, receive, send_protected)
+        else:
+            response = problem_response(refusal.problem(scope["path"]))
+            await response(scope, receive, send_protected)
+
+    def _refusal(self, scope: Scope) -> ServiceError | None:
+        headers = Headers(scope=scope)
+        host = _name_of(headers.get("host", ""))
+        if ANY_HOST not in self._allowed and host not in self._allowed:
+            return BadRequest(
+                "This gateway does not answer to the name in the request's Host header; "
+                "CXR_GATEWAY_ALLOWED_HOSTS lists those that it answers to."
+            )
+        foreign = headers.get("sec-fetch-site") == "cross-site"
+        if foreign and scope["method"] not in _SAFE_METHODS:
+            return Forbidden("A page of another site cannot send anything to this gateway.")
+        return None
+
+
+def _name_of(host: str) -> str:
+    """`host` without its port; an IPv6 address keeps its brackets."""
+    if host.startswith("["):
+        return host[: host.find("]") + 1].lower()
+    return host.partition(":")[0].lower()

@@ -1,0 +1,299 @@
+"""The clients of the two readers: the only place of the gateway that speaks HTTP to anyone.
+
+One `httpx.AsyncClient` is shared by both. Whatever goes wrong ends as a `ReaderFailure` within
+the reader's timeout, so a study is never held up by a reader that is down, slow or broken.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TypeVar
+
+import httpx
+from pydantic import BaseModel, ValidationError
+
+from cxr_contracts import (
+    CLASSIFY_PATH,
+    DETECT_PATH,
+    EXPLAIN_PARAM,
+    ClassifyResponse,
+    DetectResponse,
+    Problem,
+    ReaderInfo,
+)
+from cxr_gateway.answers import check_classified, check_detected
+from cxr_gateway.failures import FailureKind, ReaderFailure
+from cxr_gateway.schemas import ReaderStatus, UsedModel
+from cxr_gateway.settings import GatewaySettings
+from cxr_serving.logs import request_id
+from cxr_serving.middleware import REQUEST_ID_HEADER
+
+_LOG = logging.getLogger(__name__)
+# Shorter than the readers' own keep-alive (uvicorn: 5 s), so that a connection is not reused
+# in the moment in which its other end closes it.
+_KEEPALIVE_EXPIRY_S = 2.0
+_MAX_DETAIL_CHARS = 300
+_NEVER_OPENED = (httpx.ConnectError, httpx.ConnectTimeout)
+_Answer = TypeVar("_Answer", bound=BaseModel)
+
+
+@dataclass(frozen=True)
+class Picture:
+    """What is sent to the readers: an encoded image and its size in pixels."""
+
+    content: bytes
+    media_type: str
+    width: int
+    height: int
+
+    @cached_property
+    def form(self) -> tuple[bytes, str]:
+        """The multipart body that both readers get, whole, and its content type.
+
+        httpx streams a form in pieces, anew for each request; a megabyte of pieces for two
+        readers would keep the event loop busy for longer than the classifier needs to read.
+        """
+        files = {"image": ("image", self.content, self.media_type)}
+        request = httpx.Request("POST", "http://reader", files=files)
+        return request.read(), request.headers["Content-Type"]
+
+
+class ReaderClient:
+    """What both clients share: one bounded call, and the state of the reader's health."""
+
+    def __init__(
+        self, role: str, http: httpx.AsyncClient, base_url: str, settings: GatewaySettings
+    ) -> None:
+        self.role = role
+        self.timeout_s: float = getattr(settings, f"{role}_timeout_s")
+        self._http = http
+        self._base_url = base_url.rstrip("/")
+        self._settings = settings
+        self._healthy: bool | None = None
+        self._status: tuple[float, ReaderStatus] | None = None
+        self._probing = asyncio.Lock()
+
+    async def status(self) -> ReaderStatus:
+        """Ready or not, and with which model; probed at most once per `reader_probe_ttl_s`."""
+        async with self._probing:
+            now = time.monotonic()
+            if self._status and now - self._status[0] < self._settings.reader_probe_ttl_s:
+                return self._status[1]
+            status = await self._probe()
+            self._status = (time.monotonic(), status)
+            return status
+
+    async def _probe(self) -> ReaderStatus:
+        timeout_s = self._settings.reader_probe_timeout_s
+        try:
+            await self._exchange("GET", "/readyz", timeout_s=timeout_s)
+            body = await self._exchange("GET", "/info", timeout_s=timeout_s)
+            info = _parsed(ReaderInfo, body)
+            if info.role != self.role:
+                raise ReaderFailure(
+                    FailureKind.INVALID_ANSWER, f"its /info says that it is a {info.role}"
+                )
+        except ReaderFailure as failure:
+            self._note(failure)
+            return ReaderStatus(role=self.role, ready=False, detail=failure.detail, model=None)
+        self._note(None)
+        model = UsedModel(role=self.role, **info.model.model_dump())
+        return ReaderStatus(role=self.role, ready=True, detail=None, model=model)
+
+    async def _read(
+        self, path: str, answer: type[_Answer], picture: Picture, params: Mapping[str, str]
+    ) -> _Answer:
+        body = await self._exchange(
+            "POST", path, timeout_s=self.timeout_s, form=picture.form, params=params
+        )
+        return _parsed(answer, body)
+
+    async def _exchange(
+        self,
+        method: str,
+        path: str,
+        *,
+        timeout_s: float,
+        form: tuple[bytes, str] | None = None,
+        params: Mapping[str, str] | None = None,
+    ) -> bytes:
+        """The body of a 200; raises `ReaderFailure` for everything else, within `timeout_s`."""
+        content, content_type = form or (None, None)
+        request = self._http.build_request(
+            method,
+            self._base_url + path,
+            content=content,
+            params=params,
+            headers=_headers(content_type),
+            timeout=httpx.Timeout(timeout_s, connect=self._settings.reader_connect_timeout_s),
+        )
+        try:
+            async with asyncio.timeout(timeout_s):
+                try:
+                    return await self._send(request)
+                except _NEVER_OPENED:
+                    # Nothing was sent, so nothing can be done twice.
+                    return await self._send(request)
+        except _NEVER_OPENED as error:
+            raise ReaderFailure(
+                FailureKind.UNREACHABLE, "no connection could be opened to it"
+            ) from error
+        except (TimeoutError, httpx.TimeoutException) as error:
+            raise ReaderFailure(
+                FailureKind.TIMEOUT, f"it did not answer within {timeout_s:g} s"
+            ) from error
+        except httpx.HTTPError as error:
+            raise ReaderFailure(
+                FailureKind.UNREACHABLE, "the connection to it broke before its answer was complete"
+            ) from error
+
+    async def _send(self, request: httpx.Request) -> bytes:
+        response = await self._http.send(request, stream=True)
+        try:
+            body = await self._bounded_body(response)
+        finally:
+            await response.aclose()
+        if response.status_code != httpx.codes.OK:
+            raise _refusal(response.status_code, body)
+        return body
+
+    async def _bounded_body(self, response: httpx.Response) -> bytes:
+        limit = self._settings.reader_max_answer_bytes
+        if response.headers.get("content-encoding", "identity") != "identity":
+            raise ReaderFailure(FailureKind.INVALID_ANSWER, "its answer is compressed, unasked")
+        body = bytearray()
+        # Raw: what a decompressor would make of a chunk has no bound.
+        async for chunk in response.aiter_raw():
+            body += chunk
+            if len(body) > limit:
+                raise ReaderFailure(
+                    FailureKind.INVALID_ANSWER, f"its answer is longer than {limit} bytes"
+                )
+        return bytes(body)
+
+    def _note(self, failure: ReaderFailure | None) -> None:
+        """Log the reader's health when it changes; a full queue is no illness."""
+        if failure is not None and failure.kind is FailureKind.OVERLOADED:
+            return
+        healthy = failure is None
+        if healthy == self._healthy:
+            return
+        if failure is not None:
+            extra = {"reader": self.role, "kind": failure.kind.value, "detail": failure.detail}
+            _LOG.warning("a reader stopped answering", extra=extra)
+        elif self._healthy is False:
+            _LOG.info("a reader answers again", extra={"reader": self.role})
+        self._healthy = healthy
+
+
+class ClassifierClient(ReaderClient):
+    """Asks the classifier."""
+
+    def __init__(self, http: httpx.AsyncClient, settings: GatewaySettings) -> None:
+        super().__init__("classifier", http, settings.classifier_url, settings)
+
+    async def classify(self, picture: Picture, *, explain: int) -> ClassifyResponse:
+        """All fourteen probabilities, and maps of the `explain` most probable findings.
+
+        Raises:
+            ReaderFailure: no usable answer within the classifier's timeout.
+        """
+        try:
+            params = {EXPLAIN_PARAM: str(explain)}
+            answer = await self._read(CLASSIFY_PATH, ClassifyResponse, picture, params)
+            check_classified(answer)
+        except ReaderFailure as failure:
+            self._note(failure)
+            raise
+        self._note(None)
+        return answer
+
+
+class DetectorClient(ReaderClient):
+    """Asks the detector."""
+
+    def __init__(self, http: httpx.AsyncClient, settings: GatewaySettings) -> None:
+        super().__init__("detector", http, settings.detector_url, settings)
+
+    async def detect(self, picture: Picture) -> DetectResponse:
+        """Boxes in pixels of `picture`.
+
+        Raises:
+            ReaderFailure: no usable answer within the detector's timeout.
+        """
+        try:
+            answer = await self._read(DETECT_PATH, DetectResponse, picture, {})
+            check_detected(answer, picture.width, picture.height)
+        except ReaderFailure as failure:
+            self._note(failure)
+            raise
+        self._note(None)
+        return answer
+
+
+@dataclass(frozen=True)
+class Readers:
+    """Both clients."""
+
+    classifier: ClassifierClient
+    detector: DetectorClient
+
+    async def status(self) -> list[ReaderStatus]:
+        """Both readers as they are now, probed at the same time."""
+        return list(await asyncio.gather(self.classifier.status(), self.detector.status()))
+
+
+@asynccontextmanager
+async def open_readers(
+    settings: GatewaySettings, http: httpx.AsyncClient | None = None
+) -> AsyncIterator[Readers]:
+    """Both clients on one connection pool, closed at the end.
+
+    `http` replaces the pool, e.g. by one whose transports are the readers' own ASGI apps.
+    """
+    limits = httpx.Limits(
+        max_connections=settings.reader_max_connections,
+        max_keepalive_connections=settings.reader_max_connections,
+        keepalive_expiry=_KEEPALIVE_EXPIRY_S,
+    )
+    # The readers are neighbours: a proxy of the environment is not for them.
+    async with http or httpx.AsyncClient(limits=limits, trust_env=False) as client:
+        yield Readers(ClassifierClient(client, settings), DetectorClient(client, settings))
+
+
+def _headers(content_type: str | None) -> dict[str, str]:
+    headers = {"Accept": "application/json", "Accept-Encoding": "identity"}
+    if content_type is not None:
+        headers["Content-Type"] = content_type
+    # The same id in the logs of all three services.
+    if (current := request_id.get()) is not None:
+        headers[REQUEST_ID_HEADER] = current
+    return headers
+
+
+def _parsed(answer: type[_Answer], body: bytes) -> _Answer:
+    try:
+        return answer.model_validate_json(body)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(str(step) for step in first["loc"]) or "the body"
+        raise ReaderFailure(
+            FailureKind.INVALID_ANSWER, f"its answer breaks the contract at {where}: {first['msg']}"
+        ) from error
+
+
+def _refusal(status: int, body: bytes) -> ReaderFailure:
+    try:
+        problem = Problem.model_validate_json(body)
+    except ValidationError:
+        kind = FailureKind.OVERLOADED if status in (429, 503) else FailureKind.ERROR
+        return ReaderFailure(kind, f"it answered with status {status}")
+    overloaded = status == 429 or problem.type.endswith((":overloaded", ":queue-full"))
+    kind = FailureKind.OVERLOADED if overloaded else FailureKind.ERROR
+    return ReaderFailure(
+        kind, f"it answered with status {status}: {problem.detail[:_MAX_DETAIL_CHARS]}"
+    )

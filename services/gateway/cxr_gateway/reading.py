@@ -1,0 +1,241 @@
+"""The way of an upload: decode, gate, both readers, merge, triage, archive, answer.
+
+The original is written and synced while the readers work, and is on disk before the answer; the
+derived pictures are made later, by `pictures.py`. A reading that has begun is finished even if its
+client has gone: it runs in a task of its own. Two uploads of the same bytes take turns, so the
+second finds the study of the first.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from cxr_contracts import CamGrid
+from cxr_gateway.archive import (
+    AlreadyArchived,
+    Archive,
+    StoredStudy,
+    new_study_id,
+    original_name,
+)
+from cxr_gateway.errors import ReadersDown
+from cxr_gateway.examination import Examined, Examiner
+from cxr_gateway.intake import Intake, Limits
+from cxr_gateway.locks import NamedLocks
+from cxr_gateway.merge import TOP_FINDINGS, joined_boxes, ranked_findings
+from cxr_gateway.metrics import GatewayMetrics
+from cxr_gateway.schemas import Study, StudyStatus, Timings
+from cxr_gateway.settings import GatewaySettings
+from cxr_gateway.triage import triage
+from cxr_gateway.upload import Upload
+from cxr_serving.errors import Overloaded
+
+_UNFINISHED = (StudyStatus.FAILED, StudyStatus.PARTIAL)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a client gets: a stored study, and whether it was not there before."""
+
+    stored: StoredStudy
+    is_new: bool
+
+
+@dataclass(frozen=True)
+class _Subject:
+    """The study that is being read, before anything is known about it."""
+
+    study_id: str
+    content_sha256: str
+    file_name: str | None
+    received_at: datetime
+
+
+class ReadingRoom:
+    """Reads uploads and reads studies again."""
+
+    def __init__(
+        self,
+        archive: Archive,
+        examiner: Examiner,
+        metrics: GatewayMetrics,
+        settings: GatewaySettings,
+        on_read: Callable[[StoredStudy], None],
+    ) -> None:
+        self._archive = archive
+        self._examiner = examiner
+        self._metrics = metrics
+        self._limits = Limits(max_bytes=settings.max_upload_bytes, max_pixels=settings.max_pixels)
+        self._on_read = on_read
+        self._max_in_flight = settings.max_studies_in_flight
+        self._in_flight = 0
+        self.idle = asyncio.Event()
+        self.idle.set()
+        self._slots = asyncio.Semaphore(settings.max_readings)
+        self._contents = NamedLocks()
+        self._tasks: set[asyncio.Task[Reading]] = set()
+
+    @contextmanager
+    def admit(self) -> Iterator[None]:
+        """Count a request; Overloaded if there are as many as may be at once."""
+        if self._in_flight >= self._max_in_flight:
+            raise Overloaded(
+                f"{self._in_flight} studies are being read, as many as this gateway takes at once."
+            )
+        self._in_flight += 1
+        self.idle.clear()
+        try:
+            yield
+        finally:
+            self._in_flight -= 1
+            if not self._in_flight:
+                self.idle.set()
+
+    async def read(self, upload: Upload, key: str | None) -> Reading:
+        """Read a received file, or find the study that it has already; the file is kept or gone.
+
+        Raises:
+            ReadersDown: neither reader answered; the study is kept.
+            Conflict: `key` was used for another content.
+            UnsupportedMedia, Unprocessable, PayloadTooLarge: what intake refuses.
+            StorageFull, Unavailable: the archive cannot keep it.
+        """
+        return await self._finish(self._read(upload, key))
+
+    async def rerun(self, study_id: str) -> Reading:
+        """Read a failed or partial study again; any other is answered as it stands.
+
+        Raises:
+            NotFound: no such study.
+            ReadersDown: neither reader answered, again.
+        """
+        stored = await self._archive.get(study_id)
+        return await self._finish(self._rerun(stored))
+
+    async def close(self) -> None:
+        """Wait for the readings that are going on."""
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _finish(self, work: Coroutine[Any, Any, Reading]) -> Reading:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        reading = await asyncio.shield(task)
+        if reading.stored.status is StudyStatus.FAILED:
+            study = reading.stored.study
+            raise ReadersDown(
+                "Neither reader answered. The study is kept and can be run again.",
+                study_id=study.id,
+                problems=[problem.model_dump() for problem in study.problems],
+            )
+        return reading
+
+    async def _read(self, upload: Upload, key: str | None) -> Reading:
+        try:
+            async with self._contents.hold(upload.sha256):
+                while True:
+                    stored = await self._archive.look_up(upload.sha256, key)
+                    try:
+                        if stored is None:
+                            return Reading(await self._read_new(upload, key), is_new=True)
+                        return Reading(await self._read_known(stored, key), is_new=False)
+                    except AlreadyArchived:
+                        continue  # another gateway on the same archive was quicker
+        finally:
+            if not upload.incoming.settled:
+                await self._archive.in_thread(upload.incoming.discard)
+
+    async def _rerun(self, stored: StoredStudy) -> Reading:
+        async with self._contents.hold(stored.content_sha256):
+            while True:
+                current = await self._archive.get(stored.id)
+                try:
+                    return Reading(await self._read_known(current, None), is_new=False)
+                except AlreadyArchived:
+                    continue
+
+    async def _read_known(self, stored: StoredStudy, key: str | None) -> StoredStudy:
+        if stored.status not in _UNFINISHED:
+            if key is not None:
+                await self._archive.remember_key(key, stored)
+            return stored
+        started = time.perf_counter()
+        before = stored.study
+        subject = _Subject(before.id, before.content_sha256, before.file_name, before.received_at)
+        original = self._archive.files.path(stored.id, stored.original)
+        async with self._slots:
+            prepared = await self._examiner.prepare(original, self._limits)
+            examined = await self._examiner.examine(prepared)
+        study = _assembled(subject, prepared.intake, examined, started)
+        after = await self._archive.replace(stored, study, _cams(examined), key)
+        return self._announced(after, study)
+
+    async def _read_new(self, upload: Upload, key: str | None) -> StoredStudy:
+        subject = _Subject(new_study_id(), upload.sha256, upload.file_name, upload.received_at)
+        async with self._slots:
+            prepared = await self._examiner.prepare(upload.incoming.path, self._limits)
+            intake = prepared.intake
+            keeping = asyncio.create_task(self._keep_original(upload, subject, intake))
+            try:
+                examined = await self._examiner.examine(prepared)
+                examined.stages_ms["archive"] = await keeping
+                study = _assembled(subject, intake, examined, upload.started)
+                stored = await self._archive.add(study, _cams(examined), key)
+            except BaseException:
+                # Whatever it was: without a row there must be no files.
+                await asyncio.gather(keeping, return_exceptions=True)
+                await self._archive.in_thread(self._archive.files.remove_study, subject.study_id)
+                raise
+        return self._announced(stored, study)
+
+    def _announced(self, stored: StoredStudy, study: Study) -> StoredStudy:
+        self._metrics.count(study)
+        self._on_read(stored)
+        return stored
+
+    async def _keep_original(self, upload: Upload, subject: _Subject, intake: Intake) -> float:
+        name, files = original_name(intake.facts.source), self._archive.files
+        with self._metrics.stage("archive") as span:
+            await self._archive.in_thread(files.keep, upload.incoming, subject.study_id, name)
+        return span.ms
+
+
+def _cams(examined: Examined) -> list[CamGrid]:
+    return examined.classified.cams if examined.classified else []
+
+
+def _assembled(subject: _Subject, intake: Intake, examined: Examined, started: float) -> Study:
+    findings = ranked_findings(examined.classified)
+    boxes = joined_boxes(examined.detected, findings)
+    read = examined.status in (StudyStatus.COMPLETE, StudyStatus.PARTIAL)
+    answered = examined.detected is not None
+    stages_ms = examined.stages_ms
+    return Study(
+        id=subject.study_id,
+        status=examined.status,
+        received_at=subject.received_at,
+        file_name=subject.file_name,
+        content_sha256=subject.content_sha256,
+        image=intake.facts,
+        patient=intake.patient,
+        gate=examined.gate,
+        top_findings=findings[:TOP_FINDINGS],
+        findings=findings,
+        boxes=boxes,
+        heatmaps=[cam.finding for cam in _cams(examined)],
+        triage=triage(findings, boxes, detector_answered=answered) if read else None,
+        models=examined.models,
+        timings_ms=Timings(
+            decode=stages_ms["decode"],
+            gate=stages_ms.get("gate"),
+            classifier=stages_ms.get("classifier"),
+            detector=stages_ms.get("detector"),
+            archive=stages_ms.get("archive"),
+            total=round((time.perf_counter() - started) * 1000, 2),
+        ),
+        problems=examined.problems,
+    )

@@ -1,0 +1,76 @@
+"""Settings of the gateway: environment variables `CXR_GATEWAY_*`, units in the names."""
+
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import SettingsConfigDict
+
+from cxr_serving.settings import ServiceSettings
+
+_LOOPBACK = ("127.0.0.1", "localhost", "::1", "[::1]")
+_MEBIBYTE = 1024 * 1024
+
+
+class GatewaySettings(ServiceSettings):
+    """Everything that an operator can set; the defaults run on one machine without a server."""
+
+    model_config = SettingsConfigDict(env_prefix="CXR_GATEWAY_", extra="ignore", frozen=True)
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8000, ge=0, le=65535)
+    log_level: str = "INFO"
+    allowed_hosts: list[str] | None = Field(
+        default=None,
+        description="Names in the Host header that are answered, `*` for any; None is the names "
+        "of loopback while `host` is one, and any otherwise.",
+    )
+
+    classifier_url: str = "http://127.0.0.1:8001"
+    detector_url: str = "http://127.0.0.1:8002"
+    classifier_timeout_s: float = Field(default=10.0, gt=0)
+    detector_timeout_s: float = Field(default=10.0, gt=0)
+    reader_connect_timeout_s: float = Field(default=1.0, gt=0)
+    reader_probe_timeout_s: float = Field(default=1.0, gt=0)
+    reader_probe_ttl_s: float = Field(default=1.0, ge=0)
+    reader_max_connections: int = Field(default=64, gt=0)
+    reader_max_answer_bytes: int = Field(default=4 * _MEBIBYTE, gt=0)
+
+    archive_dir: Path = Path("var/archive")
+    database_url: str | None = Field(
+        default=None, description="SQLAlchemy URL; None is an SQLite file in `archive_dir`."
+    )
+    database_timeout_s: float = Field(default=5.0, gt=0)
+
+    max_upload_bytes: int = Field(default=50_000_000, gt=0)
+    max_pixels: int = Field(default=50_000_000, gt=0)
+    upload_idle_timeout_s: float = Field(
+        default=30.0, gt=0, description="Longest silence of a client in the middle of an upload."
+    )
+    max_readings: int = Field(
+        default=8, gt=0, description="Decoded and with the readers at once; others wait on disk."
+    )
+    max_studies_in_flight: int = Field(
+        default=32, gt=0, description="More at once are answered 503 with Retry-After."
+    )
+    cpu_threads: int = Field(default=2, gt=0, description="Decode, gate and encode images.")
+
+    pictures_idle_s: float = Field(
+        default=1.0, ge=0, description="Nobody served for so long: pictures are made ahead."
+    )
+    readiness_interval_s: float = Field(default=5.0, gt=0)
+    shutdown_grace_s: float = Field(default=15.0, ge=0)
+
+    gate_model_dir: Path = Path("models/gate/gate-cxr")
+    page_dir: Path = Path("frontend/dist")
+
+    @property
+    def resolved_allowed_hosts(self) -> list[str]:
+        """`allowed_hosts`, or what follows from `host`."""
+        if self.allowed_hosts is not None:
+            return self.allowed_hosts
+        return [*_LOOPBACK] if self.host in _LOOPBACK else ["*"]
+
+    @property
+    def resolved_database_url(self) -> str:
+        """`database_url`, or the SQLite file in the archive's folder."""
+        return self.database_url or f"sqlite:///{self.archive_dir.resolve() / 'archive.sqlite3'}"

@@ -1,0 +1,87 @@
+"""Opening a published model's folder, and refusing one that is not what its manifest says."""
+
+import hashlib
+import hmac
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from cxr_contracts import MANIFEST_NAME, ModelFile, ModelIdentity, ModelManifest, Role
+
+
+class ModelFolderError(Exception):
+    """The folder cannot be served; the message is a sentence that says what to do about it."""
+
+
+@dataclass(frozen=True)
+class ModelFolder:
+    """A folder with a valid manifest; its files are checked as they are read."""
+
+    path: Path
+    manifest: ModelManifest
+
+    @property
+    def identity(self) -> ModelIdentity:
+        """How the model is named in answers."""
+        return identity_of(self.manifest)
+
+    def weights(self) -> bytes:
+        """`weights.safetensors`, checked against the manifest. Raises ModelFolderError."""
+        return self._read(self.manifest.weights)
+
+    def onnx(self) -> bytes:
+        """`model.onnx`, checked against the manifest. Raises ModelFolderError."""
+        return self._read(self.manifest.onnx)
+
+    def _read(self, file: ModelFile) -> bytes:
+        # The bytes that were checked are the bytes that get loaded: a file that is replaced
+        # between a check and a second reading would slip through.
+        path = self.path / file.path
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise ModelFolderError(f"{path} cannot be read: {error.strerror}.") from error
+        if len(data) != file.bytes:
+            raise ModelFolderError(
+                f"{path} has {len(data):,} bytes and its manifest says {file.bytes:,}: "
+                "it is cut short or from another version; publish the model again."
+            )
+        found = hashlib.sha256(data).hexdigest()
+        if not hmac.compare_digest(found, file.sha256):
+            raise ModelFolderError(
+                f"{path} has the sha256 {found} and its manifest says {file.sha256}: "
+                "it was changed after it was published and will not be served."
+            )
+        return data
+
+
+def identity_of(manifest: ModelManifest) -> ModelIdentity:
+    """How the model of `manifest` is named in answers."""
+    return ModelIdentity(
+        name=manifest.name, version=manifest.version, sha256=manifest.weights.sha256
+    )
+
+
+def open_model_folder(path: Path, role: Role) -> ModelFolder:
+    """The model in `path`, which must be of `role`.
+
+    Raises:
+        ModelFolderError: No such folder, no manifest, an invalid one, or one of another role.
+    """
+    if not path.is_dir():
+        raise ModelFolderError(f"There is no model folder at {path.resolve()}.")
+    manifest_path = path / MANIFEST_NAME
+    try:
+        manifest = ModelManifest.model_validate_json(manifest_path.read_bytes())
+    except OSError as error:
+        raise ModelFolderError(f"{manifest_path} cannot be read: {error.strerror}.") from error
+    except ValidationError as error:
+        reasons = "; ".join(
+            f"{'.'.join(str(step) for step in item['loc']) or 'the file'}: {item['msg']}"
+            for item in error.errors(include_input=False, include_url=False)
+        )
+        raise ModelFolderError(f"{manifest_path} is not a valid manifest: {reasons}.") from error
+    if manifest.role != role:
+        raise ModelFolderError(f"{path} holds a {manifest.role}, and a {role} is needed.")
+    return ModelFolder(path=path, manifest=manifest)

@@ -1,0 +1,56 @@
+"""A reader as a process: uvicorn, JSON logs, and an exit code that a supervisor can trust."""
+
+import contextlib
+import sys
+from typing import Any, TypeVar
+
+import uvicorn
+from fastapi import FastAPI
+from pydantic import ValidationError
+
+from cxr_serving.logs import configure_logging
+from cxr_serving.reader import Reader
+from cxr_serving.settings import ServiceSettings
+
+_KEEP_ALIVE_S = 75
+Settings = TypeVar("Settings", bound=ServiceSettings)
+
+
+def settings_or_exit(kind: type[Settings]) -> Settings:
+    """The settings from the environment; if one is wrong, a sentence for each and exit code 2."""
+    try:
+        return kind()
+    except ValidationError as error:
+        for item in error.errors(include_url=False, include_input=False):
+            where = ".".join(str(step) for step in item["loc"])
+            name = f"{kind.model_config.get('env_prefix', '')}{where}".upper() if where else ""
+            print(f"{name}: {item['msg']}" if name else item["msg"], file=sys.stderr)
+        sys.exit(2)
+
+
+def serve_reader(app: FastAPI, reader: Reader[Any, Any]) -> int:
+    """Serve until a signal comes. Returns 1 if the model could not be loaded, else 0."""
+    settings = reader.settings
+    configure_logging(reader.role, settings.log_level)
+    server = uvicorn.Server(
+        uvicorn.Config(
+            app,
+            host=settings.host,
+            port=settings.port,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            # Longer than any client keeps an idle connection, so that none is closed under a
+            # request that is on its way.
+            timeout_keep_alive=_KEEP_ALIVE_S,
+            timeout_graceful_shutdown=settings.shutdown_s,
+        )
+    )
+
+    def stop() -> None:
+        server.should_exit = True
+
+    reader.on_failure = stop
+    with contextlib.suppress(KeyboardInterrupt):  # the server has shut down by then
+        server.run()
+    return 1 if reader.failed else 0

@@ -1,0 +1,81 @@
+"""What the routes of both readers share: the upload in the OpenAPI document, `/info`, answers."""
+
+from typing import Any
+
+from fastapi import FastAPI, Response
+from pydantic import BaseModel
+
+from cxr_contracts import ModelIdentity, ReaderInfo
+from cxr_serving.errors import (
+    BadRequest,
+    Overloaded,
+    PayloadTooLarge,
+    Unavailable,
+    Unprocessable,
+    UnsupportedMedia,
+)
+from cxr_serving.model_folder import identity_of
+from cxr_serving.problems import problem_responses
+from cxr_serving.product import VERSION
+from cxr_serving.reader import IMAGE_FIELD, Reader
+
+UPLOAD_PROBLEMS = problem_responses(
+    BadRequest, PayloadTooLarge, UnsupportedMedia, Unprocessable, Overloaded, Unavailable
+)
+# The form is read by `uploads.read_single_file`, past FastAPI, so it is described by hand.
+UPLOAD_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": [IMAGE_FIELD],
+                    "additionalProperties": False,
+                    "properties": {
+                        IMAGE_FIELD: {
+                            "type": "string",
+                            "format": "binary",
+                            "description": "A PNG or JPEG, grey or a colour file of a grey "
+                            "picture; one picture, without transparency.",
+                        }
+                    },
+                }
+            }
+        },
+    }
+}
+
+
+def identity(reader: Reader[Any, Any]) -> ModelIdentity:
+    """How the loaded model is named in answers. Raises Unavailable as long as there is none."""
+    return identity_of(reader.predictor.manifest)
+
+
+def json_response(answer: BaseModel) -> Response:
+    """`answer` as JSON; it was validated when it was built, so FastAPI need not do so again."""
+    return Response(answer.model_dump_json(), media_type="application/json")
+
+
+def add_info(app: FastAPI, reader: Reader[Any, Any]) -> None:
+    """Add `GET /info`."""
+
+    @app.get(
+        "/info",
+        operation_id="getInfo",
+        tags=["operations"],
+        summary="The model, its labels and the limits of this service",
+        responses=problem_responses(Unavailable),
+    )
+    async def info() -> ReaderInfo:
+        predictor = reader.predictor
+        return ReaderInfo(
+            role=reader.role,
+            service_version=VERSION,
+            model=identity(reader),
+            labels=[label.name for label in predictor.manifest.labels],
+            runtime=predictor.runtime,
+            device=predictor.device,
+            max_batch_size=reader.settings.max_batch_size,
+            max_queue_length=reader.settings.max_queue_length,
+        )

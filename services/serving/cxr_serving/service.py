@@ -1,0 +1,110 @@
+"""The common frame of an HTTP service: one call makes an app with everything but its own routes."""
+
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+
+from fastapi import FastAPI, Response
+from pydantic import BaseModel
+
+from cxr_serving.errors import Unavailable
+from cxr_serving.metrics import ServiceMetrics
+from cxr_serving.middleware import install_middleware
+from cxr_serving.problems import install_error_handlers, install_openapi, problem_responses
+
+Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
+
+
+class Health(BaseModel):
+    """The answer of a probe."""
+
+    status: str
+
+
+class Readiness:
+    """Whether a service can answer; it cannot until someone says so."""
+
+    def __init__(self, reason: str = "The service is starting.") -> None:
+        self._reason: str | None = reason
+
+    def mark_ready(self) -> None:
+        """From now on `/readyz` answers 200."""
+        self._reason = None
+
+    def mark_unready(self, reason: str) -> None:
+        """From now on `/readyz` answers 503 with `reason`, a sentence."""
+        self._reason = reason
+
+    @property
+    def ready(self) -> bool:
+        """Whether the service can answer."""
+        return self._reason is None
+
+    def check(self) -> None:
+        """Raise Unavailable with the reason if the service cannot answer."""
+        if self._reason is not None:
+            raise Unavailable(self._reason)
+
+
+def create_service(
+    *,
+    title: str,
+    version: str,
+    description: str,
+    metrics: ServiceMetrics,
+    readiness: Readiness,
+    max_body_bytes: int,
+    lifespan: Lifespan | None = None,
+) -> FastAPI:
+    """An app with problem bodies, middleware, `/livez`, `/readyz` and `/metrics`.
+
+    Args:
+        title: Of the OpenAPI document.
+        version: Of the service.
+        description: Of the OpenAPI document.
+        metrics: The app's own; answered at `/metrics`.
+        readiness: Answered at `/readyz`.
+        max_body_bytes: A longer request is answered 413 before it is buffered.
+        lifespan: What to do at start and at the end.
+    """
+    # Without FastAPI's documentation pages: they load scripts from elsewhere.
+    app = FastAPI(
+        title=title,
+        version=version,
+        description=description,
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+    )
+    install_error_handlers(app)
+    install_openapi(app)
+    install_middleware(app, metrics, max_body_bytes=max_body_bytes)
+    _add_operations(app, metrics, readiness)
+    return app
+
+
+def _add_operations(app: FastAPI, metrics: ServiceMetrics, readiness: Readiness) -> None:
+    @app.get("/livez", operation_id="getLiveness", tags=["operations"], summary="Process is up")
+    async def livez() -> Health:
+        return Health(status="alive")
+
+    @app.get(
+        "/readyz",
+        operation_id="getReadiness",
+        tags=["operations"],
+        summary="Ready to answer",
+        responses=problem_responses(Unavailable),
+    )
+    async def readyz() -> Health:
+        readiness.check()
+        return Health(status="ready")
+
+    @app.get(
+        "/metrics",
+        operation_id="getMetrics",
+        tags=["operations"],
+        summary="Prometheus metrics",
+        response_class=Response,
+        responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
+    )
+    async def get_metrics() -> Response:
+        return Response(metrics.exposition(), media_type=metrics.content_type)

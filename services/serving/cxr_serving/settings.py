@@ -1,0 +1,25 @@
+"""Settings from the environment, where a misspelt name is an error."""
+
+import os
+from typing import Self
+
+from pydantic import model_validator
+from pydantic_settings import BaseSettings
+
+
+class ServiceSettings(BaseSettings):
+    """Base of the services' settings; a subclass sets `env_prefix`."""
+
+    @model_validator(mode="after")
+    def _refuse_unknown_names(self) -> Self:
+        # A misspelt limit would otherwise fall back to its default in silence.
+        prefix = str(self.model_config.get("env_prefix", "")).upper()
+        known = {f"{prefix}{name}".upper() for name in type(self).model_fields}
+        unknown = sorted(
+            name
+            for name in os.environ
+            if prefix and name.upper().startswith(prefix) and name.upper() not in known
+        )
+        if unknown:
+            raise ValueError(f"no such setting: {', '.join(unknown)}")
+        return self

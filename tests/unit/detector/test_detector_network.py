@@ -1,0 +1,69 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from cxr_contracts import Architecture
+from cxr_detector.network import build_network
+
+YOLO = Architecture(library="ultralytics", name="yolov5n", arguments={})
+
+
+def test_the_network_answers_decoded_predictions() -> None:
+    network = build_network(YOLO, 15)
+    with torch.no_grad():
+        answer = network(torch.rand(2, 3, 320, 320))
+    assert answer.shape == (2, 19, 2100)
+    assert answer[:, 4:].min() >= 0
+    assert answer[:, 4:].max() <= 1
+    assert next(iter(network.state_dict())) == "model.0.conv.weight"
+
+
+def test_another_librarys_architecture_is_refused() -> None:
+    other = YOLO.model_copy(update={"library": "timm"})
+    with pytest.raises(ValueError, match="expected an Ultralytics architecture"):
+        build_network(other, 15)
+
+
+def test_importing_the_package_loads_neither_torch_nor_ultralytics() -> None:
+    code = (
+        "import sys, cxr_detector.network, cxr_detector.preprocessing, cxr_detector.postprocessing;"
+        "print([m for m in ('torch', 'ultralytics', 'cv2') if m in sys.modules])"
+    )
+    answer = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    assert answer.stdout.strip() == "[]"
+
+
+def test_building_writes_nothing_outside_its_own_folder(tmp_path: Path) -> None:
+    home, config = tmp_path / "home", tmp_path / "config"
+    home.mkdir()
+    code = (
+        "from cxr_contracts import Architecture;"
+        "from cxr_detector.network import build_network;"
+        "build_network(Architecture(library='ultralytics', name='yolov5n', arguments={}), 2);"
+        "from ultralytics.utils import ONLINE; print(ONLINE)"
+    )
+    answer = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=home,
+        env={
+            "PATH": os.environ["PATH"],
+            "HOME": str(home),
+            "YOLO_CONFIG_DIR": str(config),
+            "PYTHONPATH": os.pathsep.join(sys.path),
+        },
+    )
+    assert answer.stdout.split()[-1] == "False"
+    assert list(home.rglob("*")) == []

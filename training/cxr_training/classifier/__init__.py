@@ -1,0 +1,1 @@
+"""Training, evaluation and publication of the classifier of NIH's fourteen findings."""

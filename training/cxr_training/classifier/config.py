@@ -1,0 +1,122 @@
+"""The configuration of a classifier's run: one YAML file, every key of it required or refused."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from cxr_contracts import Architecture, Finding, InputSpec
+
+
+class ConfigError(ValueError):
+    """The configuration cannot be used; the message names the file and the key."""
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Augmentation(_Section):
+    """How training images are varied; shares are probabilities for each image."""
+
+    rotation_degrees: float = Field(ge=0, description="Uniform within plus and minus this.")
+    translation: float = Field(ge=0, lt=1, description="Of the side, uniform within +-.")
+    scale: float = Field(ge=0, lt=1, description="Relative, uniform within 1 +- this.")
+    brightness: float = Field(ge=0, description="Of the grey range, uniform within +-.")
+    contrast: float = Field(ge=0, lt=1, description="Relative, uniform within 1 +- this.")
+    noise_std: float = Field(ge=0, description="Largest standard deviation, in grey values.")
+    coarsest_px: int = Field(gt=0, description="Side of the smallest source images.")
+    coarsest_share: float = Field(ge=0, le=1, description="Brought down to exactly that.")
+    coarser_share: float = Field(ge=0, le=1, description="Brought down to some size above it.")
+    blur_share: float = Field(ge=0, le=1)
+    jpeg_share: float = Field(ge=0, le=1)
+
+
+class WithinSource(_Section):
+    """A label that is learned from some sources alone, because elsewhere the source gives it away.
+
+    On the other images the loss ignores it.
+    """
+
+    sources: tuple[Literal["large", "medium", "small"], ...] = Field(min_length=1)
+    weight: float = Field(gt=0, description="Of the label's loss there; few images carry it.")
+
+
+class Training(_Section):
+    """The optimiser and its budget."""
+
+    epochs: int = Field(gt=0)
+    max_minutes: float | None = Field(gt=0)
+    batch_size: int = Field(gt=0)
+    learning_rate: float = Field(gt=0)
+    weight_decay: float = Field(ge=0)
+    warmup_fraction: float = Field(ge=0, lt=1, description="Of the whole run.")
+    ema_decay: float = Field(ge=0, lt=1)
+    gradient_clip: float = Field(gt=0, description="Largest norm of a step's gradient.")
+    within_source: dict[Finding, WithinSource]
+    workers: int = Field(ge=0, description="Processes that load; 0 loads in the training process.")
+    threads: int | None = Field(description="Of PyTorch; null leaves its own choice.")
+
+
+class Evaluation(_Section):
+    """How the trained network is judged, calibrated and given its operating points."""
+
+    resamples: int = Field(gt=0, description="Bootstrap resamples of the patients.")
+    calibration_folds: int = Field(ge=2)
+    min_positives: int = Field(gt=0)
+
+
+class ClassifierConfig(_Section):
+    """A whole run."""
+
+    name: str
+    version: str
+    seed: int
+    architecture: Architecture
+    pretrained: str | None
+    input: InputSpec
+    augmentation: Augmentation
+    training: Training
+    evaluation: Evaluation
+
+    @property
+    def judged_on(self) -> dict[Finding, tuple[str, ...]]:
+        """The sources of each label that is learned from some alone."""
+        return {label: rule.sources for label, rule in self.training.within_source.items()}
+
+
+# A minute or less on a small data set: the way through, not a model.
+SMOKE_OVERRIDES = (
+    "training.epochs=1",
+    "training.batch_size=8",
+    "training.threads=1",
+    "evaluation.resamples=20",
+    "evaluation.calibration_folds=2",
+    "evaluation.min_positives=2",
+)
+
+
+def load_config(path: Path, overrides: tuple[str, ...] = ()) -> ClassifierConfig:
+    """The configuration of `path`, with `section.key=value` overrides (values as in YAML).
+
+    Raises:
+        ConfigError: no such file; an unknown or missing key; a value out of range; an override
+            that is not of that form.
+    """
+    if not path.exists():
+        raise ConfigError(f"{path}: no such file")
+    raw: dict[str, Any] = yaml.safe_load(path.read_text())
+    for override in overrides:
+        key, separator, value = override.partition("=")
+        if not separator:
+            raise ConfigError(f"override {override!r} is not of the form section.key=value")
+        *sections, last = key.split(".")
+        target = raw
+        for section in sections:
+            target = target.setdefault(section, {})
+        target[last] = yaml.safe_load(value)
+    try:
+        return ClassifierConfig.model_validate(raw)
+    except ValidationError as error:
+        raise ConfigError(f"{path}: {error}") from error

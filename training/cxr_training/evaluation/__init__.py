@@ -1,0 +1,1 @@
+"""Figures with intervals, shared by the trainings of all models."""
