@@ -37,7 +37,7 @@ _META_GROUP = 0x0002
 # pydicom splits and validates a value on access, character by character: a "UID" of megabytes
 # takes it minutes. Tables and sequences may be long, what a person could read may not.
 _MAX_TABLE_BYTES = 1 << 20
-_MAX_TEXT_BYTES = 4096
+_MAX_TEXT_BYTES = 1 << 14
 
 _KEYWORDS = (
     "TransferSyntaxUID", "SpecificCharacterSet", "SOPClassUID", "SOPInstanceUID", "StudyDate",

@@ -23,10 +23,11 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from cxr_gateway.intake.codestream import j2k_stream_frame, jpeg_stream_frame
+from cxr_gateway.intake.codestream import jpeg_stream_frame
 from cxr_gateway.intake.decoding import decoding, plain
 from cxr_gateway.intake.dicom_header import PixelHeader, unsupported_syntax
 from cxr_gateway.intake.dicom_tags import tag_name
+from cxr_gateway.intake.jpeg2000 import j2k_stream_frame
 from cxr_gateway.intake.packbits import decode_rle
 from cxr_serving.errors import Unprocessable
 

@@ -10,6 +10,7 @@ from cxr_gateway.intake.codestream import (
     APP1,
     SOS,
     Frame,
+    check_scans,
     is_frame_marker,
     jpeg_frame,
     jpeg_segments,
@@ -25,9 +26,6 @@ _EXIF_PREFIX = b"Exif\x00\x00"
 # Frames that Pillow's libjpeg-turbo decodes: baseline, extended, progressive; Huffman and
 # arithmetic. The others are lossless or hierarchical.
 _DECODABLE = frozenset({0xC0, 0xC1, 0xC2, 0xC9, 0xCA})
-# A progressive file of 10 scans is usual; each one costs a pass over all coefficients, so a small
-# file of thousands of scans is a way to occupy a processor for minutes.
-_MAX_SCANS = 100
 
 
 def decode_jpeg(data: bytes, limits: Limits) -> DecodedPicture:
@@ -86,7 +84,7 @@ def _walk(data: bytes, limits: Limits) -> int:
         if marker == SOS:
             if not has_frame:
                 raise Unprocessable("The JPEG is damaged: a scan comes before the frame header.")
-            _check_scans(data, end)
+            check_scans(data, end)
         elif is_frame_marker(marker):
             _check_frame(jpeg_frame(data[start:end]), marker, limits)
             has_frame = True
@@ -109,14 +107,3 @@ def _check_frame(frame: Frame, marker: int, limits: Limits) -> None:
         )
     if frame.components not in (1, 3):
         raise Unprocessable(f"The JPEG has {frame.components} components; accepted are 1 and 3.")
-
-
-def _check_scans(data: bytes, first_scan: int) -> None:
-    """A cut file lacks the end marker; libjpeg would fill the rest with grey.
-
-    Within entropy-coded data FF is always stuffed, so the two bytes are the marker.
-    """
-    if data.rfind(b"\xff\xd9", first_scan) < 0:
-        raise Unprocessable("The JPEG is truncated: its end marker is missing.")
-    if data.count(b"\xff\xda", first_scan) >= _MAX_SCANS:
-        raise Unprocessable(f"The JPEG has more than {_MAX_SCANS} scans.")

@@ -12,6 +12,7 @@ from pydicom.sequence import Sequence
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
     ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
     JPEG2000Lossless,
     JPEGLSLossless,
     RLELossless,
@@ -169,6 +170,44 @@ def test_deeply_nested_sequences_are_refused_and_not_followed() -> None:
     body = data.index(b"\x08\x00\x16\x00UI")
     with pytest.raises(Unprocessable):
         read_upload(data[:body] + deep + data[body:])
+
+
+@pytest.mark.parametrize("group", ["meta", "data set"])
+def test_a_text_of_a_megabyte_is_refused_before_it_is_split_and_validated(group: str) -> None:
+    """As a list of half a million UIDs or names it would occupy pydicom for half a minute."""
+    data = dicom(FILM, syntax=ImplicitVRLittleEndian)
+    long = b"1\\" * 500_000
+    if group == "meta":
+        uid = b"UI\x12\x001.2.840.10008.1.2\x00"
+        longest = b"UI\xfe\xff" + long[:0xFFFE]
+        data = patched(data, uid, longest)
+    else:
+        name = b"\x10\x00\x10\x00" + len(long).to_bytes(4, "little") + long
+        at = data.index(b"\x18\x00\x15\x00")
+        data = data[:at] + name + data[at:]
+    with pytest.raises(Unprocessable, match=r"has (65534|1000000) bytes; that is too long"):
+        read_upload(data)
+
+
+PRIVATE = b"\x09\x00\x01\x10LO\x00\x00"
+EMPTY_ITEMS = b"\x08\x00\x40\x11SQ\x00\x00\xff\xff\xff\xff" + b"\xfe\xff\x00\xe0" + bytes(4)
+
+
+@pytest.mark.parametrize(
+    ("start", "repeated", "words"),
+    [
+        (b"", PRIVATE, "more elements than any radiograph"),
+        (EMPTY_ITEMS[:12], EMPTY_ITEMS[12:], "damaged or incomplete"),
+    ],
+    ids=["elements", "items"],
+)
+def test_a_million_elements_or_items_are_not_built(
+    start: bytes, repeated: bytes, words: str
+) -> None:
+    data = dicom(FILM)
+    at = data.index(b"\x18\x00\x15\x00")
+    with pytest.raises(Unprocessable, match=words):
+        read_upload(data[:at] + start + repeated * 1_000_000 + data[at:])
 
 
 def code(meaning: str) -> Sequence:

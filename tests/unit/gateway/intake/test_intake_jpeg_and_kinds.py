@@ -68,7 +68,7 @@ REFUSED: dict[str, tuple[bytes, type[ServiceError], str]] = {
     "two components": (with_frame(JPEG, at=5, value=b"\x02"), Unprocessable, "2 components"),
     "no rows": (with_frame(JPEG, at=1, value=b"\x00\x00"), Unprocessable, "120 x 0 pixels"),
     "bomb": (with_frame(JPEG, at=1, value=b"\xff\xff\xff\xff"), PayloadTooLarge, "4294.8 mega"),
-    "many scans": (JPEG[:-2] + SCAN * 120 + JPEG[-2:], Unprocessable, "more than 100 scans"),
+    "many scans": (JPEG[:-2] + SCAN * 120 + JPEG[-2:], Unprocessable, "more than 40 scans"),
     "tiny": (encoded(radiograph_like(20, 20), "JPEG"), Unprocessable, "at least 32 a side"),
     "a ribbon": (encoded(radiograph_like(64, 400), "JPEG"), Unprocessable, "5 times as long"),
 }  # fmt: skip
