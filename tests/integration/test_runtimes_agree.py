@@ -14,7 +14,7 @@ from cxr_serving.image import DecodedImage
 from cxr_serving.model_folder import ModelFolder, open_model_folder
 from cxr_serving.onnx_runtime import OnnxRuntime
 from cxr_serving.reader_settings import RuntimeChoice
-from cxr_serving.runtime import choose_runtime
+from cxr_serving.runtime_choice import choose_runtime
 from films import radiograph_like
 
 MODELS = Path(__file__).parents[2] / "models"
