@@ -52,7 +52,7 @@ endef
 PAGE_SOURCES := $(shell find frontend -type f -not -path '*/node_modules/*' -not -path '*/dist/*' -not -path '*/test-results/*' 2>/dev/null)
 
 frontend/node_modules/.installed: frontend/package-lock.json frontend/package.json
-	@node -e 'process.exit(Number(process.versions.node.split(".")[0]) < 20)' \
+	@node -e 'process.exit(Number(process.versions.node.split(".")[0]) < 20 ? 1 : 0)' \
 	  || { echo "Node 20 or newer is needed to build the page"; exit 1; }
 	cd frontend && npm ci --no-audit --no-fund --loglevel=error
 	@touch $@
@@ -93,9 +93,10 @@ test: lint setup $(CHROMIUM) ## Everything that must hold, the page in a real br
 	CXR_CHROMIUM=$(CHROMIUM) $(DEV) -m pytest
 
 .PHONY: generate
-generate: .venv-dev/.synced frontend/node_modules/.installed ## Write what is generated: OpenAPI, TypeScript types, triage table
+generate: .venv-dev/.synced frontend/node_modules/.installed ## Write what is generated: OpenAPI, types, triage table, figures
 	$(DEV) -m cxr_gateway.openapi > docs/openapi.json
 	$(DEV) -m cxr_gateway.triage > docs/triage.md
+	$(DEV) -m cxr_training.figures
 	cd frontend && npm run --silent generate
 
 .PHONY: lock
@@ -111,6 +112,36 @@ bench: .venv-dev/.synced setup ## Speed and memory against two peers; writes doc
 	$(DEV) -m benchmarks
 
 # --- models ---------------------------------------------------------------------------------
+# Each model: `train-` trains into $(RUNS) and judges the run on validation patients, `publish-`
+# writes that run into models/. docs/data.md says what DATA and COCO_START are.
+
+DETECTOR = $(TRAIN) -m cxr_training.detector --config training/configs/detector.yaml \
+  --nih $(DATA)/nih --chestx-det $(DATA)/chestx-det --coco-start $(COCO_START) --out $(RUNS)/detector
+
+.PHONY: train-classifier publish-classifier
+train-classifier: .venv-train/.synced ## Train and judge the classifier
+	$(TRAIN) -m cxr_training.classifier train --config training/configs/classifier.yaml --data $(DATA) --out $(RUNS)/classifier
+	$(TRAIN) -m cxr_training.classifier evaluate --data $(DATA) --out $(RUNS)/classifier
+publish-classifier: .venv-train/.synced ## Write the judged classifier into models/
+	$(TRAIN) -m cxr_training.classifier publish --out $(RUNS)/classifier --models models
+
+.PHONY: train-detector publish-detector
+train-detector: .venv-train/.synced ## Train and judge the detector
+	$(DETECTOR) train
+	$(DETECTOR) evaluate
+publish-detector: .venv-train/.synced ## Write the judged detector into models/
+	$(DETECTOR) publish --models models
+
+.PHONY: train-gate publish-gate
+train-gate: .venv-dev/.synced ## Train the gate (its photographs come with packages of requirements/dev.txt)
+	$(DEV) -m cxr_training.gate train --data $(DATA)/nih --out $(RUNS)/gate
+publish-gate: .venv-dev/.synced ## Write the gate into models/ and judge it; GATE_VERSION names it
+	$(DEV) -m cxr_training.gate publish --run $(RUNS)/gate --version $(GATE_VERSION)
+	$(DEV) -m cxr_training.gate evaluate --data $(DATA)/nih --out docs/results/gate
+
+.PHONY: evaluate-triage
+evaluate-triage: .venv-train/.synced ## Measure how the triage table orders validation radiographs
+	$(TRAIN) -m cxr_training.triage --data $(DATA)
 
 clean: ## Remove environments, builds and caches (never the archive in var/)
 	rm -rf .uv .venv .venv-train .venv-dev frontend/node_modules frontend/dist .mypy_cache .ruff_cache .pytest_cache

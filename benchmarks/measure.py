@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import psutil
@@ -20,7 +19,11 @@ from benchmarks.stack import Stack
 OURS = "this system"
 NAIVE = "one process, eager PyTorch"
 LITSERVE = "LitServe, eager PyTorch"
-PEERS = {NAIVE: "benchmarks.peers.naive", LITSERVE: "benchmarks.peers.litserve_peer"}
+# Module and file field of each; LitServe names the field after its function's argument.
+PEERS = {
+    NAIVE: ("benchmarks.peers.naive", "file"),
+    LITSERVE: ("benchmarks.peers.litserve_peer", "request"),
+}
 CLIENTS = 8
 
 
@@ -57,35 +60,39 @@ def measure(plan: Plan) -> Measurement:
     """Run all rounds, then the memory run over this system alone."""
     png = sample_png()
     with tempfile.TemporaryDirectory() as folder, ExitStack() as everything:
-        stack = everything.enter_context(Stack(Path(folder)))
+        # The peers make no pictures of a study. This system makes them when it is idle, which
+        # would be while a peer is measured.
+        quiet = {"CXR_GATEWAY_PICTURES_IDLE_S": "86400"}
+        stack = everything.enter_context(Stack(Path(folder), quiet))
         targets = {OURS: Target(OURS, f"{stack.url}/api/v1/studies")}
         families: dict[str, psutil.Process] = {}
-        for name, module in PEERS.items():
-            targets[name], families[name] = everything.enter_context(running(name, module))
+        for name, (module, field_name) in PEERS.items():
+            peer = running(name, module, field_name)
+            targets[name], families[name] = everything.enter_context(peer)
         samples = {name: Samples() for name in targets}
         pictures = unique_pngs(png)
-        answers = _rounds(plan, targets, samples, pictures)
+        added_ms = _rounds(plan, targets, samples, pictures)
         for name, family in families.items():
             samples[name].resident_mb = _resident_mb(family)
         samples[OURS].resident_mb = stack.resident_bytes() / 2**20
         memory = _memory(plan, stack, targets[OURS], pictures)
-        return Measurement(samples, _gateway_adds_ms(answers), memory)
+        return Measurement(samples, float(np.median(added_ms)), memory)
 
 
 def _rounds(
     plan: Plan, targets: dict[str, Target], samples: dict[str, Samples], pictures: Iterator[bytes]
-) -> list[dict[str, Any]]:
+) -> list[float]:
     for target in targets.values():
         send(target, pictures, requests=plan.warm_up, clients=2)
-    ours: list[dict[str, Any]] = []
+    added_ms: list[float] = []
     for _ in tqdm(range(plan.rounds), desc="rounds"):
         for name, target in targets.items():
             alone = send(target, pictures, requests=plan.requests, clients=1)
             together = send(target, pictures, requests=plan.requests, clients=CLIENTS)
             _record(samples[name], alone, together)
             if name == OURS:
-                ours.extend(alone.answers)
-    return ours
+                added_ms.extend(_gateway_adds_ms(alone))
+    return added_ms
 
 
 def _record(samples: Samples, alone: Run, together: Run) -> None:
@@ -94,10 +101,11 @@ def _record(samples: Samples, alone: Run, together: Run) -> None:
     samples.per_second.append(together.per_second)
 
 
-def _gateway_adds_ms(answers: list[dict[str, Any]]) -> float:
-    """Median of what a study takes beyond its slower reader, by the gateway's own clock."""
-    timings = [answer["timings_ms"] for answer in answers]
-    return float(np.median([t["total"] - max(t["classifier"], t["detector"]) for t in timings]))
+def _gateway_adds_ms(alone: Run) -> list[float]:
+    """What each study took its client beyond the slower reader; one client, so in its order."""
+    timings = (answer["timings_ms"] for answer in alone.answers)
+    slower = [max(times["classifier"], times["detector"]) for times in timings]
+    return [float(value) for value in alone.latencies_ms - np.array(slower)]
 
 
 def _resident_mb(family: psutil.Process) -> float:

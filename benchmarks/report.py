@@ -59,7 +59,8 @@ def _table(measurement: Measurement) -> str:
         f"Made by `{COMMAND}`: the public sample radiograph as a 1024 x 1024 PNG, every upload a",
         "new file; each service takes its turn in each round; medians over the rounds. One client",
         "for the latencies, eight for the throughput. All services run at once and share the",
-        "machine's processors, idle but for the one under measurement.",
+        "machine's processors, idle but for the one under measurement. The pictures of a study",
+        "are made when this system is idle or when they are asked for, and are not counted.",
         "",
         "| service | p50, ms | p95, ms | studies a second, 8 clients | resident memory, MB |",
         "|---|---|---|---|---|",
@@ -92,7 +93,7 @@ def _targets(measurement: Measurement) -> list[str]:
         ("p50", f"{np.median(samples.p50_ms):.0f} ms", "below 300 ms"),
         ("p95", f"{np.median(samples.p95_ms):.0f} ms", "below 600 ms"),
         (
-            "what the gateway adds beyond the slower reader, p50",
+            "what a client waits beyond the slower reader, p50",
             f"{measurement.gateway_adds_ms:.1f} ms",
             "at most 20 ms",
         ),

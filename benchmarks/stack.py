@@ -88,12 +88,13 @@ class Stack:
     def start(self, name: str) -> None:
         """Start a service and return when it is ready."""
         service = self.services[name]
-        log = self._logs.setdefault(name, (self.folder / f"{name}.log").open("ab"))
+        if name not in self._logs:
+            self._logs[name] = (self.folder / f"{name}.log").open("ab")
         self._processes[name] = subprocess.Popen(
             [str(self._python), "-m", service.package],
             cwd=ROOT,
             env={**self._environment, **service.environment},
-            stdout=log,
+            stdout=self._logs[name],
             stderr=subprocess.STDOUT,
         )
         wait_for(f"{service.url}/readyz", self._processes[name])

@@ -23,6 +23,8 @@ export default defineConfig(
     files: ["src/**/*.{ts,tsx}"],
     ...reactHooks.configs.flat["recommended-latest"],
   },
+  // Plain JavaScript carries no types that could be checked.
+  { files: ["scripts/**/*.mjs"], ...tseslint.configs.disableTypeChecked },
   {
     // A describe() block is a list of sentences, not a function with a job.
     files: ["src/**/*.test.{ts,tsx}", "e2e/**/*.ts"],

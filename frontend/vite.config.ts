@@ -18,6 +18,8 @@ export default defineConfig({
     host: "127.0.0.1",
     port: 5173,
     proxy: { "/api": gateway },
+    // A test compares the page's colours with the gateway's table.
+    fs: { allow: [".", "../services/gateway/cxr_gateway/rendering"] },
   },
   test: {
     environment: "happy-dom",

@@ -1,4 +1,4 @@
-"""Model folders of the real architectures with random weights, for tests that need no trained model.
+"""Model folders of the real architectures with random weights, for tests without trained models.
 
 Small inputs keep them quick; everything else is as training publishes it: safetensors, the ONNX
 file of the same weights, and a manifest with their sizes and sha256.
@@ -8,7 +8,11 @@ import hashlib
 import warnings
 from pathlib import Path
 
+import numpy as np
 import torch
+from safetensors.torch import save_file
+from torch import nn
+
 from cxr_classifier.network import build_network as build_classifier
 from cxr_contracts import (
     MANIFEST_NAME,
@@ -24,11 +28,12 @@ from cxr_contracts import (
     TrainingSpec,
 )
 from cxr_detector.network import build_network as build_detector
-from safetensors.torch import save_file
-from torch import nn
+from cxr_detector.preprocessing import letterbox
+from films import radiograph_like
 
 CLASSIFIER_PX = 96
 DETECTOR_PX = 160
+_SIZES = [(120, 100), (100, 120), (100, 100), (300, 100)]
 
 
 def write_classifier_folder(folder: Path, seed: int = 0) -> Path:
@@ -48,7 +53,7 @@ def write_classifier_folder(folder: Path, seed: int = 0) -> Path:
     )
     _write_files(folder, network, spec, ["logits", "cams"])
     labels = [(finding.value, 0.5, 1.5, -0.25) for finding in Finding]
-    _write_manifest(folder, "classifier", architecture, spec, labels, {})
+    _write_manifest(folder, "classifier", architecture, spec, labels)
     return folder
 
 
@@ -67,13 +72,32 @@ def write_detector_folder(folder: Path, seed: int = 0) -> Path:
     )
     _write_files(folder, network, spec, ["predictions"])
     labels = [(region.value, 0.0, 1.0, 0.0) for region in Region]
-    extra = {"nms_iou": 0.5, "max_boxes": 10}
-    _write_manifest(folder, "detector", architecture, spec, labels, extra)
+    _write_manifest(folder, "detector", architecture, spec, labels)
     return folder
+
+
+def _settle(network: nn.Module, spec: InputSpec) -> None:
+    """Give random weights activations of a trained network's size, so that answers differ.
+
+    As they are initialised, the signal dies on its way, and every image gets the same answer.
+    """
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.momentum = 1.0
+        if isinstance(module, nn.Conv2d) and module.bias is not None:
+            nn.init.normal_(module.weight, std=0.5 / module.in_channels**0.5)
+    pictures = [letterbox(radiograph_like(*size), spec)[0] for size in _SIZES]
+    grey = torch.from_numpy(np.stack(pictures)).float()[:, None] / 255.0
+    examples = ((grey - spec.mean) / spec.std).expand(-1, spec.channels, -1, -1)
+    with torch.no_grad():
+        network.train()
+        network(examples)
+    network.eval()
 
 
 def _write_files(folder: Path, network: nn.Module, spec: InputSpec, outputs: list[str]) -> None:
     folder.mkdir(parents=True)
+    _settle(network, spec)
     state = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
     save_file(state, folder / "weights.safetensors")
     example = torch.zeros(2, spec.channels, spec.height_px, spec.width_px)
@@ -97,7 +121,6 @@ def _write_manifest(
     architecture: Architecture,
     spec: InputSpec,
     labels: list[tuple[str, float, float, float]],
-    extra: dict[str, float],
 ) -> None:
     manifest = ModelManifest(
         schema_version=1,
@@ -114,7 +137,7 @@ def _write_manifest(
         ],
         weights=describe_file(folder / "weights.safetensors"),
         onnx=describe_file(folder / "model.onnx"),
-        extra=extra,
+        extra={"nms_iou": 0.5, "max_boxes": 10} if role == "detector" else {},
         data=DataSpec(sources=[], split_sha256="0" * 64, n_train=0, n_validation=0),
         training=TrainingSpec(command="none", commit="none", recipe={}),
         metrics=[],

@@ -21,7 +21,7 @@ class ReaderAPI(litserve.LitAPI):  # type: ignore[misc]  # litserve is not annot
 
     def decode_request(self, request: UploadFile) -> Image.Image:
         """The uploaded file as a picture."""
-        return Image.open(io.BytesIO(request["file"].file.read()))  # type: ignore[index]
+        return Image.open(io.BytesIO(request.file.read()))
 
     def predict(self, batch: list[Image.Image]) -> list[dict[str, Any]]:
         """Read a batch."""

@@ -13,8 +13,8 @@ from cxr_launcher.settings import LOOPBACK
 
 
 @contextmanager
-def running(name: str, module: str) -> Iterator[tuple[Target, psutil.Process]]:
-    """Start `python -m module PORT` and stop it, and what it started, at the end."""
+def running(name: str, module: str, field: str) -> Iterator[tuple[Target, psutil.Process]]:
+    """Start `python -m module PORT`, a service that takes files as `field`; stop it at the end."""
     (port,) = free_ports(1)
     base = f"http://{LOOPBACK}:{port}"
     process = subprocess.Popen(  # the peer's own words go nowhere: its log is not ours to judge
@@ -26,9 +26,9 @@ def running(name: str, module: str) -> Iterator[tuple[Target, psutil.Process]]:
     family = psutil.Process(process.pid)
     try:
         wait_for(f"{base}/health", process)
-        yield Target(name, f"{base}/predict"), family
+        yield Target(name, f"{base}/predict", field), family
     finally:
-        members = [*family.children(recursive=True), family]
+        members = _members(family)
         for member in members:
             member.terminate()
         psutil.wait_procs(members, timeout=10)
@@ -36,3 +36,10 @@ def running(name: str, module: str) -> Iterator[tuple[Target, psutil.Process]]:
             if member.is_running():
                 member.kill()
         process.wait()
+
+
+def _members(family: psutil.Process) -> list[psutil.Process]:
+    try:
+        return [*family.children(recursive=True), family]
+    except psutil.NoSuchProcess:
+        return []  # it ended by itself; `wait_for` has said so

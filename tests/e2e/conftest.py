@@ -22,7 +22,8 @@ def sample() -> Path:
 @pytest.fixture
 def stack(tmp_path: Path) -> Iterator[Stack]:
     """A fresh system over an empty archive."""
-    with Stack(tmp_path, {"CXR_GATEWAY_READER_TIMEOUT_S": "5"}) as running:
+    timeouts = {"CXR_GATEWAY_CLASSIFIER_TIMEOUT_S": "5", "CXR_GATEWAY_DETECTOR_TIMEOUT_S": "5"}
+    with Stack(tmp_path, timeouts) as running:
         yield running
 
 

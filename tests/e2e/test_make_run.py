@@ -59,9 +59,10 @@ def read_answer(launcher: Launcher) -> dict[str, object]:
 def services_of(launcher: Launcher) -> dict[str, psutil.Process]:
     named = {}
     for process in psutil.Process(launcher.pid).children(recursive=True):
-        package = process.cmdline()[-1]
-        if package.startswith("cxr_"):
-            named[package.removeprefix("cxr_")] = process
+        name = process.cmdline()[-1].removeprefix("cxr_")
+        # Between the launcher and each service stands a process of the supervisor.
+        if name in ("gateway", "classifier", "detector"):
+            named[name] = process
     return named
 
 

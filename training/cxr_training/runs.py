@@ -1,12 +1,17 @@
 """A training run is a directory that describes itself."""
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+
+class RunError(RuntimeError):
+    """The run directory is not in the state that the command needs; the message says which."""
 
 
 def utc_now() -> str:
@@ -32,6 +37,28 @@ def command_line() -> str:
         return " ".join(sys.argv)
     name = module.name.removesuffix(".__main__")
     return " ".join(["python -m", name, *sys.argv[1:]])
+
+
+def portable_command(command: str) -> str:
+    """The command with its folders named instead of spelled out, for what leaves this machine."""
+    return re.sub(
+        r"--(data|nih|chestx-det|coco-start|run|out)[ =]\S+",
+        lambda found: f"--{found[1]} ${found[1].upper().replace('-', '_')}",
+        command,
+    )
+
+
+def changed_keys(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
+    """The dotted keys of `after` that are new or other than in `before`, with their values."""
+    changed: dict[str, Any] = {}
+    for key, value in after.items():
+        old = before.get(key)
+        if isinstance(value, Mapping) and isinstance(old, Mapping):
+            inner = changed_keys(old, value)
+            changed |= {f"{key}.{name}": found for name, found in inner.items()}
+        elif key not in before or old != value:
+            changed[key] = value
+    return changed
 
 
 def write_json(path: Path, value: object) -> None:

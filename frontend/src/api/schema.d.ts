@@ -309,7 +309,7 @@ export interface components {
             reason: string | null;
             /**
              * Score
-             * @description How like a frontal chest film the picture is; null if a DICOM tag decided.
+             * @description How like a frontal chest film the picture is, whatever decided.
              */
             score: number | null;
             /** Threshold */
@@ -710,12 +710,20 @@ export interface operations {
                      *             "source": "dicom"
                      *           },
                      *           "patient": {
-                     *             "patient_id": "RG1"
+                     *             "patient_id": "RG1",
+                     *             "name": null,
+                     *             "birth_date": null,
+                     *             "sex": null,
+                     *             "accession_number": null,
+                     *             "study_date": null,
+                     *             "study_instance_uid": null,
+                     *             "sop_instance_uid": null
                      *           },
                      *           "gate": {
                      *             "accepted": true,
                      *             "score": 0.98,
-                     *             "threshold": 0.5
+                     *             "threshold": 0.5,
+                     *             "reason": null
                      *           },
                      *           "top_findings": [
                      *             {
@@ -743,6 +751,7 @@ export interface operations {
                      *           }
                      *         }
                      *       ],
+                     *       "next_cursor": null,
                      *       "total": 1
                      *     }
                      */
@@ -847,12 +856,20 @@ export interface operations {
                      *         "source": "dicom"
                      *       },
                      *       "patient": {
-                     *         "patient_id": "RG1"
+                     *         "patient_id": "RG1",
+                     *         "name": null,
+                     *         "birth_date": null,
+                     *         "sex": null,
+                     *         "accession_number": null,
+                     *         "study_date": null,
+                     *         "study_instance_uid": null,
+                     *         "sop_instance_uid": null
                      *       },
                      *       "gate": {
                      *         "accepted": true,
                      *         "score": 0.98,
-                     *         "threshold": 0.5
+                     *         "threshold": 0.5,
+                     *         "reason": null
                      *       },
                      *       "top_findings": [
                      *         {
@@ -1034,12 +1051,20 @@ export interface operations {
                      *         "source": "dicom"
                      *       },
                      *       "patient": {
-                     *         "patient_id": "RG1"
+                     *         "patient_id": "RG1",
+                     *         "name": null,
+                     *         "birth_date": null,
+                     *         "sex": null,
+                     *         "accession_number": null,
+                     *         "study_date": null,
+                     *         "study_instance_uid": null,
+                     *         "sop_instance_uid": null
                      *       },
                      *       "gate": {
                      *         "accepted": true,
                      *         "score": 0.98,
-                     *         "threshold": 0.5
+                     *         "threshold": 0.5,
+                     *         "reason": null
                      *       },
                      *       "top_findings": [
                      *         {
@@ -1380,12 +1405,20 @@ export interface operations {
                      *         "source": "dicom"
                      *       },
                      *       "patient": {
-                     *         "patient_id": "RG1"
+                     *         "patient_id": "RG1",
+                     *         "name": null,
+                     *         "birth_date": null,
+                     *         "sex": null,
+                     *         "accession_number": null,
+                     *         "study_date": null,
+                     *         "study_instance_uid": null,
+                     *         "sop_instance_uid": null
                      *       },
                      *       "gate": {
                      *         "accepted": true,
                      *         "score": 0.98,
-                     *         "threshold": 0.5
+                     *         "threshold": 0.5,
+                     *         "reason": null
                      *       },
                      *       "top_findings": [
                      *         {
@@ -2027,12 +2060,20 @@ export interface operations {
                      *         "source": "dicom"
                      *       },
                      *       "patient": {
-                     *         "patient_id": "RG1"
+                     *         "patient_id": "RG1",
+                     *         "name": null,
+                     *         "birth_date": null,
+                     *         "sex": null,
+                     *         "accession_number": null,
+                     *         "study_date": null,
+                     *         "study_instance_uid": null,
+                     *         "sop_instance_uid": null
                      *       },
                      *       "gate": {
                      *         "accepted": true,
                      *         "score": 0.98,
-                     *         "threshold": 0.5
+                     *         "threshold": 0.5,
+                     *         "reason": null
                      *       },
                      *       "top_findings": [
                      *         {

@@ -2,6 +2,7 @@ import { type Dispatch, useEffect, useReducer, useRef, useState } from "react";
 
 import { studyTitle } from "../domain/studies";
 import { useSession, type Session } from "../state/useSession";
+import { useListPanel } from "../state/useListPanel";
 import { useShortcuts } from "../state/useShortcuts";
 import { useStoredFlag } from "../state/useStored";
 import { INITIAL_VIEWER, type ViewerAction, viewerReducer } from "../state/viewer";
@@ -30,6 +31,10 @@ export function App() {
   const addFiles = (files: readonly File[]): void => session.uploads.queue.add(files);
   const isHeld = useFileDrop(panels.accepted, addFiles);
   const { route, system, list, uploads } = session;
+  const openListed = (id: string): void => {
+    route.open(id);
+    panels.uncover();
+  };
   useNewStudy(session, dispatch);
   useShortcuts(panels.accepted && panels.shortcutsOn, (command) =>
     runCommand(command, { session, state, dispatch, panels, commands, picker }),
@@ -47,7 +52,7 @@ export function App() {
       />
       <ConnectionBanner lost={system.lost} />
       <main className={styles.workspace} data-list={panels.listShown}>
-        {panels.listShown && <StudyList list={list} openId={route.studyId} onOpen={route.open} />}
+        {panels.listShown && <StudyList list={list} openId={route.studyId} onOpen={openListed} />}
         <Workspace {...{ session, state, dispatch, panels, commands, picker }} />
         <UploadTray uploads={uploads.uploads} queue={uploads.queue} onOpen={route.open} />
       </main>
@@ -63,11 +68,12 @@ export function App() {
 function usePanels(): Panels {
   const [accepted, setAccepted] = useStoredFlag("cxr.notice-accepted", false);
   const [shortcutsOn, onShortcutsOn] = useStoredFlag("cxr.shortcuts", true);
-  const [listShown, setListShown] = useStoredFlag("cxr.list-shown", true);
+  const listPanel = useListPanel();
   const [allShown, setAllShown] = useStoredFlag("cxr.all-findings", false);
   const [helpShown, setHelpShown] = useState(false);
   return {
-    ...{ accepted, setAccepted, shortcutsOn, onShortcutsOn, listShown, setListShown },
+    ...listPanel,
+    ...{ accepted, setAccepted, shortcutsOn, onShortcutsOn },
     ...{ allShown, setAllShown, helpShown, setHelpShown },
   };
 }

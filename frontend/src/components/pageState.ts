@@ -1,17 +1,16 @@
 import type { Dispatch, RefObject } from "react";
 
+import type { ListPanel } from "../state/useListPanel";
 import type { Session } from "../state/useSession";
 import type { ViewerAction, ViewerState } from "../state/viewer";
 import type { ViewCommands } from "./viewer/viewCommands";
 
 /** What a person has opened, closed and agreed to. */
-export interface Panels {
+export interface Panels extends ListPanel {
   readonly accepted: boolean;
   readonly setAccepted: (accepted: boolean) => void;
   readonly shortcutsOn: boolean;
   readonly onShortcutsOn: (on: boolean) => void;
-  readonly listShown: boolean;
-  readonly setListShown: (shown: boolean) => void;
   readonly helpShown: boolean;
   readonly setHelpShown: (shown: boolean) => void;
   readonly allShown: boolean;

@@ -37,15 +37,18 @@ export function score(value: number): string {
   return value.toFixed(2);
 }
 
-export function bytes(count: number): string {
-  const units = ["bytes", "kB", "MB", "GB"];
-  let value = count;
+export function bytes(n: number): string {
+  if (n < 1000) {
+    return count(n, "byte");
+  }
+  const units = ["kB", "MB", "GB"];
+  let value = n / 1000;
   let unit = 0;
   while (value >= 1000 && unit < units.length - 1) {
     value /= 1000;
     unit += 1;
   }
-  const digits = unit === 0 || value >= 10 ? 0 : 1;
+  const digits = value >= 10 ? 0 : 1;
   return `${value.toFixed(digits)} ${units[unit] ?? ""}`;
 }
 

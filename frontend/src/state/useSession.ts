@@ -1,6 +1,6 @@
 import { useEffect, useEffectEvent } from "react";
 
-import type { Study } from "../api/schema";
+import type { StudySummary } from "../api/schema";
 import { type OpenStudy, useStudy } from "./useStudy";
 import { type Route, useRoute } from "./useRoute";
 import { type StudyList, useStudyList } from "./useStudyList";
@@ -37,14 +37,14 @@ export function useSession(): Session {
       system.check();
     });
   };
-  useCatchingUp({ route, system, list, open });
+  useCatchingUp({ system, list, open });
   return { route, system, list, open, uploads, readAgain };
 }
 
-type Known = Pick<Session, "route" | "system" | "list" | "open">;
+type Known = Pick<Session, "system" | "list" | "open">;
 
 /** After a lost connection, or when somebody else had a study read again. */
-function useCatchingUp({ route, system, list, open }: Known): void {
+function useCatchingUp({ system, list, open }: Known): void {
   const isLost = system.lost !== null;
   const catchUp = useEffectEvent(() => {
     list.refresh();
@@ -66,11 +66,13 @@ function useCatchingUp({ route, system, list, open }: Known): void {
     }
   }, [failedToConnect]);
 
-  const listed = list.studies.find(({ id }) => id === route.studyId)?.status ?? null;
-  const reload = useEffectEvent((study: Study | null) => {
-    if (study !== null && listed !== null && study.status !== listed && !open.isRereading) {
+  // Once for each answer of the list, and not for each answer of the study: a list that is older
+  // than the study must not make the page ask for it again and again.
+  const compare = useEffectEvent((studies: readonly StudySummary[]) => {
+    const listed = studies.find(({ id }) => id === open.study?.id);
+    if (listed !== undefined && listed.status !== open.study?.status && !open.isRereading) {
       open.reload();
     }
   });
-  useEffect(() => reload(open.study), [listed, open.study]);
+  useEffect(() => compare(list.studies), [list.studies]);
 }

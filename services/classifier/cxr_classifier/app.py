@@ -8,6 +8,7 @@ from cxr_classifier.calibration import Reading
 from cxr_classifier.predictor import ClassifierPredictor, load_predictor
 from cxr_classifier.settings import ClassifierSettings
 from cxr_contracts import CLASSIFY_PATH, EXPLAIN_PARAM, ClassifyResponse, Finding
+from cxr_serving.product import VERSION
 from cxr_serving.reader import Reader
 from cxr_serving.reader_routes import (
     UPLOAD_BODY,
@@ -15,7 +16,6 @@ from cxr_serving.reader_routes import (
     add_info,
     identity,
     json_response,
-    service_version,
 )
 from cxr_serving.runtime import FloatArray
 from cxr_serving.service import create_service
@@ -45,7 +45,7 @@ def create_app(
     reader = ClassifierReader("classifier", settings, lambda: predictor or load_predictor(settings))
     app = create_service(
         title="Chest X-ray classifier",
-        version=service_version(),
+        version=VERSION,
         description="A chest radiograph to the probability of fourteen findings, and where each "
         "one comes from. For research use; not a medical device.",
         metrics=reader.metrics,

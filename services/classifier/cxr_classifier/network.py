@@ -8,9 +8,10 @@ and needs no gradient.
 from typing import cast
 
 import timm
-from cxr_contracts import Architecture
 from torch import Tensor, nn
 from torch.nn import functional
+
+from cxr_contracts import Architecture
 
 
 class CamNetwork(nn.Module):

@@ -11,7 +11,8 @@ from cxr_contracts import Finding, ModelManifest
 from cxr_serving.image import DecodedImage
 from cxr_serving.model_folder import ModelFolder, ModelFolderError, open_model_folder
 from cxr_serving.onnx_runtime import OnnxRuntime
-from cxr_serving.runtime import FloatArray, Runtime, choose_runtime
+from cxr_serving.runtime import FloatArray, Runtime
+from cxr_serving.runtime_choice import choose_runtime
 
 
 class ClassifierPredictor:

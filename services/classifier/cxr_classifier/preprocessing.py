@@ -5,8 +5,9 @@ Imports numpy and Pillow only.
 
 import numpy as np
 import numpy.typing as npt
-from cxr_contracts import InputSpec
 from PIL import Image
+
+from cxr_contracts import InputSpec
 
 GreyImage = npt.NDArray[np.uint8]
 NetworkInput = npt.NDArray[np.float32]

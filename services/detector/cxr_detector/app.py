@@ -8,6 +8,7 @@ from cxr_contracts import DETECT_PATH, DetectedBox, DetectResponse, ModelManifes
 from cxr_detector.postprocessing import Detections
 from cxr_detector.predictor import DetectorPredictor, Prepared, load_predictor
 from cxr_detector.settings import DetectorSettings
+from cxr_serving.product import VERSION
 from cxr_serving.reader import Reader
 from cxr_serving.reader_routes import (
     UPLOAD_BODY,
@@ -15,7 +16,6 @@ from cxr_serving.reader_routes import (
     add_info,
     identity,
     json_response,
-    service_version,
 )
 from cxr_serving.service import create_service
 from cxr_serving.uploads import forbid_unknown_query
@@ -51,7 +51,7 @@ def create_app(settings: DetectorSettings, predictor: DetectorPredictor | None =
     reader = DetectorReader("detector", settings, lambda: predictor or load_predictor(settings))
     app = create_service(
         title="Chest X-ray detector",
-        version=service_version(),
+        version=VERSION,
         description="A chest radiograph to boxes around suspicious regions. For research use; "
         "not a medical device.",
         metrics=reader.metrics,

@@ -17,16 +17,23 @@ if TYPE_CHECKING:
 
 
 def prepare_ultralytics() -> None:
-    """Keep Ultralytics offline, silent and out of the home folder; call before importing it.
+    """Import Ultralytics so that it stays offline, silent, and leaves the rest as it was.
 
-    What the environment already says is respected.
+    Call before importing from it. What the environment already says is respected.
     """
     os.environ.setdefault("YOLO_OFFLINE", "true")
+    os.environ.setdefault("YOLO_AUTOINSTALL", "false")
     os.environ.setdefault("YOLO_VERBOSE", "false")
     # Its font and settings files; one folder for each user, or the second user could not write.
     folder = Path(tempfile.gettempdir()) / f"cxr-ultralytics-{os.getuid()}"
     os.environ.setdefault("YOLO_CONFIG_DIR", str(folder))
     Path(os.environ["YOLO_CONFIG_DIR"]).mkdir(parents=True, exist_ok=True)
+    from PIL import Image
+    from ultralytics.utils import patches
+
+    # It replaces Pillow's `open` for the whole process by one that, shown a file that is no
+    # image, looks for a package to install.
+    Image.open = patches._image_open
 
 
 def build_network(architecture: Architecture, n_labels: int) -> "nn.Module":

@@ -65,20 +65,36 @@ def suppress_overlaps(
         nms_iou: overlap above which the later box goes.
         max_boxes: stop after so many.
     """
-    areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
-    remaining = np.arange(len(boxes))
+    kept = [
+        _suppress_in_class(boxes, np.flatnonzero(labels == label), nms_iou, max_boxes)
+        for label in np.unique(labels)
+    ]
+    # An index is a rank by score, so sorting brings the best of all classes to the front.
+    return np.sort(np.concatenate([np.empty(0, dtype=np.intp), *kept]))[:max_boxes]
+
+
+def _suppress_in_class(
+    boxes: FloatArray, candidates: npt.NDArray[np.intp], nms_iou: float, max_boxes: int
+) -> npt.NDArray[np.intp]:
+    """Of the `candidates` (indices of one class, best first), those that stay."""
+    x_min, y_min, x_max, y_max = boxes[candidates].T
+    areas = (x_max - x_min) * (y_max - y_min)
+    remaining = np.arange(len(candidates))
     kept: list[int] = []
     # One round for each box kept, not for each candidate: later rounds see ever fewer boxes.
     while remaining.size and len(kept) < max_boxes:
-        best, remaining = remaining[0], remaining[1:]
-        kept.append(int(best))
-        top_left = np.maximum(boxes[best, :2], boxes[remaining, :2])
-        bottom_right = np.minimum(boxes[best, 2:], boxes[remaining, 2:])
-        shared = np.prod(np.clip(bottom_right - top_left, 0.0, None), axis=1)
+        best, remaining = int(remaining[0]), remaining[1:]
+        kept.append(best)
+        width = np.minimum(x_max[best], x_max[remaining]) - np.maximum(
+            x_min[best], x_min[remaining]
+        )
+        height = np.minimum(y_max[best], y_max[remaining]) - np.maximum(
+            y_min[best], y_min[remaining]
+        )
+        shared = np.maximum(width, 0.0) * np.maximum(height, 0.0)
         union = areas[best] + areas[remaining] - shared
-        overlapping = (shared > nms_iou * union) & (labels[remaining] == labels[best])
-        remaining = remaining[~overlapping]
-    return np.array(kept, dtype=np.intp)
+        remaining = remaining[shared <= nms_iou * union]
+    return candidates[kept]
 
 
 def _corners(centred: FloatArray) -> FloatArray:

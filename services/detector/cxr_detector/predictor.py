@@ -12,7 +12,8 @@ from cxr_detector.settings import DetectorSettings
 from cxr_serving.image import DecodedImage
 from cxr_serving.model_folder import ModelFolder, ModelFolderError, open_model_folder
 from cxr_serving.onnx_runtime import OnnxRuntime
-from cxr_serving.runtime import FloatArray, Runtime, choose_runtime
+from cxr_serving.runtime import FloatArray, Runtime
+from cxr_serving.runtime_choice import choose_runtime
 
 # Centre x, centre y, width, height come before the classes in the network's output.
 _N_GEOMETRY = 4

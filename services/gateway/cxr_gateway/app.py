@@ -9,6 +9,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from fastapi import FastAPI
 
 from cxr_gateway.api import operations, pictures, studies, system
+from cxr_gateway.api.documents import install_examples
 from cxr_gateway.archive import Archive, open_archive
 from cxr_gateway.examination import Examiner, PictureGate
 from cxr_gateway.gate import load_gate
@@ -22,7 +23,7 @@ from cxr_gateway.reading import ReadingRoom
 from cxr_gateway.settings import GatewaySettings
 from cxr_gateway.upload import ENVELOPE_BYTES
 from cxr_serving.errors import ServiceError
-from cxr_serving.reader_routes import service_version
+from cxr_serving.product import VERSION
 from cxr_serving.service import Readiness, create_service
 
 _LOG = logging.getLogger(__name__)
@@ -73,6 +74,7 @@ def create_app(
     for router in (studies.router, pictures.router, system.router, operations.router):
         app.include_router(router)
     add_page(app, settings.page_dir)
+    install_examples(app)
     return app
 
 
@@ -94,7 +96,7 @@ async def _open(
     drawn = Pictures(archive, examiner, settings)
     reading = ReadingRoom(archive, examiner, metrics, settings, on_read=drawn.expect)
     await stack.enter_async_context(drawn.made_when_idle(reading.idle))
-    return Parts(service_version(), settings, archive, drawn, reading, clients, gate)
+    return Parts(VERSION, settings, archive, drawn, reading, clients, gate)
 
 
 @asynccontextmanager

@@ -4,15 +4,17 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cxr_contracts import ClassifyResponse, DetectResponse, ModelIdentity, ModelManifest
+from cxr_gateway.archive import folder_failures
 from cxr_gateway.failures import ReaderFailure
 from cxr_gateway.gate import GateScore
-from cxr_gateway.intake import Intake
+from cxr_gateway.intake import Intake, Limits, read_upload
 from cxr_gateway.merge import TOP_FINDINGS
 from cxr_gateway.metrics import GatewayMetrics
 from cxr_gateway.readers import Picture, Readers
@@ -57,6 +59,16 @@ class Examined:
         return StudyStatus.FAILED if nobody else StudyStatus.PARTIAL
 
 
+@dataclass(frozen=True)
+class Prepared:
+    """A decoded upload, the gate's word on it, and what the readers get: None if it is refused."""
+
+    intake: Intake
+    gate: Gate
+    picture: Picture | None
+    stages_ms: dict[str, float]
+
+
 class Examiner:
     """Runs examinations; image work in `threads`, the readers' in the event loop."""
 
@@ -76,28 +88,49 @@ class Examiner:
         """Run image work in one of the threads for it."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, work, *arguments)
 
-    async def examine(self, intake: Intake) -> Examined:
-        """Gate and readers; a reader's failure becomes a problem of the study, never an error."""
-        if intake.refused is not None:
-            return Examined(Gate(accepted=False, score=None, threshold=None, reason=intake.refused))
-        with self._metrics.stage("gate") as span:
-            score = await self.in_thread(self.gate.check, intake.grey)
-        gate = Gate(
-            accepted=score.accepted,
-            score=score.score,
-            threshold=score.threshold,
-            reason=score.reason,
-        )
-        examined = Examined(gate, models=[gate_model(self.gate.manifest)])
-        examined.stages_ms["gate"] = span.ms
-        if gate.accepted:
-            await self._ask_readers(examined, await self._picture(intake))
+    async def prepare(self, path: Path, limits: Limits) -> Prepared:
+        """Decode the file at `path`, judge it, and encode it for the readers, in one thread.
+
+        Raises:
+            UnsupportedMedia, Unprocessable, PayloadTooLarge: what intake refuses.
+        """
+        return await self.in_thread(self._prepare, path, limits)
+
+    async def examine(self, prepared: Prepared) -> Examined:
+        """Ask both readers, unless the gate refused the picture.
+
+        A reader's failure becomes a problem of the study, never an error.
+        """
+        examined = Examined(prepared.gate, stages_ms=dict(prepared.stages_ms))
+        if "gate" in prepared.stages_ms:
+            examined.models.append(gate_model(self.gate.manifest))
+        if prepared.picture is not None:
+            await self._ask_readers(examined, prepared.picture)
         return examined
 
-    async def _picture(self, intake: Intake) -> Picture:
+    def _prepare(self, path: Path, limits: Limits) -> Prepared:
+        with self._metrics.stage("decode") as decoding:
+            with folder_failures():
+                content = path.read_bytes()
+            intake = read_upload(content, limits=limits)
+        stages_ms = {"decode": decoding.ms}
+        with self._metrics.stage("gate") as judging:
+            score = self.gate.check(intake.grey)
+        stages_ms["gate"] = judging.ms
+        gate = Gate(
+            # What the file itself says decides; the score stands beside it.
+            accepted=score.accepted and intake.refused is None,
+            score=score.score,
+            threshold=score.threshold,
+            reason=intake.refused or score.reason,
+        )
+        if not gate.accepted:
+            return Prepared(intake, gate, None, stages_ms)
         with self._metrics.stage("encode"):
-            content = await self.in_thread(stored_png, intake.grey)
-        return Picture(content, "image/png", intake.facts.width, intake.facts.height)
+            png = stored_png(intake.grey)
+            picture = Picture(png, "image/png", intake.facts.width, intake.facts.height)
+            _ = picture.form  # made here, in a thread, and kept
+        return Prepared(intake, gate, picture, stages_ms)
 
     async def _ask_readers(self, examined: Examined, picture: Picture) -> None:
         async with asyncio.TaskGroup() as group:

@@ -19,9 +19,9 @@ from cxr_gateway.examination import Examiner
 from cxr_gateway.intake import Intake, Limits, read_upload
 from cxr_gateway.locks import NamedLocks
 from cxr_gateway.rendering import render_heatmap, render_image, render_overlay
-from cxr_gateway.schemas import ImageSource, Study
+from cxr_gateway.schemas import Study
 from cxr_gateway.settings import GatewaySettings
-from cxr_serving.errors import NotFound, ServiceError
+from cxr_serving.errors import NotFound
 
 _LOG = logging.getLogger(__name__)
 _MAX_WAITING = 256
@@ -86,8 +86,9 @@ class Pictures:
                 await self._quiet(idle)
                 try:
                     await make(stored)
-                except ServiceError:
-                    # It will be made, or fail with its reason, when somebody asks for it.
+                except Exception:
+                    # Whatever it is must not end the worker: the picture is made, or fails with
+                    # its reason, when somebody asks for it.
                     _LOG.warning("a picture could not be made ahead", exc_info=True)
 
     async def _quiet(self, idle: asyncio.Event) -> None:
@@ -99,7 +100,7 @@ class Pictures:
             quiet = idle.is_set()
 
     async def _image(self, stored: StoredStudy) -> StoredFile:
-        return await self._kept(stored, IMAGE_NAME, lambda: _image_png(self._intake(stored)))
+        return await self._kept(stored, IMAGE_NAME, lambda: render_image(self._intake(stored).grey))
 
     async def _overlay(self, stored: StoredStudy) -> StoredFile:
         return await self._kept(
@@ -119,13 +120,6 @@ class Pictures:
         with folder_failures():
             content = self._archive.files.path(stored.id, stored.original).read_bytes()
         return read_upload(content, limits=self._limits)
-
-
-def _image_png(intake: Intake) -> bytes:
-    # An 8-bit PNG is its own rendering: nothing is encoded twice.
-    if intake.facts.source is ImageSource.PNG and intake.forwardable is not None:
-        return intake.forwardable
-    return render_image(intake.grey)
 
 
 def _overlay_png(intake: Intake, study: Study) -> bytes:

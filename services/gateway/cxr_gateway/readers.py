@@ -10,6 +10,7 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TypeVar
 
 import httpx
@@ -28,6 +29,8 @@ from cxr_gateway.answers import check_classified, check_detected
 from cxr_gateway.failures import FailureKind, ReaderFailure
 from cxr_gateway.schemas import ReaderStatus, UsedModel
 from cxr_gateway.settings import GatewaySettings
+from cxr_serving.logs import request_id
+from cxr_serving.middleware import REQUEST_ID_HEADER
 
 _LOG = logging.getLogger(__name__)
 # Shorter than the readers' own keep-alive (uvicorn: 5 s), so that a connection is not reused
@@ -46,6 +49,17 @@ class Picture:
     media_type: str
     width: int
     height: int
+
+    @cached_property
+    def form(self) -> tuple[bytes, str]:
+        """The multipart body that both readers get, whole, and its content type.
+
+        httpx streams a form in pieces, anew for each request; a megabyte of pieces for two
+        readers would keep the event loop busy for longer than the classifier needs to read.
+        """
+        files = {"image": ("image", self.content, self.media_type)}
+        request = httpx.Request("POST", "http://reader", files=files)
+        return request.read(), request.headers["Content-Type"]
 
 
 class ReaderClient:
@@ -93,9 +107,8 @@ class ReaderClient:
     async def _read(
         self, path: str, answer: type[_Answer], picture: Picture, params: Mapping[str, str]
     ) -> _Answer:
-        files = {"image": ("image", picture.content, picture.media_type)}
         body = await self._exchange(
-            "POST", path, timeout_s=self.timeout_s, files=files, params=params
+            "POST", path, timeout_s=self.timeout_s, form=picture.form, params=params
         )
         return _parsed(answer, body)
 
@@ -105,16 +118,17 @@ class ReaderClient:
         path: str,
         *,
         timeout_s: float,
-        files: Mapping[str, tuple[str, bytes, str]] | None = None,
+        form: tuple[bytes, str] | None = None,
         params: Mapping[str, str] | None = None,
     ) -> bytes:
         """The body of a 200; raises `ReaderFailure` for everything else, within `timeout_s`."""
+        content, content_type = form or (None, None)
         request = self._http.build_request(
             method,
             self._base_url + path,
-            files=files,
+            content=content,
             params=params,
-            headers={"Accept": "application/json", "Accept-Encoding": "identity"},
+            headers=_headers(content_type),
             timeout=httpx.Timeout(timeout_s, connect=self._settings.reader_connect_timeout_s),
         )
         try:
@@ -249,6 +263,16 @@ async def open_readers(
     # The readers are neighbours: a proxy of the environment is not for them.
     async with http or httpx.AsyncClient(limits=limits, trust_env=False) as client:
         yield Readers(ClassifierClient(client, settings), DetectorClient(client, settings))
+
+
+def _headers(content_type: str | None) -> dict[str, str]:
+    headers = {"Accept": "application/json", "Accept-Encoding": "identity"}
+    if content_type is not None:
+        headers["Content-Type"] = content_type
+    # The same id in the logs of all three services.
+    if (current := request_id.get()) is not None:
+        headers[REQUEST_ID_HEADER] = current
+    return headers
 
 
 def _parsed(answer: type[_Answer], body: bytes) -> _Answer:

@@ -12,7 +12,6 @@ from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 from cxr_contracts import CamGrid
@@ -20,13 +19,12 @@ from cxr_gateway.archive import (
     AlreadyArchived,
     Archive,
     StoredStudy,
-    folder_failures,
     new_study_id,
     original_name,
 )
 from cxr_gateway.errors import ReadersDown
 from cxr_gateway.examination import Examined, Examiner
-from cxr_gateway.intake import Intake, Limits, read_upload
+from cxr_gateway.intake import Intake, Limits
 from cxr_gateway.locks import NamedLocks
 from cxr_gateway.merge import TOP_FINDINGS, joined_boxes, ranked_findings
 from cxr_gateway.metrics import GatewayMetrics
@@ -148,7 +146,8 @@ class ReadingRoom:
                     except AlreadyArchived:
                         continue  # another gateway on the same archive was quicker
         finally:
-            await self._archive.in_thread(upload.incoming.discard)
+            if not upload.incoming.settled:
+                await self._archive.in_thread(upload.incoming.discard)
 
     async def _rerun(self, stored: StoredStudy) -> Reading:
         async with self._contents.hold(stored.content_sha256):
@@ -169,20 +168,21 @@ class ReadingRoom:
         subject = _Subject(before.id, before.content_sha256, before.file_name, before.received_at)
         original = self._archive.files.path(stored.id, stored.original)
         async with self._slots:
-            intake, decode_ms = await self._decode(original)
-            examined = await self._examiner.examine(intake)
-            examined.stages_ms["decode"] = decode_ms
-        study = _assembled(subject, intake, examined, started)
-        return self._announced(await self._archive.replace(stored, study, _cams(examined), key))
+            prepared = await self._examiner.prepare(original, self._limits)
+            examined = await self._examiner.examine(prepared)
+        study = _assembled(subject, prepared.intake, examined, started)
+        after = await self._archive.replace(stored, study, _cams(examined), key)
+        return self._announced(after, study)
 
     async def _read_new(self, upload: Upload, key: str | None) -> StoredStudy:
         subject = _Subject(new_study_id(), upload.sha256, upload.file_name, upload.received_at)
         async with self._slots:
-            intake, decode_ms = await self._decode(upload.path)
-            keeping = asyncio.create_task(self._keep_original(upload.path, subject, intake))
+            prepared = await self._examiner.prepare(upload.incoming.path, self._limits)
+            intake = prepared.intake
+            keeping = asyncio.create_task(self._keep_original(upload, subject, intake))
             try:
-                examined = await self._examiner.examine(intake)
-                examined.stages_ms |= {"decode": decode_ms, "archive": await keeping}
+                examined = await self._examiner.examine(prepared)
+                examined.stages_ms["archive"] = await keeping
                 study = _assembled(subject, intake, examined, upload.started)
                 stored = await self._archive.add(study, _cams(examined), key)
             except BaseException:
@@ -190,29 +190,18 @@ class ReadingRoom:
                 await asyncio.gather(keeping, return_exceptions=True)
                 await self._archive.in_thread(self._archive.files.remove_study, subject.study_id)
                 raise
-        return self._announced(stored)
+        return self._announced(stored, study)
 
-    def _announced(self, stored: StoredStudy) -> StoredStudy:
-        self._metrics.count(stored.study)
+    def _announced(self, stored: StoredStudy, study: Study) -> StoredStudy:
+        self._metrics.count(study)
         self._on_read(stored)
         return stored
 
-    async def _decode(self, path: Path) -> tuple[Intake, float]:
-        with self._metrics.stage("decode") as span:
-            intake = await self._examiner.in_thread(_decoded, path, self._limits)
-        return intake, span.ms
-
-    async def _keep_original(self, path: Path, subject: _Subject, intake: Intake) -> float:
-        name = original_name(intake.facts.source)
+    async def _keep_original(self, upload: Upload, subject: _Subject, intake: Intake) -> float:
+        name, files = original_name(intake.facts.source), self._archive.files
         with self._metrics.stage("archive") as span:
-            await self._archive.in_thread(self._archive.files.keep, path, subject.study_id, name)
+            await self._archive.in_thread(files.keep, upload.incoming, subject.study_id, name)
         return span.ms
-
-
-def _decoded(path: Path, limits: Limits) -> Intake:
-    with folder_failures():
-        content = path.read_bytes()
-    return read_upload(content, limits=limits)
 
 
 def _cams(examined: Examined) -> list[CamGrid]:

@@ -70,7 +70,7 @@ class Gate(_Answer):
 
     accepted: bool
     score: Probability | None = Field(
-        description="How like a frontal chest film the picture is; null if a DICOM tag decided."
+        description="How like a frontal chest film the picture is, whatever decided."
     )
     threshold: Probability | None
     reason: str | None = Field(description="Why it was refused; null if it was accepted.")

@@ -13,15 +13,17 @@ from enum import StrEnum
 from cxr_contracts import Finding, FindingProbability, Region, finding_of_region
 from cxr_gateway.schemas import Box, Priority, Triage, TriageRule
 
-# Below the operating point by at most a fifth: too near to call a dangerous finding absent.
-NEAR_SHARE = 0.8
+# An operating point is where sensitivity and specificity balance, finding by finding; with
+# fourteen findings most healthy films reach one of them. A priority above the ordinary needs
+# more: this many times the operating threshold. docs/results/triage holds what follows from it.
+STRONG_FACTOR = 2.0
 
 
 class Evidence(StrEnum):
     """What a rule looks at."""
 
+    STRONG = "strong"
     POSITIVE = "positive"
-    NEAR = "near"
     BOX = "box"
     UNREAD = "unread"
 
@@ -35,8 +37,8 @@ class Rule:
     names: tuple[Finding | Region, ...]
 
 
-_IMMEDIATE = (Finding.PNEUMOTHORAX, Finding.EDEMA)
-_SAME_DAY = (
+IMMEDIATE = (Finding.PNEUMOTHORAX, Finding.EDEMA)
+SAME_DAY = (
     Finding.PNEUMONIA,
     Finding.CONSOLIDATION,
     Finding.EFFUSION,
@@ -64,12 +66,12 @@ _MARKED = (
 )
 # In the order in which they are tried; the first that applies decides.
 TABLE = (
-    Rule(Priority.URGENT, Evidence.POSITIVE, _IMMEDIATE),
-    Rule(Priority.SOON, Evidence.POSITIVE, _SAME_DAY),
-    Rule(Priority.SOON, Evidence.NEAR, _IMMEDIATE),
+    Rule(Priority.URGENT, Evidence.STRONG, IMMEDIATE),
+    Rule(Priority.SOON, Evidence.STRONG, SAME_DAY),
+    Rule(Priority.SOON, Evidence.POSITIVE, IMMEDIATE),
     Rule(Priority.SOON, Evidence.BOX, _MARKED),
     Rule(Priority.SOON, Evidence.UNREAD, ()),
-    Rule(Priority.ROUTINE, Evidence.POSITIVE, _CHRONIC),
+    Rule(Priority.ROUTINE, Evidence.POSITIVE, (*SAME_DAY, *_CHRONIC)),
 )
 # Without the classifier nobody contradicts the detector, so the most dangerous box is believed.
 UNCONTRADICTED = Rule(Priority.URGENT, Evidence.BOX, (Region.PNEUMOTHORAX,))
@@ -94,9 +96,24 @@ def triage(
     for rule in table:
         sentences = _sentences(rule, findings, boxes)
         if sentences is not None:
-            return Triage(priority=rule.priority, reason=" ".join([*sentences, *notes]))
+            also = _further(rule, table, findings)
+            return Triage(priority=rule.priority, reason=" ".join([*sentences, *also, *notes]))
     nothing = "No finding reaches its threshold, and no region that matters is marked."
     return Triage(priority=Priority.ROUTINE, reason=" ".join([nothing, *notes]))
+
+
+def _further(
+    applied: Rule, table: Sequence[Rule], findings: Sequence[FindingProbability]
+) -> list[str]:
+    """What else the classifier found that means the same priority."""
+    others = [
+        rule
+        for rule in table
+        if rule is not applied
+        and rule.priority is applied.priority
+        and rule.evidence in (Evidence.STRONG, Evidence.POSITIVE)
+    ]
+    return [sentence for rule in others for sentence in _sentences(rule, findings, ()) or []]
 
 
 def _sentences(
@@ -114,28 +131,26 @@ def _sentences(
     # The one that is furthest beyond its own operating point speaks first.
     matching.sort(key=lambda row: row.probability - row.threshold, reverse=True)
     sentences = [_of_finding(rule.evidence, matching[0])]
-    if len(matching) > 1 and rule.evidence is Evidence.POSITIVE:
-        sentences.append(
-            f"Also positive: {', '.join(_shown(row.finding) for row in matching[1:])}."
-        )
+    if len(matching) > 1:
+        others = ", ".join(_shown(row.finding) for row in matching[1:])
+        sentences.append(f"The same goes for {others}.")
     return sentences
 
 
 def _has(evidence: Evidence, row: FindingProbability) -> bool:
-    if evidence is Evidence.POSITIVE:
-        return row.positive
-    return not row.positive and row.probability >= NEAR_SHARE * row.threshold
+    factor = STRONG_FACTOR if evidence is Evidence.STRONG else 1.0
+    return row.positive and row.probability >= factor * row.threshold
 
 
 def _of_finding(evidence: Evidence, row: FindingProbability) -> str:
     name, numbers = _shown(row.finding), f"{row.probability:.3f}"
-    if evidence is Evidence.POSITIVE:
+    if evidence is Evidence.STRONG:
         return (
-            f"{name} is positive: its probability of {numbers} reaches "
-            f"the threshold of {row.threshold:.3f}."
+            f"{name} is strongly positive: its probability of {numbers} is at least "
+            f"{STRONG_FACTOR:g} times the threshold of {row.threshold:.3f}."
         )
     return (
-        f"{name} cannot be ruled out: its probability of {numbers} is just below "
+        f"{name} is positive: its probability of {numbers} reaches "
         f"the threshold of {row.threshold:.3f}."
     )
 
@@ -181,8 +196,10 @@ def _rule_text(rule: Rule, name: Finding | Region) -> str:
     shown = _shown(name)
     if rule.evidence is Evidence.POSITIVE:
         return f"{shown}: the probability reaches its operating threshold."
-    if rule.evidence is Evidence.NEAR:
-        return f"{shown}: the probability reaches {NEAR_SHARE:.0%} of its operating threshold."
+    if rule.evidence is Evidence.STRONG:
+        return (
+            f"{shown}: the probability is {STRONG_FACTOR:g} times its operating threshold or more."
+        )
     if rule is UNCONTRADICTED:
         return f"{shown}: the detector marks a region, and the classifier did not answer."
     return f"{shown}: the detector marks a region, whatever the classifier says."
@@ -209,8 +226,11 @@ _TAIL = f"""\
 - A picture that is no frontal chest radiograph is `rejected`, has no priority and comes last.
 - The list orders by priority, then newest first.
 
-The order helps people to choose what to read first. It replaces no reading, and it has not been
-validated on patients.
+An operating threshold balances sensitivity and specificity finding by finding, so most healthy
+films reach one of fourteen; that is why a priority above the ordinary asks for more. How often
+each kind of film gets which priority is measured in [results/triage](results/triage/README.md).
+
+The order helps people to choose what to read first. It replaces no reading.
 """
 
 

@@ -8,7 +8,6 @@ import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from fastapi import Request
@@ -45,11 +44,6 @@ class Upload:
     received_at: datetime
     started: float = field(default_factory=time.perf_counter)
 
-    @property
-    def path(self) -> Path:
-        """Where the bytes lie."""
-        return self.incoming.path
-
 
 async def receive_upload(request: Request, archive: Archive, settings: GatewaySettings) -> Upload:
     """The file of the request's only field, `file`. The caller has to keep or discard it.
@@ -63,30 +57,58 @@ async def receive_upload(request: Request, archive: Archive, settings: GatewaySe
         StorageFull: the archive has no room.
     """
     parser, form = _open_form(request, settings.max_upload_bytes)
-    incoming = await archive.in_thread(archive.files.begin)
-    digest = hashlib.sha256()
-
-    def write(piece: bytes) -> None:
-        digest.update(piece)
-        incoming.write(piece)
-
+    receiver = _Receiver(archive)
     try:
         async for chunk in _chunks(request, settings.upload_idle_timeout_s):
             _feed(parser, form, chunk)
             if len(form.pending) >= _PIECE_BYTES:
-                await archive.in_thread(write, form.take())
+                await receiver.put(form.take())
         form.check_complete()
-        await archive.in_thread(write, form.take())
+        incoming = await receiver.put(form.take())
     except BaseException:
-        await asyncio.shield(archive.in_thread(incoming.discard))
+        await asyncio.shield(receiver.discard())
         raise
     return Upload(
         incoming=incoming,
-        sha256=digest.hexdigest(),
+        sha256=receiver.sha256,
         size_bytes=form.size_bytes,
         file_name=_displayable(form.file_name),
         received_at=datetime.now(UTC),
     )
+
+
+class _Receiver:
+    """Writes pieces to an incoming file, which is made with the first of them."""
+
+    def __init__(self, archive: Archive) -> None:
+        self._archive = archive
+        self._digest = hashlib.sha256()
+        self._incoming: IncomingFile | None = None
+        self._writing: asyncio.Task[IncomingFile] | None = None
+
+    @property
+    def sha256(self) -> str:
+        """Of what has been written."""
+        return self._digest.hexdigest()
+
+    async def put(self, piece: bytes) -> IncomingFile:
+        """Append `piece`."""
+        self._writing = asyncio.create_task(self._archive.in_thread(self._write, piece))
+        return await asyncio.shield(self._writing)
+
+    async def discard(self) -> None:
+        """Remove the file, after whatever is still being written to it."""
+        if self._writing is not None:
+            await asyncio.wait({self._writing})
+        if self._incoming is not None:
+            await self._archive.in_thread(self._incoming.discard)
+
+    def _write(self, piece: bytes) -> IncomingFile:
+        if self._incoming is None:
+            self._incoming = self._archive.files.begin()
+        self._digest.update(piece)
+        self._incoming.write(piece)
+        return self._incoming
 
 
 def _open_form(request: Request, max_bytes: int) -> tuple[MultipartParser, "_Form"]:

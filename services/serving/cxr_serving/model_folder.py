@@ -24,11 +24,7 @@ class ModelFolder:
     @property
     def identity(self) -> ModelIdentity:
         """How the model is named in answers."""
-        return ModelIdentity(
-            name=self.manifest.name,
-            version=self.manifest.version,
-            sha256=self.manifest.weights.sha256,
-        )
+        return identity_of(self.manifest)
 
     def weights(self) -> bytes:
         """`weights.safetensors`, checked against the manifest. Raises ModelFolderError."""
@@ -37,11 +33,6 @@ class ModelFolder:
     def onnx(self) -> bytes:
         """`model.onnx`, checked against the manifest. Raises ModelFolderError."""
         return self._read(self.manifest.onnx)
-
-    def verify(self) -> None:
-        """Check size and sha256 of every file. Raises ModelFolderError."""
-        self.weights()
-        self.onnx()
 
     def _read(self, file: ModelFile) -> bytes:
         # The bytes that were checked are the bytes that get loaded: a file that is replaced
@@ -63,6 +54,13 @@ class ModelFolder:
                 "it was changed after it was published and will not be served."
             )
         return data
+
+
+def identity_of(manifest: ModelManifest) -> ModelIdentity:
+    """How the model of `manifest` is named in answers."""
+    return ModelIdentity(
+        name=manifest.name, version=manifest.version, sha256=manifest.weights.sha256
+    )
 
 
 def open_model_folder(path: Path, role: Role) -> ModelFolder:

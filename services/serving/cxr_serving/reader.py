@@ -14,7 +14,8 @@ from cxr_contracts import ImageSize, ModelManifest
 from cxr_serving.admission import Admission
 from cxr_serving.batching import MicroBatcher
 from cxr_serving.disconnect import run_while_connected
-from cxr_serving.image import DecodedImage, ImageLimits, decode_grey
+from cxr_serving.image import DecodedImage, decode_grey
+from cxr_serving.image_limits import ImageLimits
 from cxr_serving.metrics import BatchMetrics, ServiceMetrics
 from cxr_serving.model_folder import ModelFolderError
 from cxr_serving.reader_settings import ReaderSettings

@@ -1,6 +1,5 @@
 """What the routes of both readers share: the upload in the OpenAPI document, `/info`, answers."""
 
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from fastapi import FastAPI, Response
@@ -15,7 +14,9 @@ from cxr_serving.errors import (
     Unprocessable,
     UnsupportedMedia,
 )
+from cxr_serving.model_folder import identity_of
 from cxr_serving.problems import problem_responses
+from cxr_serving.product import VERSION
 from cxr_serving.reader import IMAGE_FIELD, Reader
 
 UPLOAD_PROBLEMS = problem_responses(
@@ -46,20 +47,9 @@ UPLOAD_BODY: dict[str, Any] = {
 }
 
 
-def service_version() -> str:
-    """Of the installed product; `0+source` where it runs from a checkout."""
-    try:
-        return version("open-chest-xray-reader")
-    except PackageNotFoundError:
-        return "0+source"
-
-
 def identity(reader: Reader[Any, Any]) -> ModelIdentity:
     """How the loaded model is named in answers. Raises Unavailable as long as there is none."""
-    manifest = reader.predictor.manifest
-    return ModelIdentity(
-        name=manifest.name, version=manifest.version, sha256=manifest.weights.sha256
-    )
+    return identity_of(reader.predictor.manifest)
 
 
 def json_response(answer: BaseModel) -> Response:
@@ -81,7 +71,7 @@ def add_info(app: FastAPI, reader: Reader[Any, Any]) -> None:
         predictor = reader.predictor
         return ReaderInfo(
             role=reader.role,
-            service_version=service_version(),
+            service_version=VERSION,
             model=identity(reader),
             labels=[label.name for label in predictor.manifest.labels],
             runtime=predictor.runtime,

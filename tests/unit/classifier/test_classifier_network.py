@@ -1,5 +1,6 @@
 import pytest
 import torch
+
 from cxr_classifier.network import build_network, load_weights
 from cxr_contracts import Architecture
 

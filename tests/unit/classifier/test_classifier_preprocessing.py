@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
-from cxr_classifier.preprocessing import normalise, preprocess, to_canonical, to_input_size
-from cxr_contracts import InputSpec
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from cxr_classifier.preprocessing import normalise, preprocess, to_canonical, to_input_size
+from cxr_contracts import InputSpec
 
 
 def _spec(canonical_px: int | None = 128, size_px: int = 160) -> InputSpec:

@@ -4,8 +4,13 @@ import argparse
 import sys
 from pathlib import Path
 
-from cxr_training.classifier.config import SMOKE_OVERRIDES, load_config
+from cxr_training.classifier.config import SMOKE_OVERRIDES, ConfigError, load_config
 from cxr_training.data.errors import DataError
+from cxr_training.publishing import PublishError, format_interval
+from cxr_training.runs import RunError
+
+NIH = "nih"
+MEAN_OVER_ALL = ("auroc_mean", "all")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -13,34 +18,52 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         _run(options)
-    except (DataError, ValueError, FileExistsError, FileNotFoundError) as error:
+    except (ConfigError, DataError, RunError, PublishError) as error:
         sys.stderr.write(f"{options.command}: {error}\n")
         return 1
     return 0
 
 
 def _run(options: argparse.Namespace) -> None:
-    # PyTorch takes seconds to import; `--help` should not.
+    # PyTorch takes seconds to import; `--help` and a misspelt option should not.
     if options.command == "train":
         from cxr_training.classifier.train import train
 
         overrides = (*(SMOKE_OVERRIDES if options.smoke else ()), *options.set)
         config = load_config(options.config, overrides)
-        train(config, options.data / "nih", options.out, resume=options.resume)
+        train(config, options.data / NIH, options.out, resume=options.resume, stream=options.stream)
+    elif options.command == "evaluate":
+        from cxr_training.classifier.evaluate import evaluate
+
+        evaluated = evaluate(options.out, options.data / NIH, stream=options.stream)
+        [mean] = [row for row in evaluated.metrics if (row.name, row.subset) == MEAN_OVER_ALL]
+        print(f"mean AUROC {format_interval(mean.result)} on {mean.n} validation images")
+    else:
+        from cxr_training.classifier.publish import publish
+
+        print(publish(options.out, options.models))
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m cxr_training.classifier", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     train = commands.add_parser("train", help="train into a run directory")
+    evaluate = commands.add_parser("evaluate", help="judge and calibrate a run")
+    publish = commands.add_parser("publish", help="write the model folder of an evaluated run")
+    for command in (train, evaluate, publish):
+        command.add_argument("--out", type=Path, required=True, help="the run directory")
+    for command in (train, evaluate):
+        command.add_argument("--data", type=Path, required=True, help="folder that holds nih/")
+        command.add_argument(
+            "--stream", action="store_true", help="decode images as needed instead of once"
+        )
     train.add_argument("--config", type=Path, required=True)
-    train.add_argument("--data", type=Path, required=True, help="folder that holds nih/")
-    train.add_argument("--out", type=Path, required=True, help="the run directory")
     train.add_argument("--resume", action="store_true", help="go on from last.pt")
     train.add_argument("--smoke", action="store_true", help="one short epoch, to try the way")
     train.add_argument(
         "--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="override a key"
     )
+    publish.add_argument("--models", type=Path, default=Path("models"), help="default: models")
     return parser
 
 

@@ -11,9 +11,9 @@ from io import BytesIO
 
 import numpy as np
 import numpy.typing as npt
-from cxr_classifier.preprocessing import GreyImage, to_canonical
 from PIL import Image, ImageFilter
 
+from cxr_classifier.preprocessing import GreyImage, to_canonical
 from cxr_training.classifier.config import Augmentation
 
 _FILTERS = (Image.Resampling.BOX, Image.Resampling.BILINEAR, Image.Resampling.LANCZOS)

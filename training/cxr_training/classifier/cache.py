@@ -1,19 +1,46 @@
-"""Every radiograph at the canonical size, decoded once.
+"""Every radiograph at the canonical size: decoded once, or as it is needed.
 
 Decoding a 1024 px PNG costs more than a training step on a small network; at the canonical size
 the whole of NIH's 112,120 images are 1.8 GB, read through the page cache.
 """
 
 import hashlib
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
-from cxr_classifier.preprocessing import to_canonical
 from numpy.lib.format import open_memmap
 from tqdm import tqdm
 
+from cxr_classifier.preprocessing import GreyImage, to_canonical
 from cxr_training.classifier.samples import decode_grey
+
+
+class CanonicalImages(Protocol):
+    """Radiographs by row, each uint8 [canonical_px, canonical_px]; a memory map is one."""
+
+    def __getitem__(self, row: int, /) -> GreyImage: ...
+
+    def __len__(self) -> int: ...
+
+
+@dataclass(frozen=True, slots=True)
+class StreamedImages:
+    """Decodes an image whenever it is asked for: for a disk without room for a cache.
+
+    A broken file is then found where it is met, not before the first epoch.
+    """
+
+    paths: tuple[Path, ...]
+    canonical_px: int
+
+    def __getitem__(self, row: int, /) -> GreyImage:
+        return to_canonical(decode_grey(self.paths[row]), self.canonical_px)
+
+    def __len__(self) -> int:
+        return len(self.paths)
 
 
 def canonical_images(

@@ -1,11 +1,16 @@
 """The configuration of a classifier's run: one YAML file, every key of it required or refused."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
-from cxr_contracts import Architecture, InputSpec
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from cxr_contracts import Architecture, Finding, InputSpec
+
+
+class ConfigError(ValueError):
+    """The configuration cannot be used; the message names the file and the key."""
 
 
 class _Section(BaseModel):
@@ -28,6 +33,16 @@ class Augmentation(_Section):
     jpeg_share: float = Field(ge=0, le=1)
 
 
+class WithinSource(_Section):
+    """A label that is learned from some sources alone, because elsewhere the source gives it away.
+
+    On the other images the loss ignores it.
+    """
+
+    sources: tuple[Literal["large", "medium", "small"], ...] = Field(min_length=1)
+    weight: float = Field(gt=0, description="Of the label's loss there; few images carry it.")
+
+
 class Training(_Section):
     """The optimiser and its budget."""
 
@@ -39,6 +54,7 @@ class Training(_Section):
     warmup_fraction: float = Field(ge=0, lt=1, description="Of the whole run.")
     ema_decay: float = Field(ge=0, lt=1)
     gradient_clip: float = Field(gt=0, description="Largest norm of a step's gradient.")
+    within_source: dict[Finding, WithinSource]
     workers: int = Field(ge=0, description="Processes that load; 0 loads in the training process.")
     threads: int | None = Field(description="Of PyTorch; null leaves its own choice.")
 
@@ -64,6 +80,11 @@ class ClassifierConfig(_Section):
     training: Training
     evaluation: Evaluation
 
+    @property
+    def judged_on(self) -> dict[Finding, tuple[str, ...]]:
+        """The sources of each label that is learned from some alone."""
+        return {label: rule.sources for label, rule in self.training.within_source.items()}
+
 
 # A minute or less on a small data set: the way through, not a model.
 SMOKE_OVERRIDES = (
@@ -72,6 +93,7 @@ SMOKE_OVERRIDES = (
     "training.threads=1",
     "evaluation.resamples=20",
     "evaluation.calibration_folds=2",
+    "evaluation.min_positives=2",
 )
 
 
@@ -79,16 +101,22 @@ def load_config(path: Path, overrides: tuple[str, ...] = ()) -> ClassifierConfig
     """The configuration of `path`, with `section.key=value` overrides (values as in YAML).
 
     Raises:
-        ValueError: an unknown or missing key, a value out of range, an override without `=`.
+        ConfigError: no such file; an unknown or missing key; a value out of range; an override
+            that is not of that form.
     """
+    if not path.exists():
+        raise ConfigError(f"{path}: no such file")
     raw: dict[str, Any] = yaml.safe_load(path.read_text())
     for override in overrides:
         key, separator, value = override.partition("=")
         if not separator:
-            raise ValueError(f"override {override!r} is not of the form section.key=value")
+            raise ConfigError(f"override {override!r} is not of the form section.key=value")
         *sections, last = key.split(".")
         target = raw
         for section in sections:
             target = target.setdefault(section, {})
         target[last] = yaml.safe_load(value)
-    return ClassifierConfig.model_validate(raw)
+    try:
+        return ClassifierConfig.model_validate(raw)
+    except ValidationError as error:
+        raise ConfigError(f"{path}: {error}") from error

@@ -5,16 +5,16 @@ from typing import Any
 
 import numpy as np
 import torch
-from cxr_classifier.preprocessing import GreyImage, normalise, to_input_size
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from cxr_classifier.preprocessing import GreyImage, normalise, to_input_size
 from cxr_training.classifier.augment import augmented, coarsened
+from cxr_training.classifier.cache import CanonicalImages
 from cxr_training.classifier.config import ClassifierConfig
-from cxr_training.classifier.samples import Samples
+from cxr_training.classifier.samples import Samples, judged_targets
 from cxr_training.data.splits import Split
 
-ImageArray = np.ndarray[Any, np.dtype[np.uint8]]
 RowArray = np.ndarray[Any, np.dtype[np.intp]]
 _EVALUATION_BATCH = 64
 
@@ -23,10 +23,10 @@ class TrainingImages(Dataset[tuple[Tensor, Tensor]]):
     """Augmented training images; what an image looks like follows from seed, epoch and row."""
 
     def __init__(
-        self, samples: Samples, images: ImageArray, config: ClassifierConfig, epoch: int
+        self, samples: Samples, images: CanonicalImages, config: ClassifierConfig, epoch: int
     ) -> None:
         self.rows = samples.rows(Split.TRAIN)
-        self.targets = samples.targets
+        self.targets = judged_targets(samples, config.judged_on)
         self.images = images
         self.config = config
         self.epoch = epoch
@@ -42,9 +42,12 @@ class TrainingImages(Dataset[tuple[Tensor, Tensor]]):
 
 
 def training_batches(
-    samples: Samples, images: ImageArray, config: ClassifierConfig, epoch: int
+    samples: Samples, images: CanonicalImages, config: ClassifierConfig, epoch: int
 ) -> DataLoader[tuple[Tensor, Tensor]]:
-    """Shuffled batches of one epoch: images [B, 1, H, W] and targets [B, 14], both float32."""
+    """Shuffled batches of one epoch: images [B, 1, H, W] and targets [B, 14], both float32.
+
+    A target is 0, 1, or `UNJUDGED`.
+    """
     generator = torch.Generator().manual_seed(config.seed * 1_000_003 + epoch)
     return DataLoader(
         TrainingImages(samples, images, config, epoch),
@@ -58,11 +61,11 @@ def training_batches(
 
 
 def evaluation_batches(
-    images: ImageArray, rows: RowArray, config: ClassifierConfig, coarsen_to_px: int | None
+    images: CanonicalImages, rows: RowArray, config: ClassifierConfig, coarsen_to_px: int | None
 ) -> Iterator[Tensor]:
     """Batches [B, 1, H, W] of `rows`, in their order, without augmentation."""
     for start in range(0, len(rows), _EVALUATION_BATCH):
-        greys = (np.asarray(images[row]) for row in rows[start : start + _EVALUATION_BATCH])
+        greys = (np.asarray(images[int(row)]) for row in rows[start : start + _EVALUATION_BATCH])
         if coarsen_to_px is not None:
             greys = (coarsened(grey, coarsen_to_px) for grey in greys)
         yield torch.stack([_to_input(grey, config) for grey in greys])

@@ -9,18 +9,22 @@ from typing import Any
 
 import numpy as np
 import torch
-from cxr_classifier.network import CamNetwork
 from torch import Tensor, nn
 from torch.nn import functional
 from tqdm import tqdm
 
+from cxr_classifier.network import CamNetwork
+from cxr_training.classifier.cache import CanonicalImages
 from cxr_training.classifier.config import ClassifierConfig
 from cxr_training.classifier.loading import evaluation_batches, training_batches
-from cxr_training.classifier.samples import LABELS, Samples
+from cxr_training.classifier.samples import LABELS, UNJUDGED, Samples, judged_targets
+from cxr_training.classifier.schedule import Schedule
 from cxr_training.data.splits import Split
 from cxr_training.evaluation.metrics import auroc
 from cxr_training.runs import append_metrics
 
+RowArray = np.ndarray[Any, np.dtype[np.intp]]
+LogitArray = np.ndarray[Any, np.dtype[np.float32]]
 BEST = "best.pt"
 LAST = "last.pt"
 
@@ -42,7 +46,7 @@ class Trainer:
     config: ClassifierConfig
     network: CamNetwork
     samples: Samples
-    images: np.ndarray[Any, np.dtype[np.uint8]]
+    images: CanonicalImages
     folder: Path
     device: torch.device
     progress: Progress = field(default_factory=Progress)
@@ -54,13 +58,17 @@ class Trainer:
         self.optimiser = torch.optim.AdamW(
             _decay_groups(self.network, training.weight_decay), lr=training.learning_rate
         )
+        self.label_weights = torch.tensor(
+            [rule.weight if (rule := training.within_source.get(x)) else 1.0 for x in LABELS],
+            device=self.device,
+        )
         rows = self.samples.rows(Split.TRAIN)
         # The last, smaller batch of an epoch is left out (see `training_batches`).
-        self.steps_per_epoch = max(1, len(rows) // training.batch_size)
+        self.schedule = Schedule.of(training, max(1, len(rows) // training.batch_size))
 
     def run(self) -> None:
         """Train to the end of the budget, from wherever `progress` stands."""
-        while self.progress.epoch < self.config.training.epochs and self.spent() < 1:
+        while self.progress.epoch < self.config.training.epochs and not self._is_over():
             row = self._train_epoch()
             self.progress.epoch += 1
             row |= self._validate()
@@ -70,24 +78,6 @@ class Trainer:
                 self.progress.best_auroc = row["val_auroc_mean"]
                 self.save(BEST)
             self.save(LAST)
-
-    def spent(self) -> float:
-        """The part of the budget that is used, by steps or by time, whichever is further; 0 to 1."""
-        training = self.config.training
-        by_steps = self.progress.step / (training.epochs * self.steps_per_epoch)
-        if training.max_minutes is None:
-            return min(by_steps, 1.0)
-        return min(max(by_steps, self.progress.elapsed_s / (60 * training.max_minutes)), 1.0)
-
-    def learning_rate(self) -> float:
-        """Linear warm-up, then half a cosine to zero, over the budget."""
-        training = self.config.training
-        spent, warmup = self.spent(), training.warmup_fraction
-        if spent < warmup:
-            by_step = (self.progress.step + 1) / (training.epochs * self.steps_per_epoch)
-            return training.learning_rate * min(max(spent, by_step) / warmup, 1.0)
-        cosine = 0.5 * (1 + math.cos(math.pi * (spent - warmup) / (1 - warmup)))
-        return training.learning_rate * cosine
 
     def save(self, name: str) -> None:
         """Write a checkpoint, whole or not at all."""
@@ -112,6 +102,12 @@ class Trainer:
         self.optimiser.load_state_dict(state["optimiser"])
         self.progress = Progress(**state["progress"])
 
+    def _is_over(self) -> bool:
+        return self.schedule.spent(self.progress.step, self.progress.elapsed_s) >= 1
+
+    def _learning_rate(self) -> float:
+        return self.schedule.learning_rate(self.progress.step, self.progress.elapsed_s)
+
     def _train_epoch(self) -> dict[str, Any]:
         self.network.train()
         started, total, seen = time.monotonic(), 0.0, 0
@@ -124,12 +120,12 @@ class Trainer:
             seen += len(image)
             self.progress.elapsed_s = before_s + time.monotonic() - started
             bar.set_postfix(loss=f"{total / seen:.4f}", refresh=False)
-            if self.spent() >= 1:
+            if self._is_over():
                 break
         return {
             "epoch": self.progress.epoch + 1,
             "step": self.progress.step,
-            "learning_rate": self.learning_rate(),
+            "learning_rate": self._learning_rate(),
             "train_loss": total / seen,
             "images_per_s": seen / (time.monotonic() - started),
             "elapsed_s": self.progress.elapsed_s,
@@ -138,11 +134,11 @@ class Trainer:
     def _step(self, image: Tensor, target: Tensor) -> float:
         training = self.config.training
         for group in self.optimiser.param_groups:
-            group["lr"] = self.learning_rate()
+            group["lr"] = self._learning_rate()
         image = image.contiguous(memory_format=torch.channels_last)
         with torch.autocast("cuda", torch.bfloat16, enabled=self.device.type == "cuda"):
             logits, _ = self.network(image)
-        loss = functional.binary_cross_entropy_with_logits(logits.float(), target)
+        loss = judged_loss(logits.float(), target, self.label_weights)
         if not torch.isfinite(loss):
             raise FloatingPointError(f"the loss is {loss.item()} at step {self.progress.step}")
         self.optimiser.zero_grad(set_to_none=True)
@@ -150,29 +146,48 @@ class Trainer:
         nn.utils.clip_grad_norm_(self.network.parameters(), training.gradient_clip)
         self.optimiser.step()
         self.progress.step += 1
-        _average(self.average, self.network, training.ema_decay, self.progress.step)
+        update_average(self.average, self.network, training.ema_decay, self.progress.step)
         return float(loss.item())
 
     def _validate(self) -> dict[str, Any]:
         rows = self.samples.rows(Split.VALIDATION)
         started = time.monotonic()
-        logits = infer(self.average, self.images, rows, self.config, self.device)
+        logits = infer(self.average, self.images, rows, self.config, device=self.device)
         self.progress.elapsed_s += time.monotonic() - started
         targets = self.samples.targets[rows]
         areas = {label.value: auroc(targets[:, i], logits[:, i]) for i, label in enumerate(LABELS)}
-        loss = functional.binary_cross_entropy_with_logits(
-            torch.from_numpy(logits), torch.from_numpy(targets)
-        )
+        within = self._within_source(rows, logits)
+        judged = torch.from_numpy(judged_targets(self.samples, self.config.judged_on)[rows])
+        loss = judged_loss(torch.from_numpy(logits), judged, self.label_weights.cpu())
+        few = self.config.evaluation.min_positives
         return {
             "val_loss": float(loss),
-            "val_auroc_mean": mean_auroc(targets, areas, self.config.evaluation.min_positives),
-            "val_auroc": {name: None if math.isnan(a) else a for name, a in areas.items()},
+            "val_auroc_mean": mean_auroc(targets, areas | within, few),
+            "val_auroc": _without_nan(areas),
+            "val_auroc_within_source": _without_nan(within),
         }
 
+    def _within_source(self, rows: RowArray, logits: LogitArray) -> dict[str, float]:
+        """AUROC of the labels that are learned within a source, there."""
+        found: dict[str, float] = {}
+        for label, sources in self.config.judged_on.items():
+            inside = np.isin(self.samples.sources[rows], sources)
+            column = LABELS.index(label)
+            targets = self.samples.targets[rows][inside, column]
+            found[label.value] = auroc(targets, logits[inside, column])
+        return found
 
-def mean_auroc(
-    targets: np.ndarray[Any, np.dtype[np.float32]], areas: dict[str, float], min_positives: int
-) -> float:
+
+def judged_loss(logits: Tensor, targets: Tensor, label_weights: Tensor) -> Tensor:
+    """Mean binary cross-entropy, weighted by label [14], nothing where a target is `UNJUDGED`."""
+    judged = targets != UNJUDGED
+    loss = functional.binary_cross_entropy_with_logits(
+        logits, targets.clamp(min=0.0), reduction="none"
+    )
+    return (loss * judged * label_weights).mean()
+
+
+def mean_auroc(targets: LogitArray, areas: dict[str, float], min_positives: int) -> float:
     """The mean over labels with enough positives to say anything; over all if none has."""
     counts = targets.sum(axis=0)
     enough = [a for a, n in zip(areas.values(), counts, strict=True) if n >= min_positives]
@@ -181,12 +196,13 @@ def mean_auroc(
 
 def infer(
     network: CamNetwork,
-    images: np.ndarray[Any, np.dtype[np.uint8]],
-    rows: np.ndarray[Any, np.dtype[np.intp]],
+    images: CanonicalImages,
+    rows: RowArray,
     config: ClassifierConfig,
+    *,
     device: torch.device,
     coarsen_to_px: int | None = None,
-) -> np.ndarray[Any, np.dtype[np.float32]]:
+) -> LogitArray:
     """Logits float32 [len(rows), 14] of canonical images, optionally at a lower sharpness."""
     batches = evaluation_batches(images, rows, config, coarsen_to_px)
     with torch.inference_mode():
@@ -194,7 +210,8 @@ def infer(
     return np.concatenate(logits)
 
 
-def _average(average: nn.Module, network: nn.Module, decay: float, step: int) -> None:
+def update_average(average: nn.Module, network: nn.Module, decay: float, step: int) -> None:
+    """Move `average` towards `network`: an exponential moving average, short at first."""
     # Early on the average must not cling to the random head.
     decay = min(decay, (1 + step) / (10 + step))
     with torch.no_grad():
@@ -213,6 +230,10 @@ def _decay_groups(network: nn.Module, weight_decay: float) -> list[dict[str, Any
         {"params": decayed, "weight_decay": weight_decay},
         {"params": plain, "weight_decay": 0.0},
     ]
+
+
+def _without_nan(areas: dict[str, float]) -> dict[str, float | None]:
+    return {name: None if math.isnan(area) else area for name, area in areas.items()}
 
 
 def _line(row: dict[str, Any]) -> str:

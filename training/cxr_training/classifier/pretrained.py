@@ -3,8 +3,9 @@
 import importlib.resources
 
 import torch
-from cxr_classifier.network import CamNetwork
 from torch import Tensor
+
+from cxr_classifier.network import CamNetwork
 
 
 def load_pretrained(network: CamNetwork, package: str) -> int:

@@ -1,14 +1,15 @@
 """NIH's radiographs as training samples: labels, patients, splits and source sizes, checked."""
 
 from collections import Counter
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from cxr_contracts import Finding
 from PIL import Image, UnidentifiedImageError
 
+from cxr_contracts import Finding
 from cxr_training.data.errors import DataError
 from cxr_training.data.nih import (
     patient_of,
@@ -19,6 +20,8 @@ from cxr_training.data.nih import (
 from cxr_training.data.splits import Split, assign_splits
 
 LABELS = tuple(Finding)
+# In place of a target: the loss ignores the label on this image.
+UNJUDGED = -1.0
 LARGE_PX = 256
 MEDIUM_PX = 128
 
@@ -44,6 +47,17 @@ class Samples:
     def rows(self, split: Split) -> npt.NDArray[np.intp]:
         """Row numbers of a split, ascending."""
         return np.flatnonzero(self.splits == split.value)
+
+
+def judged_targets(
+    samples: Samples, judged_on: Mapping[Finding, Collection[str]]
+) -> npt.NDArray[np.float32]:
+    """The targets, with `UNJUDGED` for a label on an image whose source it is not judged on."""
+    targets = samples.targets.copy()
+    for label, sources in judged_on.items():
+        elsewhere = ~np.isin(samples.sources, list(sources))
+        targets[elsewhere, LABELS.index(label)] = UNJUDGED
+    return targets
 
 
 def source_of(width_px: int) -> str:

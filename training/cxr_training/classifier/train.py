@@ -1,21 +1,28 @@
 """`train`: a run directory from a configuration and a data set."""
 
+import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 import yaml
-from cxr_classifier.network import build_network
 
-from cxr_training.classifier.cache import canonical_images
+from cxr_classifier.network import build_network
+from cxr_training.classifier.cache import CanonicalImages, StreamedImages, canonical_images
 from cxr_training.classifier.config import ClassifierConfig
 from cxr_training.classifier.curves import draw_curves
 from cxr_training.classifier.loop import LAST, Trainer
 from cxr_training.classifier.pretrained import load_pretrained
 from cxr_training.classifier.samples import LABELS, Samples, read_samples
 from cxr_training.data.splits import Split, split_sha256, write_splits
-from cxr_training.runs import command_line, current_commit, utc_now, write_json
+from cxr_training.runs import (
+    RunError,
+    command_line,
+    current_commit,
+    read_metrics,
+    utc_now,
+    write_json,
+)
 
 CONFIG = "config.yaml"
 FACTS = "run.json"
@@ -23,7 +30,14 @@ SPLITS = "splits.csv"
 METRICS = "metrics.jsonl"
 
 
-def train(config: ClassifierConfig, data: Path, folder: Path, *, resume: bool = False) -> Trainer:
+def train(
+    config: ClassifierConfig,
+    data: Path,
+    folder: Path,
+    *,
+    resume: bool = False,
+    stream: bool = False,
+) -> Trainer:
     """Train into `folder`.
 
     Everything that can be known to be wrong with the data is checked before the first step.
@@ -32,16 +46,17 @@ def train(config: ClassifierConfig, data: Path, folder: Path, *, resume: bool = 
         config: resolved configuration.
         data: folder in NIH's layout.
         folder: the run directory; the canonical images are kept beside it, in `cache/`.
+        stream: decode images as they are needed, keep none.
         resume: go on from `last.pt` where it exists; otherwise an existing run is refused.
 
     Raises:
         DataError: the data set is not as published.
-        FileExistsError: `folder` holds a run already and `resume` is false.
+        RunError: `folder` holds a run already and `resume` is false.
     """
     if (folder / FACTS).exists() and not resume:
-        raise FileExistsError(f"{folder} holds a run already: choose another --out, or --resume")
+        raise RunError(f"{folder} holds a run already: choose another --out, or --resume")
     samples = read_samples(data)
-    images = open_images(config, samples, folder)
+    images = open_images(config, samples, folder, stream=stream)
     folder.mkdir(parents=True, exist_ok=True)
     _describe(config, samples, data, folder)
     trainer = _trainer(config, samples, images, folder)
@@ -53,10 +68,12 @@ def train(config: ClassifierConfig, data: Path, folder: Path, *, resume: bool = 
 
 
 def open_images(
-    config: ClassifierConfig, samples: Samples, folder: Path
-) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    config: ClassifierConfig, samples: Samples, folder: Path, *, stream: bool
+) -> CanonicalImages:
     """The canonical images of `samples`, decoded at the first call and kept beside the run."""
     size_px = config.input.canonical_px or max(config.input.width_px, config.input.height_px)
+    if stream:
+        return StreamedImages(samples.paths, size_px)
     return canonical_images(samples.paths, size_px, folder.parent / "cache")
 
 
@@ -68,7 +85,7 @@ def device_of_this_machine() -> torch.device:
 def _trainer(
     config: ClassifierConfig,
     samples: Samples,
-    images: np.ndarray[Any, np.dtype[np.uint8]],
+    images: CanonicalImages,
     folder: Path,
 ) -> Trainer:
     torch.manual_seed(config.seed)
@@ -81,14 +98,21 @@ def _trainer(
 
 
 def _describe(config: ClassifierConfig, samples: Samples, data: Path, folder: Path) -> None:
-    (folder / CONFIG).write_text(yaml.safe_dump(config.model_dump(), sort_keys=False))
+    """Write what the run is; a resumed run keeps a record of each of its sessions."""
+    sessions = read_facts(folder)["sessions"] if (folder / FACTS).exists() else []
+    session = {
+        "started_at": utc_now(),
+        "after_epochs": len(read_metrics(folder / METRICS)),
+        "command": command_line(),
+        "commit": current_commit(),
+        "config": config.model_dump(mode="json"),
+    }
+    (folder / CONFIG).write_text(yaml.safe_dump(session["config"], sort_keys=False))
     write_splits(samples.patient_splits, folder / SPLITS)
     write_json(
         folder / FACTS,
         {
-            "started_at": utc_now(),
-            "command": command_line(),
-            "commit": current_commit(),
+            "sessions": [*sessions, session],
             "data": str(data),
             "split_sha256": split_sha256(samples.patient_splits),
             "n_train": len(samples.rows(Split.TRAIN)),
@@ -101,3 +125,16 @@ def _describe(config: ClassifierConfig, samples: Samples, data: Path, folder: Pa
             },
         },
     )
+
+
+def read_facts(folder: Path) -> dict[str, Any]:
+    """`run.json` of a run.
+
+    Raises:
+        RunError: there is none.
+    """
+    path = folder / FACTS
+    if not path.exists():
+        raise RunError(f"{path} is missing: {folder} is no run directory")
+    facts: dict[str, Any] = json.loads(path.read_text())
+    return facts

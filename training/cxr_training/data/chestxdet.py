@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from cxr_contracts import parse_region
-
 from cxr_training.data.errors import DataError
 from cxr_training.data.nih import RegionBox, check_box, patient_of
 

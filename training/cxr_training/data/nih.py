@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cxr_contracts import NO_FINDING, Finding, Region, parse_finding, parse_region
-
 from cxr_training.data.errors import DataError
 
 # Side of the frame in which NIH and ChestX-Det draw their boxes.

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
+
 from cxr_contracts import Interval
 
 FloatArray = npt.NDArray[np.float64]

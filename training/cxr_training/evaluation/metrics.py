@@ -1,9 +1,12 @@
 """Figures of a probabilistic classifier, of weighted images so that a bootstrap can use them."""
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
 FloatArray = npt.NDArray[np.float64]
+_LINES_AT_ONCE = 32
 
 
 def auroc(
@@ -28,12 +31,25 @@ def aurocs(targets: npt.ArrayLike, scores: npt.ArrayLike, weights: npt.ArrayLike
     The area is the probability that a positive scores above a negative, so one sort serves all.
     """
     scores = np.asarray(scores, dtype=np.float64)
-    order = np.argsort(scores, kind="stable")
-    positive = np.asarray(targets, dtype=bool)[order]
-    weights = np.asarray(weights, dtype=np.float64)[:, order]
+    weights = np.asarray(weights)
     if not scores.size:
         return np.full(weights.shape[0], np.nan)
+    order = np.argsort(scores, kind="stable")
+    positive = np.asarray(targets, dtype=bool)[order]
     starts = np.flatnonzero(np.r_[True, np.diff(scores[order]) > 0])
+    # In pieces that stay in the processor's cache: several times as fast as all at once.
+    pieces = [
+        _areas(weights[first : first + _LINES_AT_ONCE, order], positive, starts)
+        for first in range(0, len(weights), _LINES_AT_ONCE)
+    ]
+    return np.concatenate(pieces)
+
+
+def _areas(
+    weights: npt.NDArray[Any], positive: npt.NDArray[np.bool_], starts: npt.NDArray[np.intp]
+) -> FloatArray:
+    """AUROC of each line of sorted weights; `starts` are the first images of equal scores."""
+    weights = weights.astype(np.float64)
     positives = np.add.reduceat(weights * positive, starts, axis=1)
     negatives = np.add.reduceat(weights * ~positive, starts, axis=1)
     below = np.cumsum(negatives, axis=1) - negatives

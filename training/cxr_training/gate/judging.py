@@ -25,7 +25,6 @@ from cxr_training.gate.radiographs import read_grey
 from cxr_training.gate.unseen import UNSEEN
 
 PARTS_PER_FILE = 15
-DRAWN_PER_KIND = 150
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +52,11 @@ def real_strangers(rng: np.random.Generator) -> Iterator[Judged]:
         yield Judged("real photograph", "faces and their surroundings", f"lfw-{i}", enlarged)
 
 
-def drawn_strangers(rng: np.random.Generator) -> Iterator[Judged]:
+def drawn_strangers(rng: np.random.Generator, per_kind: int) -> Iterator[Judged]:
     """Generated pictures: new ones of the trained kinds, and of kinds that were not trained."""
     for source, kinds in (("drawn, kind trained", PROCEDURAL), ("drawn, kind untrained", UNSEEN)):
         for kind, draw in kinds.items():
-            for i in range(DRAWN_PER_KIND):
+            for i in range(per_kind):
                 side = int(rng.integers(96, 640))
                 yield Judged(source, kind, f"{kind}-{i}", draw(rng, side))
 

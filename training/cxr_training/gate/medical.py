@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset, dcmread
 from pydicom.data import get_testdata_file
-from pydicom.pixels import apply_color_lut, apply_voi_lut, pixel_array
+from pydicom.pixels.processing import apply_color_lut, apply_voi_lut
+from pydicom.pixels.utils import pixel_array
 
 from cxr_gateway.gate import canonical
 from cxr_training.data.errors import DataError

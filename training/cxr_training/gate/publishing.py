@@ -1,8 +1,5 @@
 """Writes a run's gate into a model folder: weights, ONNX from the same weights, manifest, card."""
 
-import hashlib
-import warnings
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -10,63 +7,77 @@ import torch
 from safetensors.torch import save_file
 
 from cxr_contracts import (
-    MANIFEST_NAME,
     Architecture,
     DataSpec,
     InputSpec,
     LabelSpec,
     MetricRow,
-    ModelFile,
     ModelManifest,
     TrainingSpec,
 )
 from cxr_gateway.gate import load_model
 from cxr_training.gate.card import write_card
-from cxr_training.gate.config import KIND_REASONS, KINDS
+from cxr_training.gate.config import KIND_REASONS, KINDS, GateConfig
 from cxr_training.gate.network import GateNetwork
-from cxr_training.gate.run import WEIGHTS_NAME, RunSummary
+from cxr_training.gate.run import RunSummary
+from cxr_training.onnx_export import export_onnx
+from cxr_training.publishing import (
+    CARD_NAME,
+    LICENCE,
+    ONNX_NAME,
+    WEIGHTS_NAME,
+    check_same_answers,
+    model_file,
+    read_manifest,
+    write_manifest,
+)
+from cxr_training.runs import utc_now
 
 NAME = "gate-cxr"
 LABEL = "frontal_chest_radiograph"
-_ONNX_NAME = "model.onnx"
 _RULES = {"min_side_px": 32, "max_aspect_ratio": 2.5, "min_contrast": 0.004}
-# Largest difference of a logit between PyTorch and ONNX Runtime.
-_TOLERANCE = 1e-3
-
-
-class ExportError(RuntimeError):
-    """The exported network does not answer as the fitted one."""
 
 
 def publish(
-    summary: RunSummary, network: GateNetwork, folder: Path, *, version: str, n_validation: int
+    summary: RunSummary, network: GateNetwork, folder: Path, *, version: str
 ) -> ModelManifest:
     """Write the model folder of a finished run, without metrics yet (`add_metrics`).
 
     Raises:
-        ExportError: ONNX Runtime and PyTorch differ by more than 1e-3 in the logit.
+        PublishError: ONNX Runtime and PyTorch differ by more than 1e-3 in the logit.
     """
     folder.mkdir(parents=True, exist_ok=True)
     save_file(network.state_dict(), folder / WEIGHTS_NAME)
-    export_onnx(network, summary.config.canonical_px, folder / _ONNX_NAME)
+    side_px = summary.config.canonical_px
+    export_onnx(
+        network,
+        torch.rand(2, 1, side_px, side_px),
+        folder / ONNX_NAME,
+        output_names=["chest_logit", "kind_probabilities"],
+    )
+    manifest = _manifest(summary, folder, version)
+    _write(manifest, folder)
+    _check_export(network, folder)
+    return manifest
+
+
+def add_metrics(folder: Path, metrics: list[MetricRow], *, n_validation: int) -> None:
+    """Put measured figures into a published folder's manifest and write its card anew."""
+    manifest = read_manifest(folder)
+    data = manifest.data.model_copy(update={"n_validation": n_validation})
+    _write(manifest.model_copy(update={"metrics": metrics, "data": data}), folder)
+
+
+def _manifest(summary: RunSummary, folder: Path, version: str) -> ModelManifest:
     config = summary.config
-    manifest = ModelManifest(
+    return ModelManifest(
         schema_version=1,
         role="gate",
         name=NAME,
         version=version,
-        created_at=datetime.now(UTC).isoformat(timespec="seconds"),
-        licence="AGPL-3.0-or-later",
-        architecture=Architecture(
-            library="cxr",
-            name="gate-network",
-            arguments={
-                "side_px": config.canonical_px,
-                "channels": list(config.channels),
-                "features": config.features,
-                "n_kinds": len(KINDS),
-            },
-        ),
+        created_at=utc_now(),
+        licence=LICENCE,
+        architecture=_architecture(config),
         input=InputSpec(
             width_px=config.canonical_px,
             height_px=config.canonical_px,
@@ -77,8 +88,8 @@ def publish(
             std=1.0,
         ),
         labels=[_label(summary)],
-        weights=_described(folder / WEIGHTS_NAME),
-        onnx=_described(folder / _ONNX_NAME),
+        weights=model_file(folder / WEIGHTS_NAME),
+        onnx=model_file(folder / ONNX_NAME),
         extra={"kinds": list(KINDS), "kind_reasons": KIND_REASONS, "rules": _RULES},
         data=DataSpec(
             sources=[
@@ -88,7 +99,7 @@ def publish(
             ],
             split_sha256=summary.split_sha256,
             n_train=summary.n_fit + summary.n_calibration,
-            n_validation=n_validation,
+            n_validation=0,
         ),
         training=TrainingSpec(
             command=summary.command,
@@ -97,35 +108,19 @@ def publish(
         ),
         metrics=[],
     )
-    _write(manifest, folder)
-    _check_export(network, folder)
-    return manifest
 
 
-def add_metrics(folder: Path, metrics: list[MetricRow]) -> None:
-    """Put measured figures into a published folder's manifest and write its card anew."""
-    manifest = ModelManifest.model_validate_json((folder / MANIFEST_NAME).read_bytes())
-    _write(manifest.model_copy(update={"metrics": metrics}), folder)
-
-
-def export_onnx(network: GateNetwork, side_px: int, path: Path) -> None:
-    """ONNX with a free batch size, in one file."""
-    example = torch.rand(2, 1, side_px, side_px)
-    with warnings.catch_warnings():
-        # The exporter warns of its own dependencies' deprecations.
-        warnings.simplefilter("ignore")
-        torch.onnx.export(
-            network,
-            (example,),
-            path,
-            input_names=["image"],
-            output_names=["chest_logit", "kind_probabilities"],
-            dynamic_shapes=({0: torch.export.Dim("batch", min=1)},),
-            dynamo=True,
-            external_data=False,
-            optimize=True,
-            verbose=False,
-        )
+def _architecture(config: GateConfig) -> Architecture:
+    return Architecture(
+        library="cxr",
+        name="gate-network",
+        arguments={
+            "side_px": config.canonical_px,
+            "channels": list(config.channels),
+            "features": config.features,
+            "n_kinds": len(KINDS),
+        },
+    )
 
 
 def _label(summary: RunSummary) -> LabelSpec:
@@ -142,14 +137,9 @@ def _label(summary: RunSummary) -> LabelSpec:
     )
 
 
-def _described(path: Path) -> ModelFile:
-    content = path.read_bytes()
-    return ModelFile(path=path.name, sha256=hashlib.sha256(content).hexdigest(), bytes=len(content))
-
-
 def _write(manifest: ModelManifest, folder: Path) -> None:
-    (folder / MANIFEST_NAME).write_text(manifest.model_dump_json(indent=2) + "\n")
-    write_card(manifest, folder / "MODEL_CARD.md")
+    write_manifest(manifest, folder)
+    write_card(manifest, folder / CARD_NAME)
 
 
 def _check_export(network: GateNetwork, folder: Path) -> None:
@@ -159,6 +149,4 @@ def _check_export(network: GateNetwork, folder: Path) -> None:
     with torch.inference_mode():
         expected = network(torch.from_numpy(pictures))[0].numpy()
     found, _ = model.run(pictures)
-    worst = float(np.abs(expected - found).max())
-    if worst > _TOLERANCE:
-        raise ExportError(f"{folder}: ONNX differs from PyTorch by {worst:.2g} in the logit")
+    check_same_answers(str(folder), expected, found)

@@ -15,9 +15,9 @@ from cxr_training.gate.network import GateNetwork
 from cxr_training.gate.photographs import photograph_crops
 from cxr_training.gate.procedural import draw_procedural
 from cxr_training.gate.radiographs import GateData, read_gate_data, read_small
+from cxr_training.publishing import WEIGHTS_NAME
 from cxr_training.runs import command_line, current_commit, read_metrics
 
-WEIGHTS_NAME = "weights.safetensors"
 _SUMMARY_NAME = "run.json"
 
 

@@ -1,10 +1,10 @@
 """Drawn strangers that only judge: kinds whose makers training never calls."""
 
+import io
 from collections.abc import Callable
 
 import matplotlib as mpl
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
@@ -98,7 +98,7 @@ UNSEEN: dict[str, Callable[[np.random.Generator, int], Picture]] = {
 
 
 def _rendered(figure: Figure) -> Picture:
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    rgba = Image.fromarray(np.asarray(canvas.buffer_rgba()))
-    return np.asarray(rgba.convert("L"), dtype=np.uint8)
+    stream = io.BytesIO()
+    figure.savefig(stream, format="png")
+    with Image.open(stream) as image:
+        return np.asarray(image.convert("L"), dtype=np.uint8)

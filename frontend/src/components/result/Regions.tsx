@@ -96,7 +96,7 @@ function RegionRow({ box, selected, onSelect }: RegionRowProps) {
       >
         <span>score {score(box.score)}</span>
         <span className={styles.muted}>
-          {opinion === null ? "no such label in the classifier" : `classifier ${percent(opinion)}`}
+          {opinion === null ? "no classifier label" : `classifier ${percent(opinion)}`}
         </span>
         <span className={styles.coordinates}>
           {Math.round(box.x_max - box.x_min)} × {Math.round(box.y_max - box.y_min)} px

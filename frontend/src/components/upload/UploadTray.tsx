@@ -19,7 +19,9 @@ export function UploadTray({ uploads, queue, onOpen }: UploadTrayProps) {
   return (
     <section className={styles.tray} aria-label="Uploads">
       <header className={styles.trayHead}>
-        <h2 role="status">{trayTitle(uploads, active)}</h2>
+        <h2>
+          <span role="status">{trayTitle(uploads, active)}</span>
+        </h2>
         <button
           type="button"
           className="button button-quiet"

@@ -45,6 +45,9 @@ export const BoxOverlay = memo(function BoxOverlay(props: BoxOverlayProps) {
   return (
     <svg
       className={styles.overlay}
+      // The size that the view was made for: the frame itself may lie on fractions of a pixel.
+      width={viewport.width}
+      height={viewport.height}
       viewBox={`${region.x} ${region.y} ${region.width} ${region.height}`}
       preserveAspectRatio="none"
       aria-hidden="true"

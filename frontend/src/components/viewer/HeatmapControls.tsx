@@ -32,7 +32,7 @@ export function HeatmapControls({ heatmaps, state, dispatch }: HeatmapControlsPr
           aria-keyshortcuts="h"
           onChange={(event) => choose(event.currentTarget.value)}
         >
-          <option value="">{none ? "None for this study" : "Off"}</option>
+          <option value="">{none ? "None" : "Off"}</option>
           {heatmaps.map((finding) => (
             <option key={finding} value={finding}>
               {displayName(finding)}

@@ -33,7 +33,11 @@ export function Layer({ src, name, image, view, opacity, filter }: LayerProps) {
           opacity: phase === "shown" ? opacity : 0,
           filter,
         }}
-        onLoad={() => setPhase("shown")}
+        onLoad={({ currentTarget }) => {
+          // Shown once it can be painted: decoding a large film takes longer than loading it.
+          const show = (): void => setPhase("shown");
+          currentTarget.decode().then(show, show);
+        }}
         onError={() => setPhase("failed")}
       />
       {phase === "loading" && <p className={styles.layerNote}>Loading the {name}…</p>}

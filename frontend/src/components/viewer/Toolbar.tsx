@@ -78,7 +78,7 @@ function ToolSwitch({ state, dispatch }: Pick<ToolbarProps, "state" | "dispatch"
 
 function Downloads({ study }: { readonly study: Study }) {
   return (
-    <div className={styles.toolGroup}>
+    <div className={`${styles.toolGroup ?? ""} ${styles.downloads ?? ""}`}>
       {study.status !== "rejected" && study.status !== "failed" && (
         <a
           className="button button-quiet"

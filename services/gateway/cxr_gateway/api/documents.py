@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from fastapi import FastAPI
+
 from cxr_contracts import PROBLEM_MEDIA_TYPE
 
 Responses = dict[int | str, dict[str, Any]]
@@ -198,6 +200,33 @@ STUDY_PAGE_EXAMPLE: dict[str, Any] = {
 }
 
 
-def json_example(example: dict[str, Any], description: str) -> dict[str, Any]:
-    """A documented JSON answer; the schema comes from the route's response model."""
-    return {"description": description, "content": {"application/json": {"example": example}}}
+_EXAMPLES = {
+    "createStudy": STUDY_EXAMPLE,
+    "getStudy": STUDY_EXAMPLE,
+    "rerunStudy": STUDY_EXAMPLE,
+    "listStudies": STUDY_PAGE_EXAMPLE,
+}
+
+
+def install_examples(app: FastAPI) -> None:
+    """Put the examples of JSON answers into the document.
+
+    Handed to the routes, they would lose their nulls: FastAPI leaves None out of the document.
+    """
+    plain = app.openapi
+
+    def document() -> dict[str, Any]:
+        found = plain()
+        for path in found["paths"].values():
+            for operation in path.values():
+                _add_example(operation)
+        return found
+
+    app.openapi = document  # type: ignore[method-assign]  # FastAPI's documented way
+
+
+def _add_example(operation: dict[str, Any]) -> None:
+    example = _EXAMPLES.get(operation["operationId"])
+    for code, response in operation["responses"].items():
+        if example is not None and code in ("200", "201"):
+            response["content"]["application/json"]["example"] = example

@@ -4,18 +4,13 @@ from typing import Annotated
 
 from fastapi import APIRouter, Header, Path, Query, Request, Response
 
-from cxr_gateway.api.documents import (
-    STUDY_EXAMPLE,
-    STUDY_PAGE_EXAMPLE,
-    UPLOAD_BODY,
-    json_example,
-    problem_responses,
-)
+from cxr_gateway.api.documents import UPLOAD_BODY, problem_responses
 from cxr_gateway.archive import Cursor
 from cxr_gateway.parts import PartsOf
 from cxr_gateway.reading import Reading
 from cxr_gateway.schemas import Priority, Study, StudyPage, StudyStatus
 from cxr_gateway.upload import receive_upload
+from cxr_serving.uploads import forbid_unknown_query
 
 router = APIRouter(prefix="/api/v1/studies", tags=["studies"])
 
@@ -31,10 +26,10 @@ _KEY = r"^[\x21-\x7e]{1,200}$"
     response_model=Study,
     openapi_extra=UPLOAD_BODY,
     responses={
-        201: json_example(STUDY_EXAMPLE, "Read, and kept under `id`."),
+        201: {"description": "Read, and kept under `id`."},
         200: {
             "model": Study,
-            **json_example(STUDY_EXAMPLE, "The same file was sent before: the same study."),
+            "description": "The same file was sent before: the same study.",
         },
         **problem_responses(400, 408, 409, 413, 415, 422, 503, 507),
     },
@@ -66,12 +61,14 @@ async def create_study(
     summary="Studies, most urgent first",
     response_model=StudyPage,
     responses={
-        200: json_example(STUDY_PAGE_EXAMPLE, "Most urgent first, then newest first."),
+        200: {"description": "Most urgent first, then newest first."},
         **problem_responses(400, 422, 503),
     },
 )
 async def list_studies(
+    request: Request,
     parts: PartsOf,
+    *,
     status: Annotated[
         list[StudyStatus] | None, Query(description="Only these; repeat for several.")
     ] = None,
@@ -84,6 +81,7 @@ async def list_studies(
     ] = None,
 ) -> StudyPage:
     """Urgent, then unread (failed), soon, routine, rejected; newest first in each."""
+    forbid_unknown_query(request, "status", "priority", "limit", "cursor")
     return await parts.archive.page(
         statuses=status or [],
         priorities=priority or [],
@@ -98,7 +96,7 @@ async def list_studies(
     summary="One study",
     response_model=Study,
     responses={
-        200: json_example(STUDY_EXAMPLE, "The archived result."),
+        200: {"description": "The archived result."},
         **problem_responses(404, 422, 503),
     },
 )
@@ -114,7 +112,7 @@ async def get_study(study_id: StudyIdPath, parts: PartsOf) -> Response:
     summary="Read a failed or partial study again",
     response_model=Study,
     responses={
-        200: json_example(STUDY_EXAMPLE, "The study as it stands now, read again where needed."),
+        200: {"description": "The study as it stands now, read again where needed."},
         **problem_responses(404, 422, 503, 507),
     },
 )

@@ -16,7 +16,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from cxr_contracts import CamGrid
-from cxr_gateway.archive.failing import database_failures
+from cxr_gateway.archive.failing import database_failures, folder_failures
 from cxr_gateway.archive.files import FileStore
 from cxr_gateway.archive.ids import is_study_id
 from cxr_gateway.archive.stored import Cursor, StoredStudy, owned_by, urgency
@@ -218,7 +218,9 @@ class Archive:
 async def open_archive(settings: GatewaySettings) -> AsyncIterator[Archive]:
     """The archive of these settings, swept and ready; closed at the end."""
     files = FileStore(settings.archive_dir)
-    settings.archive_dir.mkdir(parents=True, exist_ok=True)
+    with folder_failures():
+        # Films and names of patients: for this user's eyes only.
+        settings.archive_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     engine = open_engine(settings.resolved_database_url, settings.database_timeout_s)
     with ThreadPoolExecutor(_DISK_THREADS, thread_name_prefix="archive") as threads:
         archive = Archive(files, engine, threads)
@@ -260,7 +262,7 @@ def _columns(stored: StoredStudy, study: Study) -> dict[str, Any]:
         "status": stored.status.value,
         "priority": priority.value if priority else None,
         "urgency": urgency(stored.status, priority),
-        "received_at": stored.received_at,
+        "received_at": study.received_at,
         "source": stored.source.value,
         "revision": stored.revision,
         "result_json": stored.result_json,
@@ -273,7 +275,6 @@ def _stored(row: StudyRow) -> StoredStudy:
         id=row.id,
         content_sha256=row.content_sha256,
         status=StudyStatus(row.status),
-        received_at=row.received_at,
         source=ImageSource(row.source),
         revision=row.revision,
         result_json=row.result_json,

@@ -67,17 +67,13 @@ class FileStore:
         with folder_failures():
             return IncomingFile(self._incoming / f"{secrets.token_hex(16)}.part")
 
-    def keep(self, incoming: Path, study_id: str, name: str) -> None:
+    def keep(self, incoming: "IncomingFile", study_id: str, name: str) -> None:
         """Move a received file to its place, on disk before this returns."""
         with folder_failures():
-            descriptor = os.open(incoming, os.O_RDONLY)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
+            incoming.sync()
             target = self.path(study_id, name)
             target.parent.mkdir(parents=True, exist_ok=True)
-            incoming.replace(target)
+            incoming.move_to(target)
             for folder in (target.parent, target.parent.parent):
                 _sync_folder(folder)
 
@@ -85,7 +81,7 @@ class FileStore:
         """Write a file of a study in one step; an older one of the same name is replaced."""
         with self.begin() as incoming:
             incoming.write(content)
-            self.keep(incoming.path, study_id, name)
+            self.keep(incoming, study_id, name)
         return self.path(study_id, name)
 
     def path(self, study_id: str, name: str) -> Path:
@@ -148,6 +144,20 @@ class IncomingFile:
             written = 0
             while written < len(rest):
                 written += self._file.write(rest[written:])
+
+    def sync(self) -> None:
+        """Return when the content is on disk."""
+        os.fsync(self._file.fileno())
+
+    def move_to(self, target: Path) -> None:
+        """Give the file its final name; from then on it is not ours to discard."""
+        self.path.replace(target)
+        self._file.close()
+
+    @property
+    def settled(self) -> bool:
+        """Whether it was moved or discarded, so that nothing is left to do."""
+        return self._file.closed
 
     def discard(self) -> None:
         """Remove the file, if it is still here."""

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Self
@@ -56,7 +55,6 @@ class StoredStudy:
     id: str
     content_sha256: str
     status: StudyStatus
-    received_at: datetime
     source: ImageSource
     revision: int
     result_json: str
@@ -69,7 +67,6 @@ class StoredStudy:
             id=study.id,
             content_sha256=study.content_sha256,
             status=study.status,
-            received_at=study.received_at,
             source=study.image.source,
             revision=revision,
             result_json=study.model_dump_json(),

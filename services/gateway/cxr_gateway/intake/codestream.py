@@ -10,9 +10,9 @@ SOS, EOI, APP1 = 0xDA, 0xD9, 0xE1
 _NOT_FRAMES = frozenset({0xC4, 0xC8, 0xCC})  # Huffman tables, reserved, arithmetic conditioning
 JPEG_LS_FRAME = 0xF7
 _MAX_SEGMENTS = 10_000
-_J2K_START = b"\xff\x4f\xff\x51"
-# JPEG 2000 files of one picture have one tile or some hundreds; each costs the decoder kilobytes.
-_MAX_J2K_TILES = 4096
+# A progressive file of 10 scans is usual; each one costs a pass over all coefficients (0.14 s at 50
+# megapixels), so a small file of thousands of scans is a way to occupy a processor for minutes.
+_MAX_SCANS = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,25 +70,27 @@ def jpeg_stream_frame(data: bytes) -> Frame:
     for marker, start, end in jpeg_segments(data):
         if is_frame_marker(marker):
             frame = jpeg_frame(data[start:end])
+        elif marker == SOS:
+            check_scans(data, end)
     if frame is None:
         raise Unprocessable("The JPEG is damaged: a scan comes before the frame header.")
     return frame
 
 
-def j2k_stream_frame(data: bytes) -> Frame:
-    """The SIZ segment of a JPEG 2000 codestream (ISO/IEC 15444-1, A.5.1), bare or in JP2 boxes."""
-    start = data.find(_J2K_START, 0, 4096)
-    if start < 0 or len(data) < start + 4 + 39:
-        raise Unprocessable("The compressed pixel data does not start like a JPEG 2000.")
-    (_, _, x_size, y_size, x_offset, y_offset, tile_width, tile_height, x_tile, y_tile, n) = (
-        struct.unpack_from(">HHIIIIIIIIH", data, start + 4)
-    )
-    if x_size <= x_offset or y_size <= y_offset or not tile_width or not tile_height:
-        raise Unprocessable("The JPEG 2000 is damaged: its size segment contradicts itself.")
-    tiles = -(-(x_size - x_tile) // tile_width) * -(-(y_size - y_tile) // tile_height)
-    if tiles > _MAX_J2K_TILES:
-        raise Unprocessable(f"The JPEG 2000 has {tiles} tiles; at most {_MAX_J2K_TILES} are read.")
-    return Frame(x_size - x_offset, y_size - y_offset, n, (data[start + 42] & 0x7F) + 1)
+def check_scans(data: bytes, first_scan: int) -> None:
+    """Refuse a cut file, which lacks the end marker, and one of far too many scans.
+
+    The decoders would fill in what is cut off. Within coded data FF is always followed by
+    something smaller, so the two bytes are the marker.
+
+    Args:
+        data: the whole codestream.
+        first_scan: where the first scan's coded data start.
+    """
+    if data.rfind(b"\xff\xd9", first_scan) < 0:
+        raise Unprocessable("The JPEG is truncated: its end marker is missing.")
+    if data.count(b"\xff\xda", first_scan) >= _MAX_SCANS:
+        raise Unprocessable(f"The JPEG has more than {_MAX_SCANS} scans.")
 
 
 def _next_marker(data: bytes, position: int) -> tuple[int, int]:

@@ -31,19 +31,18 @@ def decode_dicom(data: bytes, limits: Limits) -> Intake:
         Unprocessable: the tag at fault is named.
         PayloadTooLarge: too many pixels, by the header.
     """
-    ds, syntax = read_dicom(data, limits)
-    refused = refusal_by_tags(ds)
-    header = read_header(ds, limits)
-    check_syntax(syntax)
-    if refused is None:
-        require_radiograph(header)
-    values = first_frame(ds, syntax, header)
     with decoding("DICOM file"):
-        grey = _grey(values, ds, header)
-    facts = ImageFacts(
-        width=header.columns, height=header.rows, view=view_of(ds), source=ImageSource.DICOM
-    )
-    return Intake(grey, facts, patient_of(ds), forwardable=None, refused=refused)
+        ds, syntax = read_dicom(data, limits)
+        refused = refusal_by_tags(ds)
+        header = read_header(ds, limits)
+        check_syntax(syntax)
+        if refused is None:
+            require_radiograph(header)
+        grey = _grey(first_frame(ds, syntax, header), ds, header)
+        facts = ImageFacts(
+            width=header.columns, height=header.rows, view=view_of(ds), source=ImageSource.DICOM
+        )
+        return Intake(grey, facts, patient_of(ds), refused)
 
 
 def _grey(values: NDArray[Any], ds: Dataset, header: PixelHeader) -> GreyImage:

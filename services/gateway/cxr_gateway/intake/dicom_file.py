@@ -5,9 +5,11 @@ for each item, and a deflated data set is inflated whole. So the number of reads
 inflation is cut off, and only the elements that intake asks for are kept.
 """
 
+import warnings
 import zlib
 from io import BytesIO
 
+from pydicom import config
 from pydicom.datadict import tag_for_keyword
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.filereader import read_dataset
@@ -19,16 +21,23 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
-from cxr_gateway.intake.decoding import decoding
 from cxr_gateway.intake.limits import Limits
 from cxr_gateway.intake.sniff import ACCEPTED, DICOM_PREAMBLE_BYTES
 from cxr_serving.errors import PayloadTooLarge, Unprocessable, UnsupportedMedia
+
+# pydicom reports what it finds odd in a file by a warning that quotes the value, a patient's name
+# or number among them; warnings reach the log, which holds nothing of the patient.
+config.settings.reading_validation_mode = config.IGNORE
+warnings.filterwarnings("ignore", category=UserWarning, module=r"pydicom\.")
 
 # A radiograph has one to three hundred elements, each read in two to four steps. An enhanced
 # multi-frame file has some thousands a frame; it is refused for its frames or for this.
 _MAX_READS = 400_000
 _META_GROUP = 0x0002
-_MAX_ELEMENT_BYTES = 1 << 20
+# pydicom splits and validates a value on access, character by character: a "UID" of megabytes
+# takes it minutes. Tables and sequences may be long, what a person could read may not.
+_MAX_TABLE_BYTES = 1 << 20
+_MAX_TEXT_BYTES = 1 << 14
 
 _KEYWORDS = (
     "TransferSyntaxUID", "SpecificCharacterSet", "SOPClassUID", "SOPInstanceUID", "StudyDate",
@@ -41,7 +50,9 @@ _KEYWORDS = (
     "RescaleSlope", "ModalityLUTSequence", "RedPaletteColorLookupTableDescriptor",
     "GreenPaletteColorLookupTableDescriptor", "BluePaletteColorLookupTableDescriptor",
     "RedPaletteColorLookupTableData", "GreenPaletteColorLookupTableData",
-    "BluePaletteColorLookupTableData", "FloatPixelData", "DoubleFloatPixelData", "PixelData",
+    "BluePaletteColorLookupTableData", "SegmentedRedPaletteColorLookupTableData",
+    "SegmentedGreenPaletteColorLookupTableData", "SegmentedBluePaletteColorLookupTableData",
+    "FloatPixelData", "DoubleFloatPixelData", "PixelData",
     "ExtendedOffsetTable", "ExtendedOffsetTableLengths",
 )  # fmt: skip
 _TAGS: list[BaseTag | int] = [
@@ -49,6 +60,14 @@ _TAGS: list[BaseTag | int] = [
 ]
 _BULK = frozenset(
     tag_for_keyword(keyword) for keyword in ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
+)
+
+
+_TABLE_WORDS = ("Sequence", "LookupTable", "OffsetTable")
+_TABLES = frozenset(
+    tag_for_keyword(keyword)
+    for keyword in _KEYWORDS
+    if any(word in keyword for word in _TABLE_WORDS)
 )
 
 
@@ -75,22 +94,20 @@ def read_dicom(data: bytes, limits: Limits) -> tuple[Dataset, UID]:
     source = _CountedReads(data)
     has_preamble = data[DICOM_PREAMBLE_BYTES : DICOM_PREAMBLE_BYTES + 4] == b"DICM"
     source.seek(DICOM_PREAMBLE_BYTES + 4 if has_preamble else 0)
-    with decoding("DICOM file"):
-        meta = read_dataset(source, False, True, stop_when=_after_meta)
-        syntax = UID(str(meta.get("TransferSyntaxUID") or "")) or ImplicitVRLittleEndian
-        if syntax == DeflatedExplicitVRLittleEndian:
-            source = _CountedReads(_inflate(source.read(), 2 * limits.max_bytes))
-        ds = read_dataset(
-            source,
-            syntax == ImplicitVRLittleEndian,
-            syntax != ExplicitVRBigEndian,
-            specific_tags=_TAGS,
-        )
-        _check_sizes(ds)
-    if not ds:
-        if not has_preamble:
-            raise UnsupportedMedia(f"The upload is a file of an unknown kind. {ACCEPTED}")
-        raise Unprocessable("The DICOM file ends after its header, or holds no known element.")
+    meta = read_dataset(source, False, True, stop_when=_after_meta)
+    _check_sizes(meta)
+    syntax = UID(str(meta.get("TransferSyntaxUID") or "")) or ImplicitVRLittleEndian
+    if syntax == DeflatedExplicitVRLittleEndian:
+        source = _CountedReads(_inflate(source.read(), 2 * limits.max_bytes))
+    ds = read_dataset(
+        source,
+        syntax == ImplicitVRLittleEndian,
+        syntax != ExplicitVRBigEndian,
+        specific_tags=_TAGS,
+    )
+    _check_sizes(ds)
+    if not ds and not has_preamble:
+        raise UnsupportedMedia(f"The upload is a file of an unknown kind. {ACCEPTED}")
     ds.file_meta = FileMetaDataset()
     ds.file_meta.TransferSyntaxUID = syntax
     return ds, syntax
@@ -113,10 +130,12 @@ def _inflate(deflated: bytes, max_bytes: int) -> bytes:
 
 
 def _check_sizes(ds: Dataset) -> None:
-    """Refuse elements that are too long to be what they say: pydicom converts them on access."""
+    """Refuse elements that are too long to be what they say, before pydicom converts them."""
     for tag in ds.keys():  # noqa: SIM118  # iterating the data set itself would convert them
         value = ds.get_item(tag).value
-        if tag not in _BULK and isinstance(value, bytes) and len(value) > _MAX_ELEMENT_BYTES:
+        if tag in _BULK or not isinstance(value, bytes):
+            continue
+        if len(value) > (_MAX_TABLE_BYTES if tag in _TABLES else _MAX_TEXT_BYTES):
             raise Unprocessable(
                 f"The DICOM file's element {tag} has {len(value)} bytes; that is too long."
             )

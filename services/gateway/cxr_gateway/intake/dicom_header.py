@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pydicom.dataset import Dataset
 from pydicom.uid import UID
 
+from cxr_gateway.intake.decoding import plain
 from cxr_gateway.intake.dicom_tags import integer, tag_name, text
 from cxr_gateway.intake.limits import Limits
 from cxr_serving.errors import Unprocessable
@@ -104,7 +105,7 @@ def require_radiograph(header: PixelHeader) -> None:
 def unsupported_syntax(syntax: UID) -> Unprocessable:
     """The refusal of a transfer syntax that nothing here decodes."""
     return Unprocessable(
-        f"The DICOM file's {tag_name('TransferSyntaxUID')} is {syntax.name}; accepted are "
+        f"The DICOM file's {tag_name('TransferSyntaxUID')} is {plain(syntax.name)}; accepted are "
         "uncompressed, deflated, JPEG, JPEG-LS, JPEG 2000 and RLE."
     )
 

@@ -40,17 +40,23 @@ def readable_name(value: str | None) -> str | None:
 
     Component groups (alphabetic=ideographic=phonetic) that differ follow in brackets.
     """
-    groups = [_group(group) for group in (value or "").split("=")[:3]]
+    alphabetic, *others = (value or "").split("=")[:3]
+    groups = [_spoken(alphabetic), *(_family_first(group) for group in others)]
     written = list(dict.fromkeys(group for group in groups if group))
     if not written:
         return None
-    others = f" ({', '.join(written[1:])})" if written[1:] else ""
-    return (written[0] + others)[:_MAX_NAME_CHARACTERS]
+    in_brackets = f" ({', '.join(written[1:])})" if written[1:] else ""
+    return (written[0] + in_brackets)[:_MAX_NAME_CHARACTERS]
 
 
-def _group(group: str) -> str:
+def _spoken(group: str) -> str:
     """family^given^middle^prefix^suffix in the order of speech."""
     parts = [part.strip() for part in group.split("^")]
     family, given, middle, prefix, suffix = (parts + [""] * 5)[:5]
     spoken = " ".join(part for part in (prefix, given, middle, family) if part)
     return f"{spoken}, {suffix}" if suffix and spoken else spoken or suffix
+
+
+def _family_first(group: str) -> str:
+    """Ideographic and phonetic groups keep the order in which they are stored and read."""
+    return " ".join(part for part in map(str.strip, group.split("^")) if part)

@@ -23,10 +23,11 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from cxr_gateway.intake.codestream import j2k_stream_frame, jpeg_stream_frame
-from cxr_gateway.intake.decoding import decoding
+from cxr_gateway.intake.codestream import jpeg_stream_frame
+from cxr_gateway.intake.decoding import decoding, plain
 from cxr_gateway.intake.dicom_header import PixelHeader, unsupported_syntax
 from cxr_gateway.intake.dicom_tags import tag_name
+from cxr_gateway.intake.jpeg2000 import j2k_stream_frame
 from cxr_gateway.intake.packbits import decode_rle
 from cxr_serving.errors import Unprocessable
 
@@ -72,12 +73,13 @@ def first_frame(ds: Dataset, syntax: UID, header: PixelHeader) -> NDArray[Any]:
     if element.is_undefined_length == (syntax in _NATIVE):
         raise Unprocessable(
             f"The DICOM file contradicts itself: {tag_name('TransferSyntaxUID')} is "
-            f"{syntax.name}, and its {tag_name('PixelData')} is stored otherwise."
+            f"{plain(syntax.name)}, and its {tag_name('PixelData')} is stored otherwise."
         )
     with decoding(f"DICOM file's {tag_name('PixelData')}"):
         if syntax in _NATIVE:
             _check_length(len(element.value), header)
-            return _decoded(ds, syntax, view_only=True)
+            values = _decoded(ds, syntax, view_only=True, correct_unused_bits=False)
+            return _without_unused_bits(values, header)
         frame = get_frame(element.value, 0, number_of_frames=header.frames)
         if syntax == RLELossless:
             return _rle(frame, header)
@@ -141,7 +143,18 @@ def _rle(frame: bytes, header: PixelHeader) -> NDArray[Any]:
     values = planes.reshape(header.rows, header.columns, -1).view(f"<u{n_bytes}")
     if header.is_signed:
         values = values.view(f"<i{n_bytes}")
-    unused = header.bits_allocated - header.bits_stored
-    if unused:
-        values = (values << unused) >> unused
+    values = _without_unused_bits(values, header)
     return values[..., 0] if header.samples == 1 else values
+
+
+def _without_unused_bits(values: NDArray[Any], header: PixelHeader) -> NDArray[Any]:
+    """Clear the bits above the stored ones, or let the sign fill them: overlays may lie there."""
+    unused = header.bits_allocated - header.bits_stored
+    if not unused:
+        return values
+    settled: NDArray[Any]
+    if header.is_signed:
+        settled = (values << unused) >> unused
+    else:
+        settled = values & values.dtype.type((1 << header.bits_stored) - 1)
+    return settled

@@ -1,5 +1,6 @@
 """JPEG (ISO/IEC 10918-1): a walk over the markers within the limits, then Pillow."""
 
+from dataclasses import replace
 from io import BytesIO
 
 import numpy as np
@@ -9,53 +10,49 @@ from cxr_gateway.intake.codestream import (
     APP1,
     SOS,
     Frame,
+    check_scans,
     is_frame_marker,
     jpeg_frame,
     jpeg_segments,
 )
-from cxr_gateway.intake.colour import grey_of_rgb, refuse_colour
+from cxr_gateway.intake.colour import colour_refusal, grey_of_rgb
 from cxr_gateway.intake.decoding import decoding
 from cxr_gateway.intake.limits import Limits
-from cxr_gateway.intake.orientation import UPRIGHT, orientation_of, upright
-from cxr_gateway.intake.result import GreyImage
+from cxr_gateway.intake.result import DecodedPicture, GreyImage
 from cxr_serving.errors import Unprocessable, UnsupportedMedia
+from cxr_serving.orientation import UPRIGHT, orientation_of, upright
 
 _EXIF_PREFIX = b"Exif\x00\x00"
 # Frames that Pillow's libjpeg-turbo decodes: baseline, extended, progressive; Huffman and
 # arithmetic. The others are lossless or hierarchical.
 _DECODABLE = frozenset({0xC0, 0xC1, 0xC2, 0xC9, 0xCA})
-# A progressive file of 10 scans is usual; each one costs a pass over all coefficients, so a small
-# file of thousands of scans is a way to occupy a processor for minutes.
-_MAX_SCANS = 100
 
 
-def decode_jpeg(data: bytes, limits: Limits) -> tuple[GreyImage, bytes | None]:
-    """The upright grey picture, uint8 [H, W], and the file to forward (None: forward the picture).
+def decode_jpeg(data: bytes, limits: Limits) -> DecodedPicture:
+    """The upright grey picture.
 
     Raises:
         UnsupportedMedia: CMYK.
-        Unprocessable: damaged, truncated, not 8-bit, lossless, in colour, too small or oblong.
+        Unprocessable: damaged, truncated, not 8-bit, lossless, too small or oblong.
         PayloadTooLarge: the header declares too many pixels.
     """
     orientation = _walk(data, limits)
     with decoding("JPEG"):
-        grey = _grey(data)
-    if orientation != UPRIGHT:
-        return upright(grey, orientation), None
-    return grey, data
+        picture = _grey(data)
+    return replace(picture, grey=upright(picture.grey, orientation))
 
 
-def _grey(data: bytes) -> GreyImage:
+def _grey(data: bytes) -> DecodedPicture:
     image = JpegImagePlugin.JpegImageFile(BytesIO(data))
     if image.mode == "L":
-        return np.asarray(image)
+        return DecodedPicture(np.asarray(image))
     # Luma and chroma as they are stored: no conversion to RGB and back, which costs time and
     # rounding. Files that store RGB itself (Adobe transform 0) cannot be read this way.
     if image.mode == "RGB" and image.info.get("adobe_transform") != 0 and _is_ycc(image):
         image.draft("YCbCr", None)
         luminance, blue_difference, red_difference = image.split()
-        _refuse_chroma(np.asarray(blue_difference), np.asarray(red_difference))
-        return np.asarray(luminance)
+        refused = _chroma_refusal(np.asarray(blue_difference), np.asarray(red_difference))
+        return DecodedPicture(np.asarray(luminance), refused)
     red, green, blue = image.convert("RGB").split()
     return grey_of_rgb(np.asarray(red), np.asarray(green), np.asarray(blue), "JPEG")
 
@@ -65,7 +62,7 @@ def _is_ycc(image: JpegImagePlugin.JpegImageFile) -> bool:
     return [layer[0] for layer in image.layer] != [ord("R"), ord("G"), ord("B")]
 
 
-def _refuse_chroma(blue_difference: GreyImage, red_difference: GreyImage) -> None:
+def _chroma_refusal(blue_difference: GreyImage, red_difference: GreyImage) -> str | None:
     """Colour by the same measure as elsewhere: max - min of RGB, here from the chroma planes."""
     counts = np.zeros(512, dtype=np.int64)
     pairs = np.bincount(
@@ -77,7 +74,7 @@ def _refuse_chroma(blue_difference: GreyImage, red_difference: GreyImage) -> Non
     channels = np.stack([to_blue, to_red, to_green])
     spread = np.minimum(np.rint(channels.max(axis=0) - channels.min(axis=0)), 511).astype(int)
     np.add.at(counts, spread.ravel(), pairs.ravel())
-    refuse_colour(counts, "JPEG")
+    return colour_refusal(counts, "JPEG")
 
 
 def _walk(data: bytes, limits: Limits) -> int:
@@ -87,7 +84,7 @@ def _walk(data: bytes, limits: Limits) -> int:
         if marker == SOS:
             if not has_frame:
                 raise Unprocessable("The JPEG is damaged: a scan comes before the frame header.")
-            _check_scans(data, end)
+            check_scans(data, end)
         elif is_frame_marker(marker):
             _check_frame(jpeg_frame(data[start:end]), marker, limits)
             has_frame = True
@@ -110,14 +107,3 @@ def _check_frame(frame: Frame, marker: int, limits: Limits) -> None:
         )
     if frame.components not in (1, 3):
         raise Unprocessable(f"The JPEG has {frame.components} components; accepted are 1 and 3.")
-
-
-def _check_scans(data: bytes, first_scan: int) -> None:
-    """A cut file lacks the end marker; libjpeg would fill the rest with grey.
-
-    Within entropy-coded data FF is always stuffed, so the two bytes are the marker.
-    """
-    if data.rfind(b"\xff\xd9", first_scan) < 0:
-        raise Unprocessable("The JPEG is truncated: its end marker is missing.")
-    if data.count(b"\xff\xda", first_scan) >= _MAX_SCANS:
-        raise Unprocessable(f"The JPEG has more than {_MAX_SCANS} scans.")

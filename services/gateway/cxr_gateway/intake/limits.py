@@ -1,22 +1,16 @@
-"""How large, how small and how oblong a picture may be."""
+"""How large an upload may be: in bytes here, in pixels as the readers have it."""
 
 from dataclasses import dataclass
 
-from cxr_serving.errors import PayloadTooLarge, Unprocessable
+from cxr_serving.errors import PayloadTooLarge
+from cxr_serving.image_limits import ImageLimits
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What intake refuses before it decodes anything.
-
-    A digital chest film has 2 to 20 million pixels and is at most a little oblong; the limits
-    leave room for scanned large films and for strips that were cropped to one lung.
-    """
+@dataclass(frozen=True)
+class Limits(ImageLimits):
+    """What intake refuses before it decodes anything."""
 
     max_bytes: int = 50_000_000
-    max_pixels: int = 50_000_000
-    min_side_px: int = 32
-    max_aspect_ratio: float = 5.0
 
     def check_bytes(self, n_bytes: int) -> None:
         """Raise PayloadTooLarge if a file of `n_bytes` is over the limit."""
@@ -25,31 +19,4 @@ class Limits:
                 f"The file has {n_bytes / 1e6:.1f} MB; at most {self.max_bytes / 1e6:g} MB "
                 "are accepted.",
                 max_bytes=self.max_bytes,
-            )
-
-    def check_size(self, width: int, height: int, kind: str) -> None:
-        """Raise PayloadTooLarge or Unprocessable for the size that a header declares.
-
-        Args:
-            width: pixels, as declared.
-            height: pixels, as declared.
-            kind: how the file is called in the message, e.g. `PNG`.
-        """
-        if width <= 0 or height <= 0:
-            raise Unprocessable(f"The {kind} declares a size of {width} x {height} pixels.")
-        if width * height > self.max_pixels:
-            raise PayloadTooLarge(
-                f"The {kind} declares {width} x {height} pixels, {width * height / 1e6:.1f} "
-                f"megapixels; at most {self.max_pixels / 1e6:g} are accepted.",
-                max_pixels=self.max_pixels,
-            )
-        if min(width, height) < self.min_side_px:
-            raise Unprocessable(
-                f"The {kind} has {width} x {height} pixels; at least {self.min_side_px} a side "
-                "are needed."
-            )
-        if max(width, height) > self.max_aspect_ratio * min(width, height):
-            raise Unprocessable(
-                f"The {kind} has {width} x {height} pixels; a radiograph is at most "
-                f"{self.max_aspect_ratio:g} times as long as it is wide."
             )

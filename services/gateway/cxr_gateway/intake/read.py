@@ -5,9 +5,10 @@ from cxr_gateway.intake.jpeg import decode_jpeg
 from cxr_gateway.intake.limits import Limits
 from cxr_gateway.intake.png import decode_png
 from cxr_gateway.intake.result import NO_PATIENT, Intake
-from cxr_gateway.intake.sniff import ACCEPTED, describe, sniff
+from cxr_gateway.intake.sniff import ACCEPTED, sniff
 from cxr_gateway.schemas import ImageFacts, ImageSource
 from cxr_serving.errors import UnsupportedMedia
+from cxr_serving.file_kind import describe
 
 _DEFAULT_LIMITS = Limits()
 
@@ -21,7 +22,7 @@ def read_upload(data: bytes, *, limits: Limits = _DEFAULT_LIMITS) -> Intake:
 
     Raises:
         UnsupportedMedia: not a PNG, JPEG or DICOM file, or an animation, CMYK or alpha channel.
-        Unprocessable: of an accepted kind, but damaged, in colour, multi-frame or without pixels.
+        Unprocessable: of an accepted kind, but damaged, multi-frame or without pixels.
         PayloadTooLarge: over the limits in bytes or in declared pixels.
     """
     limits.check_bytes(len(data))
@@ -33,8 +34,8 @@ def read_upload(data: bytes, *, limits: Limits = _DEFAULT_LIMITS) -> Intake:
         intake.grey.setflags(write=False)
         return intake
     decode = decode_png if source is ImageSource.PNG else decode_jpeg
-    grey, forwardable = decode(data, limits)
-    grey.setflags(write=False)
-    height, width = grey.shape
+    picture = decode(data, limits)
+    picture.grey.setflags(write=False)
+    height, width = picture.grey.shape
     facts = ImageFacts(width=width, height=height, view=None, source=source)
-    return Intake(grey, facts, NO_PATIENT, forwardable, refused=None)
+    return Intake(picture.grey, facts, NO_PATIENT, picture.refused)

@@ -22,6 +22,19 @@ NO_PATIENT = PatientFacts(
 
 
 @dataclass(frozen=True, slots=True)
+class DecodedPicture:
+    """A decoded PNG or JPEG.
+
+    Attributes:
+        grey: uint8 [H, W].
+        refused: why the picture cannot be a radiograph, being in colour; None if it is grey.
+    """
+
+    grey: GreyImage
+    refused: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Intake:
     """A decoded upload: one upright grey picture and the facts about it.
 
@@ -29,14 +42,11 @@ class Intake:
         grey: uint8 [H, W], 0 black (air) to 255 white (bone), C-contiguous, read-only.
         facts: width and height of `grey`, the view and the kind of file.
         patient: what a DICOM file says of the patient; all None for PNG and JPEG.
-        forwardable: a PNG or JPEG that decodes to `grey` and that a reader may get as it is;
-            None where only `grey` itself is the picture (DICOM, 16 bits, a turned photograph).
-        refused: why the file's own DICOM tags say that this is no frontal chest radiograph;
-            None if they do not say so.
+        refused: why the file's own DICOM tags, or its colours, say that this is no frontal chest
+            radiograph; None if they do not say so.
     """
 
     grey: GreyImage
     facts: ImageFacts
     patient: PatientFacts
-    forwardable: bytes | None
     refused: str | None

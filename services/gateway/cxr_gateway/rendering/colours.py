@@ -44,6 +44,7 @@ PANEL_LINE = "#2a3440"
 TEXT = "#f2f5f8"
 TEXT_MUTED = "#a9b4c0"
 TRACK = "#27303a"
+NOTE = "#ffb224"
 
 
 def colour_of(finding: Finding | Region) -> str:

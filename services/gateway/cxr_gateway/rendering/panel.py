@@ -9,6 +9,8 @@ from PIL import ImageDraw
 from cxr_contracts import FindingProbability
 from cxr_gateway.rendering.boxes import Rectangle
 from cxr_gateway.rendering.colours import (
+    NOTE,
+    PANEL,
     PANEL_LINE,
     PRIORITY_COLOURS,
     TEXT,
@@ -64,7 +66,8 @@ def panel_height(panel: Panel, unit: float) -> int:
     sizes = _Measures.of(unit)
     note = _MAX_NOTE_LINES * _line(sizes.small) + sizes.gap if panel.note else 0
     foot = 2 * _line(sizes.small) + sizes.gap
-    return 2 * sizes.margin + _ROWS * sizes.row + sizes.gap + note + foot
+    body = (_ROWS * sizes.row) + _line(sizes.small) + sizes.gap
+    return 2 * sizes.margin + body + note + foot
 
 
 def draw_panel(draw: ImageDraw.ImageDraw, panel: Panel, area: Rectangle, unit: float) -> None:
@@ -75,16 +78,13 @@ def draw_panel(draw: ImageDraw.ImageDraw, panel: Panel, area: Rectangle, unit: f
     middle = left + round((right - left) * 0.46)
     _draw_triage(draw, panel.triage, (left, top, middle - sizes.gap, top), sizes)
     _draw_findings(draw, panel.top_findings, (middle + sizes.gap, top, right, top), sizes)
-    y = top + _ROWS * sizes.row + sizes.gap
+    y = top + _ROWS * sizes.row + _line(sizes.small) + sizes.gap
     if panel.note:
         font = face(sizes.small)
         for line in wrap(printable(panel.note), font, right - left, _MAX_NOTE_LINES):
-            draw.text((left, y), line, fill=PRIORITY_NOTE, font=font)
+            draw.text((left, y), line, fill=NOTE, font=font)
             y += _line(sizes.small)
     _draw_foot(draw, panel, (left, y, right, area[3] - sizes.margin), sizes)
-
-
-PRIORITY_NOTE = "#ffb224"
 
 
 def _draw_triage(
@@ -133,6 +133,10 @@ def _draw_findings(
         draw.text((right, y), threshold, fill=TEXT_MUTED, font=small, anchor="rm")
         x = right - small.getlength("  / 0.00")
         draw.text((x, y), f"{finding.probability:.2f}", fill=colour, font=body, anchor="rm")
+    caption = "calibrated probability / operating threshold (tick)"
+    y = top + _ROWS * sizes.row
+    text = cut(caption, small, right - left)
+    draw.text((right, y), text, fill=TEXT_MUTED, font=small, anchor="ra")
 
 
 def _draw_bar(draw: ImageDraw.ImageDraw, finding: FindingProbability, area: Rectangle) -> None:
@@ -146,7 +150,9 @@ def _draw_bar(draw: ImageDraw.ImageDraw, finding: FindingProbability, area: Rect
     if end > left:
         draw.rectangle((left, top, end, bottom), fill=colour_of(finding.finding))
     tick = left + round(length * finding.threshold)
-    draw.rectangle((tick - 1, top - 2, tick + 1, bottom + 2), fill=TEXT, outline="#000000")
+    reach = max(3, (bottom - top) // 4)
+    draw.rectangle((tick - 2, top - reach, tick + 2, bottom + reach), fill=PANEL)
+    draw.rectangle((tick - 1, top - reach, tick + 1, bottom + reach), fill=TEXT)
 
 
 def _draw_foot(draw: ImageDraw.ImageDraw, panel: Panel, area: Rectangle, sizes: _Measures) -> None:

@@ -1,6 +1,7 @@
 """Letters: Pillow's own scalable face, measured, wrapped and cut to a width."""
 
 import unicodedata
+from bisect import bisect_right
 from functools import lru_cache
 
 from PIL import ImageFont
@@ -47,9 +48,9 @@ def cut(text: str, font: ImageFont.FreeTypeFont, width: float) -> str:
     """`text`, shortened at its end with dots so that it is at most `width` pixels long."""
     if font.getlength(text) <= width:
         return text
-    while text and font.getlength(text + _ELLIPSIS) > width:
-        text = text[:-1]
-    return text.rstrip() + _ELLIPSIS if text else ""
+    lengths = range(len(text) + 1)
+    fitting = bisect_right(lengths, width, key=lambda n: font.getlength(text[:n] + _ELLIPSIS)) - 1
+    return text[:fitting].rstrip() + _ELLIPSIS if fitting > 0 else ""
 
 
 def wrap(text: str, font: ImageFont.FreeTypeFont, width: float, max_lines: int) -> list[str]:

@@ -1,9 +1,8 @@
 """EXIF orientation: how a camera was held, and the picture turned upright."""
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
-
-from cxr_gateway.intake.result import GreyImage
 
 UPRIGHT = 1
 _ORIENTATION_TAG = 0x0112
@@ -23,7 +22,7 @@ def orientation_of(exif: bytes) -> int:
     return value if isinstance(value, int) and 1 <= value <= 8 else UPRIGHT
 
 
-def upright(grey: GreyImage, orientation: int) -> GreyImage:
+def upright(grey: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
     """`grey` as a person sees it; [H, W], or [W, H] for orientations 5 to 8 (Exif 2.32, 4.6.4)."""
     if orientation in (5, 6, 7, 8):
         grey = grey.T

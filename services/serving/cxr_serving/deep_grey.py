@@ -3,8 +3,6 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from cxr_gateway.intake.result import GreyImage
-
 # Detectors digitise to 10, 12 or 14 bits and exporters put the values unscaled into 16-bit files.
 # A PNG has no window that says so, therefore: the range is the smallest of these depths which
 # holds all but the brightest thousandth (burnt-in letters are often at full white). No further
@@ -23,7 +21,7 @@ def depth_of(values: NDArray[np.uint16]) -> int:
     return DEPTHS[-1]
 
 
-def grey_of_deep(values: NDArray[np.uint16]) -> GreyImage:
+def grey_of_deep(values: NDArray[np.uint16]) -> NDArray[np.uint8]:
     """uint16 [H, W] to uint8 [H, W]: linear, 0 to 0 and the top of the depth to 255, rounded."""
     top = (1 << depth_of(values)) - 1
     ramp = np.minimum(np.arange(1 << 16, dtype=np.uint32), top)

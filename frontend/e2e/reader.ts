@@ -1,0 +1,90 @@
+import { type APIRequestContext, expect, type Locator, type Page, test as base } from "@playwright/test";
+
+import type { Study } from "../src/api/schema";
+import { Watch } from "./watch";
+
+export interface UploadedFile {
+  readonly name: string;
+  readonly mimeType: string;
+  readonly buffer: Buffer;
+}
+
+/** The page as a person sees it: its parts by their names, and what can be done with them. */
+export class Reader {
+  readonly result: Locator;
+  readonly viewport: Locator;
+  readonly radiograph: Locator;
+  readonly boxes: Locator;
+  readonly tray: Locator;
+  readonly list: Locator;
+
+  constructor(
+    readonly page: Page,
+    private readonly api: APIRequestContext,
+  ) {
+    this.result = page.getByRole("complementary", { name: "Reading" });
+    this.viewport = page.getByRole("application");
+    this.radiograph = page.locator('[data-layer="radiograph"]');
+    this.boxes = this.viewport.locator("rect[data-finding]");
+    this.tray = page.getByRole("region", { name: "Uploads" });
+    this.list = page.getByRole("navigation", { name: "Studies" });
+  }
+
+  async open(path = "/"): Promise<void> {
+    await this.page.goto(path);
+    await expect(this.page.getByRole("heading", { level: 1 })).toBeVisible();
+  }
+
+  async choose(files: string | readonly UploadedFile[]): Promise<void> {
+    const picker = this.page.getByLabel("Radiographs to read");
+    await picker.setInputFiles(typeof files === "string" ? files : [...files]);
+  }
+
+  /** Waits until the study of the address stands on the page, its picture too. */
+  async showsStudy(): Promise<Study> {
+    await expect(this.page).toHaveURL(/\/studies\/[0-9a-z]{26}$/);
+    await expect(this.result).toBeVisible();
+    await expect(this.radiograph).toHaveAttribute("data-phase", "shown");
+    return this.study(this.openId());
+  }
+
+  openId(): string {
+    return this.page.url().split("/").at(-1) ?? "";
+  }
+
+  /** What the REST API says, asked without the page. */
+  async study(id: string): Promise<Study> {
+    const answer = await this.api.get(`/api/v1/studies/${id}`);
+    expect(answer.status()).toBe(200);
+    return (await answer.json()) as Study;
+  }
+
+  /** Sends a file as a hospital system would. */
+  async send(file: UploadedFile): Promise<Study> {
+    const answer = await this.api.post("/api/v1/studies", { multipart: { file } });
+    expect(answer.ok(), await answer.text()).toBe(true);
+    return (await answer.json()) as Study;
+  }
+}
+
+interface Fixtures {
+  readonly watch: Watch;
+  readonly reader: Reader;
+}
+
+/** Every spec fails on a console error or a failed request that it did not announce. */
+export const test = base.extend<Fixtures>({
+  watch: [
+    async ({ page }, use) => {
+      const watch = new Watch(page);
+      await use(watch);
+      expect(watch.troubles(), "errors of the page that the spec did not announce").toEqual([]);
+    },
+    { auto: true },
+  ],
+  reader: async ({ page, request }, use) => {
+    await use(new Reader(page, request));
+  },
+});
+
+export { expect };

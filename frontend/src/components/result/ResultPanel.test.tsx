@@ -1,0 +1,121 @@
+import { render, screen, within } from "@testing-library/react";
+import userEvent from "@testing-library/user-event";
+import { expect, it, vi } from "vitest";
+
+import { ApiError } from "../../api/errors";
+import type { Study } from "../../api/schema";
+import { INITIAL_VIEWER } from "../../state/viewer";
+import { aStudy, EFFUSION_BOX } from "../../test/studies";
+import { ResultPanel } from "./ResultPanel";
+
+interface Shown {
+  readonly error?: ApiError;
+  readonly isRereading?: boolean;
+  readonly allShown?: boolean;
+}
+
+function show(study: Study, { error, isRereading = false, allShown = false }: Shown = {}) {
+  const heard = { onReadAgain: vi.fn(), dispatch: vi.fn(), onFocusBox: vi.fn(), onToggleAll: vi.fn() };
+  render(
+    <ResultPanel
+      study={study}
+      error={error ?? null}
+      isRereading={isRereading}
+      state={INITIAL_VIEWER}
+      allShown={allShown}
+      {...heard}
+    />,
+  );
+  return heard;
+}
+
+const PARTIAL = aStudy({
+  status: "partial",
+  boxes: [],
+  problems: [{ part: "detector", kind: "timeout", detail: "No answer within 5 s." }],
+});
+
+const REFUSED = aStudy({
+  status: "rejected",
+  gate: { accepted: false, score: 0.031, threshold: 0.5, reason: "This looks like a photograph." },
+  top_findings: [],
+  findings: [],
+  boxes: [],
+  heatmaps: [],
+  triage: null,
+});
+
+it("says what was found, how sure it is, and whether that counts", () => {
+  show(aStudy());
+  const top = within(screen.getByRole("region", { name: "Most likely findings" }));
+  const rows = top.getAllByRole("listitem");
+  expect(rows.map((row) => row.getAttribute("data-finding"))).toEqual(["Effusion", "Nodule", "Hernia"]);
+  expect(rows[0]?.textContent).toContain("42%");
+  expect(rows[0]?.textContent).toContain("Positive");
+  expect(rows[1]?.textContent).toContain("Negative");
+  expect(
+    top.getByRole("img", { name: "Hernia: probability <1%, threshold 0.2%, positive" }),
+  ).toBeTruthy();
+  expect(top.getAllByRole("button").map((button) => button.getAttribute("aria-label"))).toEqual([
+    "Heat map of effusion",
+  ]);
+  expect(screen.getByRole("region", { name: "Priority" }).textContent).toContain("Soon");
+});
+
+it("goes to a box, hides a kind of box, and lays a heat map over the image", async () => {
+  const { dispatch, onFocusBox } = show(aStudy());
+  await userEvent.click(screen.getByRole("button", { name: "Show effusion, score 0.81" }));
+  expect(dispatch).toHaveBeenCalledWith({ type: "boxSelected", index: 0 });
+  expect(onFocusBox).toHaveBeenCalledWith(EFFUSION_BOX);
+  await userEvent.click(screen.getByRole("checkbox"));
+  expect(dispatch).toHaveBeenCalledWith({ type: "findingToggled", finding: "Effusion" });
+  await userEvent.click(screen.getByRole("button", { name: "Heat map of effusion" }));
+  expect(dispatch).toHaveBeenCalledWith({ type: "heatmapSet", finding: "Effusion" });
+});
+
+it("a partial result names the reader that is missing, and can be read again", async () => {
+  const { onReadAgain } = show(PARTIAL);
+  expect(screen.getByText("Partial result: the detector is missing")).toBeTruthy();
+  expect(screen.getByText(/did not answer in time/u).textContent).toContain("No answer within 5 s.");
+  expect(screen.getByText("Not looked for: the detector did not answer.")).toBeTruthy();
+  await userEvent.click(screen.getByRole("button", { name: "Read again" }));
+  expect(onReadAgain).toHaveBeenCalledOnce();
+});
+
+it("while it is read again the button waits, and a failure is said aloud", () => {
+  show(PARTIAL, { isRereading: true, error: new ApiError(503, "Unavailable", "Both are down.") });
+  expect(screen.getByRole("button", { name: "Reading…" })).toHaveProperty("disabled", true);
+  expect(screen.getByRole("alert").textContent).toContain("Both are down.");
+});
+
+it("a refused image shows the reason and its score, and no diagnosis", () => {
+  show(REFUSED);
+  expect(screen.getByText("This looks like a photograph.")).toBeTruthy();
+  expect(screen.getByText(/Likeness to a frontal chest/u).textContent).toContain("3%, needed: 50%");
+  expect(screen.queryByRole("region", { name: "Most likely findings" })).toBeNull();
+  expect(screen.queryByRole("region", { name: "Priority" })).toBeNull();
+  expect(screen.queryByText("Suspicious regions")).toBeNull();
+  expect(screen.queryByRole("button", { name: "Read again" })).toBeNull();
+});
+
+it("a study that nobody read says that it is kept", () => {
+  const problems = ["classifier", "detector"].map((part) => ({ part, kind: "unreachable", detail: "Down." }));
+  show(aStudy({ status: "failed", problems, top_findings: [], findings: [], boxes: [], triage: null }));
+  expect(screen.getByText("Not read: both readers are missing")).toBeTruthy();
+  expect(screen.getByText("The image is kept and can be read again.")).toBeTruthy();
+});
+
+it("all findings can be put in another order", async () => {
+  show(aStudy(), { allShown: true });
+  const names = () =>
+    screen.getAllByRole("rowheader").flatMap((cell) => cell.closest("tr")?.getAttribute("data-finding") ?? []);
+  expect(names()).toEqual(["Effusion", "Nodule", "Hernia"]);
+  await userEvent.selectOptions(screen.getByRole("combobox", { name: "Order" }), "name");
+  expect(names()).toEqual(["Effusion", "Hernia", "Nodule"]);
+});
+
+it("HTML in a name is text", () => {
+  show(aStudy({ file_name: "<img src=x onerror=alert(1)>" }));
+  expect(screen.getByRole("heading", { level: 2 }).textContent).toBe("<img src=x onerror=alert(1)>");
+  expect(document.querySelector("img")).toBeNull();
+});

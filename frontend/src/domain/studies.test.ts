@@ -1,0 +1,89 @@
+import { describe, expect, it } from "vitest";
+
+import { aStudy, aSummary, EFFUSION, EFFUSION_BOX, HERNIA, NODULE } from "../test/studies";
+import { isFiltering, NO_FILTER, withPriority, withStatus } from "./filters";
+import { barPosition, relativeToThreshold, sortFindings } from "./findings";
+import { groupBoxes } from "./regions";
+import { canReadAgain, neighbour, personName, studyTitle } from "./studies";
+
+describe("the filter of the list", () => {
+  it("asks for nothing at first", () => {
+    expect(isFiltering(NO_FILTER)).toBe(false);
+    expect(isFiltering(withPriority(NO_FILTER, "urgent"))).toBe(true);
+  });
+
+  it.each(["failed", "rejected"] as const)("a priority and %s exclude each other", (status) => {
+    expect(withPriority({ priority: null, status }, "soon")).toEqual({ priority: "soon", status: null });
+    expect(withStatus({ priority: "soon", status: null }, status)).toEqual({ priority: null, status });
+  });
+
+  it("a priority and a partial reading do not", () => {
+    expect(withStatus({ priority: "soon", status: null }, "partial").priority).toBe("soon");
+    expect(withPriority({ priority: "soon", status: "rejected" }, null).status).toBe("rejected");
+  });
+});
+
+describe("the order of findings", () => {
+  const all = [HERNIA, NODULE, EFFUSION];
+
+  it.each([
+    ["probability", ["Effusion", "Nodule", "Hernia"]],
+    ["threshold", ["Effusion", "Hernia", "Nodule"]],
+    ["name", ["Effusion", "Hernia", "Nodule"]],
+  ] as const)("by %s", (order, names) => {
+    expect(sortFindings(all, order).map(({ finding }) => finding)).toEqual(names);
+    expect(all[0]).toBe(HERNIA);
+  });
+
+  it("a threshold of nothing divides nothing", () => {
+    expect(relativeToThreshold({ ...NODULE, threshold: 0 })).toBe(Infinity);
+    expect(relativeToThreshold({ ...NODULE, threshold: 0, probability: 0 })).toBe(1);
+  });
+
+  it("a bar keeps the order and stays within its frame", () => {
+    expect([-1, 0, 0.01, 0.25, 1, 2].map(barPosition)).toEqual([0, 0, 0.1, 0.5, 1, 1]);
+  });
+});
+
+it("boxes are grouped by kind, the most certain kind first", () => {
+  const mass = { ...EFFUSION_BOX, finding: "Mass" as const, score: 0.9 };
+  const faint = { ...EFFUSION_BOX, score: 0.3 };
+  expect(groupBoxes([EFFUSION_BOX, mass, faint])).toEqual([
+    { finding: "Mass", count: 1, bestScore: 0.9, indices: [1] },
+    { finding: "Effusion", count: 2, bestScore: 0.81, indices: [0, 2] },
+  ]);
+});
+
+describe("what a study is called", () => {
+  it.each([
+    ["Roe^Jane^M", "Roe, Jane M"],
+    ["Roe", "Roe"],
+    ["^Jane", "Jane"],
+    ["Yamada^Tarou=山田^太郎", "Yamada, Tarou"],
+    [" ^ ", null],
+    [null, null],
+  ])("%s is read as %s", (name, expected) => {
+    expect(personName(name)).toBe(expected);
+  });
+
+  it("the patient, else the file, else its number", () => {
+    const study = aStudy();
+    expect(studyTitle({ ...study, patient: { ...study.patient, patient_id: "9RG1" } })).toBe("9RG1");
+    expect(studyTitle(study)).toBe("film.png");
+    expect(studyTitle({ ...study, file_name: null })).toBe("Study jy7j5a");
+  });
+});
+
+it("only what misses a reading can be read again", () => {
+  const statuses = ["complete", "partial", "failed", "rejected"] as const;
+  expect(statuses.filter((status) => canReadAgain(aStudy({ status })))).toEqual(["partial", "failed"]);
+});
+
+it("stepping through the list stops at its ends", () => {
+  const studies = [aSummary("a"), aSummary("b")];
+  expect(neighbour(studies, "a", 1)?.id).toBe("b");
+  expect(neighbour(studies, "b", 1)).toBeNull();
+  expect(neighbour(studies, "a", -1)).toBeNull();
+  expect(neighbour(studies, null, 1)?.id).toBe("a");
+  expect(neighbour([], null, 1)).toBeNull();
+});

@@ -1,0 +1,62 @@
+import { describe, expect, it } from "vitest";
+
+import { ApiError } from "../api/errors";
+import { aStudy, aSummary } from "../test/studies";
+import { commandOf, SHORTCUTS } from "./shortcuts";
+import { pathOf, studyIdOf } from "./useRoute";
+import { studyReducer } from "./useStudy";
+import { listReducer } from "./useStudyList";
+
+const PLAIN = { ctrlKey: false, metaKey: false, altKey: false };
+
+describe("shortcuts", () => {
+  it("no key does two things", () => {
+    const keys = SHORTCUTS.flatMap((shortcut) => shortcut.keys);
+    expect(new Set(keys).size).toBe(keys.length);
+  });
+
+  it("letters work with and without Shift, combinations belong to the browser", () => {
+    expect(commandOf({ ...PLAIN, key: "I" })).toBe("invert");
+    expect(commandOf({ ...PLAIN, key: "=" })).toBe("zoomIn");
+    expect(commandOf({ ...PLAIN, key: "r", ctrlKey: true })).toBeNull();
+    expect(commandOf({ ...PLAIN, key: "Escape" })).toBeNull();
+  });
+});
+
+describe("addresses", () => {
+  it("a study's address names it", () => {
+    expect(studyIdOf(pathOf("01m83akp78m9e4ygq5dfjy7j5a"))).toBe("01m83akp78m9e4ygq5dfjy7j5a");
+    expect(pathOf(null)).toBe("/");
+  });
+
+  it.each(["/", "/studies/", "/studies/../etc", "/studies/a/b", "/studies/%2e", "/other"])(
+    "%s is the start page",
+    (path) => expect(studyIdOf(path)).toBeNull(),
+  );
+});
+
+describe("the open study", () => {
+  const EMPTY = { known: new Map(), errors: new Map(), rereading: new Set<string>() };
+  const study = aStudy({ status: "partial" });
+
+  it("stays in sight when reading it again fails, without a spinner that never ends", () => {
+    const heard = studyReducer(EMPTY, { type: "heard", study });
+    const rereading = studyReducer(heard, { type: "rereading", id: study.id });
+    expect(rereading.rereading.has(study.id)).toBe(true);
+    const error = new ApiError(503, "Unavailable", "Both readers are missing.");
+    const failed = studyReducer(rereading, { type: "failed", id: study.id, error });
+    expect(failed.rereading.size).toBe(0);
+    expect(failed.known.get(study.id)).toBe(study);
+    expect(failed.errors.get(study.id)).toBe(error);
+    expect(studyReducer(failed, { type: "heard", study }).errors.size).toBe(0);
+  });
+});
+
+it("a list that could not be refreshed stays in sight", () => {
+  const empty = { studies: [], total: 0, error: null, phase: "loading" as const };
+  const loaded = listReducer(empty, { type: "loaded", studies: [aSummary("a")], total: 1 });
+  const failed = listReducer(loaded, { type: "failed", error: new ApiError(0, "No connection", "") });
+  expect(failed.studies).toEqual(loaded.studies);
+  expect(failed.error?.isConnectionLoss).toBe(true);
+  expect(failed.phase).toBe("ready");
+});

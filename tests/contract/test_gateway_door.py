@@ -1,0 +1,223 @@
+"""The door: the page's files, headers, foreign hosts and pages, the API's description."""
+
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from cxr_contracts import PROBLEM_MEDIA_TYPE, Problem
+from cxr_gateway.app import create_app
+from cxr_gateway.openapi import document_text
+from cxr_gateway.openapi import main as export
+from cxr_gateway.schemas import Study, StudyPage
+from cxr_gateway.settings import GatewaySettings
+from films import png
+from gateway_stand import Stand, settings_for, standing_gateway
+
+ROOT = Path(__file__).parents[2]
+DOCUMENT = ROOT / "docs/openapi.json"
+
+
+@pytest.fixture
+def page_dir(tmp_path: Path) -> Path:
+    folder = tmp_path / "dist"
+    (folder / "assets").mkdir(parents=True)
+    (folder / "index.html").write_text("<!doctype html><title>Reader</title>")
+    (folder / "assets/app-1a2b.js").write_text("start()")
+    (folder / "favicon.svg").write_text("<svg/>")
+    (tmp_path / "secret.txt").write_text("secret")
+    return folder
+
+
+@pytest.fixture
+async def stand(tmp_path: Path, page_dir: Path) -> AsyncIterator[Stand]:
+    async with standing_gateway(settings_for(tmp_path / "archive", page_dir=page_dir)) as running:
+        yield running
+
+
+@pytest.mark.parametrize("path", ["/", "/index.html", "/studies/01k6", "/about"])
+async def test_the_page_answers_to_its_own_routes(stand: Stand, path: str) -> None:
+    response = await stand.client.get(path)
+    assert response.status_code == 200
+    assert response.headers["content-type"].startswith("text/html")
+    assert response.headers["cache-control"] == "no-cache"
+    assert "Reader" in response.text
+
+
+async def test_assets_are_kept_forever_and_other_files_are_asked_for_each_time(
+    stand: Stand,
+) -> None:
+    asset = await stand.client.get("/assets/app-1a2b.js")
+    assert (asset.status_code, asset.text) == (200, "start()")
+    assert asset.headers["cache-control"] == "public, max-age=31536000, immutable"
+    icon = await stand.client.get("/favicon.svg")
+    assert icon.headers["cache-control"] == "no-cache"
+    again = await stand.client.get("/", headers={"If-None-Match": "x"})
+    assert (await stand.client.head("/")).headers["etag"] == again.headers["etag"]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/assets/gone.js",
+        "/../secret.txt",
+        "/..%2fsecret.txt",
+        "/assets/..%2f..%2fsecret.txt",
+        "/api/v1/nothing",
+        "/api/v2/studies",
+        "/docs.html",
+    ],
+)
+async def test_what_is_not_there_is_a_problem_and_not_the_page(stand: Stand, path: str) -> None:
+    response = await stand.client.get(path)
+    assert response.status_code == 404
+    assert response.headers["content-type"] == PROBLEM_MEDIA_TYPE
+
+
+async def test_a_method_that_a_route_does_not_have_is_405(stand: Stand) -> None:
+    for method, path in (("DELETE", "/api/v1/studies"), ("POST", "/")):
+        response = await stand.client.request(method, path)
+        assert response.status_code == 405
+        assert Problem.model_validate_json(response.content).status == 405
+
+
+async def test_without_a_page_a_sentence_says_how_to_get_one(tmp_path: Path) -> None:
+    async with standing_gateway(settings_for(tmp_path / "archive")) as stand:
+        response = await stand.client.get("/")
+        assert response.status_code == 200
+        assert response.text.startswith("The page is not built: run `make")
+        assert (await stand.client.get("/studies/x")).status_code == 404
+
+
+@pytest.mark.parametrize("path", ["/", "/api/v1/studies", "/api/v1/nothing", "/livez"])
+async def test_every_answer_carries_the_protecting_headers(stand: Stand, path: str) -> None:
+    headers = (await stand.client.get(path)).headers
+    policy = headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "frame-ancestors 'none'" in policy
+    assert "unsafe" not in policy
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["referrer-policy"] == "no-referrer"
+    assert headers["x-request-id"]
+
+
+async def test_what_the_api_tells_is_kept_in_no_cache(stand: Stand) -> None:
+    study = await stand.post(png())
+    for path in ("/api/v1/studies", study.headers["location"], "/api/v1/system"):
+        assert (await stand.client.get(path)).headers["cache-control"] == "no-store"
+    picture = await stand.client.get(f"{study.headers['location']}/image.png")
+    assert picture.headers["cache-control"] == "private, no-cache"
+
+
+@pytest.mark.parametrize("host", ["evil.test", "localhost.evil.test", "127.0.0.1.evil.test:8000"])
+async def test_a_foreign_name_that_leads_here_is_refused(stand: Stand, host: str) -> None:
+    response = await stand.client.get("/api/v1/studies", headers={"Host": host})
+    assert response.status_code == 400
+    assert "ALLOWED_HOSTS" in response.json()["detail"]
+
+
+@pytest.mark.parametrize("host", ["localhost:8000", "127.0.0.1", "[::1]:8000", "LOCALHOST"])
+async def test_the_names_of_loopback_are_answered(stand: Stand, host: str) -> None:
+    response = await stand.client.get("/api/v1/studies", headers={"Host": host})
+    assert response.status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, ["127.0.0.1", "localhost", "::1", "[::1]"]),
+        ({"host": "0.0.0.0"}, ["*"]),
+        ({"host": "0.0.0.0", "allowed_hosts": ["reader.test"]}, ["reader.test"]),
+    ],
+)
+def test_the_names_follow_from_the_address_unless_they_are_set(
+    given: dict[str, Any], expected: list[str]
+) -> None:
+    assert GatewaySettings(**given).resolved_allowed_hosts == expected
+
+
+async def test_a_page_of_another_site_cannot_send_a_film(stand: Stand) -> None:
+    response = await stand.post(png(), **{"Sec-Fetch-Site": "cross-site"})
+    assert response.status_code == 403
+    assert stand.files() == []
+    assert (await stand.post(png(), **{"Sec-Fetch-Site": "same-origin"})).status_code == 201
+
+
+def test_the_committed_description_is_what_the_code_says() -> None:
+    assert DOCUMENT.read_text(encoding="utf-8") == document_text(), (
+        "run python -m cxr_gateway.openapi > docs/openapi.json"
+    )
+
+
+def test_the_check_of_a_stale_description_fails_with_the_command_that_helps(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stale = tmp_path / "openapi.json"
+    assert export(["--check", str(stale)]) == 1
+    stale.write_text(document_text() + " ")
+    assert export(["--check", str(stale)]) == 1
+    assert f"python -m cxr_gateway.openapi > {stale}" in capsys.readouterr().err
+    stale.write_text(document_text())
+    assert export(["--check", str(stale)]) == 0
+
+
+def operations() -> list[tuple[str, str, dict[str, Any]]]:
+    paths = json.loads(DOCUMENT.read_text(encoding="utf-8"))["paths"]
+    return [(verb, path, op) for path, item in paths.items() for verb, op in item.items()]
+
+
+def test_operations_have_readable_names() -> None:
+    names = [operation["operationId"] for _, path, operation in operations() if "/api/" in path]
+    assert names == [
+        "createStudy",
+        "listStudies",
+        "getStudy",
+        "rerunStudy",
+        "getStudyImage",
+        "getStudyOverlay",
+        "getStudyHeatmap",
+        "getStudyOriginal",
+        "getSystem",
+    ]
+
+
+def test_every_error_is_described_as_a_problem_with_an_example() -> None:
+    for verb, path, operation in operations():
+        if not path.startswith("/api/"):
+            continue
+        errors = {code: r for code, r in operation["responses"].items() if code >= "400"}
+        assert errors, (verb, path)
+        for response in errors.values():
+            example = response["content"][PROBLEM_MEDIA_TYPE]["example"]
+            assert Problem.model_validate(example).status in range(400, 600)
+
+
+def test_the_examples_are_answers_that_could_be_given() -> None:
+    examples = {
+        (operation["operationId"], code): response["content"]["application/json"]["example"]
+        for _, _, operation in operations()
+        for code, response in operation["responses"].items()
+        if "example" in response.get("content", {}).get("application/json", {})
+    }
+    for operation in ("createStudy", "getStudy", "rerunStudy"):
+        Study.model_validate(examples[operation, "200"])
+    StudyPage.model_validate(examples["listStudies", "200"])
+
+
+def test_no_field_of_an_answer_is_optional_for_a_generated_client() -> None:
+    schemas = json.loads(DOCUMENT.read_text(encoding="utf-8"))["components"]["schemas"]
+    for name in ("Study", "StudySummary", "StudyPage", "SystemStatus", "Box", "Triage"):
+        assert sorted(schemas[name]["required"]) == sorted(schemas[name]["properties"])
+
+
+async def test_an_app_opens_nothing_before_its_lifespan(tmp_path: Path) -> None:
+    settings = settings_for(tmp_path / "archive")
+    app = create_app(settings)
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+        assert (await client.get("/livez")).status_code == 200
+        assert (await client.get("/readyz")).status_code == 503
+    assert not settings.archive_dir.exists()

@@ -1,0 +1,132 @@
+"""The gateway's real clients against the real readers' apps, over ASGI, on random networks."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+
+from cxr_classifier.app import create_app as create_classifier
+from cxr_classifier.settings import ClassifierSettings
+from cxr_contracts import Finding
+from cxr_detector.app import create_app as create_detector
+from cxr_detector.settings import DetectorSettings
+from cxr_gateway.failures import FailureKind, ReaderFailure
+from cxr_gateway.readers import Picture, Readers
+from cxr_gateway.schemas import Study
+from cxr_gateway.settings import GatewaySettings
+from cxr_gateway.wire_image import stored_png
+from films import encoded, png, radiograph_like
+from gateway_stand import (
+    CLASSIFIER_URL,
+    DETECTOR_URL,
+    Stand,
+    readers_over,
+    settings_for,
+    standing_gateway,
+)
+
+
+@pytest.fixture
+async def transports(
+    classifier_folder: Path, detector_folder: Path
+) -> AsyncIterator[dict[str, httpx.AsyncBaseTransport]]:
+    classifier = create_classifier(
+        ClassifierSettings(model_dir=classifier_folder, runtime="onnxruntime", threads=1)
+    )
+    detector = create_detector(
+        DetectorSettings(model_dir=detector_folder, runtime="onnxruntime", threads=1)
+    )
+    async with AsyncExitStack() as stack:
+        for app in (classifier, detector):
+            await stack.enter_async_context(app.router.lifespan_context(app))
+            assert await app.state.reader.loaded()
+        yield {
+            CLASSIFIER_URL: httpx.ASGITransport(classifier),
+            DETECTOR_URL: httpx.ASGITransport(detector),
+        }
+
+
+@pytest.fixture
+async def readers(
+    transports: dict[str, httpx.AsyncBaseTransport], tmp_path: Path
+) -> AsyncIterator[Readers]:
+    async with readers_over(transports)(settings_for(tmp_path)) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def stand(
+    transports: dict[str, httpx.AsyncBaseTransport], tmp_path: Path
+) -> AsyncIterator[Stand]:
+    settings = settings_for(tmp_path / "archive", classifier_timeout_s=60, detector_timeout_s=60)
+    async with standing_gateway(settings, transports=transports) as running:
+        yield running
+
+
+@pytest.mark.parametrize(
+    "film",
+    [
+        png(150, 110),
+        encoded(radiograph_like(150, 110), "JPEG"),
+        encoded(radiograph_like(150, 110).astype("uint16") * 16),
+    ],
+    ids=["png", "jpeg", "png of 16 bits"],
+)
+async def test_both_real_readers_read_what_the_gateway_sends(stand: Stand, film: bytes) -> None:
+    response = await stand.post(film)
+    assert response.status_code == 201, response.text
+    study = Study.model_validate_json(response.content)
+    assert (study.status, study.problems) == ("complete", [])
+    assert sorted(row.finding for row in study.findings) == sorted(Finding)
+    assert [row.probability for row in study.findings] == sorted(
+        (row.probability for row in study.findings), reverse=True
+    )
+    assert study.heatmaps == [row.finding for row in study.top_findings]
+    assert study.boxes  # the random detector shows whatever it scores
+    for box in study.boxes:
+        assert 0 <= box.x_min < box.x_max <= 150
+        assert 0 <= box.y_min < box.y_max <= 110
+    assert [model.name for model in study.models[1:]] == ["random-classifier", "random-detector"]
+
+
+async def test_the_heat_map_of_a_real_classifier_is_drawn(stand: Stand) -> None:
+    study = (await stand.post(png(150, 110))).json()
+    for finding in study["heatmaps"]:
+        answer = await stand.client.get(f"/api/v1/studies/{study['id']}/heatmaps/{finding}.png")
+        assert answer.status_code == 200
+
+
+async def test_the_real_readers_say_that_they_are_ready_and_with_which_model(
+    readers: Readers,
+) -> None:
+    statuses = await readers.status()
+    assert [(status.role, status.ready) for status in statuses] == [
+        ("classifier", True),
+        ("detector", True),
+    ]
+    assert [status.model.name for status in statuses if status.model] == [
+        "random-classifier",
+        "random-detector",
+    ]
+
+
+async def test_a_real_readers_refusal_reaches_the_study_in_its_own_words(readers: Readers) -> None:
+    with pytest.raises(ReaderFailure) as caught:
+        await readers.classifier.classify(Picture(b"no picture", "image/png", 1, 1), explain=3)
+    assert caught.value.kind is FailureKind.ERROR
+    assert caught.value.detail.startswith("it answered with status 415: ")
+
+
+@pytest.mark.parametrize("settings", [ClassifierSettings, DetectorSettings])
+def test_the_largest_picture_that_intake_accepts_fits_through_a_readers_door(
+    settings: type[ClassifierSettings | DetectorSettings],
+) -> None:
+    fields = settings.model_fields
+    largest = GatewaySettings.model_fields["max_pixels"].default
+    assert largest <= fields["max_pixels"].default
+    height = 10_000
+    sent = stored_png(np.zeros((height, largest // height), np.uint8))
+    assert len(sent) <= fields["max_upload_bytes"].default

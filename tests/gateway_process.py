@@ -1,0 +1,38 @@
+"""The gateway as a real process with a gate that decides by rule: `python -m gateway_process`.
+
+Settings come from `CXR_GATEWAY_*`; `CXR_TEST_MAX_FILE_BYTES` limits every file that it writes.
+"""
+
+import os
+import resource
+import sys
+
+import uvicorn
+
+from cxr_gateway.app import create_app
+from cxr_gateway.settings import GatewaySettings
+from cxr_serving.logs import configure_logging
+from gateway_stand import RuleGate
+
+
+def main() -> int:
+    """Serve until a signal comes."""
+    if limit := os.environ.get("CXR_TEST_MAX_FILE_BYTES"):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (int(limit), resource.RLIM_INFINITY))
+    settings = GatewaySettings()
+    configure_logging("gateway", settings.log_level)
+    server = uvicorn.Server(
+        uvicorn.Config(
+            create_app(settings, gate=RuleGate()),
+            host=settings.host,
+            port=settings.port,
+            log_config=None,
+            access_log=False,
+        )
+    )
+    server.run()
+    return 0 if server.started else 3
+
+
+if __name__ == "__main__":
+    sys.exit(main())

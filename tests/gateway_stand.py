@@ -1,0 +1,242 @@
+"""A gateway for tests: the real app, readers that are real ASGI apps, a gate that decides by rule.
+
+async with standing_gateway(settings, readers=ReaderStands()) as stand:
+    answer = await stand.post(png())
+"""
+
+import asyncio
+import io
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+from fastapi import FastAPI
+from numpy.typing import NDArray
+from PIL import Image
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp
+
+from cxr_contracts import CLASSIFY_PATH, DETECT_PATH, Finding, ModelManifest, Region
+from cxr_gateway.app import create_app
+from cxr_gateway.gate import GateScore
+from cxr_gateway.readers import Readers, open_readers
+from cxr_gateway.settings import GatewaySettings
+
+CLASSIFIER_URL = "http://classifier.test"
+DETECTOR_URL = "http://detector.test"
+SHA = "ab" * 32
+Answer = Callable[[Request], Awaitable[Response]]
+
+
+def probabilities(**given: float) -> list[dict[str, Any]]:
+    """Fourteen findings at a threshold of 0.3, all at 0.05 but those `given` by name."""
+    rows = []
+    for finding in Finding:
+        probability = given.get(finding.name.lower(), 0.05)
+        positive = probability >= 0.3
+        rows.append(
+            {
+                "finding": finding.value,
+                "probability": probability,
+                "threshold": 0.3,
+                "positive": positive,
+            }
+        )
+    return sorted(rows, key=lambda row: -float(str(row["probability"])))
+
+
+@dataclass
+class ReaderStand:
+    """One reader as an ASGI app. `answer` replaces its reading; `asked` counts its readings."""
+
+    role: str
+    answer: Answer | None = None
+    ready: bool = True
+    asked: int = 0
+    findings: list[dict[str, Any]] = field(default_factory=lambda: probabilities(mass=0.7))
+    boxes: list[dict[str, Any]] = field(
+        default_factory=lambda: [box(Region.MASS, 0.6, 10, 20, 40, 50)]
+    )
+    received: list[bytes] = field(default_factory=list)
+    request_ids: list[str | None] = field(default_factory=list)
+
+    def app(self) -> ASGIApp:
+        """The reader."""
+        path = CLASSIFY_PATH if self.role == "classifier" else DETECT_PATH
+        return Starlette(
+            routes=[
+                Route(path, self._read, methods=["POST"]),
+                Route("/readyz", self._readyz),
+                Route("/info", self._info),
+            ]
+        )
+
+    async def _read(self, request: Request) -> Response:
+        self.asked += 1
+        self.request_ids.append(request.headers.get("x-request-id"))
+        if self.answer is not None:
+            return await self.answer(request)
+        return await self.usual(request)
+
+    async def usual(self, request: Request) -> Response:
+        """The answer of a healthy reader."""
+        async with request.form() as form:
+            upload = form["image"]
+            assert not isinstance(upload, str)
+            content = await upload.read()
+        self.received.append(content)
+        return JSONResponse(self.body(*Image.open(io.BytesIO(content)).size, request))
+
+    def body(self, width: int, height: int, request: Request) -> dict[str, Any]:
+        """What a healthy reader says of a picture of this size."""
+        model = {"name": f"{self.role}-stand", "version": "1", "sha256": SHA}
+        if self.role == "detector":
+            size = {"width": width, "height": height}
+            return {"model": model, "image": size, "boxes": self.boxes}
+        explained = self.findings[: int(request.query_params.get("explain", 0))]
+        cams = [{"finding": row["finding"], "values": [[-1, 2], [0, 3]]} for row in explained]
+        # A field that this client does not know yet must not disturb it.
+        return {"model": model, "findings": self.findings, "cams": cams, "added_later": 1}
+
+    async def _readyz(self, _request: Request) -> Response:
+        return JSONResponse({"status": "ready"}, 200 if self.ready else 503)
+
+    async def _info(self, _request: Request) -> Response:
+        return JSONResponse(
+            {
+                "role": self.role,
+                "service_version": "1",
+                "model": {"name": f"{self.role}-stand", "version": "1", "sha256": SHA},
+                "labels": [],
+                "runtime": "stand",
+                "device": "cpu",
+                "max_batch_size": 1,
+                "max_queue_length": 1,
+            }
+        )
+
+
+def box(finding: Region, score: float, *corners: float) -> dict[str, Any]:
+    """A box as the detector sends it; corners are x_min, y_min, x_max, y_max."""
+    names = ("x_min", "y_min", "x_max", "y_max")
+    return {"finding": finding.value, "score": score, **dict(zip(names, corners, strict=True))}
+
+
+class Unreachable(httpx.AsyncBaseTransport):
+    """A reader whose port nobody listens on; counts the attempts."""
+
+    def __init__(self) -> None:
+        self.attempts = 0
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Fail as a refused connection does."""
+        self.attempts += 1
+        raise httpx.ConnectError("connection refused", request=request)
+
+
+async def never(_request: Request) -> Response:
+    """A reader that hangs."""
+    await asyncio.sleep(3600)
+    raise AssertionError("a client waited for an hour")
+
+
+@dataclass
+class RuleGate:
+    """Accepts a picture by its mean brightness: a stranger is nearly white."""
+
+    manifest: ModelManifest = field(
+        default_factory=lambda: ModelManifest.model_construct(
+            name="rule-gate",
+            version="1",
+            weights=type("File", (), {"sha256": SHA})(),
+        )
+    )
+
+    def check(self, grey: NDArray[np.uint8]) -> GateScore:
+        """Judge uint8 [H, W]."""
+        score = 1.0 - float(grey.mean()) / 255
+        accepted = score >= 0.1
+        return GateScore(accepted, score, 0.1, None if accepted else "The picture is blank.")
+
+
+@dataclass
+class Stand:
+    """A running gateway and its readers."""
+
+    app: FastAPI
+    client: httpx.AsyncClient
+    classifier: ReaderStand
+    detector: ReaderStand
+    archive_dir: Path
+
+    async def post(self, content: bytes, name: str = "chest.png", **headers: str) -> httpx.Response:
+        """Upload a file."""
+        files = {"file": (name, content, "application/octet-stream")}
+        return await self.client.post("/api/v1/studies", files=files, headers=headers)
+
+    def files(self) -> list[str]:
+        """Every file in the archive but the database and the lock."""
+        found = (path for path in self.archive_dir.rglob("*") if path.is_file())
+        names = (path.relative_to(self.archive_dir).as_posix() for path in found)
+        return sorted(name for name in names if name.startswith(("studies/", "incoming/")))
+
+
+def settings_for(
+    archive_dir: Path, database_url: str | None = None, **more: Any
+) -> GatewaySettings:
+    """Settings of a gateway over `archive_dir` whose readers are the stands."""
+    values: dict[str, Any] = {
+        "archive_dir": archive_dir,
+        "database_url": database_url,
+        "classifier_url": CLASSIFIER_URL,
+        "detector_url": DETECTOR_URL,
+        "page_dir": archive_dir / "no-page",
+        "reader_probe_ttl_s": 0,
+        "pictures_idle_s": 3600,
+    }
+    return GatewaySettings(**(values | more))
+
+
+@asynccontextmanager
+async def standing_gateway(
+    settings: GatewaySettings,
+    *,
+    classifier: ReaderStand | None = None,
+    detector: ReaderStand | None = None,
+    transports: Mapping[str, httpx.AsyncBaseTransport] | None = None,
+) -> AsyncIterator[Stand]:
+    """The gateway's app with its lifespan run, and a client on it."""
+    classifier = classifier or ReaderStand("classifier")
+    detector = detector or ReaderStand("detector")
+    mounts: dict[str, httpx.AsyncBaseTransport] = {
+        CLASSIFIER_URL: httpx.ASGITransport(classifier.app()),
+        DETECTOR_URL: httpx.ASGITransport(detector.app()),
+    }
+    mounts.update(transports or {})
+    app = create_app(settings, gate=RuleGate(), readers=readers_over(mounts))
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(
+            transport=httpx.ASGITransport(app), base_url="http://localhost", timeout=30
+        ) as client,
+    ):
+        yield Stand(app, client, classifier, detector, settings.archive_dir)
+
+
+def readers_over(
+    mounts: Mapping[str, httpx.AsyncBaseTransport],
+) -> Callable[[GatewaySettings], AbstractAsyncContextManager[Readers]]:
+    """An opener of the real clients on these transports; any other address fails."""
+
+    def opener(settings: GatewaySettings) -> AbstractAsyncContextManager[Readers]:
+        http = httpx.AsyncClient(transport=Unreachable(), mounts=mounts, trust_env=False)
+        return open_readers(settings, http)
+
+    return opener

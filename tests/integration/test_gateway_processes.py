@@ -1,0 +1,326 @@
+"""The gateway as a real process: killed, out of space, locked out, left by its clients."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+import uvicorn
+from starlette.requests import Request
+from starlette.responses import Response
+
+from films import encoded, png, radiograph_like
+from gateway_stand import ReaderStand
+
+STUDIES = "/api/v1/studies"
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def eventually(holds: Callable[[], bool], what: str, timeout_s: float = 30) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not holds():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.02)
+
+
+@dataclass
+class Readers:
+    """Both stands on real ports; while `held`, the classifier does not answer."""
+
+    classifier: ReaderStand = field(default_factory=lambda: ReaderStand("classifier"))
+    detector: ReaderStand = field(default_factory=lambda: ReaderStand("detector"))
+    released: threading.Event = field(default_factory=threading.Event)
+    ports: dict[str, int] = field(default_factory=dict)
+
+    async def hold(self, request: Request) -> Response:
+        """Wait for the release without blocking the server."""
+        while not self.released.is_set():
+            await asyncio.sleep(0.01)
+        return await self.classifier.usual(request)
+
+
+@pytest.fixture
+def readers() -> Iterator[Readers]:
+    stands = Readers()
+    running = []
+    for stand in (stands.classifier, stands.detector):
+        stands.ports[stand.role] = port = free_port()
+        config = uvicorn.Config(stand.app(), port=port, log_config=None, lifespan="off")
+        server = uvicorn.Server(config)
+        thread = threading.Thread(target=server.run, daemon=True)
+        thread.start()
+        running.append((server, thread))
+    eventually(lambda: all(server.started for server, _ in running), "a reader did not start")
+    yield stands
+    stands.released.set()
+    for server, thread in running:
+        server.should_exit = True
+        thread.join(20)
+        assert not thread.is_alive()
+
+
+@dataclass
+class Gateway:
+    process: "subprocess.Popen[bytes]"
+    client: httpx.Client
+    archive: Path
+
+    def post(self, content: bytes) -> httpx.Response:
+        return self.client.post(STUDIES, files={"file": ("film.png", content)})
+
+    def files(self) -> list[str]:
+        found = (p for room in ("studies", "incoming") for p in (self.archive / room).rglob("*"))
+        return sorted(p.relative_to(self.archive).as_posix() for p in found if p.is_file())
+
+    def total(self) -> int:
+        return int(self.client.get(STUDIES).json()["total"])
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+
+@dataclass
+class Starter:
+    """Starts gateways over one archive."""
+
+    readers: Readers
+    folder: Path
+    stack: contextlib.ExitStack
+
+    def __call__(self, **more: object) -> Gateway:
+        port = free_port()
+        values: dict[str, object] = {
+            "port": port,
+            "archive_dir": self.folder / "archive",
+            "classifier_url": f"http://127.0.0.1:{self.readers.ports['classifier']}",
+            "detector_url": f"http://127.0.0.1:{self.readers.ports['detector']}",
+            "pictures_idle_s": 3600,
+            "database_timeout_s": 0.5,
+        }
+        environment = {
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": os.pathsep.join(sys.path),
+            **{f"CXR_GATEWAY_{name.upper()}": str(value) for name, value in values.items()},
+            **{name: str(value) for name, value in more.items()},
+        }
+        with (self.folder / "log").open("ab") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "gateway_process"], env=environment, stderr=log
+            )
+        self.stack.callback(process.wait)
+        self.stack.callback(process.kill)
+        client = self.stack.enter_context(
+            httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60)
+        )
+        gateway = Gateway(process, client, self.folder / "archive")
+        eventually(lambda: self._ready(gateway), "the gateway did not become ready")
+        return gateway
+
+    def _ready(self, gateway: Gateway) -> bool:
+        assert gateway.process.poll() is None, (self.folder / "log").read_text()
+        with contextlib.suppress(httpx.TransportError):
+            return gateway.client.get("/readyz").status_code == 200
+        return False
+
+
+@pytest.fixture
+def start(readers: Readers, tmp_path: Path) -> Iterator[Starter]:
+    with contextlib.ExitStack() as stack:
+        yield Starter(readers, tmp_path, stack)
+
+
+@pytest.fixture
+def threads() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor() as pool:
+        yield pool
+
+
+def test_killed_in_the_middle_of_a_reading_it_leaves_no_half_study(
+    start: Starter, readers: Readers, threads: ThreadPoolExecutor
+) -> None:
+    readers.classifier.answer = readers.hold
+    first = start()
+    upload = threads.submit(first.post, png())
+    # The file is at its final place and the row is not yet written: the worst moment.
+    eventually(
+        lambda: any(name.startswith("studies/") for name in first.files()), "nothing was kept"
+    )
+    first.kill()
+    with pytest.raises(httpx.TransportError):
+        upload.result()
+    assert len(first.files()) == 1
+    readers.released.set()
+    second = start()
+    assert second.files() == []
+    assert second.total() == 0
+    assert second.post(png()).status_code == 201
+    assert len(second.files()) == 1
+
+
+def half_an_upload(gateway: Gateway, size: int) -> socket.socket:
+    """A connection on which a part of a large upload has been sent."""
+    connection = socket.create_connection(("127.0.0.1", gateway.client.base_url.port or 0))
+    head = (
+        f"POST {STUDIES} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {2 * size}\r\n"
+        "Content-Type: multipart/form-data; boundary=b\r\n\r\n--b\r\n"
+        'Content-Disposition: form-data; name="file"; filename="a"\r\n\r\n'
+    )
+    connection.sendall(head.encode() + bytes(size))
+    return connection
+
+
+def test_killed_in_the_middle_of_an_upload_it_leaves_no_orphan_file(start: Starter) -> None:
+    first = start()
+    with half_an_upload(first, 3_000_000):
+        eventually(lambda: first.files() != [], "nothing was received")
+        first.kill()
+    assert len(first.files()) == 1
+    assert start().files() == []
+
+
+def test_a_client_that_hangs_up_in_the_middle_of_an_upload_leaves_nothing(start: Starter) -> None:
+    gateway = start()
+    with half_an_upload(gateway, 3_000_000):
+        eventually(lambda: gateway.files() != [], "nothing was received")
+    eventually(lambda: gateway.files() == [], "the half file stayed")
+    assert gateway.total() == 0
+
+
+def test_a_full_disk_is_a_507_and_leaves_nothing(start: Starter) -> None:
+    gateway = start(CXR_TEST_MAX_FILE_BYTES=400_000)
+    large = encoded(radiograph_like(900, 900))
+    assert len(large) > 400_000
+    response = gateway.post(large)
+    assert response.status_code == 507
+    assert response.json()["type"] == "urn:cxr:problem:storage-full"
+    assert gateway.files() == []
+    assert gateway.total() == 0
+    assert gateway.post(png()).status_code == 201
+
+
+def test_a_locked_database_is_a_503_that_leaves_nothing_and_passes(
+    start: Starter, readers: Readers
+) -> None:
+    gateway = start()
+    lock = sqlite3.connect(gateway.archive / "archive.sqlite3", isolation_level=None)
+    lock.execute("BEGIN EXCLUSIVE")
+    started = time.monotonic()
+    response = gateway.post(png())
+    assert response.status_code == 503
+    assert "database is locked" in response.json()["detail"]
+    assert time.monotonic() - started < 10
+    assert gateway.files() == []
+    lock.execute("ROLLBACK")
+    lock.close()
+    assert gateway.post(png()).status_code == 201
+    assert gateway.total() == 1
+
+
+def test_told_to_stop_it_finishes_the_reading_that_it_has_begun(
+    start: Starter, readers: Readers, threads: ThreadPoolExecutor
+) -> None:
+    readers.classifier.answer = readers.hold
+    gateway = start()
+    upload = threads.submit(gateway.post, png())
+    eventually(lambda: readers.classifier.asked == 1, "the classifier was not asked")
+    gateway.process.send_signal(signal.SIGTERM)
+    time.sleep(0.2)
+    readers.released.set()
+    assert upload.result().status_code == 201
+    # uvicorn passes the signal on once it has shut down.
+    assert gateway.process.wait(20) in (0, -signal.SIGTERM)
+    assert start().total() == 1
+
+
+def test_an_upload_over_the_limit_gets_its_413_and_memory_stays_flat(start: Starter) -> None:
+    gateway = start()
+    assert gateway.post(png()).status_code == 201
+    before = psutil.Process(gateway.process.pid).memory_info().rss
+
+    def endless() -> Iterator[bytes]:
+        yield b'--b\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n'
+        for _ in range(1000):
+            yield bytes(64_000)
+
+    headers = {"Content-Type": "multipart/form-data; boundary=b"}
+    # The gateway hangs up on who goes on sending; some clients see that before the answer.
+    with contextlib.suppress(httpx.WriteError, httpx.ReadError):
+        response = gateway.client.post(STUDIES, content=endless(), headers=headers)
+        assert response.status_code == 413
+    after = psutil.Process(gateway.process.pid).memory_info().rss
+    assert after - before < 25_000_000
+    eventually(lambda: len(gateway.files()) == 1, "the refused file stayed")
+    with socket.create_connection(("127.0.0.1", gateway.client.base_url.port or 0)) as connection:
+        head = f"POST {STUDIES} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 60000000\r\n\r\n"
+        connection.sendall(head.encode())
+        assert connection.recv(20).startswith(b"HTTP/1.1 413 ")  # before a byte of it was sent
+
+
+def test_a_result_survives_a_restart_to_the_byte(start: Starter) -> None:
+    first = start()
+    answer = first.post(png())
+    address = f"{STUDIES}/{answer.json()['id']}"
+    overlay = first.client.get(f"{address}/overlay.png").content
+    first.kill()
+    second = start()
+    assert second.client.get(address).content == answer.content
+    assert second.client.get(f"{address}/overlay.png").content == overlay
+
+
+def test_a_gateway_without_its_gate_does_not_start_and_says_what_is_missing(
+    tmp_path: Path,
+) -> None:
+    environment = {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": os.pathsep.join(sys.path),
+        "CXR_GATEWAY_PORT": str(free_port()),
+        "CXR_GATEWAY_ARCHIVE_DIR": str(tmp_path / "archive"),
+        "CXR_GATEWAY_GATE_MODEL_DIR": str(tmp_path / "no-gate"),
+    }
+    ended = subprocess.run(
+        [sys.executable, "-m", "cxr_gateway"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert ended.returncode == 3
+    assert "no-gate" in ended.stderr
+
+
+def test_a_misspelt_setting_does_not_start_either() -> None:
+    environment = {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": os.pathsep.join(sys.path),
+        "CXR_GATEWAY_ARCHIV_DIR": "x",
+    }
+    ended = subprocess.run(
+        [sys.executable, "-m", "cxr_gateway"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert ended.returncode == 2
+    assert "CXR_GATEWAY_ARCHIV_DIR" in ended.stderr

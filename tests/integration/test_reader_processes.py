@@ -1,0 +1,141 @@
+"""The readers as real processes: what a supervisor sees of them."""
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+
+from cxr_contracts import CLASSIFY_PATH, DETECT_PATH
+from films import encoded, png, radiograph_like
+
+PATHS = {"classifier": CLASSIFY_PATH, "detector": DETECT_PATH}
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def start(role: str, folder: Path, log: Path, **settings: object) -> "subprocess.Popen[bytes]":
+    prefix = f"CXR_{role.upper()}_"
+    values = {"model_dir": folder, "runtime": "onnxruntime", "threads": 1} | settings
+    environment = {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": os.pathsep.join(sys.path),
+        **{f"{prefix}{name.upper()}": str(value) for name, value in values.items()},
+    }
+    with log.open("wb") as errors:
+        return subprocess.Popen(
+            [sys.executable, "-m", f"cxr_{role}"], env=environment, stderr=errors
+        )
+
+
+@contextlib.contextmanager
+def running(
+    role: str, folder: Path, log: Path, **settings: object
+) -> Iterator[tuple["subprocess.Popen[bytes]", httpx.Client]]:
+    port = free_port()
+    process = start(role, folder, log, port=port, **settings)
+    try:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
+            wait_until_ready(process, client, log)
+            yield process, client
+    finally:
+        process.kill()
+        process.wait()
+
+
+def wait_until_ready(process: "subprocess.Popen[bytes]", client: httpx.Client, log: Path) -> None:
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        assert process.poll() is None, log.read_text()
+        with contextlib.suppress(httpx.TransportError):
+            if client.get("/readyz").status_code == 200:
+                return
+        time.sleep(0.05)
+    raise AssertionError(f"not ready in time: {log.read_text()}")
+
+
+def lines_of(log: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in log.read_text().splitlines()]
+
+
+@pytest.mark.parametrize("role", ["classifier", "detector"])
+def test_a_reader_answers_logs_json_and_ends_on_a_signal(
+    role: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    log = tmp_path / "log"
+    with running(role, request.getfixturevalue(f"{role}_folder"), log) as (process, client):
+        response = client.post(
+            PATHS[role],
+            files={"image": ("Smith_John.png", png())},
+            headers={"X-Request-ID": "study-7"},
+        )
+        assert response.status_code == 200
+        assert response.headers["X-Request-ID"] == "study-7"
+        process.send_signal(signal.SIGTERM)
+        process.wait(20)
+    access = [line for line in lines_of(log) if line["logger"] == "cxr.access"]
+    (line,) = [line for line in access if line["route"] == PATHS[role]]
+    assert (line["request_id"], line["service"], line["status"]) == ("study-7", role, 200)
+    assert "Smith" not in log.read_text()
+
+
+@pytest.mark.parametrize("role", ["classifier", "detector"])
+@pytest.mark.parametrize("name", ["weights.safetensors", "model.onnx"])
+def test_a_changed_model_ends_the_process_with_a_sentence_and_an_error_code(
+    role: str, name: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(request.getfixturevalue(f"{role}_folder"), tmp_path / "model"))
+    data = bytearray((folder / name).read_bytes())
+    data[len(data) // 2] ^= 1
+    (folder / name).write_bytes(data)
+    log = tmp_path / "log"
+    process = start(role, folder, log, port=free_port())
+    try:
+        assert process.wait(120) == 1
+    finally:
+        process.kill()
+        process.wait()
+    (critical,) = [line for line in lines_of(log) if line["level"] == "critical"]
+    assert f"{name} has the sha256" in critical["message"]
+    assert "exception" not in critical
+
+
+def test_a_wrong_setting_ends_the_process_with_its_name(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    process = start("classifier", tmp_path, log, max_queue_lenght=3)
+    assert process.wait(60) == 2
+    assert "CXR_CLASSIFIER_MAX_QUEUE_LENGHT" in log.read_text()
+
+
+@pytest.mark.parametrize("role", ["classifier", "detector"])
+def test_memory_stays_flat_over_hundreds_of_requests(
+    role: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    folder = request.getfixturevalue(f"{role}_folder")
+    films = [encoded(radiograph_like(width, 700)) for width in (500, 700, 900)]
+    with running(role, folder, tmp_path / "log") as (process, client):
+
+        def ask(times: int) -> int:
+            for turn in range(times):
+                film = films[turn % len(films)]
+                assert client.post(PATHS[role], files={"image": film}).status_code == 200
+            return int(psutil.Process(process.pid).memory_info().rss)
+
+        settled = ask(100)
+        assert ask(300) - settled < 20_000_000
+        assert settled < 400_000_000

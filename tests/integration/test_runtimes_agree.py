@@ -1,0 +1,97 @@
+"""ONNX Runtime and PyTorch give the same answers, from the same folder, to 1e-3."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from cxr_classifier import predictor as classifier
+from cxr_classifier.settings import ClassifierSettings
+from cxr_detector import predictor as detector
+from cxr_detector.settings import DetectorSettings
+from cxr_serving.image import DecodedImage
+from cxr_serving.model_folder import ModelFolder, open_model_folder
+from cxr_serving.onnx_runtime import OnnxRuntime
+from cxr_serving.reader_settings import RuntimeChoice
+from cxr_serving.runtime_choice import choose_runtime
+from films import radiograph_like
+
+MODELS = Path(__file__).parents[2] / "models"
+RUNTIMES: tuple[RuntimeChoice, ...] = ("onnxruntime", "torch")
+DEVICES = ["cpu", *(["cuda:0"] if torch.cuda.is_available() else [])]
+FILMS = [
+    DecodedImage(radiograph_like(width, height, seed=width), "png", as_stored=True)
+    for width, height in ((1024, 1024), (600, 900), (1500, 700), (96, 96))
+]
+
+
+@pytest.fixture(params=["random", "published"])
+def classifier_model(request: pytest.FixtureRequest) -> ModelFolder:
+    random: Path = request.getfixturevalue("classifier_folder")
+    published = MODELS / "classifier" / "lite0-nih14"
+    return open_model_folder(random if request.param == "random" else published, "classifier")
+
+
+@pytest.fixture(params=["random", "published"])
+def detector_model(request: pytest.FixtureRequest) -> ModelFolder:
+    random: Path = request.getfixturevalue("detector_folder")
+    published = MODELS / "detector" / "yolov5n-cxr"
+    return open_model_folder(random if request.param == "random" else published, "detector")
+
+
+def test_the_runtime_is_pytorch_where_cuda_is_and_onnx_runtime_elsewhere() -> None:
+    assert choose_runtime("auto") == ("torch" if torch.cuda.is_available() else "onnxruntime")
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_the_classifiers_probabilities_and_maps_agree(
+    classifier_model: ModelFolder, device: str
+) -> None:
+    answers = []
+    for runtime in RUNTIMES:
+        model = classifier.load_predictor(
+            ClassifierSettings(model_dir=classifier_model.path, runtime=runtime, device=device)
+        )
+        assert model.runtime == runtime
+        readings = model.predict([model.prepare(film) for film in FILMS])
+        answers.append(
+            (
+                np.stack([model.calibration.probabilities(one.logits) for one in readings]),
+                np.stack([one.cams for one in readings]),
+            )
+        )
+    (onnx_probabilities, onnx_cams), (torch_probabilities, torch_cams) = answers
+    assert np.abs(onnx_probabilities - torch_probabilities).max() < 1e-3
+    # Maps are in logits, some tens of units wide where the weights are random.
+    assert np.abs(onnx_cams - torch_cams).max() < 1e-3 * max(1.0, np.abs(onnx_cams).max())
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_the_detectors_scores_and_boxes_agree(detector_model: ModelFolder, device: str) -> None:
+    from cxr_detector.torch_runtime import load_torch_runtime
+
+    runtimes = (
+        OnnxRuntime(detector_model.onnx(), threads=1),
+        load_torch_runtime(detector_model, device=device, threads=1),
+    )
+    model = detector.DetectorPredictor(detector_model.manifest, runtimes[0])
+    images = np.stack([model.prepare(film).pixels for film in FILMS])
+    (from_onnx,), (from_torch,) = (runtime.run(images) for runtime in runtimes)
+    assert from_onnx.shape == from_torch.shape
+    assert np.abs(from_onnx[:, 4:] - from_torch[:, 4:]).max() < 1e-3
+    assert np.abs(from_onnx[:, :4] - from_torch[:, :4]).max() < 0.5
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_the_detector_shows_the_same_boxes(detector_model: ModelFolder, device: str) -> None:
+    shown = []
+    for runtime in RUNTIMES:
+        model = detector.load_predictor(
+            DetectorSettings(model_dir=detector_model.path, runtime=runtime, device=device)
+        )
+        assert model.runtime == runtime
+        shown.append(model.predict([model.prepare(film) for film in FILMS]))
+    for one, other in zip(*shown, strict=True):
+        assert one.scores == pytest.approx(other.scores, abs=1e-3)
+        assert len(one.boxes) == len(other.boxes)

@@ -1,0 +1,158 @@
+"""One list of radiographs from both data sets, and the prepared folder that is made of it."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+from cxr_contracts import InputSpec, Region
+from cxr_training.data.errors import DataError
+from cxr_training.data.nih import RegionBox
+from cxr_training.data.splits import Split
+from cxr_training.detector.annotations import (
+    REGIONS,
+    AnnotatedImage,
+    Annotations,
+    iou_of,
+    merge_boxes,
+    read_annotations,
+)
+from cxr_training.detector.dataset import image_boxes, write_dataset
+from synthetic_radiographs import SyntheticData, write_small_data
+
+SPEC = InputSpec(width_px=320, height_px=320, channels=3, canonical_px=None, mean=0.0, std=1.0)
+MASS = RegionBox(Region.MASS, 100, 100, 300, 300)
+
+
+def read(data: SyntheticData, background: int = 2) -> Annotations:
+    return read_annotations(
+        data.nih, data.chestxdet, merge_iou=0.5, background_images=background, seed=0
+    )
+
+
+def by_name(annotations: Annotations) -> dict[str, AnnotatedImage]:
+    return {image.name: image for image in annotations.images}
+
+
+def test_a_box_that_both_sets_drew_stands_once_and_is_chestx_dets() -> None:
+    nearly = RegionBox(Region.MASS, 110, 100, 310, 300)
+    elsewhere = RegionBox(Region.MASS, 600, 600, 800, 800)
+    other_kind = RegionBox(Region.NODULE, 110, 100, 310, 300)
+    merged = merge_boxes([MASS], [nearly, elsewhere, other_kind], 0.5)
+    assert merged == (MASS, elsewhere, other_kind)
+
+
+def test_overlap_is_intersection_over_union() -> None:
+    half = RegionBox(Region.MASS, 100, 100, 200, 300)
+    assert iou_of(MASS, half) == pytest.approx(0.5)
+    assert iou_of(MASS, RegionBox(Region.MASS, 300, 300, 400, 400)) == 0.0
+
+
+def test_a_radiograph_of_both_sets_stands_once_with_the_boxes_of_both(tmp_path: Path) -> None:
+    data = write_small_data(tmp_path)
+    name = data.add(
+        Split.TRAIN,
+        findings="Mass|Infiltration",
+        det=[("Nodule", 100, 100, 50, 50)],
+        nih=[("Infiltration", 400, 400, 200, 200)],
+    )
+    image = by_name(read(data.write()))[name]
+    assert image.source == "both"
+    assert [box.region for box in image.boxes] == [Region.NODULE, Region.INFILTRATION]
+
+
+def test_a_class_that_nobody_looked_for_is_unknown(tmp_path: Path) -> None:
+    data = write_small_data(tmp_path)
+    det = data.add(Split.TRAIN, findings="Pneumonia|Mass", det=[])
+    nih = data.add(Split.TRAIN, findings="Mass|Effusion", nih=[("Mass", 9, 9, 99, 99)])
+    images = by_name(read(data.write()))
+    # NIH names it, ChestX-Det does not mark its kind. Mass, which it does mark, is not there.
+    assert images[det].unknown == {Region.PNEUMONIA}
+    # NIH names an effusion and drew none; it has no label for the other two, nor for a
+    # diffuse nodule other than Nodule, which it does not name.
+    assert images[nih].unknown == {Region.EFFUSION, Region.CALCIFICATION, Region.FRACTURE}
+
+
+def test_background_is_of_training_patients_and_the_largest_there_is(tmp_path: Path) -> None:
+    data = write_small_data(tmp_path)
+    large = {data.add(Split.TRAIN, side_px=384) for _ in range(2)}
+    held_out = data.add(Split.VALIDATION, side_px=384)
+    sick = data.add(Split.TRAIN, side_px=384, findings="Hernia")
+    background = {i.name for i in read(data.write()).images if i.source == "background"}
+    assert background == large
+    assert not {held_out, sick} & background
+
+
+def test_the_same_seed_chooses_the_same_background(tmp_path: Path) -> None:
+    data = write_small_data(tmp_path)
+    assert read(data).images == read(data).images
+
+
+def test_a_class_without_a_training_box_is_refused(tmp_path: Path) -> None:
+    data = SyntheticData(tmp_path)
+    data.add(Split.TRAIN, det=[("Mass", 10, 10, 50, 50)])
+    data.add(Split.VALIDATION, det=[("Mass", 10, 10, 50, 50)])
+    with pytest.raises(DataError, match="no box of Atelectasis on any training patient"):
+        read(data.write())
+
+
+def test_validation_without_a_box_is_refused(tmp_path: Path) -> None:
+    data = SyntheticData(tmp_path)
+    data.add(Split.TRAIN, det=[(region.value, 10, 10, 50, 50) for region in REGIONS])
+    with pytest.raises(DataError, match="no box on any validation patient"):
+        read(data.write())
+
+
+def test_a_box_on_an_image_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    data = write_small_data(tmp_path)
+    name = data.add(Split.TRAIN, findings="Mass", nih=[("Mass", 10, 10, 50, 50)])
+    data.write()
+    (data.nih / "images" / name).unlink()
+    with pytest.raises(DataError, match=f"{name} has boxes but no image"):
+        read(data)
+
+
+def test_the_prepared_labels_lie_on_the_prepared_pictures(tmp_path: Path) -> None:
+    data = write_small_data(tmp_path)
+    folder = tmp_path / "prepared"
+    data_file = write_dataset(read(data), folder, SPEC)
+    names = yaml.safe_load(data_file.read_text())["names"]
+    assert list(names.values()) == [region.value for region in Region]
+    labels = sorted((folder / "labels" / "train").glob("*.txt"))
+    assert len(labels) > 40
+    for path in labels:
+        picture = np.asarray(Image.open(folder / "images" / "train" / f"{path.stem}.png"))
+        assert picture.shape == (320, 320)
+        for line in path.read_text().splitlines():
+            x, y, width, height = (float(value) * 320 for value in line.split()[1:])
+            inside = picture[round(y), round(x)]
+            left = picture[round(y), max(round(x - width / 2) - 12, 0)]
+            assert inside > 200 > left, path.name
+            assert height > 10
+
+
+def test_the_prepared_folder_says_which_classes_are_unknown(tmp_path: Path) -> None:
+    data = write_small_data(tmp_path)
+    annotations = read(data)
+    write_dataset(annotations, tmp_path / "prepared", SPEC)
+    unknown = json.loads((tmp_path / "prepared" / "unknown.json").read_text())
+    for image in annotations.images:
+        assert {REGIONS[i] for i in unknown[Path(image.name).stem]} == image.unknown
+
+
+def test_boxes_follow_the_size_of_the_file() -> None:
+    image = AnnotatedImage(
+        "00000001_000.png", Path("x"), "00000001", Split.TRAIN, "nih", 256, (MASS,), frozenset()
+    )
+    np.testing.assert_allclose(image_boxes(image, 256, 256), [[25, 25, 75, 75]])
+
+
+def test_an_image_that_cannot_be_decoded_is_refused(tmp_path: Path) -> None:
+    data = write_small_data(tmp_path)
+    path = next(iter(sorted((data.nih / "images").glob("*.png"))))
+    path.write_bytes(path.read_bytes()[:60])
+    with pytest.raises(DataError, match="is no readable image"):
+        write_dataset(read(data), tmp_path / "prepared", SPEC)

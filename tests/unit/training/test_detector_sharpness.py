@@ -1,0 +1,47 @@
+"""Random sharpness of training images."""
+
+import numpy as np
+
+from cxr_training.detector.sharpness import vary
+from synthetic_radiographs import NO_AUGMENTATION as OFF
+
+NOISE = np.random.default_rng(0).integers(0, 256, (320, 320), dtype=np.uint8)
+
+
+def sharpness(image: np.ndarray) -> float:
+    return float(np.abs(np.diff(image.astype(float), axis=1)).mean())
+
+
+def test_everything_off_leaves_the_image_as_it_is() -> None:
+    assert (vary(NOISE, OFF, np.random.default_rng(0)) == NOISE).all()
+
+
+def test_softening_makes_sharp_images_as_soft_as_the_small_ones_at_random() -> None:
+    config = OFF.model_copy(update={"soften": 1.0})
+    generator = np.random.default_rng(0)
+    values = [sharpness(vary(NOISE, config, generator)) for _ in range(60)]
+    assert max(values) < sharpness(NOISE)
+    assert min(values) < max(values) / 3
+
+
+def test_an_image_already_at_the_smallest_side_is_not_softened() -> None:
+    config = OFF.model_copy(update={"soften": 1.0})
+    small = NOISE[:64, :64]
+    assert (vary(small, config, np.random.default_rng(0)) == small).all()
+
+
+def test_gamma_changes_the_greys_but_not_their_order_nor_their_ends() -> None:
+    config = OFF.model_copy(update={"gamma": 0.3})
+    ramp = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    changed = vary(ramp, config, np.random.default_rng(3)).ravel().astype(int)
+    assert (np.diff(changed) >= 0).all()
+    assert (changed[0], changed[-1]) == (0, 255)
+    assert abs(changed[128] - 128) > 2
+
+
+def test_blur_and_jpeg_keep_size_and_type() -> None:
+    config = OFF.model_copy(update={"blur": 1.0, "jpeg": 1.0})
+    changed = vary(NOISE, config, np.random.default_rng(0))
+    assert changed.shape == NOISE.shape
+    assert changed.dtype == np.uint8
+    assert sharpness(changed) < sharpness(NOISE)

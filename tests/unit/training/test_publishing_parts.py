@@ -1,0 +1,84 @@
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cxr_contracts import Interval
+from cxr_training.publishing import (
+    PublishError,
+    check_same_answers,
+    format_interval,
+    markdown_table,
+    metric_row,
+    model_file,
+)
+from cxr_training.runs import (
+    append_metrics,
+    changed_keys,
+    current_commit,
+    portable_command,
+    read_metrics,
+    write_json,
+)
+
+
+def test_a_model_file_is_named_by_its_content(tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx"
+    path.write_bytes(b"weights")
+    described = model_file(path)
+    assert described.path == "model.onnx"
+    assert described.bytes == 7
+    assert described.sha256 == hashlib.sha256(b"weights").hexdigest()
+
+
+@pytest.mark.parametrize("gap", [2e-3, float("nan")])
+def test_an_onnx_file_that_answers_otherwise_is_not_published(gap: float) -> None:
+    answers = np.zeros((2, 14), dtype=np.float32)
+    check_same_answers("logits", answers, answers + 5e-4)
+    with pytest.raises(PublishError, match="logits"):
+        check_same_answers("logits", answers, answers + gap)
+
+
+def test_a_figure_that_is_not_defined_makes_no_row() -> None:
+    assert metric_row("auroc", "all", float("nan"), n=3, n_positive=0) == []
+    assert metric_row("auroc", "all", None, n=3, n_positive=0) == []
+    [row] = metric_row(
+        "auroc", "all", Interval(value=0.80001, low=0.7, high=0.9), n=3, n_positive=1
+    )
+    assert row.result.value == 0.8
+
+
+def test_intervals_are_written_where_there_is_one() -> None:
+    assert format_interval(Interval(value=0.8, low=0.7, high=0.9)) == "0.800 (0.700 to 0.900)"
+    assert format_interval(Interval(value=0.8, low=0.8, high=0.8)) == "0.800"
+    assert markdown_table(["a", "b"], [["1", "2"]]).splitlines()[1] == "| --- | --: |"
+
+
+def test_the_commit_of_this_checkout_is_a_hash() -> None:
+    commit = current_commit().removesuffix("-dirty")
+    assert len(commit) == 40
+    assert int(commit, 16)
+
+
+def test_metrics_and_facts_are_read_as_they_were_written(tmp_path: Path) -> None:
+    assert read_metrics(tmp_path / "metrics.jsonl") == []
+    append_metrics(tmp_path / "metrics.jsonl", {"epoch": 1})
+    append_metrics(tmp_path / "metrics.jsonl", {"epoch": 2})
+    assert [row["epoch"] for row in read_metrics(tmp_path / "metrics.jsonl")] == [1, 2]
+    write_json(tmp_path / "run.json", {"data": tmp_path})
+    assert [path.name for path in sorted(tmp_path.iterdir())] == ["metrics.jsonl", "run.json"]
+
+
+def test_the_keys_that_changed_are_named_with_their_new_values() -> None:
+    before = {"seed": 1, "training": {"epochs": 3, "rate": 0.1}}
+    after = {"seed": 1, "training": {"epochs": 4, "rate": 0.1, "limit": None}}
+    assert changed_keys(before, after) == {"training.epochs": 4, "training.limit": None}
+    assert changed_keys(after, after) == {}
+
+
+def test_a_published_command_names_no_folder_of_this_machine() -> None:
+    command = "python -m x train --config c.yaml --data /home/a/data --out=/b/runs --set a.b=1"
+    assert portable_command(command) == (
+        "python -m x train --config c.yaml --data $DATA --out $OUT --set a.b=1"
+    )

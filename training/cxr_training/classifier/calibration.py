@@ -1,0 +1,123 @@
+"""From logits to probabilities and operating points, one label at a time.
+
+Platt's method (Platt 1999) with a prior: sigmoid(slope * logit + intercept) is fitted by maximum
+a posteriori, slope around 1 and intercept around 0. Binary cross-entropy without class weights
+leaves a network roughly calibrated, so where a label has hundreds of positives the data decide,
+and where it has one the logit is passed on nearly as it is.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from cxr_contracts import LabelSpec
+from cxr_training.evaluation.metrics import roc_points
+
+FloatArray = npt.NDArray[np.float64]
+# Standard deviations of the prior. A network's logits are rarely off by more than a factor of
+# two in slope or of e in odds.
+SLOPE_STD = 0.5
+INTERCEPT_STD = 1.0
+# A calibration may flatten a label but never turn its order round.
+LEAST_SLOPE = 0.05
+YOUDEN = "youden"
+FALLBACK_SPECIFICITY = 0.95
+FALLBACK = f"specificity {FALLBACK_SPECIFICITY}"
+CALIBRATION_METHOD = (
+    "Platt scaling per label on validation patients, maximum a posteriori with priors "
+    f"slope ~ N(1, {SLOPE_STD}^2) and intercept ~ N(0, {INTERCEPT_STD}^2): a label with few "
+    "positives keeps nearly the network's own probability."
+)
+THRESHOLD_METHOD = (
+    "The calibrated probability of the largest sensitivity + specificity on validation patients "
+    f"(Youden); with too few positives, that of specificity {FALLBACK_SPECIFICITY}."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Platt:
+    """probability = sigmoid(slope * logit + intercept)."""
+
+    slope: float
+    intercept: float
+
+    def probability(self, logits: npt.ArrayLike) -> FloatArray:
+        """Calibrated probabilities, float64, of any shape of logits."""
+        z = self.slope * np.asarray(logits, dtype=np.float64) + self.intercept
+        probability: FloatArray = 0.5 * (1.0 + np.tanh(0.5 * z))
+        return probability
+
+
+def fit_platt(targets: npt.ArrayLike, logits: npt.ArrayLike) -> Platt:
+    """The most probable calibration of targets [N] (0 or 1) given logits [N]; convex, by Newton."""
+    y = np.asarray(targets, dtype=np.float64)
+    design = np.stack([np.asarray(logits, dtype=np.float64), np.ones(y.shape)])
+    prior_mean = np.array([1.0, 0.0])
+    precision = np.array([SLOPE_STD**-2, INTERCEPT_STD**-2])
+    weights = prior_mean.copy()
+    for _ in range(50):
+        p = Platt(*weights).probability(design[0])
+        gradient = design @ (p - y) + precision * (weights - prior_mean)
+        hessian = (design * (p * (1 - p))) @ design.T + np.diag(precision)
+        step = np.linalg.solve(hessian, gradient)
+        # Full Newton steps can overshoot far from the optimum; near it this limit never acts.
+        weights -= step * min(1.0, 1.0 / max(float(np.abs(step).max()), 1e-12))
+        weights[0] = max(weights[0], LEAST_SLOPE)
+        if np.abs(step).max() < 1e-9:
+            break
+    return Platt(float(weights[0]), float(weights[1]))
+
+
+def choose_threshold(
+    targets: npt.ArrayLike, probabilities: npt.ArrayLike, min_positives: int
+) -> tuple[float, str]:
+    """The operating point and the name of the rule that chose it (see `THRESHOLD_METHOD`)."""
+    y = np.asarray(targets, dtype=bool)
+    thresholds, sensitivity, specificity = roc_points(y, probabilities)
+    if min(int(y.sum()), int((~y).sum())) >= min_positives:
+        return float(thresholds[np.argmax(sensitivity + specificity)]), YOUDEN
+    enough = np.flatnonzero(specificity >= FALLBACK_SPECIFICITY)
+    chosen = thresholds[enough[0]] if enough.size else thresholds[-1]
+    return float(chosen), FALLBACK
+
+
+def fit_label(
+    name: str, targets: npt.ArrayLike, logits: npt.ArrayLike, min_positives: int
+) -> LabelSpec:
+    """Calibration and operating point of one label."""
+    platt = fit_platt(targets, logits)
+    threshold, rule = choose_threshold(targets, platt.probability(logits), min_positives)
+    return LabelSpec(
+        name=name,
+        threshold=threshold,
+        threshold_rule=rule,
+        slope=platt.slope,
+        intercept=platt.intercept,
+    )
+
+
+def patient_folds(patients: Sequence[str], folds: int, seed: int) -> npt.NDArray[np.int64]:
+    """A fold for each image, whole patients together, int64 [N]."""
+    _, index = np.unique(np.asarray(patients), return_inverse=True)
+    order = np.random.default_rng(seed).permutation(int(index.max()) + 1)
+    fold: npt.NDArray[np.int64] = (order % folds)[index]
+    return fold
+
+
+def cross_fitted(
+    targets: FloatArray, logits: FloatArray, fold: npt.NDArray[np.int64], min_positives: int
+) -> tuple[FloatArray, npt.NDArray[np.bool_]]:
+    """Probabilities and decisions of one label, each image's from the patients of other folds.
+
+    Judging a calibration on the images that it was fitted to would flatter it.
+    """
+    probabilities = np.empty(targets.shape)
+    positive = np.empty(targets.shape, dtype=bool)
+    for held_out in np.unique(fold):
+        inside = fold == held_out
+        spec = fit_label("", targets[~inside], logits[~inside], min_positives)
+        probabilities[inside] = Platt(spec.slope, spec.intercept).probability(logits[inside])
+        positive[inside] = probabilities[inside] >= spec.threshold
+    return probabilities, positive

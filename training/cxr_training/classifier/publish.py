@@ -1,0 +1,116 @@
+"""`publish`: an evaluated run becomes a model folder that a service can load."""
+
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cxr_classifier.preprocessing import preprocess
+from cxr_contracts import DataSpec, ModelManifest, TrainingSpec
+from cxr_training.classifier.calibration import CALIBRATION_METHOD, THRESHOLD_METHOD
+from cxr_training.classifier.card import model_card
+from cxr_training.classifier.config import ClassifierConfig, load_config
+from cxr_training.classifier.evaluate import (
+    Evaluated,
+    load_network,
+    read_evaluated,
+    read_probes,
+)
+from cxr_training.classifier.export import export
+from cxr_training.classifier.train import CONFIG, METRICS, read_facts
+from cxr_training.publishing import (
+    CARD_NAME,
+    LICENCE,
+    ONNX_NAME,
+    WEIGHTS_NAME,
+    model_file,
+    write_manifest,
+)
+from cxr_training.runs import RunError, changed_keys, portable_command, read_metrics, utc_now
+
+
+def publish(folder: Path, models: Path) -> Path:
+    """Publish the run in `folder` as `models/classifier/<name>/`; the model folder.
+
+    A model of that name is replaced only once the new one is complete and checked.
+
+    Raises:
+        PublishError: ONNX and PyTorch differ.
+        RunError: the run was not evaluated, or trained on since.
+    """
+    config = load_config(folder / CONFIG)
+    evaluated = read_evaluated(folder)
+    network, epoch = load_network(folder, config)
+    if epoch != evaluated.epoch:
+        raise RunError(
+            f"{folder}: evaluated after epoch {evaluated.epoch}, but the best weights are now of "
+            f"epoch {epoch}: run `evaluate` again"
+        )
+    target = models / "classifier" / config.name
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".publishing-") as staging:
+        staged = Path(staging) / config.name
+        staged.mkdir()
+        probes = np.stack([preprocess(grey, config.input) for grey in read_probes(folder)])
+        export(network, staged, probes)
+        manifest = _manifest(folder, config, evaluated, staged)
+        write_manifest(manifest, staged)
+        (staged / CARD_NAME).write_text(model_card(manifest))
+        if target.exists():
+            shutil.rmtree(target)
+        staged.rename(target)
+    return target
+
+
+def _manifest(
+    folder: Path, config: ClassifierConfig, evaluated: Evaluated, staged: Path
+) -> ModelManifest:
+    facts = read_facts(folder)
+    epochs = read_metrics(folder / METRICS)
+    return ModelManifest(
+        schema_version=1,
+        role="classifier",
+        name=config.name,
+        version=config.version,
+        created_at=utc_now(),
+        licence=LICENCE,
+        architecture=config.architecture,
+        input=config.input,
+        labels=evaluated.labels,
+        weights=model_file(staged / WEIGHTS_NAME),
+        onnx=model_file(staged / ONNX_NAME),
+        extra={
+            "calibration": CALIBRATION_METHOD,
+            "threshold": THRESHOLD_METHOD,
+            "checkpoint": f"averaged weights after epoch {evaluated.epoch} of {len(epochs)}, the "
+            "best mean AUROC on validation patients (labels learned within a source judged there)",
+            "sessions": _sessions(facts["sessions"]),
+        },
+        data=DataSpec(
+            sources=["NIH ChestX-ray14 (Wang et al., CVPR 2017; NIH Clinical Center)"],
+            split_sha256=facts["split_sha256"],
+            n_train=int(facts["n_train"]),
+            n_validation=int(facts["n_validation"]),
+        ),
+        training=TrainingSpec(
+            command=portable_command(facts["sessions"][-1]["command"]),
+            commit=facts["sessions"][-1]["commit"],
+            recipe=config.model_dump(mode="json"),
+        ),
+        metrics=evaluated.metrics,
+    )
+
+
+def _sessions(sessions: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Of each session of a resumed run: when it took over, its commit and what it changed."""
+    earlier = [sessions[0], *sessions]
+    return [
+        {
+            "after_epochs": session["after_epochs"],
+            "commit": session["commit"],
+            "changed": changed_keys(before["config"], session["config"]),
+        }
+        for before, session in zip(earlier, sessions, strict=False)
+    ]

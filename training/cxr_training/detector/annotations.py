@@ -1,0 +1,204 @@
+"""Boxes of both data sets on one list of radiographs: one policy, stated here.
+
+1. The vocabulary is `cxr_contracts.Region`. Each radiograph stands once, under its NIH name.
+2. A radiograph that both sets annotate gets the boxes of both. Two boxes of one class that overlap
+   with at least `merge_iou` are one, and ChestX-Det's (three radiologists) stays.
+3. Neither set marks everything. A class is *known* on a radiograph if the set that marks this class
+   annotated it, or if NIH's labels, which have this class, do not name it. On other radiographs
+   the class is unknown: its absence there trains nothing (see `cxr_training.detector.trainer`).
+4. NIH's radiographs without a finding are added as background to train on, of the largest size:
+   nearly all of NIH's boxes are on large images, and sharpness alone must not mean disease.
+5. Patients are split over both sets together. Validation holds annotated radiographs only.
+"""
+
+import random
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+from cxr_contracts import Region, finding_of_region
+from cxr_training.data import chestxdet, nih
+from cxr_training.data.errors import DataError
+from cxr_training.data.nih import NihImage, RegionBox
+from cxr_training.data.splits import Split, assign_splits
+
+REGIONS: tuple[Region, ...] = tuple(Region)
+CHESTXDET_REGIONS = frozenset(REGIONS) - {Region.INFILTRATION, Region.PNEUMONIA}
+NIH_BOXED_REGIONS = frozenset(
+    {
+        Region.ATELECTASIS,
+        Region.CARDIOMEGALY,
+        Region.EFFUSION,
+        Region.INFILTRATION,
+        Region.MASS,
+        Region.NODULE,
+        Region.PNEUMONIA,
+        Region.PNEUMOTHORAX,
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class AnnotatedImage:
+    """One radiograph to train or judge on."""
+
+    name: str
+    """NIH's file name."""
+    path: Path
+    patient: str
+    split: Split
+    source: str
+    """`chestx-det`, `nih`, `both`, or `background`."""
+    side_px: int
+    """Of the file; the original had 1024."""
+    boxes: tuple[RegionBox, ...]
+    """In the 1024 px frame."""
+    unknown: frozenset[Region]
+    """Classes whose absence from `boxes` says nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Annotations:
+    """All radiographs of a run, and the split that they follow."""
+
+    images: tuple[AnnotatedImage, ...]
+    splits: dict[str, Split]
+
+    def of(self, split: Split) -> list[AnnotatedImage]:
+        """The radiographs of one split, in the order of their names."""
+        return [image for image in self.images if image.split is split]
+
+
+def read_annotations(
+    nih_root: Path, chestxdet_root: Path, *, merge_iou: float, background_images: int, seed: int
+) -> Annotations:
+    """Both sets as one list.
+
+    Raises:
+        DataError: what the readers of the two sets refuse; a box on an image that is not there;
+            a class or a split without a box.
+    """
+    by_name = {image.name: image for image in nih.read_images(nih_root)}
+    nih_boxes = nih.read_boxes(nih_root)
+    det_images = {image.nih_name: image for image in chestxdet.read_images(chestxdet_root)}
+    for name in sorted((nih_boxes.keys() | det_images.keys()) - by_name.keys()):
+        raise DataError(nih_root, f"{name} has boxes but no image under images*/")
+    splits = assign_splits(
+        (image.patient for image in by_name.values()),
+        official_test=nih.read_official_test_patients(nih_root),
+        boxed={nih.patient_of(name) for name in nih_boxes},
+    )
+    images = [
+        _annotated(by_name[name], det_images.get(name), nih_boxes.get(name), splits, merge_iou)
+        for name in sorted(nih_boxes.keys() | det_images.keys())
+    ]
+    taken = {image.name for image in images}
+    spare = [image for name, image in sorted(by_name.items()) if name not in taken]
+    images += _background(spare, splits, background_images, seed)
+    annotations = Annotations(tuple(sorted(images, key=lambda image: image.name)), splits)
+    _check_enough(annotations, nih_root)
+    return annotations
+
+
+def merge_boxes(
+    first: Sequence[RegionBox], second: Sequence[RegionBox], merge_iou: float
+) -> tuple[RegionBox, ...]:
+    """`first`, and of `second` what is not already there."""
+    new = [
+        box
+        for box in second
+        if all(box.region is not other.region or iou_of(box, other) < merge_iou for other in first)
+    ]
+    return (*first, *new)
+
+
+def iou_of(one: RegionBox, other: RegionBox) -> float:
+    """Intersection over union of two boxes."""
+    width = min(one.x_max, other.x_max) - max(one.x_min, other.x_min)
+    height = min(one.y_max, other.y_max) - max(one.y_min, other.y_min)
+    if width <= 0 or height <= 0:
+        return 0.0
+    shared = width * height
+    return shared / (_area(one) + _area(other) - shared)
+
+
+def unknown_regions(
+    image: NihImage, *, in_chestxdet: bool, nih_boxes: Iterable[RegionBox]
+) -> frozenset[Region]:
+    """The classes of which nobody said whether they are on this radiograph (rule 3)."""
+    known = {box.region for box in nih_boxes}
+    if in_chestxdet:
+        known |= CHESTXDET_REGIONS
+    for region in REGIONS:
+        finding = finding_of_region(region)
+        if finding is not None and finding not in image.findings:
+            known.add(region)
+    return frozenset(REGIONS) - known
+
+
+def _area(box: RegionBox) -> float:
+    return (box.x_max - box.x_min) * (box.y_max - box.y_min)
+
+
+def _annotated(
+    image: NihImage,
+    det: chestxdet.ChestXDetImage | None,
+    nih_boxes: list[RegionBox] | None,
+    splits: dict[str, Split],
+    merge_iou: float,
+) -> AnnotatedImage:
+    marked = "chestx-det" if nih_boxes is None else "both"
+    return AnnotatedImage(
+        name=image.name,
+        path=image.path,
+        patient=image.patient,
+        split=splits[image.patient],
+        source="nih" if det is None else marked,
+        side_px=_side_px(image.path),
+        boxes=merge_boxes(det.boxes if det else (), nih_boxes or (), merge_iou),
+        unknown=unknown_regions(image, in_chestxdet=det is not None, nih_boxes=nih_boxes or ()),
+    )
+
+
+def _background(
+    spare: list[NihImage], splits: dict[str, Split], count: int, seed: int
+) -> list[AnnotatedImage]:
+    clear = [
+        image for image in spare if not image.findings and splits[image.patient] is Split.TRAIN
+    ]
+    sides = {image.name: _side_px(image.path) for image in clear}
+    # Shuffled first and sorted by size then: the largest, and among equals a random choice.
+    random.Random(seed).shuffle(clear)  # noqa: S311 - no secret
+    clear.sort(key=lambda image: -sides[image.name])
+    return [
+        AnnotatedImage(
+            name=image.name,
+            path=image.path,
+            patient=image.patient,
+            split=Split.TRAIN,
+            source="background",
+            side_px=sides[image.name],
+            boxes=(),
+            unknown=unknown_regions(image, in_chestxdet=False, nih_boxes=()),
+        )
+        for image in clear[:count]
+    ]
+
+
+def _side_px(path: Path) -> int:
+    try:
+        with Image.open(path) as image:
+            return int(image.width)
+    except OSError as error:
+        raise DataError(path, f"is no readable image: {error}") from error
+
+
+def _check_enough(annotations: Annotations, root: Path) -> None:
+    train = {box.region for image in annotations.of(Split.TRAIN) for box in image.boxes}
+    for region in REGIONS:
+        if region not in train:
+            raise DataError(root, f"no box of {region} on any training patient")
+    if not any(image.boxes for image in annotations.of(Split.VALIDATION)):
+        raise DataError(root, "no box on any validation patient")

@@ -1,0 +1,94 @@
+"""MODEL_CARD.md of a detector, made from its manifest: the card says nothing of its own."""
+
+from pathlib import Path
+
+from cxr_contracts import MetricRow, ModelManifest
+from cxr_training.publishing import format_interval, markdown_table
+
+_TITLES = {
+    "map50": "mAP50",
+    "map50_95": "mAP50-95",
+    "map50_ultralytics": "mAP50 by Ultralytics' own validator",
+    "map50_known": "mAP50, known classes only",
+    "froc_0.25": "Sensitivity at 0.25 false boxes an image",
+    "froc_0.5": "Sensitivity at 0.5 false boxes an image",
+    "froc_1": "Sensitivity at 1 false box an image",
+    "sensitivity": "Sensitivity at the thresholds below",
+    "precision": "Precision at the thresholds below",
+    "false_boxes": "False boxes an image at the thresholds below",
+}
+
+
+def write_card(manifest: ModelManifest, path: Path) -> None:
+    """Write the card of `manifest`."""
+    path.write_text(render_card(manifest))
+
+
+def render_card(manifest: ModelManifest) -> str:
+    """The card as Markdown."""
+    side, recipe = manifest.input.width_px, manifest.training.recipe
+    overall = [row for row in manifest.metrics if row.subset == "all"]
+    subsets = [row for row in manifest.metrics if "=" in row.subset]
+    parts = [
+        f"# {manifest.name} {manifest.version}",
+        f"A detector of {len(manifest.labels)} kinds of suspicious region on frontal chest "
+        f"radiographs: {manifest.architecture.name} ({manifest.architecture.library}) at "
+        f"{side} x {side} px. Licence: {manifest.licence}. Made {manifest.created_at}.",
+        "**Research use, not a medical device.** Its boxes are few and often wrong, as the "
+        "figures below say; an empty picture does not mean a healthy patient.",
+        "## Data",
+        "\n".join(f"- {source}" for source in manifest.data.sources),
+        f"{manifest.data.n_train:,} radiographs to train on (of them "
+        f"{recipe['n_background']:,} without a finding, by NIH's labels) and "
+        f"{manifest.data.n_validation:,} to judge on, split by patient "
+        f"(split sha256 `{manifest.data.split_sha256[:12]}`). Radiographs of both sets carry the "
+        "boxes of both. Neither set marks every kind of region; a kind that nobody looked for on "
+        "a radiograph trains nothing there.",
+        "Small source images were enlarged and the sharpness of all was varied at random, because "
+        "in the part of the data that was used, the large images are the diseased ones.",
+        "## On validation patients",
+        "95% intervals from resampling patients. A box is found if one of its kind overlaps it "
+        "with an IoU of at least 0.5. Thresholds were chosen on the same patients.",
+        _table(["Figure", "Value", "Images", "Boxes"], overall, by_name=True),
+        "### By kind of region",
+        _label_table(manifest),
+        "### By source",
+        "`side_px` is the size of the image file that was enlarged or shrunk to the input; "
+        "`annotator` is who drew the boxes. NIH drew only a few of the findings of an image, so "
+        "that right boxes of other kinds count as false there.",
+        _table(["Subset", "mAP50", "Images", "Boxes"], subsets, by_name=False),
+        "## How it came about",
+        f"`{manifest.training.command}`",
+        f"Commit `{manifest.training.commit}`; the whole recipe stands in `manifest.json`.",
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _table(header: list[str], rows: list[MetricRow], *, by_name: bool) -> str:
+    lines = [
+        [
+            _TITLES.get(row.name, row.name) if by_name else row.subset,
+            format_interval(row.result),
+            str(row.n),
+            str(row.n_positive),
+        ]
+        for row in rows
+    ]
+    return markdown_table(header, lines)
+
+
+def _label_table(manifest: ModelManifest) -> str:
+    rows = {(row.name, row.subset): row for row in manifest.metrics}
+    lines = []
+    for label in manifest.labels:
+        ap50, ap = rows.get(("ap50", label.name)), rows.get(("ap50_95", label.name))
+        lines.append(
+            [
+                label.name,
+                format_interval(ap50.result) if ap50 else "-",
+                format_interval(ap.result) if ap else "-",
+                str(ap50.n_positive) if ap50 else "0",
+                f"{label.threshold:.2f}",
+            ]
+        )
+    return markdown_table(["Region", "AP50", "AP50-95", "Boxes", "Threshold"], lines)

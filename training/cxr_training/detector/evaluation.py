@@ -1,0 +1,240 @@
+"""What a trained detector finds on validation patients, with intervals.
+
+Everything goes the way of serving: the detector's own preprocessing, network and postprocessing,
+with a score threshold so low that the whole precision-recall curve is there.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from cxr_contracts import Interval, MetricRow
+from cxr_detector.postprocessing import Detections, postprocess
+from cxr_detector.preprocessing import preprocess
+from cxr_training.detector.annotations import REGIONS, AnnotatedImage
+from cxr_training.detector.config import DetectorConfig
+from cxr_training.detector.dataset import image_boxes, read_grey
+from cxr_training.detector.scoring import (
+    IOU_THRESHOLDS,
+    BoolArray,
+    FloatArray,
+    Matches,
+    Threshold,
+    at_thresholds,
+    average_precision,
+    choose_thresholds,
+    froc_sensitivity,
+    match,
+)
+from cxr_training.evaluation.bootstrap import interval_of, patient_weights
+from cxr_training.publishing import metric_row
+
+# Ultralytics' own values for validation.
+LOWEST_SCORE = 0.001
+MOST_BOXES = 300
+FALSE_BOXES_PER_IMAGE = (0.25, 0.5, 1.0)
+# A class with fewer validation boxes gets the pooled threshold.
+MIN_BOXES_FOR_THRESHOLD = 20
+RESAMPLES = 1000
+SEED = 20
+_ALL_IOUS = tuple(range(len(IOU_THRESHOLDS)))
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """The figures of one set of weights."""
+
+    metrics: list[MetricRow]
+    thresholds: list[Threshold]
+
+
+def evaluate(
+    network: nn.Module,
+    config: DetectorConfig,
+    images: Sequence[AnnotatedImage],
+    *,
+    resamples: int = RESAMPLES,
+) -> Evaluation:
+    """Judge `network` (decoding, in evaluation mode) on `images`."""
+    matches = collect_matches(network, config, images)
+    known = known_only(matches, images)
+    thresholds = choose_thresholds(known, len(REGIONS), min_boxes=MIN_BOXES_FOR_THRESHOLD)
+    metrics = measure(matches, known, images, thresholds, resamples=resamples)
+    return Evaluation(metrics, thresholds)
+
+
+def collect_matches(
+    network: nn.Module, config: DetectorConfig, images: Sequence[AnnotatedImage]
+) -> Matches:
+    """Run `network` over `images` and match what it finds to their boxes."""
+    found, hits = [], []
+    truth = np.zeros((len(images), len(REGIONS)), dtype=np.int64)
+    for index, image in enumerate(images):
+        grey = read_grey(image.path)
+        detections = detect(network, config, grey)
+        truth_labels = np.array([REGIONS.index(box.region) for box in image.boxes], dtype=np.intp)
+        np.add.at(truth[index], truth_labels, 1)
+        height, width = grey.shape
+        boxes = image_boxes(image, width, height)
+        found.append(detections)
+        hits.append(match(detections.boxes, detections.labels, boxes, truth_labels))
+    index_of = np.repeat(np.arange(len(images)), [len(d.scores) for d in found])
+    scores = np.concatenate([d.scores for d in found]).astype(np.float64)
+    order = np.argsort(-scores, kind="stable")
+    return Matches(
+        image=index_of[order],
+        label=np.concatenate([d.labels for d in found])[order],
+        score=scores[order],
+        hit=np.concatenate(hits)[order],
+        truth=truth,
+    )
+
+
+def detect(network: nn.Module, config: DetectorConfig, grey: npt.NDArray[np.uint8]) -> Detections:
+    """All boxes of one image down to the lowest score, in its pixels."""
+    tensor, placement = preprocess(grey, config.input_spec())
+    with torch.no_grad():
+        predictions = network(torch.from_numpy(tensor)[None])[0].numpy()
+    return postprocess(
+        predictions,
+        placement,
+        np.full(len(REGIONS), LOWEST_SCORE, dtype=np.float32),
+        nms_iou=config.nms_iou,
+        max_boxes=MOST_BOXES,
+    )
+
+
+def known_only(matches: Matches, images: Sequence[AnnotatedImage]) -> Matches:
+    """Without detections of classes that nobody looked for on their image."""
+    known = np.array([[region not in image.unknown for region in REGIONS] for image in images])
+    kept = known[matches.image, matches.label]
+    return matches.keep(kept, np.where(known, matches.truth, 0))
+
+
+def measure(
+    matches: Matches,
+    known: Matches,
+    images: Sequence[AnnotatedImage],
+    thresholds: list[Threshold],
+    *,
+    resamples: int = RESAMPLES,
+) -> list[MetricRow]:
+    """All figures of the manifest.
+
+    Args:
+        matches: of everything that was found.
+        known: of what was found and can be judged (`known_only`).
+        images: what was judged.
+        thresholds: one for each class.
+        resamples: of the patients.
+    """
+    patients = [image.patient for image in images]
+    everything = np.ones((1, len(images)))
+    weights = np.concatenate([everything, patient_weights(patients, resamples, SEED)])
+    weights = weights.astype(np.float64)
+    rows = _class_rows(matches, weights, len(images))
+    boxes = int(matches.truth.sum())
+    known_map = _mean_over_classes(known, weights, (0,))
+    rows += metric_row(
+        "map50_known",
+        "all",
+        _interval(known_map),
+        n=len(images),
+        n_positive=int(known.truth.sum()),
+    )
+    for false_boxes in FALSE_BOXES_PER_IMAGE:
+        sensitivity = froc_sensitivity(matches, weights, false_boxes)
+        rows += metric_row(
+            f"froc_{false_boxes:g}",
+            "all",
+            _interval(sensitivity),
+            n=len(images),
+            n_positive=boxes,
+        )
+    rows += _operating_rows(matches, thresholds, weights, len(images))
+    for subset, inside in _subsets(images):
+        rows += _subset_rows(subset, inside, matches, weights)
+    return rows
+
+
+def _class_rows(matches: Matches, weights: FloatArray, n_images: int) -> list[MetricRow]:
+    rows: list[MetricRow] = []
+    per_class: dict[str, list[FloatArray]] = {"50": [], "50_95": []}
+    for label, region in enumerate(REGIONS):
+        boxes = int(matches.truth[:, label].sum())
+        for name, ious in (("50", (0,)), ("50_95", _ALL_IOUS)):
+            values = average_precision(matches, label, weights, ious)
+            per_class[name].append(values)
+            rows += metric_row(
+                f"ap{name}", region.value, _interval(values), n=n_images, n_positive=boxes
+            )
+    means = [
+        metric_row(
+            f"map{name}",
+            "all",
+            _interval(_nan_mean(values)),
+            n=n_images,
+            n_positive=int(matches.truth.sum()),
+        )
+        for name, values in per_class.items()
+    ]
+    return [row for mean in means for row in mean] + rows
+
+
+def _operating_rows(
+    matches: Matches, thresholds: list[Threshold], weights: FloatArray, n_images: int
+) -> list[MetricRow]:
+    boxes = int(matches.truth.sum())
+    limits = np.array([threshold.score for threshold in thresholds])
+    return [
+        row
+        for name, values in at_thresholds(matches, limits, weights).items()
+        for row in metric_row(name, "all", _interval(values), n=n_images, n_positive=boxes)
+    ]
+
+
+def _subset_rows(
+    subset: str, inside: BoolArray, matches: Matches, weights: FloatArray
+) -> list[MetricRow]:
+    truth = matches.truth * inside[:, np.newaxis]
+    part = matches.keep(inside[matches.image], truth)
+    return metric_row(
+        "map50",
+        subset,
+        _interval(_mean_over_classes(part, weights, (0,))),
+        n=int(inside.sum()),
+        n_positive=int(truth.sum()),
+    )
+
+
+def _subsets(images: Sequence[AnnotatedImage]) -> list[tuple[str, BoolArray]]:
+    sides = np.array([image.side_px for image in images])
+    sources = np.array([image.source for image in images])
+    by_side = [(f"side_px={side}", sides == side) for side in np.unique(sides)]
+    by_source = [(f"annotator={source}", sources == source) for source in np.unique(sources)]
+    return [*by_side, *by_source]
+
+
+def _mean_over_classes(matches: Matches, weights: FloatArray, ious: tuple[int, ...]) -> FloatArray:
+    return _nan_mean(
+        [average_precision(matches, label, weights, ious) for label in range(len(REGIONS))]
+    )
+
+
+def _nan_mean(per_class: list[FloatArray]) -> FloatArray:
+    # A class without a box in a resample says nothing there; the mean is over the others.
+    values = np.array(per_class)
+    defined = ~np.isnan(values)
+    count = defined.sum(axis=0)
+    total = np.where(defined, values, 0.0).sum(axis=0)
+    mean: FloatArray = np.divide(total, count, out=np.full(len(total), np.nan), where=count > 0)
+    return mean
+
+
+def _interval(values: FloatArray) -> Interval | None:
+    """The first value is that of the sample itself, the others those of its resamples."""
+    return None if np.isnan(values[0]) else interval_of(float(values[0]), values[1:])

@@ -1,0 +1,144 @@
+"""From a finished run to `models/detector/<name>/`."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from cxr_contracts import (
+    Architecture,
+    DataSpec,
+    LabelSpec,
+    MetricRow,
+    ModelManifest,
+    TrainingSpec,
+)
+from cxr_detector.network import build_network, load_network
+from cxr_training.detector.annotations import REGIONS
+from cxr_training.detector.card import write_card
+from cxr_training.detector.config import DetectorConfig
+from cxr_training.detector.export import export_detector
+from cxr_training.detector.scoring import Threshold
+from cxr_training.publishing import (
+    CARD_NAME,
+    LICENCE,
+    ONNX_NAME,
+    WEIGHTS_NAME,
+    PublishError,
+    model_file,
+    write_manifest,
+)
+from cxr_training.runs import portable_command, utc_now
+
+SOURCES = [
+    "NIH ChestX-ray14 (Wang et al., CVPR 2017; NIH Clinical Center), images and BBox_List_2017",
+    "ChestX-Det (Lian et al. 2021; annotations Apache-2.0)",
+    "Start: YOLOv5n v6 on COCO by Ultralytics (AGPL-3.0)",
+]
+
+
+def architecture_of(config: DetectorConfig) -> Architecture:
+    """How serving builds the network of this recipe."""
+    return Architecture(library="ultralytics", name=config.architecture, arguments={})
+
+
+def network_of(config: DetectorConfig, weights: Path) -> torch.nn.Module:
+    """The recipe's network with the weights of a run, in evaluation mode, not fused."""
+    network = build_network(architecture_of(config), len(REGIONS))
+    network.load_state_dict(load_file(weights))
+    return network.requires_grad_(False)
+
+
+def publish(
+    config: DetectorConfig,
+    folder: Path,
+    *,
+    run: dict[str, Any],
+    weights: Path,
+    thresholds: list[Threshold],
+    metrics: list[MetricRow],
+) -> ModelManifest:
+    """Write the model's folder anew: weights, ONNX, manifest, card.
+
+    Everything is made beside the folder first, so that a failure leaves the old one standing.
+
+    Args:
+        config: the recipe.
+        folder: `models/detector/<name>`.
+        run: what the run says of itself (`run.json`).
+        weights: the run's averaged weights.
+        thresholds: one for each class, in the order of `Region`.
+        metrics: the figures on validation patients.
+
+    Raises:
+        PublishError: weights that are not finite, or ONNX that answers otherwise than PyTorch.
+    """
+    partial = folder.with_name(f".{folder.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    state = {name: tensor.contiguous() for name, tensor in load_file(weights).items()}
+    if not all(bool(torch.isfinite(t).all()) for t in state.values() if t.is_floating_point()):
+        raise PublishError(f"{weights} holds values that are not finite")
+    save_file(state, partial / WEIGHTS_NAME)
+    # safetensors writes for its owner alone; the services run as another user.
+    (partial / WEIGHTS_NAME).chmod(0o644)
+    network: Any = network_of(config, partial / WEIGHTS_NAME)
+    network.fuse(verbose=False)
+    export_detector(network, config.input_spec(), partial / ONNX_NAME)
+    manifest = _manifest(config, run, thresholds, metrics, partial)
+    write_manifest(manifest, partial)
+    write_card(manifest, partial / CARD_NAME)
+    load_network(manifest, partial)  # what serving will do
+    shutil.rmtree(folder, ignore_errors=True)
+    partial.rename(folder)
+    return manifest
+
+
+def _manifest(
+    config: DetectorConfig,
+    run: dict[str, Any],
+    thresholds: list[Threshold],
+    metrics: list[MetricRow],
+    folder: Path,
+) -> ModelManifest:
+    return ModelManifest(
+        schema_version=1,
+        role="detector",
+        name=config.name,
+        version=config.version,
+        created_at=utc_now(),
+        licence=LICENCE,
+        architecture=architecture_of(config),
+        input=config.input_spec(),
+        labels=[
+            LabelSpec(
+                name=region.value,
+                threshold=round(threshold.score, 4),
+                threshold_rule=threshold.rule,
+                slope=1.0,
+                intercept=0.0,
+            )
+            for region, threshold in zip(REGIONS, thresholds, strict=True)
+        ],
+        weights=model_file(folder / WEIGHTS_NAME),
+        onnx=model_file(folder / ONNX_NAME),
+        extra={"nms_iou": config.nms_iou, "max_boxes": config.max_boxes},
+        data=DataSpec(
+            sources=SOURCES,
+            split_sha256=run["split_sha256"],
+            n_train=run["n_train"],
+            n_validation=run["n_validation"],
+        ),
+        training=TrainingSpec(
+            command=portable_command(run["command"]),
+            commit=run["commit"],
+            recipe={
+                **config.model_dump(mode="json"),
+                "epochs_run": run["epochs_run"],
+                "n_background": run["n_background"],
+            },
+        ),
+        metrics=metrics,
+    )

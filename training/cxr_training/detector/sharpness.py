@@ -1,0 +1,50 @@
+"""Random sharpness and contrast, so that neither tells the network where an image came from.
+
+The published part of NIH holds images of 64 to 384 px, and the large ones are the diseased ones.
+A network that sees sharpness would see the label. Large images are therefore brought down to a
+random side and up again; small ones are already soft, and stay.
+"""
+
+import io
+import math
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageFilter
+
+from cxr_training.detector.config import AugmentationConfig
+
+GreyImage = npt.NDArray[np.uint8]
+
+
+def vary(grey: GreyImage, config: AugmentationConfig, generator: np.random.Generator) -> GreyImage:
+    """One training image [H, W] with random softness, blur, JPEG traces and gamma; same size."""
+    image = Image.fromarray(grey)
+    if generator.random() < config.soften:
+        image = _soften(image, config.soften_min_px, generator)
+    if generator.random() < config.blur:
+        image = image.filter(ImageFilter.GaussianBlur(generator.uniform(0.3, 1.5)))
+    if generator.random() < config.jpeg:
+        buffer = io.BytesIO()
+        image.save(buffer, "JPEG", quality=int(generator.integers(40, 96)))
+        image = Image.open(buffer)
+    return _apply_gamma(np.asarray(image), config.gamma, generator)
+
+
+def _soften(image: Image.Image, min_px: int, generator: np.random.Generator) -> Image.Image:
+    side = max(image.size)
+    if side <= min_px:
+        return image
+    # Log-uniform: 64 to 128 px is as likely as 160 to 320.
+    target = math.exp(generator.uniform(math.log(min_px), math.log(side)))
+    width, height = (max(round(length * target / side), 1) for length in image.size)
+    small = (width, height)
+    return image.resize(small, Image.Resampling.BOX).resize(image.size, Image.Resampling.BILINEAR)
+
+
+def _apply_gamma(grey: GreyImage, change: float, generator: np.random.Generator) -> GreyImage:
+    if change == 0:
+        return grey
+    exponent = math.exp(generator.uniform(math.log(1 - change), -math.log(1 - change)))
+    table = np.round(255 * (np.arange(256) / 255) ** exponent).astype(np.uint8)
+    return table[grey]

@@ -1,0 +1,90 @@
+"""The three steps of the command line, each from files to files in the run directory."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from cxr_contracts import MetricRow
+from cxr_training.data.errors import DataError
+from cxr_training.data.splits import Split, split_sha256
+from cxr_training.detector.config import DetectorConfig
+from cxr_training.detector.scoring import Threshold
+from cxr_training.detector.training import Sources, count_epochs, read_run, train
+from cxr_training.publishing import PublishError, format_interval, metric_row
+from cxr_training.runs import command_line, current_commit, utc_now, write_json
+
+EVALUATION_FILE = "evaluation.json"
+
+
+def run_train(config: DetectorConfig, sources: Sources, coco_start: Path, out: Path) -> None:
+    """Train into `out`; DataError before the first epoch if the data is not as published."""
+    train(config, sources, coco_start, out, command=command_line(), commit=current_commit())
+
+
+def run_evaluate(config: DetectorConfig, sources: Sources, out: Path) -> None:
+    """Judge the run's weights on validation patients and write `evaluation.json`.
+
+    Raises:
+        DataError: no weights, or another split than the run's.
+    """
+    from cxr_training.detector.crosscheck import ultralytics_map50
+    from cxr_training.detector.evaluation import evaluate
+    from cxr_training.detector.publish import network_of
+
+    weights = _weights(config, out)
+    annotations = sources.read(config)
+    if split_sha256(annotations.splits) != read_run(out)["split_sha256"]:
+        raise DataError(out, "the data's patient split is not the one that the run trained on")
+    network = network_of(config, weights)
+    images = annotations.of(Split.VALIDATION)
+    evaluation = evaluate(network, config, images)
+    # Ultralytics' own validator on the same images: a figure to hold ours against.
+    theirs = ultralytics_map50(config, weights, out / "dataset" / "data.yaml")
+    boxes = sum(len(image.boxes) for image in images)
+    metrics = [
+        *evaluation.metrics,
+        *metric_row("map50_ultralytics", "all", theirs, n=len(images), n_positive=boxes),
+    ]
+    write_json(
+        out / EVALUATION_FILE,
+        {
+            "evaluated_at": utc_now(),
+            "metrics": [row.model_dump() for row in metrics],
+            "thresholds": [asdict(threshold) for threshold in evaluation.thresholds],
+        },
+    )
+    for row in metrics:
+        print(
+            f"{row.name:12} {row.subset:24} {format_interval(row.result)}  boxes {row.n_positive}"
+        )
+
+
+def run_publish(config: DetectorConfig, out: Path, models: Path) -> None:
+    """Write the model's folder from the run and its evaluation.
+
+    Raises:
+        PublishError: the run was not evaluated, or its ONNX answers otherwise than PyTorch.
+    """
+    from cxr_training.detector.publish import publish
+
+    path = out / EVALUATION_FILE
+    if not path.exists():
+        raise PublishError(f"{path} is missing: run the step `evaluate` first")
+    evaluation: dict[str, Any] = json.loads(path.read_text())
+    run = {**read_run(out), "epochs_run": count_epochs(out)}
+    publish(
+        config,
+        models / config.name,
+        run=run,
+        weights=_weights(config, out),
+        thresholds=[Threshold(**row) for row in evaluation["thresholds"]],
+        metrics=[MetricRow.model_validate(row) for row in evaluation["metrics"]],
+    )
+
+
+def _weights(config: DetectorConfig, out: Path) -> Path:
+    weights = out / "train" / f"{config.checkpoint}.safetensors"
+    if not weights.exists():
+        raise DataError(weights, "is missing: run the step `train` first")
+    return weights

@@ -1,0 +1,62 @@
+"""From a PyTorch network to one ONNX file with a free batch size and no trace of the machine."""
+
+import logging
+import warnings
+from pathlib import Path
+
+import onnx
+import torch
+from torch import nn
+
+# Every operator of the published networks exists in it, and ONNX Runtime runs it as it is.
+OPSET = 20
+
+
+def export_onnx(
+    network: nn.Module, example: torch.Tensor, path: Path, *, output_names: list[str]
+) -> None:
+    """Write `network` as ONNX: `image`, shaped as `example` but for the batch, to `output_names`.
+
+    Args:
+        network: on the CPU, set to evaluation.
+        example: float32 [N, C, H, W], N at least 2 so that the batch is not taken for a constant.
+        path: the file to write, weights included.
+        output_names: of the network's outputs, in order.
+    """
+    exporter_log = logging.getLogger("torch.onnx")
+    before = exporter_log.level
+    exporter_log.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            # The exporter warns of its own dependencies; none of it concerns the model.
+            warnings.simplefilter("ignore")
+            torch.onnx.export(
+                network,
+                (example,),
+                path,
+                input_names=["image"],
+                output_names=output_names,
+                dynamic_shapes=({0: torch.export.Dim("batch", min=1, max=1024)},),
+                opset_version=OPSET,
+                dynamo=True,
+                external_data=False,
+                verbose=False,
+            )
+    finally:
+        exporter_log.setLevel(before)
+    _strip_machine_paths(path)
+
+
+def _strip_machine_paths(path: Path) -> None:
+    # The exporter notes for each node the Python stack that made it, paths included.
+    model = onnx.load(path)
+    for node in model.graph.node:
+        del node.metadata_props[:]
+        node.doc_string = ""
+    for value in [*model.graph.value_info, *model.graph.input, *model.graph.output]:
+        del value.metadata_props[:]
+    for tensor in model.graph.initializer:
+        del tensor.metadata_props[:]
+    del model.metadata_props[:]
+    del model.graph.metadata_props[:]
+    onnx.save(model, path)

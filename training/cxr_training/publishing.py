@@ -1,0 +1,86 @@
+"""Writing a model folder: the parts that every role shares."""
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+
+from cxr_contracts import MANIFEST_NAME, Interval, MetricRow, ModelFile, ModelManifest
+
+WEIGHTS_NAME = "weights.safetensors"
+ONNX_NAME = "model.onnx"
+CARD_NAME = "MODEL_CARD.md"
+LICENCE = "AGPL-3.0-or-later"
+# Two runtimes of one model may differ by this much and no more.
+RUNTIME_TOLERANCE = 1e-3
+
+
+class PublishError(RuntimeError):
+    """The model is not fit to be published; the message says why."""
+
+
+def sha256_of(path: Path) -> str:
+    """Hex sha256 of a file."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def model_file(path: Path) -> ModelFile:
+    """A file of a model folder as the manifest names it."""
+    return ModelFile(path=path.name, sha256=sha256_of(path), bytes=path.stat().st_size)
+
+
+def check_same_answers(name: str, torch_output: np.ndarray, onnx_output: np.ndarray) -> None:
+    """Raise PublishError where the ONNX file answers otherwise than the weights it came from."""
+    gap = float(np.abs(torch_output - onnx_output).max(initial=0.0))
+    if torch_output.shape != onnx_output.shape or not gap <= RUNTIME_TOLERANCE:
+        raise PublishError(
+            f"{name}: ONNX {onnx_output.shape} differs from PyTorch {torch_output.shape} by {gap}"
+        )
+
+
+def write_manifest(manifest: ModelManifest, folder: Path) -> Path:
+    """Write `manifest.json` into a model folder."""
+    path = folder / MANIFEST_NAME
+    path.write_text(manifest.model_dump_json(indent=2) + "\n")
+    return path
+
+
+def read_manifest(folder: Path) -> ModelManifest:
+    """The manifest of a model folder."""
+    return ModelManifest.model_validate_json((folder / MANIFEST_NAME).read_text())
+
+
+def metric_row(
+    name: str,
+    subset: str,
+    result: Interval | float | None,
+    *,
+    n: int,
+    n_positive: int | None,
+    split: str = "validation",
+) -> list[MetricRow]:
+    """One row, or none where the figure is not defined; a bare figure is its own interval."""
+    if result is None or (isinstance(result, float) and np.isnan(result)):
+        return []
+    interval = (
+        result if isinstance(result, Interval) else Interval(value=result, low=result, high=result)
+    )
+    rounded = Interval(**{key: round(value, 4) for key, value in interval.model_dump().items()})
+    return [
+        MetricRow(name=name, subset=subset, split=split, result=rounded, n=n, n_positive=n_positive)
+    ]
+
+
+def markdown_table(header: list[str], rows: list[list[str]]) -> str:
+    """A Markdown table, first column to the left, the others to the right."""
+    lines = [header, ["---"] + ["--:"] * (len(header) - 1), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def format_interval(result: Interval, digits: int = 3) -> str:
+    """E.g. `0.812 (0.780 to 0.841)`; the figure alone where it carries no interval."""
+    value = f"{result.value:.{digits}f}"
+    if result.low == result.high:
+        return value
+    return f"{value} ({result.low:.{digits}f} to {result.high:.{digits}f})"

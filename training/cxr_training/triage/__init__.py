@@ -1,0 +1,1 @@
+"""How well the gateway's triage table orders radiographs: measured on validation patients."""
