@@ -32,3 +32,8 @@ export function Verdict({ positive }: { readonly positive: boolean }) {
     </span>
   );
 }
+
+/** Said wherever bars stand: 60% is not at 60% of the bar's length. */
+export function BarScale() {
+  return <p className={styles.scale}>White mark: threshold. Bars have a square-root scale.</p>;
+}

@@ -62,6 +62,19 @@ it("says what was found, how sure it is, and whether that counts", () => {
   expect(screen.getByRole("region", { name: "Priority" }).textContent).toContain("Soon");
 });
 
+it("says that the bars are not to a straight scale, and ends them where that scale does", () => {
+  show(
+    aStudy({
+      top_findings: [{ finding: "Mass", probability: 0.64, threshold: 0.25, positive: true }],
+    }),
+  );
+  const top = within(screen.getByRole("region", { name: "Most likely findings" }));
+  expect(top.getByText(/square-root scale/)).toBeTruthy();
+  const [fill, mark] = top.getByRole("img").children;
+  expect((fill as HTMLElement).style.width).toBe("80%");
+  expect((mark as HTMLElement).style.left).toBe("50%");
+});
+
 it("goes to a box, hides a kind of box, and lays a heat map over the image", async () => {
   const { dispatch, onFocusBox } = show(aStudy());
   await userEvent.click(screen.getByRole("button", { name: "Show effusion, score 0.81" }));

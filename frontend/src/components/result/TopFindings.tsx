@@ -2,7 +2,7 @@ import type { Finding, FindingProbability, Study } from "../../api/schema";
 import { colourOf } from "../../domain/colours";
 import { displayName, percent, thresholdPercent } from "../../domain/format";
 import { Icon } from "../Icon";
-import { FindingBar, Verdict } from "./FindingBar";
+import { BarScale, FindingBar, Verdict } from "./FindingBar";
 import styles from "./result.module.css";
 
 interface TopFindingsProps {
@@ -26,6 +26,7 @@ export function TopFindings({ study, heatmap, onHeatmap }: TopFindingsProps) {
           />
         ))}
       </ol>
+      <BarScale />
     </section>
   );
 }
