@@ -23,7 +23,15 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from cxr_contracts import CLASSIFY_PATH, DETECT_PATH, Finding, ModelManifest, Region
+from cxr_contracts import (
+    CLASSIFY_PATH,
+    DETECT_PATH,
+    PROBLEM_MEDIA_TYPE,
+    Finding,
+    ModelManifest,
+    Problem,
+    Region,
+)
 from cxr_gateway.app import create_app
 from cxr_gateway.gate import GateScore
 from cxr_gateway.readers import Readers, open_readers
@@ -240,3 +248,12 @@ def readers_over(
         return open_readers(settings, http)
 
     return opener
+
+
+def refused(response: httpx.Response, status: int) -> Problem:
+    """The problem body of an answer that must be refused with `status`."""
+    assert response.status_code == status, response.text
+    assert response.headers["content-type"] == PROBLEM_MEDIA_TYPE
+    problem = Problem.model_validate_json(response.content)
+    assert problem.status == status
+    return problem

@@ -5,12 +5,10 @@ import io
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-import httpx
 import numpy as np
 import pytest
 from PIL import Image
 
-from cxr_contracts import PROBLEM_MEDIA_TYPE, Problem
 from cxr_gateway.schemas import SystemStatus
 from cxr_gateway.settings import GatewaySettings
 from films import encoded, png, radiograph_like
@@ -19,6 +17,7 @@ from gateway_stand import (
     ReaderStand,
     Stand,
     Unreachable,
+    refused,
     settings_for,
     standing_gateway,
 )
@@ -36,14 +35,6 @@ def settings(tmp_path: Path, database_url: str | None) -> GatewaySettings:
 async def stand(settings: GatewaySettings) -> AsyncIterator[Stand]:
     async with standing_gateway(settings) as running:
         yield running
-
-
-def refused(response: httpx.Response, status: int) -> Problem:
-    assert response.status_code == status, response.text
-    assert response.headers["content-type"] == PROBLEM_MEDIA_TYPE
-    problem = Problem.model_validate_json(response.content)
-    assert problem.status == status
-    return problem
 
 
 @pytest.mark.parametrize(

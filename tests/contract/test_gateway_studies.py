@@ -7,12 +7,11 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import numpy as np
 import pytest
 from PIL import Image
 
-from cxr_contracts import PROBLEM_MEDIA_TYPE, Finding, Problem, Region
+from cxr_contracts import Finding, Region
 from cxr_gateway.schemas import Study, StudyPage
 from cxr_gateway.settings import GatewaySettings
 from films import encoded, png, radiograph_like
@@ -24,6 +23,7 @@ from gateway_stand import (
     Unreachable,
     box,
     probabilities,
+    refused,
     settings_for,
     standing_gateway,
 )
@@ -41,14 +41,6 @@ def settings(tmp_path: Path, database_url: str | None) -> GatewaySettings:
 async def stand(settings: GatewaySettings) -> AsyncIterator[Stand]:
     async with standing_gateway(settings) as running:
         yield running
-
-
-def refused(response: httpx.Response, status: int) -> Problem:
-    assert response.status_code == status, response.text
-    assert response.headers["content-type"] == PROBLEM_MEDIA_TYPE
-    problem = Problem.model_validate_json(response.content)
-    assert problem.status == status
-    return problem
 
 
 async def test_a_film_becomes_a_complete_study(stand: Stand) -> None:
