@@ -66,13 +66,20 @@ def test_without_variations_the_image_is_left_as_it_is(config: ClassifierConfig)
     np.testing.assert_array_equal(augmented(_noise(), none, np.random.default_rng(0)), _noise())
 
 
-def test_left_and_right_are_never_exchanged(config: ClassifierConfig) -> None:
-    # The heart lies left; a dark left half must stay on the left.
+@pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
+def test_left_and_right_are_exchanged_as_often_as_the_recipe_says(
+    config: ClassifierConfig, share: float
+) -> None:
+    recipe = config.augmentation.model_copy(update={"flip_share": share})
     image = np.zeros((128, 128), dtype=np.uint8)
     image[:, 64:] = 220
-    for seed in range(40):
-        result = augmented(image, config.augmentation, np.random.default_rng(seed)).astype(float)
-        assert result[40:88, 90:110].mean() > result[40:88, 18:38].mean() + 50
+    mirrored = 0
+    for seed in range(60):
+        result = augmented(image, recipe, np.random.default_rng(seed)).astype(float)
+        mirrored += result[40:88, 18:38].mean() > result[40:88, 90:110].mean()
+    assert abs(mirrored / 60 - share) < 0.2
+    if share in (0.0, 1.0):
+        assert mirrored == 60 * share
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,8 @@ from torch import nn
 
 from cxr_classifier.network import CamNetwork, build_network
 from cxr_contracts import Architecture
-from cxr_training.classifier.loop import judged_loss, mean_auroc, update_average
+from cxr_training.classifier.loop import mean_auroc, update_average
+from cxr_training.classifier.losses import judged_loss
 from cxr_training.classifier.pretrained import load_pretrained
 from cxr_training.classifier.samples import UNJUDGED
 from cxr_training.classifier.schedule import Schedule

@@ -4,7 +4,7 @@ Source size is a shortcut: in the part of ChestX-ray14 that this project trains 
 stands almost only on the images with the largest files. After `to_canonical` what is left of the
 size is sharpness, so a random part of all images is brought down to the smallest source size and
 through the serving preprocessing up again, others to a size between, and blur, noise and JPEG
-rounds cover what the resampling of the sources may have left. No flips: the heart lies left.
+rounds cover what the resampling of the sources may have left.
 """
 
 from io import BytesIO
@@ -21,6 +21,8 @@ _FILTERS = (Image.Resampling.BOX, Image.Resampling.BILINEAR, Image.Resampling.LA
 
 def augmented(image: GreyImage, config: Augmentation, rng: np.random.Generator) -> GreyImage:
     """A variation of a canonical image, of the same size; uint8 [S, S]."""
+    if rng.random() < config.flip_share:
+        image = image[:, ::-1]
     moved = _moved(image, config, rng)
     return _brightened(random_sharpness(moved, config, rng), config, rng)
 

@@ -8,6 +8,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from cxr_contracts import Architecture, Finding, InputSpec
 
+# See `losses.py`.
+LossName = Literal["binary_cross_entropy", "balanced", "asymmetric"]
+
 
 class ConfigError(ValueError):
     """The configuration cannot be used; the message names the file and the key."""
@@ -29,6 +32,7 @@ class Augmentation(_Section):
     coarsest_px: int = Field(gt=0, description="Side of the smallest source images.")
     coarsest_share: float = Field(ge=0, le=1, description="Brought down to exactly that.")
     coarser_share: float = Field(ge=0, le=1, description="Brought down to some size above it.")
+    flip_share: float = Field(ge=0, le=1, description="Mirrored, left for right.")
     blur_share: float = Field(ge=0, le=1)
     jpeg_share: float = Field(ge=0, le=1)
 
@@ -49,6 +53,7 @@ class Training(_Section):
     epochs: int = Field(gt=0)
     max_minutes: float | None = Field(gt=0)
     batch_size: int = Field(gt=0)
+    loss: LossName
     learning_rate: float = Field(gt=0)
     weight_decay: float = Field(ge=0)
     warmup_fraction: float = Field(ge=0, lt=1, description="Of the whole run.")
@@ -57,6 +62,7 @@ class Training(_Section):
     within_source: dict[Finding, WithinSource]
     workers: int = Field(ge=0, description="Processes that load; 0 loads in the training process.")
     threads: int | None = Field(description="Of PyTorch; null leaves its own choice.")
+    compile: bool = Field(description="torch.compile: two minutes at first, then a fifth faster.")
 
 
 class Evaluation(_Section):
@@ -91,6 +97,7 @@ SMOKE_OVERRIDES = (
     "training.epochs=1",
     "training.batch_size=8",
     "training.threads=1",
+    "training.compile=false",
     "evaluation.resamples=20",
     "evaluation.calibration_folds=2",
     "evaluation.min_positives=2",

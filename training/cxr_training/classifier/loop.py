@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 from tqdm import tqdm
 
 from cxr_classifier.network import CamNetwork
 from cxr_training.classifier.cache import CanonicalImages
 from cxr_training.classifier.config import ClassifierConfig
 from cxr_training.classifier.loading import evaluation_batches, training_batches
-from cxr_training.classifier.samples import LABELS, UNJUDGED, Samples, judged_targets
+from cxr_training.classifier.losses import element_loss, judged_loss
+from cxr_training.classifier.samples import LABELS, Samples, judged_targets
 from cxr_training.classifier.schedule import Schedule
 from cxr_training.data.splits import Split
 from cxr_training.evaluation.metrics import auroc
@@ -63,6 +63,10 @@ class Trainer:
             device=self.device,
         )
         rows = self.samples.rows(Split.TRAIN)
+        targets = judged_targets(self.samples, self.config.judged_on)[rows]
+        self.loss = element_loss(training.loss, torch.from_numpy(targets))
+        # Batches are all of one size, so one compilation serves; only training uses it.
+        self.forward = torch.compile(self.network) if training.compile else self.network
         # The last, smaller batch of an epoch is left out (see `training_batches`).
         self.schedule = Schedule.of(training, max(1, len(rows) // training.batch_size))
 
@@ -137,8 +141,8 @@ class Trainer:
             group["lr"] = self._learning_rate()
         image = image.contiguous(memory_format=torch.channels_last)
         with torch.autocast("cuda", torch.bfloat16, enabled=self.device.type == "cuda"):
-            logits, _ = self.network(image)
-        loss = judged_loss(logits.float(), target, self.label_weights)
+            logits, _ = self.forward(image)
+        loss = judged_loss(logits.float(), target, self.label_weights, self.loss)
         if not torch.isfinite(loss):
             raise FloatingPointError(f"the loss is {loss.item()} at step {self.progress.step}")
         self.optimiser.zero_grad(set_to_none=True)
@@ -176,15 +180,6 @@ class Trainer:
             targets = self.samples.targets[rows][inside, column]
             found[label.value] = auroc(targets, logits[inside, column])
         return found
-
-
-def judged_loss(logits: Tensor, targets: Tensor, label_weights: Tensor) -> Tensor:
-    """Mean binary cross-entropy, weighted by label [14], nothing where a target is `UNJUDGED`."""
-    judged = targets != UNJUDGED
-    loss = functional.binary_cross_entropy_with_logits(
-        logits, targets.clamp(min=0.0), reduction="none"
-    )
-    return (loss * judged * label_weights).mean()
 
 
 def mean_auroc(targets: LogitArray, areas: dict[str, float], min_positives: int) -> float:
