@@ -38,10 +38,24 @@ def _run(options: argparse.Namespace) -> None:
         evaluated = evaluate(options.out, options.data / NIH, stream=options.stream)
         [mean] = [row for row in evaluated.metrics if (row.name, row.subset) == MEAN_OVER_ALL]
         print(f"mean AUROC {format_interval(mean.result)} on {mean.n} validation images")
+    elif options.command == "ablate":
+        _ablate(options)
     else:
         from cxr_training.classifier.publish import publish
 
         print(publish(options.out, options.models))
+
+
+def _ablate(options: argparse.Namespace) -> None:
+    from cxr_training.classifier.ablation.plan import load_plan
+    from cxr_training.classifier.ablation.report import ablation_lines, write_ablation
+    from cxr_training.classifier.ablation.run import run_ablation
+
+    plan = load_plan(options.plan)
+    overrides = (*(SMOKE_OVERRIDES if options.smoke else ()), *options.set)
+    run_ablation(plan, options.config, options.data / NIH, options.out, overrides)
+    few = load_config(options.config, overrides).evaluation.min_positives
+    write_ablation(ablation_lines(plan, options.out, few), options.results)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -50,19 +64,24 @@ def _parser() -> argparse.ArgumentParser:
     train = commands.add_parser("train", help="train into a run directory")
     evaluate = commands.add_parser("evaluate", help="judge and calibrate a run")
     publish = commands.add_parser("publish", help="write the model folder of an evaluated run")
-    for command in (train, evaluate, publish):
+    ablate = commands.add_parser("ablate", help="train the recipe with one part changed at a time")
+    for command in (train, evaluate, publish, ablate):
         command.add_argument("--out", type=Path, required=True, help="the run directory")
-    for command in (train, evaluate):
+    for command in (train, evaluate, ablate):
         command.add_argument("--data", type=Path, required=True, help="folder that holds nih/")
+    for command in (train, evaluate):
         command.add_argument(
             "--stream", action="store_true", help="decode images as needed instead of once"
         )
-    train.add_argument("--config", type=Path, required=True)
+    ablate.add_argument("--plan", type=Path, required=True, help="the arms, YAML")
+    ablate.add_argument("--results", type=Path, required=True, help="for the table and picture")
     train.add_argument("--resume", action="store_true", help="go on from last.pt")
-    train.add_argument("--smoke", action="store_true", help="one short epoch, to try the way")
-    train.add_argument(
-        "--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="override a key"
-    )
+    for command in (train, ablate):
+        command.add_argument("--config", type=Path, required=True, help="the recipe, YAML")
+        command.add_argument("--smoke", action="store_true", help="one short epoch, to try it")
+        command.add_argument(
+            "--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="override a key"
+        )
     publish.add_argument("--models", type=Path, default=Path("models"), help="default: models")
     return parser
 

@@ -51,6 +51,9 @@ class Training(_Section):
     """The optimiser and its budget."""
 
     epochs: int = Field(gt=0)
+    patient_share: float = Field(
+        default=1.0, gt=0, le=1, description="Of the training patients; less for an ablation."
+    )
     max_minutes: float | None = Field(gt=0)
     batch_size: int = Field(gt=0)
     loss: LossName

@@ -197,11 +197,13 @@ def infer(
     *,
     device: torch.device,
     coarsen_to_px: int | None = None,
+    mirrored: bool = False,
 ) -> LogitArray:
-    """Logits float32 [len(rows), 14] of canonical images, optionally at a lower sharpness."""
+    """Logits float32 [len(rows), 14] of canonical images, at a lower sharpness or mirrored."""
     batches = evaluation_batches(images, rows, config, coarsen_to_px)
     with torch.inference_mode():
-        logits = [network(batch.to(device))[0].float().cpu().numpy() for batch in batches]
+        shown = (batch.flip(3) if mirrored else batch for batch in batches)
+        logits = [network(batch.to(device))[0].float().cpu().numpy() for batch in shown]
     return np.concatenate(logits)
 
 

@@ -1,8 +1,9 @@
 """NIH's radiographs as training samples: labels, patients, splits and source sizes, checked."""
 
+import hashlib
 from collections import Counter
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,7 @@ LABELS = tuple(Finding)
 UNJUDGED = -1.0
 LARGE_PX = 256
 MEDIUM_PX = 128
+_UNUSED = "unused"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,19 @@ def judged_targets(
         elsewhere = ~np.isin(samples.sources, list(sources))
         targets[elsewhere, LABELS.index(label)] = UNJUDGED
     return targets
+
+
+def with_patient_share(samples: Samples, share: float) -> Samples:
+    """The samples with a share of the training patients, the same ones whenever it is asked."""
+    if share >= 1:
+        return samples
+    kept = {
+        patient
+        for patient in samples.patient_splits
+        if _position(patient) < share or samples.patient_splits[patient] is not Split.TRAIN
+    }
+    inside = np.isin(samples.patients, sorted(kept))
+    return replace(samples, splits=np.where(inside, samples.splits, _UNUSED))
 
 
 def source_of(width_px: int) -> str:
@@ -106,6 +121,12 @@ def decode_grey(path: Path) -> npt.NDArray[np.uint8]:
             return np.asarray(image.convert("L"), dtype=np.uint8)
     except (OSError, SyntaxError, ValueError) as error:
         raise DataError(path, f"is not a readable image: {error}") from error
+
+
+def _position(patient: str) -> float:
+    """Where the patient stands between 0 and 1, independent of the split's own hash."""
+    digest = hashlib.sha256(f"cxr-share-1:{patient}".encode()).digest()
+    return int.from_bytes(digest[:4], "big") / 2**32
 
 
 def _width_px(path: Path) -> int:

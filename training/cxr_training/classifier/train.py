@@ -13,7 +13,7 @@ from cxr_training.classifier.config import ClassifierConfig
 from cxr_training.classifier.curves import draw_curves
 from cxr_training.classifier.loop import LAST, Trainer
 from cxr_training.classifier.pretrained import load_pretrained
-from cxr_training.classifier.samples import LABELS, Samples, read_samples
+from cxr_training.classifier.samples import LABELS, Samples, read_samples, with_patient_share
 from cxr_training.data.splits import Split, split_sha256, write_splits
 from cxr_training.runs import (
     RunError,
@@ -55,7 +55,7 @@ def train(
     """
     if (folder / FACTS).exists() and not resume:
         raise RunError(f"{folder} holds a run already: choose another --out, or --resume")
-    samples = read_samples(data)
+    samples = with_patient_share(read_samples(data), config.training.patient_share)
     images = open_images(config, samples, folder, stream=stream)
     folder.mkdir(parents=True, exist_ok=True)
     _describe(config, samples, data, folder)
