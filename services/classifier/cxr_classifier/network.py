@@ -17,15 +17,24 @@ from cxr_contracts import Architecture
 class CamNetwork(nn.Module):
     """Image to logits and class activation maps."""
 
-    def __init__(self, backbone: nn.Module) -> None:
+    def __init__(self, backbone: nn.Module, *, mirrored: bool = False) -> None:
+        """`mirrored`: in evaluation, the mean with what it says of the mirror image."""
         super().__init__()
         self.backbone = backbone
+        self.mirrored = mirrored
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """Logits [N, L] and maps [N, L, h, w] of normalised images [N, C, H, W].
 
         The mean of a map over its cells is the logit of its label.
         """
+        if self.training or not self.mirrored:
+            return self._read(image)
+        logits, cams = self._read(image)
+        mirror_logits, mirror_cams = self._read(image.flip(3))
+        return (logits + mirror_logits) / 2, (cams + mirror_cams.flip(3)) / 2
+
+    def _read(self, image: Tensor) -> tuple[Tensor, Tensor]:
         features = cast(Tensor, self.backbone.forward_features(image))  # type: ignore[operator]
         # Whole channels are dropped, which is what dropout after the pooling would do.
         rate = float(getattr(self.backbone, "drop_rate", 0.0))
@@ -44,10 +53,10 @@ def build_network(architecture: Architecture, n_labels: int) -> CamNetwork:
     """The network of a manifest, its weights still random.
 
     Args:
-        architecture: of library `timm`; `arguments` go to `timm.create_model`, but for
-            `dilated`: false undoes the dilation by which timm pays for an `output_stride`. The
+        architecture: of library `timm`; `arguments` go to `timm.create_model`, but for two of our
+            own. `dilated`: false undoes the dilation by which timm pays for an `output_stride`; the
             map is as fine, the convolutions are a fifth faster, and the receptive field stays
-            that of the small image.
+            that of the small image. `mirrored`: see `CamNetwork`.
         n_labels: outputs of the linear head.
 
     Raises:
@@ -60,12 +69,13 @@ def build_network(architecture: Architecture, n_labels: int) -> CamNetwork:
         raise ValueError(f"timm has no model {architecture.name!r}")
     arguments = dict(architecture.arguments)
     dilated = arguments.pop("dilated", True)
+    mirrored = bool(arguments.pop("mirrored", False))
     backbone = timm.create_model(
         architecture.name, pretrained=False, num_classes=n_labels, **arguments
     )
     if not dilated:
         _undo_dilation(backbone)
-    network = CamNetwork(backbone)
+    network = CamNetwork(backbone, mirrored=mirrored)
     if not isinstance(network.head, nn.Linear):
         raise ValueError(f"{architecture.name!r} has no linear head to apply to its feature map")
     return network

@@ -37,6 +37,19 @@ def test_an_output_stride_of_16_gives_a_finer_map_of_the_same_weights(dilated: b
     assert dilations == ({(1, 1), (2, 2)} if dilated else {(1, 1)})
 
 
+def test_a_mirrored_reading_is_the_mean_of_both_and_its_map_lies_as_the_image_does() -> None:
+    torch.manual_seed(0)
+    plain = build_network(_architecture(), 14).eval()
+    both = load_weights(build_network(_architecture(mirrored=True), 14), plain.state_dict())
+    image = torch.randn(2, 1, 96, 96)
+    with torch.inference_mode():
+        (logits, cams), (mirror_logits, mirror_cams) = plain(image), plain(image.flip(3))
+        found_logits, found_cams = both(image)
+        torch.testing.assert_close(found_logits, (logits + mirror_logits) / 2)
+        torch.testing.assert_close(found_cams, (cams + mirror_cams.flip(3)) / 2)
+        torch.testing.assert_close(both(image.flip(3))[0], found_logits)
+
+
 def test_dropout_acts_in_training_only() -> None:
     torch.manual_seed(0)
     network = build_network(_architecture(drop_rate=0.5), 3).eval()

@@ -33,13 +33,17 @@ class Samples:
     """Radiographs, one row each.
 
     `targets` is float32 [N, 14] of 0 and 1 in the order of `Finding`; `sources` says of each how
-    large its file is (`large`, `medium`, `small`).
+    large its file is (`large`, `medium`, `small`). `ages` are years, -1 where unknown; `sexes` and
+    `views` are the data set's own letters, empty where unknown.
     """
 
     paths: tuple[Path, ...]
     patients: npt.NDArray[np.str_]
     targets: npt.NDArray[np.float32]
     sources: npt.NDArray[np.str_]
+    ages: npt.NDArray[np.int64]
+    sexes: npt.NDArray[np.str_]
+    views: npt.NDArray[np.str_]
     splits: npt.NDArray[np.str_]
     patient_splits: dict[str, Split]
 
@@ -103,6 +107,9 @@ def read_samples(root: Path) -> Samples:
         patients=np.array([image.patient for image in images]),
         targets=targets,
         sources=np.array([source_of(_width_px(image.path)) for image in images]),
+        ages=np.array([image.age_years for image in images], dtype=np.int64),
+        sexes=np.array([image.sex for image in images]),
+        views=np.array([image.view for image in images]),
         splits=np.array([splits[image.patient].value for image in images]),
         patient_splits=splits,
     )

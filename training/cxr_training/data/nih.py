@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from cxr_contracts import NO_FINDING, Finding, Region, parse_finding, parse_region
+from cxr_contracts import NO_FINDING, Region, parse_finding, parse_region
 from cxr_training.data.errors import DataError
+from cxr_training.data.radiographs import Radiograph
 
 # Side of the frame in which NIH and ChestX-Det draw their boxes.
 ANNOTATION_FRAME_PX = 1024
@@ -25,19 +26,6 @@ _ENTRY_COLUMNS = (
     "View Position",
 )
 _BOX_COLUMNS = ("Image Index", "Finding Label", "Bbox [x", "y", "w", "h]")
-
-
-@dataclass(frozen=True, slots=True)
-class NihImage:
-    """One radiograph with what NIH says of it."""
-
-    name: str
-    path: Path
-    patient: str
-    findings: frozenset[Finding]
-    age_years: int
-    sex: str
-    view: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +47,7 @@ def patient_of(image_name: str) -> str:
     return match.group(1)
 
 
-def read_images(root: Path) -> list[NihImage]:
+def read_images(root: Path) -> list[Radiograph]:
     """All radiographs under `root/images*/`, in the order of the label file.
 
     Raises:
@@ -145,10 +133,10 @@ def _rows(path: Path, required: tuple[str, ...]) -> Iterator[tuple[int, dict[str
                 yield line, dict(zip(header, values, strict=False))
 
 
-def _image(row: dict[str, str], entries: Path, line: int, path: Path) -> NihImage:
+def _image(row: dict[str, str], entries: Path, line: int, path: Path) -> Radiograph:
     labels = [label for label in row["Finding Labels"].split("|") if label != NO_FINDING]
     try:
-        return NihImage(
+        return Radiograph(
             name=row["Image Index"],
             path=path,
             patient=patient_of(row["Image Index"]),

@@ -21,7 +21,8 @@ from PIL import Image
 from cxr_contracts import Region, finding_of_region
 from cxr_training.data import chestxdet, nih
 from cxr_training.data.errors import DataError
-from cxr_training.data.nih import NihImage, RegionBox
+from cxr_training.data.nih import RegionBox
+from cxr_training.data.radiographs import Radiograph
 from cxr_training.data.splits import Split, assign_splits
 
 REGIONS: tuple[Region, ...] = tuple(Region)
@@ -125,7 +126,7 @@ def iou_of(one: RegionBox, other: RegionBox) -> float:
 
 
 def unknown_regions(
-    image: NihImage, *, in_chestxdet: bool, nih_boxes: Iterable[RegionBox]
+    image: Radiograph, *, in_chestxdet: bool, nih_boxes: Iterable[RegionBox]
 ) -> frozenset[Region]:
     """The classes of which nobody said whether they are on this radiograph (rule 3)."""
     known = {box.region for box in nih_boxes}
@@ -143,7 +144,7 @@ def _area(box: RegionBox) -> float:
 
 
 def _annotated(
-    image: NihImage,
+    image: Radiograph,
     det: chestxdet.ChestXDetImage | None,
     nih_boxes: list[RegionBox] | None,
     splits: dict[str, Split],
@@ -163,7 +164,7 @@ def _annotated(
 
 
 def _background(
-    spare: list[NihImage], splits: dict[str, Split], count: int, seed: int
+    spare: list[Radiograph], splits: dict[str, Split], count: int, seed: int
 ) -> list[AnnotatedImage]:
     clear = [
         image for image in spare if not image.findings and splits[image.patient] is Split.TRAIN

@@ -11,7 +11,7 @@ from PIL import Image
 
 from cxr_contracts import Interval, MetricRow
 from cxr_gateway.gate import Gate
-from cxr_training.data.nih import NihImage
+from cxr_training.data.radiographs import Radiograph
 from cxr_training.evaluation.bootstrap import interval_of, patient_weights
 from cxr_training.evaluation.metrics import aurocs
 from cxr_training.gate.judging import Judged, drawn_strangers, real_strangers, spoiled, varied
@@ -62,7 +62,7 @@ def judge(gate: Gate, pictures: Iterable[Judged]) -> list[Outcome]:
 
 
 def evaluate(
-    gate: Gate, images: Sequence[NihImage], *, seed: int, drawn_per_kind: int
+    gate: Gate, images: Sequence[Radiograph], *, seed: int, drawn_per_kind: int
 ) -> tuple[list[ResultRow], list[Outcome]]:
     """All rows, and the single outcomes behind them.
 
@@ -143,7 +143,7 @@ def metric_rows(rows: Sequence[ResultRow]) -> list[MetricRow]:
 
 
 def _by_subset(
-    published: Sequence[Outcome], images: Sequence[NihImage], seed: int
+    published: Sequence[Outcome], images: Sequence[Radiograph], seed: int
 ) -> list[ResultRow]:
     # `published` keeps the order of `images`.
     subsets: dict[str, list[Outcome]] = {}
@@ -156,7 +156,7 @@ def _by_subset(
     ]
 
 
-def _subsets_of(image: NihImage) -> list[str]:
+def _subsets_of(image: Radiograph) -> list[str]:
     with Image.open(image.path) as opened:
         side = max(opened.size)
     size = "64 px" if side <= 64 else "128 px" if side <= 128 else "256 px and more"

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from cxr_training.data.nih import NihImage
+from cxr_training.data.radiographs import Radiograph
 from cxr_training.gate.medical import MEDICAL_FILES, read_medical
 from cxr_training.gate.photographs import (
     JUDGING_FILES,
@@ -102,7 +102,7 @@ VARIATIONS: dict[str, Callable[[np.random.Generator, Picture], Picture]] = {
 }
 
 
-def spoiled(rng: np.random.Generator, images: list[NihImage]) -> Iterator[Judged]:
+def spoiled(rng: np.random.Generator, images: list[Radiograph]) -> Iterator[Judged]:
     """Every radiograph in every way in which it is one no longer."""
     for image in images:
         picture = read_grey(image.path)
@@ -110,7 +110,7 @@ def spoiled(rng: np.random.Generator, images: list[NihImage]) -> Iterator[Judged
             yield Judged("spoiled radiograph", kind, image.patient, spoil(rng, picture))
 
 
-def varied(rng: np.random.Generator, images: list[NihImage]) -> Iterator[Judged]:
+def varied(rng: np.random.Generator, images: list[Radiograph]) -> Iterator[Judged]:
     """Every radiograph in every way in which it still is one."""
     for image in images:
         picture = read_grey(image.path)

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from cxr_gateway.gate import canonical
-from cxr_training.data.nih import NihImage, read_boxes, read_images, read_official_test_patients
+from cxr_training.data.nih import read_boxes, read_images, read_official_test_patients
+from cxr_training.data.radiographs import Radiograph
 from cxr_training.data.splits import Split, assign_splits, split_sha256
 
 
@@ -17,9 +18,9 @@ from cxr_training.data.splits import Split, assign_splits, split_sha256
 class GateData:
     """NIH radiographs: to fit, to set the threshold, and to judge; no patient in two of them."""
 
-    fit: list[NihImage]
-    calibration: list[NihImage]
-    validation: list[NihImage]
+    fit: list[Radiograph]
+    calibration: list[Radiograph]
+    validation: list[Radiograph]
     split_sha256: str
 
 
@@ -56,7 +57,7 @@ def read_grey(path: Path) -> NDArray[np.uint8]:
         return np.asarray(image.convert("L"), dtype=np.uint8)
 
 
-def read_small(images: list[NihImage], side_px: int) -> NDArray[np.uint8]:
+def read_small(images: list[Radiograph], side_px: int) -> NDArray[np.uint8]:
     """All of `images` at `side_px`, uint8 [N, side_px, side_px]; about 1 ms each."""
     small = np.empty((len(images), side_px, side_px), np.uint8)
     for i, image in enumerate(images):

@@ -17,7 +17,7 @@ from cxr_gateway.schemas import Priority
 from cxr_gateway.triage import triage
 from cxr_serving.image import decode_grey
 from cxr_serving.image_limits import ImageLimits
-from cxr_training.data.nih import NihImage
+from cxr_training.data.radiographs import Radiograph
 
 # The answers stay in this process; nobody asks which model gave them.
 _NOBODY = ModelIdentity(name="evaluation", version="0", sha256="0" * 64)
@@ -33,7 +33,7 @@ class TriagedImage:
 
 
 def triaged(
-    images: list[NihImage], classifier_dir: Path, detector_dir: Path
+    images: list[Radiograph], classifier_dir: Path, detector_dir: Path
 ) -> Iterator[TriagedImage]:
     """Each image with the priority that the published models and the gateway's table give it."""
     classifier = load_classifier(ClassifierSettings(model_dir=classifier_dir))
