@@ -118,12 +118,16 @@ bench: .venv-dev/.synced setup ## Speed and memory against two peers; writes doc
 DETECTOR = $(TRAIN) -m cxr_training.detector --config training/configs/detector.yaml \
   --nih $(DATA)/nih --chestx-det $(DATA)/chestx-det --coco-start $(COCO_START) --out $(RUNS)/detector
 
-.PHONY: train-classifier publish-classifier
+.PHONY: train-classifier publish-classifier ablate-classifier
 train-classifier: .venv-train/.synced ## Train and judge the classifier
 	$(TRAIN) -m cxr_training.classifier train --config training/configs/classifier.yaml --data $(DATA) --out $(RUNS)/classifier
 	$(TRAIN) -m cxr_training.classifier evaluate --data $(DATA) --out $(RUNS)/classifier
 publish-classifier: .venv-train/.synced ## Write the judged classifier into models/
 	$(TRAIN) -m cxr_training.classifier publish --out $(RUNS)/classifier --models models
+
+ablate-classifier: .venv-train/.synced ## Train the classifier's recipe with one part changed at a time
+	$(TRAIN) -m cxr_training.classifier ablate --config training/configs/classifier.yaml --plan training/configs/ablation.yaml \
+	  --data $(DATA) --out $(RUNS)/ablation --results docs/results/classifier
 
 .PHONY: train-detector publish-detector
 train-detector: .venv-train/.synced ## Train and judge the detector
