@@ -136,12 +136,14 @@ train-detector: .venv-train/.synced ## Train and judge the detector
 publish-detector: .venv-train/.synced ## Write the judged detector into models/
 	$(DETECTOR) publish --models models
 
-.PHONY: train-gate publish-gate
+.PHONY: train-gate publish-gate evaluate-gate
 train-gate: .venv-dev/.synced ## Train the gate (its photographs come with packages of requirements/dev.txt)
 	$(DEV) -m cxr_training.gate train --data $(DATA)/nih --out $(RUNS)/gate
 publish-gate: .venv-dev/.synced ## Write the gate into models/ and judge it; GATE_VERSION names it
 	$(DEV) -m cxr_training.gate publish --run $(RUNS)/gate --version $(GATE_VERSION)
 	$(DEV) -m cxr_training.gate evaluate --data $(DATA)/nih --out docs/results/gate
+evaluate-gate: .venv-dev/.synced ## Judge the published gate again and compare it with its manifest
+	$(DEV) -m cxr_training.gate evaluate --check --data $(DATA)/nih --out docs/results/gate
 
 .PHONY: evaluate-triage
 evaluate-triage: .venv-train/.synced ## Measure how the triage table orders validation radiographs

@@ -72,6 +72,42 @@ def metric_row(
     ]
 
 
+def differing_figures(
+    published: list[MetricRow], measured: list[MetricRow], tolerance: float
+) -> list[str]:
+    """What was measured otherwise than it was published, a sentence each; empty if nothing was.
+
+    Args:
+        published: rows of a manifest.
+        measured: the same figures, measured again.
+        tolerance: the largest difference of a value or of an end of its interval that is let pass.
+    """
+    again = {(row.name, row.subset, row.split): row for row in measured}
+    sentences = []
+    for row in published:
+        what = f"{row.name} of {row.subset}"
+        found = again.pop((row.name, row.subset, row.split), None)
+        if found is None:
+            sentences.append(f"{what}: published, but not measured")
+            continue
+        gaps = [
+            abs(getattr(row.result, end) - getattr(found.result, end))
+            for end in ("value", "low", "high")
+        ]
+        if (row.n, row.n_positive) != (found.n, found.n_positive):
+            sentences.append(
+                f"{what}: published of {row.n} ({row.n_positive}), "
+                f"measured of {found.n} ({found.n_positive})"
+            )
+        elif not max(gaps) <= tolerance:
+            sentences.append(
+                f"{what}: published {format_interval(row.result, 4)}, "
+                f"measured {format_interval(found.result, 4)}"
+            )
+    sentences += [f"{name} of {subset}: measured, but not published" for name, subset, _ in again]
+    return sentences
+
+
 def markdown_table(header: list[str], rows: list[list[str]]) -> str:
     """A Markdown table, first column to the left, the others to the right."""
     lines = [header, ["---"] + ["--:"] * (len(header) - 1), *rows]

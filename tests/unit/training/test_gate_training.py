@@ -186,7 +186,9 @@ def test_data_that_is_not_there_ends_in_a_sentence(
     assert "no Data_Entry_2017*.csv" in capsys.readouterr().err
 
 
-def test_train_publish_and_evaluate_run_end_to_end_on_generated_pictures(tmp_path: Path) -> None:
+def test_train_publish_and_evaluate_run_end_to_end_on_generated_pictures(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     write_data(tmp_path / "nih", 40)
     config = tmp_path / "gate.yaml"
     config.write_text(yaml.safe_dump(small_config().model_dump(mode="json")))
@@ -210,3 +212,14 @@ def test_train_publish_and_evaluate_run_end_to_end_on_generated_pictures(tmp_pat
     measured = json.loads((model / "manifest.json").read_text())["metrics"]
     assert {row["name"] for row in measured} == {"false_refusal_rate", "auroc", "refused_share"}
     assert "| as published |" in (model / "MODEL_CARD.md").read_text()
+
+    page = (results / "README.md").read_text()
+    assert "| as published |" in page
+    published = (model / "manifest.json").read_bytes()
+    assert main([*command, "--drawn-per-kind", "2", "--check"]) == 0
+    assert (model / "manifest.json").read_bytes() == published
+    untrue = json.loads(published)
+    untrue["metrics"][0]["result"]["high"] = 0.99
+    (model / "manifest.json").write_text(json.dumps(untrue))
+    assert main([*command, "--drawn-per-kind", "2", "--check"]) == 1
+    assert "published" in capsys.readouterr().err

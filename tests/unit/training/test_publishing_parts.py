@@ -1,13 +1,15 @@
 import hashlib
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from cxr_contracts import Interval
+from cxr_contracts import Interval, MetricRow
 from cxr_training.publishing import (
     PublishError,
     check_same_answers,
+    differing_figures,
     format_interval,
     markdown_table,
     metric_row,
@@ -82,3 +84,29 @@ def test_a_published_command_names_no_folder_of_this_machine() -> None:
     assert portable_command(command) == (
         "python -m x train --config c.yaml --data $DATA --out $OUT --set a.b=1"
     )
+
+
+def _row(name: str, value: float, n: int = 10) -> MetricRow:
+    result = Interval(value=value, low=value - 0.1, high=value + 0.1)
+    return MetricRow(name=name, subset="all", split="validation", result=result, n=n, n_positive=4)
+
+
+def test_figures_measured_again_are_the_same_within_the_tolerance() -> None:
+    assert differing_figures([_row("auroc", 0.8)], [_row("auroc", 0.8009)], 0.001) == []
+
+
+@pytest.mark.parametrize(
+    ("measured", "sentence"),
+    [
+        ([_row("auroc", 0.803)], "auroc of all: published 0.8000 .* measured 0.8030"),
+        ([_row("auroc", 0.8, n=9)], r"published of 10 \(4\), measured of 9 \(4\)"),
+        ([], "published, but not measured"),
+        ([_row("auroc", 0.8), _row("ece", 0.1)], "ece of all: measured, but not published"),
+        ([_row("auroc", float("nan"))], "measured nan"),
+    ],
+)
+def test_a_figure_that_cannot_be_measured_again_is_named(
+    measured: list[MetricRow], sentence: str
+) -> None:
+    [found] = differing_figures([_row("auroc", 0.8)], measured, 0.001)
+    assert re.search(sentence, found)

@@ -12,6 +12,8 @@ _LOG = logging.getLogger("cxr_training.gate")
 _CONFIG = Path("training/configs/gate.yaml")
 _MODEL = Path("models/gate/gate-cxr")
 _RESULTS = Path("docs/results/gate")
+# Another processor may round a picture's resizing otherwise.
+_TOLERANCE = 2e-3
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -49,10 +51,12 @@ def _publish(options: argparse.Namespace) -> None:
 
 def _evaluate(options: argparse.Namespace) -> None:
     from cxr_gateway.gate import load_gate
+    from cxr_training.gate.card import results_page
     from cxr_training.gate.evaluation import evaluate, metric_rows, write_table
     from cxr_training.gate.plotting import draw_results
     from cxr_training.gate.publishing import add_metrics
     from cxr_training.gate.radiographs import nih_root, read_gate_data
+    from cxr_training.publishing import PublishError, differing_figures
 
     gate = load_gate(options.model)
     recipe = gate.manifest.training.recipe
@@ -68,9 +72,17 @@ def _evaluate(options: argparse.Namespace) -> None:
     )
     write_table(rows, options.out / "gate.csv")
     draw_results(rows, outcomes, gate.manifest.labels[0].threshold, options.out / "gate.png")
-    add_metrics(options.model, metric_rows(rows), n_validation=len(data.validation))
+    metrics = metric_rows(rows)
     elapsed_s = time.monotonic() - started
     _LOG.info("%d pictures judged in %.0f s: %s", len(outcomes), elapsed_s, options.out)
+    if options.check:
+        differing = differing_figures(gate.manifest.metrics, metrics, _TOLERANCE)
+        if differing:
+            raise PublishError(f"{options.model} says otherwise: {'; '.join(differing)}")
+        manifest = gate.manifest
+    else:
+        manifest = add_metrics(options.model, metrics, n_validation=len(data.validation))
+    (options.out / "README.md").write_text(results_page(manifest))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -93,6 +105,9 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--model", type=Path, default=_MODEL, help="model folder")
     _add_data(evaluate)
     evaluate.add_argument("--out", type=Path, default=_RESULTS, help="folder for table and plot")
+    evaluate.add_argument(
+        "--check", action="store_true", help="compare with the manifest instead of writing it"
+    )
     evaluate.add_argument("--drawn-per-kind", type=int, default=150, help="generated pictures")
     return parser
 

@@ -41,6 +41,33 @@ def write_card(manifest: ModelManifest, path: Path) -> None:
         f"| Made by | `{manifest.training.command}` at {manifest.training.commit[:12]} |",
         f"| Licence | {manifest.licence} |",
         "",
+        *_figures(manifest),
+        "## Limits",
+        "",
+        _LIMITS,
+    ]
+    path.write_text("\n".join(lines))
+
+
+def results_page(manifest: ModelManifest) -> str:
+    """docs/results/gate/README.md: the tables of the card beside the plot."""
+    return "\n".join(
+        [
+            f"# What {manifest.name} {manifest.version} refuses",
+            "",
+            f"Judged by `make evaluate-gate` on {manifest.data.n_validation} radiographs of "
+            f"validation patients (split `{manifest.data.split_sha256[:12]}`) and on strangers; "
+            "[gate.csv](gate.csv) holds every line.",
+            "",
+            "![share refused by kind, and scores](gate.png)",
+            "",
+            *_figures(manifest),
+        ]
+    )
+
+
+def _figures(manifest: ModelManifest) -> list[str]:
+    return [
         "## Radiographs refused by mistake",
         "",
         *_table(manifest.metrics, "false_refusal_rate", percent=True),
@@ -55,11 +82,7 @@ def write_card(manifest: ModelManifest, path: Path) -> None:
         "",
         "Intervals are 95%, by resampling patients and files.",
         "",
-        "## Limits",
-        "",
-        _LIMITS,
     ]
-    path.write_text("\n".join(lines))
 
 
 def _table(metrics: list[MetricRow], name: str, *, percent: bool) -> list[str]:

@@ -61,11 +61,13 @@ def publish(
     return manifest
 
 
-def add_metrics(folder: Path, metrics: list[MetricRow], *, n_validation: int) -> None:
+def add_metrics(folder: Path, metrics: list[MetricRow], *, n_validation: int) -> ModelManifest:
     """Put measured figures into a published folder's manifest and write its card anew."""
     manifest = read_manifest(folder)
     data = manifest.data.model_copy(update={"n_validation": n_validation})
-    _write(manifest.model_copy(update={"metrics": metrics, "data": data}), folder)
+    manifest = manifest.model_copy(update={"metrics": metrics, "data": data})
+    _write(manifest, folder)
+    return manifest
 
 
 def _manifest(summary: RunSummary, folder: Path, version: str) -> ModelManifest:
