@@ -43,11 +43,10 @@ def boxed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("boxed")
     data = SyntheticData(root)
     box = ("Effusion", 100.0, 600.0, 300.0, 300.0)
-    for number in range(12):
-        drawn = {"nih": [box]} if number % 2 else {"det": [box]}
-        data.add(Split.VALIDATION, findings="Effusion", **drawn)
-        if number < 4:
-            data.add(Split.TRAIN, findings="Effusion", **drawn)
+    for split, count in ((Split.TRAIN, 4), (Split.VALIDATION, 12)):
+        for number in range(count):
+            nih, det = ([box], None) if number % 2 else (None, [box])
+            data.add(split, findings="Effusion", nih=nih, det=det)
     data.write()
     return root
 
