@@ -8,6 +8,7 @@ and needs no gradient.
 from typing import cast
 
 import timm
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -17,22 +18,40 @@ from cxr_contracts import Architecture
 class CamNetwork(nn.Module):
     """Image to logits and class activation maps."""
 
-    def __init__(self, backbone: nn.Module, *, mirrored: bool = False) -> None:
-        """`mirrored`: in evaluation, the mean with what it says of the mirror image."""
+    def __init__(
+        self,
+        backbone: nn.Module,
+        *,
+        mirrored: bool = False,
+        usual_map: tuple[int, int, int] | None = None,
+    ) -> None:
+        """Around `backbone`.
+
+        Args:
+            backbone: with a linear head over a feature map.
+            mirrored: in evaluation, the mean with what it says of the mirror image.
+            usual_map: the shape [L, h, w] of the buffer of that name, which is taken off every
+                map in evaluation: what the maps of healthy radiographs have in common. Its mean
+                over the cells is zero, so that a map's mean stays the logit.
+        """
         super().__init__()
         self.backbone = backbone
         self.mirrored = mirrored
+        self.usual_map: Tensor | None
+        self.register_buffer("usual_map", None if usual_map is None else torch.zeros(usual_map))
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """Logits [N, L] and maps [N, L, h, w] of normalised images [N, C, H, W].
 
         The mean of a map over its cells is the logit of its label.
         """
-        if self.training or not self.mirrored:
-            return self._read(image)
         logits, cams = self._read(image)
-        mirror_logits, mirror_cams = self._read(image.flip(3))
-        return (logits + mirror_logits) / 2, (cams + mirror_cams.flip(3)) / 2
+        if self.training:
+            return logits, cams
+        if self.mirrored:
+            mirror_logits, mirror_cams = self._read(image.flip(3))
+            logits, cams = (logits + mirror_logits) / 2, (cams + mirror_cams.flip(3)) / 2
+        return logits, cams if self.usual_map is None else cams - self.usual_map
 
     def _read(self, image: Tensor) -> tuple[Tensor, Tensor]:
         features = cast(Tensor, self.backbone.forward_features(image))  # type: ignore[operator]
@@ -53,10 +72,11 @@ def build_network(architecture: Architecture, n_labels: int) -> CamNetwork:
     """The network of a manifest, its weights still random.
 
     Args:
-        architecture: of library `timm`; `arguments` go to `timm.create_model`, but for two of our
-            own. `dilated`: false undoes the dilation by which timm pays for an `output_stride`; the
-            map is as fine, the convolutions are a fifth faster, and the receptive field stays
-            that of the small image. `mirrored`: see `CamNetwork`.
+        architecture: of library `timm`; `arguments` go to `timm.create_model`, but for three of
+            our own. `dilated`: false undoes the dilation by which timm pays for an
+            `output_stride`; the map is as fine, the convolutions are a fifth faster, and the
+            receptive field stays that of the small image. `mirrored` and `usual_map`, the
+            latter as [h, w]: see `CamNetwork`.
         n_labels: outputs of the linear head.
 
     Raises:
@@ -70,12 +90,15 @@ def build_network(architecture: Architecture, n_labels: int) -> CamNetwork:
     arguments = dict(architecture.arguments)
     dilated = arguments.pop("dilated", True)
     mirrored = bool(arguments.pop("mirrored", False))
+    cells = arguments.pop("usual_map", None)
     backbone = timm.create_model(
         architecture.name, pretrained=False, num_classes=n_labels, **arguments
     )
     if not dilated:
         _undo_dilation(backbone)
-    network = CamNetwork(backbone, mirrored=mirrored)
+    network = CamNetwork(
+        backbone, mirrored=mirrored, usual_map=None if cells is None else (n_labels, *cells)
+    )
     if not isinstance(network.head, nn.Linear):
         raise ValueError(f"{architecture.name!r} has no linear head to apply to its feature map")
     return network

@@ -50,6 +50,25 @@ def test_a_mirrored_reading_is_the_mean_of_both_and_its_map_lies_as_the_image_do
         torch.testing.assert_close(both(image.flip(3))[0], found_logits)
 
 
+def test_what_healthy_maps_have_in_common_is_taken_off_and_the_mean_stays_the_logit() -> None:
+    torch.manual_seed(0)
+    plain = build_network(_architecture(), 14).eval()
+    relative = build_network(_architecture(usual_map=[3, 3]), 14)
+    usual = torch.randn(14, 3, 3)
+    usual -= usual.mean(dim=(1, 2), keepdim=True)
+    load_weights(relative, {**plain.state_dict(), "usual_map": usual})
+    image = torch.randn(2, 1, 96, 96)
+    with torch.inference_mode():
+        (logits, cams), (same_logits, relative_cams) = plain(image), relative(image)
+        torch.testing.assert_close(same_logits, logits)
+        torch.testing.assert_close(relative_cams, cams - usual)
+        torch.testing.assert_close(relative_cams.mean(dim=(2, 3)), logits)
+        relative.train()
+        assert relative(image)[1].shape == cams.shape
+    with pytest.raises(RuntimeError, match="usual_map"):
+        load_weights(build_network(_architecture(usual_map=[4, 4]), 14), relative.state_dict())
+
+
 def test_dropout_acts_in_training_only() -> None:
     torch.manual_seed(0)
     network = build_network(_architecture(drop_rate=0.5), 3).eval()
