@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from tqdm import tqdm
 
 from cxr_contracts import Finding
 from cxr_training.data.collection import read_collection
@@ -98,13 +99,15 @@ def read_samples(root: Path | None, manifests: Sequence[Path] = ()) -> Samples:
     """
     collection = read_collection(root, manifests)
     images = collection.images
+    # A hundred thousand headers take seconds, or minutes from a network's disk.
+    bar = tqdm(images, desc="headers", unit="image", delay=2)
     samples = Samples(
         paths=tuple(image.path for image in images),
         patients=np.array([image.patient for image in images]),
         targets=np.array(
             [[label in image.findings for label in LABELS] for image in images], dtype=np.float32
         ),
-        sources=np.array([source_of(width_of(image.path)) for image in images]),
+        sources=np.array([source_of(width_of(image.path)) for image in bar]),
         ages=np.array([image.age_years for image in images], dtype=np.int64),
         sexes=np.array([image.sex for image in images]),
         views=np.array([image.view for image in images]),

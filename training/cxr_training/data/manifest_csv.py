@@ -92,10 +92,25 @@ def check_files(entries: Iterable[Entry], *, refuse: Refuse = at_once) -> None:
             where = f"{earlier.csv}:{earlier.line}"
             refuse(entry.error(f"{entry.radiograph.name} is named already ({where})"))
         folders.setdefault(path.parent, entry.csv)
-    for folder, csv in folders.items():
-        for path in sorted(folder.iterdir()):
-            if path.suffix.lower() in IMAGE_SUFFIXES and path.resolve() not in first:
-                refuse(DataError(path, f"has no row in {csv}"))
+    unnamed = [
+        (path, csv)
+        for folder, csv in folders.items()
+        for path in sorted(folder.iterdir())
+        if path.suffix.lower() in IMAGE_SUFFIXES and path.resolve() not in first
+    ]
+    # A row that was refused for something else names its image all the same.
+    named = _named_paths({csv for _, csv in unnamed})
+    for path, csv in unnamed:
+        if path.resolve() not in named:
+            refuse(DataError(path, f"has no row in {csv}"))
+
+
+def _named_paths(manifests: Iterable[Path]) -> set[Path]:
+    return {
+        (csv.parent / row["image"].strip()).resolve()
+        for csv in manifests
+        for _, row in read_rows(csv, ("image",))
+    }
 
 
 def stated_splits(entries: Iterable[Entry], *, refuse: Refuse = at_once) -> dict[str, Entry]:
