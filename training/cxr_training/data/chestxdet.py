@@ -47,7 +47,7 @@ def read_images(
     entries = _read_entries(annotations)
     names = _read_name_map(root / NAME_MAP, refuse)
     files = {path.name: path for path in sorted((root / part).glob("*.png"))}
-    if not files:
+    if entries and not files:
         raise DataError(root / part, f"none of the {len(entries)} images of {annotations.name}")
     images: dict[str, ChestXDetImage] = {}
     named = set()
