@@ -14,6 +14,7 @@ from cxr_classifier.preprocessing import preprocess
 from cxr_contracts import Finding, ModelManifest
 from cxr_training.classifier.__main__ import main
 from cxr_training.publishing import sha256_of
+from synthetic_manifest import whole_rows, write_manifest
 from synthetic_nih import draw, write_nih
 
 CONFIG = Path(__file__).parents[2] / "training/configs/classifier.yaml"
@@ -21,11 +22,17 @@ CONFIG = Path(__file__).parents[2] / "training/configs/classifier.yaml"
 QUICK = ["--set", "input.width_px=64", "--set", "input.height_px=64"]
 
 
+def write_data(root: Path) -> list[str]:
+    """NIH's layout and a site's manifest; the options that name them."""
+    write_nih(root)
+    manifest = write_manifest(root / "site/manifest.csv", whole_rows())
+    return ["--data", str(root), "--manifest", str(manifest)]
+
+
 @pytest.fixture(scope="module")
 def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("classifier")
-    write_nih(root)
-    run, data = ["--out", str(root / "run")], ["--data", str(root)]
+    run, data = ["--out", str(root / "run")], write_data(root)
     assert main(["train", "--config", str(CONFIG), *data, *run, "--smoke", *QUICK]) == 0
     assert main(["evaluate", *data, *run]) == 0
     assert main(["publish", *run, "--models", str(root / "models")]) == 0
@@ -48,7 +55,8 @@ def test_a_run_directory_describes_itself(published: Path) -> None:
     assert {"config.yaml", "run.json", "splits.csv", "metrics.jsonl", "curves.png"} <= names
     assert {"best.pt", "last.pt", "evaluation.json", "validation.npz"} <= names
     facts = json.loads((run / "run.json").read_text())
-    assert facts["n_train"] + facts["n_validation"] == 280
+    assert facts["n_train"] + facts["n_validation"] == 280 + 28
+    assert facts["manifests"] == [str(published / "site/manifest.csv")]
     first = json.loads((run / "metrics.jsonl").read_text().splitlines()[0])
     assert np.isfinite(first["train_loss"])
     assert set(first["val_auroc"]) == {label.value for label in Finding}
@@ -62,6 +70,9 @@ def test_the_manifest_names_the_files_by_their_content(
         assert (folder / file.path).stat().st_size == file.bytes
     assert [label.name for label in manifest.labels] == [label.value for label in Finding]
     assert manifest.input.width_px == 64
+    nih, site = manifest.data.sources
+    assert nih.startswith("NIH ChestX-ray14")
+    assert site.startswith("manifest.csv, a CSV manifest of 28 images, 0 of them synthetic")
 
 
 def test_the_manifest_and_the_card_name_no_folder_of_this_machine(
@@ -97,7 +108,9 @@ def test_onnx_runtime_and_pytorch_give_the_same_answers_on_any_batch(
 def test_a_second_run_into_the_same_folder_is_refused_and_a_resume_goes_on(
     published: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    common = ["--config", str(CONFIG), "--data", str(published), "--out", str(published / "run")]
+    manifest = str(published / "site/manifest.csv")
+    data = ["--data", str(published), "--manifest", manifest]
+    common = ["--config", str(CONFIG), *data, "--out", str(published / "run")]
     assert main(["train", *common, "--smoke", *QUICK]) == 1
     assert "holds a run already" in capsys.readouterr().err
     two_epochs = [*QUICK, "--set", "training.epochs=2"]
@@ -125,5 +138,29 @@ def test_a_broken_data_set_is_refused_with_a_sentence_before_any_training(
     run = tmp_path / "run"
     arguments = ["--config", str(CONFIG), "--data", str(tmp_path), "--out", str(run), "--smoke"]
     assert main(["train", *arguments]) == 1
+    assert "00000001_000.png: is not a readable image" in capsys.readouterr().err
+    assert not run.exists()
+
+
+def test_evaluating_without_the_manifest_of_the_training_is_refused(
+    published: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = ["--out", str(published / "run")]
+    assert main(["evaluate", *run, "--data", str(published)]) == 1
+    assert "nih: other patients than the data that" in capsys.readouterr().err
+    with pytest.raises(SystemExit, match="2"):
+        main(["evaluate", *run])
+    assert "--data, --manifest, or both are needed" in capsys.readouterr().err
+
+
+def test_a_damaged_image_is_found_before_any_training_in_stream_mode_too(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    nih = write_nih(tmp_path)
+    image = nih / "images/00000001_000.png"
+    image.write_bytes(image.read_bytes()[:400])
+    run = tmp_path / "run"
+    arguments = ["--config", str(CONFIG), "--data", str(tmp_path), "--out", str(run), "--smoke"]
+    assert main(["train", *arguments, "--stream"]) == 1
     assert "00000001_000.png: is not a readable image" in capsys.readouterr().err
     assert not run.exists()

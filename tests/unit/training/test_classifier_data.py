@@ -6,16 +6,16 @@ import pytest
 from PIL import Image
 
 from cxr_contracts import Finding
-from cxr_training.classifier.cache import StreamedImages, canonical_images
+from cxr_training.classifier.cache import canonical_images
 from cxr_training.classifier.samples import (
     LABELS,
     UNJUDGED,
-    decode_grey,
     judged_targets,
     read_samples,
     source_of,
 )
 from cxr_training.data.errors import DataError
+from cxr_training.data.pixels import decode_grey
 from cxr_training.data.splits import Split
 from synthetic_nih import write_nih
 
@@ -55,6 +55,17 @@ def test_a_label_learned_within_a_source_is_not_judged_elsewhere(nih: Path) -> N
     np.testing.assert_array_equal(targets[:, others], samples.targets[:, others])
 
 
+def test_a_row_that_repeats_an_image_or_gives_it_another_patient_is_named(nih: Path) -> None:
+    text = (nih / CSV).read_text()
+    rows = text.splitlines()
+    (nih / CSV).write_text(f"{text}{rows[5]}\n")
+    with pytest.raises(DataError, match=r"csv:282: 00000003_000\.png stands on line 6 already"):
+        read_samples(nih)
+    (nih / CSV).write_text(text.replace(rows[5], rows[5].replace(",3,50,", ",4,50,")))
+    with pytest.raises(DataError, match=r"csv:6: 00000003_000\.png is said to be of patient '4'"):
+        read_samples(nih)
+
+
 @pytest.mark.parametrize(
     ("width_px", "source"),
     [(1024, "large"), (256, "large"), (255, "medium"), (128, "medium"), (64, "small")],
@@ -71,7 +82,7 @@ def test_a_missing_column_is_named(nih: Path) -> None:
 
 def test_an_image_without_a_row_is_named(nih: Path) -> None:
     Image.new("L", (64, 64)).save(nih / "images" / "00000999_000.png")
-    with pytest.raises(DataError, match=r"00000999_000\.png: 1 image\(s\) without a row"):
+    with pytest.raises(DataError, match=r"00000999_000\.png: has no row in Data_Entry"):
         read_samples(nih)
 
 
@@ -93,17 +104,6 @@ def test_a_file_that_is_no_image_is_found_before_training(nih: Path) -> None:
         read_samples(nih)
 
 
-def test_a_truncated_image_is_found_while_decoding_and_leaves_no_cache(
-    nih: Path, tmp_path: Path
-) -> None:
-    path = nih / "images" / "00000005_000.png"
-    path.write_bytes(path.read_bytes()[:400])
-    samples = read_samples(nih)
-    with pytest.raises(DataError, match=r"00000005_000\.png: is not a readable image"):
-        canonical_images(samples.paths, 32, tmp_path / "cache")
-    assert not list((tmp_path / "cache").glob("*.npy"))
-
-
 def test_the_cache_holds_the_canonical_images_and_follows_changed_files(
     nih: Path, tmp_path: Path
 ) -> None:
@@ -116,12 +116,3 @@ def test_the_cache_holds_the_canonical_images_and_follows_changed_files(
     Image.new("L", (64, 64), 7).save(paths[small])
     changed = canonical_images(paths, 64, tmp_path / "cache")
     assert (changed[small] == 7).all()
-
-
-def test_streamed_images_are_those_of_the_cache(nih: Path, tmp_path: Path) -> None:
-    paths = read_samples(nih).paths[:8]
-    streamed = StreamedImages(paths, 48)
-    cached = canonical_images(paths, 48, tmp_path / "cache")
-    assert len(streamed) == len(cached) == 8
-    for row in range(8):
-        np.testing.assert_array_equal(streamed[row], cached[row])

@@ -41,10 +41,12 @@ def test_a_row_becomes_an_image_with_its_findings(nih_root: Path) -> None:
 def test_the_first_editions_ages_are_read(nih_root: Path) -> None:
     (nih_root / "Data_Entry_2017.csv").write_text(f"{HEADER}\n{ROW.replace(',57,', ',057Y,')}\n")
     assert nih.read_images(nih_root)[0].age_years == 57
+    (nih_root / "Data_Entry_2017.csv").write_text(f"{HEADER}\n{ROW.replace(',57,', ',023M,')}\n")
+    assert nih.read_images(nih_root)[0].age_years == 1
 
 
 def test_a_row_without_its_image_is_passed_over(nih_root: Path) -> None:
-    other = ROW.replace("00000001", "00000002")
+    other = ROW.replace("00000001", "00000002").replace(",0,1,", ",0,2,")
     (nih_root / "Data_Entry_2017.csv").write_text(f"{HEADER}\n{ROW}\n{other}\n")
     assert len(nih.read_images(nih_root)) == 1
 
@@ -55,7 +57,8 @@ def test_a_row_without_its_image_is_passed_over(nih_root: Path) -> None:
         (f"{HEADER.replace('Finding Labels', 'Labels')}\n{ROW}\n", "'Finding Labels' is missing"),
         (f"{HEADER}\n{ROW.replace('Emphysema', 'Measles')}\n", "'Measles' is not a valid Finding"),
         (f"{HEADER}\n{ROW.replace(',57,', ',old,')}\n", "invalid literal for int"),
-        (f"{HEADER}\n", "without a row"),
+        (f"{HEADER}\n{ROW.replace('Emphysema', 'No Finding')}\n", "a finding beside 'No Finding'"),
+        (f"{HEADER}\n", "00000001_000.png: has no row in Data_Entry_2017.csv"),
         (f"{HEADER}\n00000001_000.png,Mass\n", "2 fields instead of 7"),
     ],
 )
@@ -116,7 +119,8 @@ def test_a_chestx_det_image_belongs_to_its_nih_patient(det_root: Path) -> None:
 @pytest.mark.parametrize(
     ("entry", "said"),
     [
-        ({"file_name": "1.png"}, "entry '1.png': no such image"),
+        ({"file_name": "1.png"}, "36200.png: has no entry in ChestX_Det_train.json"),
+        ({"syms": 3}, "entry '36200.png': 'int' object"),
         ({"syms": ["Measles"], "boxes": [[1, 2, 3, 4]]}, "'Measles' is not a valid Region"),
         ({"syms": ["Mass"], "boxes": []}, "shorter"),
         ({"syms": ["Mass"], "boxes": [[1, 2, 1, 4]]}, "no area"),
@@ -129,6 +133,52 @@ def test_a_broken_annotation_is_one_sentence_with_its_entry(
     annotate(det_root, **entry)
     with pytest.raises(DataError, match=said):
         chestxdet.read_images(det_root)
+
+
+def test_an_entry_without_its_image_is_passed_over_but_one_image_there_must_be(
+    det_root: Path,
+) -> None:
+    here = {"file_name": "36200.png", "syms": [], "boxes": []}
+    annotations = det_root / "ChestX_Det_train.json"
+    annotations.write_text(json.dumps([here, here | {"file_name": "1.png"}]))
+    assert [image.name for image in chestxdet.read_images(det_root)] == ["36200.png"]
+    (det_root / "train" / "36200.png").unlink()
+    with pytest.raises(DataError, match=r"train: none of the 2 images of ChestX_Det_train\.json"):
+        chestxdet.read_images(det_root)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [("[", r"json:1: is no JSON"), ("{}", "is no list of entries"), ("[1]", "is no list of")],
+)
+def test_annotations_that_are_no_list_are_a_sentence(det_root: Path, text: str, said: str) -> None:
+    (det_root / "ChestX_Det_train.json").write_text(text)
+    with pytest.raises(DataError, match=said):
+        chestxdet.read_images(det_root)
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ("36200.png,4.png", r"name_map\.csv:3: '4\.png' is no NIH image name"),
+        ("36200.png,00000005_000.png", r"name_map\.csv:3: 36200\.png or .* already"),
+        ("36201.png,00000004_000.png", r"name_map\.csv:3: 36201\.png or .* already"),
+    ],
+)
+def test_a_broken_name_map_is_one_sentence_with_its_line(
+    det_root: Path, row: str, said: str
+) -> None:
+    annotate(det_root)
+    names = det_root / "name_map.csv"
+    names.write_text(f"{names.read_text()}{row}\n")
+    with pytest.raises(DataError, match=said):
+        chestxdet.read_images(det_root)
+
+
+def test_a_bad_name_in_an_official_list_is_named_with_its_line(nih_root: Path) -> None:
+    (nih_root / "test_list.txt").write_text("00000001_000.png\n\nREADME\n")
+    with pytest.raises(DataError, match=r"test_list\.txt:3: 'README' is no NIH image name"):
+        nih.read_official_test_patients(nih_root)
 
 
 def test_the_split_depends_on_the_patient_alone() -> None:

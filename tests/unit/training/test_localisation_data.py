@@ -25,8 +25,9 @@ from cxr_training.classifier.localisation import (
     write_localisation,
 )
 from cxr_training.classifier.localisation.__main__ import main
-from cxr_training.classifier.samples import LABELS, decode_grey
+from cxr_training.classifier.samples import LABELS
 from cxr_training.data.errors import DataError
+from cxr_training.data.pixels import decode_grey
 from cxr_training.data.splits import Split
 from synthetic_radiographs import SyntheticData
 

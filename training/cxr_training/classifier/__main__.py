@@ -15,7 +15,10 @@ MEAN_OVER_ALL = ("auroc_mean", "all")
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a command; the exit status, 1 with a sentence on stderr for what the user can mend."""
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if options.command in ("train", "evaluate") and not (options.data or options.manifest):
+        parser.error("--data, --manifest, or both are needed")
     try:
         _run(options)
     except (ConfigError, DataError, RunError, PublishError) as error:
@@ -31,11 +34,20 @@ def _run(options: argparse.Namespace) -> None:
 
         overrides = (*(SMOKE_OVERRIDES if options.smoke else ()), *options.set)
         config = load_config(options.config, overrides)
-        train(config, options.data / NIH, options.out, resume=options.resume, stream=options.stream)
+        train(
+            config,
+            _nih(options),
+            options.out,
+            manifests=options.manifest,
+            resume=options.resume,
+            stream=options.stream,
+        )
     elif options.command == "evaluate":
         from cxr_training.classifier.evaluate import evaluate
 
-        evaluated = evaluate(options.out, options.data / NIH, stream=options.stream)
+        evaluated = evaluate(
+            options.out, _nih(options), manifests=options.manifest, stream=options.stream
+        )
         [mean] = [row for row in evaluated.metrics if (row.name, row.subset) == MEAN_OVER_ALL]
         print(f"mean AUROC {format_interval(mean.result)} on {mean.n} validation images")
     elif options.command == "ablate":
@@ -44,6 +56,10 @@ def _run(options: argparse.Namespace) -> None:
         from cxr_training.classifier.publish import publish
 
         print(publish(options.out, options.models))
+
+
+def _nih(options: argparse.Namespace) -> Path | None:
+    return options.data / NIH if options.data else None
 
 
 def _ablate(options: argparse.Namespace) -> None:
@@ -68,8 +84,17 @@ def _parser() -> argparse.ArgumentParser:
     for command in (train, evaluate, publish, ablate):
         command.add_argument("--out", type=Path, required=True, help="the run directory")
     for command in (train, evaluate, ablate):
-        command.add_argument("--data", type=Path, required=True, help="folder that holds nih/")
+        command.add_argument(
+            "--data", type=Path, required=command is ablate, help="folder that holds nih/"
+        )
     for command in (train, evaluate):
+        command.add_argument(
+            "--manifest",
+            type=Path,
+            action="append",
+            default=[],
+            help="a CSV manifest beside NIH, or without --data alone; may be given again",
+        )
         command.add_argument(
             "--stream", action="store_true", help="decode images as needed instead of once"
         )

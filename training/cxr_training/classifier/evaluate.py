@@ -1,6 +1,7 @@
 """`evaluate`: a run's figures, calibration and operating points on validation patients."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,19 +34,22 @@ class Evaluated:
     metrics: list[MetricRow]
 
 
-def evaluate(folder: Path, data: Path, *, stream: bool = False) -> Evaluated:
+def evaluate(
+    folder: Path, data: Path | None, *, manifests: Sequence[Path] = (), stream: bool = False
+) -> Evaluated:
     """Judge the best averaged weights of the run in `folder` on its validation patients.
 
     Writes `evaluation.json` and, for later figures, the raw answers as `validation.npz`.
 
     Raises:
         DataError: the data set is not as published.
-        RunError: `data` splits otherwise than the data of the training.
+        RunError: `data` and `manifests` split otherwise than the data of the training.
     """
     config = load_config(folder / CONFIG)
-    samples = read_samples(data)
+    samples = read_samples(data, manifests)
     if split_sha256(samples.patient_splits) != read_facts(folder)["split_sha256"]:
-        raise RunError(f"{data} holds other patients than the data that {folder} was trained on")
+        named = ", ".join(str(path) for path in (data, *manifests) if path is not None)
+        raise RunError(f"{named}: other patients than the data that {folder} was trained on")
     images = open_images(config, samples, folder, stream=stream)
     rows = samples.rows(Split.VALIDATION)
     device = device_of_this_machine()

@@ -19,6 +19,7 @@ from cxr_training.classifier.evaluate import (
     read_probes,
 )
 from cxr_training.classifier.export import export
+from cxr_training.classifier.samples import NIH_SOURCE
 from cxr_training.classifier.train import CONFIG, METRICS, read_facts
 from cxr_training.publishing import (
     CARD_NAME,
@@ -89,7 +90,8 @@ def _manifest(
             "sessions": _sessions(facts["sessions"]),
         },
         data=DataSpec(
-            sources=["NIH ChestX-ray14 (Wang et al., CVPR 2017; NIH Clinical Center)"],
+            # A run of before there were manifests says nothing: it had NIH alone.
+            sources=facts.get("sources", [NIH_SOURCE]),
             split_sha256=facts["split_sha256"],
             n_train=int(facts["n_train"]),
             n_validation=int(facts["n_validation"]),

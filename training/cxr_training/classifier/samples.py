@@ -1,30 +1,30 @@
-"""NIH's radiographs as training samples: labels, patients, splits and source sizes, checked."""
+"""Radiographs as training samples: labels, patients, splits and source sizes, checked."""
 
 import hashlib
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, UnidentifiedImageError
+from tqdm import tqdm
 
 from cxr_contracts import Finding
+from cxr_training.data.collection import read_collection
 from cxr_training.data.errors import DataError
-from cxr_training.data.nih import (
-    patient_of,
-    read_boxes,
-    read_images,
-    read_official_test_patients,
-)
-from cxr_training.data.splits import Split, assign_splits
+from cxr_training.data.manifest_csv import read_entries
+from cxr_training.data.nih import entry_file
+from cxr_training.data.pixels import width_of
+from cxr_training.data.splits import Split
+from cxr_training.publishing import sha256_of
 
 LABELS = tuple(Finding)
 # In place of a target: the loss ignores the label on this image.
 UNJUDGED = -1.0
 LARGE_PX = 256
 MEDIUM_PX = 128
+NIH_SOURCE = "NIH ChestX-ray14 (Wang et al., CVPR 2017; NIH Clinical Center)"
 _UNUSED = "unused"
 
 
@@ -86,48 +86,52 @@ def source_of(width_px: int) -> str:
     return "medium" if width_px >= MEDIUM_PX else "small"
 
 
-def read_samples(root: Path) -> Samples:
-    """All radiographs of NIH's layout under `root`, with headers read and labels counted.
+def read_samples(root: Path | None, manifests: Sequence[Path] = ()) -> Samples:
+    """All radiographs of NIH's layout under `root` and of `manifests`, checked and counted.
+
+    Args:
+        root: folder in NIH's layout; None for manifests alone.
+        manifests: CSV manifests of a site's own, or of synthetic images.
 
     Raises:
-        DataError: what `read_images` and `read_boxes` raise; a file that is no image; a label
-            without a positive image among training or validation patients.
+        DataError: what `read_collection` raises; a file that is no image; a label without a
+            positive image among training or validation patients.
     """
-    images = read_images(root)
-    splits = assign_splits(
-        (image.patient for image in images),
-        official_test=read_official_test_patients(root),
-        boxed={patient_of(name) for name in read_boxes(root)},
-    )
-    targets = np.array(
-        [[label in image.findings for label in LABELS] for image in images], dtype=np.float32
-    )
+    collection = read_collection(root, manifests)
+    images = collection.images
+    # A hundred thousand headers take seconds, or minutes from a network's disk.
+    bar = tqdm(images, desc="headers", unit="image", delay=2)
     samples = Samples(
         paths=tuple(image.path for image in images),
         patients=np.array([image.patient for image in images]),
-        targets=targets,
-        sources=np.array([source_of(_width_px(image.path)) for image in images]),
+        targets=np.array(
+            [[label in image.findings for label in LABELS] for image in images], dtype=np.float32
+        ),
+        sources=np.array([source_of(width_of(image.path)) for image in bar]),
         ages=np.array([image.age_years for image in images], dtype=np.int64),
         sexes=np.array([image.sex for image in images]),
         views=np.array([image.view for image in images]),
-        splits=np.array([splits[image.patient].value for image in images]),
-        patient_splits=splits,
+        splits=np.array([collection.splits[image.patient].value for image in images]),
+        patient_splits=collection.splits,
     )
-    _check_classes(samples, root)
+    _check_classes(samples, _label_file(root, manifests))
     return samples
 
 
-def decode_grey(path: Path) -> npt.NDArray[np.uint8]:
-    """The pixels of a file as uint8 [H, W].
+def describe_sources(root: Path | None, manifests: Sequence[Path] = ()) -> list[str]:
+    """What `read_samples` reads, a sentence a set, without a folder of this machine.
 
-    Raises:
-        DataError: the file is no image, or a truncated one.
+    A manifest is named by its content: sha256, and how many of its images are synthetic.
     """
-    try:
-        with Image.open(path) as image:
-            return np.asarray(image.convert("L"), dtype=np.uint8)
-    except (OSError, SyntaxError, ValueError) as error:
-        raise DataError(path, f"is not a readable image: {error}") from error
+    described = [] if root is None else [NIH_SOURCE]
+    for path in manifests:
+        images = [entry.radiograph for entry in read_entries(path)]
+        synthetic = sum(image.synthetic for image in images)
+        described.append(
+            f"{path.name}, a CSV manifest of {len(images)} images, {synthetic} of them synthetic "
+            f"(sha256 {sha256_of(path)})"
+        )
+    return described
 
 
 def _position(patient: str) -> float:
@@ -136,22 +140,22 @@ def _position(patient: str) -> float:
     return int.from_bytes(digest[:4], "big") / 2**32
 
 
-def _width_px(path: Path) -> int:
-    try:
-        with Image.open(path) as image:
-            return image.width
-    except (UnidentifiedImageError, OSError) as error:
-        raise DataError(path, f"is not a readable image: {error}") from error
+def _label_file(root: Path | None, manifests: Sequence[Path]) -> Path:
+    if root is not None:
+        return entry_file(root)
+    if not manifests:
+        raise ValueError("read_samples needs NIH's folder, a manifest, or both")
+    return manifests[0]
 
 
-def _check_classes(samples: Samples, root: Path) -> None:
+def _check_classes(samples: Samples, labels: Path) -> None:
     sizes = Counter(samples.splits.tolist())
     for split in (Split.TRAIN, Split.VALIDATION):
         if not sizes[split.value]:
-            raise DataError(root, f"no image belongs to a {split.value} patient")
+            raise DataError(labels, f"no image belongs to a {split.value} patient")
         positives = samples.targets[samples.rows(split)].sum(axis=0)
         empty = [label.value for label, n in zip(LABELS, positives, strict=True) if n == 0]
         if empty:
             raise DataError(
-                root, f"no {split.value} image is positive for {', '.join(empty)}: add images"
+                labels, f"no {split.value} image is positive for {', '.join(empty)}: add images"
             )

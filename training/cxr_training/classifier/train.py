@@ -1,6 +1,7 @@
 """`train`: a run directory from a configuration and a data set."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,12 +9,18 @@ import torch
 import yaml
 
 from cxr_classifier.network import build_network
-from cxr_training.classifier.cache import CanonicalImages, StreamedImages, canonical_images
+from cxr_training.classifier.cache import CanonicalImages, canonical_images, streamed_images
 from cxr_training.classifier.config import ClassifierConfig
 from cxr_training.classifier.curves import draw_curves
 from cxr_training.classifier.loop import LAST, Trainer
 from cxr_training.classifier.pretrained import load_pretrained
-from cxr_training.classifier.samples import LABELS, Samples, read_samples, with_patient_share
+from cxr_training.classifier.samples import (
+    LABELS,
+    Samples,
+    describe_sources,
+    read_samples,
+    with_patient_share,
+)
 from cxr_training.data.splits import Split, split_sha256, write_splits
 from cxr_training.runs import (
     RunError,
@@ -32,9 +39,10 @@ METRICS = "metrics.jsonl"
 
 def train(
     config: ClassifierConfig,
-    data: Path,
+    data: Path | None,
     folder: Path,
     *,
+    manifests: Sequence[Path] = (),
     resume: bool = False,
     stream: bool = False,
 ) -> Trainer:
@@ -44,8 +52,9 @@ def train(
 
     Args:
         config: resolved configuration.
-        data: folder in NIH's layout.
+        data: folder in NIH's layout; None for `manifests` alone.
         folder: the run directory; the canonical images are kept beside it, in `cache/`.
+        manifests: CSV manifests to train and validate on, too.
         stream: decode images as they are needed, keep none.
         resume: go on from `last.pt` where it exists; otherwise an existing run is refused.
 
@@ -55,10 +64,10 @@ def train(
     """
     if (folder / FACTS).exists() and not resume:
         raise RunError(f"{folder} holds a run already: choose another --out, or --resume")
-    samples = with_patient_share(read_samples(data), config.training.patient_share)
+    samples = with_patient_share(read_samples(data, manifests), config.training.patient_share)
     images = open_images(config, samples, folder, stream=stream)
     folder.mkdir(parents=True, exist_ok=True)
-    _describe(config, samples, data, folder)
+    _describe(config, samples, data, manifests, folder)
     trainer = _trainer(config, samples, images, folder)
     if resume and (folder / LAST).exists():
         trainer.resume(folder / LAST)
@@ -73,7 +82,7 @@ def open_images(
     """The canonical images of `samples`, decoded at the first call and kept beside the run."""
     size_px = config.input.canonical_px or max(config.input.width_px, config.input.height_px)
     if stream:
-        return StreamedImages(samples.paths, size_px)
+        return streamed_images(samples.paths, size_px, folder.parent / "cache")
     return canonical_images(samples.paths, size_px, folder.parent / "cache")
 
 
@@ -97,7 +106,13 @@ def _trainer(
     return Trainer(config, network, samples, images, folder, device_of_this_machine())
 
 
-def _describe(config: ClassifierConfig, samples: Samples, data: Path, folder: Path) -> None:
+def _describe(
+    config: ClassifierConfig,
+    samples: Samples,
+    data: Path | None,
+    manifests: Sequence[Path],
+    folder: Path,
+) -> None:
     """Write what the run is; a resumed run keeps a record of each of its sessions."""
     sessions = read_facts(folder)["sessions"] if (folder / FACTS).exists() else []
     session = {
@@ -113,7 +128,9 @@ def _describe(config: ClassifierConfig, samples: Samples, data: Path, folder: Pa
         folder / FACTS,
         {
             "sessions": [*sessions, session],
-            "data": str(data),
+            "data": None if data is None else str(data),
+            "manifests": [str(path) for path in manifests],
+            "sources": describe_sources(data, manifests),
             "split_sha256": split_sha256(samples.patient_splits),
             "n_train": len(samples.rows(Split.TRAIN)),
             "n_validation": len(samples.rows(Split.VALIDATION)),

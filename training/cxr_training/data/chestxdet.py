@@ -4,15 +4,18 @@
 across a split.
 """
 
-import csv
 import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from cxr_contracts import parse_region
-from cxr_training.data.errors import DataError
+from cxr_training.data.errors import DataError, Refuse, at_once
 from cxr_training.data.nih import RegionBox, check_box, patient_of
+from cxr_training.data.rows import read_rows
+
+NAME_MAP = "name_map.csv"
+PARTS = ("train", "test")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,46 +29,105 @@ class ChestXDetImage:
     boxes: tuple[RegionBox, ...]
 
 
-def read_images(root: Path, *, part: str = "train") -> list[ChestXDetImage]:
-    """The annotated radiographs of `root/<part>/`.
+def read_images(
+    root: Path, *, part: str = "train", refuse: Refuse = at_once
+) -> list[ChestXDetImage]:
+    """The annotated radiographs of `root/<part>/`; an entry without its image is passed over.
+
+    Args:
+        root: the folder of the annotations.
+        part: `train` or `test`.
+        refuse: called for an entry that cannot be taken: no NIH name, an unknown label, a box of
+            no area or outside; and for an image that no entry names.
 
     Raises:
-        DataError: a missing file, name or key, an unknown label, a box of no area or outside.
+        DataError: a missing or malformed file, no image; what `refuse` raises.
     """
-    annotations = root / f"ChestX_Det_{part}.json"
+    annotations = annotation_file(root, part)
+    entries = _read_entries(annotations)
+    names = _read_name_map(root / NAME_MAP, refuse)
+    files = {path.name: path for path in sorted((root / part).glob("*.png"))}
+    if entries and not files:
+        raise DataError(root / part, f"none of the {len(entries)} images of {annotations.name}")
+    images: dict[str, ChestXDetImage] = {}
+    named = set()
+    for entry in entries:
+        name = str(entry.get("file_name", ""))
+        try:
+            boxes = _boxes(entry, annotations)
+            if name in named:
+                raise DataError(annotations, f"entry {name!r}: stands there twice")
+            named.add(name)
+            if name in files:
+                nih_name = _nih_name(name, annotations, names)
+                images[name] = ChestXDetImage(
+                    name, nih_name, patient_of(nih_name), files[name], boxes
+                )
+        except DataError as error:
+            named.add(name)
+            refuse(error)
+    for name in sorted(files.keys() - named):
+        refuse(DataError(files[name], f"has no entry in {annotations.name}"))
+    return list(images.values())
+
+
+def read_names(root: Path, part: str) -> list[str]:
+    """The names in the annotations, those without a file included. DataError as `read_images`."""
+    return [str(entry.get("file_name", "")) for entry in _read_entries(annotation_file(root, part))]
+
+
+def annotation_file(root: Path, part: str) -> Path:
+    """Where the annotations of `part` stand."""
+    return root / f"ChestX_Det_{part}.json"
+
+
+def _read_entries(annotations: Path) -> list[dict[str, Any]]:
     if not annotations.exists():
         raise DataError(annotations, "is missing (ChestX-Det's annotations)")
-    names = _read_name_map(root / "name_map.csv")
-    entries: list[dict[str, Any]] = json.loads(annotations.read_text())
-    return [_image(entry, annotations, root / part, names) for entry in entries]
+    try:
+        entries = json.loads(annotations.read_text())
+    except json.JSONDecodeError as error:
+        raise DataError(annotations, f"is no JSON: {error.msg}", line=error.lineno) from error
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        raise DataError(annotations, "is no list of entries")
+    return entries
 
 
-def _read_name_map(path: Path) -> dict[str, str]:
+def _read_name_map(path: Path, refuse: Refuse) -> dict[str, str]:
     if not path.exists():
         raise DataError(path, "is missing (ChestX-Det name to NIH name)")
-    with path.open(newline="") as stream:
-        reader = csv.DictReader(stream)
-        if not {"chestxdet_name", "nih_name"} <= set(reader.fieldnames or ()):
-            raise DataError(path, "needs the columns chestxdet_name and nih_name", line=1)
-        return {row["chestxdet_name"]: row["nih_name"] for row in reader}
+    names: dict[str, str] = {}
+    nih_names: set[str] = set()
+    for line, row in read_rows(path, ("chestxdet_name", "nih_name"), refuse=refuse):
+        name, nih_name = row["chestxdet_name"], row["nih_name"]
+        try:
+            patient_of(nih_name)
+        except ValueError as error:
+            refuse(DataError(path, str(error), line=line))
+            continue
+        if name in names or nih_name in nih_names:
+            refuse(DataError(path, f"{name} or {nih_name} stands there already", line=line))
+            continue
+        names[name] = nih_name
+        nih_names.add(nih_name)
+    return names
 
 
-def _image(
-    entry: dict[str, Any], annotations: Path, folder: Path, names: dict[str, str]
-) -> ChestXDetImage:
-    name = str(entry.get("file_name", ""))
-    path = folder / name
-    if not name or not path.exists():
-        raise DataError(annotations, f"entry {name!r}: no such image in {folder}")
+def _nih_name(name: str, annotations: Path, names: dict[str, str]) -> str:
     if name not in names:
-        raise DataError(annotations, f"entry {name!r}: not in name_map.csv")
+        raise DataError(annotations, f"entry {name!r}: not in {NAME_MAP}")
+    return names[name]
+
+
+def _boxes(entry: dict[str, Any], annotations: Path) -> tuple[RegionBox, ...]:
+    place = f"entry {str(entry.get('file_name', ''))!r}: "
     try:
         boxes = tuple(
             RegionBox(parse_region(label), *(float(value) for value in corners))
             for label, corners in zip(entry["syms"], entry["boxes"], strict=True)
         )
-    except (KeyError, TypeError, ValueError) as error:
-        raise DataError(annotations, f"entry {name!r}: {error}") from error
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise DataError(annotations, f"{place}{error}") from error
     for box in boxes:
-        check_box(box, annotations, entry=f"entry {name!r}: ")
-    return ChestXDetImage(name, names[name], patient_of(names[name]), path, boxes)
+        check_box(box, annotations, entry=place)
+    return boxes

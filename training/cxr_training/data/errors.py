@@ -1,5 +1,6 @@
 """The error of every data reader: a sentence with the file and the entry."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 
@@ -11,3 +12,14 @@ class DataError(ValueError):
         super().__init__(f"{where}: {detail}")
         self.path = path
         self.line = line
+        self.detail = detail
+
+
+# What a reader does with an entry that it cannot take. Training stops at the first; a check hands
+# in `list.append`, and the reader goes on with the next entry.
+Refuse = Callable[[DataError], None]
+
+
+def at_once(error: DataError) -> None:
+    """Raise `error`."""
+    raise error

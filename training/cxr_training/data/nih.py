@@ -4,15 +4,19 @@ Reads `Data_Entry_2017*.csv`, `BBox_List_2017.csv`, the official lists and `imag
 download and a part of it are read alike: rows whose image is absent are an error only when asked.
 """
 
-import csv
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from cxr_contracts import NO_FINDING, Region, parse_finding, parse_region
-from cxr_training.data.errors import DataError
-from cxr_training.data.radiographs import Radiograph
+from cxr_contracts import Region, parse_region
+from cxr_training.data.errors import DataError, Refuse, at_once
+from cxr_training.data.radiographs import Radiograph, parse_findings
+from cxr_training.data.rows import Row, read_rows
+
+ENTRY_FILES = "Data_Entry_2017*.csv"
+BOX_LIST = "BBox_List_2017.csv"
+TEST_LIST = "test_list.txt"
+TRAIN_LIST = "train_val_list.txt"
 
 # Side of the frame in which NIH and ChestX-Det draw their boxes.
 ANNOTATION_FRAME_PX = 1024
@@ -47,55 +51,104 @@ def patient_of(image_name: str) -> str:
     return match.group(1)
 
 
-def read_images(root: Path) -> list[Radiograph]:
+def read_images(root: Path, *, refuse: Refuse = at_once) -> list[Radiograph]:
     """All radiographs under `root/images*/`, in the order of the label file.
 
+    Args:
+        root: the folder of the label file.
+        refuse: called for an entry that cannot be taken: an unknown label, a repeated name, an
+            image that no row names.
+
     Raises:
-        DataError: no label file or column, an unknown label, an image that no row names.
+        DataError: no image, no label file, a missing column; what `refuse` raises.
     """
-    entries = _entry_file(root)
-    files = {path.name: path for path in sorted(root.glob("images*/**/*.png"))}
+    entries = entry_file(root)
+    files = image_files(root)
     if not files:
         raise DataError(root, "no PNG under images*/")
-    images = [
-        _image(row, entries, line, files[row["Image Index"]])
-        for line, row in _rows(entries, _ENTRY_COLUMNS)
-        if row["Image Index"] in files
-    ]
-    unnamed = files.keys() - {image.name for image in images}
-    if unnamed:
-        raise DataError(files[min(unnamed)], f"{len(unnamed)} image(s) without a row in {entries}")
+    rows: dict[str, int] = {}
+    images = []
+    for line, row in read_rows(entries, _ENTRY_COLUMNS, refuse=refuse):
+        name = row["Image Index"]
+        if name in rows:
+            refuse(DataError(entries, f"{name} stands on line {rows[name]} already", line=line))
+            continue
+        rows[name] = line
+        try:
+            image = _image(row, files.get(name, root))
+        except ValueError as error:
+            refuse(DataError(entries, str(error), line=line))
+            continue
+        if name in files:
+            images.append(image)
+    unnamed = sorted(files.keys() - rows.keys())
+    for name in unnamed:
+        among = f" (one of {len(unnamed)} such images)" if len(unnamed) > 1 else ""
+        refuse(DataError(files[name], f"has no row in {entries.name}{among}"))
     return images
 
 
-def read_boxes(root: Path) -> dict[str, list[RegionBox]]:
+def image_files(root: Path) -> dict[str, Path]:
+    """The PNG files under `root/images*/` by name; the full download has twelve such folders."""
+    return {path.name: path for path in sorted(root.glob("images*/**/*.png"))}
+
+
+def read_names(root: Path) -> list[str]:
+    """The names in the label file, those without a file included. DataError as `read_images`."""
+    return [row["Image Index"] for _, row in read_rows(entry_file(root), ("Image Index",))]
+
+
+def read_boxes(root: Path, *, refuse: Refuse = at_once) -> dict[str, list[RegionBox]]:
     """NIH's hand-drawn boxes by image name; empty if `root` has no `BBox_List_2017.csv`.
 
+    Args:
+        root: the folder of the box list.
+        refuse: called for a bad name, an unknown label, a box outside its image or of no area.
+
     Raises:
-        DataError: a missing column, an unknown label, a box outside its image or of no area.
+        DataError: a missing column; what `refuse` raises.
     """
-    path = root / "BBox_List_2017.csv"
+    path = root / BOX_LIST
     boxes: dict[str, list[RegionBox]] = {}
     if not path.exists():
         return boxes
-    for line, row in _rows(path, _BOX_COLUMNS):
+    for line, row in read_rows(path, _BOX_COLUMNS, refuse=refuse):
         try:
+            patient_of(row["Image Index"])
             region = parse_region(row["Finding Label"])
             x, y, width, height = (float(row[key]) for key in _BOX_COLUMNS[2:])
+            box = RegionBox(region, x, y, x + width, y + height)
+            check_box(box, path, line=line)
+        except DataError as error:
+            refuse(error)
         except ValueError as error:
-            raise DataError(path, str(error), line=line) from error
-        box = RegionBox(region, x, y, x + width, y + height)
-        check_box(box, path, line=line)
-        boxes.setdefault(row["Image Index"], []).append(box)
+            refuse(DataError(path, str(error), line=line))
+        else:
+            boxes.setdefault(row["Image Index"], []).append(box)
     return boxes
 
 
 def read_official_test_patients(root: Path) -> set[str]:
-    """The patients of NIH's `test_list.txt`; empty if there is none."""
-    path = root / "test_list.txt"
+    """The patients of NIH's `test_list.txt`; empty if there is none. DataError for a bad name."""
+    return {patient_of(name) for name in read_list(root / TEST_LIST)}
+
+
+def read_list(path: Path, *, refuse: Refuse = at_once) -> list[str]:
+    """The image names of one of NIH's official lists; none if there is no such file."""
     if not path.exists():
-        return set()
-    return {patient_of(name.strip()) for name in path.read_text().splitlines() if name.strip()}
+        return []
+    names = []
+    for line, text in enumerate(path.read_text().splitlines(), start=1):
+        name = text.strip()
+        if not name:
+            continue
+        try:
+            patient_of(name)
+        except ValueError as error:
+            refuse(DataError(path, str(error), line=line))
+        else:
+            names.append(name)
+    return names
 
 
 def check_box(box: RegionBox, path: Path, *, line: int | None = None, entry: str = "") -> None:
@@ -108,43 +161,31 @@ def check_box(box: RegionBox, path: Path, *, line: int | None = None, entry: str
         raise DataError(path, f"{described} lies outside the 1024 x 1024 frame", line=line)
 
 
-def _entry_file(root: Path) -> Path:
-    found = sorted(root.glob("Data_Entry_2017*.csv"))
+def entry_file(root: Path) -> Path:
+    """The label file, the latest edition of it where there are several; DataError for none."""
+    found = sorted(root.glob(ENTRY_FILES))
     if not found:
-        raise DataError(root, "no Data_Entry_2017*.csv (NIH's label file)")
+        raise DataError(root, f"no {ENTRY_FILES} (NIH's label file)")
     return found[-1]
 
 
-def _rows(path: Path, required: tuple[str, ...]) -> Iterator[tuple[int, dict[str, str]]]:
-    # utf-8-sig: some mirrors of the CSV begin with a byte order mark.
-    with path.open(newline="", encoding="utf-8-sig") as stream:
-        reader = csv.reader(stream)
-        header = next(reader, [])
-        # NIH's box list writes the bracketed header "Bbox [x,y,w,h]", which splits at its commas.
-        missing = [column for column in required if column not in header]
-        if missing:
-            raise DataError(path, f"column {missing[0]!r} is missing", line=1)
-        for line, values in enumerate(reader, start=2):
-            if values:
-                if len(values) < len(required):
-                    raise DataError(
-                        path, f"{len(values)} fields instead of {len(header)}", line=line
-                    )
-                yield line, dict(zip(header, values, strict=False))
+def _image(row: Row, path: Path) -> Radiograph:
+    name = row["Image Index"]
+    patient = patient_of(name)
+    if int(row["Patient ID"]) != int(patient):
+        raise ValueError(f"{name} is said to be of patient {row['Patient ID']!r}")
+    return Radiograph(
+        name=name,
+        path=path,
+        patient=patient,
+        findings=parse_findings(row["Finding Labels"]),
+        age_years=_years(row["Patient Age"]),
+        sex=row["Patient Gender"],
+        view=row["View Position"],
+    )
 
 
-def _image(row: dict[str, str], entries: Path, line: int, path: Path) -> Radiograph:
-    labels = [label for label in row["Finding Labels"].split("|") if label != NO_FINDING]
-    try:
-        return Radiograph(
-            name=row["Image Index"],
-            path=path,
-            patient=patient_of(row["Image Index"]),
-            findings=frozenset(parse_finding(label) for label in labels),
-            # The first edition of the label file writes ages as "058Y".
-            age_years=int(row["Patient Age"].rstrip("YMD")),
-            sex=row["Patient Gender"],
-            view=row["View Position"],
-        )
-    except ValueError as error:
-        raise DataError(entries, str(error), line=line) from error
+def _years(age: str) -> int:
+    """The first edition of the label file writes `058Y`, and infants as `013M` or `005D`."""
+    number = int(age.rstrip("YMD"))
+    return number // {"M": 12, "D": 365}.get(age[-1], 1)

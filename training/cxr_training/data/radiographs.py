@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from cxr_contracts import Finding
+from cxr_contracts import NO_FINDING, Finding, parse_finding
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,3 +23,17 @@ class Radiograph:
     sex: str
     view: str
     synthetic: bool = False
+
+
+def parse_findings(text: str) -> frozenset[Finding]:
+    """The findings of a field like `Mass|Effusion`; none for `No Finding`.
+
+    Raises:
+        ValueError: a name outside the vocabulary, or a finding beside `No Finding`.
+    """
+    labels = text.split("|")
+    if NO_FINDING not in labels:
+        return frozenset(parse_finding(label) for label in labels)
+    if len(labels) > 1:
+        raise ValueError(f"{text!r} names a finding beside {NO_FINDING!r}")
+    return frozenset()

@@ -1,7 +1,8 @@
 """Which patient belongs to which split, over all data sets together.
 
 The split of a patient follows from the patient's number alone, so that the full download and any
-part of it, NIH and ChestX-Det, agree without a shared file. Patients of NIH's official test list
+part of it, NIH and ChestX-Det, agree without a shared file; a CSV manifest may state splits of
+its own (`cxr_training.data.collection`). Patients of NIH's official test list
 are `test`, except those on whom NIH drew boxes: there are no other NIH boxes to train or
 validate on.
 """
@@ -28,7 +29,7 @@ def assign_splits(
     """The split of each patient.
 
     Args:
-        patients: NIH patient numbers, eight digits.
+        patients: NIH's patient numbers, eight digits, and those of manifests, `own:...`.
         official_test: patients of NIH's official test list.
         boxed: patients with at least one NIH box.
     """

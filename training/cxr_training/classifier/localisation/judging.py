@@ -14,8 +14,9 @@ from cxr_training.classifier.localisation.boxes import Case, boxed_training, box
 from cxr_training.classifier.localisation.fitting import fit
 from cxr_training.classifier.localisation.maps import Maps
 from cxr_training.classifier.localisation.rows import localisation_rows
-from cxr_training.classifier.samples import LABELS, decode_grey
+from cxr_training.classifier.samples import LABELS
 from cxr_training.data.errors import DataError
+from cxr_training.data.pixels import decode_grey
 
 _BATCH = 16
 

@@ -1,0 +1,1 @@
+"""`cxr data check`: what is missing or corrupt, by file, and what there is."""

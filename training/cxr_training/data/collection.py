@@ -1,0 +1,120 @@
+"""NIH and any number of CSV manifests as one list of radiographs, with one split by patient."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+from cxr_training.data import nih
+from cxr_training.data.errors import DataError, Refuse, at_once
+from cxr_training.data.manifest_csv import OWN, Entry, check_files, read_entries, stated_splits
+from cxr_training.data.radiographs import Radiograph
+from cxr_training.data.splits import Split, assign_splits
+
+Read = TypeVar("Read")
+
+
+@dataclass(frozen=True, slots=True)
+class Collection:
+    """Radiographs of all sets, NIH's first, and the split of every patient."""
+
+    images: tuple[Radiograph, ...]
+    splits: dict[str, Split]
+
+
+def read_collection(
+    nih_root: Path | None, manifests: Sequence[Path] = (), *, refuse: Refuse = at_once
+) -> Collection:
+    """The images of NIH's layout under `nih_root`, if any, and those of `manifests`.
+
+    A split that a manifest states holds for all images of the patient. A patient of NIH follows
+    NIH's split. A patient of whom there are synthetic images alone trains.
+
+    Args:
+        nih_root: folder in NIH's layout; None for manifests alone.
+        manifests: CSV manifests.
+        refuse: called for each entry that cannot be taken.
+
+    Raises:
+        DataError: what the readers raise; two splits stated for one patient, one stated against
+            NIH's, a synthetic image of a patient who does not train.
+    """
+    published = _published(nih_root, refuse)
+    entries = [
+        entry
+        for path in manifests
+        for entry in _tried(partial(read_entries, path, refuse=refuse), refuse)
+    ]
+    check_files(entries, refuse=refuse)
+    images = (*published, *(entry.radiograph for entry in entries))
+    splits = published_splits(nih_root, (image.patient for image in images), refuse=refuse)
+    stated = stated_splits(entries, refuse=refuse)
+    _apply(stated, splits, nih_root is not None, refuse)
+    real = {image.patient for image in images if not image.synthetic}
+    _keep_synthetic_in_training(entries, real, splits, refuse)
+    return Collection(images, splits)
+
+
+def published_splits(
+    nih_root: Path | None, patients: Iterable[str], *, refuse: Refuse = at_once
+) -> dict[str, Split]:
+    """The splits of `patients` by the rule of `assign_splits`, with the lists of `nih_root`."""
+    official: set[str] = set()
+    boxed: set[str] = set()
+    if nih_root is not None:
+        names = nih.read_list(nih_root / nih.TEST_LIST, refuse=refuse)
+        boxes = _tried(lambda: list(nih.read_boxes(nih_root, refuse=refuse)), refuse)
+        official = {nih.patient_of(name) for name in names}
+        boxed = {nih.patient_of(name) for name in boxes}
+    return assign_splits(patients, official_test=official, boxed=boxed)
+
+
+def _published(nih_root: Path | None, refuse: Refuse) -> list[Radiograph]:
+    if nih_root is None:
+        return []
+    return _tried(partial(nih.read_images, nih_root, refuse=refuse), refuse)
+
+
+def _tried(read: Callable[[], list[Read]], refuse: Refuse) -> list[Read]:
+    """What `read` gives; nothing where it cannot go on and `refuse` lets that pass."""
+    try:
+        return read()
+    except DataError as error:
+        refuse(error)
+        return []
+
+
+def _apply(
+    stated: dict[str, Entry], splits: dict[str, Split], has_nih: bool, refuse: Refuse
+) -> None:
+    for patient, entry in stated.items():
+        if entry.stated is None or entry.stated is splits[patient]:
+            continue
+        if has_nih and not patient.startswith(OWN):
+            refuse(
+                entry.error(
+                    f"patient {patient} is in {entry.stated} here and in {splits[patient]} by "
+                    "NIH's split: leave the field empty"
+                )
+            )
+        else:
+            splits[patient] = entry.stated
+
+
+def _keep_synthetic_in_training(
+    entries: list[Entry], real: set[str], splits: dict[str, Split], refuse: Refuse
+) -> None:
+    for entry in entries:
+        image = entry.radiograph
+        if not image.synthetic:
+            continue
+        if image.patient not in real:
+            splits[image.patient] = Split.TRAIN
+        elif splits[image.patient] is not Split.TRAIN:
+            refuse(
+                entry.error(
+                    f"{image.name} is a synthetic image of patient {image.patient}, who is in "
+                    f"{splits[image.patient]}: synthetic images only train"
+                )
+            )
