@@ -1,4 +1,4 @@
-"""`python -m cxr_training.classifier train|evaluate|publish`."""
+"""`python -m cxr_training.classifier train|time|evaluate|publish|ablate`."""
 
 import argparse
 import sys
@@ -7,7 +7,7 @@ from pathlib import Path
 from cxr_training.classifier.config import SMOKE_OVERRIDES, ConfigError, load_config
 from cxr_training.data.errors import DataError
 from cxr_training.publishing import PublishError, format_interval
-from cxr_training.runs import RunError
+from cxr_training.runs import RunError, is_first_process, refuse_several_processes
 
 NIH = "nih"
 MEAN_OVER_ALL = ("auroc_mean", "all")
@@ -26,11 +26,12 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _run(options: argparse.Namespace) -> None:
     # PyTorch takes seconds to import; `--help` and a misspelt option should not.
+    if options.command not in {"train", "time"}:
+        refuse_several_processes(options.command)
     if options.command == "train":
         from cxr_training.classifier.train import train
 
-        overrides = (*(SMOKE_OVERRIDES if options.smoke else ()), *options.set)
-        config = load_config(options.config, overrides)
+        config = load_config(options.config, _overrides(options))
         train(config, options.data / NIH, options.out, resume=options.resume, stream=options.stream)
     elif options.command == "evaluate":
         from cxr_training.classifier.evaluate import evaluate
@@ -38,6 +39,8 @@ def _run(options: argparse.Namespace) -> None:
         evaluated = evaluate(options.out, options.data / NIH, stream=options.stream)
         [mean] = [row for row in evaluated.metrics if (row.name, row.subset) == MEAN_OVER_ALL]
         print(f"mean AUROC {format_interval(mean.result)} on {mean.n} validation images")
+    elif options.command == "time":
+        _time(options)
     elif options.command == "ablate":
         _ablate(options)
     else:
@@ -46,37 +49,52 @@ def _run(options: argparse.Namespace) -> None:
         print(publish(options.out, options.models))
 
 
+def _time(options: argparse.Namespace) -> None:
+    from cxr_training.classifier.timing import time_training
+
+    config = load_config(options.config, _overrides(options))
+    timing = time_training(config, options.data / NIH, steps=options.steps, stream=options.stream)
+    if is_first_process():
+        print("\n".join(timing.lines()))
+
+
 def _ablate(options: argparse.Namespace) -> None:
     from cxr_training.classifier.ablation.plan import load_plan
     from cxr_training.classifier.ablation.report import ablation_lines, write_ablation
     from cxr_training.classifier.ablation.run import run_ablation
 
     plan = load_plan(options.plan)
-    overrides = (*(SMOKE_OVERRIDES if options.smoke else ()), *options.set)
+    overrides = _overrides(options)
     run_ablation(plan, options.config, options.data / NIH, options.out, overrides)
     few = load_config(options.config, overrides).evaluation.min_positives
     write_ablation(ablation_lines(plan, options.out, few), options.results)
+
+
+def _overrides(options: argparse.Namespace) -> tuple[str, ...]:
+    return (*(SMOKE_OVERRIDES if options.smoke else ()), *options.set)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m cxr_training.classifier", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     train = commands.add_parser("train", help="train into a run directory")
+    timed = commands.add_parser("time", help="measure some steps and predict a run's length")
     evaluate = commands.add_parser("evaluate", help="judge and calibrate a run")
     publish = commands.add_parser("publish", help="write the model folder of an evaluated run")
     ablate = commands.add_parser("ablate", help="train the recipe with one part changed at a time")
     for command in (train, evaluate, publish, ablate):
         command.add_argument("--out", type=Path, required=True, help="the run directory")
-    for command in (train, evaluate, ablate):
+    for command in (train, timed, evaluate, ablate):
         command.add_argument("--data", type=Path, required=True, help="folder that holds nih/")
-    for command in (train, evaluate):
+    for command in (train, timed, evaluate):
         command.add_argument(
             "--stream", action="store_true", help="decode images as needed instead of once"
         )
     ablate.add_argument("--plan", type=Path, required=True, help="the arms, YAML")
     ablate.add_argument("--results", type=Path, required=True, help="for the table and picture")
+    timed.add_argument("--steps", type=_positive, default=30, help="to measure; default: 30")
     train.add_argument("--resume", action="store_true", help="go on from last.pt")
-    for command in (train, ablate):
+    for command in (train, timed, ablate):
         command.add_argument("--config", type=Path, required=True, help="the recipe, YAML")
         command.add_argument("--smoke", action="store_true", help="one short epoch, to try it")
         command.add_argument(
@@ -84,6 +102,13 @@ def _parser() -> argparse.ArgumentParser:
         )
     publish.add_argument("--models", type=Path, default=Path("models"), help="default: models")
     return parser
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("must be at least 1")
+    return number
 
 
 if __name__ == "__main__":
