@@ -15,8 +15,9 @@ _OF_EACH_CLASS = 3
 def with_few_patients(samples: Samples, n_patients: int) -> Samples:
     """The samples of the first `n_patients` of the training and of the validation split.
 
-    Those with a class that has too few yet come first, the rarest class before the others, each
-    in the order of the patients' numbers; so every class stays, as far as the number allows.
+    Patients with a class that has none yet come first, the rarest class before the others; then
+    those with a class that has one, and so on; the rest in the order of their numbers. So every
+    class stays, as far as the number of patients allows.
     `patient_splits` still names all patients: it describes the data set.
     """
     kept = {
@@ -45,10 +46,11 @@ def _first_patients(samples: Samples, split: Split, n_patients: int) -> list[str
     has = np.zeros((len(patients), len(LABELS)), dtype=bool)
     np.logical_or.at(has, owner, samples.targets[rows] > 0)
     chosen: dict[int, None] = {}
-    for label in np.argsort(has.sum(axis=0), kind="stable"):
-        already = sum(bool(has[patient, label]) for patient in chosen)
-        wanted = np.flatnonzero(has[:, label])
-        new = [int(patient) for patient in wanted if int(patient) not in chosen]
-        chosen |= dict.fromkeys(new[: max(0, _OF_EACH_CLASS - already)])
+    rarest_first = np.argsort(has.sum(axis=0), kind="stable")
+    for enough in range(1, _OF_EACH_CLASS + 1):
+        for label in rarest_first:
+            new = [int(one) for one in np.flatnonzero(has[:, label]) if int(one) not in chosen]
+            if new and has[list(chosen), label].sum() < enough:
+                chosen[new[0]] = None
     chosen |= dict.fromkeys(range(len(patients)))
     return [str(patients[patient]) for patient in list(chosen)[:n_patients]]
