@@ -196,9 +196,11 @@ class Trainer:
             disable=not self.processes.is_first,
         ) as bar:
             for batch in speed.timed(self.loader):
-                yield batch
-                bar.set_postfix_str(self._standing(), refresh=False)
-                bar.update(size)
+                try:
+                    yield batch
+                finally:  # also after the batch at which the budget ends
+                    bar.set_postfix_str(self._standing(), refresh=False)
+                    bar.update(size)
 
     def _standing(self) -> str:
         mean = self.progress.loss_sum / max(1, self.progress.images)
