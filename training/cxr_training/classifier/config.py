@@ -108,7 +108,7 @@ class ClassifierConfig(_Section):
 # A minute or less on a small data set: the way through, not a model.
 SMOKE_OVERRIDES = (
     "training.epochs=1",
-    "training.max_patients=120",
+    "training.max_patients=60",
     "training.batch_size=8",
     "training.threads=1",
     "training.compile=false",
