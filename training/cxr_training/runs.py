@@ -1,6 +1,7 @@
 """A training run is a directory that describes itself."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -61,6 +62,17 @@ def changed_keys(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[st
     return changed
 
 
+def is_first_process() -> bool:
+    """Whether this process speaks for all that torchrun may have started."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def refuse_several_processes(command: str) -> None:
+    """Raise RunError where torchrun started a command that is for one process."""
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise RunError(f"`{command}` runs in one process: start it without torchrun")
+
+
 def write_json(path: Path, value: object) -> None:
     """Write through a temporary file, so that a reader never meets half of it."""
     partial = path.with_suffix(path.suffix + ".partial")
@@ -79,6 +91,16 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
     if not path.exists():
         return []
     return [json.loads(line) for line in path.read_text().splitlines() if line]
+
+
+def drop_metrics_after(path: Path, epoch: int) -> None:
+    """Leave out the lines of epochs that a run, resumed after `epoch` of them, will do again."""
+    rows = read_metrics(path)
+    kept = [row for row in rows if row["epoch"] <= epoch]
+    if len(kept) < len(rows):
+        partial = path.with_suffix(path.suffix + ".partial")
+        partial.write_text("".join(json.dumps(row) + "\n" for row in kept))
+        partial.rename(path)
 
 
 def _git(folder: Path, *arguments: str) -> str:

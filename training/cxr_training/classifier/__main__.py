@@ -1,4 +1,4 @@
-"""`python -m cxr_training.classifier train|evaluate|publish`."""
+"""`python -m cxr_training.classifier train|time|evaluate|publish|ablate`."""
 
 import argparse
 import sys
@@ -7,7 +7,7 @@ from pathlib import Path
 from cxr_training.classifier.config import SMOKE_OVERRIDES, ConfigError, load_config
 from cxr_training.data.errors import DataError
 from cxr_training.publishing import PublishError, format_interval
-from cxr_training.runs import RunError
+from cxr_training.runs import RunError, is_first_process, refuse_several_processes
 
 NIH = "nih"
 MEAN_OVER_ALL = ("auroc_mean", "all")
@@ -17,7 +17,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run a command; the exit status, 1 with a sentence on stderr for what the user can mend."""
     parser = _parser()
     options = parser.parse_args(arguments)
-    if options.command in ("train", "evaluate") and not (options.data or options.manifest):
+    if options.command in ("train", "time", "evaluate") and not (options.data or options.manifest):
         parser.error("--data, --manifest, or both are needed")
     try:
         _run(options)
@@ -29,13 +29,13 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _run(options: argparse.Namespace) -> None:
     # PyTorch takes seconds to import; `--help` and a misspelt option should not.
+    if options.command not in {"train", "time"}:
+        refuse_several_processes(options.command)
     if options.command == "train":
         from cxr_training.classifier.train import train
 
-        overrides = (*(SMOKE_OVERRIDES if options.smoke else ()), *options.set)
-        config = load_config(options.config, overrides)
         train(
-            config,
+            load_config(options.config, _overrides(options)),
             _nih(options),
             options.out,
             manifests=options.manifest,
@@ -50,6 +50,8 @@ def _run(options: argparse.Namespace) -> None:
         )
         [mean] = [row for row in evaluated.metrics if (row.name, row.subset) == MEAN_OVER_ALL]
         print(f"mean AUROC {format_interval(mean.result)} on {mean.n} validation images")
+    elif options.command == "time":
+        _time(options)
     elif options.command == "ablate":
         _ablate(options)
     else:
@@ -62,32 +64,51 @@ def _nih(options: argparse.Namespace) -> Path | None:
     return options.data / NIH if options.data else None
 
 
+def _time(options: argparse.Namespace) -> None:
+    from cxr_training.classifier.timing import time_training
+
+    timing = time_training(
+        load_config(options.config, _overrides(options)),
+        _nih(options),
+        manifests=options.manifest,
+        steps=options.steps,
+        stream=options.stream,
+    )
+    if is_first_process():
+        print("\n".join(timing.lines()))
+
+
 def _ablate(options: argparse.Namespace) -> None:
     from cxr_training.classifier.ablation.plan import load_plan
     from cxr_training.classifier.ablation.report import ablation_lines, write_ablation
     from cxr_training.classifier.ablation.run import run_ablation
 
     plan = load_plan(options.plan)
-    overrides = (*(SMOKE_OVERRIDES if options.smoke else ()), *options.set)
+    overrides = _overrides(options)
     run_ablation(plan, options.config, options.data / NIH, options.out, overrides)
     few = load_config(options.config, overrides).evaluation.min_positives
     write_ablation(ablation_lines(plan, options.out, few), options.results)
+
+
+def _overrides(options: argparse.Namespace) -> tuple[str, ...]:
+    return (*(SMOKE_OVERRIDES if options.smoke else ()), *options.set)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m cxr_training.classifier", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     train = commands.add_parser("train", help="train into a run directory")
+    timed = commands.add_parser("time", help="measure some steps and predict a run's length")
     evaluate = commands.add_parser("evaluate", help="judge and calibrate a run")
     publish = commands.add_parser("publish", help="write the model folder of an evaluated run")
     ablate = commands.add_parser("ablate", help="train the recipe with one part changed at a time")
     for command in (train, evaluate, publish, ablate):
         command.add_argument("--out", type=Path, required=True, help="the run directory")
-    for command in (train, evaluate, ablate):
+    for command in (train, timed, evaluate, ablate):
         command.add_argument(
             "--data", type=Path, required=command is ablate, help="folder that holds nih/"
         )
-    for command in (train, evaluate):
+    for command in (train, timed, evaluate):
         command.add_argument(
             "--manifest",
             type=Path,
@@ -100,8 +121,9 @@ def _parser() -> argparse.ArgumentParser:
         )
     ablate.add_argument("--plan", type=Path, required=True, help="the arms, YAML")
     ablate.add_argument("--results", type=Path, required=True, help="for the table and picture")
+    timed.add_argument("--steps", type=_positive, default=30, help="to measure; default: 30")
     train.add_argument("--resume", action="store_true", help="go on from last.pt")
-    for command in (train, ablate):
+    for command in (train, timed, ablate):
         command.add_argument("--config", type=Path, required=True, help="the recipe, YAML")
         command.add_argument("--smoke", action="store_true", help="one short epoch, to try it")
         command.add_argument(
@@ -109,6 +131,13 @@ def _parser() -> argparse.ArgumentParser:
         )
     publish.add_argument("--models", type=Path, default=Path("models"), help="default: models")
     return parser
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("must be at least 1")
+    return number
 
 
 if __name__ == "__main__":

@@ -54,7 +54,13 @@ class Training(_Section):
     patient_share: float = Field(
         default=1.0, gt=0, le=1, description="Of the training patients; less for an ablation."
     )
+    max_patients: int | None = Field(
+        default=None, gt=0, description="Of each split; a few, to try the way through."
+    )
     max_minutes: float | None = Field(gt=0)
+    checkpoint_minutes: float = Field(
+        default=15.0, gt=0, description="Between checkpoints; each epoch ends with one, too."
+    )
     batch_size: int = Field(gt=0)
     loss: LossName
     learning_rate: float = Field(gt=0)
@@ -63,7 +69,11 @@ class Training(_Section):
     ema_decay: float = Field(ge=0, lt=1)
     gradient_clip: float = Field(gt=0, description="Largest norm of a step's gradient.")
     within_source: dict[Finding, WithinSource]
-    workers: int = Field(ge=0, description="Processes that load; 0 loads in the training process.")
+    workers: int | None = Field(
+        ge=0,
+        description="Processes that load; 0 loads in the training process; null leaves it to the "
+        "machine: none beside a CPU, as many as it has cores beside a GPU.",
+    )
     threads: int | None = Field(description="Of PyTorch; null leaves its own choice.")
     compile: bool = Field(description="torch.compile: two minutes at first, then a fifth faster.")
 
@@ -98,6 +108,7 @@ class ClassifierConfig(_Section):
 # A minute or less on a small data set: the way through, not a model.
 SMOKE_OVERRIDES = (
     "training.epochs=1",
+    "training.max_patients=60",
     "training.batch_size=8",
     "training.threads=1",
     "training.compile=false",

@@ -2,7 +2,8 @@
 
 import copy
 import math
-import time
+import sys
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,33 +11,38 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 from tqdm import tqdm
 
 from cxr_classifier.network import CamNetwork
 from cxr_training.classifier.cache import CanonicalImages
+from cxr_training.classifier.checkpoints import (
+    Progress,
+    random_state,
+    read_checkpoint,
+    set_random_state,
+    write_checkpoint,
+)
 from cxr_training.classifier.config import ClassifierConfig
-from cxr_training.classifier.loading import evaluation_batches, training_batches
+from cxr_training.classifier.curves import draw_curves
+from cxr_training.classifier.loading import Batch, evaluation_batches, training_loader
 from cxr_training.classifier.losses import element_loss, judged_loss
 from cxr_training.classifier.samples import LABELS, Samples, judged_targets
 from cxr_training.classifier.schedule import Schedule
+from cxr_training.classifier.throughput import Throughput, speed_in_words
 from cxr_training.data.splits import Split
+from cxr_training.distributed import Processes, average_statistics, parallel, synchronised
 from cxr_training.evaluation.metrics import auroc
-from cxr_training.runs import append_metrics
+from cxr_training.runs import RunError, append_metrics
 
 RowArray = np.ndarray[Any, np.dtype[np.intp]]
 LogitArray = np.ndarray[Any, np.dtype[np.float32]]
 BEST = "best.pt"
 LAST = "last.pt"
-
-
-@dataclass
-class Progress:
-    """Where a run stands; goes into the checkpoint."""
-
-    epoch: int = 0
-    step: int = 0
-    elapsed_s: float = 0.0
-    best_auroc: float = -math.inf
+METRICS = "metrics.jsonl"
+CURVES = "curves.png"
+# A GPU works on while nobody asks for the losses; a CPU has nothing to gain by it.
+_STEPS_UNREAD = 20
 
 
 @dataclass
@@ -49,12 +55,17 @@ class Trainer:
     images: CanonicalImages
     folder: Path
     device: torch.device
+    processes: Processes = field(default_factory=Processes)
     progress: Progress = field(default_factory=Progress)
 
     def __post_init__(self) -> None:
+        training = self.config.training
+        self.loader, self.batches = training_loader(
+            self.samples, self.images, self.config, self.device, self.processes
+        )
         self.network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = copy.deepcopy(self.network).eval().requires_grad_(False)
-        training = self.config.training
+        self.network.backbone = synchronised(self.network.backbone, self.processes)
         self.optimiser = torch.optim.AdamW(
             _decay_groups(self.network, training.weight_decay), lr=training.learning_rate
         )
@@ -65,46 +76,69 @@ class Trainer:
         rows = self.samples.rows(Split.TRAIN)
         targets = judged_targets(self.samples, self.config.judged_on)[rows]
         self.loss = element_loss(training.loss, torch.from_numpy(targets))
+        spec = self.config.input
+        blank = torch.zeros(1, spec.channels, spec.height_px, spec.width_px, device=self.device)
+        shared = parallel(self.network, self.processes, blank)
         # Batches are all of one size, so one compilation serves; only training uses it.
-        self.forward = torch.compile(self.network) if training.compile else self.network
-        # The last, smaller batch of an epoch is left out (see `training_batches`).
-        self.schedule = Schedule.of(training, max(1, len(rows) // training.batch_size))
+        self.forward = torch.compile(shared) if training.compile else shared
+        self.schedule = Schedule.of(training, self.batches.n_batches)
 
     def run(self) -> None:
-        """Train to the end of the budget, from wherever `progress` stands."""
+        """Train to the end of the budget, from wherever `progress` stands.
+
+        Raises:
+            RunError: the loss is not finite any more.
+        """
         while self.progress.epoch < self.config.training.epochs and not self._is_over():
             row = self._train_epoch()
-            self.progress.epoch += 1
+            self.progress.begin_next_epoch()
             row |= self._validate()
-            append_metrics(self.folder / "metrics.jsonl", row)
-            tqdm.write(_line(row))
+            if self.processes.is_first:
+                append_metrics(self.folder / METRICS, row)
+                draw_curves(self.folder / METRICS, self.folder / CURVES)
+                tqdm.write(_line(row))
+            names = [LAST]
             if row["val_auroc_mean"] > self.progress.best_auroc:
                 self.progress.best_auroc = row["val_auroc_mean"]
-                self.save(BEST)
-            self.save(LAST)
+                names.append(BEST)
+            self.save(*names)
 
-    def save(self, name: str) -> None:
-        """Write a checkpoint, whole or not at all."""
-        target = self.folder / name
-        partial = target.with_suffix(".partial")
-        torch.save(
-            {
-                "network": self.network.state_dict(),
-                "average": self.average.state_dict(),
-                "optimiser": self.optimiser.state_dict(),
-                "progress": vars(self.progress),
-            },
-            partial,
-        )
-        partial.rename(target)
+    def save(self, *names: str) -> None:
+        """Write checkpoints, each whole or not at all; all processes take part."""
+        loss_sum, images = self._epoch_sums()
+        state = {
+            "network": self.network.state_dict(),
+            "average": self.average.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "progress": vars(self.progress) | {"loss_sum": loss_sum, "images": images},
+            "random": self.processes.gathered(random_state()),
+        }
+        if self.processes.is_first:
+            for name in names:
+                write_checkpoint(self.folder / name, state)
 
     def resume(self, path: Path) -> None:
-        """Go on from a checkpoint of this configuration."""
-        state = torch.load(path, map_location=self.device, weights_only=True)
-        self.network.load_state_dict(state["network"])
-        self.average.load_state_dict(state["average"])
-        self.optimiser.load_state_dict(state["optimiser"])
+        """Go on from a checkpoint of this configuration, to the losses of an unbroken run.
+
+        With another number of processes than before, dropout takes other paths.
+
+        Raises:
+            RunError: the file is no checkpoint, or of another network.
+        """
+        state = read_checkpoint(path)
+        try:
+            self.network.load_state_dict(state["network"])
+            self.average.load_state_dict(state["average"])
+            self.optimiser.load_state_dict(state["optimiser"])
+        except (RuntimeError, ValueError) as error:
+            raise RunError(f"{path} is of another network than configured: {error}") from error
         self.progress = Progress(**state["progress"])
+        if not self.processes.is_first:
+            # The first process goes on with the sums of all.
+            self.progress.loss_sum, self.progress.images = 0.0, 0
+        # Checkpoints of the first version hold none.
+        for state_of_one in state.get("random", [])[self.processes.rank :][:1]:
+            set_random_state(state_of_one)
 
     def _is_over(self) -> bool:
         return self.schedule.spent(self.progress.step, self.progress.elapsed_s) >= 1
@@ -114,50 +148,119 @@ class Trainer:
 
     def _train_epoch(self) -> dict[str, Any]:
         self.network.train()
-        started, total, seen = time.monotonic(), 0.0, 0
-        batches = training_batches(self.samples, self.images, self.config, self.progress.epoch)
-        bar = tqdm(batches, desc=f"epoch {self.progress.epoch + 1}", unit="batch", mininterval=10)
-        before_s = self.progress.elapsed_s
-        for image, target in bar:
-            loss = self._step(image.to(self.device), target.to(self.device))
-            total += loss * len(image)
-            seen += len(image)
-            self.progress.elapsed_s = before_s + time.monotonic() - started
-            bar.set_postfix(loss=f"{total / seen:.4f}", refresh=False)
+        speed, before_s = Throughput(self.device), self.progress.elapsed_s
+        saved_s = before_s
+        unread: list[tuple[Tensor, int]] = []
+        for image, target in self._shown(speed):
+            unread.append((self.step(image, target), len(image)))
+            self.progress.batch += 1
+            speed.images += len(image)
+            self.progress.elapsed_s = self.processes.agreed(before_s + speed.seconds)
+            if self.device.type == "cpu" or len(unread) >= _STEPS_UNREAD:
+                self._read(unread)
+                speed.look_at_gpu()
             if self._is_over():
                 break
+            if self.progress.elapsed_s - saved_s >= self.config.training.checkpoint_minutes * 60:
+                saved_s = self.progress.elapsed_s
+                self._read(unread)
+                self.save(LAST)
+        self._read(unread)
+        loss_sum, images = self._epoch_sums()
         return {
             "epoch": self.progress.epoch + 1,
             "step": self.progress.step,
             "learning_rate": self._learning_rate(),
-            "train_loss": total / seen,
-            "images_per_s": seen / (time.monotonic() - started),
+            "train_loss": loss_sum / images,
+            **speed.facts(self.processes.size),
             "elapsed_s": self.progress.elapsed_s,
         }
 
-    def _step(self, image: Tensor, target: Tensor) -> float:
+    def _epoch_sums(self) -> tuple[float, int]:
+        """Of the epoch under way: the sum of the losses over its images, and their number."""
+        own = torch.tensor([self.progress.loss_sum, self.progress.images], dtype=torch.float64)
+        loss_sum, images = self.processes.total(own).tolist()
+        return loss_sum, int(images)
+
+    def _shown(self, speed: Throughput) -> Iterator[Batch]:
+        """The batches that the epoch under way still has, with a bar that counts images."""
+        self.batches.start(self.progress.epoch, self.progress.batch)
+        size = self.batches.share * self.processes.size
+        with tqdm(
+            desc=f"epoch {self.progress.epoch + 1}",
+            unit="image",
+            initial=self.progress.batch * size,
+            total=self.batches.n_batches * size,
+            # A log file wants fewer lines than a person at a terminal.
+            mininterval=0.5 if sys.stderr.isatty() else 10,
+            disable=not self.processes.is_first,
+        ) as bar:
+            for batch in speed.timed(self.loader):
+                try:
+                    yield batch
+                finally:  # also after the batch at which the budget ends
+                    bar.set_postfix_str(self._standing(), refresh=False)
+                    bar.update(size)
+
+    def _standing(self) -> str:
+        mean = self.progress.loss_sum / max(1, self.progress.images)
+        left_s = self.schedule.left_s(self.progress.step, self.progress.elapsed_s)
+        left = "" if left_s is None else f", run {tqdm.format_interval(left_s)} left"
+        return f"loss {mean:.4f}{left}"
+
+    def _read(self, unread: list[tuple[Tensor, int]]) -> None:
+        """Add the losses of some steps to the epoch's.
+
+        Raises:
+            RunError: one of them, or the gradient, is not finite.
+        """
+        first = self.progress.step - len(unread) + 1
+        values = torch.stack([values for values, _ in unread]).tolist() if unread else []
+        for offset, ((loss, norm), (_, n_images)) in enumerate(zip(values, unread, strict=True)):
+            if not math.isfinite(norm):
+                # Gradients are shared, so all processes have come here.
+                self.processes.fail(self._diverged(first + offset, loss, norm))
+            if not math.isfinite(loss):
+                raise self._diverged(first + offset, loss, norm)
+            self.progress.loss_sum += loss * n_images
+            self.progress.images += n_images
+        unread.clear()
+
+    def _diverged(self, step: int, loss: float, norm: float) -> RunError:
+        last = self.folder / LAST
+        kept = f"{last} is as it was before" if last.exists() else "there is no checkpoint yet"
+        return RunError(
+            f"the loss is {loss} and its gradient's norm {norm} at step {step}, in epoch "
+            f"{self.progress.epoch + 1}: training stopped, {kept}. Lower training.learning_rate "
+            "or training.gradient_clip"
+        )
+
+    def step(self, image: Tensor, target: Tensor) -> Tensor:
+        """Train on a batch; its loss and the norm of the gradient before clipping, [2]."""
         training = self.config.training
         for group in self.optimiser.param_groups:
             group["lr"] = self._learning_rate()
+        # Copies out of pinned memory go on while the GPU still works on the batch before.
+        image = image.to(self.device, non_blocking=True)
+        target = target.to(self.device, non_blocking=True)
         image = image.contiguous(memory_format=torch.channels_last)
         with torch.autocast("cuda", torch.bfloat16, enabled=self.device.type == "cuda"):
             logits, _ = self.forward(image)
         loss = judged_loss(logits.float(), target, self.label_weights, self.loss)
-        if not torch.isfinite(loss):
-            raise FloatingPointError(f"the loss is {loss.item()} at step {self.progress.step}")
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(self.network.parameters(), training.gradient_clip)
+        norm = nn.utils.clip_grad_norm_(self.network.parameters(), training.gradient_clip)
         self.optimiser.step()
+        average_statistics(self.network, self.processes)
         self.progress.step += 1
         update_average(self.average, self.network, training.ema_decay, self.progress.step)
-        return float(loss.item())
+        return torch.stack([loss.detach(), norm])
 
     def _validate(self) -> dict[str, Any]:
         rows = self.samples.rows(Split.VALIDATION)
-        started = time.monotonic()
-        logits = infer(self.average, self.images, rows, self.config, device=self.device)
-        self.progress.elapsed_s += time.monotonic() - started
+        speed, before_s = Throughput(self.device), self.progress.elapsed_s
+        logits = self.validation_logits(rows)
+        self.progress.elapsed_s = self.processes.agreed(before_s + speed.seconds)
         targets = self.samples.targets[rows]
         areas = {label.value: auroc(targets[:, i], logits[:, i]) for i, label in enumerate(LABELS)}
         within = self._within_source(rows, logits)
@@ -170,6 +273,14 @@ class Trainer:
             "val_auroc": _without_nan(areas),
             "val_auroc_within_source": _without_nan(within),
         }
+
+    def validation_logits(self, rows: RowArray) -> LogitArray:
+        """Of the averaged weights, [len(rows), 14]; each process reads its share."""
+        mine = slice(self.processes.rank, None, self.processes.size)
+        own = infer(self.average, self.images, rows[mine], self.config, device=self.device)
+        logits = torch.zeros(len(rows), len(LABELS))
+        logits[mine] = torch.from_numpy(own)
+        return self.processes.total(logits).numpy()
 
     def _within_source(self, rows: RowArray, logits: LogitArray) -> dict[str, float]:
         """AUROC of the labels that are learned within a source, there."""
@@ -200,24 +311,26 @@ def infer(
     mirrored: bool = False,
 ) -> LogitArray:
     """Logits float32 [len(rows), 14] of canonical images, at a lower sharpness or mirrored."""
-    batches = evaluation_batches(images, rows, config, coarsen_to_px)
+    answers = [np.zeros((0, len(LABELS)), np.float32)]
     with torch.inference_mode():
-        shown = (batch.flip(3) if mirrored else batch for batch in batches)
-        logits = [network(batch.to(device))[0].float().cpu().numpy() for batch in shown]
-    return np.concatenate(logits)
+        for batch in evaluation_batches(images, rows, config, coarsen_to_px, device):
+            shown = batch.to(device, non_blocking=True)
+            logits, _ = network(shown.flip(3) if mirrored else shown)
+            answers.append(logits.float().cpu().numpy())
+    return np.concatenate(answers)
 
 
 def update_average(average: nn.Module, network: nn.Module, decay: float, step: int) -> None:
     """Move `average` towards `network`: an exponential moving average, short at first."""
     # Early on the average must not cling to the random head.
     decay = min(decay, (1 + step) / (10 + step))
-    with torch.no_grad():
-        theirs = network.state_dict()
-        for name, mine in average.state_dict().items():
-            if mine.is_floating_point():
-                mine.lerp_(theirs[name], 1 - decay)
-            else:
-                mine.copy_(theirs[name])
+    theirs, mine = network.state_dict(), average.state_dict()
+    moving = [name for name, tensor in mine.items() if tensor.is_floating_point()]
+    # All tensors in a few kernels: one for each would keep a GPU waiting.
+    move = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
+    move([mine[name] for name in moving], [theirs[name] for name in moving], 0)
+    for name in mine.keys() - set(moving):
+        mine[name].copy_(theirs[name])
 
 
 def _decay_groups(network: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
@@ -237,5 +350,5 @@ def _line(row: dict[str, Any]) -> str:
     return (
         f"epoch {row['epoch']}: train loss {row['train_loss']:.4f}, "
         f"validation loss {row['val_loss']:.4f}, mean AUROC {row['val_auroc_mean']:.4f}, "
-        f"{row['images_per_s']:.1f} images/s, {row['elapsed_s'] / 60:.1f} min"
+        f"{speed_in_words(row)}, {row['elapsed_s'] / 60:.1f} min"
     )

@@ -34,6 +34,11 @@ class Schedule:
         by_time = 0.0 if self.limit_s is None else elapsed_s / self.limit_s
         return min(max(step / self.steps, by_time), 1.0)
 
+    def left_s(self, step: int, elapsed_s: float) -> float | None:
+        """How long the rest will take at the pace so far; none before the first step."""
+        spent = self.spent(step, elapsed_s)
+        return elapsed_s * (1 - spent) / spent if spent else None
+
     def learning_rate(self, step: int, elapsed_s: float) -> float:
         """Of the step that comes next: a linear warm-up, then half a cosine to zero."""
         spent = self.spent(step, elapsed_s)

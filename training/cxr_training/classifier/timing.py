@@ -1,0 +1,151 @@
+"""`time`: what a configuration takes on this machine, from a few dozen steps of it."""
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import torch
+
+from cxr_training.classifier.config import ClassifierConfig
+from cxr_training.classifier.loading import Batch
+from cxr_training.classifier.loop import Trainer
+from cxr_training.classifier.samples import Samples
+from cxr_training.classifier.subset import taken
+from cxr_training.classifier.throughput import Throughput, speed_in_words
+from cxr_training.classifier.train import new_trainer, open_images, samples_of
+from cxr_training.data.splits import Split
+from cxr_training.distributed import processes_of_this_run
+
+# The first steps compile, choose convolutions and start the workers.
+_WARM_UP = 3
+# As much again as is measured would be decoded for nothing.
+_VALIDATION_IMAGES = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """What was measured, and the run's length that follows from it."""
+
+    speed: dict[str, Any]
+    validation_images_per_s: float
+    warm_up_s: float
+    n_train: int
+    n_validation: int
+    steps_per_epoch: int
+    config: ClassifierConfig
+
+    @property
+    def epoch_s(self) -> float:
+        """An epoch's training and validation."""
+        seen = self.steps_per_epoch * self.config.training.batch_size
+        training_s = min(seen, self.n_train) / float(self.speed["images_per_s"])
+        return training_s + self.n_validation / self.validation_images_per_s
+
+    @property
+    def run_s(self) -> float:
+        """The whole run, or its time limit if that comes first."""
+        whole_s = self.warm_up_s + self.config.training.epochs * self.epoch_s
+        limit = self.config.training.max_minutes
+        return whole_s if limit is None else min(whole_s, limit * 60)
+
+    def lines(self) -> list[str]:
+        """For a person."""
+        training = self.config.training
+        lines = [
+            f"training: {speed_in_words(self.speed)}",
+            f"validation: {self.validation_images_per_s:.1f} images/s",
+            f"an epoch of {self.n_train} images, with validation on {self.n_validation}: "
+            f"{self.epoch_s / 60:.1f} min, once {self.warm_up_s / 60:.1f} min to begin with",
+            f"the run of at most {training.epochs} epochs: {self.run_s / 60:.1f} min",
+        ]
+        if training.max_minutes is not None and self.run_s >= training.max_minutes * 60:
+            epochs = (self.run_s - self.warm_up_s) / self.epoch_s
+            lines.append(
+                f"training.max_minutes={training.max_minutes:g} ends it in epoch {epochs:.1f}"
+            )
+        return lines
+
+
+def time_training(
+    config: ClassifierConfig,
+    data: Path | None,
+    *,
+    manifests: Sequence[Path] = (),
+    steps: int = 30,
+    stream: bool = False,
+) -> Timing:
+    """Train `steps` batches after a warm-up, and leave nothing behind.
+
+    Only the images of these steps are decoded beforehand; decoding the others, once for all runs,
+    is not part of the prediction. With `stream` they are decoded within the steps.
+
+    Raises:
+        DataError: the data set is not as published.
+        RunError: torchrun started it with a batch that does not divide.
+    """
+    samples = samples_of(config, data, manifests)
+    shown = _some(samples, (steps + _WARM_UP) * config.training.batch_size)
+    with TemporaryDirectory() as folder, processes_of_this_run() as processes:
+        run = Path(folder) / "run"
+        images = open_images(config, shown, run, stream=stream)
+        trainer = new_trainer(config, shown, images, run, processes)
+        warm_up_s, speed = _steps_timed(trainer, steps)
+        rows = shown.rows(Split.VALIDATION)
+        began = time.monotonic()
+        trainer.validation_logits(rows)
+        validation_s = time.monotonic() - began
+        return Timing(
+            speed=speed.facts(processes.size),
+            validation_images_per_s=len(rows) / validation_s,
+            warm_up_s=warm_up_s,
+            n_train=len(samples.rows(Split.TRAIN)),
+            n_validation=len(samples.rows(Split.VALIDATION)),
+            steps_per_epoch=max(1, len(samples.rows(Split.TRAIN)) // config.training.batch_size),
+            config=config,
+        )
+
+
+def _steps_timed(trainer: Trainer, steps: int) -> tuple[float, Throughput]:
+    """What the first steps took beyond the pace of the others, in seconds, and that pace."""
+    trainer.network.train()
+    began = time.monotonic()
+    batches = _endless(trainer)
+    for image, target in islice(batches, _WARM_UP):
+        trainer.step(image, target)
+    _finish(trainer.device)
+    first_s = time.monotonic() - began
+    speed = Throughput(trainer.device)
+    for image, target in speed.timed(islice(batches, steps)):
+        trainer.step(image, target)
+        speed.images += len(image)
+        speed.look_at_gpu()
+    _finish(trainer.device)
+    speed.stop()
+    return max(0.0, first_s - _WARM_UP * speed.seconds / steps), speed
+
+
+def _endless(trainer: Trainer) -> Iterator[Batch]:
+    epoch = 0
+    while True:
+        trainer.batches.start(epoch, 0)
+        yield from trainer.loader
+        epoch += 1
+
+
+def _finish(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def _some(samples: Samples, n_train: int) -> Samples:
+    """As many images as will be looked at, from all over the data set: sizes differ along it."""
+    rows = []
+    for split, n_images in ((Split.TRAIN, n_train), (Split.VALIDATION, _VALIDATION_IMAGES)):
+        inside = samples.rows(split)
+        rows.append(inside[np.linspace(0, len(inside) - 1, min(n_images, len(inside))).astype(int)])
+    return taken(samples, np.concatenate(rows))
