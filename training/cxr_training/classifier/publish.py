@@ -9,7 +9,7 @@ import numpy as np
 
 from cxr_classifier.preprocessing import preprocess
 from cxr_contracts import DataSpec, ModelManifest, TrainingSpec
-from cxr_training.classifier.calibration import CALIBRATION_METHOD, THRESHOLD_METHOD
+from cxr_training.classifier.calibration import CALIBRATION_METHOD, threshold_method
 from cxr_training.classifier.card import model_card
 from cxr_training.classifier.config import ClassifierConfig, load_config
 from cxr_training.classifier.evaluate import (
@@ -19,6 +19,7 @@ from cxr_training.classifier.evaluate import (
     read_probes,
 )
 from cxr_training.classifier.export import export
+from cxr_training.classifier.report import for_manifest
 from cxr_training.classifier.train import CONFIG, METRICS, read_facts
 from cxr_training.publishing import (
     CARD_NAME,
@@ -83,7 +84,7 @@ def _manifest(
         onnx=model_file(staged / ONNX_NAME),
         extra={
             "calibration": CALIBRATION_METHOD,
-            "threshold": THRESHOLD_METHOD,
+            "threshold": threshold_method(config.evaluation.operating_point),
             "checkpoint": f"averaged weights after epoch {evaluated.epoch} of {len(epochs)}, the "
             "best mean AUROC on validation patients (labels learned within a source judged there)",
             "sessions": _sessions(facts["sessions"]),
@@ -99,7 +100,7 @@ def _manifest(
             commit=facts["sessions"][-1]["commit"],
             recipe=config.model_dump(mode="json"),
         ),
-        metrics=evaluated.metrics,
+        metrics=for_manifest(evaluated.metrics),
     )
 
 
