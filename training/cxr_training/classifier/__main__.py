@@ -1,15 +1,19 @@
-"""`python -m cxr_training.classifier train|evaluate|publish`."""
+"""`python -m cxr_training.classifier train|evaluate|publish|judge|ablate`."""
 
 import argparse
 import sys
 from pathlib import Path
 
+from cxr_serving.model_folder import ModelFolderError
 from cxr_training.classifier.config import SMOKE_OVERRIDES, ConfigError, load_config
 from cxr_training.data.errors import DataError
 from cxr_training.publishing import PublishError, format_interval
 from cxr_training.runs import RunError
 
 NIH = "nih"
+# Differences in an error's sentence; all of them are printed and written.
+NAMED = 3
+RESULTS = Path("docs/results/classifier")
 MEAN_OVER_ALL = ("auroc_mean", "all")
 
 
@@ -18,7 +22,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         _run(options)
-    except (ConfigError, DataError, RunError, PublishError) as error:
+    except (ConfigError, DataError, RunError, PublishError, ModelFolderError) as error:
         sys.stderr.write(f"{options.command}: {error}\n")
         return 1
     return 0
@@ -40,10 +44,30 @@ def _run(options: argparse.Namespace) -> None:
         print(f"mean AUROC {format_interval(mean.result)} on {mean.n} validation images")
     elif options.command == "ablate":
         _ablate(options)
+    elif options.command == "judge":
+        _judge(options)
     else:
         from cxr_training.classifier.publish import publish
 
-        print(publish(options.out, options.models))
+        print(publish(options.out, options.models, options.results))
+
+
+def _judge(options: argparse.Namespace) -> None:
+    from cxr_training.classifier.judging import comparison, judge, write_results
+
+    judgement = judge(options.model, options.data / NIH, check=options.check)
+    differences = comparison(judgement) if judgement.is_comparable else None
+    write_results(judgement, options.results, differences)
+    for name in ("auroc_mean", "ece_mean"):
+        [row] = [row for row in judgement.rows if (row.name, row.subset) == (name, "all")]
+        print(f"{name} {format_interval(row.result)} on {row.n} validation images")
+    for difference in differences or ():
+        print(difference)
+    if options.check and differences:
+        raise PublishError(
+            f"the figures of {options.model} are not those of its manifest: "
+            f"{'; '.join(differences[:NAMED])}; {options.results}/README.md lists all"
+        )
 
 
 def _ablate(options: argparse.Namespace) -> None:
@@ -64,10 +88,11 @@ def _parser() -> argparse.ArgumentParser:
     train = commands.add_parser("train", help="train into a run directory")
     evaluate = commands.add_parser("evaluate", help="judge and calibrate a run")
     publish = commands.add_parser("publish", help="write the model folder of an evaluated run")
+    judge = commands.add_parser("judge", help="measure a published model's figures again")
     ablate = commands.add_parser("ablate", help="train the recipe with one part changed at a time")
     for command in (train, evaluate, publish, ablate):
         command.add_argument("--out", type=Path, required=True, help="the run directory")
-    for command in (train, evaluate, ablate):
+    for command in (train, evaluate, ablate, judge):
         command.add_argument("--data", type=Path, required=True, help="folder that holds nih/")
     for command in (train, evaluate):
         command.add_argument(
@@ -75,6 +100,14 @@ def _parser() -> argparse.ArgumentParser:
         )
     ablate.add_argument("--plan", type=Path, required=True, help="the arms, YAML")
     ablate.add_argument("--results", type=Path, required=True, help="for the table and picture")
+    for command in (judge, publish):
+        command.add_argument(
+            "--results", type=Path, default=RESULTS, help=f"for tables and pictures ({RESULTS})"
+        )
+    judge.add_argument("--model", type=Path, required=True, help="a published model's folder")
+    judge.add_argument(
+        "--check", action="store_true", help="fail where the manifest's figures are others"
+    )
     train.add_argument("--resume", action="store_true", help="go on from last.pt")
     for command in (train, ablate):
         command.add_argument("--config", type=Path, required=True, help="the recipe, YAML")

@@ -1,5 +1,6 @@
 """`publish`: an evaluated run becomes a model folder that a service can load."""
 
+import csv
 import shutil
 import tempfile
 from pathlib import Path
@@ -12,6 +13,7 @@ from cxr_contracts import DataSpec, ModelManifest, TrainingSpec
 from cxr_training.classifier.calibration import CALIBRATION_METHOD, threshold_method
 from cxr_training.classifier.card import model_card
 from cxr_training.classifier.config import ClassifierConfig, load_config
+from cxr_training.classifier.curves import draw_curves
 from cxr_training.classifier.evaluate import (
     Evaluated,
     load_network,
@@ -32,10 +34,11 @@ from cxr_training.publishing import (
 from cxr_training.runs import RunError, changed_keys, portable_command, read_metrics, utc_now
 
 
-def publish(folder: Path, models: Path) -> Path:
+def publish(folder: Path, models: Path, results: Path) -> Path:
     """Publish the run in `folder` as `models/classifier/<name>/`; the model folder.
 
-    A model of that name is replaced only once the new one is complete and checked.
+    A model of that name is replaced only once the new one is complete and checked. The run's
+    curves go into `results`.
 
     Raises:
         PublishError: ONNX and PyTorch differ.
@@ -62,7 +65,34 @@ def publish(folder: Path, models: Path) -> Path:
         if target.exists():
             shutil.rmtree(target)
         staged.rename(target)
+    _copy_curves(folder / METRICS, results)
     return target
+
+
+def _copy_curves(metrics: Path, results: Path) -> None:
+    """`curves.csv`, a line for each epoch, and `curves.png`."""
+    results.mkdir(parents=True, exist_ok=True)
+    lines = [_flat(row) for row in read_metrics(metrics)]
+    columns = dict.fromkeys(column for line in lines for column in line)
+    with (results / "curves.csv").open("w", newline="") as stream:
+        writer = csv.DictWriter(stream, list(columns), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(lines)
+    draw_curves(metrics, results / "curves.png")
+
+
+def _flat(row: dict[str, Any], prefix: str = "") -> dict[str, str]:
+    """The figures of an epoch as cells: those of each label under `figure.label`."""
+    cells: dict[str, str] = {}
+    for key, value in row.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, dict):
+            cells |= _flat(value, f"{name}.")
+        elif value is None:
+            cells[name] = ""
+        else:
+            cells[name] = f"{value:.5g}" if isinstance(value, float) else str(value)
+    return cells
 
 
 def _manifest(

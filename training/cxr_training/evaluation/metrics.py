@@ -108,8 +108,8 @@ def _calibration_errors(weights: npt.NDArray[Any], gaps: FloatArray, bins: int) 
     cell = equal_bins(share, bins) + bins * np.arange(n_lines)[:, None]
     sums = np.bincount(cell.ravel(), weights=(weights * gaps).ravel(), minlength=bins * n_lines)
     error = np.abs(sums.reshape(n_lines, bins)).sum(axis=1)
-    undefined: FloatArray = np.full(n_lines, np.nan)
-    return np.divide(error, total, out=undefined, where=total > 0)
+    mean: FloatArray = np.divide(error, total, out=np.full(n_lines, np.nan), where=total > 0)
+    return mean
 
 
 def roc_points(
