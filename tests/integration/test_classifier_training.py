@@ -28,7 +28,8 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run, data = ["--out", str(root / "run")], ["--data", str(root)]
     assert main(["train", "--config", str(CONFIG), *data, *run, "--smoke", *QUICK]) == 0
     assert main(["evaluate", *data, *run]) == 0
-    assert main(["publish", *run, "--models", str(root / "models")]) == 0
+    results = ["--results", str(root / "results")]
+    assert main(["publish", *run, *results, "--models", str(root / "models")]) == 0
     return root
 
 
@@ -113,7 +114,9 @@ def test_a_run_that_was_not_evaluated_is_not_published(
     tmp_path: Path, published: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "config.yaml").write_text((published / "run/config.yaml").read_text())
-    assert main(["publish", "--out", str(tmp_path), "--models", str(tmp_path / "models")]) == 1
+    results = ["--results", str(tmp_path / "results")]
+    out = ["--out", str(tmp_path), "--models", str(tmp_path / "models")]
+    assert main(["publish", *out, *results]) == 1
     assert "run `evaluate` first" in capsys.readouterr().err
 
 
