@@ -129,7 +129,7 @@ train-classifier: .venv-train/.synced ## Train and judge the classifier
 	$(TRAIN) -m cxr_training.classifier train --config training/configs/classifier.yaml --data $(DATA) --out $(RUNS)/classifier
 	$(TRAIN) -m cxr_training.classifier evaluate --data $(DATA) --out $(RUNS)/classifier
 publish-classifier: .venv-train/.synced ## Write the judged classifier into models/
-	$(TRAIN) -m cxr_training.classifier publish --out $(RUNS)/classifier --models models --results docs/results/classifier
+	$(TRAIN) -m cxr_training.classifier publish --data $(DATA) --out $(RUNS)/classifier --models models --results docs/results/classifier
 evaluate-classifier: .venv-train/.synced ## Judge the published classifier again and compare it with its manifest
 	$(TRAIN) -m cxr_training.classifier judge --model $(CLASSIFIER) --data $(DATA) --results docs/results/classifier --check
 

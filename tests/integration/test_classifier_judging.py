@@ -11,44 +11,24 @@ import pytest
 
 from cxr_contracts import Finding
 from cxr_training.classifier.__main__ import main
-from model_folders import write_classifier_folder
-from synthetic_nih import write_nih
 
-CONFIG = Path(__file__).parents[2] / "training/configs/classifier.yaml"
-SMALL = ["input.width_px=64", "input.height_px=64", "evaluation.operating_point={sensitivity: 0.8}"]
 CSVS = ("figures.csv", "reliability.csv", "operating_points.csv", "subgroups.csv", "curves.csv")
 PLOTS = ("reliability.png", "operating_points.png", "subgroups.png", "curves.png")
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("data")
-    write_nih(root)
-    return root
+def data(smoke_root: Path) -> Path:
+    return smoke_root
 
 
 @pytest.fixture(scope="module")
-def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("judged") / "results"
+def published(smoke_root: Path) -> Path:
+    return smoke_root / "models/classifier/lite0-nih14"
 
 
 @pytest.fixture(scope="module")
-def published(tmp_path_factory: pytest.TempPathFactory, data: Path, results: Path) -> Path:
-    """A model folder, with the curves of its run and an ablation in the results already."""
-    root = tmp_path_factory.mktemp("published")
-    run = ["--out", str(root / "run")]
-    overrides = [word for setting in SMALL for word in ("--set", setting)]
-    command = ["--config", str(CONFIG), "--data", str(data), *run, "--smoke", *overrides]
-    assert main(["train", *command]) == 0
-    assert main(["evaluate", "--data", str(data), *run]) == 0
-    out = ["--models", str(root / "models"), "--results", str(results)]
-    assert main(["publish", *run, *out]) == 0
-    (results / "ablation.md").write_text("| changed | gain |\n| --- | --: |\n| a part | 0.01 |\n")
-    return root / "models/classifier/lite0-nih14"
-
-
-@pytest.fixture(scope="module")
-def judged(published: Path, data: Path, results: Path) -> Path:
+def judged(published: Path, data: Path) -> Path:
+    results = data / "results"
     assert _judge(published, data, results, "--check") == 0
     return results
 
@@ -143,6 +123,21 @@ def test_the_curves_of_the_run_are_a_line_for_each_epoch(judged: Path) -> None:
     assert 0 <= float(epoch["val_auroc.Effusion"]) <= 1
 
 
+def test_maps_are_judged_against_boxes_for_the_manifest_the_card_and_the_page(
+    judged: Path, published: Path
+) -> None:
+    manifest = json.loads((published / "manifest.json").read_text())
+    points = {row["subset"]: row for row in manifest["metrics"] if row["name"] == "pointing_game"}
+    assert {"all", "all/baseline=centre"} <= set(points)
+    assert points["all"]["n"] > 5
+    assert not [subset for subset in points if "boxes=" in subset or "called=" in subset]
+    full = {line["subset"] for line in _lines(judged / "localisation.csv")}
+    assert "all/boxes=nih" in full
+    assert (judged / "localisation.png").exists()
+    for page in (judged / "README.md", published / "MODEL_CARD.md"):
+        assert "## Where the maps point" in page.read_text()
+
+
 def test_the_card_says_how_subgroups_fare_and_why_no_failure_is_pictured(published: Path) -> None:
     card = (published / "MODEL_CARD.md").read_text()
     assert "| sex=F |" in card
@@ -229,9 +224,9 @@ def test_a_model_of_other_patients_is_judged_as_shipped_and_not_compared(
 
 
 def test_a_model_without_figures_gets_them_by_its_own_calibration(
-    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    classifier_folder: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    model = write_classifier_folder(tmp_path / "imported")
+    model = classifier_folder
     results = tmp_path / "results"
     assert _judge(model, data, results, "--check") == 1
     assert "carries no figures to compare with" in capsys.readouterr().err

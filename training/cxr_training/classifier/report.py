@@ -9,7 +9,9 @@ from cxr_training.classifier.answers import Answers, BoolArray, Subset, is_subgr
 from cxr_training.classifier.calibration import Platt, threshold_draws
 from cxr_training.classifier.config import Evaluation
 from cxr_training.classifier.decisions import Decisions
+from cxr_training.classifier.localisation.scoring import IOU, POINTING
 from cxr_training.classifier.samples import LABELS
+from cxr_training.classifier.tables import is_map_figure
 from cxr_training.evaluation.bootstrap import FloatArray, Weights, interval_of, patient_weights
 from cxr_training.evaluation.metrics import aurocs, expected_calibration_errors
 from cxr_training.publishing import metric_row
@@ -54,13 +56,16 @@ def metric_rows(
 def for_manifest(rows: list[MetricRow]) -> list[MetricRow]:
     """What the manifest carries: of subgroups the means, the gaps and the labels' sensitivity.
 
-    The other figures of each label in each subgroup stand in the results folder; in the manifest
-    they would be most of its length.
+    Of the maps, pointing game and IoU of each finding beside the baselines. The rest, most of all
+    rows, stands in the results folder.
     """
     return [row for row in rows if not _is_detail(row)]
 
 
 def _is_detail(row: MetricRow) -> bool:
+    if is_map_figure(row):
+        parted = "/boxes=" in row.subset or "/called=" in row.subset
+        return parted or row.name not in (POINTING, IOU)
     of_label = "/" in row.subset
     return of_label and is_subgroup(row.subset) and row.name in ("auroc", "specificity")
 

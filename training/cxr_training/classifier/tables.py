@@ -4,6 +4,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from cxr_contracts import Interval, MetricRow
 from cxr_training.classifier.answers import SUBGROUP_KINDS, is_subgroup
+from cxr_training.classifier.localisation.rows import subset_name
+from cxr_training.classifier.localisation.scoring import IOU, POINTING, Pointer
 from cxr_training.classifier.samples import LABELS
 from cxr_training.publishing import format_interval, markdown_table
 
@@ -119,6 +121,28 @@ def sensitivity_tables(figures: Figures) -> list[str]:
             header = [f"sensitivity by {_KINDS[kind]}"]
             header += [group.partition("=")[2] for group in groups]
             tables.append(markdown_table(header, lines))
+    return tables
+
+
+def is_map_figure(row: MetricRow) -> bool:
+    """Whether the row says where maps point rather than what scores say."""
+    return row.name.startswith((POINTING, IOU))
+
+
+def map_tables(figures: Figures) -> list[str]:
+    """The pointing game and the IoU of the maps beside the baselines; none without figures."""
+    groups = [subset for subset in figures.subsets(POINTING) if "/" not in subset]
+    header = ["findings", "boxed", "map", "usual place", "centre", "random"]
+    pointers = (Pointer.CAM, Pointer.PRIOR, Pointer.CENTRE, Pointer.RANDOM)
+    tables = []
+    for name, shown in ((POINTING, "maximum in a box"), (IOU, "IoU with the boxes")):
+        lines = []
+        for group in groups:
+            row = figures.row(name, group)
+            cells = [figures.cell(name, subset_name(group, "", pointer)) for pointer in pointers]
+            lines.append([group, "-" if row is None else str(row.n), *cells])
+        if lines:
+            tables.append(markdown_table([f"{shown}: {header[0]}", *header[1:]], lines))
     return tables
 
 

@@ -10,7 +10,9 @@ from cxr_serving.model_folder import open_model_folder
 from cxr_training.classifier.answers import Answers
 from cxr_training.classifier.config import Evaluation
 from cxr_training.classifier.decisions import Decisions, fitted_decisions, shipped_decisions
+from cxr_training.classifier.judging.maps import map_rows
 from cxr_training.classifier.judging.reading import read_published
+from cxr_training.classifier.localisation.boxes import NIH_FOLDER
 from cxr_training.classifier.reliability import ReliabilityBin, reliability
 from cxr_training.classifier.report import for_manifest, metric_rows
 from cxr_training.classifier.samples import read_samples
@@ -63,11 +65,11 @@ class Judgement:
 
 
 def judge(model: Path, data: Path, *, check: bool = False) -> Judgement:
-    """Judge the model folder `model` on the validation patients of `data`, in NIH's layout.
+    """Judge the model folder `model` on the validation patients of `data`.
 
     Args:
         model: the folder.
-        data: the data set.
+        data: holds `nih/`, and `chestx-det/` if maps are to be judged on its boxes, too.
         check: refuse, before anything is read, where there is nothing to compare with.
 
     Raises:
@@ -77,7 +79,7 @@ def judge(model: Path, data: Path, *, check: bool = False) -> Judgement:
         ModelFolderError: the folder is not what its manifest says.
     """
     folder = open_model_folder(model, "classifier")
-    samples = read_samples(data)
+    samples = read_samples(data / NIH_FOLDER)
     split = split_sha256(samples.patient_splits)
     rules = rules_of(folder.manifest, split)
     if check:
@@ -93,7 +95,10 @@ def judge(model: Path, data: Path, *, check: bool = False) -> Judgement:
         rules=rules,
         answers=answers,
         decisions=decisions,
-        rows=metric_rows(answers, decisions, rules.evaluation, rules.seed),
+        rows=[
+            *metric_rows(answers, decisions, rules.evaluation, rules.seed),
+            *map_rows(folder, data),
+        ],
         bins=reliability(answers, decisions, rules.evaluation, rules.seed),
     )
 

@@ -5,8 +5,11 @@ from pathlib import Path
 
 import numpy as np
 
+from cxr_contracts import MetricRow
 from cxr_training.classifier.card import RESOLUTION_TEXT, SUBGROUP_TEXT
 from cxr_training.classifier.judging.judge import TOLERANCE, Judgement
+from cxr_training.classifier.judging.maps import of_maps
+from cxr_training.classifier.localisation import localisation_table
 from cxr_training.classifier.tables import (
     Figures,
     label_table,
@@ -25,7 +28,7 @@ _SENTENCES = 40
 
 def page(
     judgement: Judgement,
-    figures: Figures,
+    rows: list[MetricRow],
     rules: Mapping[str, str],
     folder: Path,
     differences: list[str] | None,
@@ -34,12 +37,12 @@ def page(
 
     Args:
         judgement: for what the model is and how it was judged.
-        figures: of `figures.csv`.
+        rows: of `figures.csv`.
         rules: how each threshold was chosen, of `operating_points.csv`.
         folder: where parts written by other commands are looked for.
         differences: from the manifest; None where there was nothing to compare.
     """
-    manifest = judgement.manifest
+    manifest, figures = judgement.manifest, Figures(rows)
     mean = figures.cell("auroc_mean", "all")
     error = figures.row("ece_mean", "all")
     met = error is not None and error.result.value <= ECE_AIM
@@ -70,6 +73,7 @@ def page(
         RESOLUTION_TEXT,
         resolution_table(figures),
         *shortcut_sentence(figures),
+        *_maps(rows),
         *_other_parts(folder),
     ]
     return paragraphs(parts)
@@ -120,6 +124,20 @@ def _reproduction(judgement: Judgement, differences: list[str] | None) -> list[s
     if len(differences) > _SENTENCES:
         shown.append(f"- and {len(differences) - _SENTENCES} more")
     return [*lines, "What does not agree:", "\n".join(shown)]
+
+
+def _maps(rows: list[MetricRow]) -> list[str]:
+    found = of_maps(rows)
+    if not found:
+        return []
+    return [
+        "## Where the maps point",
+        "Class activation maps on validation radiographs whose findings were boxed by hand, beside "
+        "what needs no radiograph: the usual place of the finding's boxes, the centre, and a "
+        "random place. Every row: [localisation.csv](localisation.csv).",
+        localisation_table(found),
+        "![pointing game and IoU of each finding](localisation.png)",
+    ]
 
 
 def _other_parts(folder: Path) -> list[str]:

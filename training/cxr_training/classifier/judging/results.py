@@ -7,12 +7,14 @@ from pathlib import Path
 from cxr_contracts import Interval, MetricRow
 from cxr_training.classifier.answers import is_subgroup
 from cxr_training.classifier.judging.judge import Judgement
+from cxr_training.classifier.judging.maps import of_maps
 from cxr_training.classifier.judging.page import PAGE, page
 from cxr_training.classifier.judging.plots import (
     draw_operating_points,
     draw_reliability,
     draw_subgroups,
 )
+from cxr_training.classifier.localisation import write_localisation
 from cxr_training.classifier.reliability import ReliabilityBin
 from cxr_training.classifier.tables import Figures
 
@@ -41,10 +43,13 @@ def write_results(judgement: Judgement, folder: Path, differences: list[str] | N
     draw_reliability(judgement.bins, folder / "reliability.png")
     draw_operating_points(judgement.answers, judgement.decisions, figures, folder)
     draw_subgroups(figures, folder / "subgroups.png")
+    maps = of_maps(judgement.rows)
+    if maps:
+        write_localisation(maps, folder)
     (folder / PAGE).write_text(
         page(
             judgement,
-            Figures(read_figures(folder / FIGURES)),
+            read_figures(folder / FIGURES),
             _read_rules(folder / OPERATING_POINTS),
             folder,
             differences,
