@@ -10,6 +10,8 @@ DATA ?= ../shared/data
 # YOLOv5n trained on COCO, as safetensors (docs/data.md).
 COCO_START ?= ../shared/weights/yolov5n-coco.safetensors
 RUNS ?= runs
+# The published classifier that `make evaluate-classifier` judges.
+CLASSIFIER ?= models/classifier/lite0-nih14
 
 comma := ,
 space := $(subst ,, )
@@ -118,12 +120,18 @@ bench: .venv-dev/.synced setup ## Speed and memory against two peers; writes doc
 DETECTOR = $(TRAIN) -m cxr_training.detector --config training/configs/detector.yaml \
   --nih $(DATA)/nih --chestx-det $(DATA)/chestx-det --coco-start $(COCO_START) --out $(RUNS)/detector
 
-.PHONY: train-classifier publish-classifier ablate-classifier
+.PHONY: publish evaluate
+publish: publish-classifier ## Write every judged run into models/
+evaluate: evaluate-classifier ## Measure every published model again and compare it with its manifest
+
+.PHONY: train-classifier publish-classifier evaluate-classifier ablate-classifier
 train-classifier: .venv-train/.synced ## Train and judge the classifier
 	$(TRAIN) -m cxr_training.classifier train --config training/configs/classifier.yaml --data $(DATA) --out $(RUNS)/classifier
 	$(TRAIN) -m cxr_training.classifier evaluate --data $(DATA) --out $(RUNS)/classifier
 publish-classifier: .venv-train/.synced ## Write the judged classifier into models/
-	$(TRAIN) -m cxr_training.classifier publish --out $(RUNS)/classifier --models models
+	$(TRAIN) -m cxr_training.classifier publish --data $(DATA) --out $(RUNS)/classifier --models models --results docs/results/classifier
+evaluate-classifier: .venv-train/.synced ## Judge the published classifier again and compare it with its manifest
+	$(TRAIN) -m cxr_training.classifier judge --model $(CLASSIFIER) --data $(DATA) --results docs/results/classifier --check
 
 ablate-classifier: .venv-train/.synced ## Train the classifier's recipe with one part changed at a time
 	$(TRAIN) -m cxr_training.classifier ablate --config training/configs/classifier.yaml --plan training/configs/ablation.yaml \

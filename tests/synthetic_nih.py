@@ -40,7 +40,8 @@ def write_nih(root: Path, n_patients: int = 140, seed: int = 0) -> Path:
             image = draw(finding, SIZES_PX[number % 3], rng)
             Image.fromarray(image).save(folder / "images" / name)
             label = NO_FINDING if finding is None else finding.value
-            rows.append([name, label, visit, number, 50, "F", "PA"])
+            facts = [visit, number, 20 + number % 45, "FM"[number % 2], ("PA", "AP")[visit]]
+            rows.append([name, label, *facts])
     header = ["Image Index", "Finding Labels", "Follow-up #", "Patient ID"]
     header += ["Patient Age", "Patient Gender", "View Position"]
     with (folder / "Data_Entry_2017_v2020.csv").open("w", newline="") as stream:

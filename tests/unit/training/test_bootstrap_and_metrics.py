@@ -9,7 +9,9 @@ from cxr_training.evaluation.metrics import (
     auroc,
     aurocs,
     expected_calibration_error,
+    expected_calibration_errors,
     roc_points,
+    weighted_roc,
 )
 
 
@@ -78,6 +80,43 @@ def test_the_calibration_error_is_the_gap_between_probability_and_frequency() ->
     assert expected_calibration_error(targets, np.full(2000, 0.65), bins=10) == pytest.approx(
         0.4, abs=0.01
     )
+
+
+def test_many_calibration_errors_at_once_are_those_of_one_sample_at_a_time() -> None:
+    rng = np.random.default_rng(4)
+    targets, probabilities = rng.integers(0, 2, 300).astype(float), rng.random(300)
+    weights = rng.multinomial(300, np.full(300, 1 / 300), size=70)
+    weights[5] = 0
+    together = expected_calibration_errors(targets, probabilities, weights)
+    assert np.isnan(together[5])
+    order = np.argsort(probabilities)
+    for line in (0, 40, 69):
+        # Ten bins of thirty images each, drawn ones as often as they were drawn.
+        drawn = np.repeat(order, weights[line][order])
+        first = np.cumsum(weights[line][order])
+        bins = np.repeat(
+            np.minimum((first / 300 * 10 * (1 - 1e-12)).astype(int), 9), weights[line][order]
+        )
+        gaps = [abs((probabilities - targets)[drawn[bins == b]].sum()) for b in range(10)]
+        assert together[line] == pytest.approx(sum(gaps) / 300)
+        alone = expected_calibration_error(targets, probabilities, weights[line])
+        assert together[line] == pytest.approx(alone)
+
+
+def test_weighted_roc_curves_equal_those_of_scikit_learn() -> None:
+    rng = np.random.default_rng(6)
+    targets, scores = rng.integers(0, 2, 80), rng.integers(0, 15, 80) / 15
+    weights = rng.integers(1, 4, (3, 80))
+    roc = weighted_roc(targets, scores, weights)
+    for line in range(3):
+        false_rate, true_rate, _ = roc_curve(
+            targets, scores, sample_weight=weights[line], drop_intermediate=False
+        )
+        np.testing.assert_allclose(roc.sensitivity[line], true_rate[1:][::-1])
+        np.testing.assert_allclose(1 - roc.specificity[line], false_rate[1:][::-1])
+    assert roc.occurs.all()
+    without = weights * (scores != roc.thresholds[4])
+    assert weighted_roc(targets, scores, without).occurs.sum(axis=1).tolist() == [14, 14, 14]
 
 
 def test_roc_points_equal_those_of_scikit_learn() -> None:

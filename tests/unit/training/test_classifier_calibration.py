@@ -1,15 +1,19 @@
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
+from cxr_contracts import Finding
 from cxr_training.classifier.calibration import (
     FALLBACK,
-    YOUDEN,
     choose_threshold,
     cross_fitted,
     fit_label,
     fit_platt,
     patient_folds,
+    threshold_draws,
+    threshold_method,
 )
+from cxr_training.classifier.config import YOUDEN, Evaluation
 
 
 def _sample(n: int, slope: float, intercept: float) -> tuple[np.ndarray, np.ndarray]:
@@ -95,3 +99,67 @@ def test_a_label_carries_its_calibration_and_its_rule() -> None:
     assert label.name == "Mass"
     assert label.threshold_rule == YOUDEN
     assert 0 < label.threshold < 1
+
+
+@pytest.mark.parametrize("stated", [0.5, 0.9, 1.0])
+def test_a_stated_sensitivity_is_reached_by_the_highest_threshold_that_does(stated: float) -> None:
+    targets, logits = _sample(3000, slope=1.0, intercept=0.0)
+    threshold, rule = choose_threshold(targets, logits, 10, stated)
+    ill = logits[targets == 1]
+    assert rule == f"sensitivity {stated}"
+    assert (ill >= threshold).mean() >= stated
+    assert (ill >= np.nextafter(threshold, np.inf)).mean() < stated
+
+
+def test_a_stated_sensitivity_needs_positives_too() -> None:
+    targets, logits = np.zeros(300), np.linspace(-3, 3, 300)
+    targets[-5:] = 1
+    assert choose_threshold(targets, logits, 10, 0.9)[1] == FALLBACK
+
+
+def test_the_threshold_of_a_resample_is_that_of_its_images() -> None:
+    targets, logits = _sample(400, slope=1.0, intercept=0.0)
+    weights = np.random.default_rng(2).multinomial(400, np.full(400, 1 / 400), size=50)
+    for stated, rule in ((None, YOUDEN), (0.8, "sensitivity 0.8")):
+        draws = threshold_draws(targets, logits, weights, rule, stated)
+        for line in (0, 33, 49):
+            drawn = np.repeat(np.arange(400), weights[line])
+            expected, _ = choose_threshold(targets[drawn], logits[drawn], 10, stated)
+            assert draws[line] == pytest.approx(expected)
+
+
+def test_a_resample_without_a_positive_chooses_no_threshold() -> None:
+    targets, logits = np.array([0.0, 1.0, 0.0]), np.array([-1.0, 0.0, 1.0])
+    weights = np.array([[1, 0, 2], [1, 1, 1]])
+    draws = threshold_draws(targets, logits, weights, YOUDEN)
+    assert np.isnan(draws).tolist() == [True, False]
+
+
+def _evaluation(**more: object) -> Evaluation:
+    return Evaluation.model_validate(
+        {"resamples": 10, "calibration_folds": 2, "min_positives": 5, **more}
+    )
+
+
+def test_a_recipe_from_before_operating_points_could_be_stated_means_youden() -> None:
+    assert _evaluation().operating_point == YOUDEN
+    assert _evaluation().stated_sensitivity(Finding.MASS) is None
+    assert "(Youden)" in threshold_method(_evaluation().operating_point)
+
+
+def test_a_sensitivity_is_stated_for_all_findings_or_for_some() -> None:
+    everywhere = _evaluation(operating_point={"sensitivity": 0.9})
+    assert {everywhere.stated_sensitivity(label) for label in Finding} == {0.9}
+    assert "at least 0.9" in threshold_method(everywhere.operating_point)
+    some = _evaluation(operating_point={"sensitivity": {"Edema": 0.95}})
+    assert some.stated_sensitivity(Finding.EDEMA) == 0.95
+    assert some.stated_sensitivity(Finding.MASS) is None
+    assert "(Edema 0.95)" in threshold_method(some.operating_point)
+
+
+@pytest.mark.parametrize(
+    "point", ["best", {"sensitivity": 1.2}, {"sensitivity": {"Cold": 0.9}}, {"specificity": 0.9}]
+)
+def test_an_operating_point_that_cannot_be_is_refused(point: object) -> None:
+    with pytest.raises(ValidationError):
+        _evaluation(operating_point=point)

@@ -4,33 +4,56 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from cxr_contracts import MetricRow
+from cxr_contracts import LabelSpec, MetricRow
+from cxr_training.classifier.answers import Answers, is_subgroup
 from cxr_training.classifier.config import Evaluation
-from cxr_training.classifier.report import Answers, metric_rows
+from cxr_training.classifier.decisions import Decisions, fitted_decisions, shipped_decisions
+from cxr_training.classifier.reliability import BINS, reliability
+from cxr_training.classifier.report import for_manifest, metric_rows
 from cxr_training.classifier.samples import LABELS
 
 PNEUMONIA = [label.value for label in LABELS].index("Pneumonia")
 HERNIA = [label.value for label in LABELS].index("Hernia")
+MASS = [label.value for label in LABELS].index("Mass")
+CONFIG = Evaluation(resamples=100, calibration_folds=4, min_positives=10)
+SEED = 3
 
 
 @pytest.fixture(scope="module")
 def answers() -> Answers:
-    """400 images; Pneumonia on large ones alone, Hernia once, the other labels everywhere."""
+    """400 images; Pneumonia on large ones alone, Hernia once, the other labels everywhere.
+
+    A hundred each of the ages 17, 18, 39 and 80, but for one of unknown age and one impossible.
+    """
     rng = np.random.default_rng(0)
     logits = rng.normal(-1.5, 1.5, (400, 14))
     targets = (rng.random(logits.shape) < 1 / (1 + np.exp(-logits))).astype(float)
-    sources = np.array(["large"] * 100 + ["medium"] * 200 + ["small"] * 100)
     targets[100:, PNEUMONIA] = 0
     targets[:, HERNIA] = 0
     targets[5, HERNIA] = 1
-    patients = np.array([f"{number // 4:08d}" for number in range(400)])
-    return Answers(logits, logits + rng.normal(0, 3, logits.shape), 64, targets, patients, sources)
+    ages = np.repeat([17, 18, 39, 80], 100)
+    ages[:2] = -1, 414
+    return Answers(
+        logits=logits,
+        coarse_logits=logits + rng.normal(0, 3, logits.shape),
+        coarse_px=64,
+        targets=targets,
+        patients=np.array([f"{number // 4:08d}" for number in range(400)]),
+        sources=np.array(["large"] * 100 + ["medium"] * 200 + ["small"] * 100),
+        ages=ages,
+        sexes=np.array(["F", "M", "M", ""] * 100),
+        views=np.array(["PA"] * 394 + ["AP"] * 6),
+    )
 
 
 @pytest.fixture(scope="module")
-def rows(answers: Answers) -> list[MetricRow]:
-    config = Evaluation(resamples=100, calibration_folds=4, min_positives=10)
-    return metric_rows(answers, config, seed=3)
+def decisions(answers: Answers) -> Decisions:
+    return fitted_decisions(answers, CONFIG, SEED)
+
+
+@pytest.fixture(scope="module")
+def rows(answers: Answers, decisions: Decisions) -> list[MetricRow]:
+    return metric_rows(answers, decisions, CONFIG, SEED)
 
 
 def _row(rows: list[MetricRow], name: str, subset: str) -> MetricRow:
@@ -45,8 +68,7 @@ def test_auroc_within_a_source_is_that_of_its_images(
     answers: Answers, rows: list[MetricRow], source: str, inside: slice
 ) -> None:
     row = _row(rows, "auroc", f"Mass/source={source}")
-    column = [label.value for label in LABELS].index("Mass")
-    expected = roc_auc_score(answers.targets[inside, column], answers.logits[inside, column])
+    expected = roc_auc_score(answers.targets[inside, MASS], answers.logits[inside, MASS])
     assert row.result.value == pytest.approx(expected, abs=1e-4)
     assert row.n == 100
     assert row.result.low < row.result.value < row.result.high
@@ -65,6 +87,10 @@ def test_a_rare_label_is_on_record_but_not_in_the_mean(
     others = [column for column in range(14) if column != HERNIA]
     expected = np.mean([roc_auc_score(answers.targets[:, c], answers.logits[:, c]) for c in others])
     assert _row(rows, "auroc_mean", "all").result.value == pytest.approx(expected, abs=1e-4)
+    errors = [_row(rows, "ece", LABELS[column].value).result.value for column in others]
+    mean = _row(rows, "ece_mean", "all").result
+    assert mean.value == pytest.approx(np.mean(errors), abs=1e-4)
+    assert mean.low <= mean.value < mean.high
 
 
 def test_the_coarsened_images_are_judged_by_their_own_answers(rows: list[MetricRow]) -> None:
@@ -92,10 +118,130 @@ def test_sensitivity_and_specificity_stand_for_every_label(rows: list[MetricRow]
 
 
 def test_a_label_that_knows_the_source_of_healthy_images_is_found_out(answers: Answers) -> None:
-    healthy = answers.targets * 0
     logits = answers.logits.copy()
     logits[answers.sources == "large", PNEUMONIA] += 4
     config = Evaluation(resamples=20, calibration_folds=2, min_positives=10)
-    rows = metric_rows(replace(answers, logits=logits, targets=healthy), config, seed=0)
+    healthy = replace(answers, logits=logits, targets=answers.targets * 0)
+    rows = metric_rows(healthy, fitted_decisions(healthy, config, 0), config, seed=0)
     assert _row(rows, "source_auroc", "Pneumonia").result.value > 0.9
     assert _row(rows, "source_auroc", "Mass").result.value == pytest.approx(0.5, abs=0.1)
+
+
+def test_a_subgroups_auroc_and_its_gap_are_those_of_its_images(
+    answers: Answers, rows: list[MetricRow]
+) -> None:
+    inside = answers.sexes == "M"
+    judged = [c for c in range(14) if answers.targets[inside, c].sum() >= 10]
+    within, everywhere = [
+        np.mean([roc_auc_score(answers.targets[x, c], answers.logits[x, c]) for c in judged])
+        for x in (inside, slice(None))
+    ]
+    mean, gap = _row(rows, "auroc_mean", "sex=M"), _row(rows, "auroc_gap", "sex=M")
+    assert mean.result.value == pytest.approx(within, abs=1e-4)
+    assert mean.n == 200
+    assert gap.result.value == pytest.approx(within - everywhere, abs=2e-4)
+    assert gap.result.low < gap.result.value < gap.result.high
+    assert PNEUMONIA in judged
+    assert HERNIA not in judged
+    assert "Hernia/sex=M" not in {row.subset for row in rows}
+
+
+def test_ages_at_the_ends_of_a_band_are_inside_and_impossible_ages_nowhere(
+    rows: list[MetricRow],
+) -> None:
+    counted = {row.subset: row.n for row in rows if row.name == "any_finding"}
+    assert counted["age=0-17"] == 98
+    assert counted["age=18-39"] == 200
+    assert counted["age=80+"] == 100
+    assert "age=40-59" not in counted
+    assert counted["sex=F"] + counted["sex=M"] == 300
+
+
+def test_sensitivity_in_a_subgroup_is_the_share_of_its_positives_that_is_called(
+    answers: Answers, decisions: Decisions, rows: list[MetricRow]
+) -> None:
+    inside = answers.sexes == "F"
+    ill = inside & (answers.targets[:, MASS] == 1)
+    well = inside & (answers.targets[:, MASS] == 0)
+    found, spared = (_row(rows, x, "Mass/sex=F") for x in ("sensitivity", "specificity"))
+    assert found.result.value == pytest.approx(decisions.positive[ill, MASS].mean(), abs=1e-4)
+    assert spared.result.value == pytest.approx(1 - decisions.positive[well, MASS].mean(), abs=1e-4)
+    assert (found.n, found.n_positive) == (100, int(ill.sum()))
+    called = decisions.positive[inside] & (answers.targets[inside] == 1)
+    pooled = _row(rows, "sensitivity_pooled", "sex=F")
+    assert pooled.n_positive == int(answers.targets[inside].sum())
+    assert pooled.result.value == pytest.approx(called.sum() / pooled.n_positive, abs=1e-4)
+
+
+def test_findings_missed_in_one_sex_alone_show_as_a_gap_that_misses_zero(
+    answers: Answers, decisions: Decisions
+) -> None:
+    missed = decisions.positive & (answers.sexes != "F")[:, None]
+    rows = metric_rows(answers, replace(decisions, positive=missed), CONFIG, SEED)
+    assert _row(rows, "sensitivity_mean", "sex=F").result.value == 0
+    assert _row(rows, "sensitivity_gap", "sex=F").result.high < 0
+    assert _row(rows, "sensitivity_gap", "sex=M").result.low > 0
+
+
+def test_a_subgroup_with_too_few_positives_is_counted_and_has_no_means(
+    rows: list[MetricRow],
+) -> None:
+    names = {row.name for row in rows if row.subset == "view=AP"}
+    assert "any_finding" in names
+    assert not {name for name in names if name.endswith(("_mean", "_gap"))}
+
+
+def test_the_threshold_of_a_label_is_a_figure_with_the_interval_of_its_choice(
+    decisions: Decisions, rows: list[MetricRow]
+) -> None:
+    for label in decisions.labels:
+        result = _row(rows, "threshold", label.name).result
+        assert result.value == pytest.approx(label.threshold, abs=1e-4)
+        assert result.low <= result.value <= result.high
+    mass = _row(rows, "threshold", "Mass").result
+    assert mass.high - mass.low > 0.01
+
+
+def test_the_manifest_leaves_out_what_each_label_does_in_each_subgroup_but_its_sensitivity(
+    rows: list[MetricRow],
+) -> None:
+    kept = for_manifest(rows)
+    dropped = [row for row in rows if row not in kept]
+    assert {row.name for row in dropped} == {"auroc", "specificity"}
+    assert all(is_subgroup(row.subset) and "/" in row.subset for row in dropped)
+    subsets = {(row.name, row.subset) for row in kept}
+    assert {("auroc_mean", "sex=F"), ("sensitivity", "Mass/sex=F"), ("auroc", "Mass")} <= subsets
+    assert ("auroc", "Mass/source=large") in subsets
+
+
+def test_a_foreign_calibration_is_judged_as_it_is(answers: Answers) -> None:
+    labels = [
+        LabelSpec(name=label, threshold=0.5, threshold_rule="theirs", slope=2.0, intercept=0.5)
+        for label in reversed(LABELS)
+    ]
+    shipped = shipped_decisions(answers, labels)
+    np.testing.assert_array_equal(shipped.positive, 2 * answers.logits + 0.5 >= 0)
+    rows = metric_rows(answers, shipped, CONFIG, SEED)
+    threshold = _row(rows, "threshold", "Mass").result
+    assert (threshold.low, threshold.value, threshold.high) == (0.5, 0.5, 0.5)
+    fitted = metric_rows(answers, fitted_decisions(answers, CONFIG, SEED), CONFIG, SEED)
+    worse, better = (_row(x, "ece_mean", "all").result for x in (rows, fitted))
+    assert worse.low > better.high
+
+
+def test_the_gaps_of_the_reliability_bins_are_the_calibration_error(
+    answers: Answers, decisions: Decisions, rows: list[MetricRow]
+) -> None:
+    bins = reliability(answers, decisions, CONFIG, SEED)
+    assert len(bins) == BINS * len(LABELS)
+    of_mass = [one for one in bins if one.label == "Mass"]
+    assert [one.n for one in of_mass] == [40] * BINS
+    assert sum(one.n_positive for one in of_mass) == int(answers.targets[:, MASS].sum())
+    given = [one.probability for one in of_mass]
+    assert given == sorted(given)
+    error = sum(one.n * abs(one.probability - one.frequency.value) for one in of_mass) / 400
+    assert error == pytest.approx(_row(rows, "ece", "Mass").result.value, abs=1e-4)
+    # Calibrated by construction: nearly all of 130 intervals hold the probability.
+    common = [one for one in bins if one.label != "Hernia" and one.n_positive]
+    inside = [one.frequency.low <= one.probability <= one.frequency.high for one in common]
+    assert np.mean(inside) > 0.85

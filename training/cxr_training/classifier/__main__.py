@@ -1,15 +1,19 @@
-"""`python -m cxr_training.classifier train|time|evaluate|publish|ablate`."""
+"""`python -m cxr_training.classifier train|time|evaluate|publish|judge|ablate`."""
 
 import argparse
 import sys
 from pathlib import Path
 
+from cxr_serving.model_folder import ModelFolderError
 from cxr_training.classifier.config import SMOKE_OVERRIDES, ConfigError, load_config
 from cxr_training.data.errors import DataError
 from cxr_training.publishing import PublishError, format_interval
 from cxr_training.runs import RunError, is_first_process, refuse_several_processes
 
 NIH = "nih"
+# Differences in an error's sentence; all of them are printed and written.
+NAMED = 3
+RESULTS = Path("docs/results/classifier")
 MEAN_OVER_ALL = ("auroc_mean", "all")
 
 
@@ -21,7 +25,7 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error("--data, --manifest, or both are needed")
     try:
         _run(options)
-    except (ConfigError, DataError, RunError, PublishError) as error:
+    except (ConfigError, DataError, RunError, PublishError, ModelFolderError) as error:
         sys.stderr.write(f"{options.command}: {error}\n")
         return 1
     return 0
@@ -54,10 +58,30 @@ def _run(options: argparse.Namespace) -> None:
         _time(options)
     elif options.command == "ablate":
         _ablate(options)
+    elif options.command == "judge":
+        _judge(options)
     else:
         from cxr_training.classifier.publish import publish
 
-        print(publish(options.out, options.models))
+        print(publish(options.out, options.models, options.results, options.data))
+
+
+def _judge(options: argparse.Namespace) -> None:
+    from cxr_training.classifier.judging import comparison, judge, write_results
+
+    judgement = judge(options.model, options.data, check=options.check)
+    differences = comparison(judgement) if judgement.is_comparable else None
+    write_results(judgement, options.results, differences)
+    for name in ("auroc_mean", "ece_mean"):
+        [row] = [row for row in judgement.rows if (row.name, row.subset) == (name, "all")]
+        print(f"{name} {format_interval(row.result)} on {row.n} validation images")
+    for difference in differences or ():
+        print(difference)
+    if options.check and differences:
+        raise PublishError(
+            f"the figures of {options.model} are not those of its manifest: "
+            f"{'; '.join(differences[:NAMED])}; {options.results}/README.md lists all"
+        )
 
 
 def _nih(options: argparse.Namespace) -> Path | None:
@@ -101,12 +125,16 @@ def _parser() -> argparse.ArgumentParser:
     timed = commands.add_parser("time", help="measure some steps and predict a run's length")
     evaluate = commands.add_parser("evaluate", help="judge and calibrate a run")
     publish = commands.add_parser("publish", help="write the model folder of an evaluated run")
+    judge = commands.add_parser("judge", help="measure a published model's figures again")
     ablate = commands.add_parser("ablate", help="train the recipe with one part changed at a time")
     for command in (train, evaluate, publish, ablate):
         command.add_argument("--out", type=Path, required=True, help="the run directory")
-    for command in (train, timed, evaluate, ablate):
+    for command in (train, timed, evaluate, ablate, judge):
         command.add_argument(
-            "--data", type=Path, required=command is ablate, help="folder that holds nih/"
+            "--data",
+            type=Path,
+            required=command in (ablate, judge),
+            help="folder that holds nih/",
         )
     for command in (train, timed, evaluate):
         command.add_argument(
@@ -122,6 +150,17 @@ def _parser() -> argparse.ArgumentParser:
     ablate.add_argument("--plan", type=Path, required=True, help="the arms, YAML")
     ablate.add_argument("--results", type=Path, required=True, help="for the table and picture")
     timed.add_argument("--steps", type=_positive, default=30, help="to measure; default: 30")
+    for command in (judge, publish):
+        command.add_argument(
+            "--results", type=Path, default=RESULTS, help=f"for tables and pictures ({RESULTS})"
+        )
+    publish.add_argument(
+        "--data", type=Path, help="judge the maps, too; folder that holds nih/, chestx-det/"
+    )
+    judge.add_argument("--model", type=Path, required=True, help="a published model's folder")
+    judge.add_argument(
+        "--check", action="store_true", help="fail where the manifest's figures are others"
+    )
     train.add_argument("--resume", action="store_true", help="go on from last.pt")
     for command in (train, timed, ablate):
         command.add_argument("--config", type=Path, required=True, help="the recipe, YAML")

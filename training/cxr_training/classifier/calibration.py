@@ -13,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from cxr_contracts import LabelSpec
-from cxr_training.evaluation.metrics import roc_points
+from cxr_training.classifier.config import YOUDEN, OperatingPoint
+from cxr_training.evaluation.metrics import WeightedRoc, weighted_roc
 
 FloatArray = npt.NDArray[np.float64]
 # Standard deviations of the prior. A network's logits are rarely off by more than a factor of
@@ -22,17 +23,14 @@ SLOPE_STD = 0.5
 INTERCEPT_STD = 1.0
 # A calibration may flatten a label but never turn its order round.
 LEAST_SLOPE = 0.05
-YOUDEN = "youden"
 FALLBACK_SPECIFICITY = 0.95
 FALLBACK = f"specificity {FALLBACK_SPECIFICITY}"
+# Resamples whose ROC curves are held at a time.
+_LINES_AT_ONCE = 32
 CALIBRATION_METHOD = (
     "Platt scaling per label on validation patients, maximum a posteriori with priors "
     f"slope ~ N(1, {SLOPE_STD}^2) and intercept ~ N(0, {INTERCEPT_STD}^2): a label with few "
     "positives keeps nearly the network's own probability."
-)
-THRESHOLD_METHOD = (
-    "The calibrated probability of the largest sensitivity + specificity on validation patients "
-    f"(Youden); with too few positives, that of specificity {FALLBACK_SPECIFICITY}."
 )
 
 
@@ -70,25 +68,97 @@ def fit_platt(targets: npt.ArrayLike, logits: npt.ArrayLike) -> Platt:
     return Platt(float(weights[0]), float(weights[1]))
 
 
+def threshold_method(point: OperatingPoint) -> str:
+    """How `choose_threshold` goes about it, as the manifest and the card say it."""
+    if point == YOUDEN:
+        rule = "that of the largest sensitivity + specificity (Youden)"
+    elif isinstance(point.sensitivity, float):
+        rule = f"the highest with a sensitivity of at least {point.sensitivity}"
+    else:
+        stated = ", ".join(f"{label} {share}" for label, share in point.sensitivity.items())
+        rule = (
+            f"the highest with at least the stated sensitivity ({stated}), for the other "
+            "findings that of the largest sensitivity + specificity (Youden)"
+        )
+    return (
+        f"Of the calibrated probabilities of validation patients, {rule}; with too few positives, "
+        f"that of specificity {FALLBACK_SPECIFICITY}."
+    )
+
+
 def choose_threshold(
-    targets: npt.ArrayLike, probabilities: npt.ArrayLike, min_positives: int
+    targets: npt.ArrayLike,
+    probabilities: npt.ArrayLike,
+    min_positives: int,
+    sensitivity: float | None = None,
 ) -> tuple[float, str]:
-    """The operating point and the name of the rule that chose it (see `THRESHOLD_METHOD`)."""
+    """The operating point and the name of the rule that chose it (see `threshold_method`).
+
+    Args:
+        targets: 0 or 1, [N].
+        probabilities: calibrated, [N].
+        min_positives: with fewer positives, or fewer negatives, the rule is `FALLBACK`.
+        sensitivity: the stated one; None for Youden's point.
+    """
     y = np.asarray(targets, dtype=bool)
-    thresholds, sensitivity, specificity = roc_points(y, probabilities)
-    if min(int(y.sum()), int((~y).sum())) >= min_positives:
-        return float(thresholds[np.argmax(sensitivity + specificity)]), YOUDEN
-    enough = np.flatnonzero(specificity >= FALLBACK_SPECIFICITY)
-    chosen = thresholds[enough[0]] if enough.size else thresholds[-1]
-    return float(chosen), FALLBACK
+    if min(int(y.sum()), int((~y).sum())) < min_positives:
+        rule = FALLBACK
+    else:
+        rule = YOUDEN if sensitivity is None else f"sensitivity {sensitivity}"
+    weights = np.ones((1, y.size))
+    [threshold] = threshold_draws(targets, probabilities, weights, rule, sensitivity)
+    return float(threshold), rule
+
+
+def threshold_draws(
+    targets: npt.ArrayLike,
+    probabilities: npt.ArrayLike,
+    weights: npt.ArrayLike,
+    rule: str,
+    sensitivity: float | None = None,
+) -> FloatArray:
+    """The threshold that `rule` chooses in each resample, weights [B, N]: float64 [B]."""
+    weights = np.asarray(weights)
+    return np.concatenate(
+        [
+            _chosen(weighted_roc(targets, probabilities, lines), rule, sensitivity)
+            for lines in np.array_split(weights, max(1, len(weights) // _LINES_AT_ONCE))
+        ]
+    )
+
+
+def _chosen(roc: WeightedRoc, rule: str, stated: float | None) -> FloatArray:
+    """In each resample, of the scores that occur in it, the one that the rule chooses."""
+    thresholds = roc.thresholds
+    if rule == FALLBACK:
+        enough = roc.occurs & (roc.specificity >= FALLBACK_SPECIFICITY)
+        # Where even the highest score spares too few, it is the highest.
+        enough[:, -1] = True
+        chosen: FloatArray = thresholds[enough.argmax(axis=1)]
+        return chosen
+    if stated is None:
+        gain = np.where(roc.occurs, roc.sensitivity + roc.specificity, -np.inf)
+        chosen = thresholds[gain.argmax(axis=1)]
+    else:
+        # Sensitivity falls as the threshold rises; the lowest score of all finds every positive.
+        reached = roc.occurs & (roc.sensitivity >= stated - 1e-12)
+        chosen = thresholds[len(thresholds) - 1 - reached[:, ::-1].argmax(axis=1)]
+    # A resample without a positive chooses nothing.
+    return np.where(roc.sensitivity[:, 0] > 0, chosen, np.nan)
 
 
 def fit_label(
-    name: str, targets: npt.ArrayLike, logits: npt.ArrayLike, min_positives: int
+    name: str,
+    targets: npt.ArrayLike,
+    logits: npt.ArrayLike,
+    min_positives: int,
+    sensitivity: float | None = None,
 ) -> LabelSpec:
-    """Calibration and operating point of one label."""
+    """Calibration and operating point of one label; see `choose_threshold`."""
     platt = fit_platt(targets, logits)
-    threshold, rule = choose_threshold(targets, platt.probability(logits), min_positives)
+    threshold, rule = choose_threshold(
+        targets, platt.probability(logits), min_positives, sensitivity
+    )
     return LabelSpec(
         name=name,
         threshold=threshold,
@@ -107,7 +177,11 @@ def patient_folds(patients: Sequence[str], folds: int, seed: int) -> npt.NDArray
 
 
 def cross_fitted(
-    targets: FloatArray, logits: FloatArray, fold: npt.NDArray[np.int64], min_positives: int
+    targets: FloatArray,
+    logits: FloatArray,
+    fold: npt.NDArray[np.int64],
+    min_positives: int,
+    sensitivity: float | None = None,
 ) -> tuple[FloatArray, npt.NDArray[np.bool_]]:
     """Probabilities and decisions of one label, each image's from the patients of other folds.
 
@@ -117,7 +191,7 @@ def cross_fitted(
     positive = np.empty(targets.shape, dtype=bool)
     for held_out in np.unique(fold):
         inside = fold == held_out
-        spec = fit_label("", targets[~inside], logits[~inside], min_positives)
+        spec = fit_label("", targets[~inside], logits[~inside], min_positives, sensitivity)
         probabilities[inside] = Platt(spec.slope, spec.intercept).probability(logits[inside])
         positive[inside] = probabilities[inside] >= spec.threshold
     return probabilities, positive

@@ -1,14 +1,35 @@
 """MODEL_CARD.md, made from the manifest alone."""
 
-from cxr_contracts import LabelSpec, MetricRow, ModelManifest
-from cxr_training.publishing import format_interval, markdown_table
+from cxr_contracts import ModelManifest
+from cxr_training.classifier.tables import (
+    Figures,
+    label_table,
+    map_tables,
+    paragraphs,
+    resolution_table,
+    sensitivity_tables,
+    shortcut_sentence,
+    subgroup_table,
+)
 
+SUBGROUP_TEXT = (
+    "Means are over the findings with enough positives in the subgroup; a gap is the mean less "
+    "that of the same findings over all images. The last column counts every marked finding, so "
+    "that common ones weigh more. A subgroup in which no finding has enough positives shows "
+    "dashes: nothing is known of it, which is not the same as no difference. Of twenty intervals "
+    "of no difference one misses zero by chance."
+)
+RESOLUTION_TEXT = (
+    "The same images by the size of their files, and all images brought down to the smallest "
+    "size first. A network that read sharpness would lose here."
+)
 _LIMITS = """\
 - The labels were mined from reports by text and are about 90% right (Wang et al. 2017); the
   figures above inherit that ceiling.
 - One hospital, 1992 to 2015, adults for the most part, PA and AP views, images stretched to a
-  square. Other scanners, children and lateral views were not seen.
-- Network input is {canonical_px} px a side: small nodules, fine lines and small pneumothoraces
+  square. Other scanners, children and lateral views were not seen. An AP film is mostly taken at
+  the bedside, of sicker patients: a difference between views is one between patients, too.
+- Network input is {width_px} px a side: small nodules, fine lines and small pneumothoraces
   can be invisible to it whatever the size of the upload.
 - Pneumonia stands almost only on the large source images. Training brings every image to one
   size, randomises its sharpness, and learns Pneumonia within the large images alone; read the
@@ -18,12 +39,15 @@ _LIMITS = """\
 - Epoch, calibration and thresholds were chosen on the validation patients. Calibration error,
   sensitivity and specificity are cross-fitted over patients; AUROC is not affected by them.
   The bootstrap of a calibration error leans upward, so its interval lies mostly above it.
-- A class activation map shows where the evidence lies on a coarse grid; it is not a contour."""
+- A class activation map shows where the evidence lies on a coarse grid; it is not a contour.
+- Failures are not shown as pictures: they would be radiographs of patients, which this project
+  does not redistribute. The tables of sensitivity say which findings are missed, and in whom."""
 
 
 def model_card(manifest: ModelManifest) -> str:
     """The card, in Markdown."""
-    recipe = manifest.training.recipe
+    figures = Figures(manifest.metrics)
+    rules = {label.name: label.threshold_rule for label in manifest.labels}
     parts = [
         f"# {manifest.name}, version {manifest.version}",
         "**For research use. Not a medical device; not for diagnosis.**",
@@ -41,31 +65,56 @@ def model_card(manifest: ModelManifest) -> str:
         f"{manifest.data.n_validation} to validate on, no patient in both (split "
         f"`{manifest.data.split_sha256[:12]}`). Figures are on validation patients, with 95% "
         "intervals from a bootstrap over patients.",
+        *_method(manifest),
+        "## Results",
+        f"Mean AUROC over the findings with enough positives: {figures.cell('auroc_mean', 'all')}.",
+        label_table(figures, rules),
+        "## Calibration and operating points",
+        f"{manifest.extra['calibration']} Mean ECE over the findings with enough positives: "
+        f"{figures.cell('ece_mean', 'all')}.",
+        f"Threshold: {manifest.extra['threshold']} Its interval is that of the choice over "
+        "resampled patients, the calibration held fast.",
+        *_subgroups(figures),
+        "## By source resolution",
+        RESOLUTION_TEXT,
+        resolution_table(figures),
+        *shortcut_sentence(figures),
+        *_maps(figures),
+        "## Limits",
+        _LIMITS.format(width_px=manifest.input.width_px),
+    ]
+    return paragraphs(parts)
+
+
+def _method(manifest: ModelManifest) -> list[str]:
+    recipe = manifest.training.recipe
+    return [
         "## Method",
         f"Start: {_start(recipe)}. Every image is brought to {manifest.input.canonical_px} px "
-        "a side by the serving preprocessing, then its sharpness is made random. Binary "
-        "cross-entropy without class weights, AdamW, cosine schedule; published: "
-        f"{manifest.extra['checkpoint']}. {manifest.extra['calibration']} Threshold: "
-        f"{manifest.extra['threshold']}",
+        "a side by the serving preprocessing, then its sharpness is made random. "
+        f"{_loss(recipe)}, AdamW, cosine schedule; published: {manifest.extra['checkpoint']}."
+        f"{_mirrored(manifest)}",
         *_sessions(manifest),
         f"Commit `{manifest.training.commit}`, command `{manifest.training.command}`.",
-        "## Results",
-        f"Mean AUROC over the labels with enough positives: {_mean(manifest, 'all')}.",
-        _label_table(manifest),
-        "## By source resolution",
-        "The same images by the size of their files, and all images brought down to the "
-        "smallest size first. A network that read sharpness would lose here.",
-        _resolution_table(manifest),
-        *_shortcut(manifest),
-        "## Limits",
-        _LIMITS.format(canonical_px=manifest.input.canonical_px),
     ]
-    return "\n\n".join(parts) + "\n"
 
 
 def _start(recipe: dict[str, object]) -> str:
     package = recipe.get("pretrained")
     return f"ImageNet weights of `{package}`" if package else "random weights"
+
+
+def _loss(recipe: dict[str, dict[str, str]]) -> str:
+    name = recipe["training"].get("loss", "binary_cross_entropy")
+    if name == "binary_cross_entropy":
+        return "Binary cross-entropy without class weights"
+    return f"Loss `{name}`"
+
+
+def _mirrored(manifest: ModelManifest) -> str:
+    if not manifest.architecture.arguments.get("mirrored"):
+        return ""
+    return " Its answer is the mean of the radiograph's and its mirror image's."
 
 
 def _sessions(manifest: ModelManifest) -> list[str]:
@@ -80,67 +129,23 @@ def _sessions(manifest: ModelManifest) -> list[str]:
     ]
 
 
-def _shortcut(manifest: ModelManifest) -> list[str]:
-    row = _row(manifest, "source_auroc", "Pneumonia")
-    if row is None:
+def _subgroups(figures: Figures) -> list[str]:
+    return [
+        "## Subgroups",
+        SUBGROUP_TEXT,
+        subgroup_table(figures),
+        *sensitivity_tables(figures),
+    ]
+
+
+def _maps(figures: Figures) -> list[str]:
+    tables = map_tables(figures)
+    if not tables:
         return []
     return [
-        f"Among the {row.n} images without a finding, Pneumonia's score tells the "
-        f"{row.n_positive} large ones from the others with an AUROC of "
-        f"{format_interval(row.result)}; 0.5 would be no trace of the source."
+        "## Where the maps point",
+        "On validation radiographs whose findings were boxed by hand, the map beside what needs no "
+        "radiograph: the usual place of the finding's boxes, the centre, and a random place. `all` "
+        "is the mean over all boxed findings, `macro` that over the kinds of finding.",
+        *tables,
     ]
-
-
-def _row(manifest: ModelManifest, name: str, subset: str) -> MetricRow | None:
-    for row in manifest.metrics:
-        if row.name == name and row.subset == subset:
-            return row
-    return None
-
-
-def _cell(manifest: ModelManifest, name: str, subset: str) -> str:
-    row = _row(manifest, name, subset)
-    return "-" if row is None else format_interval(row.result)
-
-
-def _mean(manifest: ModelManifest, subset: str) -> str:
-    return _cell(manifest, "auroc_mean", subset)
-
-
-def _label_table(manifest: ModelManifest) -> str:
-    header = ["finding", "positives", "AUROC", "ECE", "threshold", "sensitivity", "specificity"]
-    return markdown_table(header, [_label_line(manifest, label) for label in manifest.labels])
-
-
-def _label_line(manifest: ModelManifest, label: LabelSpec) -> list[str]:
-    row = _row(manifest, "prevalence", label.name)
-    positives = "-" if row is None else f"{row.n_positive} of {row.n}"
-    return [
-        label.name,
-        positives,
-        _cell(manifest, "auroc", label.name),
-        _cell(manifest, "ece", label.name),
-        f"{label.threshold:.3f} ({label.threshold_rule})",
-        _cell(manifest, "sensitivity", label.name),
-        _cell(manifest, "specificity", label.name),
-    ]
-
-
-def _resolution_table(manifest: ModelManifest) -> str:
-    subsets = [row.subset for row in manifest.metrics if row.name == "auroc_mean"]
-    lines = []
-    for subset in subsets:
-        mean = _row(manifest, "auroc_mean", subset)
-        pneumonia = "Pneumonia" if subset == "all" else f"Pneumonia/{subset}"
-        row = _row(manifest, "auroc", pneumonia)
-        lines.append(
-            [
-                subset,
-                str(mean.n) if mean else "-",
-                _mean(manifest, subset),
-                _cell(manifest, "auroc", pneumonia),
-                str(row.n_positive) if row else "fewer than needed",
-            ]
-        )
-    header = ["images", "n", "mean AUROC", "Pneumonia AUROC", "Pneumonia positives"]
-    return markdown_table(header, lines)

@@ -1,13 +1,14 @@
 """The configuration of a classifier's run: one YAML file, every key of it required or refused."""
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from cxr_contracts import Architecture, Finding, InputSpec
 
+YOUDEN: Literal["youden"] = "youden"
 # See `losses.py`.
 LossName = Literal["binary_cross_entropy", "balanced", "asymmetric"]
 
@@ -78,12 +79,42 @@ class Training(_Section):
     compile: bool = Field(description="torch.compile: two minutes at first, then a fifth faster.")
 
 
+Share = Annotated[float, Field(gt=0, le=1)]
+
+
+class StatedSensitivity(_Section):
+    """The highest threshold that finds this share of the positives."""
+
+    sensitivity: Share | dict[Finding, Share] = Field(
+        description="Of every finding, or of the named ones; the others keep Youden's point."
+    )
+
+
+OperatingPoint = Literal["youden"] | StatedSensitivity
+
+
 class Evaluation(_Section):
     """How the trained network is judged, calibrated and given its operating points."""
 
     resamples: int = Field(gt=0, description="Bootstrap resamples of the patients.")
+    mirrored: bool = Field(
+        default=False, description="Published as the mean with what it says of the mirror image."
+    )
+    usual_map: bool = Field(
+        default=True, description="Maps are published less what those of healthy films share."
+    )
     calibration_folds: int = Field(ge=2)
     min_positives: int = Field(gt=0)
+    operating_point: OperatingPoint = Field(
+        default=YOUDEN, description="How thresholds are chosen; `{sensitivity: 0.9}`, for example."
+    )
+
+    def stated_sensitivity(self, label: Finding) -> float | None:
+        """The sensitivity that the label's threshold must reach; None for Youden's point."""
+        if self.operating_point == YOUDEN:
+            return None
+        stated = self.operating_point.sensitivity
+        return stated.get(label) if isinstance(stated, dict) else stated
 
 
 class ClassifierConfig(_Section):

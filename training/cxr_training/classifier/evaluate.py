@@ -10,10 +10,11 @@ import torch
 
 from cxr_classifier.network import CamNetwork, build_network, load_weights
 from cxr_contracts import LabelSpec, MetricRow
-from cxr_training.classifier.calibration import fit_label
+from cxr_training.classifier.answers import Answers, answers_of
 from cxr_training.classifier.config import ClassifierConfig, load_config
+from cxr_training.classifier.decisions import fitted_decisions
 from cxr_training.classifier.loop import BEST, infer
-from cxr_training.classifier.report import Answers, metric_rows
+from cxr_training.classifier.report import metric_rows
 from cxr_training.classifier.samples import LABELS, read_samples
 from cxr_training.classifier.train import CONFIG, device_of_this_machine, open_images, read_facts
 from cxr_training.data.splits import Split, split_sha256
@@ -56,16 +57,9 @@ def evaluate(
     network, epoch = load_network(folder, config)
     network.to(device)
     coarse_px = config.augmentation.coarsest_px
-    answers = Answers(
-        logits=infer(network, images, rows, config, device=device).astype(np.float64),
-        coarse_logits=infer(
-            network, images, rows, config, device=device, coarsen_to_px=coarse_px
-        ).astype(np.float64),
-        coarse_px=coarse_px,
-        targets=samples.targets[rows].astype(np.float64),
-        patients=samples.patients[rows],
-        sources=samples.sources[rows],
-    )
+    logits = infer(network, images, rows, config, device=device)
+    coarse = infer(network, images, rows, config, device=device, coarsen_to_px=coarse_px)
+    answers = answers_of(samples, logits.astype(np.float64), coarse.astype(np.float64), coarse_px)
     names = np.array([samples.paths[row].name for row in rows])
     probes = [images[int(row)] for row in rows[:: max(1, len(rows) // _PROBES)][:_PROBES]]
     _save_answers(folder / ANSWERS, answers, names, np.stack(probes))
@@ -105,16 +99,9 @@ def read_probes(folder: Path) -> np.ndarray:
 
 
 def _judge(answers: Answers, config: ClassifierConfig, epoch: int) -> Evaluated:
-    labels = [
-        fit_label(
-            label.value,
-            answers.targets[:, column],
-            answers.logits[:, column],
-            config.evaluation.min_positives,
-        )
-        for column, label in enumerate(LABELS)
-    ]
-    return Evaluated(epoch, labels, metric_rows(answers, config.evaluation, config.seed))
+    decisions = fitted_decisions(answers, config.evaluation, config.seed)
+    rows = metric_rows(answers, decisions, config.evaluation, config.seed)
+    return Evaluated(epoch, list(decisions.labels), rows)
 
 
 def _save(evaluated: Evaluated, path: Path) -> None:
@@ -136,6 +123,9 @@ def _save_answers(path: Path, answers: Answers, names: np.ndarray, probes: np.nd
         targets=answers.targets,
         patients=answers.patients,
         sources=answers.sources,
+        ages=answers.ages,
+        sexes=answers.sexes,
+        views=answers.views,
         names=names,
         probes=probes,
     )

@@ -1,5 +1,6 @@
 """`publish`: an evaluated run becomes a model folder that a service can load."""
 
+import csv
 import shutil
 import tempfile
 from pathlib import Path
@@ -9,9 +10,11 @@ import numpy as np
 
 from cxr_classifier.preprocessing import preprocess
 from cxr_contracts import DataSpec, ModelManifest, TrainingSpec
-from cxr_training.classifier.calibration import CALIBRATION_METHOD, THRESHOLD_METHOD
+from cxr_serving.model_folder import open_model_folder
+from cxr_training.classifier.calibration import CALIBRATION_METHOD, threshold_method
 from cxr_training.classifier.card import model_card
 from cxr_training.classifier.config import ClassifierConfig, load_config
+from cxr_training.classifier.curves import draw_curves
 from cxr_training.classifier.evaluate import (
     Evaluated,
     load_network,
@@ -19,6 +22,8 @@ from cxr_training.classifier.evaluate import (
     read_probes,
 )
 from cxr_training.classifier.export import export
+from cxr_training.classifier.judging.maps import map_rows
+from cxr_training.classifier.report import for_manifest
 from cxr_training.classifier.samples import NIH_SOURCE
 from cxr_training.classifier.train import CONFIG, METRICS, read_facts
 from cxr_training.publishing import (
@@ -32,12 +37,15 @@ from cxr_training.publishing import (
 from cxr_training.runs import RunError, changed_keys, portable_command, read_metrics, utc_now
 
 
-def publish(folder: Path, models: Path) -> Path:
+def publish(folder: Path, models: Path, results: Path, data: Path | None = None) -> Path:
     """Publish the run in `folder` as `models/classifier/<name>/`; the model folder.
 
-    A model of that name is replaced only once the new one is complete and checked.
+    A model of that name is replaced only once the new one is complete and checked. The run's
+    curves go into `results`. With `data`, which holds `nih/` and perhaps `chestx-det/`, the maps
+    are judged against hand-drawn boxes.
 
     Raises:
+        DataError: the boxes are not as published.
         PublishError: ONNX and PyTorch differ.
         RunError: the run was not evaluated, or trained on since.
     """
@@ -58,11 +66,43 @@ def publish(folder: Path, models: Path) -> Path:
         export(network, staged, probes)
         manifest = _manifest(folder, config, evaluated, staged)
         write_manifest(manifest, staged)
+        if data is not None:
+            maps = map_rows(open_model_folder(staged, "classifier"), data)
+            metrics = [*manifest.metrics, *for_manifest(maps)]
+            manifest = manifest.model_copy(update={"metrics": metrics})
+            write_manifest(manifest, staged)
         (staged / CARD_NAME).write_text(model_card(manifest))
         if target.exists():
             shutil.rmtree(target)
         staged.rename(target)
+    _copy_curves(folder / METRICS, results)
     return target
+
+
+def _copy_curves(metrics: Path, results: Path) -> None:
+    """`curves.csv`, a line for each epoch, and `curves.png`."""
+    results.mkdir(parents=True, exist_ok=True)
+    lines = [_flat(row) for row in read_metrics(metrics)]
+    columns = dict.fromkeys(column for line in lines for column in line)
+    with (results / "curves.csv").open("w", newline="") as stream:
+        writer = csv.DictWriter(stream, list(columns), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(lines)
+    draw_curves(metrics, results / "curves.png")
+
+
+def _flat(row: dict[str, Any], prefix: str = "") -> dict[str, str]:
+    """The figures of an epoch as cells: those of each label under `figure.label`."""
+    cells: dict[str, str] = {}
+    for key, value in row.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, dict):
+            cells |= _flat(value, f"{name}.")
+        elif value is None:
+            cells[name] = ""
+        else:
+            cells[name] = f"{value:.5g}" if isinstance(value, float) else str(value)
+    return cells
 
 
 def _manifest(
@@ -84,7 +124,7 @@ def _manifest(
         onnx=model_file(staged / ONNX_NAME),
         extra={
             "calibration": CALIBRATION_METHOD,
-            "threshold": THRESHOLD_METHOD,
+            "threshold": threshold_method(config.evaluation.operating_point),
             "checkpoint": f"averaged weights after epoch {evaluated.epoch} of {len(epochs)}, the "
             "best mean AUROC on validation patients (labels learned within a source judged there)",
             "sessions": _sessions(facts["sessions"]),
@@ -101,7 +141,7 @@ def _manifest(
             commit=facts["sessions"][-1]["commit"],
             recipe=config.model_dump(mode="json"),
         ),
-        metrics=evaluated.metrics,
+        metrics=for_manifest(evaluated.metrics),
     )
 
 

@@ -1,5 +1,6 @@
 """Figures of a probabilistic classifier, of weighted images so that a bootstrap can use them."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -71,16 +72,44 @@ def expected_calibration_error(
     probabilities would stand in the first of ten equal widths (Nixon et al. 2019).
     """
     probabilities = np.asarray(probabilities, dtype=np.float64)
-    targets = np.asarray(targets, dtype=np.float64)
-    weights = np.ones(len(targets)) if weights is None else np.asarray(weights, dtype=np.float64)
-    total = weights.sum()
-    if total == 0:
-        return float("nan")
+    if weights is None:
+        weights = np.ones(probabilities.shape)
+    lines = np.asarray(weights)[None]
+    return float(expected_calibration_errors(targets, probabilities, lines, bins)[0])
+
+
+def expected_calibration_errors(
+    targets: npt.ArrayLike, probabilities: npt.ArrayLike, weights: npt.ArrayLike, bins: int = 10
+) -> FloatArray:
+    """`expected_calibration_error` for many weightings at once, weights [B, N]: float64 [B]."""
+    probabilities = np.asarray(probabilities, dtype=np.float64)
+    weights = np.asarray(weights)
     order = np.argsort(probabilities, kind="stable")
-    gaps = (weights * (probabilities - targets))[order]
-    share = np.cumsum(weights[order]) / total
-    bin_of = np.minimum((share * bins * (1 - 1e-12)).astype(int), bins - 1)
-    return float(np.abs(np.bincount(bin_of, weights=gaps, minlength=bins)).sum() / total)
+    gaps = (probabilities - np.asarray(targets, dtype=np.float64))[order]
+    pieces = [
+        _calibration_errors(weights[first : first + _LINES_AT_ONCE, order], gaps, bins)
+        for first in range(0, len(weights), _LINES_AT_ONCE)
+    ]
+    return np.concatenate(pieces)
+
+
+def equal_bins(shares: FloatArray, bins: int) -> npt.NDArray[np.int64]:
+    """The bin of each image, 0 to bins - 1, by the share of images up to it (0 to 1, itself in)."""
+    # The images on a boundary belong to the bin that they complete.
+    return np.minimum((shares * bins * (1 - 1e-12)).astype(np.int64), bins - 1)
+
+
+def _calibration_errors(weights: npt.NDArray[Any], gaps: FloatArray, bins: int) -> FloatArray:
+    """The error of each line of weights, whose images are sorted by probability."""
+    n_lines = len(weights)
+    weights = weights.astype(np.float64)
+    total = weights.sum(axis=1)
+    share = np.cumsum(weights, axis=1) / np.where(total > 0, total, 1.0)[:, None]
+    cell = equal_bins(share, bins) + bins * np.arange(n_lines)[:, None]
+    sums = np.bincount(cell.ravel(), weights=(weights * gaps).ravel(), minlength=bins * n_lines)
+    error = np.abs(sums.reshape(n_lines, bins)).sum(axis=1)
+    mean: FloatArray = np.divide(error, total, out=np.full(n_lines, np.nan), where=total > 0)
+    return mean
 
 
 def roc_points(
@@ -90,13 +119,43 @@ def roc_points(
 
     An image is positive where its score reaches the threshold.
     """
+    weights = np.ones((1, np.size(scores)))
+    roc = weighted_roc(targets, scores, weights)
+    return roc.thresholds, roc.sensitivity[0], roc.specificity[0]
+
+
+@dataclass(frozen=True, slots=True)
+class WeightedRoc:
+    """`roc_points` of B weightings.
+
+    `thresholds` is [T], ascending; the others are [B, T]. `occurs` says whether any image of that
+    score has a weight.
+    """
+
+    thresholds: FloatArray
+    sensitivity: FloatArray
+    specificity: FloatArray
+    occurs: npt.NDArray[np.bool_]
+
+
+def weighted_roc(
+    targets: npt.ArrayLike, scores: npt.ArrayLike, weights: npt.ArrayLike
+) -> WeightedRoc:
+    """`roc_points` for many weightings at once, weights [B, N]."""
     scores = np.asarray(scores, dtype=np.float64)
-    positive = np.asarray(targets, dtype=bool)
-    thresholds = np.unique(scores)
-    positives = np.sort(scores[positive])
-    negatives = np.sort(scores[~positive])
-    found = len(positives) - np.searchsorted(positives, thresholds, side="left")
-    spared = np.searchsorted(negatives, thresholds, side="left")
-    sensitivity = found / max(len(positives), 1)
-    specificity = spared / max(len(negatives), 1)
-    return thresholds, sensitivity, specificity
+    order = np.argsort(scores, kind="stable")
+    positive = np.asarray(targets, dtype=bool)[order]
+    starts = np.flatnonzero(np.r_[True, np.diff(scores[order]) > 0])
+    sorted_weights = np.asarray(weights)[:, order].astype(np.float64)
+    positives = np.add.reduceat(sorted_weights * positive, starts, axis=1)
+    negatives = np.add.reduceat(sorted_weights * ~positive, starts, axis=1)
+    n_positives = positives.sum(axis=1, keepdims=True)
+    n_negatives = negatives.sum(axis=1, keepdims=True)
+    found = n_positives - (np.cumsum(positives, axis=1) - positives)
+    spared = np.cumsum(negatives, axis=1) - negatives
+    return WeightedRoc(
+        thresholds=scores[order][starts],
+        sensitivity=found / np.maximum(n_positives, 1),
+        specificity=spared / np.maximum(n_negatives, 1),
+        occurs=positives + negatives > 0,
+    )
