@@ -50,7 +50,11 @@ def _run(options: argparse.Namespace) -> None:
         from cxr_training.classifier.evaluate import evaluate
 
         evaluated = evaluate(
-            options.out, _nih(options), manifests=options.manifest, stream=options.stream
+            options.out,
+            _nih(options),
+            manifests=options.manifest,
+            stream=options.stream,
+            overrides=tuple(options.set),
         )
         [mean] = [row for row in evaluated.metrics if (row.name, row.subset) == MEAN_OVER_ALL]
         print(f"mean AUROC {format_interval(mean.result)} on {mean.n} validation images")
@@ -165,6 +169,7 @@ def _parser() -> argparse.ArgumentParser:
     for command in (train, timed, ablate):
         command.add_argument("--config", type=Path, required=True, help="the recipe, YAML")
         command.add_argument("--smoke", action="store_true", help="one short epoch, to try it")
+    for command in (train, timed, ablate, evaluate):
         command.add_argument(
             "--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="override a key"
         )

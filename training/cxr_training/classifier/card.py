@@ -93,7 +93,7 @@ def _method(manifest: ModelManifest) -> list[str]:
         f"Start: {_start(recipe)}. Every image is brought to {manifest.input.canonical_px} px "
         "a side by the serving preprocessing, then its sharpness is made random. "
         f"{_loss(recipe)}, AdamW, cosine schedule; published: {manifest.extra['checkpoint']}."
-        f"{_mirrored(manifest)}",
+        f"{_mirrored(manifest)}{_usual_map(manifest)}",
         *_sessions(manifest),
         f"Commit `{manifest.training.commit}`, command `{manifest.training.command}`.",
     ]
@@ -115,6 +115,15 @@ def _mirrored(manifest: ModelManifest) -> str:
     if not manifest.architecture.arguments.get("mirrored"):
         return ""
     return " Its answer is the mean of the radiograph's and its mirror image's."
+
+
+def _usual_map(manifest: ModelManifest) -> str:
+    if not manifest.architecture.arguments.get("usual_map"):
+        return ""
+    return (
+        " Taken off every map is what the maps of healthy training radiographs have in common, so "
+        "that it shows where a radiograph differs from those."
+    )
 
 
 def _sessions(manifest: ModelManifest) -> list[str]:

@@ -9,19 +9,21 @@ import numpy as np
 import torch
 
 from cxr_classifier.network import CamNetwork, build_network, load_weights
-from cxr_contracts import LabelSpec, MetricRow
+from cxr_contracts import Architecture, LabelSpec, MetricRow
 from cxr_training.classifier.answers import Answers, answers_of
-from cxr_training.classifier.config import ClassifierConfig, load_config
+from cxr_training.classifier.config import ClassifierConfig, ConfigError, Evaluation, load_config
 from cxr_training.classifier.decisions import fitted_decisions
 from cxr_training.classifier.loop import BEST, infer
 from cxr_training.classifier.report import metric_rows
 from cxr_training.classifier.samples import LABELS, read_samples
 from cxr_training.classifier.train import CONFIG, device_of_this_machine, open_images, read_facts
+from cxr_training.classifier.usual_map import MapArray, usual_map
 from cxr_training.data.splits import Split, split_sha256
 from cxr_training.runs import RunError, write_json
 
 EVALUATION = "evaluation.json"
 ANSWERS = "validation.npz"
+USUAL_MAP = "usual_map.npy"
 # So many validation images are kept for the comparison of ONNX with PyTorch.
 _PROBES = 16
 
@@ -31,22 +33,38 @@ class Evaluated:
     """What `evaluation.json` holds."""
 
     epoch: int
+    evaluation: Evaluation
     labels: list[LabelSpec]
     metrics: list[MetricRow]
 
 
 def evaluate(
-    folder: Path, data: Path | None, *, manifests: Sequence[Path] = (), stream: bool = False
+    folder: Path,
+    data: Path | None,
+    *,
+    manifests: Sequence[Path] = (),
+    stream: bool = False,
+    overrides: tuple[str, ...] = (),
 ) -> Evaluated:
     """Judge the best averaged weights of the run in `folder` on its validation patients.
 
-    Writes `evaluation.json` and, for later figures, the raw answers as `validation.npz`.
+    Writes `evaluation.json`, the raw answers as `validation.npz`, for later figures, and, where
+    the recipe wants it, `usual_map.npy`.
+
+    Args:
+        folder: the run directory.
+        data: as it was trained on.
+        manifests: as it was trained on.
+        stream: decode images as they are needed.
+        overrides: of keys in the recipe's section `evaluation`, `evaluation.key=value`.
 
     Raises:
+        ConfigError: an override of another section.
         DataError: the data set is not as published.
         RunError: `data` and `manifests` split otherwise than the data of the training.
     """
-    config = load_config(folder / CONFIG)
+    _refuse_other_sections(overrides)
+    config = load_config(folder / CONFIG, overrides)
     samples = read_samples(data, manifests)
     if split_sha256(samples.patient_splits) != read_facts(folder)["split_sha256"]:
         named = ", ".join(str(path) for path in (data, *manifests) if path is not None)
@@ -56,6 +74,10 @@ def evaluate(
     device = device_of_this_machine()
     network, epoch = load_network(folder, config)
     network.to(device)
+    usual = None
+    if config.evaluation.usual_map:
+        usual = usual_map(network, samples, images, config, device=device)
+    _save_usual_map(folder / USUAL_MAP, usual)
     coarse_px = config.augmentation.coarsest_px
     logits = infer(network, images, rows, config, device=device)
     coarse = infer(network, images, rows, config, device=device, coarsen_to_px=coarse_px)
@@ -68,11 +90,38 @@ def evaluate(
     return evaluated
 
 
-def load_network(folder: Path, config: ClassifierConfig) -> tuple[CamNetwork, int]:
-    """The averaged network of the run's best epoch, for evaluation, and that epoch."""
+def load_network(
+    folder: Path, config: ClassifierConfig, usual: MapArray | None = None
+) -> tuple[CamNetwork, int]:
+    """The averaged network of the run's best epoch, as it is published, and that epoch.
+
+    Args:
+        folder: the run directory.
+        config: its configuration.
+        usual: taken off its maps, [L, h, w].
+    """
     state = torch.load(folder / BEST, map_location="cpu", weights_only=True)
-    network = build_network(config.architecture, len(LABELS))
-    return load_weights(network, state["average"]), int(state["progress"]["epoch"])
+    weights = dict(state["average"])
+    if usual is not None:
+        weights["usual_map"] = torch.from_numpy(usual)
+    network = build_network(published_architecture(config, usual), len(LABELS))
+    return load_weights(network, weights), int(state["progress"]["epoch"])
+
+
+def published_architecture(config: ClassifierConfig, usual: MapArray | None) -> Architecture:
+    """That of the training, and how it is read."""
+    arguments = dict(config.architecture.arguments)
+    if config.evaluation.mirrored:
+        arguments["mirrored"] = True
+    if usual is not None:
+        arguments["usual_map"] = list(usual.shape[1:])
+    return config.architecture.model_copy(update={"arguments": arguments})
+
+
+def read_usual_map(folder: Path) -> MapArray | None:
+    """What `evaluate` left of it in the run directory, [L, h, w]."""
+    path = folder / USUAL_MAP
+    return np.load(path) if path.exists() else None
 
 
 def read_evaluated(folder: Path) -> Evaluated:
@@ -87,6 +136,7 @@ def read_evaluated(folder: Path) -> Evaluated:
     raw = json.loads(path.read_text())
     return Evaluated(
         epoch=raw["epoch"],
+        evaluation=Evaluation.model_validate(raw["evaluation"]),
         labels=[LabelSpec.model_validate(label) for label in raw["labels"]],
         metrics=[MetricRow.model_validate(row) for row in raw["metrics"]],
     )
@@ -98,10 +148,22 @@ def read_probes(folder: Path) -> np.ndarray:
         return np.asarray(archive["probes"])
 
 
+def _refuse_other_sections(overrides: tuple[str, ...]) -> None:
+    for override in overrides:
+        if not override.startswith("evaluation."):
+            raise ConfigError(f"{override!r}: only the section `evaluation` can be changed now")
+
+
+def _save_usual_map(path: Path, usual: MapArray | None) -> None:
+    path.unlink(missing_ok=True)
+    if usual is not None:
+        np.save(path, usual)
+
+
 def _judge(answers: Answers, config: ClassifierConfig, epoch: int) -> Evaluated:
     decisions = fitted_decisions(answers, config.evaluation, config.seed)
     rows = metric_rows(answers, decisions, config.evaluation, config.seed)
-    return Evaluated(epoch, list(decisions.labels), rows)
+    return Evaluated(epoch, config.evaluation, list(decisions.labels), rows)
 
 
 def _save(evaluated: Evaluated, path: Path) -> None:
@@ -109,6 +171,7 @@ def _save(evaluated: Evaluated, path: Path) -> None:
         path,
         {
             "epoch": evaluated.epoch,
+            "evaluation": evaluated.evaluation.model_dump(mode="json"),
             "labels": [label.model_dump() for label in evaluated.labels],
             "metrics": [row.model_dump() for row in evaluated.metrics],
         },

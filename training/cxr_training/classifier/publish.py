@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from cxr_classifier.preprocessing import preprocess
-from cxr_contracts import DataSpec, ModelManifest, TrainingSpec
+from cxr_contracts import Architecture, DataSpec, ModelManifest, TrainingSpec
 from cxr_serving.model_folder import open_model_folder
 from cxr_training.classifier.calibration import CALIBRATION_METHOD, threshold_method
 from cxr_training.classifier.card import model_card
@@ -18,8 +18,10 @@ from cxr_training.classifier.curves import draw_curves
 from cxr_training.classifier.evaluate import (
     Evaluated,
     load_network,
+    published_architecture,
     read_evaluated,
     read_probes,
+    read_usual_map,
 )
 from cxr_training.classifier.export import export
 from cxr_training.classifier.judging.maps import map_rows
@@ -49,9 +51,10 @@ def publish(folder: Path, models: Path, results: Path, data: Path | None = None)
         PublishError: ONNX and PyTorch differ.
         RunError: the run was not evaluated, or trained on since.
     """
-    config = load_config(folder / CONFIG)
     evaluated = read_evaluated(folder)
-    network, epoch = load_network(folder, config)
+    config = load_config(folder / CONFIG).model_copy(update={"evaluation": evaluated.evaluation})
+    usual = read_usual_map(folder)
+    network, epoch = load_network(folder, config, usual)
     if epoch != evaluated.epoch:
         raise RunError(
             f"{folder}: evaluated after epoch {evaluated.epoch}, but the best weights are now of "
@@ -64,7 +67,8 @@ def publish(folder: Path, models: Path, results: Path, data: Path | None = None)
         staged.mkdir()
         probes = np.stack([preprocess(grey, config.input) for grey in read_probes(folder)])
         export(network, staged, probes)
-        manifest = _manifest(folder, config, evaluated, staged)
+        architecture = published_architecture(config, usual)
+        manifest = _manifest(folder, config, architecture, evaluated, staged)
         write_manifest(manifest, staged)
         if data is not None:
             maps = map_rows(open_model_folder(staged, "classifier"), data)
@@ -106,7 +110,11 @@ def _flat(row: dict[str, Any], prefix: str = "") -> dict[str, str]:
 
 
 def _manifest(
-    folder: Path, config: ClassifierConfig, evaluated: Evaluated, staged: Path
+    folder: Path,
+    config: ClassifierConfig,
+    architecture: Architecture,
+    evaluated: Evaluated,
+    staged: Path,
 ) -> ModelManifest:
     facts = read_facts(folder)
     epochs = read_metrics(folder / METRICS)
@@ -117,7 +125,7 @@ def _manifest(
         version=config.version,
         created_at=utc_now(),
         licence=LICENCE,
-        architecture=config.architecture,
+        architecture=architecture,
         input=config.input,
         labels=evaluated.labels,
         weights=model_file(staged / WEIGHTS_NAME),

@@ -13,7 +13,8 @@ from cxr_serving.model_folder import ModelFolder
 from cxr_serving.onnx_runtime import OnnxRuntime
 from cxr_training.classifier.answers import Answers, answers_of
 from cxr_training.classifier.augment import coarsened
-from cxr_training.classifier.samples import LABELS, Samples, decode_grey
+from cxr_training.classifier.samples import LABELS, Samples
+from cxr_training.data.pixels import decode_grey
 from cxr_training.data.splits import Split
 from cxr_training.evaluation.bootstrap import FloatArray
 
