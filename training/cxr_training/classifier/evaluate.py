@@ -15,8 +15,14 @@ from cxr_training.classifier.config import ClassifierConfig, ConfigError, Evalua
 from cxr_training.classifier.decisions import fitted_decisions
 from cxr_training.classifier.loop import BEST, infer
 from cxr_training.classifier.report import metric_rows
-from cxr_training.classifier.samples import LABELS, read_samples
-from cxr_training.classifier.train import CONFIG, device_of_this_machine, open_images, read_facts
+from cxr_training.classifier.samples import LABELS
+from cxr_training.classifier.train import (
+    CONFIG,
+    device_of_this_machine,
+    open_images,
+    read_facts,
+    samples_of,
+)
 from cxr_training.classifier.usual_map import MapArray, usual_map
 from cxr_training.data.splits import Split, split_sha256
 from cxr_training.runs import RunError, write_json
@@ -65,7 +71,7 @@ def evaluate(
     """
     _refuse_other_sections(overrides)
     config = load_config(folder / CONFIG, overrides)
-    samples = read_samples(data, manifests)
+    samples = samples_of(config, data, manifests)
     if split_sha256(samples.patient_splits) != read_facts(folder)["split_sha256"]:
         named = ", ".join(str(path) for path in (data, *manifests) if path is not None)
         raise RunError(f"{named}: other patients than the data that {folder} was trained on")
