@@ -79,7 +79,8 @@ def _with_sentences(run: Run, options: argparse.Namespace) -> int:
     try:
         run(options)
     except (DataError, PublishError, OSError) as error:
-        sys.stderr.write(f"models: {error}\n")
+        # What a library says may be of several lines.
+        sys.stderr.write(f"models: {' '.join(str(error).split())}\n")
         return 1
     return 0
 

@@ -128,6 +128,12 @@ def _check_answers(
 ) -> None:
     images = torch.from_numpy(probes(foreign.spec))
     with torch.inference_mode():
+        seen = whole.backbone.forward_features(whole.as_trained(images))  # type: ignore[operator]
+        if seen.ndim != 4 or seen.shape[1] != whole.head.in_features:
+            raise ModelImportError(
+                f"{foreign.architecture.name} has no feature map to apply its head to, so its "
+                "findings have no activation map"
+            )
         expected = cast(Tensor, whole.backbone(whole.as_trained(images)))[:, selection.rows]
         logits, cams = network(images)
     if not bool(torch.isfinite(cams).all() and torch.isfinite(expected).all()):

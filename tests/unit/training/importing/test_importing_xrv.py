@@ -120,7 +120,7 @@ def test_a_release_that_lacks_findings_is_refused(
     densenet: nn.Module, tmp_path: Path, variant: str
 ) -> None:
     path = save(densenet, tmp_path / "mine.pt")
-    with pytest.raises(ModelImportError, match="no output for .*Infiltration, .*Hernia"):
+    with pytest.raises(ModelImportError, match=r"no output for .*Infiltration, .*Hernia"):
         adopt(read_xrv(path, f"densenet121-res224-{variant}"))
 
 
