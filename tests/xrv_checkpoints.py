@@ -16,6 +16,7 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     import torchxrayvision as xrv
 
+__all__ = ["xrv"]
 SIDE_PX = 224
 THRESHOLDS = np.linspace(0.05, 0.6, 18, dtype=np.float32)
 
@@ -53,10 +54,10 @@ def settle(network: nn.Module, seed: int = 0) -> nn.Module:
     return network.eval()
 
 
-def random_densenet(seed: int = 0, **arguments: Any) -> nn.Module:
+def random_densenet(seed: int = 0, **arguments: Any) -> Any:
     """The library's DenseNet, its head included, settled."""
     torch.manual_seed(seed)
-    network = settle(xrv.models.DenseNet(**arguments), seed)
+    network: Any = settle(xrv.models.DenseNet(**arguments), seed)
     nn.init.normal_(network.classifier.weight, std=0.1)
     nn.init.normal_(network.classifier.bias, std=1.0)
     return network

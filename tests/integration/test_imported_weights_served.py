@@ -1,7 +1,7 @@
 """torchxrayvision's weights, imported by one command, are served with the library's answers."""
 
-import argparse
 from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
@@ -12,7 +12,7 @@ from cxr_classifier.app import create_app
 from cxr_classifier.settings import ClassifierSettings
 from cxr_contracts import CLASSIFY_PATH, ClassifyResponse, Finding, ModelManifest
 from cxr_serving.reader_settings import RuntimeChoice
-from cxr_training.importing.command import add_to
+from cxr_training.__main__ import main
 from films import encoded
 from xrv_checkpoints import (
     THRESHOLDS,
@@ -28,7 +28,7 @@ OUTPUTS = xrv.datasets.default_pathologies
 
 
 @pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> tuple[torch.nn.Module, Path]:
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Path]:
     """The library's network with operating points, saved whole as its releases are."""
     network = random_densenet(2, op_threshs=torch.from_numpy(THRESHOLDS))
     path = tmp_path_factory.mktemp("given") / "mine.pt"
@@ -36,21 +36,16 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> tuple[torch.nn.Modul
 
 
 @pytest.fixture(scope="module")
-def folder(
-    checkpoint: tuple[torch.nn.Module, Path], tmp_path_factory: pytest.TempPathFactory
-) -> Path:
+def folder(checkpoint: tuple[Any, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     models = tmp_path_factory.mktemp("models")
-    parser = argparse.ArgumentParser()
-    add_to(parser.add_subparsers(required=True))
     line = ["models", "import", "torchxrayvision", "--weights", str(checkpoint[1])]
-    options = parser.parse_args([*line, "--name", "xrv-mine", "--models", str(models)])
-    assert options.run(options) == 0
+    assert main([*line, "--name", "xrv-mine", "--models", str(models)]) == 0
     return models / "classifier" / "xrv-mine"
 
 
 @pytest.mark.parametrize("runtime", ["onnxruntime", "torch"])
 async def test_the_service_answers_as_the_library(
-    checkpoint: tuple[torch.nn.Module, Path], folder: Path, runtime: RuntimeChoice
+    checkpoint: tuple[Any, Path], folder: Path, runtime: RuntimeChoice
 ) -> None:
     network, _ = checkpoint
     thresholds = torch.from_numpy(THRESHOLDS)

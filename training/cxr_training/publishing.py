@@ -39,9 +39,9 @@ def check_same_answers(
     may reach hundreds of logits whose mean is small, and float32 rounds in proportion.
     """
     largest = float(np.abs(torch_output).max(initial=1.0)) if relative else 1.0
-    gap = float(np.abs(torch_output - onnx_output).max(initial=0.0))
-    same = np.isfinite(gap) and gap <= RUNTIME_TOLERANCE * largest
-    if torch_output.shape != onnx_output.shape or not same:
+    same_shape = torch_output.shape == onnx_output.shape
+    gap = float(np.abs(torch_output - onnx_output).max(initial=0.0)) if same_shape else np.inf
+    if not (np.isfinite(gap) and gap <= RUNTIME_TOLERANCE * largest):
         raise PublishError(
             f"{name}: ONNX {onnx_output.shape} differs from PyTorch {torch_output.shape} by {gap}"
         )

@@ -48,6 +48,8 @@ def test_a_large_map_may_differ_in_proportion_and_never_without_end() -> None:
     with pytest.raises(PublishError, match="cams"):
         check_same_answers("cams", maps, maps + 0.6, relative=True)
     with pytest.raises(PublishError, match="cams"):
+        check_same_answers("cams", np.zeros((2, 7, 7)), np.zeros((2, 8, 8)))
+    with pytest.raises(PublishError, match="cams"):
         check_same_answers("cams", np.full((2, 2), np.inf), np.zeros((2, 2)), relative=True)
 
 

@@ -200,10 +200,11 @@ def _check_sha256(path: Path, wanted: str | None) -> None:
 def _command(options: argparse.Namespace) -> str:
     """What was typed, with files by their names alone: folders are of this machine."""
     words = ["cxr", "models", "import", options.kind]
-    for key in ("weights", "variant", "hub", "architecture", "size", "mean", "std", "labels"):
+    given = ("weights", "variant", "hub", "architecture", "size", "mean", "std", "labels", "name")
+    for key in given:
         value = getattr(options, key, None)
         if value is not None:
             values = value if isinstance(value, list) else [value]
             shown = [one.name if isinstance(one, Path) else str(one) for one in values]
             words += [f"--{key}", *shown]
-    return shlex.join([*words, "--name", options.name or options.variant or options.hub])
+    return shlex.join(words)

@@ -79,17 +79,19 @@ def test_a_checkpoint_cannot_change_what_stands_in_for_modules(tmp_path: Path) -
     # By hand: the class itself, then state for it in the form that sets attributes.
     program = b"\x80\x02ctorch.nn.modules.conv\nConv2d\nN}X\x0c\x00\x00\x00dump_patches\x88s\x86b."
     path = tmp_path / "tampering.pt"
-    head = [pickle.dumps(part, 2) for part in (0x1950A86A20F9469CFC6C, 1001, {})]
+    parts: list[object] = [0x1950A86A20F9469CFC6C, 1001, {}]
+    head = [pickle.dumps(part, 2) for part in parts]
     path.write_bytes(b"".join(head) + program + pickle.dumps([], 2))
     with pytest.raises(ModelImportError, match=r"changes SavedObject\.dump_patches"):
         read_checkpoint(path)
     assert SavedObject.dump_patches is False
 
 
+@pytest.mark.filterwarnings("ignore:.torch.jit:FutureWarning")
 def test_a_torchscript_program_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "script.pt"
-    with pytest.warns(FutureWarning):
-        torch.jit.save(torch.jit.trace(nn.Linear(2, 2), torch.zeros(1, 2)), path)
+    program = torch.jit.trace(nn.Linear(2, 2), torch.zeros(1, 2))  # type: ignore[no-untyped-call]
+    torch.jit.save(program, path)
     with pytest.raises(ModelImportError, match="TorchScript"):
         read_checkpoint(path)
 

@@ -1,6 +1,5 @@
 """`cxr models`: a model folder, or a sentence and nothing left behind."""
 
-import argparse
 import json
 import re
 import shutil
@@ -14,7 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from cxr_contracts import Finding, ModelManifest
-from cxr_training.importing.command import add_to
+from cxr_training.__main__ import main
 from cxr_training.importing.download import download, download_from_hub
 from cxr_training.importing.errors import ModelImportError
 from cxr_training.importing.folder import staged
@@ -27,11 +26,7 @@ NAMES = [finding.value for finding in Finding]
 
 
 def cxr(*arguments: object) -> int:
-    parser = argparse.ArgumentParser(prog="cxr")
-    add_to(parser.add_subparsers(dest="command", required=True))
-    options = parser.parse_args(["models", *map(str, arguments)])
-    status: int = options.run(options)
-    return status
+    return main(["models", *map(str, arguments)])
 
 
 @pytest.fixture

@@ -72,7 +72,7 @@ def our_answers(path: Path, folder: Path, **options: Any) -> Tensor:
 )
 def test_the_answers_are_timms_own(tmp_path: Path, channels: int, options: Any) -> None:
     module = network(channels=channels)
-    own = timm.get_pretrained_cfg(NETWORK)
+    own: Any = timm.get_pretrained_cfg(NETWORK)
     known = options or {"mean": own.mean, "std": own.std}
     used = {key: [*values] * (channels // len(values)) for key, values in known.items()}
     expected = timm_answers(module, **used)
