@@ -97,18 +97,24 @@ def read_timm(
             library="timm", name=description.architecture, arguments=arguments
         ),
         state=state,
-        spec=InputSpec(
-            width_px=wanted.size_px,
-            height_px=wanted.size_px,
-            channels=1,
-            canonical_px=None,
-            mean=wanted.mean[0] if channels == 1 else 0.0,
-            std=wanted.std[0] if channels == 1 else 1.0,
-        ),
+        spec=_spec(wanted),
         outputs=_outputs(path, description, labels),
         named_by=str(labels or path),
         threshold_rule=f"from {labels.name}" if labels else "",
         data="",
+    )
+
+
+def _spec(wanted: Normalisation) -> InputSpec:
+    # Several channels are normalised by the network, each by its own figures.
+    grey = len(wanted.mean) == 1
+    return InputSpec(
+        width_px=wanted.size_px,
+        height_px=wanted.size_px,
+        channels=1,
+        canonical_px=None,
+        mean=wanted.mean[0] if grey else 0.0,
+        std=wanted.std[0] if grey else 1.0,
     )
 
 
