@@ -11,7 +11,7 @@ from cxr_training.runs import RunError
 
 # Each has `add_to(commands)`, which adds a command and sets its `run` default: a function from
 # the parsed options to the exit status.
-ROOMS = ("cxr_training.data.command",)
+ROOMS = ("cxr_training.data.command", "cxr_training.importing.command")
 
 
 def main(arguments: list[str] | None = None) -> int:

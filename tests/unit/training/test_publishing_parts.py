@@ -42,6 +42,17 @@ def test_an_onnx_file_that_answers_otherwise_is_not_published(gap: float) -> Non
         check_same_answers("logits", answers, answers + gap)
 
 
+def test_a_large_map_may_differ_in_proportion_and_never_without_end() -> None:
+    maps = np.full((2, 14, 7, 7), 500.0, dtype=np.float32)
+    check_same_answers("cams", maps, maps + 0.4, relative=True)
+    with pytest.raises(PublishError, match="cams"):
+        check_same_answers("cams", maps, maps + 0.6, relative=True)
+    with pytest.raises(PublishError, match="cams"):
+        check_same_answers("cams", np.zeros((2, 7, 7)), np.zeros((2, 8, 8)))
+    with pytest.raises(PublishError, match="cams"):
+        check_same_answers("cams", np.full((2, 2), np.inf), np.zeros((2, 2)), relative=True)
+
+
 def test_a_figure_that_is_not_defined_makes_no_row() -> None:
     assert metric_row("auroc", "all", float("nan"), n=3, n_positive=0) == []
     assert metric_row("auroc", "all", None, n=3, n_positive=0) == []

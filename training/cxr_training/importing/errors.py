@@ -1,0 +1,7 @@
+"""The error of every import: a sentence that says what is wrong with the weights."""
+
+from cxr_training.publishing import PublishError
+
+
+class ModelImportError(PublishError):
+    """The weights cannot be imported; nothing was written."""
