@@ -166,15 +166,19 @@ def _parser() -> argparse.ArgumentParser:
         "--check", action="store_true", help="fail where the manifest's figures are others"
     )
     train.add_argument("--resume", action="store_true", help="go on from last.pt")
-    for command in (train, timed, ablate):
-        command.add_argument("--config", type=Path, required=True, help="the recipe, YAML")
-        command.add_argument("--smoke", action="store_true", help="one short epoch, to try it")
+    _add_recipe(train, timed, ablate)
     for command in (train, timed, ablate, evaluate):
         command.add_argument(
             "--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="override a key"
         )
     publish.add_argument("--models", type=Path, default=Path("models"), help="default: models")
     return parser
+
+
+def _add_recipe(*commands: argparse.ArgumentParser) -> None:
+    for command in commands:
+        command.add_argument("--config", type=Path, required=True, help="the recipe, YAML")
+        command.add_argument("--smoke", action="store_true", help="one short epoch, to try it")
 
 
 def _positive(text: str) -> int:

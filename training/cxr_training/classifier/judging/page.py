@@ -44,8 +44,6 @@ def page(
     """
     manifest, figures = judgement.manifest, Figures(rows)
     mean = figures.cell("auroc_mean", "all")
-    error = figures.row("ece_mean", "all")
-    met = error is not None and error.result.value <= ECE_AIM
     parts = [
         f"# {manifest.name}, version {manifest.version}, on validation patients",
         *_provenance(judgement),
@@ -58,11 +56,7 @@ def page(
         _how_decided(judgement),
         "![ROC curves with the shipped operating points](operating_points.png)",
         "As numbers: [operating_points.csv](operating_points.csv).",
-        "## Calibration",
-        f"Mean ECE over the findings with enough positives: {figures.cell('ece_mean', 'all')}; "
-        f"the aim of at most {ECE_AIM} is {'met' if met else 'missed'}. Ten bins of equally many "
-        "images for each finding: [reliability.csv](reliability.csv).",
-        "![reliability of each finding](reliability.png)",
+        *_calibration(figures),
         "## Subgroups",
         SUBGROUP_TEXT,
         subgroup_table(figures),
@@ -77,6 +71,18 @@ def page(
         *_other_parts(folder),
     ]
     return paragraphs(parts)
+
+
+def _calibration(figures: Figures) -> list[str]:
+    error = figures.row("ece_mean", "all")
+    met = error is not None and error.result.value <= ECE_AIM
+    return [
+        "## Calibration",
+        f"Mean ECE over the findings with enough positives: {figures.cell('ece_mean', 'all')}; "
+        f"the aim of at most {ECE_AIM} is {'met' if met else 'missed'}. Ten bins of equally many "
+        "images for each finding: [reliability.csv](reliability.csv).",
+        "![reliability of each finding](reliability.png)",
+    ]
 
 
 def _provenance(judgement: Judgement) -> list[str]:
