@@ -122,7 +122,7 @@ DETECTOR = $(TRAIN) -m cxr_training.detector --config training/configs/detector.
 
 .PHONY: publish evaluate
 publish: publish-classifier ## Write every judged run into models/
-evaluate: evaluate-classifier ## Measure every published model again and compare it with its manifest
+evaluate: evaluate-classifier evaluate-gate ## Measure every published model again and compare it with its manifest
 
 .PHONY: train-classifier publish-classifier evaluate-classifier ablate-classifier
 train-classifier: .venv-train/.synced ## Train and judge the classifier

@@ -67,7 +67,10 @@ def _run(options: argparse.Namespace) -> None:
     else:
         from cxr_training.classifier.publish import publish
 
-        print(publish(options.out, options.models, options.results, options.data))
+        folder = publish(
+            options.out, options.models, options.results, options.data, version=options.version
+        )
+        print(folder)
 
 
 def _judge(options: argparse.Namespace) -> None:
@@ -172,6 +175,7 @@ def _parser() -> argparse.ArgumentParser:
             "--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="override a key"
         )
     publish.add_argument("--models", type=Path, default=Path("models"), help="default: models")
+    publish.add_argument("--version", help="default: the recipe's")
     return parser
 
 

@@ -39,12 +39,19 @@ from cxr_training.publishing import (
 from cxr_training.runs import RunError, changed_keys, portable_command, read_metrics, utc_now
 
 
-def publish(folder: Path, models: Path, results: Path, data: Path | None = None) -> Path:
+def publish(
+    folder: Path,
+    models: Path,
+    results: Path,
+    data: Path | None = None,
+    *,
+    version: str | None = None,
+) -> Path:
     """Publish the run in `folder` as `models/classifier/<name>/`; the model folder.
 
     A model of that name is replaced only once the new one is complete and checked. The run's
     curves go into `results`. With `data`, which holds `nih/` and perhaps `chestx-det/`, the maps
-    are judged against hand-drawn boxes.
+    are judged against hand-drawn boxes. `version` stands in place of the recipe's.
 
     Raises:
         DataError: the boxes are not as published.
@@ -53,6 +60,8 @@ def publish(folder: Path, models: Path, results: Path, data: Path | None = None)
     """
     evaluated = read_evaluated(folder)
     config = load_config(folder / CONFIG).model_copy(update={"evaluation": evaluated.evaluation})
+    if version is not None:
+        config = config.model_copy(update={"version": version})
     usual = read_usual_map(folder)
     network, epoch = load_network(folder, config, usual)
     if epoch != evaluated.epoch:
