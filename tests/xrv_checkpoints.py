@@ -16,7 +16,16 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     import torchxrayvision as xrv
 
-__all__ = ["xrv"]
+__all__ = [
+    "THRESHOLDS",
+    "films",
+    "library_answers",
+    "library_input",
+    "random_densenet",
+    "save",
+    "settle",
+    "xrv",
+]
 SIDE_PX = 224
 THRESHOLDS = np.linspace(0.05, 0.6, 18, dtype=np.float32)
 
