@@ -11,6 +11,7 @@ import pytest
 
 from cxr_contracts import Finding
 from cxr_training.classifier.__main__ import main
+from synthetic_manifest import whole_rows, write_manifest
 
 CSVS = ("figures.csv", "reliability.csv", "operating_points.csv", "subgroups.csv", "curves.csv")
 PLOTS = ("reliability.png", "operating_points.png", "subgroups.png", "curves.png")
@@ -234,3 +235,16 @@ def test_a_model_without_figures_gets_them_by_its_own_calibration(
     points = _lines(results / "operating_points.csv")
     assert {(line["threshold"], line["threshold_low"]) for line in points} == {("0.5000", "0.5000")}
     assert {line["rule"] for line in points} == {"none"}
+
+
+def test_a_hospitals_own_images_are_judged_from_their_csv(
+    classifier_folder: Path, tmp_path: Path
+) -> None:
+    own = write_manifest(tmp_path / "own.csv", whole_rows())
+    results = tmp_path / "results"
+    command = ["judge", "--model", str(classifier_folder), "--manifest", str(own)]
+    assert main([*command, "--results", str(results)]) == 0
+    page = (results / "README.md").read_text()
+    assert "--manifest own.csv" in page
+    assert "14 images of 5 validation patients" in page
+    assert str(tmp_path) not in page

@@ -21,7 +21,8 @@ def main(arguments: list[str] | None = None) -> int:
     """Run a command; the exit status, 1 with a sentence on stderr for what the user can mend."""
     parser = _parser()
     options = parser.parse_args(arguments)
-    if options.command in ("train", "time", "evaluate") and not (options.data or options.manifest):
+    reads_either = options.command in ("train", "time", "evaluate", "judge")
+    if reads_either and not (options.data or options.manifest):
         parser.error("--data, --manifest, or both are needed")
     try:
         _run(options)
@@ -76,7 +77,7 @@ def _run(options: argparse.Namespace) -> None:
 def _judge(options: argparse.Namespace) -> None:
     from cxr_training.classifier.judging import comparison, judge, write_results
 
-    judgement = judge(options.model, options.data, check=options.check)
+    judgement = judge(options.model, options.data, manifests=options.manifest, check=options.check)
     differences = comparison(judgement) if judgement.is_comparable else None
     write_results(judgement, options.results, differences)
     for name in ("auroc_mean", "ece_mean"):
@@ -140,10 +141,10 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument(
             "--data",
             type=Path,
-            required=command in (ablate, judge),
+            required=command is ablate,
             help="folder that holds nih/",
         )
-    for command in (train, timed, evaluate):
+    for command in (train, timed, evaluate, judge):
         command.add_argument(
             "--manifest",
             type=Path,
@@ -151,23 +152,14 @@ def _parser() -> argparse.ArgumentParser:
             default=[],
             help="a CSV manifest beside NIH, or without --data alone; may be given again",
         )
+    for command in (train, timed, evaluate):
         command.add_argument(
             "--stream", action="store_true", help="decode images as needed instead of once"
         )
     ablate.add_argument("--plan", type=Path, required=True, help="the arms, YAML")
     ablate.add_argument("--results", type=Path, required=True, help="for the table and picture")
     timed.add_argument("--steps", type=_positive, default=30, help="to measure; default: 30")
-    for command in (judge, publish):
-        command.add_argument(
-            "--results", type=Path, default=RESULTS, help=f"for tables and pictures ({RESULTS})"
-        )
-    publish.add_argument(
-        "--data", type=Path, help="judge the maps, too; folder that holds nih/, chestx-det/"
-    )
-    judge.add_argument("--model", type=Path, required=True, help="a published model's folder")
-    judge.add_argument(
-        "--check", action="store_true", help="fail where the manifest's figures are others"
-    )
+    _add_published(judge, publish)
     train.add_argument("--resume", action="store_true", help="go on from last.pt")
     _add_recipe(train, timed, ablate)
     for command in (train, timed, ablate, evaluate):
@@ -183,6 +175,20 @@ def _add_recipe(*commands: argparse.ArgumentParser) -> None:
     for command in commands:
         command.add_argument("--config", type=Path, required=True, help="the recipe, YAML")
         command.add_argument("--smoke", action="store_true", help="one short epoch, to try it")
+
+
+def _add_published(judge: argparse.ArgumentParser, publish: argparse.ArgumentParser) -> None:
+    for command in (judge, publish):
+        command.add_argument(
+            "--results", type=Path, default=RESULTS, help=f"for tables and pictures ({RESULTS})"
+        )
+    publish.add_argument(
+        "--data", type=Path, help="judge the maps, too; folder that holds nih/, chestx-det/"
+    )
+    judge.add_argument("--model", type=Path, required=True, help="a published model's folder")
+    judge.add_argument(
+        "--check", action="store_true", help="fail where the manifest's figures are others"
+    )
 
 
 def _positive(text: str) -> int:

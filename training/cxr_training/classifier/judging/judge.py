@@ -1,5 +1,6 @@
 """The figures of a published model, and whether they are those of its manifest."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,9 +49,13 @@ class Rules:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """A model and what was found of it; `rows` are all figures, in full."""
+    """A model and what was found of it; `rows` are all figures, in full.
+
+    `on` are the options that name the data, without the folders of this machine.
+    """
 
     manifest: ModelManifest
+    on: str
     split_sha256: str
     rules: Rules
     answers: Answers
@@ -64,12 +69,16 @@ class Judgement:
         return self.rules.fitted
 
 
-def judge(model: Path, data: Path, *, check: bool = False) -> Judgement:
-    """Judge the model folder `model` on the validation patients of `data`.
+def judge(
+    model: Path, data: Path | None, *, manifests: Sequence[Path] = (), check: bool = False
+) -> Judgement:
+    """Judge the model folder `model` on the validation patients of `data` and `manifests`.
 
     Args:
         model: the folder.
-        data: holds `nih/`, and `chestx-det/` if maps are to be judged on its boxes, too.
+        data: holds `nih/`, and `chestx-det/` if maps are to be judged on its boxes, too;
+            None for `manifests` alone, whose images nobody boxed.
+        manifests: CSV manifests to judge on, too.
         check: refuse, before anything is read, where there is nothing to compare with.
 
     Raises:
@@ -79,7 +88,7 @@ def judge(model: Path, data: Path, *, check: bool = False) -> Judgement:
         ModelFolderError: the folder is not what its manifest says.
     """
     folder = open_model_folder(model, "classifier")
-    samples = read_samples(data / NIH_FOLDER)
+    samples = read_samples(None if data is None else data / NIH_FOLDER, manifests)
     split = split_sha256(samples.patient_splits)
     rules = rules_of(folder.manifest, split)
     if check:
@@ -91,13 +100,19 @@ def judge(model: Path, data: Path, *, check: bool = False) -> Judgement:
         decisions = shipped_decisions(answers, folder.manifest.labels)
     return Judgement(
         manifest=folder.manifest,
+        on=" ".join(
+            [
+                *(["--data $DATA"] if data else []),
+                *(f"--manifest {path.name}" for path in manifests),
+            ]
+        ),
         split_sha256=split,
         rules=rules,
         answers=answers,
         decisions=decisions,
         rows=[
             *metric_rows(answers, decisions, rules.evaluation, rules.seed),
-            *map_rows(folder, data),
+            *([] if data is None else map_rows(folder, data)),
         ],
         bins=reliability(answers, decisions, rules.evaluation, rules.seed),
     )

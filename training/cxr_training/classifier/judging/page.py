@@ -91,7 +91,7 @@ def _provenance(judgement: Judgement) -> list[str]:
     evaluation, seed = judgement.rules.evaluation, judgement.rules.seed
     return [
         f"Written by `python -m cxr_training.classifier judge --model "
-        f"models/classifier/{manifest.name} --data $DATA` (`make evaluate-classifier` for the "
+        f"models/classifier/{manifest.name} {judgement.on}` (`make evaluate-classifier` for the "
         "default model): the published ONNX file, run as the service runs it, on "
         f"{len(answers)} images of {patients} validation patients.",
         f"- weights `{manifest.weights.sha256}`\n"
