@@ -27,6 +27,16 @@ NIH_ALONE = regions_of(["nih"])
 NMS_IOU = 0.5
 
 
+def settle_on_noise(network: Any) -> None:
+    """Random weights whose activations stay small on films and on noise, which export tries."""
+    settle(network, SPEC)
+    film = preprocess(radiograph_like(150, 200), SPEC, "stretch")[0]
+    noise = np.random.default_rng(0).random((3, 3, SIDE, SIDE), dtype=np.float32)
+    with torch.no_grad():
+        network.train()(torch.from_numpy(np.concatenate([film[None], noise])))
+    network.eval()
+
+
 def ultralytics_boxes(name: str, state: dict[str, Any], image: np.ndarray, limit: float) -> Any:
     """What Ultralytics' own network and suppression make of an input, [n, 6]."""
     prepare_ultralytics()
@@ -46,12 +56,12 @@ def ultralytics_boxes(name: str, state: dict[str, Any], image: np.ndarray, limit
     )[0].numpy()
 
 
-@pytest.mark.parametrize("name", ["yolov5n", "yolov5s", "yolo26n"])
+@pytest.mark.parametrize("name", ["yolo26n", "yolov5n"])
 def test_the_boxes_of_onnx_are_those_of_ultralytics(name: str, tmp_path: Path) -> None:
     torch.manual_seed(0)
     architecture = Architecture(library="ultralytics", name=name, arguments={})
     network: Any = build_network(architecture, len(NIH_ALONE))
-    settle(network, SPEC)
+    settle_on_noise(network)
     state = {key: tensor.clone() for key, tensor in network.state_dict().items()}
     film = radiograph_like(150, 200)
     image, placement = preprocess(film, SPEC, "stretch")

@@ -40,7 +40,6 @@ def start_and_kill(arguments: list[str], state: Path) -> None:
     assert process.wait() == -signal.SIGKILL
 
 
-@pytest.mark.slow
 def test_a_killed_run_goes_on_to_its_last_epoch(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
