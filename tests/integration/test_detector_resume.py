@@ -62,7 +62,7 @@ def test_a_killed_run_goes_on_to_its_last_epoch(
     state = load_state(out / "train" / "state.safetensors")
     assert state.steps == killed.steps / killed.epochs * EPOCHS
     # Random weights would begin again with the loss of the first epoch.
-    assert float(rows[killed.epochs]["train/cls_loss"]) < 0.9 * float(rows[0]["train/cls_loss"])
+    assert float(rows[killed.epochs]["train/cls_loss"]) < 0.97 * float(rows[0]["train/cls_loss"])
     assert json.loads((out / "run.json").read_text())["resumed_after_epochs"] == [killed.epochs]
 
     assert main(["train", "--resume", *folders]) == 1
