@@ -6,7 +6,9 @@ file of the same weights, and a manifest with their sizes and sha256.
 
 import hashlib
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,7 +30,7 @@ from cxr_contracts import (
     TrainingSpec,
 )
 from cxr_detector.network import build_network as build_detector
-from cxr_detector.preprocessing import letterbox
+from cxr_detector.preprocessing import Resize, fit
 from films import radiograph_like
 
 CLASSIFIER_PX = 96
@@ -53,15 +55,22 @@ def write_classifier_folder(folder: Path, seed: int = 0) -> Path:
     )
     _write_files(folder, network, spec, ["logits", "cams"])
     labels = [(finding.value, 0.5, 1.5, -0.25) for finding in Finding]
-    _write_manifest(folder, "classifier", architecture, spec, labels)
+    _write_manifest(folder, "classifier", architecture, spec, labels, extra={})
     return folder
 
 
-def write_detector_folder(folder: Path, seed: int = 0) -> Path:
-    """A YOLOv5n detector with random weights, written to `folder`; it shows whatever it scores."""
+def write_detector_folder(
+    folder: Path,
+    seed: int = 0,
+    *,
+    name: str = "yolov5n",
+    regions: Sequence[Region] = tuple(Region),
+    resize: Resize | None = None,
+) -> Path:
+    """A detector with random weights, written to `folder`; it shows whatever it scores."""
     torch.manual_seed(seed)
-    architecture = Architecture(library="ultralytics", name="yolov5n", arguments={})
-    network = build_detector(architecture, len(Region))
+    architecture = Architecture(library="ultralytics", name=name, arguments={})
+    network = build_detector(architecture, len(regions))
     spec = InputSpec(
         width_px=DETECTOR_PX,
         height_px=DETECTOR_PX,
@@ -71,12 +80,13 @@ def write_detector_folder(folder: Path, seed: int = 0) -> Path:
         std=1.0,
     )
     _write_files(folder, network, spec, ["predictions"])
-    labels = [(region.value, 0.0, 1.0, 0.0) for region in Region]
-    _write_manifest(folder, "detector", architecture, spec, labels)
+    labels = [(region.value, 0.0, 1.0, 0.0) for region in regions]
+    extra = {"nms_iou": 0.5, "max_boxes": 10} | ({"resize": resize} if resize else {})
+    _write_manifest(folder, "detector", architecture, spec, labels, extra=extra)
     return folder
 
 
-def _settle(network: nn.Module, spec: InputSpec) -> None:
+def settle(network: nn.Module, spec: InputSpec) -> None:
     """Give random weights activations of a trained network's size, so that answers differ.
 
     As they are initialised, the signal dies on its way, and every image gets the same answer.
@@ -86,7 +96,7 @@ def _settle(network: nn.Module, spec: InputSpec) -> None:
             module.momentum = 1.0
         if isinstance(module, nn.Conv2d) and module.bias is not None:
             nn.init.normal_(module.weight, std=0.5 / module.in_channels**0.5)
-    pictures = [letterbox(radiograph_like(*size), spec)[0] for size in _SIZES]
+    pictures = [fit(radiograph_like(*size), spec)[0] for size in _SIZES]
     grey = torch.from_numpy(np.stack(pictures)).float()[:, None] / 255.0
     examples = ((grey - spec.mean) / spec.std).expand(-1, spec.channels, -1, -1)
     with torch.no_grad():
@@ -97,7 +107,7 @@ def _settle(network: nn.Module, spec: InputSpec) -> None:
 
 def _write_files(folder: Path, network: nn.Module, spec: InputSpec, outputs: list[str]) -> None:
     folder.mkdir(parents=True)
-    _settle(network, spec)
+    settle(network, spec)
     state = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
     save_file(state, folder / "weights.safetensors")
     example = torch.zeros(2, spec.channels, spec.height_px, spec.width_px)
@@ -121,6 +131,8 @@ def _write_manifest(
     architecture: Architecture,
     spec: InputSpec,
     labels: list[tuple[str, float, float, float]],
+    *,
+    extra: dict[str, Any],
 ) -> None:
     manifest = ModelManifest(
         schema_version=1,
@@ -137,7 +149,7 @@ def _write_manifest(
         ],
         weights=describe_file(folder / "weights.safetensors"),
         onnx=describe_file(folder / "model.onnx"),
-        extra={"nms_iou": 0.5, "max_boxes": 10} if role == "detector" else {},
+        extra=extra,
         data=DataSpec(sources=[], split_sha256="0" * 64, n_train=0, n_validation=0),
         training=TrainingSpec(command="none", commit="none", recipe={}),
         metrics=[],

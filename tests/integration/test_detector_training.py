@@ -73,6 +73,7 @@ def test_the_run_directory_describes_itself(finished: Run) -> None:
     assert run["n_train"] > run["n_validation"] > 15
     assert len(run["split_sha256"]) == 64
     assert run["commit"]
+    assert run["start"]["fits"] > 0.7 * run["start"]["of"]
     assert yaml.safe_load((out / "config.yaml").read_text())["epochs"] == 1
     with (out / "train" / "results.csv").open() as stream:
         rows = list(csv.DictReader(stream))
@@ -106,7 +107,8 @@ def test_the_manifest_names_its_files_labels_and_figures(
     assert ("map50_ultralytics", "all") in named
     assert manifest.training.recipe["epochs_run"] == 1
     assert manifest.training.recipe["n_background"] == 3
-    assert set(manifest.extra) == {"nms_iou", "max_boxes"}
+    assert manifest.extra == {"nms_iou": 0.5, "max_boxes": 30, "resize": "letterbox"}
+    assert manifest.data.sources[-1] == "Start: YOLOv5n v6 on COCO by Ultralytics (AGPL-3.0)"
 
 
 def test_the_card_is_made_of_the_manifest(finished: Run, manifest: ModelManifest) -> None:
@@ -149,38 +151,15 @@ def test_the_onnx_file_names_no_path_of_the_machine_that_made_it(
 def test_publishing_before_judging_is_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert Run(tmp_path).step("publish") == 2
+    assert Run(tmp_path).step("publish") == 1
     assert "run the step `evaluate` first" in capsys.readouterr().err
 
 
 def test_judging_before_training_is_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert Run(tmp_path).step("evaluate") == 2
+    assert Run(tmp_path).step("evaluate") == 1
     assert "run the step `train` first" in capsys.readouterr().err
-
-
-def test_a_box_outside_its_image_ends_the_run_with_a_sentence(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    run = Run(tmp_path)
-    boxes = run.data.nih / "BBox_List_2017.csv"
-    lines = boxes.read_text().splitlines()
-    first = lines[1].split(",")
-    boxes.write_text("\n".join([lines[0], ",".join([*first[:4], "5000", *first[5:]])]) + "\n")
-    assert run.step("train") == 2
-    assert "lies outside the 1024 x 1024 frame" in capsys.readouterr().err
-    assert not run.out.exists()
-
-
-def test_an_unknown_label_ends_the_run_with_a_sentence(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    run = Run(tmp_path)
-    annotations = run.data.chestxdet / "ChestX_Det_train.json"
-    annotations.write_text(annotations.read_text().replace("Fracture", "Measles"))
-    assert run.step("train") == 2
-    assert "Measles" in capsys.readouterr().err
 
 
 def test_a_recipe_with_a_misspelt_key_ends_the_run_with_a_sentence(
@@ -189,7 +168,7 @@ def test_a_recipe_with_a_misspelt_key_ends_the_run_with_a_sentence(
     run = Run(tmp_path)
     run.config = tmp_path / "recipe.yaml"
     run.config.write_text(CONFIG.read_text().replace("epochs:", "epoch:"))
-    assert run.step("train") == 2
+    assert run.step("train") == 1
     assert "is no detector recipe" in capsys.readouterr().err
 
 
@@ -198,5 +177,5 @@ def test_without_the_start_nothing_is_trained(
 ) -> None:
     run = Run(tmp_path)
     run.start.unlink()
-    assert run.step("train") == 2
+    assert run.step("train") == 1
     assert "is missing (the network's start" in capsys.readouterr().err

@@ -6,6 +6,7 @@ there is a newer release. All of that is turned off or moved aside here, in one 
 """
 
 import os
+import re
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,9 @@ from cxr_contracts import Architecture, ModelManifest
 
 if TYPE_CHECKING:
     from torch import nn
+
+# Ultralytics takes a path or an address as well; a manifest may name a network and nothing else.
+_NETWORK_NAME = re.compile(r"yolov?\d+[a-z]")
 
 
 def prepare_ultralytics() -> None:
@@ -39,12 +43,15 @@ def prepare_ultralytics() -> None:
 def build_network(architecture: Architecture, n_labels: int) -> "nn.Module":
     """The untrained network, in evaluation mode.
 
+    Every family that Ultralytics builds by name and whose head is its `Detect`: YOLOv5 (with the
+    anchor-free head), YOLOv8, YOLO11, YOLO26.
+
     Its forward takes float32 [N, 3, H, W] in 0..1, H and W multiples of 32, and returns decoded
     predictions [N, 4 + n_labels, A]: centre x, centre y, width and height in input pixels, then
     the score of each class after the sigmoid. Its state dict has Ultralytics' own names.
 
     Raises:
-        ValueError: the architecture is of another library.
+        ValueError: the architecture is of another library, or unknown to this one.
     """
     if architecture.library != "ultralytics":
         raise ValueError(f"expected an Ultralytics architecture, got {architecture.library!r}")
@@ -53,8 +60,31 @@ def build_network(architecture: Architecture, n_labels: int) -> "nn.Module":
 
     arguments: dict[str, Any] = dict(architecture.arguments)
     build: Any = DetectionModel  # untyped in Ultralytics
-    network: nn.Module = build(f"{architecture.name}.yaml", nc=n_labels, verbose=False, **arguments)
+    layout = network_layout(architecture.name)
+    network: nn.Module = build(layout, nc=n_labels, verbose=False, **arguments)
     return as_decoder(network)
+
+
+def network_layout(name: str) -> dict[str, Any]:
+    """Ultralytics' description of the network of this name, e.g. `yolov5n`, with one head.
+
+    YOLO26 has a second head, which learns from the detached features of the first and finds without
+    suppression; Ultralytics itself answers with the first and suppression unless told otherwise.
+    Ours is the first alone: what it learns is the same, and every family has one form of answer.
+
+    Raises:
+        ValueError: Ultralytics has no such network.
+    """
+    prepare_ultralytics()
+    from ultralytics.nn.tasks import yaml_model_load
+
+    try:
+        if _NETWORK_NAME.fullmatch(name) is None:
+            raise FileNotFoundError(name)
+        layout: dict[str, Any] = yaml_model_load(f"{name}.yaml")
+    except FileNotFoundError as error:
+        raise ValueError(f"Ultralytics has no network named {name!r}") from error
+    return {**layout, "end2end": False}
 
 
 def as_decoder(network: "nn.Module") -> "nn.Module":

@@ -7,7 +7,7 @@ import numpy as np
 
 from cxr_contracts import ModelManifest, Region
 from cxr_detector.postprocessing import Detections, postprocess
-from cxr_detector.preprocessing import Placement, preprocess
+from cxr_detector.preprocessing import Placement, Resize, preprocess
 from cxr_detector.settings import DetectorSettings
 from cxr_serving.image import DecodedImage
 from cxr_serving.model_folder import ModelFolder, ModelFolderError, open_model_folder
@@ -31,7 +31,7 @@ class DetectorPredictor:
     """A loaded detector.
 
     Raises:
-        ModelFolderError: The manifest's labels or suppression settings make no sense.
+        ModelFolderError: The manifest's labels, suppression or resizing make no sense.
     """
 
     def __init__(self, manifest: ModelManifest, runtime: Runtime) -> None:
@@ -44,12 +44,14 @@ class DetectorPredictor:
             self.regions = [Region(label.name) for label in manifest.labels]
             self._nms_iou = float(manifest.extra["nms_iou"])
             self._max_boxes = int(manifest.extra["max_boxes"])
+            # A folder from before there was a choice says nothing.
+            self._resize = _resize_of(str(manifest.extra.get("resize", "letterbox")))
         except (ValueError, TypeError, KeyError) as error:
             raise ModelFolderError(f"The manifest of {manifest.name} is wrong: {error}.") from error
 
     def prepare(self, image: DecodedImage) -> Prepared:
         """The network's input for one image."""
-        return Prepared(*preprocess(image.grey, self.manifest.input))
+        return Prepared(*preprocess(image.grey, self.manifest.input, self._resize))
 
     def predict(self, batch: Sequence[Prepared]) -> list[Detections]:
         """The boxes of each input's image, in pixels of that image."""
@@ -88,6 +90,12 @@ class DetectorPredictor:
         if not np.isfinite(predictions).all():
             raise ArithmeticError("the detector's predictions are not finite")
         return predictions
+
+
+def _resize_of(text: str) -> Resize:
+    if text == "letterbox" or text == "stretch":  # noqa: PLR1714 - mypy narrows so
+        return text
+    raise ValueError(f"resize is {text!r} and should be letterbox or stretch")
 
 
 def load_predictor(settings: DetectorSettings) -> DetectorPredictor:

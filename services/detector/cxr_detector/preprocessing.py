@@ -1,12 +1,19 @@
 """From a grey image to the detector's input, and from the input's pixels back to the image's.
 
-The geometry is that of Ultralytics' `LetterBox`: the image keeps its aspect ratio, is centred in a
-square and padded with grey 114. The one difference is on purpose: shrinking is antialiased
+Two ways, and the manifest says which (`extra.resize`, `letterbox` where it says nothing):
+
+- `letterbox`: the geometry of Ultralytics' `LetterBox`. The image keeps its aspect ratio, is
+  centred in the input and padded with grey 114.
+- `stretch`: the image fills the input. NIH stretched its radiographs to squares, so a network that
+  was trained on them has seen no other shape and no padding.
+
+The one difference from Ultralytics is on purpose: shrinking is antialiased
 (Pillow's bilinear filter widens with the scale), where OpenCV's bilinear would skip pixels, and a
 2,500 px radiograph would reach the network with moire that no training image has.
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +21,7 @@ from PIL import Image
 
 from cxr_contracts import InputSpec
 
+Resize = Literal["letterbox", "stretch"]
 PADDING_GREY = 114
 # Shrinks by whole steps first while at least this factor remains: twice as fast on a full-size
 # radiograph, and within two grey levels of the exact filter.
@@ -60,18 +68,32 @@ def place(image_width: int, image_height: int, spec: InputSpec) -> Placement:
     )
 
 
-def letterbox(
-    grey: npt.NDArray[np.uint8], spec: InputSpec
+def stretched(image_width: int, image_height: int, spec: InputSpec) -> Placement:
+    """An image of this size over the whole input that `spec` describes."""
+    return Placement(
+        image_width=image_width,
+        image_height=image_height,
+        scaled_width=spec.width_px,
+        scaled_height=spec.height_px,
+        left=0,
+        top=0,
+    )
+
+
+def fit(
+    grey: npt.NDArray[np.uint8], spec: InputSpec, resize: Resize = "letterbox"
 ) -> tuple[npt.NDArray[np.uint8], Placement]:
-    """A grey image [H, W] inside the square of the input [height_px, width_px], still 0..255."""
+    """A grey image [H, W] in the shape of the input [height_px, width_px], still 0..255."""
     height, width = grey.shape
-    placement = place(width, height, spec)
+    placement = (stretched if resize == "stretch" else place)(width, height, spec)
     size = (placement.scaled_width, placement.scaled_height)
     if size != (width, height):
         image = Image.fromarray(grey).resize(
             size, Image.Resampling.BILINEAR, reducing_gap=_REDUCING_GAP
         )
         grey = np.asarray(image)
+    if size == (spec.width_px, spec.height_px):
+        return grey, placement
     canvas = np.full((spec.height_px, spec.width_px), PADDING_GREY, dtype=np.uint8)
     bottom, right = placement.top + size[1], placement.left + size[0]
     canvas[placement.top : bottom, placement.left : right] = grey
@@ -79,13 +101,14 @@ def letterbox(
 
 
 def preprocess(
-    grey: npt.NDArray[np.uint8], spec: InputSpec
+    grey: npt.NDArray[np.uint8], spec: InputSpec, resize: Resize = "letterbox"
 ) -> tuple[npt.NDArray[np.float32], Placement]:
     """The network's input for one image.
 
     Args:
         grey: [H, W], 0..255, white is dense (MONOCHROME2).
         spec: the model's own description of its input.
+        resize: the model's own way of filling it.
 
     Returns:
         float32 [channels, height_px, width_px], (grey / 255 - mean) / std, the same plane in every
@@ -96,7 +119,7 @@ def preprocess(
     """
     if grey.ndim != 2 or grey.dtype != np.uint8 or grey.size == 0:
         raise ValueError(f"expected a grey uint8 image [H, W], got {grey.dtype} {grey.shape}")
-    canvas, placement = letterbox(grey, spec)
+    canvas, placement = fit(grey, spec, resize)
     plane = canvas.astype(np.float32)
     plane *= 1.0 / (255.0 * spec.std)
     plane -= spec.mean / spec.std

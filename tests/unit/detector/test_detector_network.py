@@ -28,6 +28,17 @@ def test_another_librarys_architecture_is_refused() -> None:
         build_network(other, 15)
 
 
+@pytest.mark.parametrize("name", ["../yolov5n", "https://host/yolov5n", "yolov5q", "yolov5n.yaml"])
+def test_a_name_that_is_no_network_of_ultralytics_is_refused(name: str) -> None:
+    with pytest.raises(ValueError, match="Ultralytics has no network named"):
+        build_network(YOLO.model_copy(update={"name": name}), 15)
+
+
+def test_yolo26_is_built_with_the_head_that_needs_suppression_alone() -> None:
+    network = build_network(YOLO.model_copy(update={"name": "yolo26n"}), 8)
+    assert not [name for name in network.state_dict() if "one2one" in name]
+
+
 def test_importing_the_package_loads_neither_torch_nor_ultralytics() -> None:
     code = (
         "import sys, cxr_detector.network, cxr_detector.preprocessing, cxr_detector.postprocessing;"

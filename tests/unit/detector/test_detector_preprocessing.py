@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from cxr_contracts import InputSpec
 from cxr_detector.network import prepare_ultralytics
-from cxr_detector.preprocessing import PADDING_GREY, letterbox, place, preprocess
+from cxr_detector.preprocessing import PADDING_GREY, fit, place, preprocess, stretched
 
 SPEC = InputSpec(width_px=320, height_px=320, channels=3, canonical_px=None, mean=0.0, std=1.0)
 SIDE = st.integers(min_value=1, max_value=3000)
@@ -29,21 +29,21 @@ def test_an_enlarged_image_is_the_letterbox_of_ultralytics_to_one_grey_level(
     size: tuple[int, int],
 ) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (size[1], size[0]), dtype=np.uint8)
-    ours, _ = letterbox(noise, SPEC)
+    ours, _ = fit(noise, SPEC)
     assert np.abs(ours.astype(int) - ultralytics_letterbox(noise)).max() <= 1
 
 
 @pytest.mark.parametrize("size", [(384, 384), (1024, 1024), (2500, 2048), (1841, 1955)])
 def test_a_shrunk_smooth_image_lies_where_ultralytics_puts_it(size: tuple[int, int]) -> None:
     image = smooth_image(*size)
-    ours, _ = letterbox(image, SPEC)
+    ours, _ = fit(image, SPEC)
     assert np.abs(ours.astype(int) - ultralytics_letterbox(image)).max() <= 3
 
 
 def test_shrinking_averages_fine_stripes_instead_of_sampling_them() -> None:
     stripes = np.zeros((1024, 1024), dtype=np.uint8)
     stripes[:, ::2] = 255
-    ours, _ = letterbox(stripes, SPEC)
+    ours, _ = fit(stripes, SPEC)
     assert ours.std() < 15 < ultralytics_letterbox(stripes).std()
 
 
@@ -99,3 +99,37 @@ def test_mean_and_std_of_the_manifest_are_obeyed() -> None:
 def test_what_is_no_grey_image_is_refused(bad: np.ndarray) -> None:
     with pytest.raises(ValueError, match="expected a grey uint8 image"):
         preprocess(bad, SPEC)
+
+
+def test_a_stretched_film_fills_the_input_without_padding() -> None:
+    film = np.full((100, 300), 255, dtype=np.uint8)
+    tensor, placed = preprocess(film, SPEC, "stretch")
+    assert (tensor == 1.0).all()
+    assert (placed.left, placed.top, placed.scaled_width, placed.scaled_height) == (0, 0, 320, 320)
+
+
+def test_a_square_film_is_the_same_letterboxed_and_stretched() -> None:
+    film = smooth_image(256, 256)
+    (one, _), (other, _) = fit(film, SPEC, "letterbox"), fit(film, SPEC, "stretch")
+    assert (one == other).all()
+
+
+def test_a_bright_box_on_a_wide_film_comes_back_from_the_stretched_input_where_it_was() -> None:
+    film = np.zeros((200, 800), dtype=np.uint8)
+    film[50:150, 200:400] = 255
+    canvas, placed = fit(film, SPEC, "stretch")
+    rows, columns = np.nonzero(canvas > 127)
+    corners = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
+    back = placed.to_image(np.array([corners], np.float32))[0]
+    # A pixel of the input is 2.5 pixels of the film wide and 0.6 high.
+    np.testing.assert_allclose(back, [200, 50, 400, 150], atol=2.5)
+
+
+@given(SIDE, SIDE)
+@settings(max_examples=100, deadline=None)
+def test_a_box_goes_to_the_stretched_input_and_back_exactly(width: int, height: int) -> None:
+    placed = stretched(width, height, SPEC)
+    box = np.array([[0.1 * width, 0.2 * height, 0.7 * width, 0.9 * height]])
+    there = box * (np.array([320, 320, 320, 320]) / np.array([width, height, width, height]))
+    back = placed.to_image(there.astype(np.float32))
+    np.testing.assert_allclose(back, box, rtol=1e-5)

@@ -13,10 +13,15 @@ from cxr_training.data.errors import DataError
 from cxr_training.data.nih import RegionBox
 from cxr_training.data.splits import Split
 from cxr_training.detector.annotations import (
+    BOTH_SETS,
+    CHESTXDET_REGIONS,
+    NIH_BOXED_REGIONS,
     REGIONS,
     AnnotatedImage,
     Annotations,
+    BoxSet,
     iou_of,
+    limit_images,
     merge_boxes,
     read_annotations,
 )
@@ -27,9 +32,16 @@ SPEC = InputSpec(width_px=320, height_px=320, channels=3, canonical_px=None, mea
 MASS = RegionBox(Region.MASS, 100, 100, 300, 300)
 
 
-def read(data: SyntheticData, background: int = 2) -> Annotations:
+def read(
+    data: SyntheticData, background: int = 2, sets: tuple[BoxSet, ...] = BOTH_SETS
+) -> Annotations:
     return read_annotations(
-        data.nih, data.chestxdet, merge_iou=0.5, background_images=background, seed=0
+        data.nih,
+        data.chestxdet,
+        sets=sets,
+        merge_iou=0.5,
+        background_images=background,
+        seed=0,
     )
 
 
@@ -111,14 +123,65 @@ def test_a_box_on_an_image_that_is_not_there_is_refused(tmp_path: Path) -> None:
     name = data.add(Split.TRAIN, findings="Mass", nih=[("Mass", 10, 10, 50, 50)])
     data.write()
     (data.nih / "images" / name).unlink()
-    with pytest.raises(DataError, match=f"{name} has boxes but no image"):
+    with pytest.raises(DataError, match=f"BBox_List_2017.csv: {name} has boxes but no image"):
         read(data)
+
+
+def test_one_sets_boxes_alone_bring_its_own_classes_and_images(tmp_path: Path) -> None:
+    data = write_small_data(tmp_path)
+    name = data.add(
+        Split.TRAIN,
+        findings="Mass|Infiltration",
+        det=[("Nodule", 100, 100, 50, 50), ("Fracture", 500, 500, 90, 90)],
+        nih=[("Infiltration", 400, 400, 200, 200)],
+    )
+    data.write()
+    nih, det = (read(data, sets=(one,)) for one in ("nih", "chestx-det"))
+    assert set(nih.regions) == NIH_BOXED_REGIONS
+    assert set(det.regions) == CHESTXDET_REGIONS
+    assert {image.source for image in nih.images} == {"nih", "background"}
+    assert {image.source for image in det.images} == {"chestx-det", "background"}
+    assert [box.region for box in by_name(nih)[name].boxes] == [Region.INFILTRATION]
+    # Mass is named and was not drawn; Fracture, which NIH does not know, is not asked about.
+    assert by_name(nih)[name].unknown == {Region.MASS}
+    assert [box.region for box in by_name(det)[name].boxes] == [Region.NODULE, Region.FRACTURE]
+    assert by_name(det)[name].unknown == frozenset()
+
+
+def test_the_patients_are_split_alike_whichever_set_is_taken(tmp_path: Path) -> None:
+    data = write_small_data(tmp_path)
+    splits = [read(data, sets=sets).splits for sets in (("nih",), ("chestx-det",), BOTH_SETS)]
+    assert splits[0] == splits[1] == splits[2]
+
+
+def test_a_class_that_the_set_never_marks_is_not_missed(tmp_path: Path) -> None:
+    data = SyntheticData(tmp_path)
+    boxes = [(region.value, 10, 10, 50, 50) for region in sorted(CHESTXDET_REGIONS)]
+    for split in (Split.TRAIN, Split.VALIDATION):
+        data.add(split, det=boxes)
+    data.write()
+    assert len(read(data, sets=("chestx-det",)).images) == 2
+    with pytest.raises(DataError, match=r"BBox_List_2017\.csv: no box of Infiltration on any"):
+        read(data)
+    with pytest.raises(DataError, match=r"BBox_List_2017\.csv: no box of Atelectasis on any"):
+        read(data, sets=("nih",))
+
+
+def test_a_trial_takes_a_few_images_of_each_split(tmp_path: Path) -> None:
+    everything = read(write_small_data(tmp_path))
+    few = limit_images(everything, 5, seed=1)
+    assert [len(few.of(split)) for split in (Split.TRAIN, Split.VALIDATION)] == [5, 5]
+    assert set(few.images) < set(everything.images)
+    assert limit_images(everything, None, seed=1) is everything
 
 
 def test_the_prepared_labels_lie_on_the_prepared_pictures(tmp_path: Path) -> None:
     data = write_small_data(tmp_path)
     folder = tmp_path / "prepared"
+    (folder / "images" / "train").mkdir(parents=True)
+    (folder / "images" / "train" / "earlier.png").write_bytes(b"of another run")
     data_file = write_dataset(read(data), folder, SPEC)
+    assert not (folder / "images" / "train" / "earlier.png").exists()
     names = yaml.safe_load(data_file.read_text())["names"]
     assert list(names.values()) == [region.value for region in Region]
     labels = sorted((folder / "labels" / "train").glob("*.txt"))

@@ -1,1 +1,1 @@
-"""Training, judging and publishing the detector: YOLOv5n on ChestX-Det and NIH's boxes."""
+"""Training, judging and publishing the detector: networks by name, on the boxes of two sets."""

@@ -1,20 +1,25 @@
 """Boxes of both data sets on one list of radiographs: one policy, stated here.
 
-1. The vocabulary is `cxr_contracts.Region`. Each radiograph stands once, under its NIH name.
+1. A run takes the boxes of one set or of both (`BoxSet`). Its vocabulary is what these sets mark,
+   in the order of `cxr_contracts.Region`; the boxes of a set that it does not take are not read.
+   Each radiograph stands once, under its NIH name.
 2. A radiograph that both sets annotate gets the boxes of both. Two boxes of one class that overlap
    with at least `merge_iou` are one, and ChestX-Det's (three radiologists) stays.
 3. Neither set marks everything. A class is *known* on a radiograph if the set that marks this class
-   annotated it, or if NIH's labels, which have this class, do not name it. On other radiographs
-   the class is unknown: its absence there trains nothing (see `cxr_training.detector.trainer`).
-4. NIH's radiographs without a finding are added as background to train on, of the largest size:
-   nearly all of NIH's boxes are on large images, and sharpness alone must not mean disease.
-5. Patients are split over both sets together. Validation holds annotated radiographs only.
+   annotated it, or if NIH's labels, which have this class, do not name it. On other radiographs the
+   class is unknown: its absence there trains nothing (see `cxr_training.detector.partly_known`).
+4. NIH's radiographs without a finding, and without a box of the sets taken, are added as background
+   to train on, of the largest size: nearly all of NIH's boxes are on large images, and sharpness
+   alone must not mean disease.
+5. Patients are split over both sets together, whichever set a run takes, so that its patients to
+   judge on were never another run's to train on. Validation holds annotated radiographs only.
 """
 
 import random
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 from PIL import Image
 
@@ -25,6 +30,7 @@ from cxr_training.data.nih import RegionBox
 from cxr_training.data.radiographs import Radiograph
 from cxr_training.data.splits import Split, assign_splits
 
+BoxSet = Literal["nih", "chestx-det"]
 REGIONS: tuple[Region, ...] = tuple(Region)
 CHESTXDET_REGIONS = frozenset(REGIONS) - {Region.INFILTRATION, Region.PNEUMONIA}
 NIH_BOXED_REGIONS = frozenset(
@@ -39,6 +45,11 @@ NIH_BOXED_REGIONS = frozenset(
         Region.PNEUMOTHORAX,
     }
 )
+REGIONS_OF_SET: Mapping[BoxSet, frozenset[Region]] = {
+    "nih": NIH_BOXED_REGIONS,
+    "chestx-det": CHESTXDET_REGIONS,
+}
+BOTH_SETS: tuple[BoxSet, ...] = ("nih", "chestx-det")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,31 +77,56 @@ class Annotations:
 
     images: tuple[AnnotatedImage, ...]
     splits: dict[str, Split]
+    regions: tuple[Region, ...]
+    """The vocabulary: class i of the network is `regions[i]`."""
 
     def of(self, split: Split) -> list[AnnotatedImage]:
         """The radiographs of one split, in the order of their names."""
         return [image for image in self.images if image.split is split]
 
 
+def regions_of(sets: Iterable[BoxSet]) -> tuple[Region, ...]:
+    """What the sets mark, in the order of `Region` (rule 1)."""
+    marked = frozenset[Region]().union(*(REGIONS_OF_SET[name] for name in sets))
+    return tuple(region for region in REGIONS if region in marked)
+
+
 def read_annotations(
-    nih_root: Path, chestxdet_root: Path, *, merge_iou: float, background_images: int, seed: int
+    nih_root: Path,
+    chestxdet_root: Path,
+    *,
+    sets: Sequence[BoxSet] = BOTH_SETS,
+    merge_iou: float,
+    background_images: int,
+    seed: int,
 ) -> Annotations:
-    """Both sets as one list.
+    """The boxes of the `sets` as one list of radiographs.
 
     Raises:
         DataError: what the readers of the two sets refuse; a box on an image that is not there;
-            a class or a split without a box.
+            a class of the vocabulary, or a split, without a box.
     """
     by_name = {image.name: image for image in nih.read_images(nih_root)}
-    nih_boxes = nih.read_boxes(nih_root)
-    det_images = {image.nih_name: image for image in chestxdet.read_images(chestxdet_root)}
-    for name in sorted((nih_boxes.keys() | det_images.keys()) - by_name.keys()):
-        raise DataError(nih_root, f"{name} has boxes but no image under images*/")
+    all_nih_boxes = nih.read_boxes(nih_root)
     splits = assign_splits(
         (image.patient for image in by_name.values()),
         official_test=nih.read_official_test_patients(nih_root),
-        boxed={nih.patient_of(name) for name in nih_boxes},
+        boxed={nih.patient_of(name) for name in all_nih_boxes},
     )
+    nih_boxes = all_nih_boxes if "nih" in sets else {}
+    det_images = _read_chestxdet(chestxdet_root) if "chestx-det" in sets else {}
+    files = {
+        "nih": nih_root / "BBox_List_2017.csv",
+        "chestx-det": chestxdet_root / "ChestX_Det_train.json",
+    }
+    for name in sorted(nih_boxes.keys() - by_name.keys()):
+        raise DataError(files["nih"], f"{name} has boxes but no image under {nih_root}/images*/")
+    for name in sorted(det_images.keys() - by_name.keys()):
+        entry = f"entry {det_images[name].name!r}"
+        raise DataError(
+            files["chestx-det"], f"{entry} is {name}, no image under {nih_root}/images*/"
+        )
+    regions = regions_of(sets)
     images = [
         _annotated(by_name[name], det_images.get(name), nih_boxes.get(name), splits, merge_iou)
         for name in sorted(nih_boxes.keys() | det_images.keys())
@@ -98,9 +134,24 @@ def read_annotations(
     taken = {image.name for image in images}
     spare = [image for name, image in sorted(by_name.items()) if name not in taken]
     images += _background(spare, splits, background_images, seed)
-    annotations = Annotations(tuple(sorted(images, key=lambda image: image.name)), splits)
-    _check_enough(annotations, nih_root)
+    images = [replace(image, unknown=image.unknown & set(regions)) for image in images]
+    ordered = tuple(sorted(images, key=lambda image: image.name))
+    annotations = Annotations(ordered, splits, regions)
+    _check_enough(annotations, {name: files[name] for name in sets})
     return annotations
+
+
+def limit_images(annotations: Annotations, most: int | None, seed: int) -> Annotations:
+    """At most so many radiographs of each split, chosen at random; None leaves all."""
+    if most is None:
+        return annotations
+    kept: list[AnnotatedImage] = []
+    for split in Split:
+        images = annotations.of(split)
+        random.Random(seed).shuffle(images)  # noqa: S311 - no secret
+        kept += images[:most]
+    ordered = tuple(sorted(kept, key=lambda image: image.name))
+    return replace(annotations, images=ordered)
 
 
 def merge_boxes(
@@ -196,10 +247,15 @@ def _side_px(path: Path) -> int:
         raise DataError(path, f"is no readable image: {error}") from error
 
 
-def _check_enough(annotations: Annotations, root: Path) -> None:
+def _read_chestxdet(root: Path) -> dict[str, chestxdet.ChestXDetImage]:
+    return {image.nih_name: image for image in chestxdet.read_images(root)}
+
+
+def _check_enough(annotations: Annotations, files: Mapping[BoxSet, Path]) -> None:
     train = {box.region for image in annotations.of(Split.TRAIN) for box in image.boxes}
-    for region in REGIONS:
+    marking = {region: files[name] for name in files for region in REGIONS_OF_SET[name]}
+    for region in annotations.regions:
         if region not in train:
-            raise DataError(root, f"no box of {region} on any training patient")
+            raise DataError(marking[region], f"no box of {region} on any training patient")
     if not any(image.boxes for image in annotations.of(Split.VALIDATION)):
-        raise DataError(root, "no box on any validation patient")
+        raise DataError(marking[annotations.regions[0]], "no box on any validation patient")

@@ -1,6 +1,7 @@
 """MODEL_CARD.md of a detector, made from its manifest: the card says nothing of its own."""
 
 from pathlib import Path
+from typing import Any
 
 from cxr_contracts import MetricRow, ModelManifest
 from cxr_training.publishing import format_interval, markdown_table
@@ -41,9 +42,8 @@ def render_card(manifest: ModelManifest) -> str:
         f"{manifest.data.n_train:,} radiographs to train on (of them "
         f"{recipe['n_background']:,} without a finding, by NIH's labels) and "
         f"{manifest.data.n_validation:,} to judge on, split by patient "
-        f"(split sha256 `{manifest.data.split_sha256[:12]}`). Radiographs of both sets carry the "
-        "boxes of both. Neither set marks every kind of region; a kind that nobody looked for on "
-        "a radiograph trains nothing there.",
+        f"(split sha256 `{manifest.data.split_sha256[:12]}`). {_box_policy(recipe)} a kind that "
+        "nobody looked for on a radiograph trains nothing there.",
         "Small source images were enlarged and the sharpness of all was varied at random, because "
         "in the part of the data that was used, the large images are the diseased ones.",
         "## On validation patients",
@@ -62,6 +62,18 @@ def render_card(manifest: ModelManifest) -> str:
         f"Commit `{manifest.training.commit}`; the whole recipe stands in `manifest.json`.",
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _box_policy(recipe: dict[str, Any]) -> str:
+    # The recipes before there was a choice took both sets.
+    sets = recipe.get("data", {}).get("sets", ["nih", "chestx-det"])
+    if len(sets) > 1:
+        return (
+            "Radiographs of both sets carry the boxes of both. Neither set marks every kind of "
+            "region;"
+        )
+    annotators = {"nih": "NIH", "chestx-det": "ChestX-Det"}[sets[0]]
+    return f"The boxes are those of {annotators} alone, and so are the kinds of region;"
 
 
 def _table(header: list[str], rows: list[MetricRow], *, by_name: bool) -> str:

@@ -1,17 +1,46 @@
-"""The recipe of a detector run, read from YAML; an unknown or missing key is an error."""
+"""The recipe of a detector run, read from YAML; an unknown or missing key is an error.
 
+A recipe may begin with `base: OTHER.yaml` (beside it) and state only what is other than there. Keys
+with a default came after the first published recipe and leave it as it was.
+"""
+
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from cxr_contracts import InputSpec
+from cxr_contracts import InputSpec, Region
+from cxr_detector.preprocessing import Resize
 from cxr_training.data.errors import DataError
+from cxr_training.detector.annotations import BOTH_SETS, BoxSet, regions_of
+
+# Of each split in a trial: a minute on two cores, on the published data as well.
+SMOKE_IMAGES = 64
 
 
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DataConfig(_Strict):
+    """What is learnt from."""
+
+    sets: tuple[BoxSet, ...] = Field(BOTH_SETS, min_length=1, description="Whose boxes.")
+    rare_share: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="A class on a smaller share of the training images is drawn more often, by the "
+        "square root of the shortfall; 0: every image once an epoch.",
+    )
+    max_images: int | None = Field(None, gt=0, description="Of each split, for a trial.")
+
+    @field_validator("sets")
+    @classmethod
+    def _in_one_order(cls, value: tuple[BoxSet, ...]) -> tuple[BoxSet, ...]:
+        return tuple(name for name in BOTH_SETS if name in value)
 
 
 class AugmentationConfig(_Strict):
@@ -57,27 +86,54 @@ class DetectorConfig(_Strict):
     merge_iou: float = Field(gt=0, lt=1)
     nms_iou: float = Field(gt=0, lt=1)
     max_boxes: int = Field(gt=0)
+    data: DataConfig = DataConfig()
+    resize: Resize = Field("letterbox", description="How a film that is not square gets in.")
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    threads: int = Field(1, gt=0, description="Of PyTorch on a CPU.")
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto", description="Of the forward pass; auto: bfloat16 where the device computes in it."
+    )
+    average_steps: int | None = Field(
+        None,
+        gt=0,
+        description="The published weights are an average over about the last so many steps; null: "
+        "Ultralytics' own, made for runs of 10,000 steps and more.",
+    )
+    freeze_layers: int = Field(0, ge=0, description="So many first layers stay as they start.")
     augmentation: AugmentationConfig
     optimizer: OptimizerConfig
 
     @classmethod
-    def read(cls, path: Path) -> Self:
-        """The recipe in `path`.
+    def read(cls, path: Path, changes: Sequence[str] = ()) -> Self:
+        """The recipe in `path`, with `changes` such as `hours=0.5` or `data.rare_share=0.1`.
 
         Raises:
             DataError: no such file, no mapping, or a key missing, unknown or out of range.
         """
-        if not path.exists():
-            raise DataError(path, "is missing (the detector's recipe)")
+        recipe = _read_mapping(path)
+        if "base" in recipe:
+            recipe = _merged(_read_mapping(path.parent / str(recipe.pop("base"))), recipe)
+        for change in changes:
+            recipe = _merged(recipe, _parse_change(change, path))
         try:
-            return cls.model_validate(yaml.safe_load(path.read_text()))
-        except (yaml.YAMLError, ValidationError) as error:
+            return cls.model_validate(recipe)
+        except ValidationError as error:
             raise DataError(path, f"is no detector recipe: {error}") from error
+
+    @property
+    def regions(self) -> tuple[Region, ...]:
+        """The vocabulary: class i of the network is `regions[i]`."""
+        return regions_of(self.data.sets)
 
     def smoke(self) -> Self:
         """The same recipe for one epoch of two images a step, to try the way, not to learn."""
-        augmentation = self.augmentation.model_copy(update={"close_mosaic_epochs": 0})
-        changes = {"hours": None, "epochs": 1, "batch": 2, "augmentation": augmentation}
+        changes = {
+            "hours": None,
+            "epochs": 1,
+            "batch": 2,
+            "augmentation": self.augmentation.model_copy(update={"close_mosaic_epochs": 0}),
+            "data": self.data.model_copy(update={"max_images": SMOKE_IMAGES}),
+        }
         return self.model_copy(update=changes)
 
     def input_spec(self) -> InputSpec:
@@ -86,3 +142,36 @@ class DetectorConfig(_Strict):
         return InputSpec(
             width_px=side, height_px=side, channels=3, canonical_px=None, mean=0.0, std=1.0
         )
+
+
+def _read_mapping(path: Path) -> dict[str, Any]:
+    if not path.exists():
+        raise DataError(path, "is missing (the detector's recipe)")
+    try:
+        recipe = yaml.safe_load(path.read_text())
+    except yaml.YAMLError as error:
+        raise DataError(path, f"is no detector recipe: {error}") from error
+    if not isinstance(recipe, dict):
+        raise DataError(path, "is no detector recipe: keys and values are expected")
+    return recipe
+
+
+def _merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """`base` with `changes`, section by section."""
+    merged = dict(base)
+    for key, value in changes.items():
+        before = merged.get(key)
+        both = isinstance(before, Mapping) and isinstance(value, Mapping)
+        merged[key] = _merged(before, value) if both else value
+    return merged
+
+
+def _parse_change(text: str, path: Path) -> dict[str, Any]:
+    """`a.b=1` as `{"a": {"b": 1}}`."""
+    keys, found, value = text.partition("=")
+    if not found:
+        raise DataError(path, f"cannot be changed by {text!r}: expected KEY=VALUE")
+    change: Any = yaml.safe_load(value)
+    for key in reversed(keys.split(".")):
+        change = {key: change}
+    return dict(change)

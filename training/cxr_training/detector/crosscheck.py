@@ -6,8 +6,7 @@ from typing import Any
 
 from safetensors.torch import load_file
 
-from cxr_detector.network import prepare_ultralytics
-from cxr_training.detector.annotations import REGIONS
+from cxr_detector.network import network_layout, prepare_ultralytics
 from cxr_training.detector.config import DetectorConfig
 
 
@@ -24,9 +23,9 @@ def ultralytics_map50(config: DetectorConfig, weights: Path, data_file: Path) ->
     from ultralytics.nn.tasks import DetectionModel
 
     build: Any = DetectionModel
-    model = build(f"{config.architecture}.yaml", nc=len(REGIONS), verbose=False)
+    model = build(network_layout(config.architecture), nc=len(config.regions), verbose=False)
     model.load_state_dict(load_file(weights))
-    model.names = {index: region.value for index, region in enumerate(REGIONS)}
+    model.names = {index: region.value for index, region in enumerate(config.regions)}
     with tempfile.TemporaryDirectory() as folder:
         arguments = {
             "task": "detect",

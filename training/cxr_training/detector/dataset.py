@@ -1,23 +1,25 @@
 """The prepared data set on disk, in Ultralytics' layout: images/, labels/, data.yaml.
 
-Images are written after the detector's own letterbox, so that training and serving see the same
+Images are written after the detector's own resizing, so that training and serving see the same
 pixels; whatever was smaller is enlarged here, once. Labels are `class x y width height`, divided
 by the side of the input. `unknown.json` names the classes of rule 3 of the annotation policy.
 """
 
 import json
+import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import yaml
 from PIL import Image
 
-from cxr_contracts import InputSpec
-from cxr_detector.preprocessing import Placement, letterbox
+from cxr_contracts import InputSpec, Region
+from cxr_detector.preprocessing import Placement, Resize, fit
 from cxr_training.data.errors import DataError
 from cxr_training.data.nih import ANNOTATION_FRAME_PX, RegionBox
 from cxr_training.data.splits import Split
-from cxr_training.detector.annotations import REGIONS, AnnotatedImage, Annotations
+from cxr_training.detector.annotations import AnnotatedImage, Annotations
 
 DATA_FILE = "data.yaml"
 UNKNOWN_FILE = "unknown.json"
@@ -38,24 +40,29 @@ def read_grey(path: Path) -> "np.typing.NDArray[np.uint8]":
         raise DataError(path, f"is no readable image: {error}") from error
 
 
-def write_dataset(annotations: Annotations, folder: Path, spec: InputSpec) -> Path:
-    """Write the images and labels of train and validation; returns `data.yaml`.
+def write_dataset(
+    annotations: Annotations, folder: Path, spec: InputSpec, resize: Resize = "letterbox"
+) -> Path:
+    """Write the images and labels of train and validation anew; returns `data.yaml`.
 
     Raises:
         DataError: an image that cannot be decoded.
     """
+    # An image that an earlier run left there would be trained on.
+    shutil.rmtree(folder, ignore_errors=True)
+    regions = annotations.regions
     unknown: dict[str, list[int]] = {}
     for split, part in FOLDER_OF_SPLIT.items():
         images, labels = folder / "images" / part, folder / "labels" / part
         images.mkdir(parents=True, exist_ok=True)
         labels.mkdir(parents=True, exist_ok=True)
         for image in annotations.of(split):
-            canvas, placement = letterbox(read_grey(image.path), spec)
+            canvas, placement = fit(read_grey(image.path), spec, resize)
             Image.fromarray(canvas).save(images / image.name, compress_level=1)
             (labels / f"{Path(image.name).stem}.txt").write_text(
-                label_lines(image, placement, spec)
+                label_lines(image, placement, spec, regions)
             )
-            unknown[Path(image.name).stem] = sorted(REGIONS.index(r) for r in image.unknown)
+            unknown[Path(image.name).stem] = sorted(regions.index(r) for r in image.unknown)
     (folder / UNKNOWN_FILE).write_text(json.dumps(unknown, indent=0, sort_keys=True))
     data = folder / DATA_FILE
     data.write_text(
@@ -64,7 +71,7 @@ def write_dataset(annotations: Annotations, folder: Path, spec: InputSpec) -> Pa
                 "path": str(folder.resolve()),
                 "train": "images/train",
                 "val": "images/val",
-                "names": {index: region.value for index, region in enumerate(REGIONS)},
+                "names": {index: region.value for index, region in enumerate(regions)},
             },
             sort_keys=False,
         )
@@ -72,11 +79,13 @@ def write_dataset(annotations: Annotations, folder: Path, spec: InputSpec) -> Pa
     return data
 
 
-def label_lines(image: AnnotatedImage, placement: Placement, spec: InputSpec) -> str:
+def label_lines(
+    image: AnnotatedImage, placement: Placement, spec: InputSpec, regions: Sequence[Region]
+) -> str:
     """Ultralytics' label file of one radiograph; empty for a background."""
     return "".join(
         "{} {:.6f} {:.6f} {:.6f} {:.6f}\n".format(
-            REGIONS.index(box.region), *_normalised(box, placement, spec)
+            regions.index(box.region), *_normalised(box, placement, spec)
         )
         for box in image.boxes
     )

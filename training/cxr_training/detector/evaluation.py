@@ -12,10 +12,10 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from cxr_contracts import Interval, MetricRow
+from cxr_contracts import Interval, MetricRow, Region
 from cxr_detector.postprocessing import Detections, postprocess
 from cxr_detector.preprocessing import preprocess
-from cxr_training.detector.annotations import REGIONS, AnnotatedImage
+from cxr_training.detector.annotations import AnnotatedImage
 from cxr_training.detector.config import DetectorConfig
 from cxr_training.detector.dataset import image_boxes, read_grey
 from cxr_training.detector.scoring import (
@@ -60,10 +60,11 @@ def evaluate(
     resamples: int = RESAMPLES,
 ) -> Evaluation:
     """Judge `network` (decoding, in evaluation mode) on `images`."""
+    regions = config.regions
     matches = collect_matches(network, config, images)
-    known = known_only(matches, images)
-    thresholds = choose_thresholds(known, len(REGIONS), min_boxes=MIN_BOXES_FOR_THRESHOLD)
-    metrics = measure(matches, known, images, thresholds, resamples=resamples)
+    known = known_only(matches, images, regions)
+    thresholds = choose_thresholds(known, len(regions), min_boxes=MIN_BOXES_FOR_THRESHOLD)
+    metrics = measure(matches, known, images, regions, thresholds, resamples=resamples)
     return Evaluation(metrics, thresholds)
 
 
@@ -72,11 +73,12 @@ def collect_matches(
 ) -> Matches:
     """Run `network` over `images` and match what it finds to their boxes."""
     found, hits = [], []
-    truth = np.zeros((len(images), len(REGIONS)), dtype=np.int64)
+    regions = config.regions
+    truth = np.zeros((len(images), len(regions)), dtype=np.int64)
     for index, image in enumerate(images):
         grey = read_grey(image.path)
         detections = detect(network, config, grey)
-        truth_labels = np.array([REGIONS.index(box.region) for box in image.boxes], dtype=np.intp)
+        truth_labels = np.array([regions.index(box.region) for box in image.boxes], dtype=np.intp)
         np.add.at(truth[index], truth_labels, 1)
         height, width = grey.shape
         boxes = image_boxes(image, width, height)
@@ -96,21 +98,23 @@ def collect_matches(
 
 def detect(network: nn.Module, config: DetectorConfig, grey: npt.NDArray[np.uint8]) -> Detections:
     """All boxes of one image down to the lowest score, in its pixels."""
-    tensor, placement = preprocess(grey, config.input_spec())
+    tensor, placement = preprocess(grey, config.input_spec(), config.resize)
     with torch.no_grad():
         predictions = network(torch.from_numpy(tensor)[None])[0].numpy()
     return postprocess(
         predictions,
         placement,
-        np.full(len(REGIONS), LOWEST_SCORE, dtype=np.float32),
+        np.full(len(config.regions), LOWEST_SCORE, dtype=np.float32),
         nms_iou=config.nms_iou,
         max_boxes=MOST_BOXES,
     )
 
 
-def known_only(matches: Matches, images: Sequence[AnnotatedImage]) -> Matches:
+def known_only(
+    matches: Matches, images: Sequence[AnnotatedImage], regions: Sequence[Region]
+) -> Matches:
     """Without detections of classes that nobody looked for on their image."""
-    known = np.array([[region not in image.unknown for region in REGIONS] for image in images])
+    known = np.array([[region not in image.unknown for region in regions] for image in images])
     kept = known[matches.image, matches.label]
     return matches.keep(kept, np.where(known, matches.truth, 0))
 
@@ -119,6 +123,7 @@ def measure(
     matches: Matches,
     known: Matches,
     images: Sequence[AnnotatedImage],
+    regions: Sequence[Region],
     thresholds: list[Threshold],
     *,
     resamples: int = RESAMPLES,
@@ -129,6 +134,7 @@ def measure(
         matches: of everything that was found.
         known: of what was found and can be judged (`known_only`).
         images: what was judged.
+        regions: the vocabulary.
         thresholds: one for each class.
         resamples: of the patients.
     """
@@ -136,7 +142,7 @@ def measure(
     everything = np.ones((1, len(images)))
     weights = np.concatenate([everything, patient_weights(patients, resamples, SEED)])
     weights = weights.astype(np.float64)
-    rows = _class_rows(matches, weights, len(images))
+    rows = _class_rows(matches, weights, len(images), regions)
     boxes = int(matches.truth.sum())
     known_map = _mean_over_classes(known, weights, (0,))
     rows += metric_row(
@@ -161,10 +167,12 @@ def measure(
     return rows
 
 
-def _class_rows(matches: Matches, weights: FloatArray, n_images: int) -> list[MetricRow]:
+def _class_rows(
+    matches: Matches, weights: FloatArray, n_images: int, regions: Sequence[Region]
+) -> list[MetricRow]:
     rows: list[MetricRow] = []
     per_class: dict[str, list[FloatArray]] = {"50": [], "50_95": []}
-    for label, region in enumerate(REGIONS):
+    for label, region in enumerate(regions):
         boxes = int(matches.truth[:, label].sum())
         for name, ious in (("50", (0,)), ("50_95", _ALL_IOUS)):
             values = average_precision(matches, label, weights, ious)
@@ -220,8 +228,9 @@ def _subsets(images: Sequence[AnnotatedImage]) -> list[tuple[str, BoolArray]]:
 
 
 def _mean_over_classes(matches: Matches, weights: FloatArray, ious: tuple[int, ...]) -> FloatArray:
+    n_classes = matches.truth.shape[1]
     return _nan_mean(
-        [average_precision(matches, label, weights, ious) for label in range(len(REGIONS))]
+        [average_precision(matches, label, weights, ious) for label in range(n_classes)]
     )
 
 

@@ -16,7 +16,6 @@ from cxr_contracts import (
     TrainingSpec,
 )
 from cxr_detector.network import build_network, load_network
-from cxr_training.detector.annotations import REGIONS
 from cxr_training.detector.card import write_card
 from cxr_training.detector.config import DetectorConfig
 from cxr_training.detector.export import export_detector
@@ -32,11 +31,9 @@ from cxr_training.publishing import (
 )
 from cxr_training.runs import portable_command, utc_now
 
-SOURCES = [
-    "NIH ChestX-ray14 (Wang et al., CVPR 2017; NIH Clinical Center), images and BBox_List_2017",
-    "ChestX-Det (Lian et al. 2021; annotations Apache-2.0)",
-    "Start: YOLOv5n v6 on COCO by Ultralytics (AGPL-3.0)",
-]
+_NIH = "NIH ChestX-ray14 (Wang et al., CVPR 2017; NIH Clinical Center), images and labels"
+_NIH_BOXED = _NIH.replace("images and labels", "images and BBox_List_2017")
+_CHESTX_DET = "ChestX-Det (Lian et al. 2021; annotations Apache-2.0)"
 
 
 def architecture_of(config: DetectorConfig) -> Architecture:
@@ -46,7 +43,7 @@ def architecture_of(config: DetectorConfig) -> Architecture:
 
 def network_of(config: DetectorConfig, weights: Path) -> torch.nn.Module:
     """The recipe's network with the weights of a run, in evaluation mode, not fused."""
-    network = build_network(architecture_of(config), len(REGIONS))
+    network = build_network(architecture_of(config), len(config.regions))
     network.load_state_dict(load_file(weights))
     return network.requires_grad_(False)
 
@@ -69,7 +66,7 @@ def publish(
         folder: `models/detector/<name>`.
         run: what the run says of itself (`run.json`).
         weights: the run's averaged weights.
-        thresholds: one for each class, in the order of `Region`.
+        thresholds: one for each class, in the order of the recipe's regions.
         metrics: the figures on validation patients.
 
     Raises:
@@ -96,6 +93,14 @@ def publish(
     return manifest
 
 
+def data_sources(config: DetectorConfig, run: dict[str, Any]) -> list[str]:
+    """Whose images, boxes and weights stand behind the model."""
+    sources = [_NIH_BOXED if "nih" in config.data.sets else _NIH]
+    sources += [_CHESTX_DET] if "chestx-det" in config.data.sets else []
+    start = run.get("start")
+    return [*sources, f"Start: {start['source']}" if start else "Start: random weights"]
+
+
 def _manifest(
     config: DetectorConfig,
     run: dict[str, Any],
@@ -120,13 +125,17 @@ def _manifest(
                 slope=1.0,
                 intercept=0.0,
             )
-            for region, threshold in zip(REGIONS, thresholds, strict=True)
+            for region, threshold in zip(config.regions, thresholds, strict=True)
         ],
         weights=model_file(folder / WEIGHTS_NAME),
         onnx=model_file(folder / ONNX_NAME),
-        extra={"nms_iou": config.nms_iou, "max_boxes": config.max_boxes},
+        extra={
+            "nms_iou": config.nms_iou,
+            "max_boxes": config.max_boxes,
+            "resize": config.resize,
+        },
         data=DataSpec(
-            sources=SOURCES,
+            sources=data_sources(config, run),
             split_sha256=run["split_sha256"],
             n_train=run["n_train"],
             n_validation=run["n_validation"],

@@ -10,16 +10,22 @@ from cxr_training.data.errors import DataError
 from cxr_training.data.splits import Split, split_sha256
 from cxr_training.detector.config import DetectorConfig
 from cxr_training.detector.scoring import Threshold
-from cxr_training.detector.training import Sources, count_epochs, read_run, train
+from cxr_training.detector.start import Start
+from cxr_training.detector.training import Sources, count_epochs, read_run, resume, train
 from cxr_training.publishing import PublishError, format_interval, metric_row
 from cxr_training.runs import command_line, current_commit, utc_now, write_json
 
 EVALUATION_FILE = "evaluation.json"
 
 
-def run_train(config: DetectorConfig, sources: Sources, coco_start: Path, out: Path) -> None:
-    """Train into `out`; DataError before the first epoch if the data is not as published."""
-    train(config, sources, coco_start, out, command=command_line(), commit=current_commit())
+def run_train(
+    config: DetectorConfig, sources: Sources, start: Start | None, out: Path, *, go_on: bool
+) -> None:
+    """Train into `out`, or go on there; DataError before the first epoch, as `train`."""
+    if go_on:
+        resume(config, sources, out)
+    else:
+        train(config, sources, start, out, command=command_line(), commit=current_commit())
 
 
 def run_evaluate(config: DetectorConfig, sources: Sources, out: Path) -> None:

@@ -1,181 +1,115 @@
-"""Ultralytics' trainer with three things changed.
+"""Ultralytics' trainer on one prepared data set, with a few things changed.
 
-- The forward pass runs under bfloat16 autocast where the processor is the device, which halves
-  the time on one with AMX; the loss stays in float32. Ultralytics has mixed precision on GPUs only.
-- Training images vary in sharpness (`cxr_training.detector.sharpness`).
-- A class that nobody looked for on an image trains nothing there. Such a class travels through
-  mosaic, crop and flip as one more box over its whole image, with the class's number raised by the
-  number of classes; the loss takes these boxes out and ignores the class under them.
+- Unknown classes, sharpness and precision: `cxr_training.detector.partly_known`.
+- The learning rate follows the budget, step by step, and the run ends with it
+  (`cxr_training.detector.schedule`); Ultralytics' own limit and warm-up are turned off.
+- The averaged weights look back over as many steps as the recipe says.
+- Checkpoints are safetensors, and a killed run goes on from the last
+  (`cxr_training.detector.resume`).
 
 Import only after `cxr_detector.network.prepare_ultralytics()`: this module imports Ultralytics.
 """
 
 import json
+import time
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
-from torch import nn
+from torch.utils.data import WeightedRandomSampler
 from ultralytics.cfg import get_cfg
-from ultralytics.data.dataset import YOLODataset
 from ultralytics.models.yolo.detect import DetectionTrainer
-from ultralytics.nn.tasks import DetectionModel
-from ultralytics.utils.loss import v8DetectionLoss
-from ultralytics.utils.tal import make_anchors
 
-from cxr_training.detector.config import AugmentationConfig
+from cxr_detector.network import network_layout
+from cxr_training.detector.config import DetectorConfig
 from cxr_training.detector.dataset import UNKNOWN_FILE
-from cxr_training.detector.sharpness import vary
-
-
-class PartlyKnownDataset(YOLODataset):  # type: ignore[misc]
-    """Training images with varied sharpness and a whole-image box for each unknown class."""
-
-    def __init__(
-        self,
-        *args: Any,
-        unknown: dict[str, list[int]],
-        augmentation: AugmentationConfig,
-        seed: int,
-        **kwargs: Any,
-    ) -> None:
-        self._unknown = unknown
-        self._augmentation = augmentation
-        self._generator = np.random.default_rng(seed)
-        # Ultralytics fills its image cache through load_image: what it keeps must be the original.
-        self._filling = True
-        super().__init__(*args, **kwargs)
-        self._filling = False
-
-    def get_labels(self) -> list[dict[str, Any]]:
-        """Ultralytics' labels with the whole-image boxes appended."""
-        labels: list[dict[str, Any]] = super().get_labels()
-        n_classes = len(self.data["names"])
-        for label in labels:
-            classes = self._unknown[Path(label["im_file"]).stem]
-            rows = np.array(classes, dtype=np.float32).reshape(-1, 1) + n_classes
-            whole = np.tile(np.array([[0.5, 0.5, 1.0, 1.0]], dtype=np.float32), (len(rows), 1))
-            label["cls"] = np.concatenate([label["cls"].reshape(-1, 1), rows])
-            label["bboxes"] = np.concatenate([label["bboxes"].reshape(-1, 4), whole])
-        return labels
-
-    def load_image(self, i: int, **kwargs: Any) -> tuple[Any, tuple[int, int], tuple[int, int]]:
-        """The image [H, W, 3], varied anew each time."""
-        image, original, resized = super().load_image(i, **kwargs)
-        if self._filling:
-            return image, original, resized
-        grey = vary(np.ascontiguousarray(image[..., 0]), self._augmentation, self._generator)
-        return np.repeat(grey[..., np.newaxis], 3, axis=2), original, resized
-
-
-class PartlyKnownLoss(v8DetectionLoss):  # type: ignore[misc]
-    """Ultralytics' detection loss that leaves out classes under their whole-image boxes."""
-
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__(model)
-        self._plain_bce = nn.BCEWithLogitsLoss(reduction="none")
-        self._known = torch.ones(())
-        self.bce = self._known_bce
-
-    def loss(
-        self, preds: dict[str, Any], batch: dict[str, Any]
-    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-        """The loss over known classes."""
-        preds = {
-            key: value.float() if isinstance(value, torch.Tensor) else [v.float() for v in value]
-            for key, value in preds.items()
-        }
-        is_mark = batch["cls"].view(-1) >= self.nc
-        self._known = self._known_mask(preds, batch, is_mark)
-        boxes = {key: batch[key][~is_mark] for key in ("cls", "bboxes", "batch_idx")}
-        return cast(
-            "tuple[torch.Tensor, dict[str, torch.Tensor]]",
-            super().loss(preds, {**batch, **boxes}),
-        )
-
-    def _known_bce(self, scores: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        loss: torch.Tensor = self._plain_bce(scores, targets)
-        return loss * self._known
-
-    def _known_mask(
-        self, preds: dict[str, Any], batch: dict[str, Any], is_mark: torch.Tensor
-    ) -> torch.Tensor:
-        """1 where the class is known at the anchor, else 0: [images, anchors, classes]."""
-        points, strides = make_anchors(preds["feats"], self.stride, 0.5)
-        height, width = (side * float(self.stride[0]) for side in preds["feats"][0].shape[2:])
-        points = points * strides / torch.tensor([width, height], device=points.device)
-        known = torch.ones(
-            preds["scores"].shape[0], len(points), self.nc, device=preds["scores"].device
-        )
-        for index, number, box in zip(
-            batch["batch_idx"][is_mark].long().tolist(),
-            batch["cls"].view(-1)[is_mark].long().tolist(),
-            batch["bboxes"][is_mark].to(points.device),
-            strict=True,
-        ):
-            inside = ((points - box[:2]).abs() <= box[2:] / 2).all(dim=1)
-            known[index, inside, number - self.nc] = 0.0
-        return known
-
-
-class PartlyKnownModel(DetectionModel):  # type: ignore[misc]
-    """YOLO whose training forward is bfloat16 on a processor, with the loss above."""
-
-    def init_criterion(self) -> PartlyKnownLoss:
-        """The loss over known classes."""
-        return PartlyKnownLoss(self)
-
-    def loss(self, batch: dict[str, Any], preds: Any = None) -> Any:
-        """Loss of a batch; the forward pass is ours unless validation hands its predictions in."""
-        if preds is None:
-            image = batch["img"].contiguous(memory_format=torch.channels_last)
-            with torch.autocast(
-                image.device.type, torch.bfloat16, enabled=image.device.type == "cpu"
-            ):
-                preds = self.forward(image)
-        return super().loss(batch, preds)
+from cxr_training.detector.partly_known import PartlyKnownDataset, PartlyKnownModel
+from cxr_training.detector.resume import STATE_NAME, RunState, Tensors, replace_file, save_state
+from cxr_training.detector.sampling import repeat_factors
+from cxr_training.detector.schedule import Schedule
+from cxr_training.runs import RunError
 
 
 class DetectorTrainer(DetectionTrainer):  # type: ignore[misc]
-    """Trains from a state dict that may lack the head, on a prepared data set."""
+    """Trains from a state dict that may lack the head, or goes on from a `RunState`."""
 
     def __init__(
         self,
         overrides: dict[str, Any],
-        start: dict[str, torch.Tensor],
-        augmentation: AugmentationConfig,
+        config: DetectorConfig,
+        start: Tensors,
+        *,
+        half_on_cpu: bool = False,
+        state: RunState | None = None,
     ) -> None:
+        self._config = config
         self._start = start
-        self._augmentation = augmentation
+        self._half_on_cpu = half_on_cpu
+        self._state = state
+        self._steps = 0
+        self._schedule: Schedule
+        self._mosaic_closed = False
         super().__init__(get_cfg(), overrides)
+        # Ultralytics has just set its own number: of two cores, one.
+        torch.set_num_threads(config.threads)
+        # Weights and averages on their way to zero pass through numbers that are slow to compute.
+        torch.set_flush_denormal(True)
+        self.add_callback("on_train_start", DetectorTrainer._begin)
+        self.add_callback("on_train_epoch_start", DetectorTrainer._begin_epoch)
+        self.add_callback("on_train_batch_start", DetectorTrainer._set_learning_rate)
+        self.add_callback("on_fit_epoch_end", DetectorTrainer._stop_at_the_end)
 
-    def get_model(self, cfg: Any = None, **_: Any) -> PartlyKnownModel:
-        """The network with every tensor of the start that has the same name and shape."""
-        model = PartlyKnownModel(cfg, nc=self.data["nc"], ch=3, verbose=False)
-        own = model.state_dict()
-        fitting = {
-            name: tensor.to(own[name].dtype)
-            for name, tensor in self._start.items()
-            if name in own and own[name].shape == tensor.shape
-        }
-        model.load_state_dict(fitting, strict=False)
+    def get_model(self, **_: Any) -> PartlyKnownModel:
+        """The network of the recipe with the tensors of the start."""
+        layout = network_layout(self._config.architecture)
+        model = PartlyKnownModel(layout, nc=self.data["nc"], ch=3, verbose=False)
+        model.half_on_cpu = self._half_on_cpu
+        model.load_state_dict(self._start, strict=False)
         return cast("PartlyKnownModel", model.to(memory_format=torch.channels_last))
+
+    def resume_training(self, *_: Any) -> None:
+        """Set the average's length, and take up the state of a killed run, if there is one."""
+        if self._config.average_steps is not None:
+            self.ema.decay = averaging(self._config.average_steps)
+        state = self._state
+        if state is None:
+            return
+        self.model.load_state_dict(state.model)
+        self.ema.ema.load_state_dict(state.average)
+        self.ema.updates = self._steps = state.steps
+        groups = self.optimizer.state_dict()["param_groups"]
+        moments = {number: _channels_last(of) for number, of in state.optimizer.items()}
+        self.optimizer.load_state_dict({"state": moments, "param_groups": groups})
+        self.best_fitness = state.best_fitness
+        self.start_epoch = state.epochs
+
+    def optimizer_step(self) -> None:
+        """One step; the run stops with the one that uses up the budget."""
+        super().optimizer_step()
+        self._steps += 1
+        self._stop_at_the_end()
 
     def save_model(self) -> bool:
         """Write the averaged weights, as `last` and, where validation says so, as `best`.
 
-        Instead of Ultralytics' pickled checkpoints.
+        Instead of Ultralytics' pickled checkpoints; and the state to go on from.
         """
-        tensors = {
-            name: tensor.detach().contiguous().clone()
-            for name, tensor in self.ema.ema.state_dict().items()
-        }
+        average = self.ema.ema.state_dict()
         folder = Path(self.save_dir)
-        _replace_file(tensors, folder / "last.safetensors")
+        replace_file(average, folder / "last.safetensors")
         if self.fitness == self.best_fitness:
-            _replace_file(tensors, folder / "best.safetensors")
+            replace_file(average, folder / "best.safetensors")
+        state = RunState(
+            epochs=self.epoch + 1,
+            steps=self._steps,
+            elapsed_s=self._elapsed_s(),
+            best_fitness=None if self.best_fitness is None else float(self.best_fitness),
+            model=self.model.state_dict(),
+            average=average,
+            optimizer=self.optimizer.state_dict()["state"],
+        )
+        save_state(state, folder / STATE_NAME)
         return True
 
     def final_eval(self) -> None:
@@ -199,13 +133,69 @@ class DetectorTrainer(DetectionTrainer):  # type: ignore[misc]
             task="detect",
             data=self.data,
             unknown=unknown,
-            augmentation=self._augmentation,
+            augmentation=self._config.augmentation,
             seed=self.args.seed,
         )
 
+    def get_dataloader(
+        self, dataset_path: str, batch_size: int = 16, rank: int = 0, mode: str = "train"
+    ) -> Any:
+        """Ultralytics' loader; for training, with rare classes drawn more often if so wished."""
+        loader = super().get_dataloader(dataset_path, batch_size, rank, mode)
+        rare_share = self._config.data.rare_share
+        if mode == "train" and rare_share > 0:
+            labels = [label["cls"].ravel().astype(np.intp) for label in loader.dataset.labels]
+            weights = repeat_factors(labels, self.data["nc"], rare_share).tolist()
+            generator = torch.Generator().manual_seed(self.args.seed)
+            # Ultralytics' loader takes no sampler; nothing was drawn from its own yet.
+            loader.batch_sampler.sampler.sampler = WeightedRandomSampler(
+                weights, len(weights), generator=generator
+            )
+        return loader
 
-def _replace_file(tensors: dict[str, torch.Tensor], path: Path) -> None:
-    # Whoever reads the file while the run goes on sees the old weights or the new, never half.
-    partial = path.with_suffix(".partial")
-    save_file(tensors, partial)
-    partial.replace(path)
+    def _handle_nan_recovery(self, epoch: int) -> bool:
+        # Ultralytics goes back to its own checkpoint, which is not written.
+        if self.loss is not None and not bool(self.loss.isfinite()):
+            raise RunError(
+                f"the loss is no longer finite in epoch {epoch + 1}: lower optimizer.learning_rate"
+            )
+        return False
+
+    def _elapsed_s(self) -> float:
+        return time.time() - float(self.train_time_start)
+
+    def _begin(self) -> None:
+        self._schedule = Schedule.of(self._config, len(self.train_loader))
+        if self._state is not None:
+            self.train_time_start -= self._state.elapsed_s
+
+    def _stop_at_the_end(self) -> None:
+        self.stop |= self._schedule.spent(self._steps, self._elapsed_s()) >= 1.0
+
+    def _begin_epoch(self) -> None:
+        left = self._schedule.epochs_left(self._steps, self._elapsed_s())
+        if not self._mosaic_closed and left <= self._config.augmentation.close_mosaic_epochs:
+            self._mosaic_closed = True
+            self._close_dataloader_mosaic()
+            self.train_loader.reset()
+
+    def _set_learning_rate(self) -> None:
+        elapsed_s = self._elapsed_s()
+        for group in self.optimizer.param_groups:
+            # As in Ultralytics' own warm-up of a fine-tuning, biases begin at the full rate.
+            group["lr"] = self._schedule.learning_rate(
+                self._steps, elapsed_s, warm_up=group.get("param_group") != "bias"
+            )
+
+
+def _channels_last(tensors: Tensors) -> Tensors:
+    # As the weights lie: the optimiser's step is slow over tensors of two orders.
+    return {
+        name: tensor.contiguous(memory_format=torch.channels_last) if tensor.ndim == 4 else tensor
+        for name, tensor in tensors.items()
+    }
+
+
+def averaging(steps: int) -> Any:
+    """The decay of averaged weights at each update: over about the last `steps`, fewer at first."""
+    return lambda update: min(1 - 1 / steps, (1 + update) / (10 + update))

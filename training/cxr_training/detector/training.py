@@ -2,27 +2,37 @@
 
 The directory holds `config.yaml` (the resolved recipe), `run.json` (command, commit, split and
 counts), `splits.csv`, `dataset/` (in Ultralytics' layout), `train/results.csv` (a line for each
-epoch), `train/last.safetensors`, `train/best.safetensors` and `curves.png`.
+epoch), `train/last.safetensors`, `train/best.safetensors`, `train/state.safetensors` (to go on from
+after a kill) and `curves.png`.
 """
 
 import csv
 import json
+import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from cxr_detector.network import prepare_ultralytics
+from cxr_contracts import Architecture
+from cxr_detector.network import build_network, prepare_ultralytics
 from cxr_training.data.errors import DataError
 from cxr_training.data.splits import Split, split_sha256, write_splits
-from cxr_training.detector.annotations import Annotations, read_annotations
+from cxr_training.detector.annotations import Annotations, limit_images, read_annotations
 from cxr_training.detector.config import DetectorConfig
 from cxr_training.detector.dataset import write_dataset
+from cxr_training.detector.start import FittingStart, Start, read_start
+from cxr_training.runs import RunError, write_json
+
+if TYPE_CHECKING:
+    from cxr_training.detector.resume import RunState
 
 RESULTS = "train/results.csv"
 RUN_FILE = "run.json"
+CONFIG_FILE = "config.yaml"
+_MOST_WORKERS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,42 +43,113 @@ class Sources:
     chestxdet: Path
 
     def read(self, config: DetectorConfig) -> Annotations:
-        """Both sets as one list; DataError as `read_annotations`."""
-        return read_annotations(
+        """The recipe's sets as one list; DataError as `read_annotations`."""
+        annotations = read_annotations(
             self.nih,
             self.chestxdet,
+            sets=config.data.sets,
             merge_iou=config.merge_iou,
             background_images=config.background_images,
             seed=config.seed,
         )
+        return limit_images(annotations, config.data.max_images, config.seed)
 
 
 def train(
     config: DetectorConfig,
     sources: Sources,
-    coco_start: Path,
+    start: Start | None,
     out: Path,
     *,
     command: str,
     commit: str,
 ) -> None:
-    """Train into the run directory `out`.
+    """Train into the run directory `out`, from random weights where there is no `start`.
 
     Raises:
-        DataError: the data is not as published, or there is no start; before the first epoch.
+        DataError: the data is not as published, or the start does not fit; before the first epoch.
+        RunError: the device is not there, or the loss left the numbers.
     """
-    if not coco_start.exists():
-        raise DataError(coco_start, "is missing (the network's start, a safetensors state dict)")
+    network = _untrained(config)
+    fitting = read_start(start, network.state_dict(), config.architecture) if start else None
+    device = choose_device(config)
     annotations = sources.read(config)
     out.mkdir(parents=True, exist_ok=True)
-    _write_run_files(config, annotations, out, command=command, commit=commit)
-    data_file = write_dataset(annotations, out / "dataset", config.input_spec())
-    _run_ultralytics(config, data_file, coco_start, out)
+    _write_run_files(config, annotations, fitting, out, command=command, commit=commit)
+    data_file = write_dataset(annotations, out / "dataset", config.input_spec(), config.resize)
+    # An earlier run's lines would stand above this one's.
+    shutil.rmtree(out / "train", ignore_errors=True)
+    _run_ultralytics(config, data_file, out, device, start=fitting.tensors if fitting else {})
     draw_curves(out / RESULTS, out / "curves.png")
 
 
-def ultralytics_overrides(config: DetectorConfig, data_file: Path, out: Path) -> dict[str, Any]:
-    """The recipe in Ultralytics' terms."""
+def resume(config: DetectorConfig, sources: Sources, out: Path) -> None:
+    """Go on with the killed run in `out`, from its last finished epoch.
+
+    Raises:
+        DataError: there is no such run, or its recipe or its data are others.
+        RunError: as `train`, or the run has finished.
+    """
+    from cxr_training.detector.resume import STATE_NAME, keep_epochs, load_state
+
+    run = read_run(out)
+    if config != DetectorConfig.read(out / CONFIG_FILE):
+        raise DataError(out / CONFIG_FILE, "is another recipe: a run goes on with its own")
+    state = load_state(out / "train" / STATE_NAME)
+    limit_s = None if config.hours is None else config.hours * 3600
+    if state.epochs >= config.epochs or (limit_s is not None and state.elapsed_s >= limit_s):
+        raise RunError(f"{out}: the run has finished after {state.epochs} epochs")
+    annotations = sources.read(config)
+    if split_sha256(annotations.splits) != run["split_sha256"]:
+        raise DataError(out, "the data's patient split is not the one that the run trained on")
+    lines = keep_epochs(out / RESULTS, state.epochs)
+    run["resumed_after_epochs"] = [*run.get("resumed_after_epochs", []), state.epochs]
+    write_json(out / RUN_FILE, run)
+    data_file = write_dataset(annotations, out / "dataset", config.input_spec(), config.resize)
+    device = choose_device(config)
+    _run_ultralytics(config, data_file, out, device, start={}, state=state, lines=lines)
+    draw_curves(out / RESULTS, out / "curves.png")
+
+
+def choose_device(config: DetectorConfig) -> str:
+    """`cpu`, or the first GPU in Ultralytics' terms.
+
+    Raises:
+        RunError: the recipe asks for CUDA and there is none.
+    """
+    import torch
+
+    if config.device == "cpu":
+        return "cpu"
+    if torch.cuda.is_available():
+        return "0"
+    if config.device == "cuda":
+        raise RunError("the recipe says device: cuda, and PyTorch finds no CUDA device here")
+    return "cpu"
+
+
+def computes_in_bfloat16(config: DetectorConfig, device: str) -> bool:
+    """Whether the forward pass runs under bfloat16 autocast.
+
+    A processor without instructions for it converts back and forth and takes nine times as long.
+    """
+    import torch
+
+    if config.precision != "auto":
+        return config.precision == "bfloat16"
+    if device != "cpu":
+        return torch.cuda.is_bf16_supported()
+    return torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
+
+
+def ultralytics_overrides(
+    config: DetectorConfig, data_file: Path, out: Path, device: str, *, seed: int
+) -> dict[str, Any]:
+    """The recipe in Ultralytics' terms.
+
+    What follows the budget (time, warm-up, the end of mosaic) is left to `DetectorTrainer`.
+    """
+    on_gpu = device != "cpu"
     augmentation, optimizer = config.augmentation, config.optimizer
     return {
         "task": "detect",
@@ -80,24 +161,23 @@ def ultralytics_overrides(config: DetectorConfig, data_file: Path, out: Path) ->
         "exist_ok": True,
         "imgsz": config.image_px,
         "epochs": config.epochs,
-        "time": config.hours,
         "batch": config.batch,
         # One step for each batch: a small batch with more steps learns faster from 2,500 images.
         "nbs": config.batch,
-        "seed": config.seed,
-        "device": "cpu",
-        "workers": 0,
+        "seed": seed,
+        "device": device,
+        "workers": min(_MOST_WORKERS, (os.cpu_count() or 1) - 1) if on_gpu else 0,
         "plots": False,
         "patience": 10_000,
-        # Ultralytics' own switch is for GPUs; DetectorTrainer has its own.
-        "amp": False,
+        # Ultralytics' own switch is for GPUs; on a processor the network has its own.
+        "amp": "bf16" if on_gpu and computes_in_bfloat16(config, device) else False,
+        "freeze": config.freeze_layers or None,
         "optimizer": optimizer.name,
         "lr0": optimizer.learning_rate,
         "lrf": optimizer.final_fraction,
         "cos_lr": True,
         "weight_decay": optimizer.weight_decay,
-        "warmup_epochs": optimizer.warmup_epochs,
-        "warmup_bias_lr": optimizer.learning_rate,
+        "warmup_epochs": 0.0,
         "hsv_h": 0.0,
         "hsv_s": 0.0,
         "hsv_v": augmentation.brightness,
@@ -107,7 +187,7 @@ def ultralytics_overrides(config: DetectorConfig, data_file: Path, out: Path) ->
         "flipud": 0.0,
         "fliplr": augmentation.flip_horizontal,
         "mosaic": augmentation.mosaic,
-        "close_mosaic": augmentation.close_mosaic_epochs,
+        "close_mosaic": 0,
     }
 
 
@@ -136,7 +216,8 @@ def draw_curves(results: Path, path: Path) -> None:
     epochs = [float(row["epoch"]) for row in rows]
     figure = Figure(figsize=(10, 4), layout="constrained")
     losses, figures = figure.subplots(1, 2)
-    for name in ("box_loss", "cls_loss", "dfl_loss"):
+    # The third loss is another in YOLO26, which has no distribution over distances.
+    for name in [key.removeprefix("train/") for key in rows[0] if key.startswith("train/")]:
         line = losses.plot(epochs, [float(row[f"train/{name}"]) for row in rows], label=name)[0]
         validation = [float(row[f"val/{name}"]) for row in rows]
         losses.plot(epochs, validation, linestyle="--", color=line.get_color())
@@ -149,32 +230,61 @@ def draw_curves(results: Path, path: Path) -> None:
     figure.savefig(path, dpi=120)
 
 
+def _untrained(config: DetectorConfig) -> Any:
+    architecture = Architecture(library="ultralytics", name=config.architecture, arguments={})
+    try:
+        return build_network(architecture, len(config.regions))
+    except ValueError as error:
+        raise RunError(str(error)) from error
+
+
 def _write_run_files(
-    config: DetectorConfig, annotations: Annotations, out: Path, *, command: str, commit: str
+    config: DetectorConfig,
+    annotations: Annotations,
+    start: FittingStart | None,
+    out: Path,
+    *,
+    command: str,
+    commit: str,
 ) -> None:
     recipe = config.model_dump(mode="json")
-    (out / "config.yaml").write_text(yaml.safe_dump(recipe, sort_keys=False))
+    (out / CONFIG_FILE).write_text(yaml.safe_dump(recipe, sort_keys=False))
     write_splits(annotations.splits, out / "splits.csv")
     run = {
         "command": command,
         "commit": commit,
+        "start": None if start is None else start.facts,
         "split_sha256": split_sha256(annotations.splits),
         "n_train": len(annotations.of(Split.TRAIN)),
         "n_background": sum(image.source == "background" for image in annotations.images),
         "n_validation": len(annotations.of(Split.VALIDATION)),
     }
-    (out / RUN_FILE).write_text(json.dumps(run, indent=2) + "\n")
+    write_json(out / RUN_FILE, run)
 
 
-def _run_ultralytics(config: DetectorConfig, data_file: Path, start: Path, out: Path) -> None:
+def _run_ultralytics(
+    config: DetectorConfig,
+    data_file: Path,
+    out: Path,
+    device: str,
+    *,
+    start: "dict[str, Any]",
+    state: "RunState | None" = None,
+    lines: str = "",
+) -> None:
     prepare_ultralytics()
-    from safetensors.torch import load_file
-
     from cxr_training.detector.trainer import DetectorTrainer
 
-    # An earlier run's lines would stand above this one's.
-    shutil.rmtree(out / "train", ignore_errors=True)
+    # The epochs that are left must not draw what the first ones drew.
+    seed = config.seed + (state.epochs if state else 0)
     trainer = DetectorTrainer(
-        ultralytics_overrides(config, data_file, out), load_file(start), config.augmentation
+        ultralytics_overrides(config, data_file, out, device, seed=seed),
+        config,
+        start,
+        half_on_cpu=device == "cpu" and computes_in_bfloat16(config, device),
+        state=state,
     )
+    # Ultralytics begins by removing the lines of an earlier run.
+    if lines:
+        (out / RESULTS).write_text(lines)
     trainer.train()

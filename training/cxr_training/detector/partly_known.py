@@ -1,0 +1,142 @@
+"""Learning from images on which some classes are unknown, and in bfloat16 on a processor.
+
+- Training images vary in sharpness (`cxr_training.detector.sharpness`).
+- A class that nobody looked for on an image trains nothing there. Such a class travels through
+  mosaic, crop and flip as one more box over its whole image, with the class's number raised by the
+  number of classes; the loss takes these boxes out and ignores the class under them.
+- The forward pass may run under bfloat16 autocast on a processor; the loss stays in float32.
+  Ultralytics has mixed precision on GPUs only.
+
+Import only after `cxr_detector.network.prepare_ultralytics()`: this module imports Ultralytics.
+"""
+
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import nn
+from torch.utils.data import get_worker_info
+from ultralytics.data.dataset import YOLODataset
+from ultralytics.nn.tasks import DetectionModel
+from ultralytics.utils.loss import v8DetectionLoss
+from ultralytics.utils.tal import make_anchors
+
+from cxr_training.detector.config import AugmentationConfig
+from cxr_training.detector.sharpness import vary
+
+
+class PartlyKnownDataset(YOLODataset):  # type: ignore[misc]
+    """Training images with varied sharpness and a whole-image box for each unknown class."""
+
+    def __init__(
+        self,
+        *args: Any,
+        unknown: dict[str, list[int]],
+        augmentation: AugmentationConfig,
+        seed: int,
+        **kwargs: Any,
+    ) -> None:
+        self._unknown = unknown
+        self._augmentation = augmentation
+        self._seed = seed
+        self._generator: np.random.Generator | None = None
+        # Ultralytics fills its image cache through load_image: what it keeps must be the original.
+        self._filling = True
+        super().__init__(*args, **kwargs)
+        self._filling = False
+
+    def get_labels(self) -> list[dict[str, Any]]:
+        """Ultralytics' labels with the whole-image boxes appended."""
+        labels: list[dict[str, Any]] = super().get_labels()
+        n_classes = len(self.data["names"])
+        for label in labels:
+            classes = self._unknown[Path(label["im_file"]).stem]
+            rows = np.array(classes, dtype=np.float32).reshape(-1, 1) + n_classes
+            whole = np.tile(np.array([[0.5, 0.5, 1.0, 1.0]], dtype=np.float32), (len(rows), 1))
+            label["cls"] = np.concatenate([label["cls"].reshape(-1, 1), rows])
+            label["bboxes"] = np.concatenate([label["bboxes"].reshape(-1, 4), whole])
+        return labels
+
+    def load_image(self, i: int, **kwargs: Any) -> tuple[Any, tuple[int, int], tuple[int, int]]:
+        """The image [H, W, 3], varied anew each time."""
+        image, original, resized = super().load_image(i, **kwargs)
+        if self._filling:
+            return image, original, resized
+        if self._generator is None:
+            # Made in the process that draws: workers must not all draw the same.
+            worker = get_worker_info()
+            self._generator = np.random.default_rng([self._seed, worker.id + 1 if worker else 0])
+        grey = vary(np.ascontiguousarray(image[..., 0]), self._augmentation, self._generator)
+        return np.repeat(grey[..., np.newaxis], 3, axis=2), original, resized
+
+
+class PartlyKnownLoss(v8DetectionLoss):  # type: ignore[misc]
+    """Ultralytics' detection loss that leaves out classes under their whole-image boxes."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__(model)
+        self._plain_bce = nn.BCEWithLogitsLoss(reduction="none")
+        self._known = torch.ones(())
+        self.bce = self._known_bce
+
+    def loss(
+        self, preds: dict[str, Any], batch: dict[str, Any]
+    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """The loss over known classes."""
+        preds = {
+            key: value.float() if isinstance(value, torch.Tensor) else [v.float() for v in value]
+            for key, value in preds.items()
+        }
+        is_mark = batch["cls"].view(-1) >= self.nc
+        self._known = self._known_mask(preds, batch, is_mark)
+        boxes = {key: batch[key][~is_mark] for key in ("cls", "bboxes", "batch_idx")}
+        return cast(
+            "tuple[torch.Tensor, dict[str, torch.Tensor]]",
+            super().loss(preds, {**batch, **boxes}),
+        )
+
+    def _known_bce(self, scores: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        loss: torch.Tensor = self._plain_bce(scores, targets)
+        return loss * self._known
+
+    def _known_mask(
+        self, preds: dict[str, Any], batch: dict[str, Any], is_mark: torch.Tensor
+    ) -> torch.Tensor:
+        """1 where the class is known at the anchor, else 0: [images, anchors, classes]."""
+        points, strides = make_anchors(preds["feats"], self.stride, 0.5)
+        height, width = (side * float(self.stride[0]) for side in preds["feats"][0].shape[2:])
+        points = points * strides / torch.tensor([width, height], device=points.device)
+        known = torch.ones(
+            preds["scores"].shape[0], len(points), self.nc, device=preds["scores"].device
+        )
+        for index, number, box in zip(
+            batch["batch_idx"][is_mark].long().tolist(),
+            batch["cls"].view(-1)[is_mark].long().tolist(),
+            batch["bboxes"][is_mark].to(points.device),
+            strict=True,
+        ):
+            inside = ((points - box[:2]).abs() <= box[2:] / 2).all(dim=1)
+            known[index, inside, number - self.nc] = 0.0
+        return known
+
+
+class PartlyKnownModel(DetectionModel):  # type: ignore[misc]
+    """YOLO with the loss above."""
+
+    half_on_cpu = False
+    """Whether the training forward on a processor is bfloat16."""
+
+    def init_criterion(self) -> PartlyKnownLoss:
+        """The loss over known classes."""
+        return PartlyKnownLoss(self)
+
+    def loss(self, batch: dict[str, Any], preds: Any = None) -> Any:
+        """Loss of a batch; the forward pass is ours unless validation hands its predictions in."""
+        if preds is None:
+            image = batch["img"].contiguous(memory_format=torch.channels_last)
+            with torch.autocast(
+                "cpu", torch.bfloat16, enabled=self.half_on_cpu and image.device.type == "cpu"
+            ):
+                preds = self.forward(image)
+        return super().loss(batch, preds)
