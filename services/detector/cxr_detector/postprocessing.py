@@ -56,14 +56,16 @@ def postprocess(
     # Scores first: all but a handful of the anchors fall here, before any geometry.
     labels, anchors = np.nonzero(predictions[4:] >= lowest[:, np.newaxis])
     scores = predictions[4 + labels, anchors]
-    order = np.argsort(-scores, kind="stable")
-    labels, anchors, scores = labels[order], anchors[order], scores[order]
+    above = scores >= thresholds[labels]
+    # What is shown comes first, so that no crowd of weak boxes pushes it out.
+    order = np.lexsort((-scores, ~above))
+    labels, anchors, scores, above = labels[order], anchors[order], scores[order], above[order]
     boxes = _corners(predictions[:4, anchors])
     kept = suppress_overlaps(boxes, labels, nms_iou=nms_iou, max_boxes=most)
-    labels, scores = labels[kept], scores[kept]
-    shown = scores >= thresholds[labels]
-    shown &= np.cumsum(shown) <= max_boxes
-    return Detections(labels, scores, placement.to_image(boxes[kept]), shown)
+    shown = above[kept] & (np.arange(len(kept)) < max_boxes)
+    by_score = np.argsort(-scores[kept], kind="stable")
+    kept, shown = kept[by_score], shown[by_score]
+    return Detections(labels[kept], scores[kept], placement.to_image(boxes[kept]), shown)
 
 
 def suppress_overlaps(
