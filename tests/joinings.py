@@ -35,7 +35,9 @@ def a_joining(
         "data": JoiningData(
             split="validation", split_sha256="0" * 64, n_images=1, n_patients=1, n_boxes=1
         ),
-        "fit": JoiningFit(command="none", commit="none", form="shared", folds=5),
+        "fit": JoiningFit(
+            command="none", commit="none", form="shared", rule_form="shared", folds=5
+        ),
         "metrics": [],
     }
     return JoiningManifest(**(values | changes))

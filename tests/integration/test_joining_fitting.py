@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from cxr_contracts import JoiningManifest
 from cxr_training.joining.__main__ import main
 from cxr_training.joining.answers import ReaderPair, kept_answers
 from cxr_training.joining.films import validation_films
@@ -39,8 +40,8 @@ def options(data: SyntheticData, models: Path, tmp_path: Path) -> dict[str, str]
     }
 
 
-def fit(options: dict[str, str]) -> int:
-    return main(["fit", *(part for option in options.items() for part in option)])
+def run(step: str, options: dict[str, str]) -> int:
+    return main([step, *(part for option in options.items() for part in option)])
 
 
 def test_one_command_judges_every_form_and_ships_nothing_that_does_not_help(
@@ -49,7 +50,7 @@ def test_one_command_judges_every_form_and_ships_nothing_that_does_not_help(
     stale = models / "joining/one--other/manifest.json"
     stale.parent.mkdir(parents=True, exist_ok=True)
     stale.write_text("of other weights")
-    assert fit(options) == 0
+    assert run("fit", options) == 0
     assert "detector alone" in capsys.readouterr().out
     assert not stale.exists()
     assert {path.name for path in (tmp_path / "results").iterdir()} == {
@@ -58,6 +59,29 @@ def test_one_command_judges_every_form_and_ships_nothing_that_does_not_help(
         "joining.png",
     }
     assert (tmp_path / "runs/one--other/answers.npz").exists()
+
+
+def test_what_is_published_is_measured_again_and_held_to_its_manifest(
+    options: dict[str, str], models: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("evaluate", options) == 0
+    assert "no joining is better" in capsys.readouterr().out
+    assert run("fit", {**options, "--form": "shared"}) == 0
+    assert run("evaluate", options) == 0
+    assert "every figure as published" in capsys.readouterr().out
+    path = models / "joining/one--other/manifest.json"
+    manifest = JoiningManifest.model_validate_json(path.read_bytes())
+    other = manifest.model_copy(
+        update={"detector": manifest.detector.model_copy(update={"sha256": "0" * 64})}
+    )
+    path.write_text(other.model_dump_json())
+    assert run("evaluate", options) == 1
+    assert "was fitted to other models: run make fit-joining" in capsys.readouterr().err
+    metrics = [row.model_copy(update={"n": row.n + 1}) for row in manifest.metrics]
+    path.write_text(manifest.model_copy(update={"metrics": metrics}).model_dump_json())
+    assert run("evaluate", options) == 1
+    assert "says otherwise: map50_known of detector, all films" in capsys.readouterr().err
+    path.unlink()
 
 
 def test_answers_are_kept_until_something_that_made_them_changes(
@@ -94,7 +118,7 @@ def test_what_is_missing_is_a_sentence(
     says: str,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert fit({**options, changed: str(tmp_path / "nowhere")}) == 1
+    assert run("fit", {**options, changed: str(tmp_path / "nowhere")}) == 1
     error = capsys.readouterr().err
     assert error.startswith("error: ")
     assert says in error

@@ -64,6 +64,9 @@ class JoiningFit(_Strict):
     command: str
     commit: str
     form: str = Field(description="Which of the forms that were compared this is.")
+    rule_form: str = Field(
+        description="Which of them the rule takes; another than `form` if that was asked for."
+    )
     folds: int = Field(ge=2, description="Patients' folds behind every figure and threshold.")
 
 

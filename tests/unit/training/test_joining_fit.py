@@ -20,6 +20,7 @@ from cxr_training.joining.forms import FORMS, calibrated, regional, shared
 from cxr_training.joining.judging import (
     BASELINE,
     FOLDS,
+    LOG_LOSS,
     MAP50,
     choose,
     figures,
@@ -28,7 +29,7 @@ from cxr_training.joining.judging import (
     resampled,
 )
 from cxr_training.joining.operating import choose_thresholds, lowest_useful, operation
-from cxr_training.joining.report import write_results
+from cxr_training.joining.report import page, write_results
 from cxr_training.publishing import read_manifest
 from joinings import SHA, region_joining, write_joining
 
@@ -239,8 +240,8 @@ def test_the_winner_is_written_as_the_gateway_reads_it_with_every_forms_figures(
     fitted = fit(answers, 300, detector, resamples=20)
     one, other = (ModelIdentity(name=name, version="1", sha256=SHA) for name in ("one", "other"))
     manifest = manifest_of(fitted, answers, (one, other), detector, "0" * 64)
-    assert (fitted.winner == BASELINE) is not helps
-    assert manifest.fit.form == fitted.winner
+    assert (fitted.form == BASELINE) is not helps
+    assert manifest.fit.form == manifest.fit.rule_form == fitted.form
     assert manifest.min_score <= min(label.threshold for label in detector.labels)
     write_joining(tmp_path, manifest)
     joining = load_joinings(tmp_path).of(one, other)
@@ -257,6 +258,25 @@ def test_the_winner_is_written_as_the_gateway_reads_it_with_every_forms_figures(
     rows = (tmp_path / "results/joining.csv").read_text().splitlines()
     assert len(rows) == 1 + len(manifest.metrics)
     assert (tmp_path / "results/joining.png").stat().st_size > 1000
+
+
+def test_a_form_can_be_asked_for_and_the_page_says_so(useless: Answers) -> None:
+    detector = read_manifest(DETECTOR)
+    fitted = fit(useless, 300, detector, form="shared", resamples=20)
+    one, other = (ModelIdentity(name=name, version="1", sha256=SHA) for name in ("one", "other"))
+    manifest = manifest_of(fitted, useless, (one, other), detector, "0" * 64)
+    assert (manifest.fit.form, manifest.fit.rule_form) == ("shared", BASELINE)
+    assert "**Shipped: `shared`**" in page(manifest, 300)
+    assert "It was asked for; the rule takes `detector`." in page(manifest, 300)
+
+
+def test_the_log_loss_says_which_score_is_how_likely_a_box_is_right(helping: Answers) -> None:
+    weights = np.ones((1, len(helping.patients)))
+    loss = {
+        name: figures(helping, held_out(FORMS[name], helping), weights).named[LOG_LOSS][0]
+        for name in (BASELINE, "calibrated", "shared")
+    }
+    assert loss["shared"] < loss["calibrated"] < loss[BASELINE]
 
 
 def test_ordinary_films_are_added_in_equal_shares_of_every_size() -> None:

@@ -176,12 +176,12 @@ def collect(readers: ReaderPair, images: Sequence[AnnotatedImage]) -> Answers:
 
 def _key(readers: ReaderPair, images: Sequence[AnnotatedImage]) -> str:
     """Changes with the weights, the calibration, the box selection, the radiographs, the boxes."""
-    classifier, detector = readers.classifier.manifest, readers.detector.manifest
     said: dict[str, Any] = {
-        "classifier": [classifier.weights.sha256, classifier.onnx.sha256],
-        "calibration": [label.model_dump() for label in classifier.labels],
-        "inputs": [classifier.input.model_dump(), detector.input.model_dump()],
-        "detector": [detector.weights.sha256, detector.onnx.sha256, detector.extra],
+        # Whatever is in a manifest may decide what is answered, but not these.
+        "models": [
+            manifest.model_dump(exclude={"created_at", "data", "training", "metrics"})
+            for manifest in (readers.classifier.manifest, readers.detector.manifest)
+        ],
         "lowest": LOWEST_MIN_SCORE,
         "images": [
             [image.name, image.side_px, sorted(image.unknown), [str(box) for box in image.boxes]]

@@ -46,31 +46,39 @@ _MIN_SCORE_DIGITS = 3
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """Every form's figures, and the winner."""
+    """Every form's figures, and what is to be shipped."""
 
-    winner: str
-    """`detector` where no joining is worth it."""
+    rule_form: str
+    """The form that the rule takes; `detector` where no joining is worth it."""
+    form: str
+    """The form that is to be shipped: the same, or the one that was asked for."""
     constants: Constants
-    """The winner's, fitted to all patients."""
+    """The form's, fitted to all patients."""
     thresholds: list[Threshold]
     min_score: float
     metrics: list[MetricRow]
 
 
 def fit(
-    answers: Answers, n_annotated: int, detector: ModelManifest, *, resamples: int = RESAMPLES
+    answers: Answers,
+    n_annotated: int,
+    detector: ModelManifest,
+    *,
+    form: str | None = None,
+    resamples: int = RESAMPLES,
 ) -> Fitted:
-    """Compare the forms, choose, and fit the winner to all patients.
+    """Compare the forms, choose, and fit what is chosen to all patients.
 
     Args:
         answers: the annotated radiographs first, then those without a finding.
         n_annotated: how many of them are annotated.
         detector: whose operating thresholds are the ones to compare with.
+        form: which one to ship whatever the rule takes; None to follow the rule.
         resamples: of the patients.
     """
     annotated = np.arange(len(answers.patients)) < n_annotated
     everywhere = np.ones_like(annotated)
-    held = {name: held_out(form, answers) for name, form in FORMS.items()}
+    held = {name: held_out(one, answers) for name, one in FORMS.items()}
     weights = {
         ALL: resampled(answers, everywhere, resamples),
         ANNOTATED: resampled(answers, annotated, resamples),
@@ -79,18 +87,20 @@ def fit(
         films: {name: figures(answers, one, weight) for name, one in held.items()}
         for films, weight in weights.items()
     }
-    winner = choose(judged[ALL])
-    constants = FORMS[winner](answers)
-    thresholds = choose_thresholds(answers.matches(held[winner].scores, known_only=True))
+    rule_form = choose(judged[ALL])
+    form = form or rule_form
+    constants = FORMS[form](answers)
+    thresholds = choose_thresholds(answers.matches(held[form].scores, known_only=True))
     metrics = [
         row
         for films, forms in judged.items()
         for row in _rows(films, forms, weights[films], answers)
     ]
-    metrics += _class_rows(judged[ALL], winner, answers)
-    metrics += _operating_rows(answers, held[winner], thresholds, detector, weights[ALL])
+    metrics += _class_rows(judged[ALL], form, answers)
+    metrics += _operating_rows(answers, held[form], thresholds, detector, weights[ALL])
     lowest = lowest_useful(answers, constants.scores(answers), thresholds)
-    return Fitted(winner, constants, thresholds, _min_score(lowest, detector), metrics)
+    min_score = _min_score(lowest, detector)
+    return Fitted(rule_form, form, constants, thresholds, min_score, metrics)
 
 
 def manifest_of(
@@ -136,7 +146,8 @@ def manifest_of(
         fit=JoiningFit(
             command=portable_command(command_line()),
             commit=current_commit(),
-            form=fitted.winner,
+            form=fitted.form,
+            rule_form=fitted.rule_form,
             folds=FOLDS,
         ),
         metrics=fitted.metrics,
@@ -166,10 +177,10 @@ def _rows(
     return rows
 
 
-def _class_rows(forms: dict[str, Figures], winner: str, answers: Answers) -> list[MetricRow]:
+def _class_rows(forms: dict[str, Figures], shipped: str, answers: Answers) -> list[MetricRow]:
     drawn = np.where(answers.known, answers.truth, 0).sum(axis=0)
     rows: list[MetricRow] = []
-    for form in dict.fromkeys((BASELINE, winner)):
+    for form in dict.fromkeys((BASELINE, shipped)):
         for label, region in enumerate(REGIONS):
             draws = forms[form].per_class[label]
             if np.isnan(draws[0]):

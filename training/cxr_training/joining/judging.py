@@ -18,14 +18,15 @@ from cxr_training.detector.scoring import (
 )
 from cxr_training.evaluation.bootstrap import patient_weights
 from cxr_training.joining.answers import Answers
-from cxr_training.joining.forms import FORMS, Fit, usual_opinions
+from cxr_training.joining.forms import FIT_MIN_SCORE, FORMS, Fit, usual_opinions
 
 FOLDS = 5
 MAP50 = "map50_known"
+LOG_LOSS = "log_loss"
 FROCS = tuple(f"froc_{rate:g}_known" for rate in FALSE_BOXES_PER_IMAGE)
 BASELINE = "detector"
 # Resamples at once: of tens of thousands of boxes, more would need gigabytes.
-_CHUNK = 100
+_CHUNK = 25
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,7 @@ class Figures:
     per_class: FloatArray
     """[regions, 1 + resamples], the average precision at IoU 0.5; NaN without a box."""
     named: Mapping[str, FloatArray]
-    """`MAP50` and `FROCS`, each [1 + resamples]."""
+    """`MAP50`, `FROCS` and `LOG_LOSS`, each [1 + resamples]."""
 
 
 def fold_of(patients: npt.NDArray[np.str_]) -> npt.NDArray[np.intp]:
@@ -70,7 +71,17 @@ def held_out(fit: Fit, answers: Answers) -> HeldOut:
 def figures(
     answers: Answers, held: HeldOut, weights: FloatArray, *, known_only: bool = True
 ) -> Figures:
-    """mAP50 and FROC of one form; `weights` are [1 + resamples, n], the first all ones or zeros."""
+    """mAP50, FROC and log loss of one form.
+
+    The log loss is the mean over the boxes that a fit looks at, in nats: how well the score says
+    how likely it is that a box is right. Lower is better.
+
+    Args:
+        answers: of all radiographs.
+        held: the form's scores.
+        weights: [1 + resamples, n], the first all ones or zeros.
+        known_only: whether what nobody looked for is left out.
+    """
     ranked = answers.matches(held.ranking, known_only=known_only)
     scored = answers.matches(held.scores, known_only=known_only)
     parts = [
@@ -79,6 +90,7 @@ def figures(
     ]
     names = (MAP50, *FROCS)
     named = {name: np.concatenate([part.named[name] for part in parts]) for name in names}
+    named[LOG_LOSS] = _log_loss(answers, held.scores, weights)
     return Figures(np.concatenate([part.per_class for part in parts], axis=1), named)
 
 
@@ -91,6 +103,17 @@ def _figures(ranked: Matches, scored: Matches, weights: FloatArray) -> Figures:
     for name, rate in zip(FROCS, FALSE_BOXES_PER_IMAGE, strict=True):
         named[name] = froc_sensitivity(scored, weights, rate)
     return Figures(per_class, named)
+
+
+def _log_loss(answers: Answers, scores: FloatArray, weights: FloatArray) -> FloatArray:
+    chosen = answers.judged() & (answers.score >= FIT_MIN_SCORE)
+    # The detector's own score may be 0 or 1.
+    said = np.clip(scores[chosen], 1e-6, 1 - 1e-6)
+    loss = -np.log(np.where(answers.hit[chosen, 0], said, 1 - said))
+    n, image = len(answers.patients), answers.image[chosen]
+    total = weights @ np.bincount(image, loss, minlength=n)
+    boxes = weights @ np.bincount(image, minlength=n)
+    return np.divide(total, boxes, out=np.full(len(total), np.nan), where=boxes > 0)
 
 
 def resampled(answers: Answers, inside: BoolArray, resamples: int = RESAMPLES) -> FloatArray:

@@ -9,14 +9,15 @@ from cxr_contracts import JoiningManifest, MetricRow, Region
 from cxr_training.detector.evaluation import FALSE_BOXES_PER_IMAGE
 from cxr_training.joining.fitting import ALL, ANNOTATED, value_of
 from cxr_training.joining.forms import FORMS
-from cxr_training.joining.judging import BASELINE, FROCS, MAP50
+from cxr_training.joining.judging import BASELINE, FROCS, LOG_LOSS, MAP50
 from cxr_training.publishing import format_interval, markdown_table
 
 COMMAND = "make fit-joining"
-_FIGURES = (MAP50, *FROCS)
+_FIGURES = (MAP50, *FROCS, LOG_LOSS)
 _HEADINGS = [
     "mAP50",
     *(f"FROC at {rate:g} false boxes an image" for rate in FALSE_BOXES_PER_IMAGE),
+    "log loss (lower is better)",
 ]
 _SHAPES = {
     "detector": "the detector's own score",
@@ -37,7 +38,7 @@ def write_results(manifest: JoiningManifest, n_annotated: int, folder: Path) -> 
     """Write `joining.csv`, `joining.png` and `README.md`.
 
     Args:
-        manifest: of the winner; its figures are those of all forms.
+        manifest: of what is shipped; its figures are those of all forms.
         n_annotated: how many of its radiographs are annotated.
         folder: where to.
     """
@@ -65,6 +66,8 @@ def page(manifest: JoiningManifest, n_annotated: int) -> str:
         if form == BASELINE
         else f"**Shipped: `{form}`** ({_SHAPES[form]})."
     )
+    if form != manifest.fit.rule_form:
+        shipped += f" It was asked for; the rule takes `{manifest.fit.rule_form}`."
     return "\n".join(
         [
             "# Boxes joined with the classifier's opinion",
@@ -79,8 +82,7 @@ def page(manifest: JoiningManifest, n_annotated: int) -> str:
             "with a 95% interval over resampled patients; a class that nobody looked for on a film"
             " counts for nothing there.",
             "",
-            f"{shipped} The rule, and what the forms are:"
-            " [ADR 0008](../../adr/0008-joined-boxes.md).",
+            f"{shipped} The rule and the forms: [ADR 0008](../../adr/0008-joined-boxes.md).",
             "",
             "![mAP50 and FROC of each form](joining.png)",
             "",
