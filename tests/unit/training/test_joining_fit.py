@@ -257,6 +257,7 @@ def test_the_winner_is_written_as_the_gateway_reads_it_with_every_forms_figures(
     assert ("**Nothing is shipped**" in text) is not helps
     rows = (tmp_path / "results/joining.csv").read_text().splitlines()
     assert len(rows) == 1 + len(manifest.metrics)
+    assert ("joined thresholds" in text) is helps
     assert (tmp_path / "results/joining.png").stat().st_size > 1000
 
 

@@ -25,7 +25,6 @@ from cxr_training.joining.judging import (
     BASELINE,
     FOLDS,
     Figures,
-    HeldOut,
     choose,
     figures,
     held_out,
@@ -41,6 +40,7 @@ from cxr_training.publishing import LICENCE, metric_row
 from cxr_training.runs import command_line, current_commit, portable_command, utc_now
 
 ALL, ANNOTATED = "all films", "annotated films"
+OWN_THRESHOLDS, JOINED_THRESHOLDS = "detector's own thresholds", "joined thresholds"
 _MIN_SCORE_DIGITS = 3
 
 
@@ -97,7 +97,10 @@ def fit(
         for row in _rows(films, forms, weights[films], answers)
     ]
     metrics += _class_rows(judged[ALL], form, answers)
-    metrics += _operating_rows(answers, held[form], thresholds, detector, weights[ALL])
+    shown = {OWN_THRESHOLDS: (answers.score, _own_thresholds(detector))}
+    if form != BASELINE:
+        shown[JOINED_THRESHOLDS] = (held[form].scores, thresholds)
+    metrics += _operating_rows(answers, shown, weights[ALL])
     lowest = lowest_useful(answers, constants.scores(answers), thresholds)
     min_score = _min_score(lowest, detector)
     return Fitted(rule_form, form, constants, thresholds, min_score, metrics)
@@ -161,6 +164,12 @@ def _min_score(lowest: float, detector: ModelManifest) -> float:
     return max(LOWEST_MIN_SCORE, round(float(lowest // step * step), _MIN_SCORE_DIGITS))
 
 
+def _own_thresholds(detector: ModelManifest) -> list[Threshold]:
+    by_name = {label.name: label for label in detector.labels}
+    labels = [by_name[region.value] for region in REGIONS]
+    return [Threshold(label.threshold, label.threshold_rule) for label in labels]
+
+
 def _rows(
     films: str, forms: dict[str, Figures], weights: FloatArray, answers: Answers
 ) -> list[MetricRow]:
@@ -196,18 +205,12 @@ def _class_rows(forms: dict[str, Figures], shipped: str, answers: Answers) -> li
 
 
 def _operating_rows(
-    answers: Answers,
-    held: HeldOut,
-    thresholds: list[Threshold],
-    detector: ModelManifest,
-    weights: FloatArray,
+    answers: Answers, shown: dict[str, tuple[FloatArray, list[Threshold]]], weights: FloatArray
 ) -> list[MetricRow]:
-    """At the operating thresholds: the detector's own, and the joined ones."""
-    own_by_name = {label.name: label.threshold for label in detector.labels}
-    own = [Threshold(own_by_name[region.value], "the detector's own") for region in REGIONS]
+    """What a reader of the boxes meets under each name: scores, and the thresholds for them."""
     operations: dict[str, Operation] = {
-        "detector's own thresholds": operation(answers, answers.score, own, weights),
-        "joined thresholds": operation(answers, held.scores, thresholds, weights),
+        name: operation(answers, scores, thresholds, weights)
+        for name, (scores, thresholds) in shown.items()
     }
     n, boxes = len(answers.patients), int(answers.truth.sum())
     return [

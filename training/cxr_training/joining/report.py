@@ -7,7 +7,7 @@ import matplotlib as mpl
 
 from cxr_contracts import JoiningManifest, MetricRow, Region
 from cxr_training.detector.evaluation import FALSE_BOXES_PER_IMAGE
-from cxr_training.joining.fitting import ALL, ANNOTATED, value_of
+from cxr_training.joining.fitting import ALL, ANNOTATED, JOINED_THRESHOLDS, OWN_THRESHOLDS, value_of
 from cxr_training.joining.forms import FORMS
 from cxr_training.joining.judging import BASELINE, FROCS, LOG_LOSS, MAP50
 from cxr_training.publishing import format_interval, markdown_table
@@ -16,8 +16,8 @@ COMMAND = "make fit-joining"
 _FIGURES = (MAP50, *FROCS, LOG_LOSS)
 _HEADINGS = [
     "mAP50",
-    *(f"FROC at {rate:g} false boxes an image" for rate in FALSE_BOXES_PER_IMAGE),
-    "log loss (lower is better)",
+    *(f"FROC at {rate:g}" for rate in FALSE_BOXES_PER_IMAGE),
+    "log loss",
 ]
 _SHAPES = {
     "detector": "the detector's own score",
@@ -72,15 +72,18 @@ def page(manifest: JoiningManifest, n_annotated: int) -> str:
         [
             "# Boxes joined with the classifier's opinion",
             "",
-            f"Made by `{COMMAND}` with {models}; every figure stands in `joining.csv` and in",
-            f"`models/joining/{manifest.name}/manifest.json`. Validation patients only:"
-            f" {data.n_images} films of {data.n_patients} patients, {data.n_boxes} boxes.",
+            f"Made by `{COMMAND}` with {models}; `joining.csv` holds every figure. Validation",
+            f"patients only: {data.n_images} films of {data.n_patients} patients, {data.n_boxes}"
+            " boxes.",
             f"{n_annotated} films are annotated; {data.n_images - n_annotated} without a finding"
             " are added in equal shares of every file size, because a",
             "joining is to help on ordinary films as well. Each figure is of patients whom the"
             f" constants had not seen ({manifest.fit.folds} folds),",
             "with a 95% interval over resampled patients; a class that nobody looked for on a film"
             " counts for nothing there.",
+            "FROC: the share of all boxes that is found at so many false boxes an image. Log loss:"
+            " how well the score says how likely",
+            "a box is to be right, lower is better.",
             "",
             f"{shipped} The rule and the forms: [ADR 0008](../../adr/0008-joined-boxes.md).",
             "",
@@ -127,7 +130,8 @@ def _section(title: str, metrics: list[MetricRow], films: str) -> list[str]:
 
 
 def _operating(metrics: list[MetricRow]) -> list[str]:
-    subsets = ("detector's own thresholds", "joined thresholds")
+    measured = {row.subset for row in metrics}
+    subsets = [one for one in (OWN_THRESHOLDS, JOINED_THRESHOLDS) if one in measured]
     rows = [
         [shown, *(format_interval(value_of(metrics, name, one).result) for one in subsets)]
         for name, shown in _OPERATING.items()
@@ -191,7 +195,7 @@ def _draw(metrics: list[MetricRow], shipped: str, path: Path) -> None:
                 panel.plot(result.value, y, "o", color=colour, ms=5, label=films)
         panel.set_title(heading, fontsize=9)
         panel.grid(axis="x", alpha=0.3)
-    names = [f"{form} (shipped)" if form == shipped else form for form in forms]
+    names = [f"{form} (shipped)" if form == shipped != BASELINE else form for form in forms]
     panels[0].set_yticks(range(len(forms)), names)
     panels[0].invert_yaxis()
     handles, labels = panels[0].get_legend_handles_labels()
