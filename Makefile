@@ -122,7 +122,7 @@ DETECTOR = $(TRAIN) -m cxr_training.detector --config training/configs/detector.
 
 .PHONY: publish evaluate
 publish: publish-classifier ## Write every judged run into models/
-evaluate: evaluate-classifier evaluate-gate ## Measure every published model again and compare it with its manifest
+evaluate: evaluate-classifier evaluate-gate evaluate-joining ## Measure every published model again and compare it with its manifest
 
 .PHONY: train-classifier publish-classifier evaluate-classifier ablate-classifier
 train-classifier: .venv-train/.synced ## Train and judge the classifier
@@ -143,6 +143,12 @@ train-detector: .venv-train/.synced ## Train and judge the detector
 	$(DETECTOR) evaluate
 publish-detector: .venv-train/.synced ## Write the judged detector into models/
 	$(DETECTOR) publish --models models
+
+.PHONY: fit-joining evaluate-joining
+fit-joining: .venv-train/.synced ## Join the served detector's boxes with the served classifier's opinion; after every publish
+	$(TRAIN) -m cxr_training.joining fit --data $(DATA) --out $(RUNS)/joining
+evaluate-joining: .venv-train/.synced ## Judge the published joining again and compare it with its manifest
+	$(TRAIN) -m cxr_training.joining evaluate --data $(DATA) --out $(RUNS)/joining
 
 .PHONY: train-gate publish-gate evaluate-gate
 train-gate: .venv-dev/.synced ## Train the gate (its photographs come with packages of requirements/dev.txt)

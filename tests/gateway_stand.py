@@ -40,6 +40,8 @@ from cxr_gateway.settings import GatewaySettings
 CLASSIFIER_URL = "http://classifier.test"
 DETECTOR_URL = "http://detector.test"
 SHA = "ab" * 32
+# A folder without a manifest: the detector's own scores decide.
+NO_JOININGS = Path(__file__).parent
 Answer = Callable[[Request], Awaitable[Response]]
 
 
@@ -72,6 +74,7 @@ class ReaderStand:
     boxes: list[dict[str, Any]] = field(
         default_factory=lambda: [box(Region.MASS, 0.6, 10, 20, 40, 50)]
     )
+    queries: list[str] = field(default_factory=list)
     received: list[bytes] = field(default_factory=list)
     request_ids: list[str | None] = field(default_factory=list)
 
@@ -89,6 +92,7 @@ class ReaderStand:
     async def _read(self, request: Request) -> Response:
         self.asked += 1
         self.request_ids.append(request.headers.get("x-request-id"))
+        self.queries.append(request.url.query)
         if self.answer is not None:
             return await self.answer(request)
         return await self.usual(request)
@@ -131,10 +135,11 @@ class ReaderStand:
         )
 
 
-def box(finding: Region, score: float, *corners: float) -> dict[str, Any]:
+def box(finding: Region, score: float, *corners: float, shown: bool = True) -> dict[str, Any]:
     """A box as the detector sends it; corners are x_min, y_min, x_max, y_max."""
     names = ("x_min", "y_min", "x_max", "y_max")
-    return {"finding": finding.value, "score": score, **dict(zip(names, corners, strict=True))}
+    place = dict(zip(names, corners, strict=True))
+    return {"finding": finding.value, "score": score, "shown": shown, **place}
 
 
 class Unreachable(httpx.AsyncBaseTransport):
@@ -206,6 +211,7 @@ def settings_for(
         "classifier_url": CLASSIFIER_URL,
         "detector_url": DETECTOR_URL,
         "page_dir": archive_dir / "no-page",
+        "joining_dir": NO_JOININGS,
         "reader_probe_ttl_s": 0,
         "pictures_idle_s": 3600,
     }

@@ -1,13 +1,14 @@
 import type { Box, Study } from "../src/api/schema";
 import { colourOf } from "../src/domain/colours";
+import { rankingScore } from "../src/domain/regions";
 import { sample } from "./films";
 import { expect, type Reader, test } from "./reader";
 
 /** Fractions of a pixel, one box inside another, one at the edge. */
 const KNOWN_BOXES: readonly Box[] = [
-  { finding: "Effusion", score: 0.91, classifier_probability: 0.4, x_min: 120.25, y_min: 1210.5, x_max: 610.75, y_max: 1720.125 },
-  { finding: "Nodule", score: 0.62, classifier_probability: 0.2, x_min: 300, y_min: 1300, x_max: 371, y_max: 1385.5 },
-  { finding: "Fracture", score: 0.35, classifier_probability: null, x_min: 1500.5, y_min: 0, x_max: 1841, y_max: 260.75 },
+  { finding: "Effusion", joined_score: 0.91, score: 0.7, classifier_probability: 0.4, x_min: 120.25, y_min: 1210.5, x_max: 610.75, y_max: 1720.125 },
+  { finding: "Nodule", joined_score: 0.62, score: 0.8, classifier_probability: 0.2, x_min: 300, y_min: 1300, x_max: 371, y_max: 1385.5 },
+  { finding: "Fracture", joined_score: 0.35, score: 0.3, classifier_probability: null, x_min: 1500.5, y_min: 0, x_max: 1841, y_max: 260.75 },
 ];
 
 interface OnScreen {
@@ -48,7 +49,7 @@ async function expectBoxesAt(reader: Reader, study: Study, boxes: readonly Box[]
     await expect(rect).toHaveAttribute("width", String(box.x_max - box.x_min));
     await expect(rect).toHaveAttribute("height", String(box.y_max - box.y_min));
     await expect(rect).toHaveAttribute("data-finding", box.finding);
-    await expect(rect).toHaveAttribute("data-score", String(box.score));
+    await expect(rect).toHaveAttribute("data-score", String(rankingScore(box)));
   }
   const { image, corners } = await onScreen(reader);
   const scaleX = image.width / study.image.width;
@@ -182,7 +183,7 @@ test.describe("with known boxes", () => {
     await page.keyboard.press("b");
     await expectBoxesAt(reader, study, KNOWN_BOXES);
 
-    const row = reader.result.getByRole("button", { name: "Show nodule, score 0.62" });
+    const row = reader.result.getByRole("button", { name: "Show nodule, joined score 0.62" });
     await row.click();
     await expect(row).toHaveAttribute("aria-pressed", "true");
     await expectBoxesAt(reader, study, KNOWN_BOXES);

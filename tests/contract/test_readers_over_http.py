@@ -152,6 +152,37 @@ async def test_the_detector_answers_boxes_in_pixels_of_the_image(
     assert max(box.x_max for box in answer.boxes) > 200
 
 
+async def test_the_detector_answers_boxes_below_its_thresholds_if_it_is_asked(
+    detector_folder: Path, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(detector_folder, tmp_path / "detector"))
+    manifest = open_model_folder(folder, "detector").manifest
+    labels = [label.model_copy(update={"threshold": 0.9}) for label in manifest.labels]
+    strict = manifest.model_copy(update={"labels": labels})
+    (folder / "manifest.json").write_text(strict.model_dump_json())
+    async with client_of(create("detector", folder)) as client:
+        usual = (await client.post(DETECT_PATH, files=as_file(png()))).json()["boxes"]
+        asked = await client.post(f"{DETECT_PATH}?min_score=0.3", files=as_file(png()))
+        above = await client.post(f"{DETECT_PATH}?min_score=1", files=as_file(png()))
+    boxes = asked.json()["boxes"]
+    assert [box for box in boxes if box["shown"]] == usual == above.json()["boxes"]
+    below = [box["score"] for box in boxes if not box["shown"]]
+    assert below
+    assert all(0.3 <= score < 0.9 for score in below)
+    assert [box["score"] for box in boxes] == sorted((box["score"] for box in boxes), reverse=True)
+
+
+@pytest.mark.parametrize(
+    "query", ["min_score=0", "min_score=1.01", "min_score=nan", "min_score=x", "min_skore=0.1"]
+)
+async def test_a_wrong_query_of_the_detector_is_refused(
+    detector: httpx.AsyncClient, query: str
+) -> None:
+    response = await detector.post(f"{DETECT_PATH}?{query}", files=as_file(png()))
+    assert response.status_code == 422
+    assert Problem.model_validate_json(response.content).status == 422
+
+
 async def test_the_same_picture_gets_the_same_answer_alone_and_in_a_crowd(
     role: str, folder: Path
 ) -> None:

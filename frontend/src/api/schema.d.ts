@@ -256,7 +256,15 @@ export interface components {
              */
             classifier_probability: number | null;
             finding: components["schemas"]["Region"];
-            /** Score */
+            /**
+             * Joined Score
+             * @description Made of the two below by the study's `joining`: how likely it is that this box is right. Null where the study has none; then `score` alone counts.
+             */
+            joined_score: number | null;
+            /**
+             * Score
+             * @description The detector's own.
+             */
             score: number;
             /** X Max */
             x_max: number;
@@ -357,6 +365,16 @@ export interface components {
          */
         ImageSource: "png" | "jpeg" | "dicom";
         /**
+         * JoiningStatus
+         * @description Whether boxes of the readers that are there now are joined.
+         */
+        JoiningStatus: {
+            /** Detail */
+            detail: string;
+            /** @description Null where the detector's scores decide. */
+            in_use: components["schemas"]["UsedJoining"] | null;
+        };
+        /**
          * PatientFacts
          * @description What a DICOM file says of the patient; all null for PNG and JPEG.
          */
@@ -449,7 +467,7 @@ export interface components {
         Study: {
             /**
              * Boxes
-             * @description Highest score first.
+             * @description Highest joined score first, or score without `joining`.
              */
             boxes: components["schemas"]["Box"][];
             /** Content Sha256 */
@@ -476,6 +494,8 @@ export interface components {
              */
             id: string;
             image: components["schemas"]["ImageFacts"];
+            /** @description What chose and ordered the boxes: their joined scores, made by this; null where the detector's own scores and thresholds did, because a reader is missing or no joining was fitted to these two models. */
+            joining: components["schemas"]["UsedJoining"] | null;
             /** Models */
             models: components["schemas"]["UsedModel"][];
             patient: components["schemas"]["PatientFacts"];
@@ -572,6 +592,7 @@ export interface components {
             accepted: string[];
             /** Intended Use */
             intended_use: string;
+            joining: components["schemas"]["JoiningStatus"];
             /** Max Pixels */
             max_pixels: number;
             /** Max Upload Bytes */
@@ -623,6 +644,19 @@ export interface components {
             rule: string;
         };
         /**
+         * UsedJoining
+         * @description The constants that joined the boxes' scores with the classifier's probabilities.
+         */
+        UsedJoining: {
+            /** Name */
+            name: string;
+            /**
+             * Sha256
+             * @description Of its manifest.
+             */
+            sha256: string;
+        };
+        /**
          * UsedModel
          * @description A model that took part in the answer.
          */
@@ -654,6 +688,7 @@ export type GatewayInfo = components['schemas']['GatewayInfo'];
 export type Health = components['schemas']['Health'];
 export type ImageFacts = components['schemas']['ImageFacts'];
 export type ImageSource = components['schemas']['ImageSource'];
+export type JoiningStatus = components['schemas']['JoiningStatus'];
 export type PatientFacts = components['schemas']['PatientFacts'];
 export type Priority = components['schemas']['Priority'];
 export type Problem = components['schemas']['Problem'];
@@ -668,6 +703,7 @@ export type SystemStatus = components['schemas']['SystemStatus'];
 export type Timings = components['schemas']['Timings'];
 export type Triage = components['schemas']['Triage'];
 export type TriageRule = components['schemas']['TriageRule'];
+export type UsedJoining = components['schemas']['UsedJoining'];
 export type UsedModel = components['schemas']['UsedModel'];
 export type $defs = Record<string, never>;
 export interface operations {
@@ -985,6 +1021,7 @@ export interface operations {
                      *       "boxes": [
                      *         {
                      *           "finding": "Mass",
+                     *           "joined_score": 0.58,
                      *           "score": 0.64,
                      *           "classifier_probability": 0.71,
                      *           "x_min": 1210,
@@ -993,6 +1030,10 @@ export interface operations {
                      *           "y_max": 985
                      *         }
                      *       ],
+                     *       "joining": {
+                     *         "name": "lite0-nih14--yolov5n-cxr",
+                     *         "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+                     *       },
                      *       "heatmaps": [
                      *         "Mass",
                      *         "Effusion",
@@ -1180,6 +1221,7 @@ export interface operations {
                      *       "boxes": [
                      *         {
                      *           "finding": "Mass",
+                     *           "joined_score": 0.58,
                      *           "score": 0.64,
                      *           "classifier_probability": 0.71,
                      *           "x_min": 1210,
@@ -1188,6 +1230,10 @@ export interface operations {
                      *           "y_max": 985
                      *         }
                      *       ],
+                     *       "joining": {
+                     *         "name": "lite0-nih14--yolov5n-cxr",
+                     *         "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+                     *       },
                      *       "heatmaps": [
                      *         "Mass",
                      *         "Effusion",
@@ -1534,6 +1580,7 @@ export interface operations {
                      *       "boxes": [
                      *         {
                      *           "finding": "Mass",
+                     *           "joined_score": 0.58,
                      *           "score": 0.64,
                      *           "classifier_probability": 0.71,
                      *           "x_min": 1210,
@@ -1542,6 +1589,10 @@ export interface operations {
                      *           "y_max": 985
                      *         }
                      *       ],
+                     *       "joining": {
+                     *         "name": "lite0-nih14--yolov5n-cxr",
+                     *         "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+                     *       },
                      *       "heatmaps": [
                      *         "Mass",
                      *         "Effusion",
@@ -2189,6 +2240,7 @@ export interface operations {
                      *       "boxes": [
                      *         {
                      *           "finding": "Mass",
+                     *           "joined_score": 0.58,
                      *           "score": 0.64,
                      *           "classifier_probability": 0.71,
                      *           "x_min": 1210,
@@ -2197,6 +2249,10 @@ export interface operations {
                      *           "y_max": 985
                      *         }
                      *       ],
+                     *       "joining": {
+                     *         "name": "lite0-nih14--yolov5n-cxr",
+                     *         "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+                     *       },
                      *       "heatmaps": [
                      *         "Mass",
                      *         "Effusion",

@@ -46,11 +46,20 @@ describe("the order of findings", () => {
 });
 
 it("boxes are grouped by kind, the most certain kind first", () => {
-  const mass = { ...EFFUSION_BOX, finding: "Mass" as const, score: 0.9 };
-  const faint = { ...EFFUSION_BOX, score: 0.3 };
+  const mass = { ...EFFUSION_BOX, finding: "Mass" as const, joined_score: 0.7 };
+  const faint = { ...EFFUSION_BOX, joined_score: 0.3 };
   expect(groupBoxes([EFFUSION_BOX, mass, faint])).toEqual([
-    { finding: "Mass", count: 1, bestScore: 0.9, indices: [1] },
-    { finding: "Effusion", count: 2, bestScore: 0.81, indices: [0, 2] },
+    { finding: "Mass", count: 1, bestScore: 0.7, indices: [1] },
+    { finding: "Effusion", count: 2, bestScore: 0.66, indices: [0, 2] },
+  ]);
+});
+
+it("without a joining the detector's own scores rank the kinds", () => {
+  const effusion = { ...EFFUSION_BOX, joined_score: null };
+  const mass = { ...effusion, finding: "Mass" as const, score: 0.9 };
+  expect(groupBoxes([effusion, mass]).map(({ finding, bestScore }) => [finding, bestScore])).toEqual([
+    ["Mass", 0.9],
+    ["Effusion", 0.81],
   ]);
 });
 

@@ -21,6 +21,7 @@ export const HERNIA: FindingProbability = {
 
 export const EFFUSION_BOX: Box = {
   finding: "Effusion",
+  joined_score: 0.66,
   score: 0.81,
   classifier_probability: 0.42,
   x_min: 10.5,
@@ -54,6 +55,7 @@ export function aStudy(change: Partial<Study> = {}): Study {
     top_findings: [EFFUSION, NODULE, HERNIA],
     findings: [EFFUSION, NODULE, HERNIA],
     boxes: [EFFUSION_BOX],
+    joining: { name: "lite0-nih14--yolov5n-cxr", sha256: "cd".repeat(32) },
     heatmaps: ["Effusion"],
     triage: { priority: "soon", reason: "Effusion is positive." },
     models: [{ role: "detector", name: "yolov5n-cxr", version: "1", sha256: "ab".repeat(32) }],

@@ -18,6 +18,12 @@ CLASSIFY_PATH = "/v1/classify"
 DETECT_PATH = "/v1/detect"
 # The query parameter of /v1/classify: for how many of the most probable findings a map is wanted.
 EXPLAIN_PARAM = "explain"
+# The query parameter of /v1/detect: boxes down to this score, whatever their operating thresholds.
+MIN_SCORE_PARAM = "min_score"
+# Of that parameter: below it nearly every anchor is a box.
+LOWEST_MIN_SCORE = 0.001
+# Answered with that parameter; Ultralytics' own number for validation.
+MOST_BOXES = 300
 
 
 class _Response(BaseModel):
@@ -73,6 +79,11 @@ class DetectedBox(_Response):
 
     finding: Region
     score: Probability
+    shown: bool = Field(
+        default=True,
+        description="Whether the detector's own operating threshold lets it be shown; false only "
+        "for what `min_score` asked for beyond.",
+    )
     x_min: float
     y_min: float
     x_max: float

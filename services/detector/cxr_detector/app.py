@@ -1,10 +1,20 @@
 """The detector's HTTP interface: `POST /v1/detect`, `GET /info`, and the probes."""
 
-from typing import Any
+from dataclasses import replace
+from typing import Annotated, Any
 
-from fastapi import FastAPI, Request, Response
+from fastapi import FastAPI, Query, Request, Response
 
-from cxr_contracts import DETECT_PATH, DetectedBox, DetectResponse, ModelManifest, Region
+from cxr_contracts import (
+    DETECT_PATH,
+    LOWEST_MIN_SCORE,
+    MIN_SCORE_PARAM,
+    MOST_BOXES,
+    DetectedBox,
+    DetectResponse,
+    ModelManifest,
+    Region,
+)
 from cxr_detector.postprocessing import Detections
 from cxr_detector.predictor import DetectorPredictor, Prepared, load_predictor
 from cxr_detector.settings import DetectorSettings
@@ -29,6 +39,7 @@ _EXAMPLE = {
         {
             "finding": "Mass",
             "score": 0.64,
+            "shown": True,
             "x_min": 1210.0,
             "y_min": 790.5,
             "x_max": 1402.0,
@@ -80,9 +91,24 @@ def _add_detect(app: FastAPI, reader: DetectorReader) -> None:
         responses=responses,
         openapi_extra=UPLOAD_BODY,
     )
-    async def detect(request: Request) -> Response:
-        forbid_unknown_query(request)
-        size, detections = await reader.read(request)
+    async def detect(
+        request: Request,
+        min_score: Annotated[
+            float | None,
+            Query(
+                alias=MIN_SCORE_PARAM,
+                ge=LOWEST_MIN_SCORE,
+                le=1.0,
+                description="Boxes down to this score as well, for a client with thresholds of "
+                f"its own: `shown` is false for them, and at most {MOST_BOXES} boxes come. "
+                "Without it, what the operating thresholds of the model's manifest let through.",
+            ),
+        ] = None,
+    ) -> Response:
+        forbid_unknown_query(request, MIN_SCORE_PARAM)
+        size, detections = await reader.read(
+            request, lambda prepared: replace(prepared, min_score=min_score)
+        )
         return json_response(
             DetectResponse(
                 model=identity(reader),
@@ -97,6 +123,7 @@ def detected_boxes(detections: Detections, manifest: ModelManifest) -> list[Dete
     rows = zip(
         detections.labels.tolist(),
         detections.scores.astype(float).round(_SCORE_DECIMALS).tolist(),
+        detections.shown.tolist(),
         detections.boxes.astype(float).round(_PIXEL_DECIMALS).tolist(),
         strict=True,
     )
@@ -104,10 +131,11 @@ def detected_boxes(detections: Detections, manifest: ModelManifest) -> list[Dete
         DetectedBox(
             finding=Region(manifest.labels[label].name),
             score=score,
+            shown=shown,
             x_min=x_min,
             y_min=y_min,
             x_max=x_max,
             y_max=y_max,
         )
-        for label, score, (x_min, y_min, x_max, y_max) in rows
+        for label, score, shown, (x_min, y_min, x_max, y_max) in rows
     ]

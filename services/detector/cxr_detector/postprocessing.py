@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from cxr_contracts import MOST_BOXES
 from cxr_detector.preprocessing import Placement
 
 FloatArray = npt.NDArray[np.float32]
@@ -24,6 +25,8 @@ class Detections:
     """[n], 0..1."""
     boxes: FloatArray
     """[n, 4]: x_min, y_min, x_max, y_max, in pixels of the image."""
+    shown: npt.NDArray[np.bool_]
+    """[n], whether the box reaches the threshold of its class, and is among the first."""
 
 
 def postprocess(
@@ -33,8 +36,9 @@ def postprocess(
     *,
     nms_iou: float,
     max_boxes: int,
+    min_score: float | None = None,
 ) -> Detections:
-    """The boxes to show for one image.
+    """The boxes to show for one image, and those below if they are asked for.
 
     Args:
         predictions: [4 + classes, anchors]: centre x, centre y, width, height in pixels of the
@@ -43,15 +47,25 @@ def postprocess(
         thresholds: [classes], the lowest score shown of each class.
         nms_iou: of two boxes of one class that overlap by more than this, the better scored stays.
         max_boxes: at most so many boxes of all classes together.
+        min_score: down to here, boxes below their thresholds come, too, up to `MOST_BOXES` of
+            them all. What is shown stays the same: a weaker box suppresses no stronger one.
     """
+    lowest, most = thresholds, max_boxes
+    if min_score is not None:
+        lowest, most = np.minimum(thresholds, np.float32(min_score)), max(max_boxes, MOST_BOXES)
     # Scores first: all but a handful of the anchors fall here, before any geometry.
-    labels, anchors = np.nonzero(predictions[4:] >= thresholds[:, np.newaxis])
+    labels, anchors = np.nonzero(predictions[4:] >= lowest[:, np.newaxis])
     scores = predictions[4 + labels, anchors]
-    order = np.argsort(-scores, kind="stable")
-    labels, anchors, scores = labels[order], anchors[order], scores[order]
+    above = scores >= thresholds[labels]
+    # What is shown comes first, so that no crowd of weak boxes pushes it out.
+    order = np.lexsort((-scores, ~above))
+    labels, anchors, scores, above = labels[order], anchors[order], scores[order], above[order]
     boxes = _corners(predictions[:4, anchors])
-    kept = suppress_overlaps(boxes, labels, nms_iou=nms_iou, max_boxes=max_boxes)
-    return Detections(labels[kept], scores[kept], placement.to_image(boxes[kept]))
+    kept = suppress_overlaps(boxes, labels, nms_iou=nms_iou, max_boxes=most)
+    shown = above[kept] & (np.arange(len(kept)) < max_boxes)
+    by_score = np.argsort(-scores[kept], kind="stable")
+    kept, shown = kept[by_score], shown[by_score]
+    return Detections(labels[kept], scores[kept], placement.to_image(boxes[kept]), shown)
 
 
 def suppress_overlaps(

@@ -25,6 +25,8 @@ class Prepared:
 
     pixels: FloatArray
     placement: Placement
+    min_score: float | None = None
+    """Down to where boxes below their thresholds are wanted, too."""
 
 
 class DetectorPredictor:
@@ -63,6 +65,7 @@ class DetectorPredictor:
                 self._thresholds,
                 nms_iou=self._nms_iou,
                 max_boxes=self._max_boxes,
+                min_score=prepared.min_score,
             )
             for one, prepared in zip(predictions, batch, strict=True)
         ]

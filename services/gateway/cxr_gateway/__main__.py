@@ -5,14 +5,21 @@ import sys
 import uvicorn
 
 from cxr_gateway.app import create_app
+from cxr_gateway.joining import JoiningError, load_joinings
 from cxr_gateway.settings import GatewaySettings
 from cxr_serving.logs import configure_logging
 from cxr_serving.process import settings_or_exit
 
 
 def main() -> int:
-    """Serve until a signal comes; 3 (uvicorn's) if a part could not be opened."""
+    """Serve until a signal comes; 2 if a joining is broken, 3 (uvicorn's) if another part is."""
     settings = settings_or_exit(GatewaySettings)
+    try:
+        load_joinings(settings.joining_dir)
+    except JoiningError as error:
+        # What an operator put there, like a setting: a sentence, and no traceback around it.
+        print(error, file=sys.stderr)
+        return 2
     configure_logging("gateway", settings.log_level)
     config = uvicorn.Config(
         create_app(settings),

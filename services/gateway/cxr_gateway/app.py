@@ -13,6 +13,7 @@ from cxr_gateway.api.documents import install_examples
 from cxr_gateway.archive import Archive, open_archive
 from cxr_gateway.examination import Examiner, PictureGate
 from cxr_gateway.gate import load_gate
+from cxr_gateway.joining import load_joinings
 from cxr_gateway.metrics import GatewayMetrics
 from cxr_gateway.page import add_page
 from cxr_gateway.parts import Parts
@@ -91,12 +92,13 @@ async def _open(
     )
     if gate is None:
         gate = await asyncio.to_thread(load_gate, settings.gate_model_dir)
+    joinings = await asyncio.to_thread(load_joinings, settings.joining_dir)
     clients = await stack.enter_async_context(readers(settings))
-    examiner = Examiner(gate, clients, threads, metrics)
+    examiner = Examiner(gate, clients, joinings, threads, metrics)
     drawn = Pictures(archive, examiner, settings)
     reading = ReadingRoom(archive, examiner, metrics, settings, on_read=drawn.expect)
     await stack.enter_async_context(drawn.made_when_idle(reading.idle))
-    return Parts(VERSION, settings, archive, drawn, reading, clients, gate)
+    return Parts(VERSION, settings, archive, drawn, reading, clients, gate, joinings)
 
 
 @asynccontextmanager

@@ -15,6 +15,7 @@ from cxr_gateway.archive import folder_failures
 from cxr_gateway.failures import ReaderFailure
 from cxr_gateway.gate import GateScore
 from cxr_gateway.intake import Intake, Limits, read_upload
+from cxr_gateway.joining import Joining, Joinings
 from cxr_gateway.merge import TOP_FINDINGS
 from cxr_gateway.metrics import GatewayMetrics
 from cxr_gateway.readers import Picture, Readers
@@ -44,6 +45,7 @@ class Examined:
     gate: Gate
     classified: ClassifyResponse | None = None
     detected: DetectResponse | None = None
+    joining: Joining | None = None
     problems: list[StudyProblem] = field(default_factory=list)
     models: list[UsedModel] = field(default_factory=list)
     stages_ms: dict[str, float] = field(default_factory=dict)
@@ -76,11 +78,13 @@ class Examiner:
         self,
         gate: PictureGate,
         readers: Readers,
+        joinings: Joinings,
         threads: ThreadPoolExecutor,
         metrics: GatewayMetrics,
     ) -> None:
         self.gate = gate
         self._readers = readers
+        self._joinings = joinings
         self._threads = threads
         self._metrics = metrics
 
@@ -135,11 +139,14 @@ class Examiner:
     async def _ask_readers(self, examined: Examined, picture: Picture) -> None:
         async with asyncio.TaskGroup() as group:
             classify = self._readers.classifier.classify(picture, explain=TOP_FINDINGS)
+            detect = self._readers.detector.detect(picture, min_score=self._joinings.min_score)
             classified = group.create_task(self._ask("classifier", classify, examined))
-            detected = group.create_task(
-                self._ask("detector", self._readers.detector.detect(picture), examined)
-            )
+            detected = group.create_task(self._ask("detector", detect, examined))
         examined.classified, examined.detected = classified.result(), detected.result()
+        examined.joining = self._joinings.of(
+            examined.classified.model if examined.classified else None,
+            examined.detected.model if examined.detected else None,
+        )
         examined.problems.sort(key=lambda problem: problem.part)
         for role, answer in (("classifier", examined.classified), ("detector", examined.detected)):
             if answer is not None:

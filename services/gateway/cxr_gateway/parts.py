@@ -5,9 +5,11 @@ from typing import Annotated, cast
 
 from fastapi import Depends, Request
 
+from cxr_contracts import ModelIdentity
 from cxr_gateway import triage
 from cxr_gateway.archive import Archive
 from cxr_gateway.examination import PictureGate, gate_model
+from cxr_gateway.joining import Joinings
 from cxr_gateway.pictures import Pictures
 from cxr_gateway.readers import Readers
 from cxr_gateway.reading import ReadingRoom
@@ -32,6 +34,7 @@ class Parts:
     reading: ReadingRoom
     readers: Readers
     gate: PictureGate
+    joinings: Joinings
 
     @property
     def gate_model(self) -> UsedModel:
@@ -42,11 +45,16 @@ class Parts:
         """What this installation is, with the readers as they are now."""
         readers = await self.readers.status()
         models = [reader.model for reader in readers if reader.model is not None]
+        there = {
+            model.role: ModelIdentity.model_validate(model.model_dump(exclude={"role"}))
+            for model in models
+        }
         return SystemStatus(
             version=self.version,
             intended_use=INTENDED_USE,
             readers=readers,
             models=[self.gate_model, *models],
+            joining=self.joinings.status(there.get("classifier"), there.get("detector")),
             triage_rules=triage.rules(),
             max_upload_bytes=self.settings.max_upload_bytes,
             max_pixels=self.settings.max_pixels,

@@ -20,6 +20,7 @@ from cxr_contracts import (
     CLASSIFY_PATH,
     DETECT_PATH,
     EXPLAIN_PARAM,
+    MIN_SCORE_PARAM,
     ClassifyResponse,
     DetectResponse,
     Problem,
@@ -219,14 +220,15 @@ class DetectorClient(ReaderClient):
     def __init__(self, http: httpx.AsyncClient, settings: GatewaySettings) -> None:
         super().__init__("detector", http, settings.detector_url, settings)
 
-    async def detect(self, picture: Picture) -> DetectResponse:
-        """Boxes in pixels of `picture`.
+    async def detect(self, picture: Picture, *, min_score: float | None = None) -> DetectResponse:
+        """Boxes in pixels of `picture`, with those below their thresholds down to `min_score`.
 
         Raises:
             ReaderFailure: no usable answer within the detector's timeout.
         """
         try:
-            answer = await self._read(DETECT_PATH, DetectResponse, picture, {})
+            params = {} if min_score is None else {MIN_SCORE_PARAM: f"{min_score:g}"}
+            answer = await self._read(DETECT_PATH, DetectResponse, picture, params)
             check_detected(answer, picture.width, picture.height)
         except ReaderFailure as failure:
             self._note(failure)

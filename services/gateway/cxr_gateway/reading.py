@@ -210,7 +210,7 @@ def _cams(examined: Examined) -> list[CamGrid]:
 
 def _assembled(subject: _Subject, intake: Intake, examined: Examined, started: float) -> Study:
     findings = ranked_findings(examined.classified)
-    boxes = joined_boxes(examined.detected, findings)
+    boxes = joined_boxes(examined.detected, findings, examined.joining)
     read = examined.status in (StudyStatus.COMPLETE, StudyStatus.PARTIAL)
     answered = examined.detected is not None
     stages_ms = examined.stages_ms
@@ -226,6 +226,7 @@ def _assembled(subject: _Subject, intake: Intake, examined: Examined, started: f
         top_findings=findings[:TOP_FINDINGS],
         findings=findings,
         boxes=boxes,
+        joining=examined.joining.used if examined.joining else None,
         heatmaps=[cam.finding for cam in _cams(examined)],
         triage=triage(findings, boxes, detector_answered=answered) if read else None,
         models=examined.models,

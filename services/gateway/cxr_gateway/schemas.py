@@ -80,7 +80,11 @@ class Box(_Answer):
     """One suspicious region in pixels of the uploaded image; x to the right, y down."""
 
     finding: Region
-    score: Probability
+    joined_score: Probability | None = Field(
+        description="Made of the two below by the study's `joining`: how likely it is that this "
+        "box is right. Null where the study has none; then `score` alone counts."
+    )
+    score: Probability = Field(description="The detector's own.")
     classifier_probability: Probability | None = Field(
         description="What the classifier says of the same finding; null if it has no such label."
     )
@@ -88,6 +92,11 @@ class Box(_Answer):
     y_min: float
     x_max: float
     y_max: float
+
+    @property
+    def ranking_score(self) -> float:
+        """The score by which boxes are chosen and ordered."""
+        return self.score if self.joined_score is None else self.joined_score
 
 
 class Triage(_Answer):
@@ -104,6 +113,13 @@ class UsedModel(_Answer):
     name: str
     version: str
     sha256: Sha256
+
+
+class UsedJoining(_Answer):
+    """The constants that joined the boxes' scores with the classifier's probabilities."""
+
+    name: str
+    sha256: Sha256 = Field(description="Of its manifest.")
 
 
 class Timings(_Answer):
@@ -140,7 +156,12 @@ class Study(_Answer):
     gate: Gate
     top_findings: list[FindingProbability] = Field(description="The three most probable.")
     findings: list[FindingProbability] = Field(description="All fourteen, most probable first.")
-    boxes: list[Box] = Field(description="Highest score first.")
+    boxes: list[Box] = Field(description="Highest joined score first, or score without `joining`.")
+    joining: UsedJoining | None = Field(
+        description="What chose and ordered the boxes: their joined scores, made by this; null "
+        "where the detector's own scores and thresholds did, because a reader is missing or no "
+        "joining was fitted to these two models."
+    )
     heatmaps: list[Finding] = Field(
         description="Findings for which `/heatmaps/{finding}.png` exists, most probable first."
     )
@@ -189,6 +210,13 @@ class TriageRule(_Answer):
     rule: str
 
 
+class JoiningStatus(_Answer):
+    """Whether boxes of the readers that are there now are joined."""
+
+    in_use: UsedJoining | None = Field(description="Null where the detector's scores decide.")
+    detail: str
+
+
 class SystemStatus(_Answer):
     """What this installation is, for the page and for operators."""
 
@@ -196,6 +224,7 @@ class SystemStatus(_Answer):
     intended_use: str
     readers: list[ReaderStatus]
     models: list[UsedModel]
+    joining: JoiningStatus
     triage_rules: list[TriageRule]
     max_upload_bytes: int
     max_pixels: int

@@ -61,6 +61,10 @@ class GatewaySettings(ServiceSettings):
     shutdown_grace_s: float = Field(default=15.0, ge=0)
 
     gate_model_dir: Path = Path("models/gate/gate-cxr")
+    joining_dir: Path = Field(
+        default=Path("models/joining"),
+        description="A folder for each joining; the one fitted to the models that answer is used.",
+    )
     page_dir: Path = Path("frontend/dist")
 
     @property

@@ -84,7 +84,7 @@ def triage(
 
     Args:
         findings: all fourteen, or none if the classifier did not answer.
-        boxes: highest score first.
+        boxes: highest ranking score first.
         detector_answered: whether an absence of boxes means anything.
     """
     table = TABLE if findings else (UNCONTRADICTED, *TABLE)
@@ -156,7 +156,8 @@ def _of_finding(evidence: Evidence, row: FindingProbability) -> str:
 
 
 def _of_box(box: Box, findings: Sequence[FindingProbability]) -> str:
-    sentence = f"The detector marks {_shown(box.finding)} with a score of {box.score:.2f}"
+    kind = "score" if box.joined_score is None else "joined score"
+    sentence = f"The detector marks {_shown(box.finding)} with a {kind} of {box.ranking_score:.2f}"
     same = finding_of_region(box.finding)
     for row in findings:
         if row.finding is same and not row.positive:
@@ -212,6 +213,8 @@ Written by `python -m cxr_gateway.triage > docs/triage.md` from the table that t
 do not edit it here. The rules are tried from the top; the first that applies decides, and the
 study's `triage.reason` is its sentence, with the finding, its probability and its threshold.
 Thresholds are the operating points in the models' manifests (`GET /api/v1/system` names them).
+A region is marked where its joined score reaches its threshold, or, in a study without `joining`,
+the detector's own score its own.
 
 | priority | when |
 |---|---|

@@ -132,8 +132,14 @@ class Reader(Generic[Prepared, Output]):
         await asyncio.wait([self._loading])
         return not self.failed
 
-    async def read(self, request: Request) -> tuple[ImageSize, Output]:
+    async def read(
+        self, request: Request, adapt: Callable[[Prepared], Prepared] = lambda prepared: prepared
+    ) -> tuple[ImageSize, Output]:
         """The size of the picture in a multipart request, and what the model says of it.
+
+        Args:
+            request: With one file.
+            adapt: What this request asks of the model beyond its picture.
 
         Raises:
             ServiceError: The request, the file or the state of this service does not allow it.
@@ -144,13 +150,15 @@ class Reader(Generic[Prepared, Output]):
             started = time.perf_counter()
             upload = await read_single_file(request, IMAGE_FIELD)
             self._stage_s.labels("upload").observe(time.perf_counter() - started)
-            return await run_while_connected(request, self._read(upload.data))
+            return await run_while_connected(request, self._read(upload.data, adapt))
 
-    async def _read(self, data: bytes) -> tuple[ImageSize, Output]:
+    async def _read(
+        self, data: bytes, adapt: Callable[[Prepared], Prepared]
+    ) -> tuple[ImageSize, Output]:
         loop = asyncio.get_running_loop()
         size, prepared = await loop.run_in_executor(self._decoders, self._prepare, data)
         started = time.perf_counter()
-        output = await self._batcher.submit(prepared)
+        output = await self._batcher.submit(adapt(prepared))
         self._stage_s.labels("model").observe(time.perf_counter() - started)
         return size, output
 

@@ -102,6 +102,21 @@ def test_a_score_at_the_threshold_is_shown() -> None:
     assert len(got.scores) == 1
 
 
+@pytest.mark.parametrize("max_boxes", [5, 300])
+def test_asking_for_weaker_boxes_changes_nothing_of_what_is_shown(max_boxes: int) -> None:
+    predictions = crowded_predictions(4)
+    thresholds = np.linspace(0.2, 0.6, N_CLASSES, dtype=np.float32)
+    usual = postprocess(predictions, SQUARE, thresholds, nms_iou=0.5, max_boxes=max_boxes)
+    asked = postprocess(
+        predictions, SQUARE, thresholds, nms_iou=0.5, max_boxes=max_boxes, min_score=0.1
+    )
+    assert usual.shown.all()
+    assert len(usual.scores) <= len(asked.scores) == 300
+    np.testing.assert_array_equal(asked.boxes[asked.shown], usual.boxes)
+    np.testing.assert_array_equal(asked.labels[asked.shown], usual.labels)
+    assert (np.diff(asked.scores) <= 0).all()
+
+
 def test_boxes_come_back_in_the_pixels_of_a_wide_image_and_inside_it() -> None:
     wide = place(1000, 500, SPEC)
     predictions = np.array([[160], [160], [400], [80], [0.9]], dtype=np.float32)

@@ -1,6 +1,7 @@
 """The archive's rows and files together, on SQLite and on PostgreSQL."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine, text
 
-from cxr_contracts import CamGrid, Finding
+from cxr_contracts import CamGrid, Finding, Region
 from cxr_gateway.archive import (
     AlreadyArchived,
     Archive,
@@ -19,6 +20,7 @@ from cxr_gateway.archive import (
 )
 from cxr_gateway.intake import NO_PATIENT
 from cxr_gateway.schemas import (
+    Box,
     Gate,
     ImageFacts,
     ImageSource,
@@ -32,6 +34,16 @@ from cxr_gateway.settings import GatewaySettings
 from cxr_serving.errors import BadRequest, Conflict, NotFound, Unavailable
 from gateway_stand import settings_for
 
+A_BOX = Box(
+    finding=Region.MASS,
+    joined_score=None,
+    score=0.5,
+    classifier_probability=0.25,
+    x_min=0,
+    y_min=0,
+    x_max=1,
+    y_max=2,
+)
 CAMS = [CamGrid(finding=Finding.MASS, values=[[0.25, -1.5]])]
 
 
@@ -53,6 +65,7 @@ def a_study(
         top_findings=[],
         findings=[],
         boxes=[],
+        joining=None,
         heatmaps=[],
         triage=Triage(priority=priority, reason="Because.") if priority else None,
         models=[],
@@ -92,6 +105,24 @@ async def test_a_study_is_found_as_it_was_put_in_also_after_a_restart(
         assert stored.cams == CAMS
         assert stored.revision == 1
         assert second.files.path(study.id, stored.original).read_bytes() == b"film"
+
+
+@pytest.mark.parametrize("name", ["film.png", 'a "joining": null, é.png'])
+async def test_a_study_from_before_boxes_were_joined_is_answered_in_todays_form(
+    archive: Archive, settings: GatewaySettings, name: str
+) -> None:
+    study = a_study().model_copy(update={"boxes": [A_BOX], "file_name": name})
+    stored = await add(archive, study)
+    before = json.loads(stored.result_json)
+    del before["joining"], before["boxes"][0]["joined_score"]
+    row = {"id": study.id, "result": json.dumps(before, ensure_ascii=False)}
+    engine = create_engine(settings.resolved_database_url)
+    with engine.begin() as rows:
+        rows.execute(text("UPDATE studies SET result_json = :result WHERE id = :id"), row)
+    engine.dispose()
+    found = await archive.get(study.id)
+    assert found.study == study
+    assert json.loads(found.result_json) == json.loads(study.model_dump_json())
 
 
 @pytest.mark.parametrize("study_id", ["0" * 26, "../../etc/passwd", "", "a\x00b", "é" * 26])

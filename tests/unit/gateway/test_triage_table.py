@@ -24,9 +24,10 @@ def findings(**given: float) -> list[FindingProbability]:
     ]
 
 
-def marked(region: Region, score: float = 0.6) -> Box:
+def marked(region: Region, score: float = 0.6, joined: float | None = None) -> Box:
     return Box(
         finding=region,
+        joined_score=joined,
         score=score,
         classifier_probability=None,
         x_min=0,
@@ -152,3 +153,10 @@ def test_the_written_table_is_the_one_that_is_used() -> None:
 def test_the_api_tells_every_line_of_the_table() -> None:
     told = [(rule.priority, rule.rule) for rule in table.rules()]
     assert len(told) == len(set(told)) == sum(max(1, len(rule.names)) for rule in TABLE) + 1
+
+
+def test_a_joined_box_speaks_with_its_joined_score() -> None:
+    result = triage(
+        findings(nodule=0.1), [marked(Region.NODULE, 0.6, joined=0.31)], detector_answered=True
+    )
+    assert result.reason.startswith("The detector marks Nodule with a joined score of 0.31, though")

@@ -15,6 +15,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder that holds nih/")
     parser.add_argument("--classifier", type=Path, default=Path("models/classifier/lite0-nih14"))
     parser.add_argument("--detector", type=Path, default=Path("models/detector/yolov5n-cxr"))
+    parser.add_argument("--joining", type=Path, default=Path("models/joining"))
     parser.add_argument("--out", type=Path, default=Path("docs/results/triage"))
     options = parser.parse_args()
     root = options.data / "nih"
@@ -25,7 +26,8 @@ def main() -> None:
         boxed={nih.patient_of(name) for name in nih.read_boxes(root)},
     )
     validation = [image for image in images if splits[image.patient] is Split.VALIDATION]
-    rows = evaluate(list(triaged(validation, options.classifier, options.detector)))
+    readings = triaged(validation, options.classifier, options.detector, options.joining)
+    rows = evaluate(list(readings))
     write(rows, options.out)
     print((options.out / "README.md").read_text())
 

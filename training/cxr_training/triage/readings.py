@@ -1,26 +1,25 @@
 """What the published system says of each validation radiograph, through the services' own code."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tqdm import tqdm
 
 from cxr_classifier.predictor import load_predictor as load_classifier
 from cxr_classifier.settings import ClassifierSettings
-from cxr_contracts import ClassifyResponse, DetectResponse, Finding, ImageSize, ModelIdentity
+from cxr_contracts import ClassifyResponse, DetectResponse, Finding, ImageSize
 from cxr_detector.app import detected_boxes
 from cxr_detector.predictor import load_predictor as load_detector
 from cxr_detector.settings import DetectorSettings
+from cxr_gateway.joining import load_joinings
 from cxr_gateway.merge import joined_boxes, ranked_findings
 from cxr_gateway.schemas import Priority
 from cxr_gateway.triage import triage
 from cxr_serving.image import decode_grey
 from cxr_serving.image_limits import ImageLimits
+from cxr_serving.model_folder import identity_of
 from cxr_training.data.radiographs import Radiograph
-
-# The answers stay in this process; nobody asks which model gave them.
-_NOBODY = ModelIdentity(name="evaluation", version="0", sha256="0" * 64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,24 +32,33 @@ class TriagedImage:
 
 
 def triaged(
-    images: list[Radiograph], classifier_dir: Path, detector_dir: Path
+    images: list[Radiograph], classifier_dir: Path, detector_dir: Path, joining_dir: Path
 ) -> Iterator[TriagedImage]:
-    """Each image with the priority that the published models and the gateway's table give it."""
+    """Each image with the priority that the published models and the gateway's table give it.
+
+    Raises:
+        JoiningError: `joining_dir` holds what the gateway would not take.
+    """
     classifier = load_classifier(ClassifierSettings(model_dir=classifier_dir))
     detector = load_detector(DetectorSettings(model_dir=detector_dir))
+    joinings = load_joinings(joining_dir)
+    read_by, found_by = identity_of(classifier.manifest), identity_of(detector.manifest)
+    joining = joinings.of(read_by, found_by)
     # The data sets hold small copies of the films; the services refuse nothing above this.
     limits = ImageLimits(min_side_px=1)
     for image in tqdm(images, desc="triage", mininterval=5.0):
         decoded = decode_grey(image.path.read_bytes(), limits)
         (reading,) = classifier.predict([classifier.prepare(decoded)])
-        (found,) = detector.predict([detector.prepare(decoded)])
+        prepared = replace(detector.prepare(decoded), min_score=joinings.min_score)
+        (found,) = detector.predict([prepared])
         findings, _ = reading.answer(0)
-        classified = ClassifyResponse(model=_NOBODY, findings=findings, cams=[])
+        classified = ClassifyResponse(model=read_by, findings=findings, cams=[])
         detected = DetectResponse(
-            model=_NOBODY,
+            model=found_by,
             image=ImageSize(width=decoded.width, height=decoded.height),
             boxes=detected_boxes(found, detector.manifest),
         )
         ranked = ranked_findings(classified)
-        answer = triage(ranked, joined_boxes(detected, ranked), detector_answered=True)
+        boxes = joined_boxes(detected, ranked, joining)
+        answer = triage(ranked, boxes, detector_answered=True)
         yield TriagedImage(image.patient, image.findings, answer.priority)

@@ -1,4 +1,4 @@
-import type { Study, Timings, UsedModel } from "../../api/schema";
+import type { Study, Timings, UsedJoining, UsedModel } from "../../api/schema";
 import { milliseconds } from "../../domain/format";
 import { roleName } from "../../domain/studies";
 import styles from "./result.module.css";
@@ -15,6 +15,7 @@ export function Provenance({ study }: { readonly study: Study }) {
           {study.models.map((model) => (
             <Model key={model.role} model={model} />
           ))}
+          {study.joining !== null && <Joining joining={study.joining} />}
         </ul>
       )}
       <TimingTable timings={study.timings_ms} />
@@ -35,6 +36,16 @@ function Model({ model }: { readonly model: UsedModel }) {
         {model.name} <strong>{model.version}</strong>
       </span>
       <code title={`sha256 of the weights: ${model.sha256}`}>{model.sha256.slice(0, 12)}</code>
+    </li>
+  );
+}
+
+function Joining({ joining }: { readonly joining: UsedJoining }) {
+  return (
+    <li>
+      <span className={styles.muted}>Joined by</span>
+      <span>{joining.name}</span>
+      <code title={`sha256 of its manifest: ${joining.sha256}`}>{joining.sha256.slice(0, 12)}</code>
     </li>
   );
 }

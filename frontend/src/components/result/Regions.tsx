@@ -3,7 +3,7 @@ import { type Dispatch, useMemo } from "react";
 import type { Box, Study } from "../../api/schema";
 import { colourOf } from "../../domain/colours";
 import { count, displayName, percent, score } from "../../domain/format";
-import { groupBoxes, type RegionGroup } from "../../domain/regions";
+import { groupBoxes, rankingScore, type RegionGroup } from "../../domain/regions";
 import type { ViewerAction, ViewerState } from "../../state/viewer";
 import styles from "./result.module.css";
 
@@ -28,6 +28,7 @@ export function Regions({ study, state, dispatch, onFocus }: RegionsProps) {
           {detectorMissing ? "Not looked for: the detector did not answer." : "None was marked."}
         </p>
       )}
+      {groups.length > 0 && <p className={styles.muted}>{whatRanks(study)}</p>}
       <ul className={styles.regions}>
         {groups.map((group) => (
           <li key={group.finding}>
@@ -84,24 +85,46 @@ function RegionRow({ box, selected, onSelect }: RegionRowProps) {
   if (box === undefined) {
     return null;
   }
-  const opinion = box.classifier_probability;
   return (
     <li>
       <button
         type="button"
         className={styles.region}
         aria-pressed={selected}
-        aria-label={`Show ${displayName(box.finding).toLowerCase()}, score ${score(box.score)}`}
+        aria-label={described(box)}
         onClick={() => onSelect(box)}
       >
-        <span>score {score(box.score)}</span>
-        <span className={styles.muted}>
-          {opinion === null ? "no classifier label" : `classifier ${percent(opinion)}`}
+        <span>
+          {box.joined_score === null ? "score" : "joined"} {score(rankingScore(box))}
         </span>
+        <span className={styles.muted}>{parts(box).join(" · ")}</span>
         <span className={styles.coordinates}>
           {Math.round(box.x_max - box.x_min)} × {Math.round(box.y_max - box.y_min)} px
         </span>
       </button>
     </li>
   );
+}
+
+/** Which score chose and ordered the boxes. */
+function whatRanks({ joining }: Study): string {
+  return joining === null
+    ? "By the detector's own score, not joined with the classifier's opinion."
+    : "By the joined score: how likely it is that the region is right.";
+}
+
+/** What a box's ranking score is made of, or stands beside. */
+function parts(box: Box): string[] {
+  const opinion = box.classifier_probability;
+  const said = opinion === null ? "no classifier label" : `classifier ${percent(opinion)}`;
+  return box.joined_score === null ? [said] : [`detector ${score(box.score)}`, said];
+}
+
+/** The same for someone who hears it. */
+function described(box: Box): string {
+  const name = displayName(box.finding).toLowerCase();
+  if (box.joined_score === null) {
+    return `Show ${name}, score ${score(box.score)}, ${parts(box).join(", ")}`;
+  }
+  return `Show ${name}, joined score ${score(box.joined_score)}, made of ${parts(box).join(" and ")}`;
 }

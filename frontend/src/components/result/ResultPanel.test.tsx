@@ -77,7 +77,7 @@ it("says that the bars are not to a straight scale, and ends them where that sca
 
 it("goes to a box, hides a kind of box, and lays a heat map over the image", async () => {
   const { dispatch, onFocusBox } = show(aStudy());
-  await userEvent.click(screen.getByRole("button", { name: "Show effusion, score 0.81" }));
+  await userEvent.click(screen.getByRole("button", { name: /^Show effusion, joined score 0.66/ }));
   expect(dispatch).toHaveBeenCalledWith({ type: "boxSelected", index: 0 });
   expect(onFocusBox).toHaveBeenCalledWith(EFFUSION_BOX);
   await userEvent.click(screen.getByRole("checkbox"));
@@ -131,4 +131,31 @@ it("HTML in a name is text", () => {
   show(aStudy({ file_name: "<img src=x onerror=alert(1)>" }));
   expect(screen.getByRole("heading", { level: 2 }).textContent).toBe("<img src=x onerror=alert(1)>");
   expect(document.querySelector("img")).toBeNull();
+});
+
+it("says of each region the joined score and what it is made of", () => {
+  const fracture = { ...EFFUSION_BOX, finding: "Fracture" as const, joined_score: 0.31, score: 0.35 };
+  show(aStudy({ boxes: [EFFUSION_BOX, { ...fracture, classifier_probability: null }] }));
+  const regions = within(screen.getByRole("region", { name: /^Suspicious regions/ }));
+  expect(regions.getByText(/^By the joined score/)).toBeTruthy();
+  expect(screen.getByText("lite0-nih14--yolov5n-cxr")).toBeTruthy();
+  const effusion = regions.getByRole("button", {
+    name: "Show effusion, joined score 0.66, made of detector 0.81 and classifier 42%",
+  });
+  expect(effusion.textContent).toBe("joined 0.66detector 0.81 · classifier 42%100 × 50 px");
+  expect(
+    regions.getByRole("button", {
+      name: "Show fracture, joined score 0.31, made of detector 0.35 and no classifier label",
+    }).textContent,
+  ).toContain("joined 0.31");
+});
+
+it("says that the detector's own score counts where nothing was joined", () => {
+  show(aStudy({ boxes: [{ ...EFFUSION_BOX, joined_score: null }], joining: null }));
+  const regions = within(screen.getByRole("region", { name: /^Suspicious regions/ }));
+  expect(regions.getByText(/^By the detector's own score/)).toBeTruthy();
+  const effusion = regions.getByRole("button", {
+    name: "Show effusion, score 0.81, classifier 42%",
+  });
+  expect(effusion.textContent).toContain("score 0.81classifier 42%");
 });

@@ -5,6 +5,7 @@ import { colourOf } from "../../domain/colours";
 import { displayName, score } from "../../domain/format";
 import { type Rect, rectOf, type Size, toScreen, type View, visibleRegion } from "../../domain/geometry";
 import { LABEL_HEIGHT_PX, placeLabels } from "../../domain/labels";
+import { rankingScore } from "../../domain/regions";
 import { labelWidth } from "./labelWidth";
 import styles from "./viewer.module.css";
 
@@ -86,7 +87,7 @@ function BoxFrame({ entry, state }: { readonly entry: ShownBox; readonly state: 
       <rect
         className={styles.box}
         data-finding={box.finding}
-        data-score={box.score}
+        data-score={rankingScore(box)}
         stroke={colourOf(box.finding)}
         {...rect}
       />
@@ -129,7 +130,7 @@ function BoxLabel({ entry, place, view, state }: BoxLabelProps) {
 }
 
 function labelText(box: Box): string {
-  return `${displayName(box.finding)} ${score(box.score)}`;
+  return `${displayName(box.finding)} ${score(rankingScore(box))}`;
 }
 
 function area({ width, height }: Rect): number {

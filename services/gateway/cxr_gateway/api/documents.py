@@ -169,6 +169,7 @@ STUDY_EXAMPLE: dict[str, Any] = {
     "boxes": [
         {
             "finding": "Mass",
+            "joined_score": 0.58,
             "score": 0.64,
             "classifier_probability": 0.71,
             "x_min": 1210.0,
@@ -177,6 +178,7 @@ STUDY_EXAMPLE: dict[str, Any] = {
             "y_max": 985.0,
         }
     ],
+    "joining": {"name": "lite0-nih14--yolov5n-cxr", "sha256": _SHA},
     "heatmaps": ["Mass", "Effusion", "Nodule"],
     "models": [
         {"role": "gate", "name": "gate-cxr", "version": "1.0.0", "sha256": _SHA},

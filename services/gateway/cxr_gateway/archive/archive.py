@@ -19,7 +19,13 @@ from cxr_contracts import CamGrid
 from cxr_gateway.archive.failing import database_failures, folder_failures
 from cxr_gateway.archive.files import FileStore
 from cxr_gateway.archive.ids import is_study_id
-from cxr_gateway.archive.stored import Cursor, StoredStudy, owned_by, urgency
+from cxr_gateway.archive.stored import (
+    Cursor,
+    StoredStudy,
+    in_todays_form,
+    owned_by,
+    urgency,
+)
 from cxr_gateway.archive.tables import Base, KeyRow, StudyRow, open_engine
 from cxr_gateway.schemas import (
     ImageSource,
@@ -277,7 +283,7 @@ def _stored(row: StudyRow) -> StoredStudy:
         status=StudyStatus(row.status),
         source=ImageSource(row.source),
         revision=row.revision,
-        result_json=row.result_json,
+        result_json=in_todays_form(row.result_json),
         cams_json=row.cams_json,
     )
 

@@ -32,7 +32,7 @@ def draw_boxes(
 
     Args:
         draw: on an RGB canvas.
-        boxes: highest score first, in pixels of the uploaded image.
+        boxes: highest ranking score first, in pixels of the uploaded image.
         scale: drawn pixels per uploaded pixel.
         size: width and height of the drawn picture; nothing is drawn outside it.
         style: line width and letters.
@@ -45,7 +45,7 @@ def draw_boxes(
         _draw_outline(draw, outline, colour_of(box.finding), style.line_px)
     labels: list[Rectangle] = []
     for box, outline in zip(boxes, outlines, strict=True):
-        text = f"{display_name(box.finding)} {box.score:.2f}"
+        text = f"{display_name(box.finding)} {box.ranking_score:.2f}"
         label = place_label(_label_size(text, style), outline, size, labels)
         _draw_label(draw, label, text, colour_of(box.finding), style)
         labels.append(label)

@@ -44,7 +44,7 @@ def render_overlay(
 
     Args:
         grey: uint8 [H, W].
-        boxes: highest score first, in pixels of `grey`.
+        boxes: highest ranking score first, in pixels of `grey`.
         top_findings: the three most probable; fewer, or none, where nothing was read.
         triage: priority and its reason; None where nothing was diagnosed.
         models: those that took part.

@@ -1,0 +1,146 @@
+"""`python -m cxr_training.joining fit|evaluate --data DATA`; see `make fit-joining`.
+
+`fit` writes models/joining/ and its results; `evaluate` measures them again and compares.
+"""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from cxr_classifier.settings import ClassifierSettings
+from cxr_contracts import MANIFEST_NAME, JoiningManifest
+from cxr_detector.settings import DetectorSettings
+from cxr_serving.model_folder import ModelFolderError
+from cxr_training.data.errors import DataError
+from cxr_training.data.splits import split_sha256
+from cxr_training.joining.answers import ReaderPair, kept_answers
+from cxr_training.joining.films import validation_films
+from cxr_training.joining.fitting import fit, manifest_of
+from cxr_training.joining.forms import FORMS
+from cxr_training.joining.judging import BASELINE
+from cxr_training.joining.report import write_results
+from cxr_training.publishing import PublishError, differing_figures
+
+# Two machines' processors round differently; a figure that moves by more is another one.
+_TOLERANCE = 2e-3
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Fit, judge and write; the exit status is 1, with a sentence, for what the user can mend."""
+    options = _parser().parse_args(arguments)
+    # One thread: with two, small convolutions wait for each other more than they gain.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    try:
+        {"fit": _fit, "evaluate": _evaluate}[options.step](options)
+    except (DataError, ModelFolderError, PublishError) as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 1
+    return 0
+
+
+def _fit(options: argparse.Namespace) -> None:
+    manifest, n_annotated = _measured(options, options.form)
+    write_results(manifest, n_annotated, options.results)
+    path = _manifest_path(options)
+    if manifest.fit.form == BASELINE:
+        path.unlink(missing_ok=True)
+        print(f"No joining is better than the detector alone, so none stands at {path}.")
+    else:
+        _write(manifest, path)
+        print(f"Wrote {path} ({manifest.fit.form}).")
+
+
+def _evaluate(options: argparse.Namespace) -> None:
+    """Measure what is published again, nothing included.
+
+    Raises:
+        PublishError: it is broken, for other weights, or its figures are others.
+    """
+    path = _manifest_path(options)
+    if not path.exists():
+        measured, _ = _measured(options, None)
+        if measured.fit.form != BASELINE:
+            raise PublishError(f"{path} is missing, and `{measured.fit.form}` would help")
+        print(f"{path}: not there, and no joining is better than the detector alone.")
+        return
+    try:
+        published = JoiningManifest.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError) as error:
+        raise PublishError(f"{path} is no joining: {error}") from error
+    measured, _ = _measured(options, published.fit.form)
+    if (measured.classifier, measured.detector) != (published.classifier, published.detector):
+        raise PublishError(f"{path} was fitted to other models: run make fit-joining")
+    differing = differing_figures(published.metrics, measured.metrics, _TOLERANCE)
+    if differing:
+        raise PublishError(f"{path} says otherwise: {'; '.join(differing)}")
+    print(f"{path}: every figure as published.")
+
+
+def _measured(options: argparse.Namespace, form: str | None) -> tuple[JoiningManifest, int]:
+    """A new manifest for both models, and how many of its radiographs are annotated."""
+    readers = ReaderPair.load(
+        options.models / "classifier" / options.classifier,
+        options.models / "detector" / options.detector,
+    )
+    films = validation_films(options.data / "nih", options.data / "chestx-det")
+    kept = options.out / _pair(options) / "answers.npz"
+    answers = kept_answers(readers, films.images, kept)
+    detector = readers.detector.manifest
+    fitted = fit(answers, films.n_annotated, detector, form=form)
+    split = split_sha256(films.splits)
+    manifest = manifest_of(fitted, answers, readers.identities, detector, split)
+    return manifest, films.n_annotated
+
+
+def _pair(options: argparse.Namespace) -> str:
+    return f"{options.classifier}--{options.detector}"
+
+
+def _manifest_path(options: argparse.Namespace) -> Path:
+    path: Path = options.models / "joining" / _pair(options) / MANIFEST_NAME
+    return path
+
+
+def _write(manifest: JoiningManifest, path: Path) -> None:
+    """Through a temporary file, so that a gateway never meets half of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    partial.write_text(manifest.model_dump_json(indent=2) + "\n")
+    partial.rename(path)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m cxr_training.joining",
+        description="Join the detector's scores with the classifier's probabilities.",
+    )
+    parser.add_argument("step", choices=["fit", "evaluate"])
+    parser.add_argument("--data", type=Path, required=True, help="folder of nih/ and chestx-det/")
+    parser.add_argument("--models", type=Path, default=Path("models"), help="default: models")
+    parser.add_argument(
+        "--classifier",
+        default=ClassifierSettings.model_fields["model_dir"].default.name,
+        help="under models/classifier/; default: the one that is served",
+    )
+    parser.add_argument(
+        "--detector",
+        default=DetectorSettings.model_fields["model_dir"].default.name,
+        help="under models/detector/; default: the one that is served",
+    )
+    parser.add_argument(
+        "--form",
+        choices=[form for form in FORMS if form != BASELINE],
+        help="fit: ship this one whatever the rule takes; the results say so",
+    )
+    parser.add_argument(
+        "--out", type=Path, default=Path("runs/joining"), help="where answers are kept"
+    )
+    parser.add_argument("--results", type=Path, default=Path("docs/results/joining"))
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,92 @@
+"""The validation radiographs on which a joining is fitted and judged.
+
+The annotated ones are nearly all diseased, and so are those of NIH's box list, which are large
+besides. What a joining is worth shows on ordinary films as well, so radiographs without a finding
+are added: as many for each size of file, in proportion, or else sharpness would tell who is ill.
+"""
+
+import random
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+from cxr_training.data import nih
+from cxr_training.data.errors import DataError
+from cxr_training.data.splits import Split
+from cxr_training.detector.annotations import AnnotatedImage, read_annotations, unknown_regions
+
+# As the published detectors were judged; see training/configs/detector.yaml.
+MERGE_IOU = 0.5
+SEED = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Films:
+    """What is read, and the split it follows."""
+
+    images: list[AnnotatedImage]
+    """The annotated ones first, then those without a finding (`source` is `background`)."""
+    splits: dict[str, Split]
+
+    @property
+    def n_annotated(self) -> int:
+        """How many carry an annotation."""
+        return sum(image.source != "background" for image in self.images)
+
+
+def validation_films(nih_root: Path, chestxdet_root: Path) -> Films:
+    """The annotated radiographs of validation patients, and others of theirs without a finding.
+
+    Raises:
+        DataError: what the readers of the two sets refuse.
+    """
+    annotations = read_annotations(
+        nih_root, chestxdet_root, merge_iou=MERGE_IOU, background_images=0, seed=SEED
+    )
+    annotated = annotations.of(Split.VALIDATION)
+    taken = {image.name for image in annotations.images}
+    clear = [
+        AnnotatedImage(
+            name=image.name,
+            path=image.path,
+            patient=image.patient,
+            split=Split.VALIDATION,
+            source="background",
+            side_px=_side_px(image.path),
+            boxes=(),
+            unknown=unknown_regions(image, in_chestxdet=False, nih_boxes=()),
+        )
+        for image in nih.read_images(nih_root)
+        if annotations.splits[image.patient] is Split.VALIDATION
+        and not image.findings
+        and image.name not in taken
+    ]
+    return Films([*annotated, *matched_by_size(annotated, clear, SEED)], annotations.splits)
+
+
+def matched_by_size(
+    annotated: list[AnnotatedImage], clear: list[AnnotatedImage], seed: int
+) -> list[AnnotatedImage]:
+    """Of `clear`, the same share of `annotated` for every size of file: at most as many."""
+    wanted = Counter(image.side_px for image in annotated)
+    found: defaultdict[int, list[AnnotatedImage]] = defaultdict(list)
+    for image in sorted(clear, key=lambda image: image.name):
+        found[image.side_px].append(image)
+    share = min([1.0, *(len(found[side]) / count for side, count in wanted.items())])
+    chooser = random.Random(seed)  # noqa: S311 - no secret
+    chosen = [
+        image
+        for side, count in sorted(wanted.items())
+        for image in chooser.sample(found[side], int(share * count))
+    ]
+    return sorted(chosen, key=lambda image: image.name)
+
+
+def _side_px(path: Path) -> int:
+    try:
+        with Image.open(path) as image:
+            return int(image.width)
+    except OSError as error:
+        raise DataError(path, f"is no readable image: {error}") from error
