@@ -34,7 +34,8 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run, data = ["--out", str(root / "run")], write_data(root)
     assert main(["train", "--config", str(CONFIG), *data, *run, "--smoke", *QUICK]) == 0
     assert main(["evaluate", *data, *run]) == 0
-    assert main(["publish", *run, "--models", str(root / "models")]) == 0
+    results = ["--models", str(root / "models"), "--results", str(root / "results")]
+    assert main(["publish", *run, *results]) == 0
     return root
 
 
