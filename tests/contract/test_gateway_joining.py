@@ -1,7 +1,7 @@
 """Joined boxes through the REST API: in the study, its pictures, its triage and the system."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import pytest
 
@@ -30,7 +30,14 @@ BOXES = [
 FINDINGS = probabilities(mass=0.1, pneumothorax=0.95)
 
 
-def stands() -> dict[str, ReaderStand]:
+class Stands(TypedDict):
+    """The readers of a gateway, by the names of `standing_gateway`."""
+
+    classifier: ReaderStand
+    detector: ReaderStand
+
+
+def stands() -> Stands:
     return {
         "classifier": ReaderStand("classifier", findings=FINDINGS),
         "detector": ReaderStand("detector", boxes=BOXES),

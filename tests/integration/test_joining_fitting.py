@@ -94,9 +94,12 @@ def test_answers_are_kept_until_something_that_made_them_changes(
     assert first.truth.sum() == sum(len(image.boxes) for image in films.images)
     assert len(np.unique(first.label)) > 1
     asked: list[object] = []
-    monkeypatch.setattr(
-        "cxr_training.joining.answers.collect", lambda *given: asked.append(given) or first
-    )
+
+    def collected_again(*given: object) -> object:
+        asked.append(given)
+        return first
+
+    monkeypatch.setattr("cxr_training.joining.answers.collect", collected_again)
     second = kept_answers(readers, films.images, path)
     assert not asked
     np.testing.assert_array_equal(second.score, first.score)

@@ -96,9 +96,10 @@ class DetectorPredictor:
 
 
 def _resize_of(text: str) -> Resize:
-    if text == "letterbox" or text == "stretch":  # noqa: PLR1714 - mypy narrows so
-        return text
-    raise ValueError(f"resize is {text!r} and should be letterbox or stretch")
+    known: dict[str, Resize] = {"letterbox": "letterbox", "stretch": "stretch"}
+    if text not in known:
+        raise ValueError(f"resize is {text!r} and should be letterbox or stretch")
+    return known[text]
 
 
 def load_predictor(settings: DetectorSettings) -> DetectorPredictor:

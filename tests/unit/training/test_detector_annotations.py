@@ -26,7 +26,7 @@ from cxr_training.detector.annotations import (
     read_annotations,
 )
 from cxr_training.detector.dataset import image_boxes, write_dataset
-from synthetic_radiographs import SyntheticData, write_small_data
+from synthetic_radiographs import Box, SyntheticData, write_small_data
 
 SPEC = InputSpec(width_px=320, height_px=320, channels=3, canonical_px=None, mean=0.0, std=1.0)
 MASS = RegionBox(Region.MASS, 100, 100, 300, 300)
@@ -156,7 +156,7 @@ def test_the_patients_are_split_alike_whichever_set_is_taken(tmp_path: Path) -> 
 
 def test_a_class_that_the_set_never_marks_is_not_missed(tmp_path: Path) -> None:
     data = SyntheticData(tmp_path)
-    boxes = [(region.value, 10, 10, 50, 50) for region in sorted(CHESTXDET_REGIONS)]
+    boxes: list[Box] = [(region.value, 10, 10, 50, 50) for region in sorted(CHESTXDET_REGIONS)]
     for split in (Split.TRAIN, Split.VALIDATION):
         data.add(split, det=boxes)
     data.write()

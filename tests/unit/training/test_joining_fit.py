@@ -60,16 +60,16 @@ def drawn_answers(*, helps: bool, seed: int = 0, n_images: int = 400) -> Answers
                 score = 1 / (1 + np.exp(-rng.normal(-0.5 if right else -2.0, 1.0)))
                 rows.append((image, label, score, right))
     rows.sort(key=lambda row: (row[0], -row[2]))
-    image, label, score, right = (np.array(column) for column in zip(*rows, strict=True))
+    images, labels, scores, rights = (np.array(column) for column in zip(*rows, strict=True))
     return Answers(
         probabilities=probabilities,
         truth=truth,
         known=np.ones_like(truth, dtype=bool),
         patients=np.array([f"{number // 2:08d}" for number in range(n_images)]),
-        image=image,
-        label=label,
-        score=score,
-        hit=np.repeat(right[:, None].astype(bool), len(IOU_THRESHOLDS), axis=1),
+        image=images,
+        label=labels,
+        score=scores,
+        hit=np.repeat(rights[:, None].astype(bool), len(IOU_THRESHOLDS), axis=1),
     )
 
 

@@ -27,15 +27,15 @@ class _Strict(BaseModel):
 class DataConfig(_Strict):
     """What is learnt from."""
 
-    sets: tuple[BoxSet, ...] = Field(BOTH_SETS, min_length=1, description="Whose boxes.")
+    sets: tuple[BoxSet, ...] = Field(default=BOTH_SETS, min_length=1, description="Whose boxes.")
     rare_share: float = Field(
-        0.0,
+        default=0.0,
         ge=0,
         le=1,
         description="A class on a smaller share of the training images is drawn more often, by the "
         "square root of the shortfall; 0: every image once an epoch.",
     )
-    max_images: int | None = Field(None, gt=0, description="Of each split, for a trial.")
+    max_images: int | None = Field(default=None, gt=0, description="Of each split, for a trial.")
 
     @field_validator("sets")
     @classmethod
@@ -161,8 +161,9 @@ def _merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, An
     merged = dict(base)
     for key, value in changes.items():
         before = merged.get(key)
-        both = isinstance(before, Mapping) and isinstance(value, Mapping)
-        merged[key] = _merged(before, value) if both else value
+        if isinstance(before, Mapping) and isinstance(value, Mapping):
+            value = _merged(before, value)
+        merged[key] = value
     return merged
 
 

@@ -71,7 +71,9 @@ def load_state(path: Path) -> RunState:
                     optimizer.setdefault(int(number), {})[key] = file.get_tensor(name)
                 else:
                     parts[part][key] = file.get_tensor(name)
-        return RunState(**progress, **parts, optimizer=optimizer)
+        return RunState(
+            **progress, model=parts["model"], average=parts["average"], optimizer=optimizer
+        )
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise DataError(path, f"is no state of a run: {error}") from error
 

@@ -138,8 +138,8 @@ def computes_in_bfloat16(config: DetectorConfig, device: str) -> bool:
     if config.precision != "auto":
         return config.precision == "bfloat16"
     if device != "cpu":
-        return torch.cuda.is_bf16_supported()
-    return torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
+        return bool(torch.cuda.is_bf16_supported())
+    return bool(torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported())
 
 
 def ultralytics_overrides(

@@ -113,7 +113,8 @@ def _log_loss(answers: Answers, scores: FloatArray, weights: FloatArray) -> Floa
     n, image = len(answers.patients), answers.image[chosen]
     total = weights @ np.bincount(image, loss, minlength=n)
     boxes = weights @ np.bincount(image, minlength=n)
-    return np.divide(total, boxes, out=np.full(len(total), np.nan), where=boxes > 0)
+    mean: FloatArray = np.divide(total, boxes, out=np.full(len(total), np.nan), where=boxes > 0)
+    return mean
 
 
 def resampled(answers: Answers, inside: BoolArray, resamples: int = RESAMPLES) -> FloatArray:
