@@ -1,7 +1,8 @@
 """Joined boxes through the REST API: in the study, its pictures, its triage and the system."""
 
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any
 
 import pytest
 
@@ -13,6 +14,7 @@ from gateway_stand import (
     CLASSIFIER_URL,
     DETECTOR_URL,
     ReaderStand,
+    Stand,
     Unreachable,
     box,
     probabilities,
@@ -30,18 +32,19 @@ BOXES = [
 FINDINGS = probabilities(mass=0.1, pneumothorax=0.95)
 
 
-class Stands(TypedDict):
-    """The readers of a gateway, by the names of `standing_gateway`."""
-
-    classifier: ReaderStand
-    detector: ReaderStand
-
-
-def stands() -> Stands:
-    return {
-        "classifier": ReaderStand("classifier", findings=FINDINGS),
-        "detector": ReaderStand("detector", boxes=BOXES),
-    }
+def standing(
+    settings: GatewaySettings,
+    *,
+    findings: list[dict[str, Any]] = FINDINGS,
+    boxes: list[dict[str, Any]] = BOXES,
+    down: str | None = None,
+) -> AbstractAsyncContextManager[Stand]:
+    return standing_gateway(
+        settings,
+        classifier=ReaderStand("classifier", findings=findings),
+        detector=ReaderStand("detector", boxes=boxes),
+        transports={down: Unreachable()} if down else None,
+    )
 
 
 def settings_with(tmp_path: Path, **fitted_to: str) -> GatewaySettings:
@@ -54,7 +57,7 @@ def shown(study: dict[str, Any]) -> list[tuple[str, float | None]]:
 
 
 async def test_a_study_holds_the_joined_boxes_and_what_they_are_made_of(tmp_path: Path) -> None:
-    async with standing_gateway(settings_with(tmp_path), **stands()) as stand:
+    async with standing(settings_with(tmp_path)) as stand:
         study = (await stand.post(png())).json()
         again = (await stand.client.get(f"/api/v1/studies/{study['id']}")).json()
         system = (await stand.client.get("/api/v1/system")).json()
@@ -72,7 +75,7 @@ async def test_a_study_holds_the_joined_boxes_and_what_they_are_made_of(tmp_path
 async def test_without_a_joining_the_detector_decides_and_is_asked_for_no_more(
     tmp_path: Path,
 ) -> None:
-    async with standing_gateway(settings_for(tmp_path / "archive"), **stands()) as stand:
+    async with standing(settings_for(tmp_path / "archive")) as stand:
         study = (await stand.post(png())).json()
         assert stand.detector.queries == [""]
     assert shown(study) == [("Fracture", None), ("Mass", None)]
@@ -83,7 +86,7 @@ async def test_without_a_joining_the_detector_decides_and_is_asked_for_no_more(
 async def test_a_joining_for_other_models_is_not_used_and_the_system_says_so(
     tmp_path: Path, other: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with standing_gateway(settings_with(tmp_path, **{other: "cd" * 32}), **stands()) as stand:
+    async with standing(settings_with(tmp_path, **{other: "cd" * 32})) as stand:
         study = (await stand.post(png())).json()
         await stand.post(png(seed=2))
         system = (await stand.client.get("/api/v1/system")).json()
@@ -95,8 +98,7 @@ async def test_a_joining_for_other_models_is_not_used_and_the_system_says_so(
 
 
 async def test_with_the_classifier_down_the_detectors_own_choice_stands(tmp_path: Path) -> None:
-    down = {CLASSIFIER_URL: Unreachable()}
-    async with standing_gateway(settings_with(tmp_path), **stands(), transports=down) as stand:
+    async with standing(settings_with(tmp_path), down=CLASSIFIER_URL) as stand:
         study = (await stand.post(png())).json()
     assert study["status"] == "partial"
     assert shown(study) == [("Fracture", None), ("Mass", None)]
@@ -104,8 +106,7 @@ async def test_with_the_classifier_down_the_detectors_own_choice_stands(tmp_path
 
 
 async def test_with_the_detector_down_nothing_is_joined(tmp_path: Path) -> None:
-    down = {DETECTOR_URL: Unreachable()}
-    async with standing_gateway(settings_with(tmp_path), **stands(), transports=down) as stand:
+    async with standing(settings_with(tmp_path), down=DETECTOR_URL) as stand:
         study = (await stand.post(png())).json()
         system = (await stand.client.get("/api/v1/system")).json()
     assert (study["boxes"], study["joining"]) == ([], None)
@@ -113,19 +114,19 @@ async def test_with_the_detector_down_nothing_is_joined(tmp_path: Path) -> None:
 
 
 async def test_triage_and_overlay_follow_the_joined_boxes(tmp_path: Path) -> None:
-    readers = stands()
-    readers["classifier"].findings = probabilities(nodule=0.29)
-    readers["detector"].boxes = [
+    findings = probabilities(nodule=0.29)
+    boxes = [
         box(Region.MASS, 0.6, 10, 20, 40, 50),  # the classifier's 0.05 lets it fall
         box(Region.NODULE, 0.75, 50, 20, 80, 50, shown=False),
     ]
-    async with standing_gateway(settings_with(tmp_path), **readers) as stand:
+    async with standing(settings_with(tmp_path), findings=findings, boxes=boxes) as stand:
         study = (await stand.post(png())).json()
         joined = await stand.client.get(f"/api/v1/studies/{study['id']}/overlay.png")
     assert shown(study) == [("Nodule", 0.550633)]
     assert "Nodule with a joined score of 0.55, though" in study["triage"]["reason"]
     (tmp_path / "plain").mkdir()
-    async with standing_gateway(settings_for(tmp_path / "plain/archive"), **readers) as stand:
+    plain_settings = settings_for(tmp_path / "plain/archive")
+    async with standing(plain_settings, findings=findings, boxes=boxes) as stand:
         study = (await stand.post(png())).json()
         plain = await stand.client.get(f"/api/v1/studies/{study['id']}/overlay.png")
     assert "Mass with a score of 0.60, though" in study["triage"]["reason"]

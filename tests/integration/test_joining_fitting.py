@@ -1,14 +1,16 @@
 """`python -m cxr_training.joining fit` on small data with real networks of random weights."""
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from cxr_contracts import JoiningManifest
+from cxr_training.detector.annotations import AnnotatedImage
 from cxr_training.joining.__main__ import main
-from cxr_training.joining.answers import ReaderPair, kept_answers
+from cxr_training.joining.answers import Answers, ReaderPair, kept_answers
 from cxr_training.joining.films import validation_films
 from synthetic_radiographs import SyntheticData, write_small_data
 
@@ -93,13 +95,13 @@ def test_answers_are_kept_until_something_that_made_them_changes(
     first = kept_answers(readers, films.images, path)
     assert first.truth.sum() == sum(len(image.boxes) for image in films.images)
     assert len(np.unique(first.label)) > 1
-    asked: list[object] = []
+    asked: list[int] = []
 
-    def collected_again(*given: object) -> object:
-        asked.append(given)
+    def collect(_readers: ReaderPair, images: Sequence[AnnotatedImage]) -> Answers:
+        asked.append(len(images))
         return first
 
-    monkeypatch.setattr("cxr_training.joining.answers.collect", collected_again)
+    monkeypatch.setattr("cxr_training.joining.answers.collect", collect)
     second = kept_answers(readers, films.images, path)
     assert not asked
     np.testing.assert_array_equal(second.score, first.score)
@@ -107,12 +109,12 @@ def test_answers_are_kept_until_something_that_made_them_changes(
     kept_answers(readers, films.images[1:], path)
     path.write_bytes(b"cut short")
     kept_answers(readers, films.images, path)
-    assert len(asked) == 2
+    assert asked == [len(films.images) - 1, len(films.images)]
 
 
 @pytest.mark.parametrize(
     ("changed", "says"),
-    [("--classifier", "There is no model folder at"), ("--data", "is missing")],
+    [("--classifier", "There is no model folder at"), ("--data", "nih: no Data_Entry_2017")],
 )
 def test_what_is_missing_is_a_sentence(
     options: dict[str, str],

@@ -77,10 +77,9 @@ def fit(
         resamples: of the patients.
     """
     annotated = np.arange(len(answers.patients)) < n_annotated
-    everywhere = np.ones_like(annotated)
     held = {name: held_out(one, answers) for name, one in FORMS.items()}
     weights = {
-        ALL: resampled(answers, everywhere, resamples),
+        ALL: resampled(answers, np.ones_like(annotated), resamples),
         ANNOTATED: resampled(answers, annotated, resamples),
     }
     judged = {
@@ -91,11 +90,9 @@ def fit(
     form = form or rule_form
     constants = FORMS[form](answers)
     thresholds = choose_thresholds(answers.matches(held[form].scores, known_only=True))
-    metrics = [
-        row
-        for films, forms in judged.items()
-        for row in _rows(films, forms, weights[films], answers)
-    ]
+    metrics: list[MetricRow] = []
+    for films, forms in judged.items():
+        metrics += _rows(films, forms, weights[films], answers)
     metrics += _class_rows(judged[ALL], form, answers)
     shown = {OWN_THRESHOLDS: (answers.score, _own_thresholds(detector))}
     if form != BASELINE:

@@ -121,7 +121,8 @@ def resampled(answers: Answers, inside: BoolArray, resamples: int = RESAMPLES) -
     """Weights [1 + resamples, n] of the radiographs for which `inside` [n] holds, 0 elsewhere."""
     weights = patient_weights(answers.patients.tolist(), resamples, SEED)
     everything = np.ones((1, len(answers.patients)))
-    return np.concatenate([everything, weights.astype(np.float64)]) * inside
+    chosen: FloatArray = np.concatenate([everything, weights.astype(np.float64)]) * inside
+    return chosen
 
 
 def choose(judged: Mapping[str, Figures]) -> str:
