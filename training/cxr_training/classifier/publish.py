@@ -59,9 +59,7 @@ def publish(
         RunError: the run was not evaluated, or trained on since.
     """
     evaluated = read_evaluated(folder)
-    config = load_config(folder / CONFIG).model_copy(update={"evaluation": evaluated.evaluation})
-    if version is not None:
-        config = config.model_copy(update={"version": version})
+    config = _published_config(folder, evaluated, version)
     usual = read_usual_map(folder)
     network, epoch = load_network(folder, config, usual)
     if epoch != evaluated.epoch:
@@ -90,6 +88,12 @@ def publish(
         staged.rename(target)
     _copy_curves(folder / METRICS, results)
     return target
+
+
+def _published_config(folder: Path, evaluated: Evaluated, version: str | None) -> ClassifierConfig:
+    config = load_config(folder / CONFIG)
+    changed = {"evaluation": evaluated.evaluation, "version": version or config.version}
+    return config.model_copy(update=changed)
 
 
 def _copy_curves(metrics: Path, results: Path) -> None:
