@@ -56,7 +56,8 @@ def test_the_card_is_what_the_manifest_says(manifest: ModelManifest) -> None:
 
 
 def test_both_runtimes_answer_alike(predictions: tuple[np.ndarray, np.ndarray]) -> None:
-    np.testing.assert_allclose(*predictions, atol=1e-3)
+    # A box is given in pixels, up to hundreds: the last digits of a float32 are its own there.
+    np.testing.assert_allclose(*predictions, rtol=1e-5, atol=1e-3)
 
 
 def test_the_boxes_of_a_real_radiograph_are_those_of_ultralytics(

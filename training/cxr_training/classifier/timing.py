@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from cxr_training.arithmetic import denormals_flushed
 from cxr_training.classifier.config import ClassifierConfig
 from cxr_training.classifier.loading import Batch
 from cxr_training.classifier.loop import Trainer
@@ -90,7 +91,7 @@ def time_training(
     """
     samples = samples_of(config, data, manifests)
     shown = _some(samples, (steps + _WARM_UP) * config.training.batch_size)
-    with TemporaryDirectory() as folder, processes_of_this_run() as processes:
+    with TemporaryDirectory() as folder, processes_of_this_run() as processes, denormals_flushed():
         run = Path(folder) / "run"
         images = open_images(config, shown, run, stream=stream)
         trainer = new_trainer(config, shown, images, run, processes)

@@ -10,6 +10,7 @@ import torch
 import yaml
 
 from cxr_classifier.network import build_network
+from cxr_training.arithmetic import denormals_flushed
 from cxr_training.classifier.cache import CanonicalImages, canonical_images, streamed_images
 from cxr_training.classifier.config import ClassifierConfig
 from cxr_training.classifier.loop import LAST, Trainer
@@ -66,7 +67,7 @@ def train(
         RunError: `folder` holds a run already and `resume` is false; a checkpoint does not fit;
             the batch does not divide among the processes; the loss is not finite any more.
     """
-    with processes_of_this_run() as processes:
+    with processes_of_this_run() as processes, denormals_flushed():
 
         def opened() -> tuple[Samples, CanonicalImages]:
             if processes.is_first and (folder / FACTS).exists() and not resume:
@@ -138,8 +139,6 @@ def new_trainer(
 
 def _set_up_arithmetic(device: torch.device) -> None:
     if device.type == "cpu":
-        # Numbers near zero are a tenth of a step's time; rounded to zero they cost nothing.
-        torch.set_flush_denormal(True)
         return
     # TF32 in what stays in 32 bits, and the fastest convolutions for the one size of a batch.
     torch.set_float32_matmul_precision("high")

@@ -53,8 +53,6 @@ class DetectorTrainer(DetectionTrainer):  # type: ignore[misc]
         super().__init__(get_cfg(), overrides)
         # Ultralytics has just set its own number: of two cores, one.
         torch.set_num_threads(config.threads)
-        # Weights and averages on their way to zero pass through numbers that are slow to compute.
-        torch.set_flush_denormal(True)
         self.add_callback("on_train_start", DetectorTrainer._begin)
         self.add_callback("on_train_epoch_start", DetectorTrainer._begin_epoch)
         self.add_callback("on_train_batch_start", DetectorTrainer._set_learning_rate)

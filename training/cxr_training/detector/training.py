@@ -273,6 +273,7 @@ def _run_ultralytics(
     lines: str = "",
 ) -> None:
     prepare_ultralytics()
+    from cxr_training.arithmetic import denormals_flushed
     from cxr_training.detector.trainer import DetectorTrainer
 
     # The epochs that are left must not draw what the first ones drew.
@@ -287,4 +288,5 @@ def _run_ultralytics(
     # Ultralytics begins by removing the lines of an earlier run.
     if lines:
         (out / RESULTS).write_text(lines)
-    trainer.train()
+    with denormals_flushed():
+        trainer.train()
