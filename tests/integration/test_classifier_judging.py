@@ -97,7 +97,7 @@ def test_the_page_names_the_model_the_split_and_the_command_and_takes_in_the_oth
     manifest = json.loads((published / "manifest.json").read_text())
     page = (judged / "README.md").read_text()
     for said in (
-        "lite0-nih14, version 1",
+        "lite0-nih14, version 2",
         manifest["weights"]["sha256"],
         manifest["onnx"]["sha256"],
         manifest["data"]["split_sha256"],

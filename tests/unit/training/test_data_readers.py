@@ -119,7 +119,7 @@ def test_a_chestx_det_image_belongs_to_its_nih_patient(det_root: Path) -> None:
 @pytest.mark.parametrize(
     ("entry", "said"),
     [
-        ({"file_name": "1.png"}, "36200.png: has no entry in ChestX_Det_train.json"),
+        ({"file_name": "1.png"}, "entry '1.png': no such image in"),
         ({"syms": 3}, "entry '36200.png': 'int' object"),
         ({"syms": ["Measles"], "boxes": [[1, 2, 3, 4]]}, "'Measles' is not a valid Region"),
         ({"syms": ["Mass"], "boxes": []}, "shorter"),
@@ -135,15 +135,21 @@ def test_a_broken_annotation_is_one_sentence_with_its_entry(
         chestxdet.read_images(det_root)
 
 
-def test_an_entry_without_its_image_is_passed_over_but_one_image_there_must_be(
+def test_an_entry_needs_its_image_and_an_image_its_entry(
     det_root: Path,
 ) -> None:
     here = {"file_name": "36200.png", "syms": [], "boxes": []}
     annotations = det_root / "ChestX_Det_train.json"
     annotations.write_text(json.dumps([here, here | {"file_name": "1.png"}]))
-    assert [image.name for image in chestxdet.read_images(det_root)] == ["36200.png"]
+    with pytest.raises(DataError, match=r"json: entry '1\.png': no such image in"):
+        chestxdet.read_images(det_root)
+    annotations.write_text(json.dumps([here]))
+    Image.new("L", (9, 9)).save(det_root / "train" / "stray.png")
+    with pytest.raises(DataError, match=r"stray\.png: has no entry in ChestX_Det_train\.json"):
+        chestxdet.read_images(det_root)
+    (det_root / "train" / "stray.png").unlink()
     (det_root / "train" / "36200.png").unlink()
-    with pytest.raises(DataError, match=r"train: none of the 2 images of ChestX_Det_train\.json"):
+    with pytest.raises(DataError, match=r"train: none of the 1 images of ChestX_Det_train\.json"):
         chestxdet.read_images(det_root)
 
 

@@ -33,7 +33,11 @@ def edit_row(data: SyntheticData, column: int, value: str) -> None:
 def without(data: SyntheticData, label: str) -> None:
     """Take all of ChestX-Det's boxes of a label away."""
     path = data.chestxdet / "ChestX_Det_train.json"
-    entries = [e for e in json.loads(path.read_text()) if label not in e["syms"]]
+    entries = json.loads(path.read_text())
+    for entry in entries:
+        kept = [i for i, name in enumerate(entry["syms"]) if name != label]
+        for key in ("syms", "boxes"):
+            entry[key] = [entry[key][i] for i in kept]
     path.write_text(json.dumps(entries))
 
 

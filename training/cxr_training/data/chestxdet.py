@@ -32,13 +32,13 @@ class ChestXDetImage:
 def read_images(
     root: Path, *, part: str = "train", refuse: Refuse = at_once
 ) -> list[ChestXDetImage]:
-    """The annotated radiographs of `root/<part>/`; an entry without its image is passed over.
+    """The annotated radiographs of `root/<part>/`.
 
     Args:
         root: the folder of the annotations.
         part: `train` or `test`.
-        refuse: called for an entry that cannot be taken: no NIH name, an unknown label, a box of
-            no area or outside; and for an image that no entry names.
+        refuse: called for an entry that cannot be taken: no image, no NIH name, an unknown
+            label, a box of no area or outside; and for an image that no entry names.
 
     Raises:
         DataError: a missing or malformed file, no image; what `refuse` raises.
@@ -58,11 +58,10 @@ def read_images(
             if name in named:
                 raise DataError(annotations, f"entry {name!r}: stands there twice")
             named.add(name)
-            if name in files:
-                nih_name = _nih_name(name, annotations, names)
-                images[name] = ChestXDetImage(
-                    name, nih_name, patient_of(nih_name), files[name], boxes
-                )
+            if name not in files:
+                raise DataError(annotations, f"entry {name!r}: no such image in {root / part}")
+            nih_name = _nih_name(name, annotations, names)
+            images[name] = ChestXDetImage(name, nih_name, patient_of(nih_name), files[name], boxes)
         except DataError as error:
             named.add(name)
             refuse(error)
