@@ -70,11 +70,6 @@ def read_images(
     return list(images.values())
 
 
-def read_names(root: Path, part: str) -> list[str]:
-    """The names in the annotations, those without a file included. DataError as `read_images`."""
-    return [str(entry.get("file_name", "")) for entry in _read_entries(annotation_file(root, part))]
-
-
 def annotation_file(root: Path, part: str) -> Path:
     """Where the annotations of `part` stand."""
     return root / f"ChestX_Det_{part}.json"
