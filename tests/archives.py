@@ -11,8 +11,16 @@ from pydantic import SecretStr
 from cxr_contracts import CamGrid, Finding
 from cxr_gateway.archive import Archive, StoredStudy, new_study_id, open_archive
 from cxr_gateway.intake import NO_PATIENT
-from cxr_gateway.schemas import Gate, ImageFacts, ImageSource, Priority, Study, StudyStatus
-from cxr_gateway.schemas import Timings, Triage
+from cxr_gateway.schemas import (
+    Gate,
+    ImageFacts,
+    ImageSource,
+    Priority,
+    Study,
+    StudyStatus,
+    Timings,
+    Triage,
+)
 from cxr_gateway.settings import GatewaySettings
 
 CAMS = [CamGrid(finding=Finding.MASS, values=[[0.25, -1.5]])]

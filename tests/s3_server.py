@@ -11,7 +11,6 @@ from typing import Any
 
 import boto3
 
-
 BUCKET = "films"
 _KEY = "test-key-of-no-value"
 
@@ -56,7 +55,10 @@ class S3Server:
 
     def keys(self) -> list[str]:
         """Every object's key."""
-        return [found["Key"] for found in self.client().list_objects_v2(Bucket=BUCKET).get("Contents", [])]
+        return [
+            found["Key"]
+            for found in self.client().list_objects_v2(Bucket=BUCKET).get("Contents", [])
+        ]
 
     def empty(self) -> None:
         for key in self.keys():
@@ -86,5 +88,3 @@ def free_port() -> int:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return int(listener.getsockname()[1])
-
-

@@ -1,5 +1,6 @@
 """The gateway whose files lie in a bucket: a real S3 server, up, down and up again."""
 
+import asyncio
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -106,7 +107,10 @@ async def test_a_start_sweeps_what_a_kill_left_in_the_bucket(
     time.sleep(1.1)
     old = settings.model_copy(update={"s3_sweep_age_s": 0.1})
     async with open_archive(old):
-        pass
+        deadline = time.monotonic() + 20
+        while orphan in server.keys():  # swept beside the work
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.1)
     assert server.keys() == [f"studies/{kept}/original.png", "studies/of-somebody-else"]
 
 

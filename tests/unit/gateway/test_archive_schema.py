@@ -87,7 +87,7 @@ async def test_a_newer_schema_is_refused_with_a_sentence_and_left_alone(
     with engine.begin() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '0999'"))
     for attempt in (settings, refusing(settings)):
-        with pytest.raises(SchemaMismatch, match="0999, and this gateway knows .* newer gateway"):
+        with pytest.raises(SchemaMismatch, match=r"0999, and this gateway knows .* newer gateway"):
             async with open_archive(attempt):
                 pass
     with engine.connect() as connection:
