@@ -53,7 +53,7 @@ class S3Server:
             aws_secret_access_key=_KEY,
         )
 
-    def keys(self) -> list[str]:
+    def all_keys(self) -> list[str]:
         """Every object's key."""
         return [
             found["Key"]
@@ -61,7 +61,7 @@ class S3Server:
         ]
 
     def empty(self) -> None:
-        for key in self.keys():
+        for key in self.all_keys():
             self.client().delete_object(Bucket=BUCKET, Key=key)
 
     def settings(self, **more: Any) -> dict[str, Any]:

@@ -260,7 +260,7 @@ async def test_a_backup_moves_an_archive_into_a_bucket_and_back(
     bucket = settings_for(tmp_path / "bucket", **s3.settings())
     restore(bucket, tmp_path / "b.zip", replace=False)
     assert await content_of(bucket) == studies
-    assert len(s3.keys()) == 6
+    assert len(s3.all_keys()) == 6
     assert list((tmp_path / "bucket").glob("studies/*/*")) == []
     back_up(bucket, tmp_path / "c.zip")
     restore(local(tmp_path, "back"), tmp_path / "c.zip", replace=False)
