@@ -26,8 +26,9 @@ def upgrade() -> None:
         sa.Column("cams_json", sa.Text, nullable=False),
         if_not_exists=True,
     )
-    order = ["urgency", sa.text("id DESC")]
-    op.create_index("studies_by_urgency", "studies", order, if_not_exists=True)
+    op.create_index(
+        "studies_by_urgency", "studies", ["urgency", sa.text("id DESC")], if_not_exists=True
+    )
     op.create_table(
         "idempotency_keys",
         sa.Column("key", sa.String(200), primary_key=True),
