@@ -4,6 +4,7 @@ import functools
 import tempfile
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
@@ -29,6 +30,13 @@ def database_url(request: pytest.FixtureRequest) -> Iterator[str | None]:
     if request.param == "sqlite":
         yield None
         return
+    with postgresql_database() as url:
+        yield url
+
+
+@contextmanager
+def postgresql_database() -> Iterator[str]:
+    """An empty database of the server, removed at the end."""
     name = f"cxr_{uuid4().hex}"
     address = _server().get_uri()
     with psycopg.connect(address, autocommit=True) as server:

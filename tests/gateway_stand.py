@@ -208,6 +208,7 @@ def settings_for(
     values: dict[str, Any] = {
         "archive_dir": archive_dir,
         "database_url": database_url,
+        "migrate_at_start": True,
         "classifier_url": CLASSIFIER_URL,
         "detector_url": DETECTOR_URL,
         "page_dir": archive_dir / "no-page",

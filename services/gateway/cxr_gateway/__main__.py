@@ -1,38 +1,30 @@
-"""`python -m cxr_gateway`: the gateway as a process."""
+"""`python -m cxr_gateway`: the gateway as a process; with a command, what an operator does."""
 
+import argparse
 import sys
 
-import uvicorn
-
-from cxr_gateway.app import create_app
-from cxr_gateway.joining import JoiningError, load_joinings
+from cxr_gateway.keeping import command
 from cxr_gateway.settings import GatewaySettings
 from cxr_serving.logs import configure_logging
 from cxr_serving.process import settings_or_exit
 
 
-def main() -> int:
-    """Serve until a signal comes; 2 if a joining is broken, 3 (uvicorn's) if another part is."""
-    settings = settings_or_exit(GatewaySettings)
-    try:
-        load_joinings(settings.joining_dir)
-    except JoiningError as error:
-        # What an operator put there, like a setting: a sentence, and no traceback around it.
-        print(error, file=sys.stderr)
-        return 2
-    configure_logging("gateway", settings.log_level)
-    config = uvicorn.Config(
-        create_app(settings),
-        host=settings.host,
-        port=settings.port,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=round(settings.shutdown_grace_s),
+def main(arguments: list[str] | None = None) -> int:
+    """Serve, or run a command; its exit status, 1 with a sentence for what the user can mend."""
+    parser = argparse.ArgumentParser(
+        prog="cxr-gateway", description="Without a command it serves until a signal comes."
     )
-    server = uvicorn.Server(config)
-    server.run()
-    return 0 if server.started else 3
+    command.add_to(parser.add_subparsers(dest="command"))
+    options = parser.parse_args(arguments)
+    settings = settings_or_exit(GatewaySettings)
+    if options.command is None:
+        # The networks' runtime and the web's are for the service; a command starts without.
+        from cxr_gateway.process import serve
+
+        return serve(settings)
+    configure_logging("gateway", "WARNING")
+    status: int = options.run(settings, options)
+    return status
 
 
 if __name__ == "__main__":

@@ -5,7 +5,9 @@ ServiceError
 ├── UploadTimeout       408 the client fell silent in the middle of its upload
 ├── StorageFull         507 the archive's disk is full; nothing was kept
 └── Unavailable
-    └── ReadersDown     503 neither reader answered; the study is kept, `study_id` says where
+    ├── ReadersDown     503 neither reader answered; the study is kept, `study_id` says where
+    ├── StorageDown     503 the S3 storage does not answer or refuses; `Retry-After` says when
+    └── SchemaMismatch      the database has another schema; met at a start only
 """
 
 from cxr_serving.errors import ServiceError, Unavailable
@@ -24,6 +26,21 @@ class ReadersDown(Unavailable):
 
     type = "urn:cxr:problem:readers-down"
     title = "Readers down"
+
+
+class StorageDown(Unavailable):
+    """The storage of the archive's files cannot be used; nothing of the request was kept."""
+
+    retry_after_s = 10
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """`Retry-After` in seconds."""
+        return {"Retry-After": str(self.retry_after_s)}
+
+
+class SchemaMismatch(Unavailable):
+    """The archive's database has another schema than this gateway works with."""
 
 
 class UploadTimeout(ServiceError):

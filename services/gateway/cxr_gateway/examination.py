@@ -4,14 +4,12 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cxr_contracts import ClassifyResponse, DetectResponse, ModelIdentity, ModelManifest
-from cxr_gateway.archive import folder_failures
 from cxr_gateway.failures import ReaderFailure
 from cxr_gateway.gate import GateScore
 from cxr_gateway.intake import Intake, Limits, read_upload
@@ -92,13 +90,13 @@ class Examiner:
         """Run image work in one of the threads for it."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, work, *arguments)
 
-    async def prepare(self, path: Path, limits: Limits) -> Prepared:
-        """Decode the file at `path`, judge it, and encode it for the readers, in one thread.
+    async def prepare(self, load: Callable[[], bytes], limits: Limits) -> Prepared:
+        """Decode the file that `load` reads, judge it, encode it for the readers, in one thread.
 
         Raises:
             UnsupportedMedia, Unprocessable, PayloadTooLarge: what intake refuses.
         """
-        return await self.in_thread(self._prepare, path, limits)
+        return await self.in_thread(self._prepare, load, limits)
 
     async def examine(self, prepared: Prepared) -> Examined:
         """Ask both readers, unless the gate refused the picture.
@@ -112,11 +110,9 @@ class Examiner:
             await self._ask_readers(examined, prepared.picture)
         return examined
 
-    def _prepare(self, path: Path, limits: Limits) -> Prepared:
+    def _prepare(self, load: Callable[[], bytes], limits: Limits) -> Prepared:
         with self._metrics.stage("decode") as decoding:
-            with folder_failures():
-                content = path.read_bytes()
-            intake = read_upload(content, limits=limits)
+            intake = read_upload(load(), limits=limits)
         stages_ms = {"decode": decoding.ms}
         with self._metrics.stage("gate") as judging:
             score = self.gate.check(intake.grey)

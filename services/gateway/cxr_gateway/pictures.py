@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 
 from cxr_contracts import Finding
-from cxr_gateway.archive import IMAGE_NAME, Archive, StoredFile, StoredStudy, folder_failures
+from cxr_gateway.archive import IMAGE_NAME, Archive, StoredFile, StoredStudy
 from cxr_gateway.examination import Examiner
 from cxr_gateway.intake import Intake, Limits, read_upload
 from cxr_gateway.locks import NamedLocks
@@ -60,8 +60,8 @@ class Pictures:
     async def original(self, study_id: str) -> tuple[StoredStudy, StoredFile]:
         """The file as it was uploaded."""
         stored = await self._archive.get(study_id)
-        path = self._archive.files.path(stored.id, stored.original)
-        return stored, StoredFile(path, stored.original_media_type, stored.content_sha256)
+        media_type, tag = stored.original_media_type, stored.content_sha256
+        return stored, StoredFile(stored.id, stored.original, media_type, tag)
 
     def expect(self, stored: StoredStudy) -> None:
         """Have the pictures of a new reading made in an idle moment; if too many wait, later."""
@@ -108,17 +108,16 @@ class Pictures:
         )
 
     async def _kept(self, stored: StoredStudy, name: str, make: Callable[[], bytes]) -> StoredFile:
-        path = self._archive.files.path(stored.id, name)
-        found = StoredFile(path, "image/png", f"{stored.id}-{name}")
+        files = self._archive.files
+        found = StoredFile(stored.id, name, "image/png", f"{stored.id}-{name}")
         async with self._making.hold(found.tag):
-            if not await self._archive.in_thread(path.is_file):
+            if not await self._archive.in_thread(files.has, stored.id, name):
                 png = await self._examiner.in_thread(make)
-                await self._archive.in_thread(self._archive.files.write, stored.id, name, png)
+                await self._archive.in_thread(files.write, stored.id, name, png)
         return found
 
     def _intake(self, stored: StoredStudy) -> Intake:
-        with folder_failures():
-            content = self._archive.files.path(stored.id, stored.original).read_bytes()
+        content = self._archive.files.read(stored.id, stored.original)
         return read_upload(content, limits=self._limits)
 
 

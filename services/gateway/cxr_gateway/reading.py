@@ -12,6 +12,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from cxr_contracts import CamGrid
@@ -166,7 +167,7 @@ class ReadingRoom:
         started = time.perf_counter()
         before = stored.study
         subject = _Subject(before.id, before.content_sha256, before.file_name, before.received_at)
-        original = self._archive.files.path(stored.id, stored.original)
+        original = partial(self._archive.files.read, stored.id, stored.original)
         async with self._slots:
             prepared = await self._examiner.prepare(original, self._limits)
             examined = await self._examiner.examine(prepared)
@@ -177,7 +178,7 @@ class ReadingRoom:
     async def _read_new(self, upload: Upload, key: str | None) -> StoredStudy:
         subject = _Subject(new_study_id(), upload.sha256, upload.file_name, upload.received_at)
         async with self._slots:
-            prepared = await self._examiner.prepare(upload.incoming.path, self._limits)
+            prepared = await self._examiner.prepare(upload.incoming.read, self._limits)
             intake = prepared.intake
             keeping = asyncio.create_task(self._keep_original(upload, subject, intake))
             try:

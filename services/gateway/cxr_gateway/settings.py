@@ -1,8 +1,9 @@
 """Settings of the gateway: environment variables `CXR_GATEWAY_*`, units in the names."""
 
 from pathlib import Path
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from cxr_serving.settings import ServiceSettings
@@ -40,6 +41,27 @@ class GatewaySettings(ServiceSettings):
         default=None, description="SQLAlchemy URL; None is an SQLite file in `archive_dir`."
     )
     database_timeout_s: float = Field(default=5.0, gt=0)
+    migrate_at_start: bool | None = Field(
+        default=None,
+        description="Whether a start brings an older database to today's schema, or refuses; None "
+        "is yes for the SQLite file in `archive_dir` and no for a `database_url`.",
+    )
+
+    storage: Literal["folder", "s3"] = Field(
+        default="folder", description="Where the archive's files are kept: `archive_dir`, or S3."
+    )
+    s3_bucket: str = ""
+    s3_prefix: str = Field(default="studies/", description="Before the key of every file.")
+    s3_endpoint_url: str | None = Field(default=None, description="None is Amazon's.")
+    s3_region: str = "us-east-1"
+    s3_access_key: SecretStr | None = Field(
+        default=None, description="None, for both keys: from AWS_* or the machine's role."
+    )
+    s3_secret_key: SecretStr | None = None
+    s3_timeout_s: float = Field(default=5.0, gt=0, description="Of each of three attempts.")
+    s3_sweep_age_s: float = Field(
+        default=3600.0, gt=0, description="A file without a study is swept when it is so old."
+    )
 
     max_upload_bytes: int = Field(default=50_000_000, gt=0)
     max_pixels: int = Field(default=50_000_000, gt=0)
@@ -67,12 +89,25 @@ class GatewaySettings(ServiceSettings):
     )
     page_dir: Path = Path("frontend/dist")
 
+    @model_validator(mode="after")
+    def _s3_is_whole(self) -> Self:
+        if self.storage == "s3" and not self.s3_bucket:
+            raise ValueError("CXR_GATEWAY_STORAGE is s3, so CXR_GATEWAY_S3_BUCKET must be set")
+        if (self.s3_access_key is None) != (self.s3_secret_key is None):
+            raise ValueError("CXR_GATEWAY_S3_ACCESS_KEY and CXR_GATEWAY_S3_SECRET_KEY go together")
+        return self
+
     @property
     def resolved_allowed_hosts(self) -> list[str]:
         """`allowed_hosts`, or what follows from `host`."""
         if self.allowed_hosts is not None:
             return self.allowed_hosts
         return [*_LOOPBACK] if self.host in _LOOPBACK else ["*"]
+
+    @property
+    def resolved_migrate_at_start(self) -> bool:
+        """`migrate_at_start`, or what follows from `database_url`."""
+        return self.database_url is None if self.migrate_at_start is None else self.migrate_at_start
 
     @property
     def resolved_database_url(self) -> str:

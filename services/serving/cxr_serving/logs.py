@@ -56,5 +56,13 @@ def configure_logging(service: str, level: str = "INFO") -> None:
         logger.propagate = True
     # Our own middleware writes the access line: by route template, and with the request's id.
     logging.getLogger("uvicorn.access").disabled = True
-    for chatty in ("httpx", "httpcore", "python_multipart", "PIL", "pydicom"):
+    for chatty in (
+        "httpx",
+        "httpcore",
+        "python_multipart",
+        "PIL",
+        "pydicom",
+        "alembic",
+        "botocore",
+    ):
         logging.getLogger(chatty).setLevel(logging.ERROR)

@@ -9,7 +9,7 @@ from cxr_contracts import Finding
 from cxr_gateway.api.documents import png_response, problem_responses
 from cxr_gateway.api.studies import StudyIdPath
 from cxr_gateway.archive import StoredFile
-from cxr_gateway.parts import PartsOf
+from cxr_gateway.parts import Parts, PartsOf
 
 router = APIRouter(prefix="/api/v1/studies/{study_id}", tags=["pictures"])
 
@@ -28,7 +28,7 @@ async def get_study_image(
     study_id: StudyIdPath, parts: PartsOf, if_none_match: IfNoneMatch = None
 ) -> Response:
     """The canonical grey image: window applied, MONOCHROME1 turned."""
-    return _png(await parts.pictures.image(study_id), if_none_match)
+    return await _png(await parts.pictures.image(study_id), parts, if_none_match)
 
 
 @router.get(
@@ -42,7 +42,7 @@ async def get_study_overlay(
     study_id: StudyIdPath, parts: PartsOf, if_none_match: IfNoneMatch = None
 ) -> Response:
     """The picture that a doctor can save."""
-    return _png(await parts.pictures.overlay(study_id), if_none_match)
+    return await _png(await parts.pictures.overlay(study_id), parts, if_none_match)
 
 
 @router.get(
@@ -59,7 +59,7 @@ async def get_study_heatmap(
     if_none_match: IfNoneMatch = None,
 ) -> Response:
     """The class activation map of one of the study's top findings."""
-    return _png(await parts.pictures.heatmap(study_id, finding), if_none_match)
+    return await _png(await parts.pictures.heatmap(study_id, finding), parts, if_none_match)
 
 
 @router.get(
@@ -81,14 +81,21 @@ async def get_study_heatmap(
 async def get_study_original(study_id: StudyIdPath, parts: PartsOf) -> Response:
     """The uploaded bytes; the name is the study's id, never the client's."""
     stored, original = await parts.pictures.original(study_id)
-    return FileResponse(
-        original.path, media_type=original.media_type, filename=stored.download_name
-    )
+    headers = {"Content-Disposition": f'attachment; filename="{stored.download_name}"'}
+    return await _sent(original, parts, headers)
 
 
-def _png(stored: StoredFile, if_none_match: str | None) -> Response:
+async def _png(stored: StoredFile, parts: Parts, if_none_match: str | None) -> Response:
     # The name under which a picture is kept changes with each reading, so it can be the tag.
     headers = {"ETag": f'"{stored.tag}"', "Cache-Control": "private, no-cache"}
     if if_none_match and f'"{stored.tag}"' in if_none_match:
         return Response(status_code=304, headers=headers)
-    return FileResponse(stored.path, media_type=stored.media_type, headers=headers)
+    return await _sent(stored, parts, headers)
+
+
+async def _sent(stored: StoredFile, parts: Parts, headers: dict[str, str]) -> Response:
+    files, place = parts.archive.files, (stored.study_id, stored.name)
+    if (path := files.local(*place)) is not None:
+        return FileResponse(path, media_type=stored.media_type, headers=headers)
+    content = await parts.archive.in_thread(files.read, *place)
+    return Response(content, media_type=stored.media_type, headers=headers)

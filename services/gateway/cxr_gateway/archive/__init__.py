@@ -1,6 +1,6 @@
 """The archive: what was read, as it was read, found again after every restart."""
 
-from cxr_gateway.archive.archive import AlreadyArchived, Archive, open_archive
+from cxr_gateway.archive.archive import AlreadyArchived, Archive, open_archive, open_files
 from cxr_gateway.archive.failing import folder_failures
 from cxr_gateway.archive.files import FileStore, IncomingFile
 from cxr_gateway.archive.ids import new_study_id
@@ -18,5 +18,6 @@ __all__ = [
     "folder_failures",
     "new_study_id",
     "open_archive",
+    "open_files",
     "original_name",
 ]

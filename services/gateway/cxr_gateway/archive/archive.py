@@ -6,6 +6,7 @@ row never existed, and its file is swept at the next start. So there is no half 
 
 import asyncio
 import logging
+import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -19,6 +20,7 @@ from cxr_contracts import CamGrid
 from cxr_gateway.archive.failing import database_failures, folder_failures
 from cxr_gateway.archive.files import FileStore
 from cxr_gateway.archive.ids import is_study_id
+from cxr_gateway.archive.schema import migrate_if_older, refuse_other
 from cxr_gateway.archive.stored import (
     Cursor,
     StoredStudy,
@@ -26,7 +28,7 @@ from cxr_gateway.archive.stored import (
     owned_by,
     urgency,
 )
-from cxr_gateway.archive.tables import Base, KeyRow, StudyRow, open_engine
+from cxr_gateway.archive.tables import KeyRow, StudyRow, open_engine
 from cxr_gateway.schemas import (
     ImageSource,
     Priority,
@@ -41,6 +43,7 @@ from cxr_serving.errors import Conflict, NotFound, ServiceError
 _LOG = logging.getLogger(__name__)
 _T = TypeVar("_T")
 _DISK_THREADS = 8
+_SWEEP_EVERY_S = 24 * 3600
 
 
 class AlreadyArchived(Exception):
@@ -128,12 +131,19 @@ class Archive:
         await self.in_thread(self._find, StudyRow.id == "")
 
     def prepare(self) -> None:
-        """Make the tables, and sweep what a crash left, unless others use the archive."""
-        with database_failures():
-            Base.metadata.create_all(self._engine)
+        """Sweep what a crash left, unless others use the archive.
+
+        Raises:
+            SchemaMismatch: the database has another schema than this gateway.
+        """
+        with database_failures(), self._engine.connect() as connection:
+            refuse_other(connection)
         if not self.files.open():
             return
-        self._sweep()
+        if self.files.sweep_age is None:
+            self._sweep()
+        else:
+            self.files.sweep(())  # a bucket is swept by `sweep_storage`, beside the work
         self.files.share()
 
     def _sweep(self) -> None:
@@ -156,6 +166,28 @@ class Archive:
         }
         if any(found.values()):
             _LOG.warning("the archive was swept", extra=found)
+
+    def sweep_storage(self, stopped: threading.Event) -> None:
+        """Sweep a bucket, now and once a day, until `stopped`; it may take long and be away."""
+        while self.files.sweep_age is not None and not stopped.is_set():
+            try:
+                for studies in self.files.settled_studies(self.files.sweep_age):
+                    self._sweep_some(self.files, studies)
+                    if stopped.is_set():
+                        return
+            except ServiceError as error:
+                _LOG.warning("the storage was not swept", extra={"detail": error.detail})
+            stopped.wait(_SWEEP_EVERY_S)
+
+    def _sweep_some(self, files: FileStore, studies: list[str]) -> None:
+        # Asked after the files were listed: a row is written after its file.
+        with database_failures(), Session(self._engine) as session:
+            known = set(session.scalars(select(StudyRow.id).where(StudyRow.id.in_(studies))))
+        orphans = [study_id for study_id in studies if study_id not in known]
+        for study_id in orphans:
+            files.remove_study(study_id)
+        if orphans:
+            _LOG.warning("the storage was swept", extra={"studies": len(orphans)})
 
     def _find(self, condition: Any) -> StoredStudy | None:
         with database_failures(), Session(self._engine) as session:
@@ -220,20 +252,38 @@ class Archive:
         return StudyPage(items=items, next_cursor=end, total=total)
 
 
-@asynccontextmanager
-async def open_archive(settings: GatewaySettings) -> AsyncIterator[Archive]:
-    """The archive of these settings, swept and ready; closed at the end."""
-    files = FileStore(settings.archive_dir)
+def open_files(settings: GatewaySettings) -> FileStore:
+    """The files of these settings: in the archive's folder, or in a bucket beside it."""
     with folder_failures():
         # Films and names of patients: for this user's eyes only.
         settings.archive_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if settings.storage == "s3":
+        # Its client is large; whoever keeps a folder does without.
+        from cxr_gateway.archive.s3 import S3Store
+
+        return S3Store(settings, _DISK_THREADS)
+    return FileStore(settings.archive_dir)
+
+
+@asynccontextmanager
+async def open_archive(settings: GatewaySettings) -> AsyncIterator[Archive]:
+    """The archive of these settings, swept and ready; closed at the end."""
+    files = open_files(settings)
     engine = open_engine(settings.resolved_database_url, settings.database_timeout_s)
-    with ThreadPoolExecutor(_DISK_THREADS, thread_name_prefix="archive") as threads:
+    stopped = threading.Event()
+    # One thread more than the disk's: the sweep of a bucket.
+    with ThreadPoolExecutor(_DISK_THREADS + 1, thread_name_prefix="archive") as threads:
         archive = Archive(files, engine, threads)
         try:
+            if settings.resolved_migrate_at_start:
+                await archive.in_thread(migrate_if_older, engine, settings.database_timeout_s)
             await archive.in_thread(archive.prepare)
+            sweeping = threads.submit(archive.sweep_storage, stopped)
             yield archive
+            stopped.set()
+            await asyncio.wrap_future(sweeping)
         finally:
+            stopped.set()
             await archive.in_thread(files.close)
             await archive.in_thread(engine.dispose)
 

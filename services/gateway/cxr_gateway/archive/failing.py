@@ -12,7 +12,7 @@ from cxr_gateway.errors import StorageFull
 from cxr_serving.errors import Unavailable
 
 # EFBIG: a quota set as a file-size limit ends a write just as a full disk does.
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+FULL_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _POSTGRES_DISK_FULL = "53100"
 
 
@@ -22,8 +22,8 @@ def folder_failures() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in _FULL:
-            raise _full() from error
+        if error.errno in FULL_ERRORS:
+            raise archive_full() from error
         raise Unavailable(
             f"The archive's folder cannot be used ({error.strerror}); try again later."
         ) from error
@@ -42,7 +42,7 @@ def database_failures() -> Iterator[None]:
             getattr(original, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
             or getattr(original, "sqlstate", None) == _POSTGRES_DISK_FULL
         ):
-            raise _full() from error
+            raise archive_full() from error
         if isinstance(error, OperationalError) or error.connection_invalidated:
             raise Unavailable(
                 "The archive's database is locked or not reachable; try again."
@@ -50,5 +50,6 @@ def database_failures() -> Iterator[None]:
         raise
 
 
-def _full() -> StorageFull:
+def archive_full() -> StorageFull:
+    """The error of a full disk, database or storage."""
     return StorageFull("The archive has no room left; nothing of this request was kept.")

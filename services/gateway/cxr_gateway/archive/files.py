@@ -10,12 +10,14 @@ import fcntl
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Self
 
 from cxr_gateway.archive.failing import folder_failures
 from cxr_gateway.archive.ids import is_study_id
+from cxr_serving.errors import NotFound
 
 # The end of an id is random, so the folders fill evenly.
 _SHARD_CHARS = 2
@@ -28,6 +30,10 @@ class FileStore:
         StorageFull: no room; what was begun is gone again.
         Unavailable: the folder cannot be written or read.
     """
+
+    # How old a file without a study has to be where others may be at work; None in a folder,
+    # whose only user knows that it is alone.
+    sweep_age: timedelta | None = None
 
     def __init__(self, root: Path) -> None:
         self._root = root.resolve()
@@ -77,12 +83,33 @@ class FileStore:
             for folder in (target.parent, target.parent.parent):
                 _sync_folder(folder)
 
-    def write(self, study_id: str, name: str, content: bytes) -> Path:
+    def write(self, study_id: str, name: str, content: bytes) -> None:
         """Write a file of a study in one step; an older one of the same name is replaced."""
         with self.begin() as incoming:
             incoming.write(content)
             self.keep(incoming, study_id, name)
+
+    def has(self, study_id: str, name: str) -> bool:
+        """Whether the study has a file of this name."""
+        return self.path(study_id, name).is_file()
+
+    def read(self, study_id: str, name: str) -> bytes:
+        """A file of a study; NotFound if it is not there."""
+        with folder_failures():
+            try:
+                return self.path(study_id, name).read_bytes()
+            except FileNotFoundError as error:
+                raise NotFound("A file of this study is missing in the archive.") from error
+
+    def local(self, study_id: str, name: str) -> Path | None:
+        """Where the file lies on this machine; None if it is elsewhere and has to be `read`."""
         return self.path(study_id, name)
+
+    def names(self, study_id: str) -> list[str]:
+        """The names of a study's files; none of a study that is not there."""
+        with folder_failures():
+            folder = self._folder(study_id)
+            return sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
 
     def path(self, study_id: str, name: str) -> Path:
         """Where a study's file lies; `name` is one of our own, never a client's."""
@@ -116,6 +143,10 @@ class FileStore:
         with folder_failures():
             return [folder.name for shard in self._studies.iterdir() for folder in shard.iterdir()]
 
+    def settled_studies(self, _age: timedelta) -> Iterator[list[str]]:
+        """The studies whose last file is so old, some at a time."""
+        yield self.study_ids()
+
     def sweep(self, without_row: Collection[str]) -> int:
         """Remove the folders of the named studies and all incoming files; how many of these.
 
@@ -144,6 +175,11 @@ class IncomingFile:
             written = 0
             while written < len(rest):
                 written += self._file.write(rest[written:])
+
+    def read(self) -> bytes:
+        """What has been written."""
+        with folder_failures():
+            return self.path.read_bytes()
 
     def sync(self) -> None:
         """Return when the content is on disk."""

@@ -5,7 +5,6 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Self
 
 from pydantic import TypeAdapter
@@ -126,7 +125,8 @@ class StoredStudy:
 class StoredFile:
     """A file to be sent; `tag` changes when its content does."""
 
-    path: Path
+    study_id: str
+    name: str
     media_type: str
     tag: str
 

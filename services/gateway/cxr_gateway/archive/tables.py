@@ -20,6 +20,10 @@ from sqlalchemy import (
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 MAX_KEY_CHARS = 200
+# How a running gateway's connections are called in PostgreSQL's list of them.
+APPLICATION = "cxr-gateway"
+# How long a migration, a restore or a backup waits for its turn.
+_TURN_S = 60
 
 
 class Base(DeclarativeBase):
@@ -72,10 +76,29 @@ def open_engine(url: str, timeout_s: float) -> Engine:
         pool_timeout=timeout_s,
         pool_pre_ping=True,
         connect_args={
+            "application_name": APPLICATION,
             "connect_timeout": max(2, round(timeout_s)),
             "options": f"-c lock_timeout={timeout_ms} -c statement_timeout={timeout_ms}",
         },
     )
+
+
+def open_by_itself(url: str, sqlite_begin: str, isolation: str | None = None) -> Engine:
+    """An engine for one long transaction: a migration, a restore, a backup.
+
+    Args:
+        url: as of `open_engine`.
+        sqlite_begin: how SQLite begins it; the driver would leave changes of tables outside.
+        isolation: PostgreSQL's level, its default if None.
+    """
+    if make_url(url).get_backend_name() == "sqlite":
+        engine = create_engine(url, connect_args={"timeout": _TURN_S, "isolation_level": None})
+        event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(sqlite_begin))
+        return engine
+    options = {"options": f"-c lock_timeout={_TURN_S * 1000}", "connect_timeout": 10}
+    level = {"isolation_level": isolation} if isolation else {}
+    return create_engine(url, connect_args=options, **level)
 
 
 def _prepare_sqlite(connection: sqlite3.Connection, _record: Any) -> None:

@@ -1,0 +1,1 @@
+"""What an operator does with an archive: migrate it, back it up, restore it."""

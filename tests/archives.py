@@ -1,0 +1,111 @@
+"""Archives with data in them, for tests: made through the archive itself."""
+
+import hashlib
+import os
+import subprocess
+import sys
+from datetime import UTC, datetime
+
+from pydantic import SecretStr
+
+from cxr_contracts import CamGrid, Finding
+from cxr_gateway.archive import Archive, StoredStudy, new_study_id, open_archive
+from cxr_gateway.intake import NO_PATIENT
+from cxr_gateway.schemas import (
+    Gate,
+    ImageFacts,
+    ImageSource,
+    Priority,
+    Study,
+    StudyStatus,
+    Timings,
+    Triage,
+)
+from cxr_gateway.settings import GatewaySettings
+
+CAMS = [CamGrid(finding=Finding.MASS, values=[[0.25, -1.5]])]
+
+
+def a_study(content: bytes) -> Study:
+    """A complete study of a PNG file of this content."""
+    return Study(
+        id=new_study_id(),
+        status=StudyStatus.COMPLETE,
+        received_at=datetime.now(UTC),
+        file_name='é "name".png',
+        content_sha256=hashlib.sha256(content).hexdigest(),
+        image=ImageFacts(width=4, height=3, view=None, source=ImageSource.PNG),
+        patient=NO_PATIENT,
+        gate=Gate(accepted=True, score=0.9, threshold=0.5, reason=None),
+        top_findings=[],
+        findings=[],
+        boxes=[],
+        joining=None,
+        heatmaps=[],
+        triage=Triage(priority=Priority.URGENT, reason="Because."),
+        models=[],
+        timings_ms=Timings(
+            decode=1, gate=None, classifier=None, detector=None, archive=None, total=1
+        ),
+        problems=[],
+    )
+
+
+async def put(archive: Archive, content: bytes, key: str | None = None) -> StoredStudy:
+    """Archive a file as a new study, with a picture of it."""
+    study = a_study(content)
+    await archive.in_thread(archive.files.write, study.id, "original.png", content)
+    await archive.in_thread(archive.files.write, study.id, "overlay-1.png", b"drawn")
+    return await archive.add(study, CAMS, key)
+
+
+async def filled(settings: GatewaySettings, count: int = 3) -> dict[str, bytes]:
+    """Put `count` new studies into the archive; their contents by id."""
+    put_in = {}
+    async with open_archive(settings) as archive:
+        for number in range(count):
+            content = f"film {number} {new_study_id()}".encode() * 40
+            stored = await put(archive, content, f"key {content[:40].decode()}")
+            put_in[stored.id] = content
+    return put_in
+
+
+async def content_of(settings: GatewaySettings) -> dict[str, bytes]:
+    """Every study's original by id, each found through its row."""
+    found = {}
+    async with open_archive(settings) as archive:
+        page = await archive.page(statuses=[], priorities=[], limit=100, after=None)
+        for item in page.items:
+            stored = await archive.get(item.id)
+            assert stored.cams == CAMS
+            content = await archive.in_thread(archive.files.read, stored.id, stored.original)
+            known = await archive.look_up(stored.content_sha256, f"key {content[:40].decode()}")
+            assert known == stored
+            found[item.id] = content
+    return found
+
+
+def environment_of(settings: GatewaySettings) -> dict[str, str]:
+    """The environment of a real process with what these settings say of the archive."""
+    names = [name for name in GatewaySettings.model_fields if name.startswith("s3_")]
+    names += ["archive_dir", "database_url", "migrate_at_start", "max_upload_bytes", "storage"]
+    values = {name: getattr(settings, name) for name in names}
+    given = {name: value for name, value in values.items() if value is not None}
+    plain = {
+        name: value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+        for name, value in given.items()
+    }
+    variables = {f"CXR_GATEWAY_{name.upper()}": value for name, value in plain.items()}
+    return {"PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join(sys.path), **variables}
+
+
+def gateway(settings: GatewaySettings, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    """`python -m cxr_gateway` as an operator runs it, to its end."""
+    return subprocess.run(
+        [sys.executable, "-m", "cxr_gateway", *arguments],
+        env=environment_of(settings),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
