@@ -1,0 +1,1 @@
+"""What an installation needs beside the services: images, manifests, and what is written from them."""
