@@ -6,6 +6,7 @@ is under the tests, too.
 
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -20,8 +21,6 @@ import docker
 import httpx
 import yaml
 from docker.models.containers import Container
-
-from cxr_serving.product import VERSION
 
 ROOT = Path(__file__).parents[1]
 SERVICES = ("frontend", "gateway", "classifier", "detector", "database")
@@ -168,11 +167,15 @@ def asked_inside(container: Container, url: str) -> str:
     return output
 
 
+def default(text: str) -> str:
+    """What compose makes of `text` without an `.env`."""
+    return re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", text)
+
+
 def image_name(service: str) -> str:
-    """The image of a service, as docker-compose.yml names it, at the project's version."""
+    """The image of a service, as docker-compose.yml names it."""
     compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
-    name = str(compose["services"][service]["image"])
-    return name.replace("${CXR_VERSION:-0.1.0}", VERSION)
+    return default(compose["services"][service]["image"])
 
 
 def write_overlay(path: Path, services: Mapping[str, Any], **more: Any) -> Path:

@@ -9,7 +9,14 @@ import pytest
 from docker.models.containers import Container
 from docker.models.images import Image
 
-from compose_stack import SERVICES, ComposeStack, asked_inside, image_name, inside
+from compose_stack import (
+    PASSWORD,
+    SERVICES,
+    ComposeStack,
+    asked_inside,
+    image_name,
+    inside,
+)
 from cxr_contracts import PROBLEM_MEDIA_TYPE
 
 READERS = ("classifier", "detector")
@@ -120,14 +127,16 @@ def test_the_sample_radiograph_is_read_through_the_door(
     assert overlay.headers["content-type"] == "image/png" and overlay.content.startswith(b"\x89PNG")
 
 
-def test_the_archive_is_in_postgresql(stack: ComposeStack, films: object) -> None:
-    assert films is not None
-    count = "SELECT count(*) > 0 FROM studies"
-    found = inside(
-        stack.container("database"), *"psql -h 127.0.0.1 -U cxr -d cxr -Atc".split(), count
-    )
-    # Over TCP the server asks for the password, which this shell has not got.
-    assert found[0] != 0 and "password" in found[1]
+def test_the_archive_is_in_postgresql_behind_its_password(
+    stack: ComposeStack, sample: bytes
+) -> None:
+    assert stack.post(sample, "RG1_UNCI.dcm").status_code in (200, 201)
+    database = stack.container("database")
+    asked = [*"psql -h 127.0.0.1 -U cxr -d cxr -Atc".split(), "SELECT count(*) FROM studies"]
+    status, output = database.exec_run(asked, environment={"PGPASSWORD": PASSWORD})
+    assert (status, int(output)) == (0, stack.get("/api/v1/studies").json()["total"])
+    status, output = database.exec_run(asked, environment={"PGPASSWORD": "a guess"})
+    assert status != 0 and b"password authentication failed" in output
 
 
 def test_the_page_comes_from_the_door_with_the_gateways_own_headers(stack: ComposeStack) -> None:

@@ -9,7 +9,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from compose_stack import ROOT, SERVICES
+from compose_stack import ROOT, SERVICES, default
 from cxr_gateway.settings import GatewaySettings
 from kubernetes_manifests import (
     FOLDER,
@@ -33,11 +33,6 @@ COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text
 @pytest.fixture(params=OVERLAYS)
 def objects(request: pytest.FixtureRequest) -> list[Object]:
     return objects_of(FOLDER / "overlays" / request.param)
-
-
-def default(text: str) -> str:
-    """What compose makes of `text` without an `.env`."""
-    return re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", text)
 
 
 def mebibytes(text: str) -> int:
