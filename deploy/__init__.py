@@ -1,1 +1,1 @@
-"""What an installation needs beside the services: images, manifests, and what is written from them."""
+"""What an installation needs beside the services, and documents that are made from it."""

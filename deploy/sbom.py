@@ -28,9 +28,10 @@ _DEBIAN = ("dpkg-query", "--show", "--showformat", r"${Package}\t${Version}\t${A
 _VENV = "/opt/venv/bin/python"
 _PYTHON = """
 import importlib.metadata, json, pathlib
+manifests = pathlib.Path("/app/models").rglob("manifest.json")
 print(json.dumps({
     "python": [[d.name, d.version] for d in importlib.metadata.distributions()],
-    "models": [json.loads(p.read_text()) for p in pathlib.Path("/app/models").rglob("manifest.json")],
+    "models": [json.loads(path.read_text()) for path in manifests],
 }))
 """
 

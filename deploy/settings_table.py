@@ -1,4 +1,4 @@
-"""Every setting of the services, from the code: `python -m deploy.settings_table > docs/settings.md`."""
+"""`python -m deploy.settings_table > docs/settings.md`: every setting, from the code."""
 
 import sys
 from collections.abc import Iterator
@@ -21,8 +21,10 @@ _BOUNDS = {"gt": "above", "ge": "at least", "lt": "below", "le": "at most"}
 _HEAD = """\
 # Settings
 
-Written by `make generate` from the settings in the code; do not edit it here. They are environment variables of each service; a misspelt name and a value outside its bounds stop the
-service with a sentence. A list is written as JSON. [operations.md](operations.md) says which of them docker-compose.yml takes from `.env`.
+Written by `make generate` from the settings in the code; do not edit it here. They are environment
+variables of each service; a misspelt name and a value outside its bounds stop the service with a
+sentence. A list is written as JSON. [operations.md](operations.md) says which of them
+docker-compose.yml takes from `.env`.
 """
 
 
@@ -34,7 +36,9 @@ def markdown() -> str:
 def _section(title: str, kind: type[ServiceSettings]) -> str:
     prefix = str(kind.model_config.get("env_prefix", ""))
     rows = "\n".join(_row(prefix, name, field) for name, field in kind.model_fields.items())
-    return f"\n## {title}\n\n| variable | default | bounds | what it is |\n|---|---|---|---|\n{rows}\n"
+    return (
+        f"\n## {title}\n\n| variable | default | bounds | what it is |\n|---|---|---|---|\n{rows}\n"
+    )
 
 
 def _row(prefix: str, name: str, field: FieldInfo) -> str:

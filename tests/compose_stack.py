@@ -24,7 +24,7 @@ from docker.models.containers import Container
 
 ROOT = Path(__file__).parents[1]
 SERVICES = ("frontend", "gateway", "classifier", "detector", "database")
-PASSWORD = "p@ss:w/rd with#everything%"  # noqa: S105  # must survive .env, URL and shell
+PASSWORD = "p@ss:w/rd with#everything%"  # must survive .env, URL and shell
 _START_TIMEOUT_S = 240
 
 
@@ -153,10 +153,14 @@ class ComposeStack:
         return given
 
 
-def inside(container: Container, *command: str) -> tuple[int, str]:
+def inside(
+    container: Container, *command: str, environment: Mapping[str, str] | None = None
+) -> tuple[int, str]:
     """Exit status and output of a command in a container."""
-    status, output = container.exec_run(list(command))
-    return int(status), output.decode()
+    status, output = container.exec_run(list(command), environment=dict(environment or {}))
+    assert isinstance(status, int)
+    assert isinstance(output, bytes)
+    return status, output.decode()
 
 
 def asked_inside(container: Container, url: str) -> str:

@@ -41,12 +41,14 @@ def test_no_part_has_rights_that_it_does_not_need(stack: ComposeStack, service: 
     container = stack.container(service)
     status = inside(container, "cat", "/proc/1/status")[1]
     users = re.search(r"^Uid:\s+(.*)$", status, re.MULTILINE)
-    assert users is not None and "0" not in users[1].split()
+    assert users is not None
+    assert "0" not in users[1].split()
     for capabilities in ("CapPrm", "CapEff", "CapBnd"):
         assert f"{capabilities}:\t0000000000000000" in status
     assert "NoNewPrivs:\t1" in status
     failed, said = inside(container, "touch", "/usr/mine")
-    assert failed and "Read-only file system" in said
+    assert failed
+    assert "Read-only file system" in said
 
 
 @pytest.mark.parametrize("service", SERVICES)
@@ -100,7 +102,7 @@ def test_an_image_is_small_and_says_what_it_is(engine: docker.DockerClient, serv
     assert image.attrs["Config"]["Healthcheck"]["Test"]
 
 
-@pytest.mark.parametrize("service", ("gateway", *READERS))
+@pytest.mark.parametrize("service", ["gateway", *READERS])
 def test_an_image_for_a_cpu_carries_neither_pytorch_nor_pip(
     stack: ComposeStack, service: str
 ) -> None:
@@ -112,19 +114,20 @@ def test_an_image_for_a_cpu_carries_neither_pytorch_nor_pip(
     assert inside(stack.container(service), "python", "-c", script) == (0, "[]\n")
 
 
-def test_the_sample_radiograph_is_read_through_the_door(
-    stack: ComposeStack, sample: bytes
-) -> None:
+def test_the_sample_radiograph_is_read_through_the_door(stack: ComposeStack, sample: bytes) -> None:
     response = stack.post(sample, "RG1_UNCI.dcm")
     assert response.status_code == httpx.codes.CREATED, response.text
     study = response.json()
-    assert study["status"] == "complete" and study["problems"] == []
-    assert len(study["top_findings"]) == 3 and len(study["findings"]) == 14
+    assert study["status"] == "complete"
+    assert study["problems"] == []
+    assert len(study["top_findings"]) == 3
+    assert len(study["findings"]) == 14
     assert {model["role"] for model in study["models"]} == {"gate", *READERS}
     shown = stack.get(f"/api/v1/studies/{study['id']}")
     assert shown.json() == study
     overlay = stack.get(f"/api/v1/studies/{study['id']}/overlay.png")
-    assert overlay.headers["content-type"] == "image/png" and overlay.content.startswith(b"\x89PNG")
+    assert overlay.headers["content-type"] == "image/png"
+    assert overlay.content.startswith(b"\x89PNG")
 
 
 def test_the_archive_is_in_postgresql_behind_its_password(
@@ -132,22 +135,26 @@ def test_the_archive_is_in_postgresql_behind_its_password(
 ) -> None:
     assert stack.post(sample, "RG1_UNCI.dcm").status_code in (200, 201)
     database = stack.container("database")
-    asked = [*"psql -h 127.0.0.1 -U cxr -d cxr -Atc".split(), "SELECT count(*) FROM studies"]
-    status, output = database.exec_run(asked, environment={"PGPASSWORD": PASSWORD})
+    count = "SELECT count(*) FROM studies"
+    asked = ("psql", "-h", "127.0.0.1", "-U", "cxr", "-d", "cxr", "-Atc", count)
+    status, output = inside(database, *asked, environment={"PGPASSWORD": PASSWORD})
     assert (status, int(output)) == (0, stack.get("/api/v1/studies").json()["total"])
-    status, output = database.exec_run(asked, environment={"PGPASSWORD": "a guess"})
-    assert status != 0 and b"password authentication failed" in output
+    status, output = inside(database, *asked, environment={"PGPASSWORD": "a guess"})
+    assert status != 0
+    assert "password authentication failed" in output
 
 
 def test_the_page_comes_from_the_door_with_the_gateways_own_headers(stack: ComposeStack) -> None:
     page = stack.get("/")
-    assert page.status_code == 200 and '<div id="root">' in page.text
+    assert page.status_code == 200
+    assert '<div id="root">' in page.text
     from_gateway = stack.get("/api/v1/system")
     for name in ("content-security-policy", "x-frame-options", "referrer-policy"):
         assert page.headers.get_list(name) == from_gateway.headers.get_list(name) != []
     [script] = re.findall(r'src="(/assets/[^"]+\.js)"', page.text)
     asset = stack.get(script)
-    assert asset.status_code == 200 and "immutable" in asset.headers["cache-control"]
+    assert asset.status_code == 200
+    assert "immutable" in asset.headers["cache-control"]
     assert stack.get("/studies/anything").text == page.text
     assert stack.get("/assets/missing.js").status_code == 404
     assert stack.get("/missing.map").status_code == 404

@@ -37,7 +37,8 @@ def test_a_port_in_use_stops_everything_before_it_starts(stack_of: StackMaker) -
         stack = stack_of(port=holder.getsockname()[1])
         refused = stack.compose("up", "--detach", "--no-build", check=False)
         assert refused.returncode != 0
-        assert str(stack.port) in refused.stdout and "in use" in refused.stdout
+        assert str(stack.port) in refused.stdout
+        assert "in use" in refused.stdout
         assert stack.running() == set()
         assert "frontend" in shown_by_ps(stack, "frontend")
 
@@ -61,12 +62,14 @@ def test_a_model_that_is_not_what_its_manifest_says_keeps_the_gateway_from_start
         for line in logged(stack, "detector").splitlines()
         if "cannot start" in line
     }
-    assert "has the sha256" in sentence and "will not be served" in sentence
+    assert "has the sha256" in sentence
+    assert "will not be served" in sentence
     assert "Traceback" not in logged(stack, "detector")
     assert "gateway" not in stack.running()
     assert "Up (healthy)" not in shown_by_ps(stack, "detector")
     answer = stack.get("/readyz")
-    assert answer.status_code == 503 and "gateway does not answer" in answer.json()["detail"]
+    assert answer.status_code == 503
+    assert "gateway does not answer" in answer.json()["detail"]
 
 
 def test_a_changed_password_is_told_by_the_gateway(stack_of: StackMaker) -> None:
@@ -77,7 +80,8 @@ def test_a_changed_password_is_told_by_the_gateway(stack_of: StackMaker) -> None
     eventually(lambda: "password authentication failed" in logged(stack, "database"), stack.told())
     eventually(lambda: stack.health("frontend") == ["unhealthy"], stack.told())
     sentences = [line for line in logged(stack, "gateway").splitlines() if "cannot start" in line]
-    assert all("password authentication failed" in sentence for sentence in sentences) and sentences
+    assert all("password authentication failed" in sentence for sentence in sentences)
+    assert sentences
     assert "Traceback" not in logged(stack, "gateway")
     stack.secret = PASSWORD
     stack.up()
@@ -93,7 +97,8 @@ def test_an_archive_without_room_refuses_the_film_and_keeps_nothing(
     stack = stack_of(overlays=[overlay])
     stack.up()
     refused = stack.post(next(films))
-    assert refused.status_code == 507 and "no room left" in refused.json()["detail"]
+    assert refused.status_code == 507
+    assert "no room left" in refused.json()["detail"]
     assert stack.get("/api/v1/studies").json()["total"] == 0
     assert stack.get("/readyz").status_code == 200
 

@@ -62,9 +62,7 @@ def test_the_example_names_every_variable_that_is_asked_for_with_its_default() -
     text = "".join((ROOT / name).read_text() for name in COMPOSE_FILES)
     asked = dict(re.findall(r"\$\{(\w+):-([^}]*)\}", text))
     # The readers' memory has another default in the overlay; the example shows the first.
-    asked |= dict(
-        re.findall(r"\$\{(\w+):-([^}]*)\}", (ROOT / "docker-compose.yml").read_text())
-    )
+    asked |= dict(re.findall(r"\$\{(\w+):-([^}]*)\}", (ROOT / "docker-compose.yml").read_text()))
     secrets = set(re.findall(r"\$\{(\w+):\?", text))
     example = dict(
         re.findall(r"^#?(CXR_\w+)=(.*)$", (ROOT / ".env.example").read_text(), re.MULTILINE)
@@ -96,7 +94,8 @@ def test_images_open_and_probe_the_port_that_the_service_listens_on() -> None:
 def test_no_image_is_left_with_the_rights_of_root_or_with_a_secret() -> None:
     for name in DOCKERFILES:
         text = (ROOT / name).read_text()
-        assert "PASSWORD" not in text and "SECRET" not in text
+        assert "PASSWORD" not in text
+        assert "SECRET" not in text
         assert "://" not in text.replace("http://127.0.0.1", "")
     for service in SETTINGS:
         assert "\nUSER 10001:10001\n" in stage(service)
@@ -106,7 +105,8 @@ def test_every_service_of_the_compose_file_is_hardened_and_limited() -> None:
     services = services_of("docker-compose.yml")
     assert set(services) == set(SERVICES)
     for name, service in services.items():
-        assert service["read_only"] and service["cap_drop"] == ["ALL"], name
+        assert service["read_only"] is True, name
+        assert service["cap_drop"] == ["ALL"], name
         assert service["security_opt"] == ["no-new-privileges:true"], name
         assert {"cpus", "mem_limit", "pids_limit", "restart"} <= service.keys(), name
         assert ("ports" in service) == (name == "frontend")
@@ -129,7 +129,9 @@ def test_the_list_for_a_gpu_is_the_serving_list_and_more() -> None:
 
     assert pins("serving") < pins("cuda")
     assert {name.partition("==")[0] for name in pins("cuda")} >= {"torch", "timm", "safetensors"}
-    shared = {name for name in pins("cuda") if name.startswith(("torch==", "timm==", "ultralytics"))}
+    shared = {
+        name for name in pins("cuda") if name.startswith(("torch==", "timm==", "ultralytics"))
+    }
     assert shared <= pins("training")
 
 
@@ -177,7 +179,8 @@ def test_the_doors_own_refusals_are_the_services_problems(error: type[ServiceErr
     [text] = re.findall(rf"return {error.status} '(.*)';", NGINX)
     problem = json.loads(text)
     assert (problem["type"], problem["title"]) == (error.type, error.title)
-    assert problem["status"] == error.status and problem["detail"].endswith(".")
+    assert problem["status"] == error.status
+    assert problem["detail"].endswith(".")
 
 
 def test_the_table_of_settings_is_the_codes() -> None:

@@ -1,4 +1,4 @@
-"""The manifests: valid by Kubernetes' own schemas, hardened, and the same system as the compose file."""
+"""The manifests: valid by Kubernetes' own schemas, and the same system as the compose file."""
 
 import re
 import shutil

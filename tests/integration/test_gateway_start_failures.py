@@ -34,13 +34,15 @@ def test_a_gate_that_is_not_what_its_manifest_says(tmp_path: Path) -> None:
     (tmp_path / "gate/model.onnx").write_bytes(b"something else")
     [sentence, _] = started(tmp_path, gate_model_dir=str(tmp_path / "gate"))
     assert sentence.startswith("The gateway cannot start: ")
-    assert "gate/model.onnx" in sentence and "sha256 is" in sentence
+    assert "gate/model.onnx" in sentence
+    assert "sha256 is" in sentence
 
 
 def test_a_database_that_does_not_answer(tmp_path: Path) -> None:
     [sentence, _] = started(tmp_path, database_url="postgresql+psycopg://cxr@127.0.0.1:1/cxr")
     assert sentence.startswith("The gateway cannot start: The archive's database is ")
-    assert "Connection refused" in sentence and "\n" not in sentence
+    assert "Connection refused" in sentence
+    assert "\n" not in sentence
 
 
 def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""One name, several readers: real servers on several loopback addresses, as containers have them."""
+"""One name, several readers: real servers on several addresses, as containers have them."""
 
 import asyncio
 import socket
@@ -35,7 +35,7 @@ class Detectors:
     def asked(self) -> dict[str, int]:
         return {address: stand.asked for address, stand in self.stands.items()}
 
-    async def resolve(self, host: str, port: int) -> list[str]:
+    async def resolve(self, host: str, _port: int) -> list[str]:
         if host != "detector" or not self.named:
             raise socket.gaierror("no such name")
         return list(self.named)
@@ -158,7 +158,8 @@ async def test_an_added_reader_is_found_while_the_gateway_runs(
     detectors.now_s += 60
     for _ in range(6):
         await readers.detector.detect(PICTURE)
-    assert detectors.asked["127.0.0.2"] and detectors.asked["127.0.0.3"]
+    assert detectors.asked["127.0.0.2"]
+    assert detectors.asked["127.0.0.3"]
 
 
 async def test_a_name_that_nobody_has_is_an_unreachable_reader(
