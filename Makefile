@@ -20,8 +20,10 @@ export PYTHONPATH := $(subst $(space),:,$(addprefix $(CURDIR)/,$(PACKAGE_DIRS)))
 SERVE := .venv/bin/python
 TRAIN := .venv-train/bin/python
 DEV := .venv-dev/bin/python
-PYTHON_CODE := services training gan benchmarks tests
+PYTHON_CODE := services training gan benchmarks deploy tests
 CHROMIUM ?= /usr/bin/chromium
+# The plug-in, or the older program of the same name.
+COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
 
 .PHONY: help
 help: ## List the commands
@@ -83,7 +85,7 @@ format: .venv-dev/.synced ## Format the code
 lint: .venv-dev/.synced frontend/node_modules/.installed ## Style and types, Python and TypeScript
 	$(DEV) -m ruff format --check $(PYTHON_CODE)
 	$(DEV) -m ruff check $(PYTHON_CODE)
-	$(DEV) -m mypy services/*/cxr_* training/cxr_training gan/cxr_gan benchmarks tests
+	$(DEV) -m mypy services/*/cxr_* training/cxr_training gan/cxr_gan benchmarks deploy tests
 	cd frontend && npm run --silent lint && npm run --silent typecheck
 
 $(CHROMIUM):
@@ -98,14 +100,32 @@ test: lint setup $(CHROMIUM) ## Everything that must hold, the page in a real br
 generate: .venv-dev/.synced frontend/node_modules/.installed ## Write what is generated: OpenAPI, types, triage table, figures
 	$(DEV) -m cxr_gateway.openapi > docs/openapi.json
 	$(DEV) -m cxr_gateway.triage > docs/triage.md
+	$(DEV) -m deploy.settings_table > docs/settings.md
 	$(DEV) -m cxr_training.figures
 	cd frontend && npm run --silent generate
 
 .PHONY: lock
 lock: .uv/bin/uv ## Resolve requirements/*.in again, with hashes and no index address
-	for name in uv serving training dev; do \
+	for name in uv serving training cuda dev; do \
 	  .uv/bin/uv pip compile --quiet --upgrade --generate-hashes --no-header --no-emit-index-url \
 	    --python-version 3.11 requirements/$$name.in -o requirements/$$name.txt; done
+
+# --- containers -----------------------------------------------------------------------------
+
+# A build needs no secret, but compose reads the whole file.
+.PHONY: images
+images: export CXR_REVISION ?= $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
+images: export CXR_DATABASE_PASSWORD ?= not-used-by-a-build
+images: ## Build the images of docker-compose.yml
+	$(COMPOSE) build
+
+.PHONY: test-compose
+test-compose: .venv-dev/.synced images ## The system under docker compose: up, read, killed, scaled, refused; needs an engine
+	$(DEV) -m pytest tests/compose
+
+.PHONY: sbom
+sbom: .venv-dev/.synced ## Write what each built image is made of to sbom/, as CycloneDX
+	$(DEV) -m deploy.sbom
 
 # --- measure --------------------------------------------------------------------------------
 

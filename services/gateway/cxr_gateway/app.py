@@ -12,8 +12,8 @@ from cxr_gateway.api import operations, pictures, studies, system
 from cxr_gateway.api.documents import install_examples
 from cxr_gateway.archive import Archive, open_archive
 from cxr_gateway.examination import Examiner, PictureGate
-from cxr_gateway.gate import load_gate
-from cxr_gateway.joining import load_joinings
+from cxr_gateway.gate import GateModelError, load_gate
+from cxr_gateway.joining import JoiningError, load_joinings
 from cxr_gateway.metrics import GatewayMetrics
 from cxr_gateway.page import add_page
 from cxr_gateway.parts import Parts
@@ -26,6 +26,7 @@ from cxr_gateway.upload import ENVELOPE_BYTES
 from cxr_serving.errors import ServiceError
 from cxr_serving.product import VERSION
 from cxr_serving.service import Readiness, create_service
+from cxr_serving.starting import StartFailureMiddleware
 
 _LOG = logging.getLogger(__name__)
 # Of the REST API, not of the product: the document must be the same wherever it is exported.
@@ -35,6 +36,7 @@ DESCRIPTION = (
     "A chest radiograph goes in; the most likely findings, the suspicious regions and how urgent "
     "it is come out. Research use only, not a medical device. Every error is an RFC 9457 problem."
 )
+_STARTS_FAIL_WITH = (ServiceError, GateModelError, JoiningError)
 ReaderOpener = Callable[[GatewaySettings], AbstractAsyncContextManager[Readers]]
 
 
@@ -72,6 +74,7 @@ def create_app(
         lifespan=lifespan,
     )
     app.add_middleware(ProtectionMiddleware, allowed_hosts=settings.resolved_allowed_hosts)
+    app.add_middleware(StartFailureMiddleware, name="gateway", known=_STARTS_FAIL_WITH)
     for router in (studies.router, pictures.router, system.router, operations.router):
         app.include_router(router)
     add_page(app, settings.page_dir)

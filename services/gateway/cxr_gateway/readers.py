@@ -26,6 +26,7 @@ from cxr_contracts import (
     Problem,
     ReaderInfo,
 )
+from cxr_gateway.addresses import Addresses
 from cxr_gateway.answers import check_classified, check_detected
 from cxr_gateway.failures import FailureKind, ReaderFailure
 from cxr_gateway.schemas import ReaderStatus, UsedModel
@@ -249,6 +250,65 @@ class Readers:
         return list(await asyncio.gather(self.classifier.status(), self.detector.status()))
 
 
+class SpreadingTransport(httpx.AsyncBaseTransport):
+    """Spreads requests over the addresses behind a name; each is tried before the request fails.
+
+    Nothing is read twice: another address is tried only where no connection opened, or where the
+    reader answered that it is full or not ready. Behind `https` a certificate belongs to the name,
+    and whatever carries it does the spreading.
+    """
+
+    def __init__(self, inner: httpx.AsyncBaseTransport, addresses: Addresses) -> None:
+        self._inner = inner
+        self._addresses = addresses
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """The answer of the first address that takes the request, or the last one's refusal."""
+        if request.url.scheme != "http":
+            return await self._inner.handle_async_request(request)
+        untried = list(await self._addresses_of(request))
+        while True:
+            address = self._addresses.best(untried)
+            untried.remove(address)
+            try:
+                with self._addresses.asking(address):
+                    response = await self._inner.handle_async_request(_sent_to(address, request))
+            except _NEVER_OPENED:
+                self._addresses.let_rest(address)
+                if not untried:
+                    raise
+                continue
+            if response.status_code != httpx.codes.SERVICE_UNAVAILABLE or not untried:
+                return response
+            self._addresses.let_rest(address)
+            await response.aclose()
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._inner.aclose()
+
+    async def _addresses_of(self, request: httpx.Request) -> list[str]:
+        timeout_s = request.extensions.get("timeout", {}).get("connect")
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await self._addresses.of(request.url.host, request.url.port or 80)
+        except TimeoutError as error:
+            raise httpx.ConnectTimeout("its name was not resolved in time") from error
+        except OSError as error:
+            raise httpx.ConnectError("its name is not known") from error
+
+
+def _sent_to(address: str, request: httpx.Request) -> httpx.Request:
+    """`request` to one address; its Host header keeps the name."""
+    return httpx.Request(
+        request.method,
+        request.url.copy_with(host=address),
+        headers=request.headers,
+        stream=request.stream,
+        extensions=request.extensions,
+    )
+
+
 @asynccontextmanager
 async def open_readers(
     settings: GatewaySettings, http: httpx.AsyncClient | None = None
@@ -263,7 +323,9 @@ async def open_readers(
         keepalive_expiry=_KEEPALIVE_EXPIRY_S,
     )
     # The readers are neighbours: a proxy of the environment is not for them.
-    async with http or httpx.AsyncClient(limits=limits, trust_env=False) as client:
+    pool = httpx.AsyncHTTPTransport(limits=limits, trust_env=False)
+    spreading = SpreadingTransport(pool, Addresses())
+    async with http or httpx.AsyncClient(transport=spreading, trust_env=False) as client:
         yield Readers(ClassifierClient(client, settings), DetectorClient(client, settings))
 
 

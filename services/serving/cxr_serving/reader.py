@@ -19,6 +19,7 @@ from cxr_serving.image_limits import ImageLimits
 from cxr_serving.metrics import BatchMetrics, ServiceMetrics
 from cxr_serving.model_folder import ModelFolderError
 from cxr_serving.reader_settings import ReaderSettings
+from cxr_serving.runtime import DeviceError
 from cxr_serving.service import Readiness
 from cxr_serving.uploads import read_single_file
 
@@ -181,7 +182,7 @@ class Reader(Generic[Prepared, Output]):
             predictor = await self._batcher.call(self._load)
         except Exception as error:
             self.failed = True
-            if isinstance(error, ModelFolderError):
+            if isinstance(error, ModelFolderError | DeviceError):
                 _log.critical("The %s cannot start: %s", self.role, error)
             else:
                 _log.critical("The %s cannot start: %r", self.role, error, exc_info=error)

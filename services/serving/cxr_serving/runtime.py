@@ -8,6 +8,10 @@ import numpy.typing as npt
 FloatArray = npt.NDArray[np.float32]
 
 
+class DeviceError(Exception):
+    """The device that a setting names is not there; the message is a sentence."""
+
+
 class Runtime(Protocol):
     """A loaded network. Used by one thread only."""
 

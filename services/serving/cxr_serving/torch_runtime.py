@@ -5,7 +5,7 @@ from typing import Literal
 import torch
 from torch import nn
 
-from cxr_serving.runtime import FloatArray
+from cxr_serving.runtime import DeviceError, FloatArray
 
 
 def cuda_is_available() -> bool:
@@ -14,7 +14,13 @@ def cuda_is_available() -> bool:
 
 
 def choose_device(choice: str) -> str:
-    """The device that a setting means; `auto` is the first CUDA device, or the CPU."""
+    """The device that a setting means; `auto` is the first CUDA device, or the CPU.
+
+    Raises:
+        DeviceError: A CUDA device is asked for, and PyTorch sees none.
+    """
+    if choice.startswith("cuda") and not torch.cuda.is_available():
+        raise DeviceError(f"the device is set to {choice}, and PyTorch sees no NVIDIA GPU here.")
     if choice != "auto":
         return choice
     return "cuda:0" if torch.cuda.is_available() else "cpu"

@@ -1,0 +1,120 @@
+"""What an operator can get wrong: one sentence where it belongs, and nothing comes up half."""
+
+import shutil
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from compose_stack import PASSWORD, ROOT, ComposeStack, eventually, write_overlay
+
+StackMaker = Callable[..., ComposeStack]
+DETECTOR_FOLDER = "/app/models/detector/yolov5n-cxr"
+
+
+def logged(stack: ComposeStack, service: str) -> str:
+    return "".join(container.logs().decode() for container in stack.containers(service))
+
+
+def shown_by_ps(stack: ComposeStack, service: str) -> str:
+    lines = stack.compose("ps").stdout.splitlines()
+    return " ".join(line for line in lines if service in line)
+
+
+def test_without_the_secret_nothing_is_even_made(stack_of: StackMaker) -> None:
+    for secret in (None, ""):
+        stack = stack_of(secret=secret)
+        refused = stack.compose("up", "--detach", "--no-build", check=False)
+        assert refused.returncode != 0
+        assert "CXR_DATABASE_PASSWORD is not set - put one into .env" in refused.stdout
+        assert "Traceback" not in refused.stdout
+        assert stack.containers() == []
+
+
+def test_a_port_in_use_stops_everything_before_it_starts(stack_of: StackMaker) -> None:
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        holder.listen()
+        stack = stack_of(port=holder.getsockname()[1])
+        refused = stack.compose("up", "--detach", "--no-build", check=False)
+        assert refused.returncode != 0
+        assert str(stack.port) in refused.stdout
+        assert "in use" in refused.stdout
+        assert stack.running() == set()
+        assert "frontend" in shown_by_ps(stack, "frontend")
+
+
+def test_a_model_that_is_not_what_its_manifest_says_keeps_the_gateway_from_starting(
+    stack_of: StackMaker, tmp_path: Path
+) -> None:
+    altered = tmp_path / "model.onnx"
+    shutil.copy(ROOT / "models/detector/yolov5n-cxr/model.onnx", altered)
+    content = bytearray(altered.read_bytes())
+    content[len(content) // 2] ^= 1
+    altered.write_bytes(content)
+    altered.chmod(0o644)
+    mount = f"{altered}:{DETECTOR_FOLDER}/model.onnx:ro"
+    overlay = write_overlay(tmp_path / "altered.yml", {"detector": {"volumes": [mount]}})
+    stack = stack_of(overlays=[overlay])
+    refused = stack.compose("up", "--detach", "--no-build", check=False)
+    assert refused.returncode != 0
+    [sentence] = {
+        line.partition("The detector cannot start: ")[2]
+        for line in logged(stack, "detector").splitlines()
+        if "cannot start" in line
+    }
+    assert "has the sha256" in sentence
+    assert "will not be served" in sentence
+    assert "Traceback" not in logged(stack, "detector")
+    assert "gateway" not in stack.running()
+    assert "Up (healthy)" not in shown_by_ps(stack, "detector")
+    answer = stack.get("/readyz")
+    assert answer.status_code == 503
+    assert "gateway does not answer" in answer.json()["detail"]
+
+
+def test_a_changed_password_is_told_by_the_gateway(stack_of: StackMaker) -> None:
+    stack = stack_of()
+    stack.up()
+    stack.secret = "another"
+    stack.compose("up", "--detach", "--no-build", "--no-deps", "gateway", check=False)
+    eventually(lambda: "password authentication failed" in logged(stack, "database"), stack.told())
+    eventually(lambda: stack.health("frontend") == ["unhealthy"], stack.told())
+    sentences = [line for line in logged(stack, "gateway").splitlines() if "cannot start" in line]
+    assert all("password authentication failed" in sentence for sentence in sentences)
+    assert sentences
+    assert "Traceback" not in logged(stack, "gateway")
+    stack.secret = PASSWORD
+    stack.up()
+
+
+def test_an_archive_without_room_refuses_the_film_and_keeps_nothing(
+    stack_of: StackMaker, tmp_path: Path, films: Iterator[bytes]
+) -> None:
+    options = {"type": "tmpfs", "device": "tmpfs", "o": "size=64k,uid=10001,gid=10001,mode=0700"}
+    overlay = write_overlay(
+        tmp_path / "small.yml", {}, volumes={"archive": {"driver_opts": options}}
+    )
+    stack = stack_of(overlays=[overlay])
+    stack.up()
+    refused = stack.post(next(films))
+    assert refused.status_code == 507
+    assert "no room left" in refused.json()["detail"]
+    assert stack.get("/api/v1/studies").json()["total"] == 0
+    assert stack.get("/readyz").status_code == 200
+
+
+def test_an_archive_that_cannot_even_be_begun_keeps_the_door_shut(
+    stack_of: StackMaker, tmp_path: Path
+) -> None:
+    # One inode: the folder itself.
+    options = {"type": "tmpfs", "device": "tmpfs", "o": "nr_inodes=1,uid=10001,gid=10001,mode=0700"}
+    overlay = write_overlay(
+        tmp_path / "full.yml", {}, volumes={"archive": {"driver_opts": options}}
+    )
+    stack = stack_of(overlays=[overlay])
+    stack.compose("up", "--detach", "--no-build", check=False)
+    told = "The gateway cannot start: The archive has no room left"
+    eventually(lambda: told in logged(stack, "gateway"), stack.told())
+    assert "Traceback" not in logged(stack, "gateway")
+    assert stack.get("/readyz").status_code == 503
+    assert stack.health("frontend") != ["healthy"]

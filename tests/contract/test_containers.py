@@ -1,0 +1,205 @@
+"""What Dockerfiles, compose files and the front door say, held to the code that they are about."""
+
+import json
+import re
+from typing import Any
+
+import httpx
+import pytest
+import yaml
+
+from compose_stack import ROOT, SERVICES, default
+from cxr_classifier.settings import ClassifierSettings
+from cxr_detector.settings import DetectorSettings
+from cxr_gateway.protection import ProtectionMiddleware
+from cxr_gateway.settings import GatewaySettings
+from cxr_gateway.upload import ENVELOPE_BYTES
+from cxr_serving.errors import PayloadTooLarge, ServiceError, Unavailable
+from cxr_serving.product import VERSION
+from cxr_serving.settings import ServiceSettings
+from deploy.sbom import bom_of, document, page_packages
+from deploy.settings_table import markdown
+
+COMPOSE_FILES = ("docker-compose.yml", "compose.gpu.yml")
+SETTINGS: dict[str, ServiceSettings] = {
+    "gateway": GatewaySettings(),
+    "classifier": ClassifierSettings(),
+    "detector": DetectorSettings(),
+}
+DOCKERFILES = ("services/Dockerfile", "frontend/Dockerfile", "deploy/database/Dockerfile")
+NGINX = (ROOT / "deploy/nginx/front-door.conf.template").read_text()
+
+
+def services_of(name: str) -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load((ROOT / name).read_text())["services"]
+    return found
+
+
+def stage(service: str) -> str:
+    """The last stage's part of the services' Dockerfile."""
+    text = (ROOT / "services/Dockerfile").read_text()
+    return text.split(f"FROM service AS {service}\n")[1].split("\nFROM ")[0]
+
+
+@pytest.mark.parametrize("name", COMPOSE_FILES)
+def test_every_variable_that_a_service_is_given_is_one_of_its_settings(name: str) -> None:
+    for service, described in services_of(name).items():
+        if service not in SETTINGS:
+            continue
+        given = {
+            variable: default(str(text))
+            for variable, text in described["environment"].items()
+            if variable.startswith("CXR_")
+        }
+        settings = SETTINGS[service]
+        prefix = str(settings.model_config.get("env_prefix"))
+        values = {variable.removeprefix(prefix).lower(): text for variable, text in given.items()}
+        assert values.keys() <= type(settings).model_fields.keys()
+        type(settings).model_validate(values)
+
+
+def test_the_example_names_every_variable_that_is_asked_for_with_its_default() -> None:
+    text = "".join((ROOT / name).read_text() for name in COMPOSE_FILES)
+    asked = dict(re.findall(r"\$\{(\w+):-([^}]*)\}", text))
+    # The readers' memory has another default in the overlay; the example shows the first.
+    asked |= dict(re.findall(r"\$\{(\w+):-([^}]*)\}", (ROOT / "docker-compose.yml").read_text()))
+    secrets = set(re.findall(r"\$\{(\w+):\?", text))
+    example = dict(
+        re.findall(r"^#?(CXR_\w+)=(.*)$", (ROOT / ".env.example").read_text(), re.MULTILINE)
+    )
+    assert set(example) == set(asked) | secrets
+    for name, value in example.items():
+        expected = "" if name in secrets or name == "CXR_REVISION" else asked[name]
+        assert value == expected, name
+    assert secrets == {"CXR_DATABASE_PASSWORD"}
+
+
+def test_every_image_is_of_this_version() -> None:
+    for name in COMPOSE_FILES:
+        for service in services_of(name).values():
+            assert default(service["image"]).endswith(f":{VERSION}")
+
+
+def test_images_open_and_probe_the_port_that_the_service_listens_on() -> None:
+    for service, settings in SETTINGS.items():
+        port = settings.model_dump()["port"]
+        assert f"EXPOSE {port}\n" in stage(service)
+        assert f'"http://127.0.0.1:{port}/readyz"' in stage(service)
+    gateway = services_of("docker-compose.yml")["gateway"]["environment"]
+    for reader in ("classifier", "detector"):
+        port = SETTINGS[reader].model_dump()["port"]
+        assert gateway[f"CXR_GATEWAY_{reader.upper()}_URL"] == f"http://{reader}:{port}"
+
+
+def test_no_image_is_left_with_the_rights_of_root_or_with_a_secret() -> None:
+    for name in DOCKERFILES:
+        text = (ROOT / name).read_text()
+        assert "PASSWORD" not in text
+        assert "SECRET" not in text
+        assert "://" not in text.replace("http://127.0.0.1", "")
+    for service in SETTINGS:
+        assert "\nUSER 10001:10001\n" in stage(service)
+
+
+def test_every_service_of_the_compose_file_is_hardened_and_limited() -> None:
+    services = services_of("docker-compose.yml")
+    assert set(services) == set(SERVICES)
+    for name, service in services.items():
+        assert service["read_only"] is True, name
+        assert service["cap_drop"] == ["ALL"], name
+        assert service["security_opt"] == ["no-new-privileges:true"], name
+        assert {"cpus", "mem_limit", "pids_limit", "restart"} <= service.keys(), name
+        assert ("ports" in service) == (name == "frontend")
+
+
+def test_a_gpu_is_asked_for_in_the_overlay_only() -> None:
+    assert "nvidia" not in (ROOT / "docker-compose.yml").read_text()
+    overlaid = services_of("compose.gpu.yml")
+    assert set(overlaid) == {"classifier", "detector"}
+    for service in overlaid.values():
+        [device] = service["deploy"]["resources"]["reservations"]["devices"]
+        assert device == {"driver": "nvidia", "count": 1, "capabilities": ["gpu"]}
+        assert service["build"]["args"] == {"DEVICE": "cuda"}
+
+
+def test_the_list_for_a_gpu_is_the_serving_list_and_more() -> None:
+    def pins(name: str) -> set[str]:
+        text = (ROOT / f"requirements/{name}.txt").read_text()
+        return set(re.findall(r"^[\w.-]+(?:\[[\w,-]+\])?==[^ ;]+", text, re.MULTILINE))
+
+    assert pins("serving") < pins("cuda")
+    assert {name.partition("==")[0] for name in pins("cuda")} >= {"torch", "timm", "safetensors"}
+    shared = {
+        name for name in pins("cuda") if name.startswith(("torch==", "timm==", "ultralytics"))
+    }
+    assert shared <= pins("training")
+
+
+async def test_the_door_adds_the_gateways_own_headers_to_the_page() -> None:
+    async def empty(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body"})
+
+    protected = httpx.ASGITransport(ProtectionMiddleware(empty, ["*"]))
+    async with httpx.AsyncClient(transport=protected, base_url="http://gateway") as client:
+        expected = dict((await client.get("/")).headers)
+    expected.pop("cache-control")
+    written = (ROOT / "deploy/nginx/page-headers.conf").read_text()
+    found = re.findall(r'^add_header (\S+) "([^"]*)" always;$', written, re.MULTILINE)
+    assert {name.lower(): value for name, value in found} == expected
+
+
+@pytest.mark.parametrize("megabytes", [2, 50, 999])
+def test_what_the_gateway_would_take_passes_the_door(megabytes: int) -> None:
+    assert "client_max_body_size ${CXR_FRONT_MAX_UPLOAD_MB}m;" in NGINX
+    services = services_of("docker-compose.yml")
+    upload = services["gateway"]["environment"]["CXR_GATEWAY_MAX_UPLOAD_BYTES"]
+    door = services["frontend"]["environment"]["CXR_FRONT_MAX_UPLOAD_MB"]
+    assert default(upload) == str(GatewaySettings().max_upload_bytes)
+    taken = int(upload.replace("${CXR_MAX_UPLOAD_MB:-50}", str(megabytes)))
+    passed = int(door.replace("${CXR_MAX_UPLOAD_MB:-50}", str(megabytes))) * 2**20
+    assert taken + ENVELOPE_BYTES <= passed
+
+
+def test_the_door_waits_as_long_as_the_gateway_does() -> None:
+    settings = GatewaySettings()
+    assert seconds("client_body_timeout") == settings.upload_idle_timeout_s
+    slowest = max(settings.classifier_timeout_s, settings.detector_timeout_s)
+    # Everybody who is let in may be before the last one, `max_readings` at a time.
+    turns = settings.max_studies_in_flight / settings.max_readings
+    assert seconds("proxy_read_timeout") >= slowest * turns
+
+
+def seconds(directive: str) -> int:
+    return max(int(found) for found in re.findall(rf"\b{directive} (\d+)s;", NGINX))
+
+
+@pytest.mark.parametrize("error", [PayloadTooLarge, Unavailable])
+def test_the_doors_own_refusals_are_the_services_problems(error: type[ServiceError]) -> None:
+    [text] = re.findall(rf"return {error.status} '(.*)';", NGINX)
+    problem = json.loads(text)
+    assert (problem["type"], problem["title"]) == (error.type, error.title)
+    assert problem["status"] == error.status
+    assert problem["detail"].endswith(".")
+
+
+def test_the_table_of_settings_is_the_codes() -> None:
+    written = (ROOT / "docs/settings.md").read_text()
+    assert written == markdown(), "run python -m deploy.settings_table > docs/settings.md"
+
+
+def test_a_bill_of_materials_is_a_valid_document_with_everything_in_it() -> None:
+    manifest = json.loads((ROOT / "models/gate/gate-cxr/manifest.json").read_text())
+    found = {
+        "debian": [["libc6", "2.36-9+deb12u1", "amd64"]],
+        "python": [["onnxruntime", "1.32.0"]],
+        "npm": list(page_packages(ROOT / "frontend/package-lock.json")),
+        "models": [manifest],
+    }
+    listed = json.loads(document(bom_of("gateway", found)))["components"]
+    names = {component["name"] for component in listed}
+    assert {"libc6", "onnxruntime", "react", manifest["name"]} <= names
+    assert "vite" not in names
+    assert len(names) == len(listed)
+    [model] = [one for one in listed if one["type"] == "machine-learning-model"]
+    assert model["hashes"] == [{"alg": "SHA-256", "content": manifest["weights"]["sha256"]}]
