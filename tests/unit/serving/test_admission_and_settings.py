@@ -100,7 +100,7 @@ def test_a_detector_is_asked_for_by_its_name(
     monkeypatch.setenv("CXR_DETECTOR_MODEL", "other")
     assert load_predictor(DetectorSettings()).manifest.name == "other"
     monkeypatch.setenv("CXR_DETECTOR_MODEL", "../one")
-    with pytest.raises(ValueError, match="model\n.*should match pattern"):
+    with pytest.raises(ValueError, match=r"model\n.*should match pattern"):
         DetectorSettings()
 
 

@@ -104,5 +104,5 @@ def test_a_default_that_is_not_there_is_a_sentence(tmp_path: Path, said: str) ->
     folder = tmp_path / "models"
     folder.mkdir()
     (folder / "DEFAULT").write_text(said)
-    with pytest.raises(ModelFolderError, match="DEFAULT names .* no such model folder beside it"):
+    with pytest.raises(ModelFolderError, match=r"DEFAULT names .* no such model folder beside it"):
         choose_model(folder)
