@@ -116,7 +116,13 @@ def run_publish(
 
 
 def run_judge(
-    models: Sequence[Path], sources: Sources, results: Path, *, joining: Path, check: bool
+    models: Sequence[Path],
+    sources: Sources,
+    results: Path,
+    *,
+    joining: Path,
+    check: bool,
+    resamples: int | None = None,
 ) -> None:
     """Measure the figures of published detectors again and put them side by side in `results`.
 
@@ -126,18 +132,22 @@ def run_judge(
         results: where to.
         joining: the folder of the joinings' results.
         check: fail where a manifest says otherwise.
+        resamples: of the patients; None for as many as the manifests' figures have.
 
     Raises:
         DataError: the data is not as published.
         ModelFolderError: a folder is not what its manifest says.
         PublishError: `check`, and there is nothing to compare with, or something differs.
     """
+    from cxr_training.detector.evaluation import RESAMPLES
     from cxr_training.detector.judging import comparison, judge, write_results
     from cxr_training.detector.judging.grounds import read_grounds
 
     grounds = read_grounds(sources.nih, sources.chestxdet)
+    draws = RESAMPLES if resamples is None else resamples
     judgements = [
-        judge(model, sources.nih, sources.chestxdet, grounds, check=check) for model in models
+        judge(model, sources.nih, sources.chestxdet, grounds, check=check, resamples=draws)
+        for model in models
     ]
     differences = {one.manifest.name: comparison(one) for one in judgements if one.is_comparable}
     write_results(judgements, results, differences, default=_default_among(models), joining=joining)

@@ -90,6 +90,7 @@ class Judgement:
     matches: Matches
     """On its own films."""
     cost: Cost
+    resamples: int
 
     @property
     def regions(self) -> tuple[Region, ...]:
@@ -163,6 +164,7 @@ def judge(
         thresholds,
         matches,
         cost,
+        resamples,
     )
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cxr_contracts import Region
-from cxr_training.detector.evaluation import FALSE_BOXES_PER_IMAGE, RESAMPLES, SEED
+from cxr_training.detector.evaluation import FALSE_BOXES_PER_IMAGE, SEED
 from cxr_training.detector.judging.grounds import KNOWN, SHARED, SHARED_REGIONS
 from cxr_training.detector.judging.joined import JoinedRow, of_detector
 from cxr_training.detector.judging.judge import TOLERANCE, Judgement
@@ -60,8 +60,8 @@ def _provenance(judgements: Sequence[Judgement]) -> list[str]:
         "on radiographs of validation patients. Every model is loaded by its name: "
         "`CXR_DETECTOR_MODEL=NAME make run`.",
         f"Split {', '.join(f'`{split}`' for split in splits)}: no patient here was trained on by "
-        f"any of the models. 95% intervals: {RESAMPLES} bootstrap resamples of the patients, "
-        f"seed {SEED}.",
+        f"any of the models. 95% intervals: {judgements[0].resamples} bootstrap resamples of the "
+        f"patients, seed {SEED}.",
     ]
 
 
