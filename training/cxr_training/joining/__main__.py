@@ -15,6 +15,7 @@ from cxr_contracts import MANIFEST_NAME, JoiningManifest
 from cxr_serving.model_folder import ModelFolderError, choose_model
 from cxr_training.data.errors import DataError
 from cxr_training.data.splits import split_sha256
+from cxr_training.detector.annotations import REGIONS
 from cxr_training.joining.answers import ReaderPair, kept_answers
 from cxr_training.joining.films import validation_films
 from cxr_training.joining.fitting import fit, manifest_of
@@ -84,6 +85,12 @@ def _measured(options: argparse.Namespace, form: str | None) -> tuple[JoiningMan
         options.models / "classifier" / options.classifier,
         options.models / "detector" / _detector(options),
     )
+    missing = [region for region in REGIONS if region not in readers.detector.regions]
+    if missing:
+        raise PublishError(
+            f"a joining has constants for every kind of region, and {_detector(options)} does not "
+            f"know {', '.join(missing)}"
+        )
     films = validation_films(options.data / "nih", options.data / "chestx-det")
     kept = options.out / _pair(options) / "answers.npz"
     answers = kept_answers(readers, films.images, kept)

@@ -15,6 +15,8 @@ from cxr_training.joining.judging import BASELINE, FROCS, MAP50
 from cxr_training.joining.report import CSV_NAME, DETECTOR, SHIPPED, WEIGHTS
 
 FIGURES = (MAP50, *FROCS)
+# What the classifier has no part in.
+_ALONE = (BASELINE, "calibrated")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +35,8 @@ class JoinedRow:
 def read_joined(folder: Path) -> list[JoinedRow]:
     """Of each detector, the row without joining and that of one form.
 
-    The form is the one that is shipped; where none is, the one with the best mAP50, which the rule
-    found not to be worth it.
+    The form is the one that is shipped; where none is, the one with the best mAP50 of those that
+    ask the classifier, which the rule found not to be worth it.
     """
     rows: list[JoinedRow] = []
     for path in sorted([*folder.glob(CSV_NAME), *folder.glob(f"*/{CSV_NAME}")]):
@@ -58,7 +60,7 @@ def _chosen(lines: list[dict[str, str]]) -> list[JoinedRow]:
             numbers = {key: float(line[key]) for key in ("value", "low", "high")}
             forms.setdefault(form, {})[line["figure"]] = Interval(**numbers)
     shipped = lines[0][SHIPPED]
-    joined = [form for form in forms if form != BASELINE]
+    joined = [form for form in forms if form not in _ALONE]
     form = shipped
     if shipped == BASELINE:
         form = max(joined, key=lambda name: forms[name][MAP50].value)

@@ -59,8 +59,8 @@ def _provenance(judgements: Sequence[Judgement]) -> list[str]:
         "published ONNX file of each model under `models/detector/`, run as the service runs it, "
         "on radiographs of validation patients. Every model is loaded by its name: "
         "`CXR_DETECTOR_MODEL=NAME make run`.",
-        f"Split {', '.join(f'`{split}`' for split in splits)}: no patient here was trained on by "
-        f"any of the models. 95% intervals: {judgements[0].resamples} bootstrap resamples of the "
+        f"Split {', '.join(f'`{split}`' for split in splits)}: a model whose manifest names it was "
+        f"trained on none of these patients. 95% intervals: {judgements[0].resamples} bootstrap resamples of the "
         f"patients, seed {SEED}.",
     ]
 
