@@ -1,7 +1,7 @@
 """The figures of a published detector, and whether they are those of its manifest."""
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -26,6 +26,7 @@ from cxr_training.detector.evaluation import (
     FALSE_BOXES_PER_IMAGE,
     MIN_BOXES_FOR_THRESHOLD,
     RESAMPLES,
+    Found,
     interval_or_none,
     known_only,
     match_all,
@@ -124,47 +125,58 @@ def judge(
         ModelFolderError: the folder is not what its manifest says.
     """
     folder = open_model_folder(model, "detector")
-    manifest = folder.manifest
-    rules = rules_of(manifest)
+    rules = rules_of(folder.manifest)
     annotations = _annotations(rules, nih, chestxdet)
-    split = split_sha256(annotations.splits)
     if check:
-        _require_figures(manifest, split)
-    own = tuple(Region(label.name) for label in manifest.labels)
+        _require_figures(folder.manifest, split_sha256(annotations.splits))
+    own = tuple(Region(label.name) for label in folder.manifest.labels)
     images = only_of(annotations.of(Split.VALIDATION), own)
     seen = {image.name: image for ground in grounds for image in ground.images}
     seen |= {image.name: image for image in images}
     found = read_published(folder, seen.values())
+    judgement = _on_own_ground(folder, rules, annotations, images, found, resamples)
+    for ground in grounds:
+        standings, rows = stand(ground, found, own, resamples)
+        judgement.standings.extend(standings)
+        judgement.detail.extend(rows)
+    return judgement
+
+
+def _on_own_ground(
+    folder: ModelFolder,
+    rules: Rules,
+    annotations: Annotations,
+    images: list[AnnotatedImage],
+    found: Mapping[str, Found],
+    resamples: int,
+) -> Judgement:
+    """The judgement without the common grounds."""
+    labels = folder.manifest.labels
+    own = tuple(Region(label.name) for label in labels)
+    split = split_sha256(annotations.splits)
     matches = match_all(found_on(found, images, own, own), images, own)
-    comparable = rules.recipe is not None and manifest.data.split_sha256 == split
     known = known_only(matches, images, own)
+    comparable = rules.recipe is not None and folder.manifest.data.split_sha256 == split
     thresholds = (
         choose_thresholds(known, len(own), min_boxes=MIN_BOXES_FOR_THRESHOLD)
         if comparable
-        else [Threshold(label.threshold, label.threshold_rule) for label in manifest.labels]
+        else [Threshold(label.threshold, label.threshold_rule) for label in labels]
     )
     rows = measure(matches, known, images, own, thresholds, resamples=resamples)
-    detail = _region_rows(matches, images, own, resampled(images, resamples))
     if rules.recipe is not None:
         rows += _crosscheck(folder, rules.recipe, annotations, matches)
-    standings: list[Standing] = []
-    for ground in grounds:
-        stood, figures = stand(ground, found, own, resamples)
-        standings += stood
-        detail += figures
-    cost = measure_cost(folder)
     return Judgement(
-        manifest,
-        rules,
-        split,
-        comparable,
-        rows,
-        detail,
-        standings,
-        thresholds,
-        matches,
-        cost,
-        resamples,
+        manifest=folder.manifest,
+        rules=rules,
+        split_sha256=split,
+        is_comparable=comparable,
+        rows=rows,
+        detail=_region_rows(matches, images, own, resampled(images, resamples)),
+        standings=[],
+        thresholds=thresholds,
+        matches=matches,
+        cost=measure_cost(folder),
+        resamples=resamples,
     )
 
 

@@ -60,8 +60,8 @@ def _provenance(judgements: Sequence[Judgement]) -> list[str]:
         "on radiographs of validation patients. Every model is loaded by its name: "
         "`CXR_DETECTOR_MODEL=NAME make run`.",
         f"Split {', '.join(f'`{split}`' for split in splits)}: a model whose manifest names it was "
-        f"trained on none of these patients. 95% intervals: {judgements[0].resamples} bootstrap resamples of the "
-        f"patients, seed {SEED}.",
+        "trained on none of these patients. 95% intervals: "
+        f"{judgements[0].resamples} bootstrap resamples of the patients, seed {SEED}.",
     ]
 
 
