@@ -137,12 +137,16 @@ bench: .venv-dev/.synced setup ## Speed and memory against two peers; writes doc
 # Each model: `train-` trains into $(RUNS) and judges the run on validation patients, `publish-`
 # writes that run into models/. docs/data.md says what DATA and COCO_START are.
 
-DETECTOR = $(TRAIN) -m cxr_training.detector --config training/configs/detector.yaml \
-  --nih $(DATA)/nih --chestx-det $(DATA)/chestx-det --coco-start $(COCO_START) --out $(RUNS)/detector
+# A recipe of training/configs/detector, which is the name of its model, too; the default is that of
+# the detector that is served. COCO's weights fit YOLOv5n only; the others start from random ones.
+RECIPE ?= $(shell cat models/detector/DEFAULT)
+START ?= $(if $(filter yolov5n-%,$(RECIPE)),--coco-start $(COCO_START))
+DETECTOR = $(TRAIN) -m cxr_training.detector --nih $(DATA)/nih --chestx-det $(DATA)/chestx-det
+DETECTOR_RUN = --out $(RUNS)/detector/$(RECIPE)
 
 .PHONY: publish evaluate
 publish: publish-classifier ## Write every judged run into models/
-evaluate: evaluate-classifier evaluate-gate evaluate-joining ## Measure every published model again and compare it with its manifest
+evaluate: evaluate-classifier evaluate-detector evaluate-gate evaluate-joining ## Measure every published model again and compare it with its manifest
 
 .PHONY: train-classifier publish-classifier evaluate-classifier ablate-classifier
 train-classifier: .venv-train/.synced ## Train and judge the classifier
@@ -157,12 +161,14 @@ ablate-classifier: .venv-train/.synced ## Train the classifier's recipe with one
 	$(TRAIN) -m cxr_training.classifier ablate --config training/configs/classifier.yaml --plan training/configs/ablation.yaml \
 	  --data $(DATA) --out $(RUNS)/ablation --results docs/results/classifier
 
-.PHONY: train-detector publish-detector
-train-detector: .venv-train/.synced ## Train and judge the detector
-	$(DETECTOR) train
-	$(DETECTOR) evaluate
-publish-detector: .venv-train/.synced ## Write the judged detector into models/
-	$(DETECTOR) publish --models models
+.PHONY: train-detector publish-detector evaluate-detector
+train-detector: .venv-train/.synced ## Train and judge a detector: RECIPE=yolov5n-both, default the served one's
+	$(DETECTOR) train --config training/configs/detector/$(RECIPE).yaml $(START) $(DETECTOR_RUN)
+	$(DETECTOR) evaluate $(DETECTOR_RUN)
+publish-detector: .venv-train/.synced ## Write the judged detector into models/: RECIPE=..., VERSION=...
+	$(DETECTOR) publish $(DETECTOR_RUN) $(if $(VERSION),--version $(VERSION))
+evaluate-detector: .venv-train/.synced ## Judge every published detector again and compare it with its manifest
+	$(DETECTOR) judge $(patsubst %/manifest.json,--model %,$(wildcard models/detector/*/manifest.json)) --check
 
 .PHONY: fit-joining evaluate-joining
 fit-joining: .venv-train/.synced ## Join the served detector's boxes with the served classifier's opinion; after every publish

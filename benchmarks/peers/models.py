@@ -17,10 +17,11 @@ from ultralytics.nn.tasks import DetectionModel
 
 from cxr_classifier.network import build_network
 from cxr_contracts import MANIFEST_NAME, ModelManifest
+from cxr_serving.model_folder import choose_model
 
 ROOT = Path(__file__).parents[2]
 CLASSIFIER = ROOT / "models" / "classifier" / "lite0-nih14"
-DETECTOR = ROOT / "models" / "detector" / "yolov5n-cxr"
+DETECTOR = choose_model(ROOT / "models" / "detector")
 
 
 class EagerModels:

@@ -56,7 +56,7 @@ def ultralytics_boxes(name: str, state: dict[str, Any], image: np.ndarray, limit
     )[0].numpy()
 
 
-@pytest.mark.parametrize("name", ["yolo26n", "yolov5n"])
+@pytest.mark.parametrize("name", ["yolo26n", "yolov5n", "yolov5s"])
 def test_the_boxes_of_onnx_are_those_of_ultralytics(name: str, tmp_path: Path) -> None:
     torch.manual_seed(0)
     architecture = Architecture(library="ultralytics", name=name, arguments={})

@@ -19,7 +19,7 @@ from cxr_training.detector.__main__ import main
 from cxr_training.publishing import sha256_of
 from synthetic_radiographs import SyntheticData, write_small_data
 
-CONFIG = Path(__file__).parents[2] / "training" / "configs" / "detector.yaml"
+CONFIG = Path(__file__).parents[2] / "training/configs/detector/yolov5n-cxr.yaml"
 
 
 class Run:

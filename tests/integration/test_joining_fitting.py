@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cxr_contracts import JoiningManifest
+from cxr_contracts import JoiningManifest, Region
 from cxr_training.detector.annotations import AnnotatedImage
 from cxr_training.joining.__main__ import main
 from cxr_training.joining.answers import Answers, ReaderPair, kept_answers
 from cxr_training.joining.films import validation_films
+from model_folders import write_detector_folder
 from synthetic_radiographs import SyntheticData, write_small_data
 
 
@@ -127,3 +128,21 @@ def test_what_is_missing_is_a_sentence(
     error = capsys.readouterr().err
     assert error.startswith("error: ")
     assert says in error
+
+
+def test_a_detector_that_does_not_know_every_region_is_a_sentence(
+    options: dict[str, str], models: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_detector_folder(models / "detector/few", regions=[Region.MASS, Region.NODULE])
+    assert run("fit", {**options, "--detector": "few"}) == 1
+    assert "few does not know Atelectasis, Calcification" in capsys.readouterr().err
+
+
+def test_the_detector_is_the_served_one_unless_another_is_named(
+    options: dict[str, str], models: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    del options["--detector"]
+    (models / "detector/DEFAULT").write_text("gone")
+    assert run("fit", options) == 1
+    assert "DEFAULT names 'gone'" in capsys.readouterr().err
+    (models / "detector/DEFAULT").unlink()

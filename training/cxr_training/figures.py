@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cxr_contracts import MetricRow, ModelManifest
+from cxr_serving.model_folder import choose_model
 from cxr_training.publishing import read_manifest
 
 START, END = "<!-- figures: written by `make generate` -->", "<!-- end of figures -->"
@@ -17,7 +18,10 @@ START, END = "<!-- figures: written by `make generate` -->", "<!-- end of figure
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A line of the table: which row of which manifest, and how to show it."""
+    """A line of the table: which row of which manifest, and how to show it.
+
+    `model` is its folder under `models/`, or that of several, of which the default is meant.
+    """
 
     model: str
     shown: str
@@ -36,9 +40,9 @@ FIGURES = (
         "auroc",
         "Pneumonia/source=large",
     ),
-    Figure("detector/yolov5n-cxr", "mAP50 over fifteen regions", "map50", "all"),
-    Figure("detector/yolov5n-cxr", "mAP50-95", "map50_95", "all"),
-    Figure("detector/yolov5n-cxr", "boxes found at one false box an image (FROC)", "froc_1", "all"),
+    Figure("detector", "mAP50 over its kinds of region", "map50", "all"),
+    Figure("detector", "mAP50-95", "map50_95", "all"),
+    Figure("detector", "boxes found at one false box an image (FROC)", "froc_1", "all"),
     Figure(
         "gate/gate-cxr",
         "radiographs refused by mistake",
@@ -63,9 +67,11 @@ def table(models: Path) -> str:
     lines.append("|---|---|--:|--:|")
     manifests: dict[str, ModelManifest] = {}
     for figure in FIGURES:
-        manifest = manifests.setdefault(figure.model, read_manifest(models / figure.model))
+        folder = choose_model(models / figure.model)
+        name = folder.relative_to(models).as_posix()
+        manifest = manifests.setdefault(name, read_manifest(folder))
         row = _row(manifest, figure)
-        label = f"[{figure.model}](models/{figure.model}/MODEL_CARD.md)"
+        label = f"[{name}](models/{name}/MODEL_CARD.md)"
         lines.append(f"| {label} | {figure.shown} | {_shown(row, figure)} | {row.n} |")
     return "\n".join(lines)
 

@@ -10,7 +10,12 @@ from cxr_detector.postprocessing import Detections, postprocess
 from cxr_detector.preprocessing import Placement, Resize, preprocess
 from cxr_detector.settings import DetectorSettings
 from cxr_serving.image import DecodedImage
-from cxr_serving.model_folder import ModelFolder, ModelFolderError, open_model_folder
+from cxr_serving.model_folder import (
+    ModelFolder,
+    ModelFolderError,
+    choose_model,
+    open_model_folder,
+)
 from cxr_serving.onnx_runtime import OnnxRuntime
 from cxr_serving.runtime import FloatArray, Runtime
 from cxr_serving.runtime_choice import choose_runtime
@@ -108,7 +113,7 @@ def load_predictor(settings: DetectorSettings) -> DetectorPredictor:
     Raises:
         ModelFolderError: It cannot be served.
     """
-    folder = open_model_folder(settings.model_dir, "detector")
+    folder = open_model_folder(choose_model(settings.model_dir, settings.model), "detector")
     predictor = DetectorPredictor(folder.manifest, _load_runtime(folder, settings))
     predictor.warm_up(settings.max_batch_size)
     return predictor

@@ -5,6 +5,7 @@ from pathlib import Path
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
+from cxr_serving.model_folder import MODEL_NAME
 from cxr_serving.reader_settings import ReaderSettings
 
 
@@ -14,4 +15,11 @@ class DetectorSettings(ReaderSettings):
     model_config = SettingsConfigDict(env_prefix="CXR_DETECTOR_")
 
     port: int = Field(default=8002, ge=0, le=65535)
-    model_dir: Path = Path("models/detector/yolov5n-cxr")
+    model_dir: Path = Field(
+        default=Path("models/detector"),
+        description="A published model's folder, or that of several: `model` says which, or the "
+        "file DEFAULT in it.",
+    )
+    model: str | None = Field(
+        default=None, pattern=MODEL_NAME, description="The name of one in `model_dir`."
+    )

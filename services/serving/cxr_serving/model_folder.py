@@ -2,12 +2,18 @@
 
 import hashlib
 import hmac
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from cxr_contracts import MANIFEST_NAME, ModelFile, ModelIdentity, ModelManifest, Role
+
+# In a folder of several models: the name of the one that is served unless another is asked for.
+# No model can be called so.
+DEFAULT_FILE = "DEFAULT"
+MODEL_NAME = r"^[a-z0-9][a-z0-9._-]*$"
 
 
 class ModelFolderError(Exception):
@@ -61,6 +67,29 @@ def identity_of(manifest: ModelManifest) -> ModelIdentity:
     return ModelIdentity(
         name=manifest.name, version=manifest.version, sha256=manifest.weights.sha256
     )
+
+
+def choose_model(path: Path, name: str | None = None) -> Path:
+    """The model's folder that `path` means: itself, or one of those in it.
+
+    Args:
+        path: a published model's folder, or the folder of several.
+        name: of one in `path`; None: the one that the file `DEFAULT` in it names.
+
+    Raises:
+        ModelFolderError: `DEFAULT` names no folder beside it.
+    """
+    if name is not None:
+        return path / name
+    listed = path / DEFAULT_FILE
+    if not listed.is_file():
+        return path
+    text = listed.read_text(errors="replace").strip()
+    if not re.fullmatch(MODEL_NAME, text) or not (path / text).is_dir():
+        raise ModelFolderError(
+            f"{listed} names {text[:80]!r}, and there is no such model folder beside it."
+        )
+    return path / text
 
 
 def open_model_folder(path: Path, role: Role) -> ModelFolder:

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 from fastapi import Request
 
 from cxr_classifier.settings import ClassifierSettings
+from cxr_detector.predictor import load_predictor
 from cxr_detector.settings import DetectorSettings
 from cxr_serving.admission import Admission
 from cxr_serving.errors import Overloaded
@@ -73,7 +75,7 @@ def test_the_readers_have_their_own_ports_and_models() -> None:
     classifier, detector = ClassifierSettings(), DetectorSettings()
     assert (classifier.port, detector.port) == (8001, 8002)
     assert classifier.model_dir == Path("models/classifier/lite0-nih14")
-    assert detector.model_dir == Path("models/detector/yolov5n-cxr")
+    assert (detector.model_dir, detector.model) == (Path("models/detector"), None)
     assert classifier.host == "127.0.0.1"
 
 
@@ -82,6 +84,24 @@ def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("CXR_DETECTOR_THREADS", "3")
     settings = DetectorSettings()
     assert (settings.max_queue_length, settings.model_threads) == (5, 3)
+
+
+def test_a_detector_is_asked_for_by_its_name(
+    monkeypatch: pytest.MonkeyPatch, detector_folder: Path, tmp_path: Path
+) -> None:
+    for name in ("one", "other"):
+        shutil.copytree(detector_folder, tmp_path / name)
+    manifest = tmp_path / "other/manifest.json"
+    manifest.write_text(manifest.read_text().replace("random-detector", "other"))
+    (tmp_path / "DEFAULT").write_text("one")
+    monkeypatch.setenv("CXR_DETECTOR_MODEL_DIR", str(tmp_path))
+    monkeypatch.setenv("CXR_DETECTOR_RUNTIME", "onnxruntime")
+    assert load_predictor(DetectorSettings()).manifest.name == "random-detector"
+    monkeypatch.setenv("CXR_DETECTOR_MODEL", "other")
+    assert load_predictor(DetectorSettings()).manifest.name == "other"
+    monkeypatch.setenv("CXR_DETECTOR_MODEL", "../one")
+    with pytest.raises(ValueError, match=r"model\n.*should match pattern"):
+        DetectorSettings()
 
 
 @pytest.mark.parametrize(

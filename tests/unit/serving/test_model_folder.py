@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from cxr_contracts import MANIFEST_NAME
-from cxr_serving.model_folder import ModelFolderError, open_model_folder
+from cxr_serving.model_folder import ModelFolderError, choose_model, open_model_folder
 from cxr_serving.onnx_runtime import OnnxRuntime
 
 
@@ -87,3 +87,22 @@ def test_a_missing_folder_and_a_missing_manifest_are_named(folder: Path) -> None
 def test_bytes_that_are_no_network_are_refused() -> None:
     with pytest.raises(ModelFolderError, match="ONNX Runtime cannot load"):
         OnnxRuntime(b"not a network", threads=1)
+
+
+def test_a_folder_of_several_models_says_which_one_is_served(tmp_path: Path) -> None:
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "DEFAULT").write_text("second\n")
+    assert choose_model(tmp_path) == tmp_path / "second"
+    assert choose_model(tmp_path, "first") == tmp_path / "first"
+    assert choose_model(tmp_path / "first") == tmp_path / "first"
+
+
+@pytest.mark.parametrize("said", ["gone", "../second", "", "Second"])
+def test_a_default_that_is_not_there_is_a_sentence(tmp_path: Path, said: str) -> None:
+    (tmp_path / "second").mkdir()
+    folder = tmp_path / "models"
+    folder.mkdir()
+    (folder / "DEFAULT").write_text(said)
+    with pytest.raises(ModelFolderError, match=r"DEFAULT names .* no such model folder beside it"):
+        choose_model(folder)

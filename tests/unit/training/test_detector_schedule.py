@@ -8,7 +8,9 @@ import pytest
 from cxr_training.detector.config import DetectorConfig
 from cxr_training.detector.schedule import Schedule
 
-CONFIG = DetectorConfig.read(Path(__file__).parents[3] / "training/configs/detector.yaml")
+CONFIG = DetectorConfig.read(
+    Path(__file__).parents[3] / "training/configs/detector/yolov5n-cxr.yaml"
+)
 
 
 def schedule(**changes: object) -> Schedule:

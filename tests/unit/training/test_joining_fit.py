@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from cxr_contracts import Finding, ModelIdentity, Region
-from cxr_detector.settings import DetectorSettings
 from cxr_gateway.joining import join, load_joinings
+from cxr_serving.model_folder import choose_model
 from cxr_training.data.splits import Split
 from cxr_training.detector.annotations import REGIONS, AnnotatedImage
 from cxr_training.detector.scoring import IOU_THRESHOLDS, Threshold
@@ -33,7 +33,7 @@ from cxr_training.joining.report import page, write_results
 from cxr_training.publishing import read_manifest
 from joinings import SHA, region_joining, write_joining
 
-DETECTOR = Path(__file__).parents[3] / DetectorSettings.model_fields["model_dir"].default
+DETECTOR = choose_model(Path(__file__).parents[3] / "models/detector")
 
 DRAWN = (Region.MASS, Region.EFFUSION, Region.FRACTURE)
 

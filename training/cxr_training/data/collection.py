@@ -1,18 +1,16 @@
 """NIH and any number of CSV manifests as one list of radiographs, with one split by patient."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
 
 from cxr_training.data import nih
-from cxr_training.data.errors import DataError, Refuse, at_once
+from cxr_training.data.boxed import published_splits
+from cxr_training.data.errors import Refuse, at_once, tried
 from cxr_training.data.manifest_csv import OWN, Entry, check_files, read_entries, stated_splits
 from cxr_training.data.radiographs import Radiograph
-from cxr_training.data.splits import Split, assign_splits
-
-Read = TypeVar("Read")
+from cxr_training.data.splits import Split
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +42,7 @@ def read_collection(
     entries = [
         entry
         for path in manifests
-        for entry in _tried(partial(read_entries, path, refuse=refuse), refuse)
+        for entry in tried(partial(read_entries, path, refuse=refuse), refuse)
     ]
     check_files(entries, refuse=refuse)
     images = (*published, *(entry.radiograph for entry in entries))
@@ -56,33 +54,10 @@ def read_collection(
     return Collection(images, splits)
 
 
-def published_splits(
-    nih_root: Path | None, patients: Iterable[str], *, refuse: Refuse = at_once
-) -> dict[str, Split]:
-    """The splits of `patients` by the rule of `assign_splits`, with the lists of `nih_root`."""
-    official: set[str] = set()
-    boxed: set[str] = set()
-    if nih_root is not None:
-        names = nih.read_list(nih_root / nih.TEST_LIST, refuse=refuse)
-        boxes = _tried(lambda: list(nih.read_boxes(nih_root, refuse=refuse)), refuse)
-        official = {nih.patient_of(name) for name in names}
-        boxed = {nih.patient_of(name) for name in boxes}
-    return assign_splits(patients, official_test=official, boxed=boxed)
-
-
 def _published(nih_root: Path | None, refuse: Refuse) -> list[Radiograph]:
     if nih_root is None:
         return []
-    return _tried(partial(nih.read_images, nih_root, refuse=refuse), refuse)
-
-
-def _tried(read: Callable[[], list[Read]], refuse: Refuse) -> list[Read]:
-    """What `read` gives; nothing where it cannot go on and `refuse` lets that pass."""
-    try:
-        return read()
-    except DataError as error:
-        refuse(error)
-        return []
+    return tried(partial(nih.read_images, nih_root, refuse=refuse), refuse)
 
 
 def _apply(

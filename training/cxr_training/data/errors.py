@@ -2,6 +2,9 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
+
+Read = TypeVar("Read")
 
 
 class DataError(ValueError):
@@ -23,3 +26,12 @@ Refuse = Callable[[DataError], None]
 def at_once(error: DataError) -> None:
     """Raise `error`."""
     raise error
+
+
+def tried(read: Callable[[], list[Read]], refuse: Refuse) -> list[Read]:
+    """What `read` gives; nothing where it cannot go on and `refuse` lets that pass."""
+    try:
+        return read()
+    except DataError as error:
+        refuse(error)
+        return []

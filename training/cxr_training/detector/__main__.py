@@ -1,4 +1,4 @@
-"""`python -m cxr_training.detector train|evaluate|publish`; see `make train-detector`.
+"""`python -m cxr_training.detector train|evaluate|publish|judge`; see docs/training-detector.md.
 
 `evaluate`, `publish` and `train --resume` take the recipe from the run directory unless told
 otherwise.
@@ -9,13 +9,16 @@ import os
 import sys
 from pathlib import Path
 
+from cxr_serving.model_folder import ModelFolderError
 from cxr_training.data.errors import DataError
 from cxr_training.detector.config import DetectorConfig
 from cxr_training.detector.start import COCO_SOURCE, Start
-from cxr_training.detector.steps import run_evaluate, run_publish, run_train
+from cxr_training.detector.steps import run_evaluate, run_judge, run_publish, run_train
 from cxr_training.detector.training import CONFIG_FILE, Sources
 from cxr_training.publishing import PublishError
 from cxr_training.runs import RunError
+
+RESULTS, JOINING = Path("docs/results/detector"), Path("docs/results/joining")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -24,27 +27,35 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if options.config is None and options.step == "train" and not options.resume:
         parser.error("train needs --config")
+    needed = "model" if options.step == "judge" else "out"
+    if not getattr(options, needed):
+        parser.error(f"{options.step} needs --{needed}")
     # Numerical libraries read it once; the recipe's `threads` are PyTorch's.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     try:
         _run(options)
-    except (DataError, RunError, PublishError) as error:
+    except (DataError, RunError, PublishError, ModelFolderError) as error:
         sys.stderr.write(f"{options.step}: {error}\n")
         return 1
     return 0
 
 
 def _run(options: argparse.Namespace) -> None:
+    sources = Sources(options.nih, options.chestx_det)
+    if options.step == "judge":
+        run_judge(
+            options.model, sources, options.results, joining=options.joining, check=options.check
+        )
+        return
     config = DetectorConfig.read(options.config or options.out / CONFIG_FILE, options.set)
     if options.smoke:
         config = config.smoke()
-    sources = Sources(options.nih, options.chestx_det)
     if options.step == "train":
         run_train(config, sources, _start(options), options.out, go_on=options.resume)
     elif options.step == "evaluate":
         run_evaluate(config, sources, options.out)
     else:
-        run_publish(config, options.out, options.models)
+        run_publish(config, options.out, options.models, options.results, version=options.version)
 
 
 def _start(options: argparse.Namespace) -> Start | None:
@@ -58,9 +69,9 @@ def _start(options: argparse.Namespace) -> Start | None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m cxr_training.detector",
-        description="Train the detector, judge it on validation patients, publish it.",
+        description="Train a detector, judge it on validation patients, publish it.",
     )
-    parser.add_argument("step", choices=["train", "evaluate", "publish"])
+    parser.add_argument("step", choices=["train", "evaluate", "publish", "judge"])
     parser.add_argument("--config", type=Path, help="the recipe (YAML); default: the run's own")
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="change a key of the recipe"
@@ -74,10 +85,23 @@ def _parser() -> argparse.ArgumentParser:
     start.add_argument(
         "--start", type=Path, help="another state dict to start from; without, random weights"
     )
-    parser.add_argument("--out", type=Path, required=True, help="the run directory")
+    parser.add_argument("--out", type=Path, help="the run directory; for all steps but judge")
     parser.add_argument("--resume", action="store_true", help="go on with the killed run in --out")
     parser.add_argument(
         "--models", type=Path, default=Path("models/detector"), help="where publish writes"
+    )
+    parser.add_argument("--version", help="publish: in place of the recipe's")
+    parser.add_argument(
+        "--results", type=Path, default=RESULTS, help=f"for tables and pictures ({RESULTS})"
+    )
+    parser.add_argument(
+        "--model", type=Path, action="append", help="judge: a published folder; may be given again"
+    )
+    parser.add_argument(
+        "--joining", type=Path, default=JOINING, help=f"judge: results of joinings ({JOINING})"
+    )
+    parser.add_argument(
+        "--check", action="store_true", help="judge: fail where a manifest's figures are others"
     )
     parser.add_argument("--smoke", action="store_true", help="one tiny epoch, to try the way")
     return parser

@@ -21,14 +21,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from PIL import Image
-
 from cxr_contracts import Region, finding_of_region
 from cxr_training.data import chestxdet, nih
+from cxr_training.data.boxed import read_boxed
 from cxr_training.data.errors import DataError
 from cxr_training.data.nih import RegionBox
+from cxr_training.data.pixels import width_of
 from cxr_training.data.radiographs import Radiograph
-from cxr_training.data.splits import Split, assign_splits
+from cxr_training.data.splits import Split
 
 BoxSet = Literal["nih", "chestx-det"]
 REGIONS: tuple[Region, ...] = tuple(Region)
@@ -106,18 +106,13 @@ def read_annotations(
         DataError: what the readers of the two sets refuse; a box on an image that is not there;
             a class of the vocabulary, or a split, without a box.
     """
-    by_name = {image.name: image for image in nih.read_images(nih_root)}
-    all_nih_boxes = nih.read_boxes(nih_root)
-    splits = assign_splits(
-        (image.patient for image in by_name.values()),
-        official_test=nih.read_official_test_patients(nih_root),
-        boxed={nih.patient_of(name) for name in all_nih_boxes},
-    )
-    nih_boxes = all_nih_boxes if "nih" in sets else {}
+    boxed = read_boxed(nih_root)
+    by_name, splits = boxed.images, boxed.splits
+    nih_boxes = boxed.boxes if "nih" in sets else {}
     det_images = _read_chestxdet(chestxdet_root) if "chestx-det" in sets else {}
     files = {
-        "nih": nih_root / "BBox_List_2017.csv",
-        "chestx-det": chestxdet_root / "ChestX_Det_train.json",
+        "nih": nih_root / nih.BOX_LIST,
+        "chestx-det": chestxdet.annotation_file(chestxdet_root, "train"),
     }
     for name in sorted(nih_boxes.keys() - by_name.keys()):
         raise DataError(files["nih"], f"{name} has boxes but no image under {nih_root}/images*/")
@@ -190,6 +185,20 @@ def unknown_regions(
     return frozenset(REGIONS) - known
 
 
+def as_background(image: Radiograph, split: Split) -> AnnotatedImage:
+    """A radiograph that nobody annotated, without boxes; DataError if it is no image."""
+    return AnnotatedImage(
+        name=image.name,
+        path=image.path,
+        patient=image.patient,
+        split=split,
+        source="background",
+        side_px=width_of(image.path),
+        boxes=(),
+        unknown=unknown_regions(image, in_chestxdet=False, nih_boxes=()),
+    )
+
+
 def _area(box: RegionBox) -> float:
     return (box.x_max - box.x_min) * (box.y_max - box.y_min)
 
@@ -208,7 +217,7 @@ def _annotated(
         patient=image.patient,
         split=splits[image.patient],
         source="nih" if det is None else marked,
-        side_px=_side_px(image.path),
+        side_px=width_of(image.path),
         boxes=merge_boxes(det.boxes if det else (), nih_boxes or (), merge_iou),
         unknown=unknown_regions(image, in_chestxdet=det is not None, nih_boxes=nih_boxes or ()),
     )
@@ -220,31 +229,11 @@ def _background(
     clear = [
         image for image in spare if not image.findings and splits[image.patient] is Split.TRAIN
     ]
-    sides = {image.name: _side_px(image.path) for image in clear}
+    sides = {image.name: width_of(image.path) for image in clear}
     # Shuffled first and sorted by size then: the largest, and among equals a random choice.
     random.Random(seed).shuffle(clear)  # noqa: S311 - no secret
     clear.sort(key=lambda image: -sides[image.name])
-    return [
-        AnnotatedImage(
-            name=image.name,
-            path=image.path,
-            patient=image.patient,
-            split=Split.TRAIN,
-            source="background",
-            side_px=sides[image.name],
-            boxes=(),
-            unknown=unknown_regions(image, in_chestxdet=False, nih_boxes=()),
-        )
-        for image in clear[:count]
-    ]
-
-
-def _side_px(path: Path) -> int:
-    try:
-        with Image.open(path) as image:
-            return int(image.width)
-    except OSError as error:
-        raise DataError(path, f"is no readable image: {error}") from error
+    return [as_background(image, Split.TRAIN) for image in clear[:count]]
 
 
 def _read_chestxdet(root: Path) -> dict[str, chestxdet.ChestXDetImage]:

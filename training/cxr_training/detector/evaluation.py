@@ -45,6 +45,15 @@ _ALL_IOUS = tuple(range(len(IOU_THRESHOLDS)))
 
 
 @dataclass(frozen=True, slots=True)
+class Found:
+    """All boxes found on one radiograph, in its pixels."""
+
+    detections: Detections
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, slots=True)
 class Evaluation:
     """The figures of one set of weights."""
 
@@ -60,8 +69,18 @@ def evaluate(
     resamples: int = RESAMPLES,
 ) -> Evaluation:
     """Judge `network` (decoding, in evaluation mode) on `images`."""
-    regions = config.regions
     matches = collect_matches(network, config, images)
+    return evaluation_of(matches, images, config.regions, resamples=resamples)
+
+
+def evaluation_of(
+    matches: Matches,
+    images: Sequence[AnnotatedImage],
+    regions: Sequence[Region],
+    *,
+    resamples: int = RESAMPLES,
+) -> Evaluation:
+    """The figures of what was found on `images`, with thresholds chosen on them."""
     known = known_only(matches, images, regions)
     thresholds = choose_thresholds(known, len(regions), min_boxes=MIN_BOXES_FOR_THRESHOLD)
     metrics = measure(matches, known, images, regions, thresholds, resamples=resamples)
@@ -72,24 +91,31 @@ def collect_matches(
     network: nn.Module, config: DetectorConfig, images: Sequence[AnnotatedImage]
 ) -> Matches:
     """Run `network` over `images` and match what it finds to their boxes."""
-    found, hits = [], []
-    regions = config.regions
-    truth = np.zeros((len(images), len(regions)), dtype=np.int64)
-    for index, image in enumerate(images):
+    found = []
+    for image in images:
         grey = read_grey(image.path)
-        detections = detect(network, config, grey)
+        height, width = grey.shape
+        found.append(Found(detect(network, config, grey), width, height))
+    return match_all(found, images, config.regions)
+
+
+def match_all(
+    found: Sequence[Found], images: Sequence[AnnotatedImage], regions: Sequence[Region]
+) -> Matches:
+    """What was `found` on each of `images`, held against its boxes; labels index `regions`."""
+    hits = []
+    truth = np.zeros((len(images), len(regions)), dtype=np.int64)
+    for index, (image, one) in enumerate(zip(images, found, strict=True)):
         truth_labels = np.array([regions.index(box.region) for box in image.boxes], dtype=np.intp)
         np.add.at(truth[index], truth_labels, 1)
-        height, width = grey.shape
-        boxes = image_boxes(image, width, height)
-        found.append(detections)
-        hits.append(match(detections.boxes, detections.labels, boxes, truth_labels))
-    index_of = np.repeat(np.arange(len(images)), [len(d.scores) for d in found])
-    scores = np.concatenate([d.scores for d in found]).astype(np.float64)
+        boxes = image_boxes(image, one.width, one.height)
+        hits.append(match(one.detections.boxes, one.detections.labels, boxes, truth_labels))
+    index_of = np.repeat(np.arange(len(images)), [len(one.detections.scores) for one in found])
+    scores = np.concatenate([one.detections.scores for one in found]).astype(np.float64)
     order = np.argsort(-scores, kind="stable")
     return Matches(
         image=index_of[order],
-        label=np.concatenate([d.labels for d in found])[order],
+        label=np.concatenate([one.detections.labels for one in found])[order],
         score=scores[order],
         hit=np.concatenate(hits)[order],
         truth=truth,
@@ -138,17 +164,14 @@ def measure(
         thresholds: one for each class.
         resamples: of the patients.
     """
-    patients = [image.patient for image in images]
-    everything = np.ones((1, len(images)))
-    weights = np.concatenate([everything, patient_weights(patients, resamples, SEED)])
-    weights = weights.astype(np.float64)
+    weights = resampled(images, resamples)
     rows = _class_rows(matches, weights, len(images), regions)
     boxes = int(matches.truth.sum())
-    known_map = _mean_over_classes(known, weights, (0,))
+    known_map = mean_over_classes(known, weights, (0,))
     rows += metric_row(
         "map50_known",
         "all",
-        _interval(known_map),
+        interval_or_none(known_map),
         n=len(images),
         n_positive=int(known.truth.sum()),
     )
@@ -157,7 +180,7 @@ def measure(
         rows += metric_row(
             f"froc_{false_boxes:g}",
             "all",
-            _interval(sensitivity),
+            interval_or_none(sensitivity),
             n=len(images),
             n_positive=boxes,
         )
@@ -178,13 +201,13 @@ def _class_rows(
             values = average_precision(matches, label, weights, ious)
             per_class[name].append(values)
             rows += metric_row(
-                f"ap{name}", region.value, _interval(values), n=n_images, n_positive=boxes
+                f"ap{name}", region.value, interval_or_none(values), n=n_images, n_positive=boxes
             )
     means = [
         metric_row(
             f"map{name}",
             "all",
-            _interval(_nan_mean(values)),
+            interval_or_none(_nan_mean(values)),
             n=n_images,
             n_positive=int(matches.truth.sum()),
         )
@@ -201,7 +224,7 @@ def _operating_rows(
     return [
         row
         for name, values in at_thresholds(matches, limits, weights).items()
-        for row in metric_row(name, "all", _interval(values), n=n_images, n_positive=boxes)
+        for row in metric_row(name, "all", interval_or_none(values), n=n_images, n_positive=boxes)
     ]
 
 
@@ -213,7 +236,7 @@ def _subset_rows(
     return metric_row(
         "map50",
         subset,
-        _interval(_mean_over_classes(part, weights, (0,))),
+        interval_or_none(mean_over_classes(part, weights, (0,))),
         n=int(inside.sum()),
         n_positive=int(truth.sum()),
     )
@@ -227,7 +250,16 @@ def _subsets(images: Sequence[AnnotatedImage]) -> list[tuple[str, BoolArray]]:
     return [*by_side, *by_source]
 
 
-def _mean_over_classes(matches: Matches, weights: FloatArray, ious: tuple[int, ...]) -> FloatArray:
+def resampled(images: Sequence[AnnotatedImage], resamples: int = RESAMPLES) -> FloatArray:
+    """Weights [1 + resamples, images]: the sample itself, then its resamples by patient."""
+    drawn = patient_weights([image.patient for image in images], resamples, SEED)
+    return np.concatenate([np.ones((1, len(images))), drawn]).astype(np.float64)
+
+
+def mean_over_classes(
+    matches: Matches, weights: FloatArray, ious: tuple[int, ...] = (0,)
+) -> FloatArray:
+    """mAP, the mean over the classes that have a box: [resamples]."""
     n_classes = matches.truth.shape[1]
     return _nan_mean(
         [average_precision(matches, label, weights, ious) for label in range(n_classes)]
@@ -244,6 +276,6 @@ def _nan_mean(per_class: list[FloatArray]) -> FloatArray:
     return mean
 
 
-def _interval(values: FloatArray) -> Interval | None:
+def interval_or_none(values: FloatArray) -> Interval | None:
     """The first value is that of the sample itself, the others those of its resamples."""
     return None if np.isnan(values[0]) else interval_of(float(values[0]), values[1:])

@@ -15,7 +15,8 @@ BoolArray = npt.NDArray[np.bool_]
 IndexArray = npt.NDArray[np.intp]
 
 IOU_THRESHOLDS: FloatArray = np.linspace(0.5, 0.95, 10)
-_RECALL_POINTS = np.linspace(0.0, 1.0, 101)
+RECALL_POINTS = np.linspace(0.0, 1.0, 101)
+_MOST_CELLS = 10_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +132,7 @@ def _area(found: FloatArray, everything: FloatArray, total: float) -> float:
     recall = np.concatenate([[0.0], found / total, [found[-1] / total, 1.0]])
     envelope = np.concatenate([[1.0], precision, [0.0, 0.0]])
     envelope = np.maximum.accumulate(envelope[::-1])[::-1]
-    return float(np.trapezoid(np.interp(_RECALL_POINTS, recall, envelope), _RECALL_POINTS))
+    return float(np.trapezoid(np.interp(RECALL_POINTS, recall, envelope), RECALL_POINTS))
 
 
 def froc_sensitivity(
@@ -141,6 +142,12 @@ def froc_sensitivity(
 
     One score threshold for all classes; NaN in a resample without a box.
     """
+    # In parts: a thousand resamples of a hundred thousand detections would need gigabytes.
+    parts = np.array_split(weights, max(1, weights.shape[0] * len(matches.image) // _MOST_CELLS))
+    return np.concatenate([_froc(matches, part, false_boxes_per_image) for part in parts])
+
+
+def _froc(matches: Matches, weights: FloatArray, false_boxes_per_image: float) -> FloatArray:
     total = weights @ matches.truth.sum(axis=1)
     allowed = weights.sum(axis=1) * false_boxes_per_image
     counted = weights[:, matches.image]

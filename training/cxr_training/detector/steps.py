@@ -1,21 +1,34 @@
-"""The three steps of the command line, each from files to files in the run directory."""
+"""The steps of the command line, each from files to files."""
 
 import json
+import shutil
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from cxr_contracts import MetricRow
+from cxr_serving.model_folder import ModelFolderError, choose_model
 from cxr_training.data.errors import DataError
 from cxr_training.data.splits import Split, split_sha256
 from cxr_training.detector.config import DetectorConfig
 from cxr_training.detector.scoring import Threshold
 from cxr_training.detector.start import Start
-from cxr_training.detector.training import Sources, count_epochs, read_run, resume, train
+from cxr_training.detector.training import (
+    CURVES,
+    RESULTS,
+    Sources,
+    count_epochs,
+    read_run,
+    resume,
+    train,
+)
 from cxr_training.publishing import PublishError, format_interval, metric_row
 from cxr_training.runs import command_line, current_commit, utc_now, write_json
 
 EVALUATION_FILE = "evaluation.json"
+# Differences in an error's sentence; all of them are printed and written.
+_NAMED = 3
 
 
 def run_train(
@@ -66,8 +79,17 @@ def run_evaluate(config: DetectorConfig, sources: Sources, out: Path) -> None:
         )
 
 
-def run_publish(config: DetectorConfig, out: Path, models: Path) -> None:
-    """Write the model's folder from the run and its evaluation.
+def run_publish(
+    config: DetectorConfig, out: Path, models: Path, results: Path, *, version: str | None = None
+) -> None:
+    """Write the model's folder from the run and its evaluation, and the run's curves.
+
+    Args:
+        config: the recipe.
+        out: the run directory.
+        models: holds a folder for each detector.
+        results: where the curves go.
+        version: in place of the recipe's.
 
     Raises:
         PublishError: the run was not evaluated, or its ONNX answers otherwise than PyTorch.
@@ -79,14 +101,79 @@ def run_publish(config: DetectorConfig, out: Path, models: Path) -> None:
         raise PublishError(f"{path} is missing: run the step `evaluate` first")
     evaluation: dict[str, Any] = json.loads(path.read_text())
     run = {**read_run(out), "epochs_run": count_epochs(out)}
-    publish(
-        config,
+    manifest = publish(
+        config if version is None else config.model_copy(update={"version": version}),
         models / config.name,
         run=run,
         weights=_weights(config, out),
         thresholds=[Threshold(**row) for row in evaluation["thresholds"]],
         metrics=[MetricRow.model_validate(row) for row in evaluation["metrics"]],
     )
+    results.mkdir(parents=True, exist_ok=True)
+    for name in (RESULTS, CURVES):
+        shutil.copyfile(out / name, results / f"curves_{config.name}{Path(name).suffix}")
+    print(f"{models / config.name} {manifest.version}")
+
+
+def run_judge(
+    models: Sequence[Path],
+    sources: Sources,
+    results: Path,
+    *,
+    joining: Path,
+    check: bool,
+    resamples: int | None = None,
+) -> None:
+    """Measure the figures of published detectors again and put them side by side in `results`.
+
+    Args:
+        models: their folders.
+        sources: the data.
+        results: where to.
+        joining: the folder of the joinings' results.
+        check: fail where a manifest says otherwise.
+        resamples: of the patients; None for as many as the manifests' figures have.
+
+    Raises:
+        DataError: the data is not as published.
+        ModelFolderError: a folder is not what its manifest says.
+        PublishError: `check`, and there is nothing to compare with, or something differs.
+    """
+    from cxr_training.detector.evaluation import RESAMPLES
+    from cxr_training.detector.judging import comparison, judge, write_results
+    from cxr_training.detector.judging.grounds import read_grounds
+
+    grounds = read_grounds(sources.nih, sources.chestxdet)
+    draws = RESAMPLES if resamples is None else resamples
+    judgements = [
+        judge(model, sources.nih, sources.chestxdet, grounds, check=check, resamples=draws)
+        for model in models
+    ]
+    differences = {one.manifest.name: comparison(one) for one in judgements if one.is_comparable}
+    write_results(judgements, results, differences, default=_default_among(models), joining=joining)
+    for one in judgements:
+        [mean] = [row for row in one.rows if (row.name, row.subset) == ("map50", "all")]
+        print(f"{one.manifest.name}: map50 {format_interval(mean.result)}")
+    sentences = [f"{name}: {said}" for name, all_ in differences.items() for said in all_]
+    for sentence in sentences:
+        print(sentence)
+    if check and sentences:
+        raise PublishError(
+            f"{len(sentences)} figures are not those of their manifests: "
+            f"{'; '.join(sentences[:_NAMED])}; {results}/README.md lists all"
+        )
+
+
+def _default_among(models: Sequence[Path]) -> str | None:
+    """The name of the one that is served, if it is among them."""
+    for model in models:
+        folder = model.resolve()
+        try:
+            if choose_model(folder.parent) == folder:
+                return folder.name
+        except ModelFolderError:
+            continue
+    return None
 
 
 def _weights(config: DetectorConfig, out: Path) -> Path:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from cxr_training.detector.resume import RunState
 
 RESULTS = "train/results.csv"
+CURVES = "curves.png"
 RUN_FILE = "run.json"
 CONFIG_FILE = "config.yaml"
 _MOST_WORKERS = 8
@@ -80,7 +81,7 @@ def train(
     # An earlier run's lines would stand above this one's.
     shutil.rmtree(out / "train", ignore_errors=True)
     _run_ultralytics(config, data_file, out, device, start=fitting.tensors if fitting else {})
-    draw_curves(out / RESULTS, out / "curves.png")
+    draw_curves(out / RESULTS, out / CURVES)
 
 
 def resume(config: DetectorConfig, sources: Sources, out: Path) -> None:
@@ -108,7 +109,7 @@ def resume(config: DetectorConfig, sources: Sources, out: Path) -> None:
     data_file = write_dataset(annotations, out / "dataset", config.input_spec(), config.resize)
     device = choose_device(config)
     _run_ultralytics(config, data_file, out, device, start={}, state=state, lines=lines)
-    draw_curves(out / RESULTS, out / "curves.png")
+    draw_curves(out / RESULTS, out / CURVES)
 
 
 def choose_device(config: DetectorConfig) -> str:

@@ -60,7 +60,9 @@ def try_out(folder: Path) -> None:
             side = model.manifest.input.width_px
             model.run(np.zeros((1, 1, side, side), np.float32))
         elif role == "detector":
-            detector = load_detector(DetectorSettings(model_dir=folder, runtime="onnxruntime"))
+            detector = load_detector(
+                DetectorSettings(model_dir=folder, model=None, runtime="onnxruntime")
+            )
             detector.predict([detector.prepare(_decoded(one)) for one in pictures()])
         else:
             _try_classifier(folder)

@@ -12,10 +12,10 @@ from pydantic import ValidationError
 
 from cxr_classifier.settings import ClassifierSettings
 from cxr_contracts import MANIFEST_NAME, JoiningManifest
-from cxr_detector.settings import DetectorSettings
-from cxr_serving.model_folder import ModelFolderError
+from cxr_serving.model_folder import ModelFolderError, choose_model
 from cxr_training.data.errors import DataError
 from cxr_training.data.splits import split_sha256
+from cxr_training.detector.annotations import REGIONS
 from cxr_training.joining.answers import ReaderPair, kept_answers
 from cxr_training.joining.films import validation_films
 from cxr_training.joining.fitting import fit, manifest_of
@@ -83,8 +83,14 @@ def _measured(options: argparse.Namespace, form: str | None) -> tuple[JoiningMan
     """A new manifest for both models, and how many of its radiographs are annotated."""
     readers = ReaderPair.load(
         options.models / "classifier" / options.classifier,
-        options.models / "detector" / options.detector,
+        options.models / "detector" / _detector(options),
     )
+    missing = [region for region in REGIONS if region not in readers.detector.regions]
+    if missing:
+        raise PublishError(
+            f"a joining has constants for every kind of region, and {_detector(options)} does not "
+            f"know {', '.join(missing)}"
+        )
     films = validation_films(options.data / "nih", options.data / "chestx-det")
     kept = options.out / _pair(options) / "answers.npz"
     answers = kept_answers(readers, films.images, kept)
@@ -96,7 +102,13 @@ def _measured(options: argparse.Namespace, form: str | None) -> tuple[JoiningMan
 
 
 def _pair(options: argparse.Namespace) -> str:
-    return f"{options.classifier}--{options.detector}"
+    return f"{options.classifier}--{_detector(options)}"
+
+
+def _detector(options: argparse.Namespace) -> str:
+    """The name of the detector's folder."""
+    name: str = options.detector or choose_model(options.models / "detector").name
+    return name
 
 
 def _manifest_path(options: argparse.Namespace) -> Path:
@@ -127,7 +139,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--detector",
-        default=DetectorSettings.model_fields["model_dir"].default.name,
         help="under models/detector/; default: the one that is served",
     )
     parser.add_argument(

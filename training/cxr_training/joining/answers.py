@@ -109,7 +109,7 @@ class ReaderPair:
     def load(cls, classifier_dir: Path, detector_dir: Path) -> Self:
         """Both on ONNX Runtime; ModelFolderError for a folder that cannot be served."""
         classifier = ClassifierSettings(model_dir=classifier_dir, runtime="onnxruntime")
-        detector = DetectorSettings(model_dir=detector_dir, runtime="onnxruntime")
+        detector = DetectorSettings(model_dir=detector_dir, model=None, runtime="onnxruntime")
         return cls(load_classifier(classifier), load_detector(detector))
 
     @property

@@ -10,14 +10,11 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image
-
-from cxr_training.data import nih
-from cxr_training.data.errors import DataError
+from cxr_training.data.boxed import read_boxed
 from cxr_training.data.splits import Split
-from cxr_training.detector.annotations import AnnotatedImage, read_annotations, unknown_regions
+from cxr_training.detector.annotations import AnnotatedImage, as_background, read_annotations
 
-# As the published detectors were judged; see training/configs/detector.yaml.
+# As the published detectors were judged; see training/configs/detector/.
 MERGE_IOU = 0.5
 SEED = 8
 
@@ -48,20 +45,9 @@ def validation_films(nih_root: Path, chestxdet_root: Path) -> Films:
     annotated = annotations.of(Split.VALIDATION)
     taken = {image.name for image in annotations.images}
     clear = [
-        AnnotatedImage(
-            name=image.name,
-            path=image.path,
-            patient=image.patient,
-            split=Split.VALIDATION,
-            source="background",
-            side_px=_side_px(image.path),
-            boxes=(),
-            unknown=unknown_regions(image, in_chestxdet=False, nih_boxes=()),
-        )
-        for image in nih.read_images(nih_root)
-        if annotations.splits[image.patient] is Split.VALIDATION
-        and not image.findings
-        and image.name not in taken
+        as_background(image, Split.VALIDATION)
+        for image in read_boxed(nih_root).of(Split.VALIDATION)
+        if not image.findings and image.name not in taken
     ]
     return Films([*annotated, *matched_by_size(annotated, clear, SEED)], annotations.splits)
 
@@ -82,11 +68,3 @@ def matched_by_size(
         for image in chooser.sample(found[side], int(share * count))
     ]
     return sorted(chosen, key=lambda image: image.name)
-
-
-def _side_px(path: Path) -> int:
-    try:
-        with Image.open(path) as image:
-            return int(image.width)
-    except OSError as error:
-        raise DataError(path, f"is no readable image: {error}") from error

@@ -13,6 +13,10 @@ from cxr_training.joining.judging import BASELINE, FROCS, LOG_LOSS, MAP50
 from cxr_training.publishing import format_interval, markdown_table
 
 COMMAND = "make fit-joining"
+CSV_NAME = "joining.csv"
+# Columns that say what the figures are of; `weights` holds the first digits of the sha256.
+DETECTOR, WEIGHTS, SHIPPED = "detector", "weights", "shipped"
+_SHA_DIGITS = 12
 _FIGURES = (MAP50, *FROCS, LOG_LOSS)
 _HEADINGS = [
     "mAP50",
@@ -43,13 +47,18 @@ def write_results(manifest: JoiningManifest, n_annotated: int, folder: Path) -> 
         folder: where to.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "joining.csv").open("w", newline="") as stream:
+    said = [manifest.classifier.name, manifest.detector.name]
+    said += [manifest.detector.sha256[:_SHA_DIGITS], manifest.fit.form]
+    with (folder / CSV_NAME).open("w", newline="") as stream:
         writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(["figure", "of", "split", "value", "low", "high", "n", "n_positive"])
+        columns = ["classifier", DETECTOR, WEIGHTS, SHIPPED]
+        columns += ["figure", "of", "split", "value", "low", "high", "n", "n_positive"]
+        writer.writerow(columns)
         for row in manifest.metrics:
             result = row.result
             numbers = (result.value, result.low, result.high)
-            writer.writerow([row.name, row.subset, row.split, *numbers, row.n, row.n_positive])
+            figure = [row.name, row.subset, row.split, *numbers, row.n, row.n_positive]
+            writer.writerow([*said, *figure])
     _draw(manifest.metrics, manifest.fit.form, folder / "joining.png")
     (folder / "README.md").write_text(page(manifest, n_annotated))
 

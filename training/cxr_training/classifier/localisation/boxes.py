@@ -6,10 +6,11 @@ from enum import StrEnum
 from pathlib import Path
 
 from cxr_contracts import Finding, finding_of_region
-from cxr_training.data import chestxdet, nih
+from cxr_training.data import chestxdet
+from cxr_training.data.boxed import read_boxed
 from cxr_training.data.nih import RegionBox
 from cxr_training.data.radiographs import Radiograph
-from cxr_training.data.splits import Split, assign_splits
+from cxr_training.data.splits import Split
 
 NIH_FOLDER, CHESTXDET_FOLDER = "nih", "chestx-det"
 
@@ -62,23 +63,16 @@ def boxed_training(data: Path) -> list[Case]:
 
 
 def _cases(data: Path, split: Split) -> list[Case]:
-    root = data / NIH_FOLDER
-    images = {image.name: image for image in nih.read_images(root)}
-    nih_boxes = nih.read_boxes(root)
-    splits = assign_splits(
-        (image.patient for image in images.values()),
-        official_test=nih.read_official_test_patients(root),
-        boxed={nih.patient_of(name) for name in nih_boxes},
-    )
+    boxed = read_boxed(data / NIH_FOLDER)
     drawn: dict[tuple[str, Finding], dict[Annotator, list[RegionBox]]] = {}
-    _collect(drawn, Annotator.NIH, nih_boxes)
+    _collect(drawn, Annotator.NIH, boxed.boxes)
     if (data / CHESTXDET_FOLDER).is_dir():
         annotated = chestxdet.read_images(data / CHESTXDET_FOLDER)
         _collect(drawn, Annotator.CHESTXDET, {image.nih_name: image.boxes for image in annotated})
     return [
-        _case(images[name], finding, by_annotator)
+        _case(boxed.images[name], finding, by_annotator)
         for (name, finding), by_annotator in sorted(drawn.items())
-        if name in images and splits[images[name].patient] is split
+        if name in boxed.images and boxed.splits[boxed.images[name].patient] is split
     ]
 
 

@@ -5,10 +5,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from cxr_training.data import chestxdet, nih
+from cxr_training.data.boxed import published_splits
 from cxr_training.data.checking.files import FileFacts, examine
 from cxr_training.data.checking.locate import Sets, locate
 from cxr_training.data.chestxdet import ChestXDetImage
-from cxr_training.data.collection import published_splits, read_collection
+from cxr_training.data.collection import read_collection
 from cxr_training.data.errors import DataError
 from cxr_training.data.radiographs import Radiograph
 from cxr_training.data.splits import Split, split_sha256
