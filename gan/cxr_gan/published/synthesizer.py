@@ -113,7 +113,9 @@ class Synthesizer:
 
     def _grey(self, picture: npt.NDArray[np.float32]) -> Images:
         if not np.isfinite(picture).all():
-            raise GanError(f"{self.identity.name} makes pictures that are no numbers: broken weights")
+            raise GanError(
+                f"{self.identity.name} makes pictures that are no numbers: broken weights"
+            )
         return np.rint((np.clip(picture, -1, 1) + 1) * 127.5).astype(np.uint8)
 
 
