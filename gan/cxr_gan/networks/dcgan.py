@@ -36,7 +36,9 @@ class DcganGenerator(nn.Module):
                 nn.BatchNorm2d(n_out),
                 nn.ReLU(inplace=True),
             ]
-        self.layers = nn.Sequential(*layers, nn.ConvTranspose2d(widths[-1], 1, 4, 2, 1), nn.Tanh())
+        self.layers = nn.Sequential(
+            *layers, nn.ConvTranspose2d(widths[-1], 1, 4, 2, 1), nn.Tanh()
+        )
         self.apply(_start)
 
     def forward(self, latent: Tensor, labels: Tensor | None = None) -> Tensor:
