@@ -7,12 +7,10 @@ from pathlib import Path
 from cxr_gan.errors import GanError
 from cxr_gan.judging.extractor import extractor_named
 from cxr_gan.judging.judge import Judged, Request, judge
-from cxr_gan.judging.plots import draw_figures, draw_nearness
-from cxr_gan.judging.report import report, verdict
-from cxr_gan.judging.rows import Row, differing, read_rows, write_rows
+from cxr_gan.judging.report import verdict
+from cxr_gan.judging.results import write_results
+from cxr_gan.judging.rows import Row, differing, read_rows
 from cxr_gan.published import Synthesizer, open_generator
-
-REPORT_NAME = "README.md"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -57,8 +55,9 @@ def run(options: argparse.Namespace) -> int:
     judged = judge(synthesizer, extractor, request)
     if options.check:
         return _check(options, synthesizer, judged)
-    _write(judged, options.results)
-    print(verdict(judged.rows))
+    write_results(judged.rows, options.results, judged.nearness)
+    name = synthesizer.identity.name
+    print(verdict(name, [row.judged_figure() for row in judged.rows]))
     return 0
 
 
@@ -78,14 +77,3 @@ def _published_rows(options: argparse.Namespace, synthesizer: Synthesizer) -> li
         name = synthesizer.identity.name
         raise GanError(f"{options.results} has no figure of these weights of {name}")
     return rows
-
-
-def _write(judged: Judged, results: Path) -> None:
-    try:
-        write_rows(judged.rows, results)
-        rows = read_rows(results)
-        (results / REPORT_NAME).write_text(report(rows), encoding="utf-8")
-        draw_figures(rows, results / "figures.png")
-        draw_nearness(judged.nearness, results / f"{judged.rows[0].model}-nearest.png")
-    except OSError as error:
-        raise GanError(f"{results} cannot be written: {error.strerror or error}") from error

@@ -1,6 +1,6 @@
 """Pictures of the figures. None of them shows a radiograph."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -61,7 +61,7 @@ def _draw_panel(panel: Axes, rows: Sequence[Row], models: Sequence[str]) -> None
     panel.grid(axis="x", alpha=0.3)
 
 
-def draw_nearness(near: dict[str, tuple[Nearness, Nearness]], target: Path) -> None:
+def draw_nearness(near: Mapping[str, tuple[Nearness, Nearness]], target: Path) -> None:
     """For each space, how near samples and held-out radiographs lie to training ones."""
     figure = Figure(figsize=(11, 3.2 * len(near)), layout="constrained")
     panels = figure.subplots(len(near), 2, squeeze=False)

@@ -8,6 +8,7 @@ from cxr_gan.judging.measures import FIGURES, FRECHET
 from cxr_gan.judging.memorisation import NEARER, RATIO, STANDING_OUT, TO_TRAINING
 from cxr_gan.judging.plots import TITLES
 from cxr_gan.judging.rows import Row
+from cxr_gan.published.manifest import JudgedFigure
 from cxr_training.publishing import format_interval, markdown_table
 
 _REMEMBERED = {
@@ -61,16 +62,19 @@ def report(rows: Sequence[Row]) -> str:
     for (side, extractor, n), some in _tables(rows).items():
         parts += [f"## {side} px, {n} images of each kind, {extractor} features", _table(some)]
     parts += ["## Are training images given back?", _MEMORY, _memory_table(rows)]
-    parts += [verdict(of_model) for of_model in _by_model(rows).values()]
+    parts += [
+        verdict(model, [row.judged_figure() for row in some])
+        for model, some in _by_model(rows).items()
+    ]
     labelled = [row for row in rows if row.figure == LABEL_AUROC]
     if labelled:
         parts += ["## Are labels seen?", _LABELS, _label_table(labelled)]
     return "\n\n".join(parts) + "\n"
 
 
-def verdict(rows: Sequence[Row]) -> str:
-    """A sentence on what one model remembers, with the figures that it rests on."""
-    found = {(row.figure, row.subset): row.result for row in rows}
+def verdict(name: str, figures: Sequence[JudgedFigure]) -> str:
+    """A sentence on what the model `name` remembers, with the figures that it rests on."""
+    found = {(figure.name, figure.subset): figure.result for figure in figures}
     spaces = [space for figure, space in found if figure == STANDING_OUT]
     copies = [space for space in spaces if found[STANDING_OUT, space].low > 0.01]
     leaning = [space for space in spaces if found[TO_TRAINING, space].low > 0.5]
@@ -79,7 +83,6 @@ def verdict(rows: Sequence[Row]) -> str:
         f"{_percent(found[TO_TRAINING, space])} are nearest to a training image (50% expected)"
         for space in spaces
     )
-    name = rows[0].model
     if copies:
         return f"**{name} gives training images back**, or nearly ({' and '.join(copies)}): {said}."
     if leaning:

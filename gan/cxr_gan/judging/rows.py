@@ -81,9 +81,11 @@ def read_rows(results: Path) -> list[Row]:
 
 
 def write_rows(rows: Sequence[Row], results: Path) -> None:
-    """Put `rows` in the place of what the same model had."""
-    judged = {row.model for row in rows}
-    kept = [row for row in read_rows(results) if row.model not in judged]
+    """Put `rows` in the place of what the same model, or the same weights, had."""
+    models, weights = {row.model for row in rows}, {row.weights for row in rows}
+    kept = [
+        row for row in read_rows(results) if row.model not in models and row.weights not in weights
+    ]
     results.mkdir(parents=True, exist_ok=True)
     partial = results / f"{CSV_NAME}.partial"
     with partial.open("w", newline="", encoding="utf-8") as stream:
