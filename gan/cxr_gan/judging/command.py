@@ -6,7 +6,7 @@ from pathlib import Path
 
 from cxr_gan.errors import GanError
 from cxr_gan.judging.extractor import extractor_named
-from cxr_gan.judging.judge import Judged, Request, judge
+from cxr_gan.judging.judge import SAMPLES, SEED, Judged, Request, judge
 from cxr_gan.judging.report import verdict
 from cxr_gan.judging.results import write_results
 from cxr_gan.judging.rows import Row, differing, read_rows
@@ -24,8 +24,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="in which distances are taken: a published classifier's folder, or `pixels`; "
         "default: %(default)s",
     )
-    parser.add_argument("--n", type=int, default=Request.samples, help="default: %(default)s")
-    parser.add_argument("--seed", type=int, default=Request.seed, help="default: %(default)s")
+    parser.add_argument("--n", type=int, default=SAMPLES, help="default: %(default)s")
+    parser.add_argument("--seed", type=int, default=SEED, help="default: %(default)s")
     parser.add_argument("--truncation", type=float, help="as for `sample`; default: none")
     parser.add_argument(
         "--cache",

@@ -22,6 +22,7 @@ Features = npt.NDArray[np.float32]
 Images = npt.NDArray[np.uint8]
 BATCH = 64
 PIXELS_PX = 32
+LARGEST_PIXELS_PX = 64
 
 
 class Extractor(Protocol):
@@ -80,21 +81,26 @@ class ClassifierFeatures:
 
 
 class PixelFeatures:
-    """The picture itself at 32 px, 0 to 1: what no network has had a say in."""
+    """The picture itself, small, 0 to 1: what no network has had a say in."""
 
-    name = f"{PIXELS_PX} px pixels"
-    key = f"pixels-{PIXELS_PX}"
+    def __init__(self, side_px: int = PIXELS_PX) -> None:
+        self.name = f"{side_px} px pixels"
+        self.key = f"pixels-{side_px}"
+        self.side_px = side_px
 
     def __call__(self, images: Images, /) -> Features:
-        """The pixels [n, 1024] of a batch."""
-        small = [to_canonical(image, PIXELS_PX).ravel() for image in images]
+        """The pixels [n, side_px^2] of a batch."""
+        small = [to_canonical(image, self.side_px).ravel() for image in images]
         return np.stack(small).astype(np.float32) / np.float32(255.0)
 
 
 def extractor_named(text: str, device: str) -> ClassifierFeatures | PixelFeatures:
-    """The extractor of `--features`: `pixels`, or the folder of a published classifier."""
-    if text == "pixels":
-        return PixelFeatures()
+    """The extractor of `--features`: `pixels`, `pixels:16`, or a published classifier's folder."""
+    kind, _, side = text.partition(":")
+    if kind == "pixels":
+        if side and not (side.isdecimal() and 1 < int(side) <= LARGEST_PIXELS_PX):
+            raise GanError(f"--features {text}: 2 to {LARGEST_PIXELS_PX} pixels a side")
+        return PixelFeatures(int(side) if side else PIXELS_PX)
     folder = Path(text)
     if not folder.is_dir():
         raise GanError(f"--features {text}: neither `pixels` nor a classifier's folder")

@@ -8,6 +8,7 @@ import numpy as np
 
 from cxr_contracts import Interval
 from cxr_gan.errors import GanError
+from cxr_gan.judging.diversity import KERNEL_PX
 from cxr_gan.judging.extractor import ClassifierFeatures, Extractor, Features, Images
 from cxr_gan.judging.features import features_of, kept_features
 from cxr_gan.judging.floors import Beside, beside
@@ -31,6 +32,7 @@ from cxr_gan.sampling.asking import drawn_like
 from cxr_training.evaluation.bootstrap import Weights, patient_weights
 
 FEATURES, PIXELS = "features", "pixels"
+SAMPLES, SEED = 2000, 1
 # What a generator that remembers nothing gets.
 _EXPECTED = {NEARER: 0.01, STANDING_OUT: 0.01, TO_TRAINING: 0.5}
 
@@ -41,10 +43,10 @@ class Request:
 
     data: Path
     cache: Path
-    samples: int = 2000
+    samples: int = SAMPLES
     label_images: int = 40
     resamples: int = 200
-    seed: int = 1
+    seed: int = SEED
     truncation: float | None = None
 
 
@@ -87,6 +89,8 @@ def judge(synthesizer: Synthesizer, extractor: Extractor, request: Request) -> J
     """
     if request.samples < FEWEST:
         raise GanError(f"--n {request.samples}: judging needs {FEWEST} samples or more")
+    if synthesizer.spec.side_px <= KERNEL_PX:
+        raise GanError(f"images of {synthesizer.spec.side_px} px are too small to judge")
     sides = _sides(synthesizer, extractor, request)
     reference = Reference(sides.real_set(sides.training[: sides.n]))
     held_out = sides.real_set(sides.held_out[: sides.n])

@@ -9,6 +9,7 @@ patients, whom it never saw.
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.stats import t
 
 from cxr_classifier.preprocessing import to_canonical
 from cxr_contracts import Interval
@@ -23,6 +24,7 @@ TO_TRAINING = "nearest_is_training"
 PIXELS_PX = 32
 PERCENTILE = 1.0
 SCALE_NEIGHBOUR = 50
+FEWEST_PARTS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,16 +94,35 @@ def nearest_is_training(
     A half where neither is favoured, however blurred the points are (after the three-sample test
     of Meehan, Chaudhuri and Dasgupta, AISTATS 2020). Training images are taken in as many parts
     of the held-out ones' number as there are, and the share is the mean over the parts.
+
+    The interval is of the samples and of the held-out images: blurred samples lie close together,
+    and which set happens to have an image there decides about many of them. How much such luck
+    makes is seen from each part of the training images in the held-out ones' place.
     """
-    parts = parts_of(len(training), min(len(held_out), len(training)))
+    size = min(len(held_out), len(training) // FEWEST_PARTS)
+    parts = parts_of(len(training), size)
     to_parts = np.full((len(points), len(parts)), np.inf)
     for rows, distances in distance_rows(points, training):
         for column, part in enumerate(parts):
             to_parts[rows, column] = distances[:, part].min(axis=1)
-    to_held_out = nearest(points, held_out[: len(training)], 1)[:, 0]
-    wins = np.where(to_parts < to_held_out[:, None], 1.0, 0.0)
-    share = (wins + 0.5 * (to_parts == to_held_out[:, None])).mean(axis=1)
-    return interval_of(float(share.mean()), draws @ share / draws.sum(axis=1))
+    to_held_out = nearest(points, held_out[:size], 1)[:, 0]
+    share = _won(to_parts, to_held_out)
+    luck = [
+        _won(np.delete(to_parts, column, axis=1), to_parts[:, column]).mean()
+        for column in range(len(parts))
+    ]
+    of_samples = draws @ share / draws.sum(axis=1)
+    error = float(np.hypot(np.std(luck, ddof=1), np.std(of_samples)))
+    margin = float(t.ppf(0.975, len(parts) - 1)) * error
+    value = float(share.mean())
+    return Interval(value=value, low=max(0.0, value - margin), high=min(1.0, value + margin))
+
+
+def _won(to_parts: Numbers, to_other: Numbers) -> Numbers:
+    """For each point [n], in how many parts [n, K] it has a nearer image than in the other set."""
+    other = to_other[:, None]
+    won: Numbers = ((to_parts < other) + 0.5 * (to_parts == other)).mean(axis=1)
+    return won
 
 
 def _ones(near: Nearness) -> Weights:

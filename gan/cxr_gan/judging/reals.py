@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from cxr_gan.errors import GanError
 from cxr_gan.judging.extractor import Images
+from cxr_gan.sampling.asking import nih_of
 from cxr_training.classifier.cache import canonical_images
 from cxr_training.data.collection import read_collection
 from cxr_training.data.pixels import width_of
@@ -83,11 +84,6 @@ def read_reals(data: Path, side_px: int, cache: Path) -> Reals:
         n_training=len(training),
         key=Path(str(getattr(images, "filename", side_px))).name,
     )
-
-
-def nih_of(data: Path) -> Path:
-    """NIH's folder: `data`/nih where there is one, else `data`."""
-    return data / "nih" if (data / "nih").is_dir() else data
 
 
 def in_patient_order(patients: npt.NDArray[np.str_], seed: int) -> Rows:

@@ -33,12 +33,17 @@ def training_findings(data: Path, labels: Sequence[str]) -> list[Findings]:
     Raises:
         DataError: what the readers refuse.
     """
-    collection = read_collection(data)
+    collection = read_collection(nih_of(data))
     return [
         frozenset(finding.value for finding in image.findings) & frozenset(labels)
         for image in collection.images
         if collection.splits[image.patient] is Split.TRAIN and not image.synthetic
     ]
+
+
+def nih_of(data: Path) -> Path:
+    """NIH's folder: `data`/nih where there is one, else `data`."""
+    return data / "nih" if (data / "nih").is_dir() else data
 
 
 def drawn_like(findings: Sequence[Findings], n: int, seed: int) -> list[Findings]:

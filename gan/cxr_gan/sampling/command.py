@@ -29,8 +29,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--labels-like",
         type=Path,
-        metavar="NIH",
-        help="instead: N images with labels as frequent as on the training radiographs there",
+        metavar="DATA",
+        help="instead: N images with labels as frequent as on the training radiographs there; "
+        "folder that holds nih/",
     )
     parser.add_argument(
         "--shuffle-labels",

@@ -47,6 +47,7 @@ def write_samples(
     try:
         if out.exists() and (not out.is_dir() or any(out.iterdir())):
             raise GanError(f"{out} holds something already: name an empty folder")
+        # Of a call that was killed.
         shutil.rmtree(partial, ignore_errors=True)
         (partial / IMAGES).mkdir(parents=True)
         rows = _write_images(synthesizer, seeds, asked, partial / IMAGES, truncation)
@@ -55,8 +56,9 @@ def write_samples(
             out.rmdir()
         partial.rename(out)
     except OSError as error:
-        shutil.rmtree(partial, ignore_errors=True)
         raise GanError(f"{out} cannot be written: {error.strerror or error}") from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
     return out / MANIFEST_CSV
 
 
