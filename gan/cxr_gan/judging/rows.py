@@ -112,7 +112,7 @@ def differing(published: Sequence[Row], measured: Sequence[Row]) -> list[str]:
             if abs(found.value - row.value) > allowed:
                 sentences.append(f"{what}: published {row.value:.4g}, measured {found.value:.4g}")
     sentences += [
-        f"{figure} {subset}: not published".replace("  ", " ") for figure, subset in again
+        f"{' '.join(filter(None, figure))}: measured, but not published" for figure in again
     ]
     return sentences
 

@@ -56,10 +56,11 @@ def test_planted_copies_of_training_images_are_found() -> None:
 
 
 def test_a_generator_that_only_copies_is_nearest_to_training_images() -> None:
-    found = judged(TRAINING[:300] + RNG.normal(scale=0.05, size=(300, 12)).astype("f4"))
+    copied = TRAINING[RNG.permutation(len(TRAINING))[:300]]
+    found = judged(copied + RNG.normal(scale=0.05, size=(300, 12)).astype("f4"))
     assert found[STANDING_OUT].value > 0.95
     # A part of the training images is taken at a time: a copy is near one part of four.
-    assert found["to_training"].low > 0.55
+    assert found["to_training"].low > 0.5
 
 
 def test_blurred_images_are_near_to_everything_and_stand_out_from_nothing() -> None:

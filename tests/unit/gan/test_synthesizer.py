@@ -111,7 +111,7 @@ def test_a_folder_without_a_generator_or_with_anothers_weights_is_a_sentence(
     run = write_run(tmp_path / "run")
     other = write_run(tmp_path / "other", labels=())
     (run / RUN_WEIGHTS).write_bytes((other / RUN_WEIGHTS).read_bytes())
-    with pytest.raises(GanError, match="do not fill its network: .*size mismatch"):
+    with pytest.raises(GanError, match=r"do not fill its network: .*size mismatch"):
         open_generator(run)
     (run / RUN_WEIGHTS).write_bytes(b"no tensors")
     with pytest.raises(GanError, match="do not fill its network"):
@@ -120,4 +120,4 @@ def test_a_folder_without_a_generator_or_with_anothers_weights_is_a_sentence(
     (run / RUN_SPEC).write_text(json.dumps(spec))
     with pytest.raises(GanError, match=r"spec\.json: side_px: .*power of two"):
         open_generator(run)
-    assert LABELS == tuple(spec["labels"])
+    assert tuple(spec["labels"]) == LABELS
