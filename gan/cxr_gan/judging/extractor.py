@@ -55,7 +55,7 @@ class ClassifierFeatures:
         self._input = manifest.input
         self._device = torch.device(device)
         # A third less time on a CPU.
-        self._network = network.to(self._device, memory_format=torch.channels_last)
+        self._network = network.to(self._device).to(memory_format=torch.channels_last)
 
     def __call__(self, images: Images, /) -> Features:
         """The features [n, d] of a batch."""

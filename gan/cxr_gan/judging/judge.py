@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -141,7 +140,7 @@ def _sides(synthesizer: Synthesizer, extractor: Extractor, request: Request) -> 
 
 
 def _memorisation(
-    sides: _Sides, about: dict[str, Any], request: Request
+    sides: _Sides, about: Row, request: Request
 ) -> tuple[list[Row], dict[str, tuple[Nearness, Nearness]]]:
     held_out_patients = sides.reals.patients[sides.held_out].tolist()
     draws = _draws(sides.samples.patients.tolist(), request)
@@ -154,7 +153,8 @@ def _memorisation(
         figures[TO_TRAINING] = nearest_is_training(samples, training, held_out, draws)
         for name, result in figures.items():
             expected = _EXPECTED.get(name, 1.0)
-            rows.append(_bare_row(about, name, space, result, len(samples), floor=expected))
+            row = _bare_row(about, name, space, result, len(samples))
+            rows.append(replace(row, floor=expected))
     return rows, near
 
 
@@ -182,7 +182,7 @@ def _labels(
     synthesizer: Synthesizer,
     extractor: ClassifierFeatures,
     sides: _Sides,
-    about: dict[str, Any],
+    about: Row,
     request: Request,
 ) -> list[Row]:
     seen = labels_seen(
@@ -197,7 +197,8 @@ def _labels(
     )
     rows = []
     for one in seen:
-        row = _bare_row(about, LABEL_AUROC, one.label, one.samples, one.n, ceiling=0.5)
+        row = _bare_row(about, LABEL_AUROC, one.label, one.samples, one.n)
+        row = replace(row, ceiling=0.5)
         rows.append(row if one.real is None else _with_floor(row, one.real))
     return rows
 
@@ -206,27 +207,27 @@ def _draws(patients: list[str], request: Request) -> Weights:
     return patient_weights(patients, request.resamples, request.seed)
 
 
-def _about(synthesizer: Synthesizer, extractor: Extractor) -> dict[str, Any]:
+def _about(synthesizer: Synthesizer, extractor: Extractor) -> Row:
+    """A row without a figure."""
     identity = synthesizer.identity
-    return {
-        "model": identity.name,
-        "version": identity.version,
-        "weights": identity.sha256[:12],
-        "side_px": synthesizer.spec.side_px,
-        "extractor": extractor.name,
-    }
-
-
-def _row(about: dict[str, Any], name: str, result: Interval, n: int, others: Beside) -> Row:
-    row = _bare_row(
-        about,
-        name,
-        "",
-        result,
-        n,
-        ceiling=others.noise[name].value,
-        blurred=others.blurred[name].value,
+    return Row(
+        model=identity.name,
+        version=identity.version,
+        weights=identity.sha256[:12],
+        side_px=synthesizer.spec.side_px,
+        extractor=extractor.name,
+        figure="",
+        subset="",
+        value=np.nan,
+        low=np.nan,
+        high=np.nan,
+        n=0,
     )
+
+
+def _row(about: Row, name: str, result: Interval, n: int, others: Beside) -> Row:
+    row = _bare_row(about, name, "", result, n)
+    row = replace(row, ceiling=others.noise[name].value, blurred=others.blurred[name].value)
     return _with_floor(row, others.held_out[name])
 
 
@@ -234,8 +235,5 @@ def _with_floor(row: Row, floor: Interval) -> Row:
     return replace(row, floor=floor.value, floor_low=floor.low, floor_high=floor.high)
 
 
-def _bare_row(
-    about: dict[str, Any], figure: str, subset: str, result: Interval, n: int, **beside_it: float
-) -> Row:
-    numbers = {"value": result.value, "low": result.low, "high": result.high, "n": n}
-    return Row(**about, figure=figure, subset=subset, **numbers, **beside_it)
+def _bare_row(about: Row, figure: str, subset: str, result: Interval, n: int) -> Row:
+    return replace(about, figure=figure, subset=subset, n=n, **result.model_dump())

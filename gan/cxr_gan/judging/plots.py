@@ -53,9 +53,9 @@ def _draw_panel(panel: Axes, rows: Sequence[Row], models: Sequence[str]) -> None
     for (shown, column), mark in zip(marks.items(), "|v^", strict=True):
         values = [getattr(row, column) for row in rows]
         panel.plot(values, places, mark, color="0.45", markersize=9, label=shown)
-    values = np.array([row.value for row in rows])
-    errors = [values - [row.low for row in rows], [row.high for row in rows] - values]
-    panel.errorbar(values, places, xerr=errors, fmt="o", color="C0", label="samples")
+    samples = [row.value for row in rows]
+    errors = [[row.value - row.low for row in rows], [row.high - row.value for row in rows]]
+    panel.errorbar(samples, places, xerr=errors, fmt="o", color="C0", label="samples")
     if rows and rows[0].figure in (FRECHET, KERNEL):
         panel.set_xscale("symlog", linthresh=max(1e-4, min(abs(row.floor or 1) for row in rows)))
     panel.grid(axis="x", alpha=0.3)

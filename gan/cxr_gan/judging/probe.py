@@ -19,10 +19,11 @@ from cxr_gan.judging.extractor import Features, Images
 
 Correct = npt.NDArray[np.bool_]
 Groups = npt.NDArray[np.str_]
+Rows = npt.NDArray[np.int64]
 LARGEST_PX = 64
 _FOLDS = 3
 _EPOCHS = 4
-_BATCH = 64
+_BATCH, _LARGE_BATCH = 64, 256
 _RATE = 2e-3
 # Strong: there are nearly as many features as images.
 _INVERSE_PENALTY = 1e-3
@@ -54,7 +55,7 @@ def pixel_probe(images: Images, synthetic: Correct, groups: Groups, seed: int) -
     for fold, (train, test) in enumerate(GroupKFold(_FOLDS).split(small, synthetic, groups)):
         network = _trained(pixels[train], targets[train], (seed, fold))
         with torch.inference_mode():
-            logits = torch.cat([network(some) for some in pixels[test].split(256)])
+            logits = torch.cat([network(pixels[some]) for some in _batches(test, _LARGE_BATCH)])
         right[test] = (logits[:, 0] > 0).numpy() == synthetic[test]
     return right
 
@@ -71,7 +72,7 @@ def _trained(pixels: Tensor, targets: Tensor, seed: tuple[int, int]) -> nn.Modul
     optimiser = torch.optim.Adam(network.parameters(), _RATE)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, _RATE, total_steps=steps)
     for _ in range(_EPOCHS):
-        for rows in torch.randperm(len(pixels), generator=shuffling).split(_BATCH):
+        for rows in _batches(torch.randperm(len(pixels), generator=shuffling).numpy(), _BATCH):
             logits = network(pixels[rows])[:, 0]
             loss = nn.functional.binary_cross_entropy_with_logits(logits, targets[rows])
             optimiser.zero_grad()
@@ -79,6 +80,10 @@ def _trained(pixels: Tensor, targets: Tensor, seed: tuple[int, int]) -> nn.Modul
             optimiser.step()
             schedule.step()
     return network.eval()
+
+
+def _batches(rows: Rows, size: int) -> list[Rows]:
+    return [rows[start : start + size] for start in range(0, len(rows), size)]
 
 
 def _stage(n_in: int, n_out: int) -> tuple[nn.Module, ...]:

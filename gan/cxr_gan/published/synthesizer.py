@@ -116,7 +116,8 @@ class Synthesizer:
             raise GanError(
                 f"{self.identity.name} makes pictures that are no numbers: broken weights"
             )
-        return np.rint((np.clip(picture, -1, 1) + 1) * 127.5).astype(np.uint8)
+        grey: Images = np.rint((np.clip(picture, -1, 1) + 1) * 127.5).astype(np.uint8)
+        return grey
 
 
 def _check_truncation(truncation: float | None) -> None:

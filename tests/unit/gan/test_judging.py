@@ -123,10 +123,9 @@ def test_features_are_kept_and_a_broken_file_is_made_anew(tmp_path: Path) -> Non
 def test_results_hold_each_model_once_and_the_page_names_the_features(
     judged: Judged, tmp_path: Path
 ) -> None:
+    write_rows(judged.rows, tmp_path)
+    write_rows([replace(row, model="other", weights="1" * 12) for row in judged.rows], tmp_path)
     write_results(judged.rows, tmp_path, judged.nearness)
-    other = [replace(row, model="other", weights="1" * 12) for row in judged.rows]
-    write_results(other, tmp_path)
-    write_results(judged.rows, tmp_path)
     rows = read_rows(tmp_path)
     assert len(rows) == 2 * len(judged.rows)
     assert differing(judged.rows, [row for row in rows if row.model == "tiny"]) == []
