@@ -8,7 +8,7 @@ import numpy as np
 from cxr_contracts import Interval
 from cxr_gan.errors import GanError
 from cxr_gan.judging.diversity import KERNEL_PX
-from cxr_gan.judging.extractor import ClassifierFeatures, Extractor, Features, Images
+from cxr_gan.judging.extractor import ClassifierFeatures, Extractor, Features
 from cxr_gan.judging.features import features_of, kept_features
 from cxr_gan.judging.floors import Beside, beside
 from cxr_gan.judging.labels import FIGURE as LABEL_AUROC
@@ -70,7 +70,7 @@ class _Sides:
 
     def real_set(self, rows: Rows) -> ImageSet:
         """Some of the radiographs."""
-        images = np.asarray(self.reals.images[rows])
+        images = self.reals.pictures(rows)
         return ImageSet(images, np.asarray(self.real_features[rows]), self.reals.patients[rows])
 
     def first_samples(self) -> ImageSet:
@@ -114,10 +114,8 @@ def judge(synthesizer: Synthesizer, extractor: Extractor, request: Request) -> J
 
 def _sides(synthesizer: Synthesizer, extractor: Extractor, request: Request) -> _Sides:
     side = synthesizer.spec.side_px
-    reals = read_reals(request.data, side, request.cache)
-    features = kept_features(
-        extractor, reals.images, [reals.key], request.cache, f"features of {len(reals.images)}"
-    )
+    reals = read_reals(request.data, side, synthesizer.shown, request.cache)
+    features = kept_features(extractor, reals, request.cache)
     seeds = range(request.seed, request.seed + request.samples)
     # Asked for as the training radiographs are labelled, so that the mix is no difference.
     known = [
@@ -165,8 +163,7 @@ def _spaces(sides: _Sides) -> dict[str, tuple[Features, Features, Features]]:
         return np.asarray(sides.real_features[rows])
 
     def pixels(rows: Rows) -> Features:
-        images: Images = sides.reals.images[rows]
-        return small_pixels(images)
+        return small_pixels(sides.reals.pictures(rows))
 
     return {
         FEATURES: (sides.samples.features, features(sides.training), features(sides.held_out)),

@@ -16,6 +16,7 @@ from cxr_gan.judging.diversity import pair_similarities
 from cxr_gan.judging.extractor import Features, Images
 from cxr_gan.judging.neighbours import inside_any, radii
 from cxr_gan.judging.probe import linear_probe, pixel_probe
+from cxr_training.classifier.localisation.rows import share_interval
 from cxr_training.evaluation.bootstrap import Weights, interval_of, patient_weights
 
 FRECHET, KERNEL = "frechet_distance", "kernel_distance"
@@ -69,8 +70,8 @@ def measure(
     return {
         FRECHET: _frechet(images, reference, draws[:FRECHET_RESAMPLES]),
         KERNEL: interval_of(kernel.distance(), np.array([kernel.distance(row) for row in draws])),
-        PRECISION: mean_interval(precise, draws),
-        RECALL: mean_interval(recalled, recall_draws),
+        PRECISION: share_of(precise, draws, images.patients),
+        RECALL: share_of(recalled, recall_draws, real.patients),
         DIVERSITY: mean_interval(pairs, pair_draws),
         **_probes(images, real, resamples, seed),
     }
@@ -80,6 +81,16 @@ def mean_interval(values: npt.NDArray[np.bool_] | Numbers, draws: Weights) -> In
     """The mean of `values` [n] with the interval of its resamples [B, n]."""
     numbers = values.astype(np.float64)
     return interval_of(float(numbers.mean()), draws @ numbers / draws.sum(axis=1))
+
+
+def share_of(
+    values: npt.NDArray[np.bool_], draws: Weights, groups: npt.NDArray[np.str_]
+) -> Interval:
+    """The share of `values` [n] that hold; none and all have an interval, too."""
+    if not len(draws):
+        return mean_interval(values, draws)
+    shares = np.concatenate([[values.mean()], draws @ values / draws.sum(axis=1)])
+    return share_interval(shares, len(np.unique(groups)))
 
 
 def noise_like(images: Images, seed: int) -> Images:
@@ -115,6 +126,6 @@ def _probes(images: ImageSet, real: ImageSet, resamples: int, seed: int) -> dict
     features = np.concatenate([real.features, images.features])
     pixels = np.concatenate([real.images, images.images])
     return {
-        LINEAR_PROBE: mean_interval(linear_probe(features, synthetic, groups), draws),
-        PIXEL_PROBE: mean_interval(pixel_probe(pixels, synthetic, groups, seed), draws),
+        LINEAR_PROBE: share_of(linear_probe(features, synthetic, groups), draws, groups),
+        PIXEL_PROBE: share_of(pixel_probe(pixels, synthetic, groups, seed), draws, groups),
     }

@@ -17,9 +17,11 @@ from cxr_gan.judging.distances import Numbers
 from cxr_gan.judging.extractor import Features, Images
 from cxr_gan.judging.neighbours import distance_rows, nearest
 from cxr_gan.judging.reals import parts_of
+from cxr_training.classifier.localisation.rows import share_interval
 from cxr_training.evaluation.bootstrap import Weights, interval_of
 
 RATIO, NEARER, STANDING_OUT = "nearest_ratio", "share_nearer", "share_standing_out"
+SHARES = (NEARER, STANDING_OUT)
 TO_TRAINING = "nearest_is_training"
 PIXELS_PX = 32
 PERCENTILE = 1.0
@@ -83,7 +85,8 @@ def against_held_out(
         rows[NEARER].append(float((first < np.percentile(real, PERCENTILE)).mean()))
         edge = np.percentile(real_relative, PERCENTILE)
         rows[STANDING_OUT].append(float((relative < edge).mean()))
-    return {name: interval_of(values[0], np.array(values[1:])) for name, values in rows.items()}
+    shares = {name: share_interval(np.array(rows[name]), len(draws[0])) for name in SHARES}
+    return {RATIO: interval_of(rows[RATIO][0], np.array(rows[RATIO][1:])), **shares}
 
 
 def nearest_is_training(

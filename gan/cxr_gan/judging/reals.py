@@ -1,5 +1,6 @@
 """The real radiographs that samples are judged by: training patients' and held-out ones."""
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,8 +10,9 @@ import numpy.typing as npt
 
 from cxr_gan.errors import GanError
 from cxr_gan.judging.extractor import Images
+from cxr_gan.published.synthesizer import ShownRadiographs
 from cxr_gan.sampling.asking import nih_of
-from cxr_training.classifier.cache import canonical_images
+from cxr_training.classifier.cache import CanonicalImages, canonical_images
 from cxr_training.data.collection import read_collection
 from cxr_training.data.pixels import width_of
 from cxr_training.data.splits import Split
@@ -27,12 +29,19 @@ class Reals:
     `held_out` are those of validation patients. No patient is in both.
     """
 
-    images: Images
+    cached: CanonicalImages
+    """Every image of the data set."""
+    places: Rows
+    """Where each radiograph [n] stands in `cached`."""
     patients: npt.NDArray[np.str_]
     findings: tuple[frozenset[str], ...]
     n_training: int
     key: str
     """Another one for other files or another size."""
+
+    def pictures(self, rows: Rows) -> Images:
+        """Some of the radiographs, uint8 [m, side, side]."""
+        return np.stack([self.cached[int(self.places[row])] for row in rows])
 
     @property
     def training(self) -> Rows:
@@ -45,44 +54,49 @@ class Reals:
         return np.arange(self.n_training, len(self.patients))
 
 
-def read_reals(data: Path, side_px: int, cache: Path) -> Reals:
+def read_reals(data: Path, side_px: int, shown: ShownRadiographs, cache: Path) -> Reals:
     """The radiographs of training and validation patients under `data`, at `side_px`.
 
-    A file that is smaller than that is left out: it would be judged as if blur were real. All are
-    resized by the way that training resizes them.
+    Those of views and sizes that the generator was not shown are left out: they would count as a
+    lack of it, and small ones as if blur were real. All are resized as for training.
 
     Args:
         data: folder that holds nih/, or is it.
         side_px: the generator's size.
-        cache: where the resized images are kept.
+        shown: which it was trained on.
+        cache: where the resized images are kept; training's own will do.
 
     Raises:
         DataError: what the readers refuse.
-        GanError: too few radiographs of that size.
+        GanError: too few such radiographs.
     """
     collection = read_collection(nih_of(data))
-    chosen = []
-    for split in (Split.TRAIN, Split.VALIDATION):
-        some = [
-            image
-            for image in collection.images
-            if collection.splits[image.patient] is split and width_of(image.path) >= side_px
-        ]
-        if len(some) < FEWEST:
+    least_px = shown.least_source_px or side_px
+    wanted: dict[Split, list[int]] = {Split.TRAIN: [], Split.VALIDATION: []}
+    for place, image in enumerate(collection.images):
+        split = collection.splits[image.patient]
+        seen = not shown.views or image.view in shown.views
+        if split in wanted and seen and width_of(image.path) >= least_px:
+            wanted[split].append(place)
+    for split, places in wanted.items():
+        if len(places) < FEWEST:
             raise GanError(
-                f"{data} has {len(some)} {split} radiographs of {side_px} px or more, and judging "
-                f"needs {FEWEST}"
+                f"{data} has {len(places)} {split} radiographs of {least_px} px or more and of "
+                f"view {' or '.join(shown.views) or 'any'}, and judging needs {FEWEST}"
             )
-        chosen.append(some)
-    training, held_out = chosen
-    both = [*training, *held_out]
-    images = canonical_images(tuple(image.path for image in both), side_px, cache)
+    places = [*wanted[Split.TRAIN], *wanted[Split.VALIDATION]]
+    both = [collection.images[place] for place in places]
+    # Every image of the set, as training keeps them.
+    paths = tuple(image.path for image in collection.images)
+    images = canonical_images(paths, side_px, cache)
+    chosen = hashlib.sha256(str(places).encode()).hexdigest()[:16]
     return Reals(
-        images=images,
+        cached=images,
+        places=np.array(places),
         patients=np.array([image.patient for image in both]),
         findings=tuple(frozenset(finding.value for finding in image.findings) for image in both),
-        n_training=len(training),
-        key=Path(str(getattr(images, "filename", side_px))).name,
+        n_training=len(wanted[Split.TRAIN]),
+        key=f"{Path(str(getattr(images, 'filename', side_px))).name}:{chosen}",
     )
 
 

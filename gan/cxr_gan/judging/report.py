@@ -28,8 +28,8 @@ network: compare them within one table only.
 - **Fréchet and kernel distance**: lower is nearer. With so few images a Fréchet distance is far
   above zero for real ones, too: compare it with the floor of its own table.
 - **Precision**: samples that lie among the real; **recall**: real ones among which samples lie.
-- **MS-SSIM**: how alike two samples are, of two people; above the floor, the samples vary too
-  little. Below it they are not better: noise is lowest.
+- **MS-SSIM**: how alike two samples are; above the floor, which is of pairs of two patients, the
+  samples vary too little. Below it they are no better than at it.
 - **Probes**: how often a classifier that is trained to tell real from synthetic is right on images
   it has not seen; a half is guessing.
 

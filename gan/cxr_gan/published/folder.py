@@ -3,6 +3,7 @@
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from pydantic import ValidationError
@@ -14,7 +15,8 @@ from cxr_contracts import MANIFEST_NAME
 from cxr_gan.errors import GanError
 from cxr_gan.networks import build_generator
 from cxr_gan.published.manifest import GeneratorManifest
-from cxr_gan.published.synthesizer import GeneratorIdentity, Synthesizer
+from cxr_gan.published.run import read_recipe
+from cxr_gan.published.synthesizer import GeneratorIdentity, ShownRadiographs, Synthesizer
 from cxr_gan.spec import GeneratorSpec
 from cxr_serving.model_folder import checked_bytes, manifest_in
 
@@ -27,6 +29,7 @@ class _Stored:
     identity: GeneratorIdentity
     spec: GeneratorSpec
     weights: bytes
+    recipe: dict[str, Any]
 
 
 def open_generator(folder: Path, device: str = "cpu") -> Synthesizer:
@@ -39,7 +42,8 @@ def open_generator(folder: Path, device: str = "cpu") -> Synthesizer:
     stored = _published(folder) if (folder / MANIFEST_NAME).exists() else _of_run(folder)
     place = torch.device(device)
     network = _filled(stored, folder).to(place)
-    return Synthesizer(stored.identity, stored.spec, network, place)
+    shown = _shown(stored.recipe, folder)
+    return Synthesizer(stored.identity, stored.spec, network, place, shown)
 
 
 def read_run_spec(run: Path) -> GeneratorSpec:
@@ -60,7 +64,7 @@ def _published(folder: Path) -> _Stored:
     manifest = manifest_in(folder, GeneratorManifest)
     weights = checked_bytes(folder, manifest.weights)
     identity = GeneratorIdentity(manifest.name, manifest.version, manifest.weights.sha256)
-    return _Stored(identity, manifest.spec, weights)
+    return _Stored(identity, manifest.spec, weights, manifest.training.recipe)
 
 
 def _of_run(run: Path) -> _Stored:
@@ -71,7 +75,17 @@ def _of_run(run: Path) -> _Stored:
     except OSError as error:
         raise GanError(f"{path} cannot be read: {error.strerror}: has the run begun?") from error
     sha256 = hashlib.sha256(weights).hexdigest()
-    return _Stored(GeneratorIdentity(run.resolve().name, UNPUBLISHED, sha256), spec, weights)
+    identity = GeneratorIdentity(run.resolve().name, UNPUBLISHED, sha256)
+    return _Stored(identity, spec, weights, read_recipe(run))
+
+
+def _shown(recipe: dict[str, Any], folder: Path) -> ShownRadiographs:
+    try:
+        return ShownRadiographs.model_validate(recipe.get("image", {}))
+    except ValidationError as error:
+        said = error.errors(include_url=False)[0]
+        where = ".".join(map(str, said["loc"]))
+        raise GanError(f"the recipe in {folder}: image.{where}: {said['msg']}") from error
 
 
 def _filled(stored: _Stored, folder: Path) -> nn.Module:

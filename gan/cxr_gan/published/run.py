@@ -36,7 +36,6 @@ def read_run(run: Path) -> tuple[DataSpec, TrainingSpec]:
     path = run / RUN_FACTS
     try:
         facts = _Facts.model_validate(json.loads(path.read_text()))
-        recipe: dict[str, Any] = yaml.safe_load((run / RUN_CONFIG).read_text())
         data = DataSpec(
             sources=facts.sources,
             split_sha256=facts.split_sha256,
@@ -45,11 +44,25 @@ def read_run(run: Path) -> tuple[DataSpec, TrainingSpec]:
         )
         last = facts.sessions[-1]
         command = portable_command(last.command)
-        return data, TrainingSpec(command=command, commit=last.commit, recipe=recipe)
+        return data, TrainingSpec(command=command, commit=last.commit, recipe=read_recipe(run))
     except OSError as error:
         raise GanError(f"{error.filename} cannot be read: {error.strerror}") from error
     except ValidationError as error:
         said = error.errors(include_url=False)[0]
         raise GanError(f"{path}: {'.'.join(map(str, said['loc']))}: {said['msg']}") from error
+    except ValueError as error:
+        raise GanError(f"{path} is no JSON: {error}") from error
+
+
+def read_recipe(run: Path) -> dict[str, Any]:
+    """The resolved configuration of the run; GanError where there is none."""
+    path = run / RUN_CONFIG
+    try:
+        recipe = yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise GanError(f"{path} cannot be read: {error.strerror}") from error
     except (ValueError, yaml.YAMLError) as error:
-        raise GanError(f"{run} does not describe its run: {error}") from error
+        raise GanError(f"{path} is no YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(recipe, dict):
+        raise GanError(f"{path} has no keys")
+    return recipe

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import torch
+from pydantic import BaseModel, ConfigDict, Field
 from scipy.special import ndtr, ndtri
 from torch import nn
 
@@ -28,6 +29,17 @@ class GeneratorIdentity:
     sha256: str
 
 
+class ShownRadiographs(BaseModel):
+    """Which radiographs a generator was shown; those it is compared with are chosen alike."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    views: tuple[str, ...] = Field(default=(), description="Empty: all there are.")
+    least_source_px: int | None = Field(
+        default=None, description="Width of the smallest file; None: the generator's side."
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Synthesizer:
     """A generator ready to make images."""
@@ -36,6 +48,7 @@ class Synthesizer:
     spec: GeneratorSpec
     network: nn.Module
     device: torch.device
+    shown: ShownRadiographs
 
     def latents(self, seeds: Sequence[int], truncation: float | None = None) -> Latents:
         """Standard normal numbers [n, latent_size], each row from its seed alone.
