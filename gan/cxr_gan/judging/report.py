@@ -54,7 +54,7 @@ def report(rows: Sequence[Row]) -> str:
     """The page, in Markdown."""
     parts = [
         "# Synthetic radiographs, judged",
-        "Made by `cxr-gan judge`; how: [docs/gan.md](../../gan.md). "
+        "Made by `cxr-gan judge`; how: [gan-sampling.md](../../gan-sampling.md). "
         "No figure here says that an image is fit for diagnosis.",
         _HOW,
         "![Each figure of each model](figures.png)",
