@@ -30,8 +30,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--cache",
         type=Path,
-        default=Path("runs/gan-judging"),
-        help="keeps the radiographs' features; default: %(default)s",
+        default=Path("runs/cache"),
+        help="keeps the resized radiographs, as training does, and their features; "
+        "default: %(default)s",
     )
     parser.add_argument("--device", default="cpu", help="default: cpu")
     parser.add_argument(
