@@ -5,8 +5,9 @@ import hmac
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from cxr_contracts import MANIFEST_NAME, ModelFile, ModelIdentity, ModelManifest, Role
 
@@ -14,6 +15,7 @@ from cxr_contracts import MANIFEST_NAME, ModelFile, ModelIdentity, ModelManifest
 # No model can be called so.
 DEFAULT_FILE = "DEFAULT"
 MODEL_NAME = r"^[a-z0-9][a-z0-9._-]*$"
+Manifest = TypeVar("Manifest", bound=BaseModel)
 
 
 class ModelFolderError(Exception):
@@ -34,32 +36,38 @@ class ModelFolder:
 
     def weights(self) -> bytes:
         """`weights.safetensors`, checked against the manifest. Raises ModelFolderError."""
-        return self._read(self.manifest.weights)
+        return checked_bytes(self.path, self.manifest.weights)
 
     def onnx(self) -> bytes:
         """`model.onnx`, checked against the manifest. Raises ModelFolderError."""
-        return self._read(self.manifest.onnx)
+        return checked_bytes(self.path, self.manifest.onnx)
 
-    def _read(self, file: ModelFile) -> bytes:
-        # The bytes that were checked are the bytes that get loaded: a file that is replaced
-        # between a check and a second reading would slip through.
-        path = self.path / file.path
-        try:
-            data = path.read_bytes()
-        except OSError as error:
-            raise ModelFolderError(f"{path} cannot be read: {error.strerror}.") from error
-        if len(data) != file.bytes:
-            raise ModelFolderError(
-                f"{path} has {len(data):,} bytes and its manifest says {file.bytes:,}: "
-                "it is cut short or from another version; publish the model again."
-            )
-        found = hashlib.sha256(data).hexdigest()
-        if not hmac.compare_digest(found, file.sha256):
-            raise ModelFolderError(
-                f"{path} has the sha256 {found} and its manifest says {file.sha256}: "
-                "it was changed after it was published and will not be served."
-            )
-        return data
+
+def checked_bytes(folder: Path, file: ModelFile) -> bytes:
+    """The content of a file of a model's folder, checked against what the manifest says of it.
+
+    Raises:
+        ModelFolderError: The file cannot be read, or is another one.
+    """
+    # The bytes that were checked are the bytes that get loaded: a file that is replaced
+    # between a check and a second reading would slip through.
+    path = folder / file.path
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ModelFolderError(f"{path} cannot be read: {error.strerror}.") from error
+    if len(data) != file.bytes:
+        raise ModelFolderError(
+            f"{path} has {len(data):,} bytes and its manifest says {file.bytes:,}: "
+            "it is cut short or from another version; publish the model again."
+        )
+    found = hashlib.sha256(data).hexdigest()
+    if not hmac.compare_digest(found, file.sha256):
+        raise ModelFolderError(
+            f"{path} has the sha256 {found} and its manifest says {file.sha256}: "
+            "it was changed after it was published and will not be served."
+        )
+    return data
 
 
 def identity_of(manifest: ModelManifest) -> ModelIdentity:
@@ -92,17 +100,17 @@ def choose_model(path: Path, name: str | None = None) -> Path:
     return path / text
 
 
-def open_model_folder(path: Path, role: Role) -> ModelFolder:
-    """The model in `path`, which must be of `role`.
+def manifest_in(path: Path, kind: type[Manifest]) -> Manifest:
+    """The manifest in the folder `path`, of any kind of model.
 
     Raises:
-        ModelFolderError: No such folder, no manifest, an invalid one, or one of another role.
+        ModelFolderError: No such folder, no manifest, or an invalid one.
     """
     if not path.is_dir():
         raise ModelFolderError(f"There is no model folder at {path.resolve()}.")
     manifest_path = path / MANIFEST_NAME
     try:
-        manifest = ModelManifest.model_validate_json(manifest_path.read_bytes())
+        return kind.model_validate_json(manifest_path.read_bytes())
     except OSError as error:
         raise ModelFolderError(f"{manifest_path} cannot be read: {error.strerror}.") from error
     except ValidationError as error:
@@ -111,6 +119,15 @@ def open_model_folder(path: Path, role: Role) -> ModelFolder:
             for item in error.errors(include_input=False, include_url=False)
         )
         raise ModelFolderError(f"{manifest_path} is not a valid manifest: {reasons}.") from error
+
+
+def open_model_folder(path: Path, role: Role) -> ModelFolder:
+    """The model in `path`, which must be of `role`.
+
+    Raises:
+        ModelFolderError: No such folder, no manifest, an invalid one, or one of another role.
+    """
+    manifest = manifest_in(path, ModelManifest)
     if manifest.role != role:
         raise ModelFolderError(f"{path} holds a {manifest.role}, and a {role} is needed.")
     return ModelFolder(path=path, manifest=manifest)

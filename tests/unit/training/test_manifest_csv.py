@@ -163,3 +163,12 @@ def test_every_bad_row_is_refused_where_the_caller_goes_on(tmp_path: Path) -> No
     images = read_images(manifest, refuse=refused.append)
     assert [error.line for error in refused if error.line] == [2, 3]
     assert [image.name for image in images] == ["images/c.png"]
+
+
+def test_an_invented_patient_has_synthetic_images_alone(tmp_path: Path) -> None:
+    row = ROW | {"patient": "synthetic:a:1", "synthetic": "1"}
+    (image,) = read_images(write_manifest(tmp_path / "a/manifest.csv", [row]))
+    assert (image.patient, image.synthetic) == ("own:synthetic:a:1", True)
+    manifest = write_manifest(tmp_path / "b/manifest.csv", [row | {"synthetic": "0"}])
+    with pytest.raises(DataError, match=r"csv:2: patient synthetic:a:1 was made by a generator"):
+        read_images(manifest)

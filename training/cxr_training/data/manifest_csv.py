@@ -24,6 +24,8 @@ REQUIRED = ("image", "patient", "findings")
 COLUMNS = (*REQUIRED, "age_years", "sex", "view", "synthetic", "split")
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg"})
 OWN, NIH = "own:", "nih:"
+# A patient of this prefix was invented by a generator, and no radiograph of a person is theirs.
+SYNTHETIC_PATIENT = "synthetic:"
 SEXES = ("M", "F", "O")
 VIEWS = ("PA", "AP")
 OLDEST_YEARS = 130
@@ -138,10 +140,13 @@ def _entry(row: Row, csv: Path, line: int) -> Entry:
         raise ValueError(
             f"{name} is synthetic and cannot be in {split}: synthetic images only train"
         )
+    patient = row["patient"].strip()
+    if patient.startswith(SYNTHETIC_PATIENT) and not synthetic:
+        raise ValueError(f"patient {patient} was made by a generator, but {name} is not synthetic")
     image = Radiograph(
         name=name,
         path=_image_path(name, csv.parent),
-        patient=_patient(row["patient"].strip()),
+        patient=_patient(patient),
         findings=parse_findings(row["findings"].strip()),
         age_years=_age(row.get("age_years", "").strip()),
         sex=_one_of(row, "sex", SEXES),

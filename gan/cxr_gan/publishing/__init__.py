@@ -1,0 +1,1 @@
+"""Writing a generator's model folder."""

@@ -1,0 +1,1 @@
+"""Training: from radiographs and a recipe to a run directory with a generator."""

@@ -1,0 +1,47 @@
+"""Run directories of tiny generators with random weights, as training leaves them."""
+
+import json
+from pathlib import Path
+
+import torch
+import yaml
+from safetensors.torch import save_file
+from torch import nn
+
+from cxr_gan.networks import build_generator
+from cxr_gan.published.folder import RUN_SPEC, RUN_WEIGHTS
+from cxr_gan.spec import GeneratorSpec
+
+SIDE_PX = 16
+LABELS = ("Mass", "Pneumonia")
+
+
+def write_run(folder: Path, *, labels: tuple[str, ...] = LABELS, seed: int = 0) -> Path:
+    """A run of a DCGAN whose images differ from each other; `folder`."""
+    spec = GeneratorSpec(
+        family="dcgan",
+        side_px=SIDE_PX,
+        latent_size=6,
+        channels=4,
+        most_channels=8,
+        labels=labels,
+    )
+    torch.manual_seed(seed)
+    network = build_generator(spec)
+    for module in network.modules():
+        # As they are initialised, every image is the same grey.
+        if isinstance(module, nn.ConvTranspose2d):
+            nn.init.normal_(module.weight, std=0.4)
+    folder.mkdir(parents=True)
+    save_file(network.state_dict(), folder / RUN_WEIGHTS)
+    (folder / RUN_SPEC).write_text(spec.model_dump_json())
+    (folder / "config.yaml").write_text(yaml.safe_dump({"family": "dcgan", "side_px": SIDE_PX}))
+    facts = {
+        "sessions": [{"command": f"cxr-gan train --data {folder}", "commit": "0" * 40}],
+        "sources": ["drawn squares"],
+        "split_sha256": "0" * 64,
+        "n_train": 340,
+        "n_validation": 60,
+    }
+    (folder / "run.json").write_text(json.dumps(facts))
+    return folder
