@@ -30,6 +30,7 @@ class Run:
         self.start = root / "start.safetensors"
         self.out = root / "run"
         self.models = root / "models"
+        self.results = root / "results"
         self.config = CONFIG
         torch.manual_seed(1)
         network = build_network(
@@ -50,6 +51,8 @@ class Run:
                 *("--coco-start", str(self.start)),
                 *("--out", str(self.out)),
                 *("--models", str(self.models)),
+                *("--results", str(self.results)),
+                *("--version", "1.0.1"),
             ]
         )
 
@@ -109,6 +112,27 @@ def test_the_manifest_names_its_files_labels_and_figures(
     assert manifest.training.recipe["n_background"] == 3
     assert manifest.extra == {"nms_iou": 0.5, "max_boxes": 30, "resize": "letterbox"}
     assert manifest.data.sources[-1] == "Start: YOLOv5n v6 on COCO by Ultralytics (AGPL-3.0)"
+
+
+def test_a_version_is_given_when_a_run_is_published_and_its_curves_go_to_the_results(
+    finished: Run, manifest: ModelManifest
+) -> None:
+    assert manifest.version == "1.0.1"
+    assert yaml.safe_load((finished.out / "config.yaml").read_text())["version"] == "1.0.0"
+    results = finished.results
+    with (results / "curves_yolov5n-cxr.csv").open() as stream:
+        assert [row["epoch"] for row in csv.DictReader(stream)] == ["1"]
+    drawn = (results / "curves_yolov5n-cxr.png").read_bytes()
+    assert drawn == (finished.out / "curves.png").read_bytes()
+
+
+def test_a_published_smoke_run_is_judged_to_be_what_its_manifest_says(finished: Run) -> None:
+    sources = ["--nih", str(finished.data.nih), "--chestx-det", str(finished.data.chestxdet)]
+    model = ["--model", str(finished.models / "yolov5n-cxr"), "--results", str(finished.results)]
+    assert main(["judge", *sources, *model, "--check"]) == 0
+    page = (finished.results / "README.md").read_text()
+    assert "figures agree" in page
+    assert "![losses and figures by epoch](curves_yolov5n-cxr.png)" in page
 
 
 def test_the_card_is_made_of_the_manifest(finished: Run, manifest: ModelManifest) -> None:

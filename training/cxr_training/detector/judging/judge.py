@@ -134,7 +134,7 @@ def judge(
     seen = {image.name: image for ground in grounds for image in ground.images}
     seen |= {image.name: image for image in images}
     found = read_published(folder, seen.values())
-    judgement = _on_own_ground(folder, rules, annotations, images, found, resamples)
+    judgement = _on_own_ground(folder, rules, annotations, images, found, resamples=resamples)
     for ground in grounds:
         standings, rows = stand(ground, found, own, resamples)
         judgement.standings.extend(standings)
@@ -148,6 +148,7 @@ def _on_own_ground(
     annotations: Annotations,
     images: list[AnnotatedImage],
     found: Mapping[str, Found],
+    *,
     resamples: int,
 ) -> Judgement:
     """The judgement without the common grounds."""
