@@ -142,7 +142,7 @@ def test_the_gateway_says_what_is_wrong_and_does_not_start(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("CXR_GATEWAY_JOINING_DIR", str(tmp_path / "nowhere"))
-    assert main() == 2
+    assert main([]) == 2
     assert capsys.readouterr().err.startswith(f"There is no folder of joinings at {tmp_path}")
 
 
