@@ -6,7 +6,10 @@ from pathlib import Path
 
 import onnx
 import torch
+from onnxscript import optimizer
 from torch import nn
+
+from cxr_training.half_precision import store_in_half
 
 # Every operator of the published networks exists in it, and ONNX Runtime runs it as it is.
 OPSET = 20
@@ -16,6 +19,8 @@ def export_onnx(
     network: nn.Module, example: torch.Tensor, path: Path, *, output_names: list[str]
 ) -> None:
     """Write `network` as ONNX: `image`, shaped as `example` but for the batch, to `output_names`.
+
+    Its weights stand there as they are, so those that are halves are stored as such.
 
     Args:
         network: on the CPU, set to evaluation.
@@ -30,26 +35,31 @@ def export_onnx(
         with warnings.catch_warnings():
             # The exporter warns of its own dependencies; none of it concerns the model.
             warnings.simplefilter("ignore")
-            torch.onnx.export(
+            program = torch.onnx.export(
                 network,
                 (example,),
-                path,
                 input_names=["image"],
                 output_names=output_names,
                 dynamic_shapes=({0: torch.export.Dim("batch", min=1, max=1024)},),
                 opset_version=OPSET,
                 dynamo=True,
-                external_data=False,
                 verbose=False,
+                # It would fold batch normalisation into the weights. ONNX Runtime does so anyway.
+                optimize=False,
             )
     finally:
         exporter_log.setLevel(before)
-    _strip_machine_paths(path)
+    assert program is not None  # dynamo=True
+    model = program.model_proto
+    optimizer.fold_constants(model)
+    model = optimizer.remove_unused_nodes(model) or model
+    _strip_machine_paths(model)
+    store_in_half(model)
+    onnx.save(model, path)
 
 
-def _strip_machine_paths(path: Path) -> None:
+def _strip_machine_paths(model: onnx.ModelProto) -> None:
     # The exporter notes for each node the Python stack that made it, paths included.
-    model = onnx.load(path)
     for node in model.graph.node:
         del node.metadata_props[:]
         node.doc_string = ""
@@ -59,4 +69,3 @@ def _strip_machine_paths(path: Path) -> None:
         del tensor.metadata_props[:]
     del model.metadata_props[:]
     del model.graph.metadata_props[:]
-    onnx.save(model, path)

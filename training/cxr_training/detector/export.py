@@ -15,7 +15,7 @@ _N_GEOMETRY = 4
 
 
 def export_detector(network: nn.Module, spec: InputSpec, path: Path) -> None:
-    """Write `network` (fused, decoding) as ONNX: `image` [N, 3, H, W] -> `predictions` [N, 4+c, A].
+    """Write `network` (decoding) as ONNX: `image` [N, 3, H, W] -> `predictions` [N, 4+c, A].
 
     N is free, H and W are those of `spec`.
 

@@ -82,7 +82,6 @@ def publish(
     # safetensors writes for its owner alone; the services run as another user.
     (partial / WEIGHTS_NAME).chmod(0o644)
     network: Any = network_of(config, partial / WEIGHTS_NAME)
-    network.fuse(verbose=False)
     export_detector(network, config.input_spec(), partial / ONNX_NAME)
     manifest = _manifest(config, run, thresholds, metrics, partial)
     write_manifest(manifest, partial)

@@ -28,6 +28,7 @@ from cxr_training.detector.partly_known import PartlyKnownDataset, PartlyKnownMo
 from cxr_training.detector.resume import STATE_NAME, RunState, Tensors, replace_file, save_state
 from cxr_training.detector.sampling import repeat_factors
 from cxr_training.detector.schedule import Schedule
+from cxr_training.half_precision import rounded
 from cxr_training.runs import RunError
 
 
@@ -89,15 +90,16 @@ class DetectorTrainer(DetectionTrainer):  # type: ignore[misc]
         self._stop_at_the_end()
 
     def save_model(self) -> bool:
-        """Write the averaged weights, as `last` and, where validation says so, as `best`.
+        """Write the averaged weights in half precision, as `last` and, if they are, as `best`.
 
         Instead of Ultralytics' pickled checkpoints; and the state to go on from.
         """
         average = self.ema.ema.state_dict()
         folder = Path(self.save_dir)
-        replace_file(average, folder / "last.safetensors")
+        weights = rounded(average)
+        replace_file(weights, folder / "last.safetensors")
         if self.fitness == self.best_fitness:
-            replace_file(average, folder / "best.safetensors")
+            replace_file(weights, folder / "best.safetensors")
         state = RunState(
             epochs=self.epoch + 1,
             steps=self._steps,
