@@ -36,9 +36,7 @@ class DcganGenerator(nn.Module):
                 nn.BatchNorm2d(n_out),
                 nn.ReLU(inplace=True),
             ]
-        self.layers = nn.Sequential(
-            *layers, nn.ConvTranspose2d(widths[-1], 1, 4, 2, 1), nn.Tanh()
-        )
+        self.layers = nn.Sequential(*layers, nn.ConvTranspose2d(widths[-1], 1, 4, 2, 1), nn.Tanh())
         self.apply(_start)
 
     def forward(self, latent: Tensor, labels: Tensor | None = None) -> Tensor:

@@ -64,9 +64,7 @@ class Trainer:
         )
         self.schedule = Schedule.of(self.config)
         self.batches = Batches(self.real, self.config.seed)
-        self.latent, self.labels = (
-            x.to(self.device) for x in fixed_inputs(spec, self.config.seed)
-        )
+        self.latent, self.labels = (x.to(self.device) for x in fixed_inputs(spec, self.config.seed))
         self.sums, self.summed = [0.0] * len(SUMS), 0
         self._unread: list[Tensor] = []
         self._saved_s = 0.0
@@ -121,7 +119,9 @@ class Trainer:
         """
         state = read_checkpoint(path)
         spec = self.config.spec.model_dump(mode="json")
-        other = [f"{key} {state['spec'].get(key)}" for key in spec if state["spec"].get(key) != spec[key]]
+        other = [
+            f"{key} {state['spec'].get(key)}" for key in spec if state["spec"].get(key) != spec[key]
+        ]
         if other:
             raise GanError(f"{path} is of another generator than the recipe's: {', '.join(other)}")
         try:
