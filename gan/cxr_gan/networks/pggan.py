@@ -45,7 +45,7 @@ class PgganGenerator(Growing):
         if spec.labels:
             self.embedding = EqualisedLinear(len(spec.labels), spec.latent_size)
             n_in *= 2
-        # The gain of a linear layer whose outputs are each pixel's: section A.1's 4 x 4 convolution.
+        # A dense layer as the paper's 4 x 4 convolution of one pixel, its gain a quarter.
         self.dense = EqualisedLinear(n_in, first * COARSEST_PX**2, gain=2**0.5 / 4)
         self.first = EqualisedConv(first, first, 3)
         self.blocks = nn.ModuleList(

@@ -258,10 +258,11 @@ class Trainer:
             desc=f"{self.schedule.sides[at.stage]} px",
             unit="image",
             initial=at.stage_images,
-            total=self.schedule.images[at.stage],
             # A log file wants fewer lines than a person at a terminal.
             mininterval=0.5 if sys.stderr.isatty() else 10,
             disable=not self.processes.is_first,
+            # Not tqdm's own guess at the time left: a stage may end by the clock.
+            bar_format="{desc}: {n_fmt} images [{elapsed}, {rate_fmt}{postfix}]",
         ) as bar:
             yield bar
 
