@@ -82,5 +82,3 @@ def random_frechet(one: Tensor, other: Tensor) -> float:
     product = torch.linalg.eigvals(covariances[0] @ covariances[1]).real.clamp(min=0)
     spread = sum(c.trace() for c in covariances) - 2 * product.sqrt().sum()
     return float((means[0] - means[1]).square().sum() + spread)
-
-

@@ -33,12 +33,12 @@ def train(root: Path, out: str, recipe: str = "pggan-modern", *overrides: str) -
     return main(["train", *quick_arguments(recipe, *overrides), *data])
 
 
-def test_a_run_directory_describes_itself(
-    root: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_run_directory_describes_itself(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert train(root, "run") == 0
     run = root / "run"
-    assert "train: warning: fewer than 50 training images of Atelectasis (" in capsys.readouterr().err
+    assert (
+        "train: warning: fewer than 50 training images of Atelectasis (" in capsys.readouterr().err
+    )
     assert {path.name for path in run.iterdir()} == {
         "checkpoints",
         "config.yaml",

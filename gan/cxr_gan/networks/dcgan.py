@@ -4,6 +4,8 @@ Strided convolutions instead of pooling, batch normalisation everywhere but at t
 hidden dense layer, ReLU and tanh against leaky ReLU, weights from N(0, 0.02).
 """
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 
@@ -30,15 +32,13 @@ class DcganGenerator(nn.Module):
             nn.BatchNorm2d(widths[0]),
             nn.ReLU(inplace=True),
         ]
-        for n_in, n_out in zip(widths, widths[1:], strict=False):
+        for n_in, n_out in pairwise(widths):
             layers += [
                 nn.ConvTranspose2d(n_in, n_out, 4, 2, 1, bias=False),
                 nn.BatchNorm2d(n_out),
                 nn.ReLU(inplace=True),
             ]
-        self.layers = nn.Sequential(
-            *layers, nn.ConvTranspose2d(widths[-1], 1, 4, 2, 1), nn.Tanh()
-        )
+        self.layers = nn.Sequential(*layers, nn.ConvTranspose2d(widths[-1], 1, 4, 2, 1), nn.Tanh())
         self.apply(_start)
 
     def forward(self, latent: Tensor, labels: Tensor | None = None) -> Tensor:
@@ -60,7 +60,7 @@ class DcganDiscriminator(nn.Module):
             nn.Conv2d(1 + len(spec.labels), widths[0], 4, 2, 1),
             nn.LeakyReLU(SLOPE, inplace=True),
         ]
-        for n_in, n_out in zip(widths, widths[1:], strict=False):
+        for n_in, n_out in pairwise(widths):
             layers += [
                 nn.Conv2d(n_in, n_out, 4, 2, 1, bias=False),
                 nn.BatchNorm2d(n_out),

@@ -27,9 +27,7 @@ class EqualisedConv(nn.Conv2d):
 
     def forward(self, features: Tensor) -> Tensor:
         """As a convolution does."""
-        return functional.conv2d(
-            features, self.weight * self.gain, self.bias, padding=self.padding
-        )
+        return functional.conv2d(features, self.weight * self.gain, self.bias, padding=self.padding)
 
 
 class EqualisedLinear(nn.Linear):

@@ -45,11 +45,11 @@ class PgganGenerator(Growing):
         if spec.labels:
             self.embedding = EqualisedLinear(len(spec.labels), spec.latent_size)
             n_in *= 2
-        # The gain of a linear layer whose outputs are each pixel's: section A.1's 4 x 4 convolution.
+        # A dense layer as the paper's 4 x 4 convolution of one pixel, its gain a quarter.
         self.dense = EqualisedLinear(n_in, first * COARSEST_PX**2, gain=2**0.5 / 4)
         self.first = EqualisedConv(first, first, 3)
         self.blocks = nn.ModuleList(
-            nn.ModuleList([EqualisedConv(wide, narrow, 3), EqualisedConv(narrow, narrow, 3)])
+            nn.Sequential(EqualisedConv(wide, narrow, 3), EqualisedConv(narrow, narrow, 3))
             for wide, narrow in zip(self.widths, self.widths[1:], strict=False)
         )
         self.pictures = nn.ModuleList(EqualisedConv(n, 1, 1, gain=1.0) for n in self.widths)
@@ -63,10 +63,10 @@ class PgganGenerator(Growing):
         features = self.dense(vector).view(len(latent), self.widths[0], COARSEST_PX, COARSEST_PX)
         features = _normalised(self.first, pixel_norm(functional.leaky_relu(features, SLOPE)))
         before = features
-        for block in self.blocks[: self.newest]:  # type: ignore[union-attr]
+        for block in self.blocks[: self.newest]:
             before = features
             features = functional.interpolate(features, scale_factor=2)
-            for layer in block:
+            for layer in block.children():
                 features = _normalised(layer, features)
         picture: Tensor = self.pictures[self.newest](features)
         if self.fade < 1:
@@ -83,7 +83,7 @@ class PgganDiscriminator(Growing):
         last = self.widths[0]
         self.pictures = nn.ModuleList(EqualisedConv(1, n, 1) for n in self.widths)
         self.blocks = nn.ModuleList(
-            nn.ModuleList([EqualisedConv(narrow, narrow, 3), EqualisedConv(narrow, wide, 3)])
+            nn.Sequential(EqualisedConv(narrow, narrow, 3), EqualisedConv(narrow, wide, 3))
             for wide, narrow in zip(self.widths, self.widths[1:], strict=False)
         )
         self.last = EqualisedConv(last + 1, last, 3)
@@ -97,7 +97,7 @@ class PgganDiscriminator(Growing):
         asked = asked_for(self.spec, labels, pictures)
         features = functional.leaky_relu(self.pictures[self.newest](pictures), SLOPE)
         for number in reversed(range(self.newest)):
-            for layer in self.blocks[number]:  # type: ignore[union-attr]
+            for layer in self.blocks[number].children():
                 features = functional.leaky_relu(layer(features), SLOPE)
             features = functional.avg_pool2d(features, 2)
             if self.fade < 1 and number == self.newest - 1:

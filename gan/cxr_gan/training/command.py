@@ -1,8 +1,6 @@
 """`cxr-gan train`."""
 
 import argparse
-import sys
-import warnings
 from pathlib import Path
 
 from cxr_gan.errors import GanError
@@ -47,20 +45,14 @@ def run(options: argparse.Namespace) -> int:
     if resume == _LAST:
         resume = last_checkpoint(options.out) or options.out / _LAST
     config = load_config(options.config, tuple(options.set))
-    with warnings.catch_warnings():
-        warnings.showwarning = _say
-        try:
-            train(
-                config,
-                options.data / NIH if options.data else None,
-                options.out,
-                manifests=options.manifest,
-                resume=resume,
-            )
-        except OSError as error:
-            raise GanError(f"{error.filename or options.out}: {error.strerror}") from error
+    try:
+        train(
+            config,
+            options.data / NIH if options.data else None,
+            options.out,
+            manifests=options.manifest,
+            resume=resume,
+        )
+    except OSError as error:
+        raise GanError(f"{error.filename or options.out}: {error.strerror}") from error
     return 0
-
-
-def _say(message: Warning | str, *_: object, **__: object) -> None:
-    sys.stderr.write(f"train: warning: {message}\n")

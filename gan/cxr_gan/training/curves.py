@@ -1,6 +1,7 @@
 """Curves of a run as a picture."""
 
 import io
+from itertools import pairwise
 from pathlib import Path
 
 from matplotlib.figure import Figure
@@ -25,7 +26,7 @@ def draw_curves(metrics: Path, target: Path) -> None:
         for key in keys:
             axes.plot(shown, [row[key] for row in rows], ".-", label=key.replace("_", " "))
         axes.set(xlabel="thousand images shown", ylabel=says)
-        for before, after in zip(rows, rows[1:], strict=False):
+        for before, after in pairwise(rows):
             if before["side_px"] != after["side_px"]:
                 axes.axvline(before["images"] / 1000, color="0.8")
         axes.legend()

@@ -1,6 +1,5 @@
 """The real images: training patients' radiographs, with their labels."""
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,33 +69,37 @@ def read_real_images(
         )
     shown = [[x in collection.images[row].findings for x in config.findings] for row in rows]
     labels = torch.tensor(shown, dtype=torch.float32).view(len(rows), len(config.findings))
-    check_labels(config, labels)
+    refuse_rare_labels(config, labels)
     # Every image of the set, so that all recipes of one size, and the classifier, share a cache.
     paths = tuple(image.path for image in collection.images)
     images = canonical_images(paths, config.image.side_px, cache)
     return RealImages(images, np.array(rows), labels, split_sha256(collection.splits))
 
 
-def check_labels(config: GanConfig, labels: Tensor) -> None:
-    """Warn of labels with few images.
-
-    Raises:
-        GanError: a label with hardly any.
-    """
-    counts = {x.value: int(n) for x, n in zip(config.findings, labels.sum(0), strict=True)}
-    hardly = [f"{name} ({n})" for name, n in counts.items() if n < FEWEST]
+def refuse_rare_labels(config: GanConfig, labels: Tensor) -> None:
+    """Raise GanError for a label with hardly any image."""
+    hardly = _with_fewer_than(FEWEST, config, labels)
     if hardly:
         raise GanError(
-            f"fewer than {FEWEST} training images of {', '.join(hardly)}: leave it out, with "
+            f"fewer than {FEWEST} training images of {hardly}: leave it out, with "
             "--set labels=[...]"
         )
-    few = [f"{name} ({n})" for name, n in counts.items() if n < FEW]
-    if few:
-        warnings.warn(
-            f"fewer than {FEW} training images of {', '.join(few)}: what is made of it may be "
-            "one of them learned by heart",
-            stacklevel=2,
-        )
+
+
+def warning_of_rare_labels(config: GanConfig, labels: Tensor) -> str | None:
+    """A sentence on the labels with few images, if any."""
+    few = _with_fewer_than(FEW, config, labels)
+    if not few:
+        return None
+    return (
+        f"fewer than {FEW} training images of {few}: what is made of it may be one of them "
+        "learned by heart"
+    )
+
+
+def _with_fewer_than(least: int, config: GanConfig, labels: Tensor) -> str:
+    counts = zip(config.findings, labels.sum(0).tolist(), strict=True)
+    return ", ".join(f"{label} ({int(n)})" for label, n in counts if n < least)
 
 
 class Batches:

@@ -36,7 +36,9 @@ def write_grid(generator: nn.Module, latent: Tensor, labels: Tensor, path: Path)
     with torch.inference_mode():
         made = [
             generator(some, asked).float().cpu()
-            for some, asked in zip(latent.split(COLUMNS), labels.split(COLUMNS), strict=True)
+            for some, asked in zip(
+                torch.split(latent, COLUMNS), torch.split(labels, COLUMNS), strict=True
+            )
         ]
     side = made[0].shape[-1]
     rows = [torch.cat(list(row[:, 0]), 1) for row in made]

@@ -64,9 +64,7 @@ class Trainer:
         )
         self.schedule = Schedule.of(self.config)
         self.batches = Batches(self.real, self.config.seed)
-        self.latent, self.labels = (
-            x.to(self.device) for x in fixed_inputs(spec, self.config.seed)
-        )
+        self.latent, self.labels = (x.to(self.device) for x in fixed_inputs(spec, self.config.seed))
         self.sums, self.summed = [0.0] * len(SUMS), 0
         self._unread: list[Tensor] = []
         self._saved_s = 0.0
@@ -121,7 +119,9 @@ class Trainer:
         """
         state = read_checkpoint(path)
         spec = self.config.spec.model_dump(mode="json")
-        other = [f"{key} {state['spec'].get(key)}" for key in spec if state["spec"].get(key) != spec[key]]
+        other = [
+            f"{key} {state['spec'].get(key)}" for key in spec if state["spec"].get(key) != spec[key]
+        ]
         if other:
             raise GanError(f"{path} is of another generator than the recipe's: {', '.join(other)}")
         try:
@@ -258,10 +258,11 @@ class Trainer:
             desc=f"{self.schedule.sides[at.stage]} px",
             unit="image",
             initial=at.stage_images,
-            total=self.schedule.images[at.stage],
             # A log file wants fewer lines than a person at a terminal.
             mininterval=0.5 if sys.stderr.isatty() else 10,
             disable=not self.processes.is_first,
+            # Not tqdm's own guess at the time left: a stage may end by the clock.
+            bar_format="{desc}: {n_fmt} images [{elapsed}, {rate_fmt}{postfix}]",
         ) as bar:
             yield bar
 

@@ -44,14 +44,12 @@ def gradient_penalty(loss: Loss, judge: Judge, real: Tensor, made: Tensor, mix: 
         mix: for each, where it stands between both, 0 to 1.
     """
     weight = loss.penalty_weight * loss.penalty_interval
-    if loss.gradient_penalty == "r1":
-        at = real
-    else:
-        at = real + mix.view(-1, 1, 1, 1) * (made - real)
+    is_r1 = loss.gradient_penalty == "r1"
+    at = real if is_r1 else real + mix.view(-1, 1, 1, 1) * (made - real)
     at = at.detach().requires_grad_(True)
     [slope] = torch.autograd.grad(judge(at).sum(), at, create_graph=True)
     square = slope.flatten(1).square().sum(1)
-    if loss.gradient_penalty == "r1":
+    if is_r1:
         return weight / 2 * square.mean()
     # The root of a zero has no slope.
     return weight * ((square + 1e-12).sqrt() - 1).square().mean()

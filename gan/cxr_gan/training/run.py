@@ -1,6 +1,7 @@
 """`train`: a run directory from a recipe and radiographs."""
 
 import json
+import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -11,7 +12,7 @@ import yaml
 from cxr_gan.errors import GanError
 from cxr_gan.training.checkpoints import replace_file
 from cxr_gan.training.config import GanConfig
-from cxr_gan.training.data import RealImages, read_real_images
+from cxr_gan.training.data import RealImages, read_real_images, warning_of_rare_labels
 from cxr_gan.training.loop import LAST, METRICS, Trainer
 from cxr_training.arithmetic import denormals_flushed
 from cxr_training.classifier.samples import describe_sources
@@ -59,6 +60,7 @@ def train(
         if resume is not None:
             processes.first_alone(partial(trainer.resume, resume))
         if processes.is_first:
+            _warn(trainer)
             folder.mkdir(parents=True, exist_ok=True)
             keep_metrics(folder / METRICS, trainer.progress.step)
             _describe(trainer, nih, manifests, resume)
@@ -78,6 +80,12 @@ def last_checkpoint(folder: Path) -> Path | None:
     """Where a run stopped; None before its first checkpoint."""
     last = folder / LAST
     return last if last.exists() else None
+
+
+def _warn(trainer: Trainer) -> None:
+    warning = warning_of_rare_labels(trainer.config, trainer.real.labels)
+    if warning is not None:
+        sys.stderr.write(f"train: warning: {warning}\n")
 
 
 def _set_up_arithmetic(config: GanConfig, device: torch.device) -> None:

@@ -17,7 +17,7 @@ SUMS = ("discriminator_loss", "generator_loss", "penalty", "real_logit", "made_l
 
 @dataclass(frozen=True, slots=True)
 class Draws:
-    """The random numbers of a step, which follow from seed and step: a resumed run draws them again.
+    """The random numbers of a step, which follow from seed and step, also in a resumed run.
 
     They are drawn for the whole batch on the CPU, and each process takes its share.
     """
@@ -123,7 +123,7 @@ def average_gradients(parameters: Iterable[nn.Parameter], processes: Processes) 
     gradients = [p.grad for p in parameters if p.grad is not None]
     whole = torch.cat([gradient.flatten() for gradient in gradients])
     torch.distributed.all_reduce(whole)
-    parts = (whole / processes.size).split([gradient.numel() for gradient in gradients])
+    parts = torch.split(whole / processes.size, [gradient.numel() for gradient in gradients])
     for gradient, part in zip(gradients, parts, strict=True):
         gradient.copy_(part.view_as(gradient))
 

@@ -44,7 +44,7 @@ def test_an_augmented_picture_passes_its_gradient_and_without_draws_is_itself() 
     still = rule.model_copy(update={"cutout": 0.0})
     pictures = torch.randn(6, 1, 8, 8, requires_grad=True)
     torch.testing.assert_close(augmented(pictures, torch.zeros(6, DRAWS), still), pictures)
-    augmented(pictures, torch.rand(6, DRAWS) * 2 - 1, rule).square().sum().backward()
+    augmented(pictures, torch.rand(6, DRAWS) * 2 - 1, rule).square().sum().backward()  # type: ignore[no-untyped-call]
     assert pictures.grad is not None
     assert pictures.grad.flatten(1).abs().sum(1).min() > 0
 

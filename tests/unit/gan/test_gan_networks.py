@@ -53,7 +53,10 @@ def test_labels_of_another_number_are_refused(family: Family) -> None:
 
 
 def test_a_new_layer_begins_as_nothing_and_ends_alone() -> None:
-    generator, discriminator = PgganGenerator(spec_of("pggan")), PgganDiscriminator(spec_of("pggan"))
+    generator, discriminator = (
+        PgganGenerator(spec_of("pggan")),
+        PgganDiscriminator(spec_of("pggan")),
+    )
     latent, pictures = torch.randn(4, 8), torch.randn(4, 1, 16, 16)
     generator.grow(8)
     small = generator(latent)

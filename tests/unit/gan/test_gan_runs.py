@@ -1,4 +1,4 @@
-"""A run that was killed goes on, one that diverges keeps its checkpoint, a full disk loses nothing."""
+"""A killed run goes on, one that diverges keeps its checkpoint, a full disk loses nothing."""
 
 import json
 import resource
@@ -37,12 +37,12 @@ def lines(folder: Path) -> list[dict[str, Any]]:
 
 
 def kill_at(trainer: Trainer, step: int) -> None:
-    shown = trainer.batches.take
+    whole = trainer.batches.take
 
-    def take(first: int, n: int) -> Any:
+    def take(shown: int, n: int) -> tuple[torch.Tensor, torch.Tensor]:
         if trainer.progress.step == step:
             raise Killed
-        return shown(first, n)
+        return whole(shown, n)
 
     trainer.batches.take = take  # type: ignore[method-assign]
     with pytest.raises(Killed):
