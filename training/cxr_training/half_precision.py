@@ -1,4 +1,4 @@
-"""Weights stored in half precision: half the megabytes, and the figures are those of what is stored.
+"""Weights stored in half precision: half the megabytes, and figures of what is stored.
 
 A run rounds its weights once, before anything is measured; from then on nothing rounds again. The
 networks compute in float32.

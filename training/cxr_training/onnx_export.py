@@ -3,6 +3,7 @@
 import logging
 import warnings
 from pathlib import Path
+from typing import Any
 
 import onnx
 import torch
@@ -35,7 +36,7 @@ def export_onnx(
         with warnings.catch_warnings():
             # The exporter warns of its own dependencies; none of it concerns the model.
             warnings.simplefilter("ignore")
-            program = torch.onnx.export(
+            program: Any = torch.onnx.export(
                 network,
                 (example,),
                 input_names=["image"],
@@ -49,10 +50,9 @@ def export_onnx(
             )
     finally:
         exporter_log.setLevel(before)
-    assert program is not None  # dynamo=True
     model = program.model_proto
     optimizer.fold_constants(model)
-    model = optimizer.remove_unused_nodes(model) or model
+    optimizer.remove_unused_nodes(model)
     _strip_machine_paths(model)
     store_in_half(model)
     onnx.save(model, path)

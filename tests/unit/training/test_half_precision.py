@@ -15,7 +15,7 @@ from cxr_training.onnx_export import export_onnx
 def network() -> nn.Module:
     torch.manual_seed(3)
     layers = nn.Sequential(nn.Conv2d(1, 32, 3), nn.BatchNorm2d(32), nn.ReLU(), nn.Conv2d(32, 64, 3))
-    layers[1].running_var.uniform_(0.5, 2.0)
+    layers.get_buffer("1.running_var").uniform_(0.5, 2.0)
     return layers.eval().requires_grad_(False)
 
 
