@@ -30,7 +30,6 @@ def draw_curves(metrics: Path, target: Path) -> None:
             if before["side_px"] != after["side_px"]:
                 axes.axvline(before["images"] / 1000, color="0.8")
         axes.legend()
-    speed.set_yscale("log")
     buffer = io.BytesIO()
     figure.savefig(buffer, dpi=120, format="png")
     replace_file(target, buffer.getvalue())
