@@ -185,6 +185,14 @@ publish-gate: .venv-dev/.synced ## Write the gate into models/ and judge it; GAT
 evaluate-gate: .venv-dev/.synced ## Judge the published gate again and compare it with its manifest
 	$(DEV) -m cxr_training.gate evaluate --check --data $(DATA)/nih --out docs/results/gate
 
+GAN ?= pggan-modern
+.PHONY: train-gan publish-gan
+train-gan: .venv-train/.synced ## Train and judge a generator; GAN=dcgan (or another of gan/configs) names its recipe
+	./cxr-gan train --config gan/configs/$(GAN).yaml --data $(DATA) --out $(RUNS)/gan/$(GAN)
+	./cxr-gan judge --model $(RUNS)/gan/$(GAN) --data $(DATA) --results docs/results/gan
+publish-gan: .venv-train/.synced ## Write a judged generator into models/; GAN, GAN_VERSION name it
+	./cxr-gan publish --run $(RUNS)/gan/$(GAN) --version $(GAN_VERSION) --models models/gan --results docs/results/gan
+
 .PHONY: evaluate-triage
 evaluate-triage: .venv-train/.synced ## Measure how the triage table orders validation radiographs
 	$(TRAIN) -m cxr_training.triage --data $(DATA)
