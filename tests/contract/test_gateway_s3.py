@@ -119,7 +119,7 @@ def test_a_bucket_that_is_not_there_stops_the_start_with_a_sentence(
 ) -> None:
     ended = gateway(settings.model_copy(update={"s3_bucket": "nobodys"}))
     assert ended.returncode == 2
-    assert ended.stderr == "The archive's storage has no bucket nobodys.\n"
+    assert "The gateway cannot start: The archive's storage has no bucket nobodys." in ended.stderr
 
 
 def test_s3_without_a_bucket_is_a_sentence(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""A gateway that cannot start: one sentence in its log, exit code 3, nothing left listening."""
+"""A gateway that cannot start: one sentence in its log, nothing left listening."""
 
 import json
 import os
@@ -23,7 +23,8 @@ def started(tmp_path: Path, **settings: str) -> list[str]:
         timeout=60,
         check=False,
     )
-    assert finished.returncode == 3, finished.stderr
+    # 2: what it stands on; 3: a part of the running service.
+    assert finished.returncode in {2, 3}, finished.stderr
     assert "Traceback" not in finished.stderr
     lines = [json.loads(line) for line in finished.stderr.splitlines()]
     return [line["message"] for line in lines if line["level"] == "error"]
@@ -39,7 +40,7 @@ def test_a_gate_that_is_not_what_its_manifest_says(tmp_path: Path) -> None:
 
 
 def test_a_database_that_does_not_answer(tmp_path: Path) -> None:
-    [sentence, _] = started(tmp_path, database_url="postgresql+psycopg://cxr@127.0.0.1:1/cxr")
+    [sentence] = started(tmp_path, database_url="postgresql+psycopg://cxr@127.0.0.1:1/cxr")
     assert sentence.startswith("The gateway cannot start: The archive's database is ")
     assert "Connection refused" in sentence
     assert "\n" not in sentence
@@ -48,6 +49,6 @@ def test_a_database_that_does_not_answer(tmp_path: Path) -> None:
 def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     place = str(tmp_path / "file/archive")
-    [sentence, _] = started(tmp_path, archive_dir=place)
+    [sentence] = started(tmp_path, archive_dir=place)
     assert sentence.startswith("The gateway cannot start: The archive's folder cannot be used")
     assert place in sentence

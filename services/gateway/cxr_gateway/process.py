@@ -1,7 +1,7 @@
 """The service as a process: what it stands on is looked at first, then uvicorn serves."""
 
+import logging
 import shutil
-import sys
 
 import uvicorn
 from sqlalchemy import Engine
@@ -16,6 +16,9 @@ from cxr_gateway.joining import JoiningError, load_joinings
 from cxr_gateway.settings import GatewaySettings
 from cxr_serving.errors import ServiceError
 from cxr_serving.logs import configure_logging
+from cxr_serving.starting import start_failure
+
+_log = logging.getLogger(__name__)
 
 
 def serve(settings: GatewaySettings) -> int:
@@ -26,7 +29,7 @@ def serve(settings: GatewaySettings) -> int:
         _check_archive(settings)
     except (JoiningError, ServiceError) as error:
         # What an operator put there, like a setting: a sentence, and no traceback around it.
-        print(error, file=sys.stderr)
+        _log.error(start_failure("gateway", error))
         return 2
     config = uvicorn.Config(
         create_app(settings),

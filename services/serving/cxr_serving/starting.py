@@ -31,10 +31,15 @@ class StartFailureMiddleware:
             # Sent from the handler of the very exception that the start failed with.
             error = sys.exc_info()[1]
             if message["type"] == "lifespan.startup.failed" and isinstance(error, self._known):
-                message["message"] = f"The {self._name} cannot start: {error}{_cause(error)}"
+                message["message"] = start_failure(self._name, error)
             await send(message)
 
         await self._app(scope, receive, send_told)
+
+
+def start_failure(name: str, error: BaseException) -> str:
+    """The sentence of a service `name` that `error` keeps from starting."""
+    return f"The {name} cannot start: {error}{_cause(error)}"
 
 
 def _cause(error: BaseException) -> str:

@@ -137,7 +137,7 @@ def test_the_service_does_not_start_on_another_schema(
         connection.execute(text("UPDATE alembic_version SET version_num = '0999'"))
     ended = gateway(settings)
     assert ended.returncode == 2
-    assert ended.stderr.startswith("The archive's database has schema 0999")
+    assert "The gateway cannot start: The archive's database has schema 0999" in ended.stderr
     assert ended.stderr.count("\n") == 1
 
 
