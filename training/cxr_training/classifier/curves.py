@@ -10,7 +10,6 @@ from matplotlib.figure import Figure
 
 from cxr_training.runs import read_metrics
 
-
 _AVERAGED = "validation, averaged"
 # Of the members, one after another; a run of one network has the first.
 _STYLES = (".-", ".--", ".:", ".-.")
