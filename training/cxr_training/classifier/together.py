@@ -45,9 +45,9 @@ def side_by_side(names: Sequence[str], works: Sequence[Work], threads: int) -> N
     pipes: list[Pipe] = []
     bars = MemberBars(list(names))
     try:
-        for work in works:
+        for name, work in zip(names, works, strict=True):
             ours, theirs = context.Pipe(duplex=False)
-            process = context.Process(target=_member, args=(work, theirs, threads))
+            process = context.Process(target=_member, name=name, args=(work, theirs, threads))
             process.start()
             # Its end is then the only one, so that the pipe ends with the process.
             theirs.close()
@@ -83,9 +83,13 @@ def _watch(
 
 
 def _require_success(name: str, code: int | None) -> None:
-    if not code:
+    if code == 0:
         return
-    how = f"signal {-code} ended it" if code < 0 else f"it ended with status {code}"
+    how = (
+        f"signal {-code} ended it"
+        if code is not None and code < 0
+        else f"it ended with status {code}"
+    )
     raise RunError(f"{name}: {how}; --resume goes on from its last checkpoint")
 
 
