@@ -26,6 +26,7 @@ from quick_training import quick_arguments, quick_config
 from synthetic_nih import draw, write_nih
 
 TWO = "members=2"
+FEW = ("evaluation.resamples=20", "evaluation.calibration_folds=2")
 JUDGED = ("epoch", "step", "learning_rate", "train_loss", "val_loss", "val_auroc_mean")
 
 
@@ -47,7 +48,7 @@ def trained(root: Path) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(train_module, "usable_cores", lambda: 2)
         arguments = ["--data", str(root), "--out", str(root / "run")]
-        assert main(["train", *quick_arguments(TWO), *arguments]) == 0
+        assert main(["train", *quick_arguments(TWO, *FEW), *arguments]) == 0
     return root / "run"
 
 
