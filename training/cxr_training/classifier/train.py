@@ -100,9 +100,11 @@ def train(
     with processes_of_this_run() as processes:
 
         def opened() -> Given:
-            if processes.is_first and (folder / FACTS).exists() and not resume:
-                raise RunError(f"{folder} holds a run already: choose another --out, or --resume")
-            refuse_other_shape(folder / CONFIG, config)
+            if processes.is_first:
+                if (folder / FACTS).exists() and not resume:
+                    said = "holds a run already: choose another --out, or --resume"
+                    raise RunError(f"{folder} {said}")
+                refuse_other_shape(folder / CONFIG, config)
             processes.share(config.training.batch_size)
             samples = samples_of(config, data, manifests)
             given = Given(
