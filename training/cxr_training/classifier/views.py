@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
-from typing import Protocol
+from typing import NoReturn, Protocol
 
 from tqdm import tqdm
 
@@ -133,7 +133,7 @@ def _bar(
     disable: bool = False,
     position: int | None = None,
     leave: bool = True,
-) -> "tqdm[None]":
+) -> "tqdm[NoReturn]":
     return tqdm(
         desc=name,
         unit="image",
