@@ -101,21 +101,11 @@ def train(
 
         def opened() -> Given:
             if processes.is_first:
-                if (folder / FACTS).exists() and not resume:
-                    said = "holds a run already: choose another --out, or --resume"
-                    raise RunError(f"{folder} {said}")
-                refuse_other_shape(folder / CONFIG, config)
+                _refuse_run_in(folder, config, resume=resume)
             processes.share(config.training.batch_size)
             samples = samples_of(config, data, manifests)
-            given = Given(
-                data=data,
-                manifests=tuple(manifests),
-                samples=samples,
-                cache=cache_of(folder),
-                stream=stream,
-                resume=resume,
-                command=_command(processes),
-            )
+            cache, command = cache_of(folder), _command(processes)
+            given = Given(data, tuple(manifests), samples, cache, stream, resume, command)
             # Before any member starts: all of them read what is decoded here.
             given.images(config)
             return given
@@ -125,6 +115,12 @@ def train(
             _train_one(config, given, folder, processes, Terminal())
         else:
             _train_members(config, given, folder, processes)
+
+
+def _refuse_run_in(folder: Path, config: ClassifierConfig, *, resume: bool) -> None:
+    if (folder / FACTS).exists() and not resume:
+        raise RunError(f"{folder} holds a run already: choose another --out, or --resume")
+    refuse_other_shape(folder / CONFIG, config)
 
 
 def _train_members(
