@@ -55,10 +55,10 @@ def side_by_side(names: Sequence[str], works: Sequence[Work], threads: int) -> N
             pipes.append(ours)
         _watch(names, processes, pipes, bars)
     finally:
-        for process in processes:
-            process.terminate()
-        for process in processes:
-            process.join()
+        for started in processes:
+            started.terminate()
+        for started in processes:
+            started.join()
         bars.close()
 
 
