@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from cxr_training.classifier.loop import Trainer
-from cxr_training.classifier.train import new_trainer, open_images, samples_of
+from cxr_training.classifier.train import cache_of, new_trainer, open_images, samples_of
 from cxr_training.distributed import Processes, processes_of_this_run
 from quick_training import quick_config
 
@@ -23,7 +23,9 @@ def begin(root: Path, folder: Path, processes: Processes, *overrides: str) -> Tr
     config = quick_config(*overrides)
     samples = samples_of(config, root / "nih")
     folder.mkdir(parents=True, exist_ok=True)
-    images = processes.first_alone(lambda: open_images(config, samples, folder, stream=False))
+    images = processes.first_alone(
+        lambda: open_images(config, samples, cache_of(folder), stream=False)
+    )
     return new_trainer(config, samples, images, folder, processes)
 
 

@@ -9,6 +9,7 @@ QUICK = (
     "architecture.name=test_efficientnet",
     "architecture.arguments={in_chans: 1, drop_rate: 0.3, drop_path_rate: 0.2}",
     "pretrained=null",
+    "members=1",
     "input.width_px=32",
     "input.height_px=32",
     "input.canonical_px=32",

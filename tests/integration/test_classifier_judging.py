@@ -117,11 +117,12 @@ def test_the_page_names_the_model_the_split_and_the_command_and_takes_in_the_oth
     }
 
 
-def test_the_curves_of_the_run_are_a_line_for_each_epoch(judged: Path) -> None:
-    [epoch] = _lines(judged / "curves.csv")
-    assert epoch["epoch"] == "1"
-    assert float(epoch["train_loss"]) > 0
-    assert 0 <= float(epoch["val_auroc.Effusion"]) <= 1
+def test_the_curves_of_the_run_are_a_line_for_each_epoch_of_each_member(judged: Path) -> None:
+    lines = _lines(judged / "curves.csv")
+    assert [(line["member"], line["epoch"]) for line in lines] == [("1", "1"), ("2", "1")]
+    for epoch in lines:
+        assert float(epoch["train_loss"]) > 0
+        assert 0 <= float(epoch["val_auroc.Effusion"]) <= 1
 
 
 def test_maps_are_judged_against_boxes_for_the_manifest_the_card_and_the_page(

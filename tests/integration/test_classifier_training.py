@@ -18,7 +18,9 @@ from synthetic_manifest import whole_rows, write_manifest
 from synthetic_nih import draw, write_nih
 
 CONFIG = Path(__file__).parents[2] / "training/configs/classifier.yaml"
-QUICK = ["--set", "input.width_px=64", "--set", "input.height_px=64"]
+# One network alone; `test_classifier_members` trains two.
+ONE = ["--set", "members=1"]
+QUICK = ["--set", "input.width_px=64", "--set", "input.height_px=64", *ONE]
 
 
 def write_data(root: Path) -> list[str]:

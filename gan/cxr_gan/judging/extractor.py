@@ -66,16 +66,14 @@ class ClassifierFeatures:
         ]
         batch = torch.from_numpy(np.stack(prepared)).to(self._device)
         with torch.inference_mode():
-            backbone = self._network.backbone
             batch = batch.contiguous(memory_format=torch.channels_last)
-            cells = backbone.forward_features(self._network.as_trained(batch))  # type: ignore[operator]
+            cells = self._network.features(batch)
             features: Features = cells.mean((2, 3)).float().cpu().numpy()
         return features
 
     def logits(self, features: Features) -> Features:
         """What the classifier says [n, labels] of images with these features."""
-        head = self._network.head
-        weight, bias = head.weight.cpu().numpy(), head.bias.cpu().numpy()
+        weight, bias = (tensor.cpu().numpy() for tensor in self._network.linear())
         answered: Features = features @ weight.T + bias
         return answered
 

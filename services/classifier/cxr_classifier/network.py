@@ -5,7 +5,8 @@ the cells is the logit, so the class activation map (Zhou et al., CVPR 2016) cos
 and needs no gradient.
 """
 
-from typing import cast
+from collections.abc import Mapping, Sequence
+from typing import TypeVar, cast
 
 import timm
 import torch
@@ -13,6 +14,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from cxr_contracts import Architecture
+
+Classifier = TypeVar("Classifier", bound="CamClassifier")
 
 
 class GreyToColour(nn.Module):
@@ -29,33 +32,32 @@ class GreyToColour(nn.Module):
         return (image - cast(Tensor, self.mean)) / cast(Tensor, self.std)
 
 
-class CamNetwork(nn.Module):
-    """Image to logits and class activation maps."""
+class CamClassifier(nn.Module):
+    """Image to logits and class activation maps, by a linear head over a feature map."""
 
     def __init__(
-        self,
-        backbone: nn.Module,
-        *,
-        mirrored: bool = False,
-        usual_map: tuple[int, int, int] | None = None,
-        colour: nn.Module | None = None,
+        self, *, mirrored: bool = False, usual_map: tuple[int, int, int] | None = None
     ) -> None:
-        """Around `backbone`.
+        """Of any network.
 
         Args:
-            backbone: with a linear head over a feature map.
             mirrored: in evaluation, the mean with what it says of the mirror image.
             usual_map: the shape [L, h, w] of the buffer of that name, which is taken off every
                 map in evaluation: what the maps of healthy radiographs have in common. Its mean
                 over the cells is zero, so that a map's mean stays the logit.
-            colour: makes of the grey image what a backbone for colour images was trained on.
         """
         super().__init__()
-        self.backbone = backbone
         self.mirrored = mirrored
         self.usual_map: Tensor | None
         self.register_buffer("usual_map", None if usual_map is None else torch.zeros(usual_map))
-        self.as_trained = colour or nn.Identity()
+
+    def features(self, image: Tensor) -> Tensor:
+        """The last feature map [N, d, h, w] of normalised images [N, C, H, W]."""
+        raise NotImplementedError
+
+    def linear(self) -> tuple[Tensor, Tensor]:
+        """Weight [L, d] and bias [L] from features to labels."""
+        raise NotImplementedError
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """Logits [N, L] and maps [N, L, h, w] of normalised images [N, C, H, W].
@@ -71,14 +73,45 @@ class CamNetwork(nn.Module):
         return logits, cams if self.usual_map is None else cams - self.usual_map
 
     def _read(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        weight, bias = self.linear()
+        cams = functional.conv2d(self.features(image), weight[:, :, None, None], bias)
+        return cams.mean(dim=(2, 3)), cams
+
+
+class CamNetwork(CamClassifier):
+    """One backbone and its own head."""
+
+    def __init__(
+        self,
+        backbone: nn.Module,
+        *,
+        mirrored: bool = False,
+        usual_map: tuple[int, int, int] | None = None,
+        colour: nn.Module | None = None,
+    ) -> None:
+        """Around `backbone`.
+
+        Args:
+            backbone: with a linear head over a feature map.
+            mirrored: see `CamClassifier`.
+            usual_map: see `CamClassifier`.
+            colour: makes of the grey image what a backbone for colour images was trained on.
+        """
+        super().__init__(mirrored=mirrored, usual_map=usual_map)
+        self.backbone = backbone
+        self.as_trained = colour or nn.Identity()
+
+    def features(self, image: Tensor) -> Tensor:
+        """[N, d, h, w]; in training some channels are dropped."""
         image = self.as_trained(image)
         features = cast(Tensor, self.backbone.forward_features(image))  # type: ignore[operator]
         # Whole channels are dropped, which is what dropout after the pooling would do.
         rate = float(getattr(self.backbone, "drop_rate", 0.0))
-        features = functional.dropout2d(features, rate, self.training)
-        head = self.head
-        cams = functional.conv2d(features, head.weight[:, :, None, None], head.bias)
-        return cams.mean(dim=(2, 3)), cams
+        return functional.dropout2d(features, rate, self.training)
+
+    def linear(self) -> tuple[Tensor, Tensor]:
+        """Those of the backbone's head."""
+        return self.head.weight, self.head.bias
 
     @property
     def head(self) -> nn.Linear:
@@ -86,16 +119,74 @@ class CamNetwork(nn.Module):
         return cast(nn.Linear, self.backbone.get_classifier())  # type: ignore[operator]
 
 
-def build_network(architecture: Architecture, n_labels: int) -> CamNetwork:
+class CamEnsemble(CamClassifier):
+    """The mean of several networks' logits and maps.
+
+    A mean of linear heads is one linear head over all feature maps side by side.
+    """
+
+    def __init__(
+        self,
+        members: list[CamNetwork],
+        *,
+        mirrored: bool = False,
+        usual_map: tuple[int, int, int] | None = None,
+    ) -> None:
+        """Of `members`, which are of one architecture; the rest as in `CamClassifier`."""
+        super().__init__(mirrored=mirrored, usual_map=usual_map)
+        self.members = nn.ModuleList(members)
+
+    def features(self, image: Tensor) -> Tensor:
+        """[N, members * d, h, w]."""
+        return torch.cat([member.features(image) for member in self._networks()], dim=1)
+
+    def linear(self) -> tuple[Tensor, Tensor]:
+        """[L, members * d] and [L]."""
+        weights, biases = zip(*(member.linear() for member in self._networks()), strict=True)
+        return torch.cat(weights, dim=1) / len(weights), torch.stack(biases).mean(dim=0)
+
+    def _networks(self) -> list[CamNetwork]:
+        return [cast(CamNetwork, member) for member in self.members]
+
+
+def build_network(architecture: Architecture, n_labels: int) -> CamClassifier:
     """The network of a manifest, its weights still random.
+
+    Args:
+        architecture: of library `timm`; `arguments` as in `build_member`, and three of the whole.
+            `mirrored` and `usual_map`, the latter as [h, w]: see `CamClassifier`. `members`: the
+            mean of so many networks answers, see `CamEnsemble`.
+        n_labels: outputs of the linear head.
+
+    Raises:
+        ValueError: fewer than one member, and as in `build_member`.
+    """
+    arguments = dict(architecture.arguments)
+    members = arguments.pop("members", 1)
+    if not isinstance(members, int) or members < 1:
+        raise ValueError(f"architecture argument members={members!r}: a whole number from 1 on")
+    if members == 1:
+        return build_member(architecture.model_copy(update={"arguments": arguments}), n_labels)
+    mirrored = bool(arguments.pop("mirrored", False))
+    cells = arguments.pop("usual_map", None)
+    each = architecture.model_copy(update={"arguments": arguments})
+    return CamEnsemble(
+        [build_member(each, n_labels) for _ in range(members)],
+        mirrored=mirrored,
+        usual_map=None if cells is None else (n_labels, *cells),
+    )
+
+
+def build_member(architecture: Architecture, n_labels: int) -> CamNetwork:
+    """A network of one backbone: what is trained or imported, alone or as one of several.
 
     Args:
         architecture: of library `timm`; `arguments` go to `timm.create_model`, but for five of
             our own. `dilated`: false undoes the dilation by which timm pays for an
             `output_stride`; the map is as fine, the convolutions are a fifth faster, and the
             receptive field stays that of the small image. `mirrored` and `usual_map`, the
-            latter as [h, w]: see `CamNetwork`. `channel_mean` and `channel_std`, together: those
-            of `GreyToColour`, for a backbone with three input channels.
+            latter as [h, w]: see `CamClassifier`. `channel_mean` and `channel_std`, together:
+            those of `GreyToColour`, for a backbone with three input channels.
         n_labels: outputs of the linear head.
 
     Raises:
@@ -137,7 +228,18 @@ def _undo_dilation(backbone: nn.Module) -> None:
             module.dilation = (1, 1)
 
 
-def load_weights(network: CamNetwork, state: dict[str, Tensor]) -> CamNetwork:
+def joined_state(states: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    """The tensors that fill the network of these members, in their order; of one, its own."""
+    if len(states) == 1:
+        return dict(states[0])
+    return {
+        f"members.{index}.{name}": tensor
+        for index, state in enumerate(states)
+        for name, tensor in state.items()
+    }
+
+
+def load_weights(network: Classifier, state: dict[str, Tensor]) -> Classifier:
     """Fill `network` with the tensors of `weights.safetensors` and set it to evaluation.
 
     Raises:

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from cxr_classifier.network import build_network, load_weights
+from cxr_classifier.network import build_member, build_network, load_weights
 from cxr_contracts import Architecture
 
 
@@ -21,7 +21,7 @@ def test_the_mean_of_a_class_activation_map_is_the_logit() -> None:
 
 def test_the_logit_is_what_the_backbones_own_head_answers() -> None:
     torch.manual_seed(0)
-    network = build_network(_architecture(drop_rate=0.3), 14).eval()
+    network = build_member(_architecture(drop_rate=0.3), 14).eval()
     image = torch.randn(2, 1, 96, 96)
     with torch.inference_mode():
         torch.testing.assert_close(network(image)[0], network.backbone(image), rtol=1e-4, atol=1e-5)

@@ -114,7 +114,7 @@ def test_a_short_ablation_runs_and_goes_on_where_it_was(tmp_path: Path) -> None:
     write_nih(tmp_path)
     plan = tmp_path / "plan.yaml"
     plan.write_text(
-        "budget: [input.width_px=32, input.height_px=32, pretrained=null]\n"
+        "budget: [members=1, input.width_px=32, input.height_px=32, pretrained=null]\n"
         "arms:\n"
         "  recipe: {says: the recipe}\n"
         "  asymmetric: {says: another loss, against: recipe, set: [training.loss=asymmetric]}\n"

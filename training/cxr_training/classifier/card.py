@@ -52,7 +52,7 @@ def model_card(manifest: ModelManifest) -> str:
         f"# {manifest.name}, version {manifest.version}",
         "**For research use. Not a medical device; not for diagnosis.**",
         f"A classifier of {len(manifest.labels)} findings on frontal chest radiographs: "
-        f"`{manifest.architecture.name}` ({manifest.architecture.library}) at "
+        f"{_mean_of(manifest)}`{manifest.architecture.name}` ({manifest.architecture.library}) at "
         f"{manifest.input.width_px} x {manifest.input.height_px} px, one grey channel. Each "
         "finding comes with a class activation map whose mean is its logit. "
         f"Licence: {manifest.licence}. Published {manifest.created_at}.",
@@ -95,6 +95,7 @@ def _method(manifest: ModelManifest) -> list[str]:
         f"{_loss(recipe)}, AdamW, cosine schedule; published: {manifest.extra['checkpoint']}."
         f"{_mirrored(manifest)}{_usual_map(manifest)}",
         *_sessions(manifest),
+        *_members(manifest),
         f"Commit `{manifest.training.commit}`, command `{manifest.training.command}`.",
     ]
 
@@ -136,6 +137,27 @@ def _sessions(manifest: ModelManifest) -> list[str]:
         for session in manifest.extra["sessions"]
         if session["changed"]
     ]
+
+
+def _mean_of(manifest: ModelManifest) -> str:
+    members = len(manifest.extra.get("members", []))
+    return f"the mean of {members} networks " if members else ""
+
+
+def _members(manifest: ModelManifest) -> list[str]:
+    """A sentence for each of several networks, whatever it was resumed with included."""
+    sentences = []
+    for number, member in enumerate(manifest.extra.get("members", []), start=1):
+        resumed = [
+            f" resumed after epoch {session['after_epochs']} at commit `{session['commit'][:12]}`;"
+            for session in member["sessions"][1:]
+        ]
+        sentences.append(
+            f"Network {number}: seed {member['seed']}, {member['epochs']} epochs, published after "
+            f"epoch {member['epoch']};{''.join(resumed)} commit `{member['commit'][:12]}`, "
+            f"command `{member['command']}`."
+        )
+    return sentences
 
 
 def _subgroups(figures: Figures) -> list[str]:

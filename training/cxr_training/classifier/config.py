@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from cxr_contracts import Architecture, Finding, InputSpec
 
@@ -123,12 +123,24 @@ class ClassifierConfig(_Section):
     name: str
     version: str
     seed: int
+    members: int = Field(
+        default=1,
+        ge=1,
+        description="Networks trained from `seed`, `seed + 1` and so on; their mean answers.",
+    )
     architecture: Architecture
     pretrained: str | None
     input: InputSpec
     augmentation: Augmentation
     training: Training
     evaluation: Evaluation
+
+    @field_validator("architecture")
+    @classmethod
+    def _is_of_one_network(cls, architecture: Architecture) -> Architecture:
+        if "members" in architecture.arguments:
+            raise ValueError("`members` is a key of the recipe, not of its architecture")
+        return architecture
 
     @property
     def judged_on(self) -> dict[Finding, tuple[str, ...]]:

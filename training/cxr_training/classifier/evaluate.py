@@ -8,16 +8,17 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from cxr_classifier.network import CamNetwork, build_network, load_weights
+from cxr_classifier.network import CamClassifier
 from cxr_contracts import Architecture, LabelSpec, MetricRow
 from cxr_training.classifier.answers import Answers, answers_of
 from cxr_training.classifier.config import ClassifierConfig, ConfigError, Evaluation, load_config
 from cxr_training.classifier.decisions import fitted_decisions
 from cxr_training.classifier.loop import BEST, infer
+from cxr_training.classifier.members import architecture_of_all, trained_network
 from cxr_training.classifier.report import metric_rows
-from cxr_training.classifier.samples import LABELS
 from cxr_training.classifier.train import (
     CONFIG,
+    cache_of,
     device_of_this_machine,
     open_images,
     read_facts,
@@ -36,9 +37,9 @@ _PROBES = 16
 
 @dataclass(frozen=True, slots=True)
 class Evaluated:
-    """What `evaluation.json` holds."""
+    """What `evaluation.json` holds; `epochs` are the best ones of each member."""
 
-    epoch: int
+    epochs: list[int]
     evaluation: Evaluation
     labels: list[LabelSpec]
     metrics: list[MetricRow]
@@ -75,10 +76,10 @@ def evaluate(
     if split_sha256(samples.patient_splits) != read_facts(folder)["split_sha256"]:
         named = ", ".join(str(path) for path in (data, *manifests) if path is not None)
         raise RunError(f"{named}: other patients than the data that {folder} was trained on")
-    images = open_images(config, samples, folder, stream=stream)
+    images = open_images(config, samples, cache_of(folder), stream=stream)
     rows = samples.rows(Split.VALIDATION)
     device = device_of_this_machine()
-    network, epoch = load_network(folder, config)
+    network, epochs = load_network(folder, config)
     network.to(device)
     usual = None
     if config.evaluation.usual_map:
@@ -91,37 +92,41 @@ def evaluate(
     names = np.array([samples.paths[row].name for row in rows])
     probes = [images[int(row)] for row in rows[:: max(1, len(rows) // _PROBES)][:_PROBES]]
     _save_answers(folder / ANSWERS, answers, names, np.stack(probes))
-    evaluated = _judge(answers, config, epoch)
+    evaluated = _judge(answers, config, epochs)
     _save(evaluated, folder / EVALUATION)
     return evaluated
 
 
 def load_network(
     folder: Path, config: ClassifierConfig, usual: MapArray | None = None
-) -> tuple[CamNetwork, int]:
+) -> tuple[CamClassifier, list[int]]:
     """The averaged network of the run's best epoch, as it is published, and that epoch.
+
+    Of several members each at its own best epoch, together.
 
     Args:
         folder: the run directory.
         config: its configuration.
         usual: taken off its maps, [L, h, w].
     """
-    state = torch.load(folder / BEST, map_location="cpu", weights_only=True)
-    weights = dict(state["average"])
-    if usual is not None:
-        weights["usual_map"] = torch.from_numpy(usual)
-    network = build_network(published_architecture(config, usual), len(LABELS))
-    return load_weights(network, weights), int(state["progress"]["epoch"])
+    return trained_network(
+        folder,
+        config,
+        published_architecture(config, usual),
+        checkpoint=BEST,
+        more={} if usual is None else {"usual_map": torch.from_numpy(usual)},
+    )
 
 
 def published_architecture(config: ClassifierConfig, usual: MapArray | None) -> Architecture:
     """That of the training, and how it is read."""
-    arguments = dict(config.architecture.arguments)
+    whole = architecture_of_all(config)
+    arguments = dict(whole.arguments)
     if config.evaluation.mirrored:
         arguments["mirrored"] = True
     if usual is not None:
         arguments["usual_map"] = list(usual.shape[1:])
-    return config.architecture.model_copy(update={"arguments": arguments})
+    return whole.model_copy(update={"arguments": arguments})
 
 
 def read_usual_map(folder: Path) -> MapArray | None:
@@ -141,7 +146,8 @@ def read_evaluated(folder: Path) -> Evaluated:
         raise RunError(f"{path} is missing: run `evaluate` first")
     raw = json.loads(path.read_text())
     return Evaluated(
-        epoch=raw["epoch"],
+        # A run of one network says its only epoch.
+        epochs=raw["epochs"] if "epochs" in raw else [raw["epoch"]],
         evaluation=Evaluation.model_validate(raw["evaluation"]),
         labels=[LabelSpec.model_validate(label) for label in raw["labels"]],
         metrics=[MetricRow.model_validate(row) for row in raw["metrics"]],
@@ -166,17 +172,18 @@ def _save_usual_map(path: Path, usual: MapArray | None) -> None:
         np.save(path, usual)
 
 
-def _judge(answers: Answers, config: ClassifierConfig, epoch: int) -> Evaluated:
+def _judge(answers: Answers, config: ClassifierConfig, epochs: list[int]) -> Evaluated:
     decisions = fitted_decisions(answers, config.evaluation, config.seed)
     rows = metric_rows(answers, decisions, config.evaluation, config.seed)
-    return Evaluated(epoch, config.evaluation, list(decisions.labels), rows)
+    return Evaluated(epochs, config.evaluation, list(decisions.labels), rows)
 
 
 def _save(evaluated: Evaluated, path: Path) -> None:
+    epochs = evaluated.epochs
     write_json(
         path,
         {
-            "epoch": evaluated.epoch,
+            **({"epochs": epochs} if len(epochs) > 1 else {"epoch": epochs[0]}),
             "evaluation": evaluated.evaluation.model_dump(mode="json"),
             "labels": [label.model_dump() for label in evaluated.labels],
             "metrics": [row.model_dump() for row in evaluated.metrics],

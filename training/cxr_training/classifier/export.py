@@ -7,12 +7,12 @@ import onnxruntime
 import torch
 from safetensors.torch import save_file
 
-from cxr_classifier.network import CamNetwork
+from cxr_classifier.network import CamClassifier
 from cxr_training.onnx_export import export_onnx
 from cxr_training.publishing import ONNX_NAME, WEIGHTS_NAME, check_same_answers
 
 
-def export(network: CamNetwork, folder: Path, probes: np.ndarray) -> None:
+def export(network: CamClassifier, folder: Path, probes: np.ndarray) -> None:
     """Write both files into `folder` and compare them.
 
     The ONNX file takes `image` float32 [N, C, H, W], N free, and answers `logits` [N, L] and

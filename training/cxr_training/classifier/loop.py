@@ -2,7 +2,6 @@
 
 import copy
 import math
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +13,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 from tqdm import tqdm
 
-from cxr_classifier.network import CamNetwork
+from cxr_classifier.network import CamClassifier, CamNetwork
 from cxr_training.classifier.cache import CanonicalImages
 from cxr_training.classifier.checkpoints import (
     Progress,
@@ -30,6 +29,7 @@ from cxr_training.classifier.losses import element_loss, judged_loss
 from cxr_training.classifier.samples import LABELS, Samples, judged_targets
 from cxr_training.classifier.schedule import Schedule
 from cxr_training.classifier.throughput import Throughput, speed_in_words
+from cxr_training.classifier.views import Terminal, View
 from cxr_training.data.splits import Split
 from cxr_training.distributed import Processes, average_statistics, parallel, synchronised
 from cxr_training.evaluation.metrics import auroc
@@ -57,6 +57,7 @@ class Trainer:
     device: torch.device
     processes: Processes = field(default_factory=Processes)
     progress: Progress = field(default_factory=Progress)
+    view: View = field(default_factory=Terminal)
 
     def __post_init__(self) -> None:
         training = self.config.training
@@ -96,7 +97,7 @@ class Trainer:
             if self.processes.is_first:
                 append_metrics(self.folder / METRICS, row)
                 draw_curves(self.folder / METRICS, self.folder / CURVES)
-                tqdm.write(_line(row))
+                self.view.line(_line(row))
             names = [LAST]
             if row["val_auroc_mean"] > self.progress.best_auroc:
                 self.progress.best_auroc = row["val_auroc_mean"]
@@ -186,21 +187,17 @@ class Trainer:
         """The batches that the epoch under way still has, with a bar that counts images."""
         self.batches.start(self.progress.epoch, self.progress.batch)
         size = self.batches.share * self.processes.size
-        with tqdm(
-            desc=f"epoch {self.progress.epoch + 1}",
-            unit="image",
-            initial=self.progress.batch * size,
+        with self.view.epoch(
+            f"epoch {self.progress.epoch + 1}",
+            done=self.progress.batch * size,
             total=self.batches.n_batches * size,
-            # A log file wants fewer lines than a person at a terminal.
-            mininterval=0.5 if sys.stderr.isatty() else 10,
-            disable=not self.processes.is_first,
-        ) as bar:
+            shown=self.processes.is_first,
+        ) as advance:
             for batch in speed.timed(self.loader):
                 try:
                     yield batch
                 finally:  # also after the batch at which the budget ends
-                    bar.set_postfix_str(self._standing(), refresh=False)
-                    bar.update(size)
+                    advance(size, self._standing())
 
     def _standing(self) -> str:
         mean = self.progress.loss_sum / max(1, self.progress.images)
@@ -301,7 +298,7 @@ def mean_auroc(targets: LogitArray, areas: dict[str, float], min_positives: int)
 
 
 def infer(
-    network: CamNetwork,
+    network: CamClassifier,
     images: CanonicalImages,
     rows: RowArray,
     config: ClassifierConfig,

@@ -25,6 +25,13 @@ from cxr_training.classifier.evaluate import (
 )
 from cxr_training.classifier.export import export
 from cxr_training.classifier.judging.maps import map_rows
+from cxr_training.classifier.members import member_folders
+from cxr_training.classifier.provenance import (
+    checkpoint_in_words,
+    in_words,
+    members_in_short,
+    sessions_in_short,
+)
 from cxr_training.classifier.report import for_manifest
 from cxr_training.classifier.samples import NIH_SOURCE
 from cxr_training.classifier.train import CONFIG, METRICS, read_facts
@@ -36,7 +43,7 @@ from cxr_training.publishing import (
     model_file,
     write_manifest,
 )
-from cxr_training.runs import RunError, changed_keys, portable_command, read_metrics, utc_now
+from cxr_training.runs import RunError, portable_command, read_metrics, utc_now
 
 
 def publish(
@@ -61,11 +68,11 @@ def publish(
     evaluated = read_evaluated(folder)
     config = _published_config(folder, evaluated, version)
     usual = read_usual_map(folder)
-    network, epoch = load_network(folder, config, usual)
-    if epoch != evaluated.epoch:
+    network, epochs = load_network(folder, config, usual)
+    if epochs != evaluated.epochs:
         raise RunError(
-            f"{folder}: evaluated after epoch {evaluated.epoch}, but the best weights are now of "
-            f"epoch {epoch}: run `evaluate` again"
+            f"{folder}: evaluated after epoch {in_words(evaluated.epochs)}, but the best weights "
+            f"are now of epoch {in_words(epochs)}: run `evaluate` again"
         )
     target = models / "classifier" / config.name
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -86,7 +93,7 @@ def publish(
         if target.exists():
             shutil.rmtree(target)
         staged.rename(target)
-    _copy_curves(folder / METRICS, results)
+    _copy_curves([member / METRICS for member in member_folders(folder, config)], results)
     return target
 
 
@@ -96,10 +103,14 @@ def _published_config(folder: Path, evaluated: Evaluated, version: str | None) -
     return config.model_copy(update=changed)
 
 
-def _copy_curves(metrics: Path, results: Path) -> None:
-    """`curves.csv`, a line for each epoch, and `curves.png`."""
+def _copy_curves(metrics: list[Path], results: Path) -> None:
+    """`curves.csv`, a line for each epoch of each member, and `curves.png`."""
     results.mkdir(parents=True, exist_ok=True)
-    lines = [_flat(row) for row in read_metrics(metrics)]
+    lines = [
+        ({"member": str(index)} if len(metrics) > 1 else {}) | _flat(row)
+        for index, file in enumerate(metrics, start=1)
+        for row in read_metrics(file)
+    ]
     columns = dict.fromkeys(column for line in lines for column in line)
     with (results / "curves.csv").open("w", newline="") as stream:
         writer = csv.DictWriter(stream, list(columns), lineterminator="\n")
@@ -130,7 +141,6 @@ def _manifest(
     staged: Path,
 ) -> ModelManifest:
     facts = read_facts(folder)
-    epochs = read_metrics(folder / METRICS)
     return ModelManifest(
         schema_version=1,
         role="classifier",
@@ -146,9 +156,9 @@ def _manifest(
         extra={
             "calibration": CALIBRATION_METHOD,
             "threshold": threshold_method(config.evaluation.operating_point),
-            "checkpoint": f"averaged weights after epoch {evaluated.epoch} of {len(epochs)}, the "
-            "best mean AUROC on validation patients (labels learned within a source judged there)",
-            "sessions": _sessions(facts["sessions"]),
+            "checkpoint": checkpoint_in_words(folder, config, evaluated.epochs),
+            "sessions": sessions_in_short(facts["sessions"]),
+            **members_in_short(folder, config, evaluated.epochs),
         },
         data=DataSpec(
             # A run of before there were manifests says nothing: it had NIH alone.
@@ -164,16 +174,3 @@ def _manifest(
         ),
         metrics=for_manifest(evaluated.metrics),
     )
-
-
-def _sessions(sessions: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Of each session of a resumed run: when it took over, its commit and what it changed."""
-    earlier = [sessions[0], *sessions]
-    return [
-        {
-            "after_epochs": session["after_epochs"],
-            "commit": session["commit"],
-            "changed": changed_keys(before["config"], session["config"]),
-        }
-        for before, session in zip(earlier, sessions, strict=False)
-    ]

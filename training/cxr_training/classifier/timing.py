@@ -2,7 +2,8 @@
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,15 +13,22 @@ import numpy as np
 import torch
 
 from cxr_training.arithmetic import denormals_flushed
+from cxr_training.classifier.cache import CanonicalImages
 from cxr_training.classifier.config import ClassifierConfig
 from cxr_training.classifier.loading import Batch
 from cxr_training.classifier.loop import Trainer
 from cxr_training.classifier.samples import Samples
 from cxr_training.classifier.subset import taken
 from cxr_training.classifier.throughput import Throughput, speed_in_words
-from cxr_training.classifier.train import new_trainer, open_images, samples_of
+from cxr_training.classifier.train import (
+    new_trainer,
+    open_images,
+    samples_of,
+    threads_side_by_side,
+)
+from cxr_training.data.parallel import in_processes
 from cxr_training.data.splits import Split
-from cxr_training.distributed import processes_of_this_run
+from cxr_training.distributed import Processes, processes_of_this_run
 
 # The first steps compile, choose convolutions and start the workers.
 _WARM_UP = 3
@@ -39,6 +47,8 @@ class Timing:
     n_validation: int
     steps_per_epoch: int
     config: ClassifierConfig
+    side_by_side: bool = False
+    """Whether this is the pace of a member beside the others."""
 
     @property
     def epoch_s(self) -> float:
@@ -49,10 +59,15 @@ class Timing:
 
     @property
     def run_s(self) -> float:
-        """The whole run, or its time limit if that comes first."""
+        """The whole run of one network, or its time limit if that comes first."""
         whole_s = self.warm_up_s + self.config.training.epochs * self.epoch_s
         limit = self.config.training.max_minutes
         return whole_s if limit is None else min(whole_s, limit * 60)
+
+    @property
+    def all_s(self) -> float:
+        """The runs of all members."""
+        return self.run_s if self.side_by_side else self.config.members * self.run_s
 
     def lines(self) -> list[str]:
         """For a person."""
@@ -69,6 +84,9 @@ class Timing:
             lines.append(
                 f"training.max_minutes={training.max_minutes:g} ends it in epoch {epochs:.1f}"
             )
+        if self.config.members > 1:
+            how = "side by side" if self.side_by_side else "one after the other"
+            lines.append(f"all {self.config.members} members, {how}: {self.all_s / 60:.1f} min")
         return lines
 
 
@@ -85,30 +103,68 @@ def time_training(
     Only the images of these steps are decoded beforehand; decoding the others, once for all runs,
     is not part of the prediction. With `stream` they are decoded within the steps.
 
+    Of several members that will train side by side as many are measured at once: they share the
+    memory's bandwidth. The slowest counts.
+
     Raises:
         DataError: the data set is not as published.
         RunError: torchrun started it with a batch that does not divide.
     """
     samples = samples_of(config, data, manifests)
     shown = _some(samples, (steps + _WARM_UP) * config.training.batch_size)
-    with TemporaryDirectory() as folder, processes_of_this_run() as processes, denormals_flushed():
-        run = Path(folder) / "run"
-        images = open_images(config, shown, run, stream=stream)
-        trainer = new_trainer(config, shown, images, run, processes)
-        warm_up_s, speed = _steps_timed(trainer, steps)
-        rows = shown.rows(Split.VALIDATION)
-        began = time.monotonic()
-        trainer.validation_logits(rows)
-        validation_s = time.monotonic() - began
+    with TemporaryDirectory() as folder, processes_of_this_run() as processes:
+        pace = _Pace(config, samples, shown, steps, Path(folder), stream, processes)
+        # Decoded once, before anybody measures.
+        processes.first_alone(pace.images)
+        threads = threads_side_by_side(config.members, processes)
+        if threads is None:
+            return pace.measured()
+        together = in_processes(
+            partial(_with_threads, threads), [pace] * config.members, config.members
+        )
+        return replace(max(together, key=lambda timing: timing.run_s), side_by_side=True)
+
+
+@dataclass(frozen=True, slots=True)
+class _Pace:
+    """That of one network, to be measured on the images `shown`."""
+
+    config: ClassifierConfig
+    samples: Samples
+    shown: Samples
+    steps: int
+    folder: Path
+    stream: bool
+    processes: Processes
+
+    def images(self) -> CanonicalImages:
+        return open_images(self.config, self.shown, self.folder, stream=self.stream)
+
+    def measured(self) -> Timing:
+        n_train = len(self.samples.rows(Split.TRAIN))
+        with denormals_flushed():
+            trainer = new_trainer(
+                self.config, self.shown, self.images(), self.folder / "run", self.processes
+            )
+            warm_up_s, speed = _steps_timed(trainer, self.steps)
+            rows = self.shown.rows(Split.VALIDATION)
+            began = time.monotonic()
+            trainer.validation_logits(rows)
+            validation_s = time.monotonic() - began
         return Timing(
-            speed=speed.facts(processes.size),
+            speed=speed.facts(self.processes.size),
             validation_images_per_s=len(rows) / validation_s,
             warm_up_s=warm_up_s,
-            n_train=len(samples.rows(Split.TRAIN)),
-            n_validation=len(samples.rows(Split.VALIDATION)),
-            steps_per_epoch=max(1, len(samples.rows(Split.TRAIN)) // config.training.batch_size),
-            config=config,
+            n_train=n_train,
+            n_validation=len(self.samples.rows(Split.VALIDATION)),
+            steps_per_epoch=max(1, n_train // self.config.training.batch_size),
+            config=self.config,
         )
+
+
+def _with_threads(threads: int, pace: _Pace) -> Timing:
+    torch.set_num_threads(threads)
+    return pace.measured()
 
 
 def _steps_timed(trainer: Trainer, steps: int) -> tuple[float, Throughput]:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -9,12 +10,19 @@ from typing import Any
 import torch
 import yaml
 
-from cxr_classifier.network import build_network
+from cxr_classifier.network import build_member
 from cxr_training.arithmetic import denormals_flushed
 from cxr_training.classifier.cache import CanonicalImages, canonical_images, streamed_images
 from cxr_training.classifier.config import ClassifierConfig
 from cxr_training.classifier.loop import LAST, Trainer
 from cxr_training.classifier.loop import METRICS as METRICS  # noqa: PLC0414 - published with a run
+from cxr_training.classifier.members import (
+    is_over,
+    member_configs,
+    member_folders,
+    member_name,
+    refuse_other_shape,
+)
 from cxr_training.classifier.pretrained import load_pretrained
 from cxr_training.classifier.samples import (
     LABELS,
@@ -24,6 +32,9 @@ from cxr_training.classifier.samples import (
     with_patient_share,
 )
 from cxr_training.classifier.subset import with_few_patients
+from cxr_training.classifier.together import side_by_side
+from cxr_training.classifier.views import Terminal, View
+from cxr_training.data.parallel import usable_cores
 from cxr_training.data.splits import Split, split_sha256, write_splits
 from cxr_training.distributed import Processes, processes_of_this_run
 from cxr_training.runs import (
@@ -41,6 +52,23 @@ FACTS = "run.json"
 SPLITS = "splits.csv"
 
 
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What a run trains on, and how it was asked to; the same for each of several members."""
+
+    data: Path | None
+    manifests: tuple[Path, ...]
+    samples: Samples
+    cache: Path
+    stream: bool
+    resume: bool
+    command: str
+
+    def images(self, config: ClassifierConfig) -> CanonicalImages:
+        """Decoded at the first call."""
+        return open_images(config, self.samples, self.cache, stream=self.stream)
+
+
 def train(
     config: ClassifierConfig,
     data: Path | None,
@@ -49,10 +77,11 @@ def train(
     manifests: Sequence[Path] = (),
     resume: bool = False,
     stream: bool = False,
-) -> Trainer:
+) -> None:
     """Train into `folder`; one of several processes where torchrun started it.
 
     Everything that can be known to be wrong with the data is checked before the first step.
+    Several members are runs of their own, `member-1` and so on, in `folder`.
 
     Args:
         config: resolved configuration.
@@ -64,28 +93,87 @@ def train(
 
     Raises:
         DataError: the data set is not as published.
-        RunError: `folder` holds a run already and `resume` is false; a checkpoint does not fit;
-            the batch does not divide among the processes; the loss is not finite any more.
+        RunError: `folder` holds a run already and `resume` is false, or one of another number of
+            members; a checkpoint does not fit; the batch does not divide among the processes; the
+            loss is not finite any more; a member's process ended.
     """
-    with processes_of_this_run() as processes, denormals_flushed():
+    with processes_of_this_run() as processes:
 
-        def opened() -> tuple[Samples, CanonicalImages]:
-            if processes.is_first and (folder / FACTS).exists() and not resume:
-                raise RunError(f"{folder} holds a run already: choose another --out, or --resume")
+        def opened() -> Given:
+            if processes.is_first:
+                _refuse_run_in(folder, config, resume=resume)
             processes.share(config.training.batch_size)
             samples = samples_of(config, data, manifests)
-            return samples, open_images(config, samples, folder, stream=stream)
+            cache, command = cache_of(folder), _command(processes)
+            given = Given(data, tuple(manifests), samples, cache, stream, resume, command)
+            # Before any member starts: all of them read what is decoded here.
+            given.images(config)
+            return given
 
-        samples, images = processes.first_alone(opened)
-        trainer = new_trainer(config, samples, images, folder, processes)
-        if resume and (folder / LAST).exists():
+        given = processes.first_alone(opened)
+        if config.members == 1:
+            _train_one(config, given, folder, processes, Terminal())
+        else:
+            _train_members(config, given, folder, processes)
+
+
+def _refuse_run_in(folder: Path, config: ClassifierConfig, *, resume: bool) -> None:
+    if (folder / FACTS).exists() and not resume:
+        raise RunError(f"{folder} holds a run already: choose another --out, or --resume")
+    refuse_other_shape(folder / CONFIG, config)
+
+
+def _train_members(
+    config: ClassifierConfig, given: Given, folder: Path, processes: Processes
+) -> None:
+    """Each member that is not over yet."""
+    if processes.is_first:
+        folder.mkdir(parents=True, exist_ok=True)
+        _describe(config, given, folder, processes)
+    members = [
+        (member_name(index), own, into)
+        for index, (own, into) in enumerate(
+            zip(member_configs(config), member_folders(folder, config), strict=True)
+        )
+        if not is_over(into / LAST, own)
+    ]
+    threads = threads_side_by_side(len(members), processes)
+    if threads is not None:
+        works = [partial(_train_one, own, given, into, processes) for _, own, into in members]
+        side_by_side([name for name, _, _ in members], works, threads)
+        return
+    for name, own, into in members:
+        try:
+            _train_one(own, given, into, processes, Terminal(f"{name}, "))
+        except RunError as error:
+            raise RunError(f"{name}: {error}") from error
+
+
+def threads_side_by_side(members: int, processes: Processes) -> int | None:
+    """How many threads each has when all train at once; None where they train one by one.
+
+    A GPU is filled by one, and torchrun's processes work on one network together.
+    """
+    cores = usable_cores()
+    if members < 2 or processes.size > 1 or processes.device.type != "cpu" or cores < members:
+        return None
+    return cores // members
+
+
+def _train_one(
+    config: ClassifierConfig, given: Given, folder: Path, processes: Processes, view: View
+) -> None:
+    """One network, from its beginning or its last checkpoint to the end of its budget."""
+    with denormals_flushed():
+        images = given.images(config)
+        trainer = new_trainer(config, given.samples, images, folder, processes, view=view)
+        if given.resume and (folder / LAST).exists():
             processes.first_alone(partial(trainer.resume, folder / LAST))
         if processes.is_first:
             folder.mkdir(parents=True, exist_ok=True)
             drop_metrics_after(folder / METRICS, trainer.progress.epoch)
-            _describe(trainer, data, manifests)
+            _describe(config, given, folder, processes)
         trainer.run()
-    return trainer
 
 
 def samples_of(
@@ -102,13 +190,18 @@ def samples_of(
 
 
 def open_images(
-    config: ClassifierConfig, samples: Samples, folder: Path, *, stream: bool
+    config: ClassifierConfig, samples: Samples, cache: Path, *, stream: bool
 ) -> CanonicalImages:
-    """The canonical images of `samples`, decoded at the first call and kept beside the run."""
+    """The canonical images of `samples`, decoded at the first call and kept in `cache`."""
     size_px = config.input.canonical_px or max(config.input.width_px, config.input.height_px)
     if stream:
-        return streamed_images(samples.paths, size_px, folder.parent / "cache")
-    return canonical_images(samples.paths, size_px, folder.parent / "cache")
+        return streamed_images(samples.paths, size_px, cache)
+    return canonical_images(samples.paths, size_px, cache)
+
+
+def cache_of(folder: Path) -> Path:
+    """Where a run keeps its canonical images: beside itself, for all runs that lie there."""
+    return folder.parent / "cache"
 
 
 def device_of_this_machine() -> torch.device:
@@ -122,19 +215,30 @@ def new_trainer(
     images: CanonicalImages,
     folder: Path,
     processes: Processes,
+    *,
+    view: View | None = None,
 ) -> Trainer:
     """A run at its beginning; nothing is written yet."""
     _set_up_arithmetic(processes.device)
     torch.manual_seed(config.seed)
     if config.training.threads is not None:
         torch.set_num_threads(config.training.threads)
-    network = build_network(config.architecture, len(LABELS))
+    network = build_member(config.architecture, len(LABELS))
     if config.pretrained is not None:
         load_pretrained(network, config.pretrained)
     if not processes.is_first:
         # All begin with the same weights, but drop out different ones.
         torch.manual_seed(config.seed + 1_000_003 * processes.rank)
-    return Trainer(config, network, samples, images, folder, processes.device, processes)
+    return Trainer(
+        config,
+        network,
+        samples,
+        images,
+        folder,
+        processes.device,
+        processes,
+        view=view or Terminal(),
+    )
 
 
 def _set_up_arithmetic(device: torch.device) -> None:
@@ -146,17 +250,19 @@ def _set_up_arithmetic(device: torch.device) -> None:
     torch.backends.cudnn.benchmark = True
 
 
-def _describe(trainer: Trainer, data: Path | None, manifests: Sequence[Path]) -> None:
+def _describe(config: ClassifierConfig, given: Given, folder: Path, processes: Processes) -> None:
     """Write what the run is; a resumed run keeps a record of each of its sessions."""
-    config, samples, folder = trainer.config, trainer.samples, trainer.folder
+    samples = given.samples
     sessions = read_facts(folder)["sessions"] if (folder / FACTS).exists() else []
+    done = [len(read_metrics(member / METRICS)) for member in member_folders(folder, config)]
     session = {
         "started_at": utc_now(),
-        "after_epochs": len(read_metrics(folder / METRICS)),
-        "command": _command(trainer.processes),
+        # Of members the one that is furthest behind.
+        "after_epochs": min(done),
+        "command": given.command,
         "commit": current_commit(),
-        "processes": trainer.processes.size,
-        "device": _name_of(trainer.device),
+        "processes": processes.size,
+        "device": _name_of(processes.device),
         "config": config.model_dump(mode="json"),
     }
     (folder / CONFIG).write_text(yaml.safe_dump(session["config"], sort_keys=False))
@@ -165,9 +271,10 @@ def _describe(trainer: Trainer, data: Path | None, manifests: Sequence[Path]) ->
         folder / FACTS,
         {
             "sessions": [*sessions, session],
-            "data": None if data is None else str(data),
-            "manifests": [str(path) for path in manifests],
-            "sources": describe_sources(data, manifests),
+            **_members(config, folder),
+            "data": None if given.data is None else str(given.data),
+            "manifests": [str(path) for path in given.manifests],
+            "sources": describe_sources(given.data, given.manifests),
             "split_sha256": split_sha256(samples.patient_splits),
             "n_train": len(samples.rows(Split.TRAIN)),
             "n_validation": len(samples.rows(Split.VALIDATION)),
@@ -179,6 +286,17 @@ def _describe(trainer: Trainer, data: Path | None, manifests: Sequence[Path]) ->
             },
         },
     )
+
+
+def _members(config: ClassifierConfig, folder: Path) -> dict[str, Any]:
+    """Where each member of several lies, and its seed; what else it is, its own files say."""
+    if config.members == 1:
+        return {}
+    seeds = [member.seed for member in member_configs(config)]
+    names = [member.name for member in member_folders(folder, config)]
+    return {
+        "members": [{"folder": name, "seed": seed} for name, seed in zip(names, seeds, strict=True)]
+    }
 
 
 def _command(processes: Processes) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from cxr_classifier.network import CamNetwork
+from cxr_classifier.network import CamClassifier
 from cxr_training.classifier.cache import CanonicalImages
 from cxr_training.classifier.config import ClassifierConfig
 from cxr_training.classifier.loading import evaluation_batches
@@ -23,7 +23,7 @@ MapArray = np.ndarray[Any, np.dtype[np.float32]]
 
 
 def usual_map(
-    network: CamNetwork,
+    network: CamClassifier,
     samples: Samples,
     images: CanonicalImages,
     config: ClassifierConfig,

@@ -42,7 +42,7 @@ def in_processes(
         return
     # Not forked: a copy of a process with threads, PyTorch's or tqdm's, may hang.
     pool = ProcessPoolExecutor(
-        processes, mp_context=get_context("spawn"), initializer=_end_with_parent
+        processes, mp_context=get_context("spawn"), initializer=end_with_parent
     )
     try:
         for future in as_completed([pool.submit(work, task) for task in tasks]):
@@ -51,7 +51,7 @@ def in_processes(
         pool.shutdown(cancel_futures=True)
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
     """Let this process end when the one that started it is killed: nobody else would end it."""
     parent = parent_process()
     if parent is not None:

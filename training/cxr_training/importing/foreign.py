@@ -9,7 +9,7 @@ import timm
 import torch
 from torch import Tensor, nn
 
-from cxr_classifier.network import CamNetwork, build_network, load_weights
+from cxr_classifier.network import CamNetwork, build_member, load_weights
 from cxr_contracts import Architecture, Finding, InputSpec
 from cxr_training.importing.errors import ModelImportError
 from cxr_training.importing.labels import Output, Selection, select
@@ -51,8 +51,8 @@ def adopt(foreign: ForeignNetwork) -> Adopted:
     """
     selection = select(foreign.outputs, foreign.named_by, foreign.threshold_rule)
     try:
-        whole = build_network(foreign.architecture, len(foreign.outputs))
-        network = build_network(foreign.architecture, len(Finding))
+        whole = build_member(foreign.architecture, len(foreign.outputs))
+        network = build_member(foreign.architecture, len(Finding))
     except (ValueError, TypeError, RuntimeError, NotImplementedError) as error:
         raise ModelImportError(f"{foreign.architecture.name}: {error}") from error
     _fill(whole.backbone, foreign)

@@ -3,15 +3,19 @@
 from pathlib import Path
 
 import numpy as np
-import torch
 from tqdm import tqdm
 
-from cxr_classifier.network import CamNetwork, build_network, load_weights
 from cxr_training.classifier.ablation.plan import OtherReading, Plan
 from cxr_training.classifier.config import ClassifierConfig, load_config
 from cxr_training.classifier.loop import LAST, LogitArray, infer
-from cxr_training.classifier.samples import LABELS, read_samples
-from cxr_training.classifier.train import device_of_this_machine, open_images, train
+from cxr_training.classifier.members import architecture_of_all, trained_network
+from cxr_training.classifier.samples import read_samples
+from cxr_training.classifier.train import (
+    cache_of,
+    device_of_this_machine,
+    open_images,
+    train,
+)
 from cxr_training.data.splits import Split, split_sha256
 from cxr_training.runs import RunError
 
@@ -57,11 +61,17 @@ def _read(
 ) -> None:
     """The validation patients' logits by the last weights of the run in `folder`."""
     samples = read_samples(data)
-    images = open_images(config, samples, folder, stream=False)
+    images = open_images(config, samples, cache_of(folder), stream=False)
     rows = samples.rows(Split.VALIDATION)
-    network, epoch = _last_network(folder, config, reading.weights)
-    if epoch < config.training.epochs:
-        raise RunError(f"{folder} ended after epoch {epoch} of {config.training.epochs}")
+    network, epochs = trained_network(
+        folder,
+        config,
+        architecture_of_all(config),
+        checkpoint=LAST,
+        weights=reading.weights,
+    )
+    if min(epochs) < config.training.epochs:
+        raise RunError(f"{folder} ended after epoch {min(epochs)} of {config.training.epochs}")
     device = device_of_this_machine()
     network.to(device)
     logits: LogitArray = infer(network, images, rows, config, device=device)
@@ -76,9 +86,3 @@ def _read(
         sources=samples.sources[rows],
         split_sha256=np.array(split_sha256(samples.patient_splits)),
     )
-
-
-def _last_network(folder: Path, config: ClassifierConfig, weights: str) -> tuple[CamNetwork, int]:
-    state = torch.load(folder / LAST, map_location="cpu", weights_only=True)
-    network = build_network(config.architecture, len(LABELS))
-    return load_weights(network, state[weights]), int(state["progress"]["epoch"])
