@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 from safetensors.torch import save
-from torch import Tensor, nn
+from torch import Tensor
 from tqdm import tqdm
 
 from cxr_gan.errors import GanError
@@ -265,13 +265,6 @@ class Trainer:
             bar_format="{desc}: {n_fmt} images [{elapsed}, {rate_fmt}{postfix}]",
         ) as bar:
             yield bar
-
-
-def grown(network: nn.Module) -> nn.Module:
-    """`network`, all of its layers at work."""
-    if isinstance(network, Growing):
-        network.grow(network.spec.side_px)
-    return network
 
 
 def _line(row: dict[str, Any]) -> str:
