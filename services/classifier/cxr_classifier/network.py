@@ -5,6 +5,7 @@ the cells is the logit, so the class activation map (Zhou et al., CVPR 2016) cos
 and needs no gradient.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import TypeVar, cast
 
@@ -32,7 +33,7 @@ class GreyToColour(nn.Module):
         return (image - cast(Tensor, self.mean)) / cast(Tensor, self.std)
 
 
-class CamClassifier(nn.Module):
+class CamClassifier(nn.Module, ABC):
     """Image to logits and class activation maps, by a linear head over a feature map."""
 
     def __init__(
@@ -51,13 +52,13 @@ class CamClassifier(nn.Module):
         self.usual_map: Tensor | None
         self.register_buffer("usual_map", None if usual_map is None else torch.zeros(usual_map))
 
+    @abstractmethod
     def features(self, image: Tensor) -> Tensor:
         """The last feature map [N, d, h, w] of normalised images [N, C, H, W]."""
-        raise NotImplementedError
 
+    @abstractmethod
     def linear(self) -> tuple[Tensor, Tensor]:
         """Weight [L, d] and bias [L] from features to labels."""
-        raise NotImplementedError
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """Logits [N, L] and maps [N, L, h, w] of normalised images [N, C, H, W].
