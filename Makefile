@@ -106,7 +106,7 @@ generate: .venv-dev/.synced frontend/node_modules/.installed ## Write what is ge
 
 .PHONY: lock
 lock: .uv/bin/uv ## Resolve requirements/*.in again, with hashes and no index address
-	for name in uv serving training cuda dev; do \
+	for name in uv readers serving training cuda dev; do \
 	  .uv/bin/uv pip compile --quiet --upgrade --generate-hashes --no-header --no-emit-index-url \
 	    --python-version 3.11 requirements/$$name.in -o requirements/$$name.txt; done
 

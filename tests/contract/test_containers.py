@@ -122,12 +122,12 @@ def test_a_gpu_is_asked_for_in_the_overlay_only() -> None:
         assert service["build"]["args"] == {"DEVICE": "cuda"}
 
 
-def test_the_list_for_a_gpu_is_the_serving_list_and_more() -> None:
+def test_the_list_for_a_gpu_is_the_readers_list_and_more() -> None:
     def pins(name: str) -> set[str]:
         text = (ROOT / f"requirements/{name}.txt").read_text()
         return set(re.findall(r"^[\w.-]+(?:\[[\w,-]+\])?==[^ ;]+", text, re.MULTILINE))
 
-    assert pins("serving") < pins("cuda")
+    assert pins("readers") < pins("cuda")
     assert {name.partition("==")[0] for name in pins("cuda")} >= {"torch", "timm", "safetensors"}
     shared = {
         name for name in pins("cuda") if name.startswith(("torch==", "timm==", "ultralytics"))
