@@ -1,4 +1,4 @@
-"""Who makes a request: the one thing that sign-in, API keys, permissions and the audit log share."""
+"""Who makes a request: what sign-in, API keys, permissions and the audit log have in common."""
 
 from dataclasses import dataclass
 from enum import StrEnum
