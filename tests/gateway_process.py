@@ -18,6 +18,8 @@ from gateway_stand import RuleGate
 def main() -> int:
     """Serve until a signal comes."""
     if limit := os.environ.get("CXR_TEST_MAX_FILE_BYTES"):
+        # Byte code would be kept cut off at the limit, for every later process.
+        sys.dont_write_bytecode = True
         resource.setrlimit(resource.RLIMIT_FSIZE, (int(limit), resource.RLIM_INFINITY))
     settings = GatewaySettings()
     configure_logging("gateway", settings.log_level)

@@ -3,6 +3,7 @@
 import json
 import resource
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -116,9 +117,12 @@ def hardly_any_room() -> Iterator[None]:
     """No file may grow beyond a few kilobytes; writing more is an error, as on a full disk."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    # Byte code would be kept cut off at the limit, for every later process.
+    writes_bytecode, sys.dont_write_bytecode = sys.dont_write_bytecode, True
     resource.setrlimit(resource.RLIMIT_FSIZE, (8192, before[1]))
     yield
     resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    sys.dont_write_bytecode = writes_bytecode
     signal.signal(signal.SIGXFSZ, ignored)
 
 

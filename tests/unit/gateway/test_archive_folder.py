@@ -93,6 +93,7 @@ from cxr_gateway.archive import FileStore, new_study_id
 from cxr_gateway.errors import StorageFull
 files = FileStore(Path(sys.argv[1]))
 files.open()
+sys.dont_write_bytecode = True  # it would be kept cut off at the limit, for every later process
 resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
 try:
     files.write(new_study_id(), "original.png", bytes(10_000))
