@@ -22,6 +22,8 @@ TRAIN := .venv-train/bin/python
 DEV := .venv-dev/bin/python
 PYTHON_CODE := services training gan benchmarks deploy tests
 CHROMIUM ?= /usr/bin/chromium
+# 0 runs the tests in one process, one after the other.
+TEST_PROCESSES ?= 2
 # The plug-in, or the older program of the same name.
 COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
 
@@ -94,7 +96,7 @@ $(CHROMIUM):
 
 .PHONY: test
 test: lint setup $(CHROMIUM) ## Everything that must hold, the page in a real browser included
-	CXR_CHROMIUM=$(CHROMIUM) $(DEV) -m pytest
+	CXR_CHROMIUM=$(CHROMIUM) $(DEV) -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder --durations 20
 
 .PHONY: generate
 generate: .venv-dev/.synced frontend/node_modules/.installed ## Write what is generated: OpenAPI, types, triage table, figures

@@ -1,8 +1,26 @@
-"""Fixtures that every kind of test may use."""
+"""Fixtures that every kind of test may use, and how tests are spread over processes."""
 
+import os
 from pathlib import Path
 
 import pytest
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Before PyTorch is imported: a process beside others has one core, not all of them.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# The long ones first, so that no process is left with one of them at the end.
+_ORDER = ("integration", "e2e", "contract", "unit")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """By the time that they take, room by room; within a room as they are found."""
+    items.sort(key=lambda item: _place(item.path))
+
+
+def _place(path: Path) -> int:
+    rooms = path.parts
+    return next((place for place, room in enumerate(_ORDER) if room in rooms), len(_ORDER))
 
 
 @pytest.fixture(scope="session")
