@@ -8,7 +8,7 @@ import onnxruntime
 import torch
 from torch import nn
 
-from cxr_training.half_precision import rounded
+from cxr_training.half_precision import exactly_halved, rounded
 from cxr_training.onnx_export import export_onnx
 
 
@@ -26,6 +26,18 @@ def exported(layers: nn.Module, path: Path) -> onnx.ModelProto:
 
 def weight_types(model: onnx.ModelProto) -> set[int]:
     return {tensor.data_type for tensor in model.graph.initializer if len(tensor.dims) == 4}
+
+
+def test_only_what_loses_nothing_is_stored_as_halves() -> None:
+    layers = network()
+    assert all(
+        t.dtype == torch.float32 for t in exactly_halved(dict(layers.named_parameters())).values()
+    )
+    layers.load_state_dict(rounded(layers.state_dict()))
+    state = exactly_halved(layers.state_dict())
+    assert state["0.weight"].dtype == torch.float16
+    for name, tensor in layers.state_dict().items():
+        assert torch.equal(state[name].to(tensor.dtype), tensor)
 
 
 def test_weights_become_halves_and_vectors_stay() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from cxr_classifier.network import CamClassifier
+from cxr_classifier.network import CamClassifier, load_weights
 from cxr_contracts import Architecture, LabelSpec, MetricRow
 from cxr_training.classifier.answers import Answers, answers_of
 from cxr_training.classifier.config import ClassifierConfig, ConfigError, Evaluation, load_config
@@ -26,6 +26,7 @@ from cxr_training.classifier.train import (
 )
 from cxr_training.classifier.usual_map import MapArray, usual_map
 from cxr_training.data.splits import Split, split_sha256
+from cxr_training.half_precision import rounded
 from cxr_training.runs import RunError, write_json
 
 EVALUATION = "evaluation.json"
@@ -102,20 +103,22 @@ def load_network(
 ) -> tuple[CamClassifier, list[int]]:
     """The averaged network of the run's best epoch, as it is published, and that epoch.
 
-    Of several members each at its own best epoch, together.
+    Of several members each at its own best epoch, together. Its weights are rounded to half
+    precision, so that what is measured is what will be stored.
 
     Args:
         folder: the run directory.
         config: its configuration.
         usual: taken off its maps, [L, h, w].
     """
-    return trained_network(
+    network, epochs = trained_network(
         folder,
         config,
         published_architecture(config, usual),
         checkpoint=BEST,
         more={} if usual is None else {"usual_map": torch.from_numpy(usual)},
     )
+    return load_weights(network, rounded(network.state_dict())), epochs
 
 
 def published_architecture(config: ClassifierConfig, usual: MapArray | None) -> Architecture:

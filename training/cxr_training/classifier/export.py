@@ -8,12 +8,13 @@ import torch
 from safetensors.torch import save_file
 
 from cxr_classifier.network import CamClassifier
+from cxr_training.half_precision import exactly_halved
 from cxr_training.onnx_export import export_onnx
 from cxr_training.publishing import ONNX_NAME, WEIGHTS_NAME, check_same_answers
 
 
 def export(network: CamClassifier, folder: Path, probes: np.ndarray) -> None:
-    """Write both files into `folder` and compare them.
+    """Write both files into `folder` and compare them; weights that are halves stand as such.
 
     The ONNX file takes `image` float32 [N, C, H, W], N free, and answers `logits` [N, L] and
     `cams` [N, L, h, w].
@@ -28,7 +29,7 @@ def export(network: CamClassifier, folder: Path, probes: np.ndarray) -> None:
     """
     network = network.to(memory_format=torch.contiguous_format)
     state = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
-    save_file(state, folder / WEIGHTS_NAME)
+    save_file(exactly_halved(state), folder / WEIGHTS_NAME)
     # safetensors writes for the owner alone; a service runs as another user.
     (folder / WEIGHTS_NAME).chmod(0o644)
     export_onnx(
