@@ -5,7 +5,7 @@ import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from compose_stack import PASSWORD, ROOT, ComposeStack, eventually, write_overlay
+from compose_stack import PASSWORD, ROOT, ComposeStack, eventually, inside, write_overlay
 
 StackMaker = Callable[..., ComposeStack]
 DETECTOR_FOLDER = "/app/models/detector/yolov5n-cxr"
@@ -87,20 +87,40 @@ def test_a_changed_password_is_told_by_the_gateway(stack_of: StackMaker) -> None
     stack.up()
 
 
-def test_an_archive_without_room_refuses_the_film_and_keeps_nothing(
+def test_an_archive_that_has_run_full_refuses_the_film_and_keeps_nothing(
     stack_of: StackMaker, tmp_path: Path, films: Iterator[bytes]
 ) -> None:
-    options = {"type": "tmpfs", "device": "tmpfs", "o": "size=64k,uid=10001,gid=10001,mode=0700"}
+    # Room for one upload at the start, which is what a gateway asks for; then somebody takes it.
+    options = {"type": "tmpfs", "device": "tmpfs", "o": "size=64m,uid=10001,gid=10001,mode=0700"}
     overlay = write_overlay(
         tmp_path / "small.yml", {}, volumes={"archive": {"driver_opts": options}}
     )
     stack = stack_of(overlays=[overlay])
     stack.up()
+    filler = "/var/lib/cxr/archive/somebody-elses"
+    # It ends with an error, for it writes until nothing fits.
+    inside(stack.container("gateway"), "dd", "if=/dev/zero", f"of={filler}", "bs=64k")
     refused = stack.post(next(films))
     assert refused.status_code == 507
     assert "no room left" in refused.json()["detail"]
     assert stack.get("/api/v1/studies").json()["total"] == 0
-    assert stack.get("/readyz").status_code == 200
+    inside(stack.container("gateway"), "rm", filler)
+    assert stack.post(next(films)).status_code == 201
+
+
+def test_a_volume_with_less_room_than_an_upload_keeps_the_door_shut(
+    stack_of: StackMaker, tmp_path: Path
+) -> None:
+    options = {"type": "tmpfs", "device": "tmpfs", "o": "size=8m,uid=10001,gid=10001,mode=0700"}
+    overlay = write_overlay(
+        tmp_path / "tiny.yml", {}, volumes={"archive": {"driver_opts": options}}
+    )
+    stack = stack_of(overlays=[overlay])
+    stack.compose("up", "--detach", "--no-build", check=False)
+    told = "MB are free on this volume, less than the 50 MB of one upload; make room."
+    eventually(lambda: told in logged(stack, "gateway"), stack.told())
+    assert "Traceback" not in logged(stack, "gateway")
+    assert stack.get("/readyz").status_code == 503
 
 
 def test_an_archive_that_cannot_even_be_begun_keeps_the_door_shut(
