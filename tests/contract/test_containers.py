@@ -122,6 +122,19 @@ def test_a_gpu_is_asked_for_in_the_overlay_only() -> None:
         assert service["build"]["args"] == {"DEVICE": "cuda"}
 
 
+def test_what_an_image_copies_is_in_the_build_context() -> None:
+    let_in = [line[1:] for line in lines_of(".dockerignore") if line.startswith("!")]
+    for dockerfile in ("services/Dockerfile", "frontend/Dockerfile"):
+        for line in lines_of(dockerfile):
+            if line.startswith("COPY ") and "--from=" not in line:
+                for source in line.split()[1:-1]:
+                    assert any(source.startswith(allowed) for allowed in let_in), source
+
+
+def lines_of(name: str) -> list[str]:
+    return (ROOT / name).read_text().splitlines()
+
+
 def test_the_list_for_a_gpu_is_the_readers_list_and_more() -> None:
     def pins(name: str) -> set[str]:
         text = (ROOT / f"requirements/{name}.txt").read_text()
