@@ -104,11 +104,13 @@ def environment_of(settings: GatewaySettings) -> dict[str, str]:
     return {"PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join(sys.path), **variables}
 
 
-def gateway(settings: GatewaySettings, *arguments: str) -> "subprocess.CompletedProcess[str]":
-    """`python -m cxr_gateway` as an operator runs it, to its end."""
+def gateway(
+    settings: GatewaySettings, *arguments: str, **variables: str
+) -> "subprocess.CompletedProcess[str]":
+    """`python -m cxr_gateway` as an operator runs it, to its end; with further variables."""
     return subprocess.run(
         [sys.executable, "-m", "cxr_gateway", *arguments],
-        env=environment_of(settings),
+        env=environment_of(settings) | variables,
         capture_output=True,
         text=True,
         timeout=60,
