@@ -59,7 +59,9 @@ def _default(value: Any) -> str:
 
 
 def _bounds(field: FieldInfo) -> Iterator[str]:
-    choices = [str(choice) for choice in get_args(field.annotation) if isinstance(choice, str)]
+    choices = [
+        choice for choice in get_args(field.annotation) if choice and isinstance(choice, str)
+    ]
     if choices:
         yield ", ".join(f"`{choice}`" for choice in choices)
     for bound in field.metadata:
