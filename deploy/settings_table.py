@@ -63,7 +63,7 @@ def _bounds(field: FieldInfo) -> Iterator[str]:
         choice for choice in get_args(field.annotation) if choice and isinstance(choice, str)
     ]
     if choices:
-        yield ", ".join(f"`{choice}`" for choice in choices)
+        yield ", ".join(f"`{choice}`" for choice in choices if choice)
     for bound in field.metadata:
         for name, words in _BOUNDS.items():
             if (limit := getattr(bound, name, None)) is not None:

@@ -166,7 +166,7 @@ class Provider:
             aud={"essential": True, "value": audience},
             sub={"essential": True},
             exp={"essential": True},
-            **({} if nonce is None else {"nonce": {"essential": True, "value": nonce}}),
+            nonce={} if nonce is None else {"essential": True, "value": nonce},
         )
         try:
             try:

@@ -153,7 +153,9 @@ async def sign_out(request: Request, parts: PartsOf) -> Response:
             # The session here has ended, whether the provider can be asked or not.
             with contextlib.suppress(ProviderDown):
                 location = await reception.provider.end_address(session.person.id_token) or "/"
-    response = JSONResponse(SignedOut(location=location).model_dump())
+    # The browser keeps pictures that it has been shown; the next person at it is another.
+    forget = {"Clear-Site-Data": '"cache"'}
+    response = JSONResponse(SignedOut(location=location).model_dump(), headers=forget)
     _drop_cookie(response, parts, reception.session_cookie)
     return response
 
