@@ -25,7 +25,7 @@ def closed_stack(tmp_path: Path) -> Iterator[Stack]:
     page = f"http://localhost:{gateway.port}"
     [port] = free_ports(1)
     issuer = f"http://127.0.0.1:{port}"
-    gateway.environment |= {
+    access = {
         "CXR_GATEWAY_PUBLIC_URL": page,
         "CXR_GATEWAY_OIDC_ISSUER": issuer,
         "CXR_GATEWAY_OIDC_CLIENT_ID": "cxr",
@@ -33,6 +33,7 @@ def closed_stack(tmp_path: Path) -> Iterator[Stack]:
         "CXR_GATEWAY_OIDC_DEPARTMENT_CLAIM": "department",
         "NO_PROXY": "127.0.0.1",
     }
+    gateway.environment.update(access)
     with (tmp_path / "provider.log").open("w") as log:
         provider = subprocess.Popen(
             ["node", "scripts/provider.mjs", str(port), page],

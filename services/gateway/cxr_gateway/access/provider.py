@@ -147,7 +147,8 @@ class Provider:
 
     async def _with_user_info(self, claims: Claims, access_token: Any) -> Claims:
         """The claims, with those that the provider tells at its other door only."""
-        names = [self._settings.oidc_role_claim, self._settings.oidc_department_claim]
+        asked = self._settings
+        names = ["name", asked.oidc_role_claim, asked.oidc_department_claim]
         endpoint = (await self._discovered()).userinfo_endpoint
         missing = any(claim(claims, name) is None for name in filter(None, names))
         if not missing or endpoint is None or not isinstance(access_token, str):
