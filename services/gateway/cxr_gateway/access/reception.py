@@ -83,7 +83,7 @@ class Reception:
         if session is None:
             return Visitor(NOBODY)
         self.refuse_other_pages(request)
-        return Visitor(session.principal, session)
+        return Visitor(session.person.principal, session)
 
     def refuse_other_pages(self, request: HTTPConnection) -> None:
         """Raise Forbidden unless a request that changes something comes from our own page.

@@ -32,6 +32,11 @@ class Person:
     department: str | None
     id_token: str
 
+    @property
+    def principal(self) -> Principal:
+        """Who asks, without their name."""
+        return Principal(PrincipalKind.USER, self.subject, self.roles, self.department)
+
 
 @dataclass(frozen=True)
 class Session:
@@ -39,12 +44,6 @@ class Session:
 
     person: Person
     expires_at: datetime
-
-    @property
-    def principal(self) -> Principal:
-        """Who asks with it."""
-        person = self.person
-        return Principal(PrincipalKind.USER, person.subject, person.roles, person.department)
 
 
 @dataclass(frozen=True)

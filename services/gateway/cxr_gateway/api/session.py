@@ -124,6 +124,7 @@ async def finish_sign_in(
             raise
         # A person is looking at this; the page has words for it.
         return _see_other(f"/?{urlencode({'sign-in': 'failed'})}")
+    request.state.principal = person.principal
     # Whatever session the browser had, perhaps one that somebody had given it, ends here.
     if (before := request.cookies.get(reception.session_cookie)) is not None:
         await reception.in_thread(reception.sessions.end, before)
@@ -149,6 +150,8 @@ async def sign_out(request: Request, parts: PartsOf) -> Response:
     if token is not None:
         reception.refuse_other_pages(request)
         session = await reception.in_thread(reception.sessions.find_and_end, token)
+        if session is not None:
+            request.state.principal = session.person.principal
         if session is not None and reception.provider is not None:
             # The session here has ended, whether the provider can be asked or not.
             with contextlib.suppress(ProviderDown):
