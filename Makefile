@@ -102,6 +102,7 @@ test: lint setup $(CHROMIUM) ## Everything that must hold, the page in a real br
 generate: .venv-dev/.synced frontend/node_modules/.installed ## Write what is generated: OpenAPI, types, triage table, figures
 	$(DEV) -m cxr_gateway.openapi > docs/openapi.json
 	$(DEV) -m cxr_gateway.triage > docs/triage.md
+	$(DEV) -m cxr_gateway.access.permissions > docs/permissions.md
 	$(DEV) -m deploy.settings_table > docs/settings.md
 	$(DEV) -m cxr_training.figures
 	cd frontend && npm run --silent generate

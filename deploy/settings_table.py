@@ -59,9 +59,11 @@ def _default(value: Any) -> str:
 
 
 def _bounds(field: FieldInfo) -> Iterator[str]:
-    choices = [str(choice) for choice in get_args(field.annotation) if isinstance(choice, str)]
+    choices = [
+        choice for choice in get_args(field.annotation) if choice and isinstance(choice, str)
+    ]
     if choices:
-        yield ", ".join(f"`{choice}`" for choice in choices)
+        yield ", ".join(f"`{choice}`" for choice in choices if choice)
     for bound in field.metadata:
         for name, words in _BOUNDS.items():
             if (limit := getattr(bound, name, None)) is not None:

@@ -27,11 +27,11 @@ export default defineConfig(
   { files: ["scripts/**/*.mjs"], ...tseslint.configs.disableTypeChecked },
   {
     // A describe() block is a list of sentences, not a function with a job.
-    files: ["src/**/*.test.{ts,tsx}", "e2e/**/*.ts"],
+    files: ["src/**/*.test.{ts,tsx}", "e2e/**/*.ts", "e2e-access/**/*.ts"],
     rules: { "max-lines-per-function": "off" },
   },
   {
-    files: ["e2e/**/*.ts"],
+    files: ["e2e/**/*.ts", "e2e-access/**/*.ts"],
     rules: {
       "no-restricted-syntax": [
         "error",

@@ -51,12 +51,14 @@ def a_study(content: bytes) -> Study:
     )
 
 
-async def put(archive: Archive, content: bytes, key: str | None = None) -> StoredStudy:
+async def put(
+    archive: Archive, content: bytes, key: str | None = None, department: str | None = None
+) -> StoredStudy:
     """Archive a file as a new study, with a picture of it."""
     study = a_study(content)
     await archive.in_thread(archive.files.write, study.id, "original.png", content)
     await archive.in_thread(archive.files.write, study.id, "overlay-1.png", b"drawn")
-    return await archive.add(study, CAMS, key)
+    return await archive.add(study, CAMS, key, department)
 
 
 async def filled(settings: GatewaySettings, count: int = 3) -> dict[str, bytes]:
@@ -74,12 +76,15 @@ async def content_of(settings: GatewaySettings) -> dict[str, bytes]:
     """Every study's original by id, each found through its row."""
     found = {}
     async with open_archive(settings) as archive:
-        page = await archive.page(statuses=[], priorities=[], limit=100, after=None)
+        page = await archive.page(
+            statuses=[], priorities=[], limit=100, after=None, department=None
+        )
         for item in page.items:
-            stored = await archive.get(item.id)
+            stored = await archive.get(item.id, None)
             assert stored.cams == CAMS
             content = await archive.in_thread(archive.files.read, stored.id, stored.original)
-            known = await archive.look_up(stored.content_sha256, f"key {content[:40].decode()}")
+            key = f"key {content[:40].decode()}"
+            known = await archive.look_up(stored.content_sha256, key, stored.department)
             assert known == stored
             found[item.id] = content
     return found
@@ -99,11 +104,13 @@ def environment_of(settings: GatewaySettings) -> dict[str, str]:
     return {"PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join(sys.path), **variables}
 
 
-def gateway(settings: GatewaySettings, *arguments: str) -> "subprocess.CompletedProcess[str]":
-    """`python -m cxr_gateway` as an operator runs it, to its end."""
+def gateway(
+    settings: GatewaySettings, *arguments: str, **variables: str
+) -> "subprocess.CompletedProcess[str]":
+    """`python -m cxr_gateway` as an operator runs it, to its end; with further variables."""
     return subprocess.run(
         [sys.executable, "-m", "cxr_gateway", *arguments],
-        env=environment_of(settings),
+        env=environment_of(settings) | variables,
         capture_output=True,
         text=True,
         timeout=60,

@@ -32,6 +32,7 @@ from cxr_contracts import (
     Problem,
     Region,
 )
+from cxr_gateway.access.provider import ProviderOpener, open_provider
 from cxr_gateway.app import create_app
 from cxr_gateway.gate import GateScore
 from cxr_gateway.readers import Readers, open_readers
@@ -226,6 +227,7 @@ async def standing_gateway(
     classifier: ReaderStand | None = None,
     detector: ReaderStand | None = None,
     transports: Mapping[str, httpx.AsyncBaseTransport] | None = None,
+    provider: ProviderOpener = open_provider,
 ) -> AsyncIterator[Stand]:
     """The gateway's app with its lifespan run, and a client on it."""
     classifier = classifier or ReaderStand("classifier")
@@ -235,14 +237,17 @@ async def standing_gateway(
         DETECTOR_URL: httpx.ASGITransport(detector.app()),
     }
     mounts.update(transports or {})
-    app = create_app(settings, gate=RuleGate(), readers=readers_over(mounts))
-    async with (
-        app.router.lifespan_context(app),
-        httpx.AsyncClient(
-            transport=httpx.ASGITransport(app), base_url="http://localhost", timeout=30
-        ) as client,
-    ):
+    app = create_app(settings, gate=RuleGate(), readers=readers_over(mounts), provider=provider)
+    async with app.router.lifespan_context(app), client_of(app) as client:
         yield Stand(app, client, classifier, detector, settings.archive_dir)
+
+
+def client_of(app: FastAPI, **headers: str) -> httpx.AsyncClient:
+    """A client of a running app that sends these headers, and keeps cookies of its own."""
+    transport = httpx.ASGITransport(app)
+    return httpx.AsyncClient(
+        transport=transport, base_url="http://localhost", timeout=30, headers=headers
+    )
 
 
 def readers_over(

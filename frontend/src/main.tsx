@@ -1,7 +1,7 @@
 import { StrictMode } from "react";
 import { createRoot } from "react-dom/client";
 
-import { App } from "./components/App";
+import { Entrance } from "./components/Entrance";
 import "./styles/base.css";
 import "./styles/controls.css";
 
@@ -11,6 +11,6 @@ if (root === null) {
 }
 createRoot(root).render(
   <StrictMode>
-    <App />
+    <Entrance />
   </StrictMode>,
 );

@@ -1,5 +1,6 @@
 """What an operator can get wrong: one sentence where it belongs, and nothing comes up half."""
 
+import re
 import shutil
 import socket
 from collections.abc import Callable, Iterator
@@ -41,6 +42,29 @@ def test_a_port_in_use_stops_everything_before_it_starts(stack_of: StackMaker) -
         assert "in use" in refused.stdout
         assert stack.running() == set()
         assert "frontend" in shown_by_ps(stack, "frontend")
+
+
+def test_a_door_that_is_published_to_others_needs_to_know_who_may_come_in(
+    stack_of: StackMaker,
+) -> None:
+    stack = stack_of(settings={"CXR_BIND_ADDRESS": "0.0.0.0"})
+    stack.compose("up", "--detach", "--no-build", check=False)
+    said = "Others reach it at 0.0.0.0, and it would ask nobody who they are"
+    eventually(lambda: said in logged(stack, "gateway"), stack.told())
+    assert "Traceback" not in logged(stack, "gateway")
+    assert stack.get("/api/v1/studies").status_code == 503
+
+
+def test_a_closed_system_lets_in_whoever_has_a_key(stack_of: StackMaker) -> None:
+    stack = stack_of(settings={"CXR_BIND_ADDRESS": "0.0.0.0", "CXR_ACCESS": "closed"})
+    stack.up()
+    assert stack.get("/api/v1/studies").status_code == 401
+    command = ("keys", "create", "--role", "reader", "--name", "a system")
+    status, said = inside(stack.container("gateway"), "python", "-m", "cxr_gateway", *command)
+    assert status == 0, said
+    [key] = re.findall(r"cxr_\w{12}_[\w-]{43}", said)
+    headers = {"Authorization": f"Bearer {key}"}
+    assert stack.get("/api/v1/studies", headers=headers).json()["total"] == 0
 
 
 def test_a_model_that_is_not_what_its_manifest_says_keeps_the_gateway_from_starting(

@@ -11,6 +11,7 @@ import yaml
 from compose_stack import ROOT, SERVICES, default
 from cxr_classifier.settings import ClassifierSettings
 from cxr_detector.settings import DetectorSettings
+from cxr_gateway.access.start import OpenToOthers, refuse_open_to_others
 from cxr_gateway.protection import ProtectionMiddleware
 from cxr_gateway.settings import GatewaySettings
 from cxr_gateway.upload import ENVELOPE_BYTES
@@ -21,6 +22,7 @@ from deploy.sbom import bom_of, document, page_packages
 from deploy.settings_table import markdown
 
 COMPOSE_FILES = ("docker-compose.yml", "compose.gpu.yml")
+SIGN_IN = "compose.sign-in.yml"
 SETTINGS: dict[str, ServiceSettings] = {
     "gateway": GatewaySettings(),
     "classifier": ClassifierSettings(),
@@ -110,6 +112,56 @@ def test_every_service_of_the_compose_file_is_hardened_and_limited() -> None:
         assert service["security_opt"] == ["no-new-privileges:true"], name
         assert {"cpus", "mem_limit", "pids_limit", "restart"} <= service.keys(), name
         assert ("ports" in service) == (name == "frontend")
+
+
+def test_sign_in_gives_the_gateway_a_way_out_and_changes_nothing_else() -> None:
+    overlay = yaml.safe_load((ROOT / SIGN_IN).read_text())
+    own = services_of("docker-compose.yml")["gateway"]["networks"]
+    assert overlay == {
+        "services": {"gateway": {"networks": [*own, "provider"]}},
+        "networks": {"provider": {}},
+    }
+
+
+@pytest.mark.parametrize(
+    ("lines", "starts"),
+    [
+        ({}, True),
+        ({"CXR_BIND_ADDRESS": "0.0.0.0"}, False),
+        ({"CXR_BIND_ADDRESS": "10.1.2.3"}, False),
+        ({"CXR_BIND_ADDRESS": "0.0.0.0", "CXR_ACCESS": "closed"}, True),
+        ({"CXR_BIND_ADDRESS": "0.0.0.0", "CXR_ACCESS": "behind-log-in"}, True),
+        (
+            {
+                "CXR_BIND_ADDRESS": "0.0.0.0",
+                "CXR_OIDC_ISSUER": "https://login.example.org",
+                "CXR_OIDC_CLIENT_ID": "cxr",
+                "CXR_PUBLIC_URL": "https://cxr.example.org",
+            },
+            True,
+        ),
+    ],
+)
+def test_published_elsewhere_than_on_loopback_the_gateway_has_to_know_who_may_come_in(
+    lines: dict[str, str], starts: bool
+) -> None:
+    given = services_of("docker-compose.yml")["gateway"]["environment"]
+    values = {"host": re.findall(r"CXR_GATEWAY_HOST=(\S+)", stage("gateway"))[0]}
+    for variable, text in given.items():
+        if variable.startswith("CXR_GATEWAY_"):
+            name = variable.removeprefix("CXR_GATEWAY_").lower()
+            values[name] = filled_in(str(text), lines)
+    settings = GatewaySettings.model_validate(values)
+    if starts:
+        refuse_open_to_others(settings)
+        return
+    with pytest.raises(OpenToOthers):
+        refuse_open_to_others(settings)
+
+
+def filled_in(text: str, lines: dict[str, str]) -> str:
+    """What compose makes of a value, with these lines in `.env`."""
+    return re.sub(r"\$\{(\w+):-([^}]*)\}", lambda found: lines.get(found[1]) or found[2], text)
 
 
 def test_a_gpu_is_asked_for_in_the_overlay_only() -> None:

@@ -181,6 +181,10 @@ def test_operations_have_readable_names() -> None:
         "getStudyHeatmap",
         "getStudyOriginal",
         "getSystem",
+        "getMe",
+        "startSignIn",
+        "finishSignIn",
+        "signOut",
     ]
 
 

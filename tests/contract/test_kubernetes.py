@@ -119,6 +119,14 @@ def test_both_ways_run_the_same_parts_from_the_same_images(objects: list[Object]
         assert container(pod)["image"] == default(described["image"])
 
 
+# Where a name server is, below which folder a volume is written, and that others reach the door.
+OF_THE_CLUSTER = {
+    "frontend": {"CXR_FRONT_RESOLVER", "CXR_FRONT_GATEWAY"},
+    "gateway": {"CXR_GATEWAY_ACCESS", "CXR_GATEWAY_PUBLISHED_ADDRESS"},
+    "database": {"PGDATA"},
+}
+
+
 def test_both_ways_set_the_same_variables_to_the_same_values(objects: list[Object]) -> None:
     overlaid = yaml.safe_load((ROOT / "compose.gpu.yml").read_text())["services"]
     on_gpu = "nvidia.com/gpu" in str(pods(objects)["detector"])
@@ -127,12 +135,12 @@ def test_both_ways_set_the_same_variables_to_the_same_values(objects: list[Objec
         if on_gpu and name in overlaid:
             expected |= overlaid[name]["environment"]
         given = environment(pod)
-        # Where a name server is, and below which folder a volume is written, are the cluster's.
-        own = {"CXR_FRONT_RESOLVER", "CXR_FRONT_GATEWAY"} if name == "frontend" else {"PGDATA"}
+        own = OF_THE_CLUSTER.get(name, set())
         assert set(given) - own == set(expected) - own, name
         for variable, value in given.items():
             if value is not None and variable not in own:
                 assert value == default(expected[variable]), variable
+    assert environment(pods(objects)["gateway"])["CXR_GATEWAY_ACCESS"] == "closed"
     assert environment(pods(objects)["frontend"])["CXR_FRONT_GATEWAY"] == (
         f"gateway.cxr.svc.cluster.local:{GatewaySettings().port}"
     )

@@ -1,27 +1,13 @@
 """The page: its own unit tests, and its browser tests against the running system."""
 
 import os
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from benchmarks.stack import ROOT, Stack
-
-FRONTEND = ROOT / "frontend"
-
-
-def npm(*arguments: str, environment: dict[str, str] | None = None) -> None:
-    finished = subprocess.run(
-        ["npm", "run", "--silent", *arguments],
-        cwd=FRONTEND,
-        env={**os.environ, **(environment or {})},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert finished.returncode == 0, f"{finished.stdout[-6000:]}\n{finished.stderr[-3000:]}"
+from benchmarks.stack import Stack
+from page_scripts import FRONTEND, npm
 
 
 def test_the_pages_own_unit_tests_pass() -> None:

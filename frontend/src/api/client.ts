@@ -1,6 +1,15 @@
 import { ApiError, connectionLost, problemOf, timedOut } from "./errors";
-import type { Study, StudyPage, SystemStatus } from "./schema";
-import { rerunUrl, studiesUrl, studyUrl, SYSTEM_URL, type StudyQuery } from "./urls";
+import type { Me, SignedOut, Study, StudyPage, SystemStatus } from "./schema";
+import { told } from "./signedOut";
+import {
+  ME_URL,
+  rerunUrl,
+  SIGN_OUT_URL,
+  studiesUrl,
+  studyUrl,
+  SYSTEM_URL,
+  type StudyQuery,
+} from "./urls";
 
 const QUERY_TIMEOUT_S = 15;
 /** Longer than the gateway waits for its readers, so that its own answer comes first. */
@@ -22,10 +31,21 @@ export function rerunStudy(id: string): Promise<Study> {
   return request<Study>(rerunUrl(id), { method: "POST", timeoutS: READING_TIMEOUT_S });
 }
 
+/** Who asks; its refusal is the answer, so nobody else is told of it. */
+export function getMe(signal?: AbortSignal): Promise<Me> {
+  return request<Me>(ME_URL, { signal, quiet: true });
+}
+
+/** Ends the session; the answer is where the browser goes next. */
+export function signOut(): Promise<SignedOut> {
+  return request<SignedOut>(SIGN_OUT_URL, { method: "POST" });
+}
+
 interface Options {
   readonly method?: "GET" | "POST";
   readonly timeoutS?: number;
   readonly signal?: AbortSignal | undefined;
+  readonly quiet?: boolean;
 }
 
 /** Aborting through `signal` rejects with the signal's reason; all else is an ApiError. */
@@ -48,7 +68,8 @@ async function request<Answer>(url: string, options: Options): Promise<Answer> {
     throw limit.aborted ? timedOut(timeoutS) : connectionLost();
   }
   if (!response.ok) {
-    throw failureOf(response.status, body);
+    const failure = failureOf(response.status, body);
+    throw options.quiet === true ? failure : told(failure);
   }
   return JSON.parse(body) as Answer;
 }

@@ -9,8 +9,15 @@ export class ApiError extends Error {
     readonly detail: string,
     /** The study that was kept although its reading failed. */
     readonly studyId: string | null = null,
+    /** Where a person signs in, if nobody is. */
+    readonly signIn: string | null = null,
   ) {
     super(`${title}: ${detail}`);
+  }
+
+  /** Whether the gateway does not know who asks. */
+  get isSignedOut(): boolean {
+    return this.status === 401;
   }
 
   /** Whether the gateway could not be reached at all, or what stands before it could not. */
@@ -44,6 +51,7 @@ export function problemOf(status: number, body: string): ApiError {
     text("title") ?? `Error ${status}`,
     detail.length > 0 ? detail.join(" ") : `The gateway answered with status ${status}.`,
     text("study_id"),
+    text("sign_in"),
   );
 }
 

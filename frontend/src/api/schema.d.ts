@@ -4,6 +4,86 @@
  */
 
 export interface paths {
+    "/api/v1/me": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Who asks, and what they may do
+         * @description Any user or key may ask, with or without a role.
+         */
+        get: operations["getMe"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sign-in": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * To the OpenID provider
+         * @description Sends a browser to the provider; it comes back to `return_to`, signed in.
+         */
+        get: operations["startSignIn"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sign-in/callback": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Back from the OpenID provider
+         * @description Opens a session, once for each sign-in; a browser is sent on in any case.
+         */
+        get: operations["finishSignIn"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sign-out": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * End the session
+         * @description Ends the session here; `location` is where the provider ends its own, or the page.
+         */
+        post: operations["signOut"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/studies": {
         parameters: {
             query?: never;
@@ -375,6 +455,33 @@ export interface components {
             in_use: components["schemas"]["UsedJoining"] | null;
         };
         /**
+         * Me
+         * @description Who asks.
+         */
+        Me: {
+            /** Can Sign Out */
+            can_sign_out: boolean;
+            /**
+             * Department
+             * @description Whose studies are seen; null is all.
+             */
+            department: string | null;
+            /** @description `local`: this machine, open to it alone. */
+            kind: components["schemas"]["PrincipalKind"];
+            /**
+             * May
+             * @description The operations of this API that the roles allow.
+             */
+            may: string[];
+            /**
+             * Name
+             * @description For the person's own eyes.
+             */
+            name: string;
+            /** Roles */
+            roles: components["schemas"]["Role"][];
+        };
+        /**
          * PatientFacts
          * @description What a DICOM file says of the patient; all null for PNG and JPEG.
          */
@@ -402,6 +509,12 @@ export interface components {
             /** Study Instance Uid */
             study_instance_uid: string | null;
         };
+        /**
+         * PrincipalKind
+         * @description How someone came in.
+         * @enum {string}
+         */
+        PrincipalKind: "local" | "user" | "key" | "nobody";
         /**
          * Priority
          * @description How soon a person should look; see docs/triage.md for the table behind it.
@@ -460,6 +573,20 @@ export interface components {
          * @enum {string}
          */
         Region: "Atelectasis" | "Calcification" | "Cardiomegaly" | "Consolidation" | "Diffuse_Nodule" | "Effusion" | "Emphysema" | "Fibrosis" | "Fracture" | "Infiltration" | "Mass" | "Nodule" | "Pleural_Thickening" | "Pneumonia" | "Pneumothorax";
+        /**
+         * Role
+         * @description What someone may do; the table of permissions says it route by route.
+         * @enum {string}
+         */
+        Role: "reader" | "clinician" | "integrator" | "admin";
+        /**
+         * SignedOut
+         * @description Where a browser goes next.
+         */
+        SignedOut: {
+            /** Location */
+            location: string;
+        };
         /**
          * Study
          * @description One read radiograph.
@@ -689,11 +816,15 @@ export type Health = components['schemas']['Health'];
 export type ImageFacts = components['schemas']['ImageFacts'];
 export type ImageSource = components['schemas']['ImageSource'];
 export type JoiningStatus = components['schemas']['JoiningStatus'];
+export type Me = components['schemas']['Me'];
 export type PatientFacts = components['schemas']['PatientFacts'];
+export type PrincipalKind = components['schemas']['PrincipalKind'];
 export type Priority = components['schemas']['Priority'];
 export type Problem = components['schemas']['Problem'];
 export type ReaderStatus = components['schemas']['ReaderStatus'];
 export type Region = components['schemas']['Region'];
+export type Role = components['schemas']['Role'];
+export type SignedOut = components['schemas']['SignedOut'];
 export type Study = components['schemas']['Study'];
 export type StudyPage = components['schemas']['StudyPage'];
 export type StudyProblem = components['schemas']['StudyProblem'];
@@ -707,6 +838,345 @@ export type UsedJoining = components['schemas']['UsedJoining'];
 export type UsedModel = components['schemas']['UsedModel'];
 export type $defs = Record<string, never>;
 export interface operations {
+    getMe: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Me"];
+                };
+            };
+            /** @description Nobody that is known asks. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:cxr:problem:unauthenticated",
+                     *       "title": "Not signed in",
+                     *       "status": 401,
+                     *       "detail": "Sign in, or send a valid API key as `Authorization: Bearer`.",
+                     *       "instance": "/api/v1/studies"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests of one user, key or address; `Retry-After` says when to go on. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:cxr:problem:too-many-requests",
+                     *       "title": "Too many requests",
+                     *       "status": 429,
+                     *       "detail": "Too many requests in a minute; try again later.",
+                     *       "instance": "/api/v1/studies"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Both readers are down (with `study_id`: kept, can be run again), or the gateway is full. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:cxr:problem:readers-down",
+                     *       "title": "Readers down",
+                     *       "status": 503,
+                     *       "detail": "Neither reader answered; the study is kept and can be run again.",
+                     *       "instance": "/api/v1/studies",
+                     *       "study_id": "01k6xw3m9v5t8r2q4n7j1h0g6f"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    startSignIn: {
+        parameters: {
+            query?: {
+                /** @description The page's own address to come back to. */
+                return_to?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            303: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description No such thing. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:cxr:problem:not-found",
+                     *       "title": "Not found",
+                     *       "status": 404,
+                     *       "detail": "No study has the id `01k6xw3m9v5t8r2q4n7j1h0g6f`.",
+                     *       "instance": "/api/v1/studies"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A malformed request, or a file that is broken or not acceptable. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:cxr:problem:unprocessable",
+                     *       "title": "Unprocessable",
+                     *       "status": 422,
+                     *       "detail": "The PNG ends in the middle of its pixels.",
+                     *       "instance": "/api/v1/studies"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests of one user, key or address; `Retry-After` says when to go on. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:cxr:problem:too-many-requests",
+                     *       "title": "Too many requests",
+                     *       "status": 429,
+                     *       "detail": "Too many requests in a minute; try again later.",
+                     *       "instance": "/api/v1/studies"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Both readers are down (with `study_id`: kept, can be run again), or the gateway is full. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:cxr:problem:readers-down",
+                     *       "title": "Readers down",
+                     *       "status": 503,
+                     *       "detail": "Neither reader answered; the study is kept and can be run again.",
+                     *       "instance": "/api/v1/studies",
+                     *       "study_id": "01k6xw3m9v5t8r2q4n7j1h0g6f"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    finishSignIn: {
+        parameters: {
+            query?: {
+                code?: string;
+                iss?: string | null;
+                state?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            303: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Nobody that is known asks. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:cxr:problem:unauthenticated",
+                     *       "title": "Not signed in",
+                     *       "status": 401,
+                     *       "detail": "Sign in, or send a valid API key as `Authorization: Bearer`.",
+                     *       "instance": "/api/v1/studies"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No such thing. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:cxr:problem:not-found",
+                     *       "title": "Not found",
+                     *       "status": 404,
+                     *       "detail": "No study has the id `01k6xw3m9v5t8r2q4n7j1h0g6f`.",
+                     *       "instance": "/api/v1/studies"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A malformed request, or a file that is broken or not acceptable. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:cxr:problem:unprocessable",
+                     *       "title": "Unprocessable",
+                     *       "status": 422,
+                     *       "detail": "The PNG ends in the middle of its pixels.",
+                     *       "instance": "/api/v1/studies"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests of one user, key or address; `Retry-After` says when to go on. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:cxr:problem:too-many-requests",
+                     *       "title": "Too many requests",
+                     *       "status": 429,
+                     *       "detail": "Too many requests in a minute; try again later.",
+                     *       "instance": "/api/v1/studies"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Both readers are down (with `study_id`: kept, can be run again), or the gateway is full. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:cxr:problem:readers-down",
+                     *       "title": "Readers down",
+                     *       "status": 503,
+                     *       "detail": "Neither reader answered; the study is kept and can be run again.",
+                     *       "instance": "/api/v1/studies",
+                     *       "study_id": "01k6xw3m9v5t8r2q4n7j1h0g6f"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    signOut: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SignedOut"];
+                };
+            };
+            /** @description Not for these roles. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:cxr:problem:forbidden",
+                     *       "title": "Forbidden",
+                     *       "status": 403,
+                     *       "detail": "None of your roles allows this.",
+                     *       "instance": "/api/v1/studies"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Both readers are down (with `study_id`: kept, can be run again), or the gateway is full. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:cxr:problem:readers-down",
+                     *       "title": "Readers down",
+                     *       "status": 503,
+                     *       "detail": "Neither reader answered; the study is kept and can be run again.",
+                     *       "instance": "/api/v1/studies",
+                     *       "study_id": "01k6xw3m9v5t8r2q4n7j1h0g6f"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     listStudies: {
         parameters: {
             query?: {
@@ -812,6 +1282,42 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description Nobody that is known asks. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:cxr:problem:unauthenticated",
+                     *       "title": "Not signed in",
+                     *       "status": 401,
+                     *       "detail": "Sign in, or send a valid API key as `Authorization: Bearer`.",
+                     *       "instance": "/api/v1/studies"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not for these roles. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:cxr:problem:forbidden",
+                     *       "title": "Forbidden",
+                     *       "status": 403,
+                     *       "detail": "None of your roles allows this.",
+                     *       "instance": "/api/v1/studies"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description A malformed request, or a file that is broken or not acceptable. */
             422: {
                 headers: {
@@ -824,6 +1330,24 @@ export interface operations {
                      *       "title": "Unprocessable",
                      *       "status": 422,
                      *       "detail": "The PNG ends in the middle of its pixels.",
+                     *       "instance": "/api/v1/studies"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests of one user, key or address; `Retry-After` says when to go on. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:cxr:problem:too-many-requests",
+                     *       "title": "Too many requests",
+                     *       "status": 429,
+                     *       "detail": "Too many requests in a minute; try again later.",
                      *       "instance": "/api/v1/studies"
                      *     }
                      */
@@ -1291,6 +1815,42 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description Nobody that is known asks. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:cxr:problem:unauthenticated",
+                     *       "title": "Not signed in",
+                     *       "status": 401,
+                     *       "detail": "Sign in, or send a valid API key as `Authorization: Bearer`.",
+                     *       "instance": "/api/v1/studies"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not for these roles. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:cxr:problem:forbidden",
+                     *       "title": "Forbidden",
+                     *       "status": 403,
+                     *       "detail": "None of your roles allows this.",
+                     *       "instance": "/api/v1/studies"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description The client fell silent in the middle of its upload. */
             408: {
                 headers: {
@@ -1375,6 +1935,24 @@ export interface operations {
                      *       "title": "Unprocessable",
                      *       "status": 422,
                      *       "detail": "The PNG ends in the middle of its pixels.",
+                     *       "instance": "/api/v1/studies"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests of one user, key or address; `Retry-After` says when to go on. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:cxr:problem:too-many-requests",
+                     *       "title": "Too many requests",
+                     *       "status": 429,
+                     *       "detail": "Too many requests in a minute; try again later.",
                      *       "instance": "/api/v1/studies"
                      *     }
                      */
@@ -1632,6 +2210,42 @@ export interface operations {
                     "application/json": components["schemas"]["Study"];
                 };
             };
+            /** @description Nobody that is known asks. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:cxr:problem:unauthenticated",
+                     *       "title": "Not signed in",
+                     *       "status": 401,
+                     *       "detail": "Sign in, or send a valid API key as `Authorization: Bearer`.",
+                     *       "instance": "/api/v1/studies"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not for these roles. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:cxr:problem:forbidden",
+                     *       "title": "Forbidden",
+                     *       "status": 403,
+                     *       "detail": "None of your roles allows this.",
+                     *       "instance": "/api/v1/studies"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description No such thing. */
             404: {
                 headers: {
@@ -1662,6 +2276,24 @@ export interface operations {
                      *       "title": "Unprocessable",
                      *       "status": 422,
                      *       "detail": "The PNG ends in the middle of its pixels.",
+                     *       "instance": "/api/v1/studies"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests of one user, key or address; `Retry-After` says when to go on. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:cxr:problem:too-many-requests",
+                     *       "title": "Too many requests",
+                     *       "status": 429,
+                     *       "detail": "Too many requests in a minute; try again later.",
                      *       "instance": "/api/v1/studies"
                      *     }
                      */
@@ -1719,6 +2351,42 @@ export interface operations {
                 };
                 content?: never;
             };
+            /** @description Nobody that is known asks. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:cxr:problem:unauthenticated",
+                     *       "title": "Not signed in",
+                     *       "status": 401,
+                     *       "detail": "Sign in, or send a valid API key as `Authorization: Bearer`.",
+                     *       "instance": "/api/v1/studies"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not for these roles. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:cxr:problem:forbidden",
+                     *       "title": "Forbidden",
+                     *       "status": 403,
+                     *       "detail": "None of your roles allows this.",
+                     *       "instance": "/api/v1/studies"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description No such thing. */
             404: {
                 headers: {
@@ -1749,6 +2417,24 @@ export interface operations {
                      *       "title": "Unprocessable",
                      *       "status": 422,
                      *       "detail": "The PNG ends in the middle of its pixels.",
+                     *       "instance": "/api/v1/studies"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests of one user, key or address; `Retry-After` says when to go on. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:cxr:problem:too-many-requests",
+                     *       "title": "Too many requests",
+                     *       "status": 429,
+                     *       "detail": "Too many requests in a minute; try again later.",
                      *       "instance": "/api/v1/studies"
                      *     }
                      */
@@ -1822,6 +2508,42 @@ export interface operations {
                 };
                 content?: never;
             };
+            /** @description Nobody that is known asks. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:cxr:problem:unauthenticated",
+                     *       "title": "Not signed in",
+                     *       "status": 401,
+                     *       "detail": "Sign in, or send a valid API key as `Authorization: Bearer`.",
+                     *       "instance": "/api/v1/studies"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not for these roles. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:cxr:problem:forbidden",
+                     *       "title": "Forbidden",
+                     *       "status": 403,
+                     *       "detail": "None of your roles allows this.",
+                     *       "instance": "/api/v1/studies"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description No such thing. */
             404: {
                 headers: {
@@ -1852,6 +2574,24 @@ export interface operations {
                      *       "title": "Unprocessable",
                      *       "status": 422,
                      *       "detail": "The PNG ends in the middle of its pixels.",
+                     *       "instance": "/api/v1/studies"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests of one user, key or address; `Retry-After` says when to go on. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:cxr:problem:too-many-requests",
+                     *       "title": "Too many requests",
+                     *       "status": 429,
+                     *       "detail": "Too many requests in a minute; try again later.",
                      *       "instance": "/api/v1/studies"
                      *     }
                      */
@@ -1920,6 +2660,42 @@ export interface operations {
                     "image/png": string;
                 };
             };
+            /** @description Nobody that is known asks. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:cxr:problem:unauthenticated",
+                     *       "title": "Not signed in",
+                     *       "status": 401,
+                     *       "detail": "Sign in, or send a valid API key as `Authorization: Bearer`.",
+                     *       "instance": "/api/v1/studies"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not for these roles. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:cxr:problem:forbidden",
+                     *       "title": "Forbidden",
+                     *       "status": 403,
+                     *       "detail": "None of your roles allows this.",
+                     *       "instance": "/api/v1/studies"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description No such thing. */
             404: {
                 headers: {
@@ -1950,6 +2726,24 @@ export interface operations {
                      *       "title": "Unprocessable",
                      *       "status": 422,
                      *       "detail": "The PNG ends in the middle of its pixels.",
+                     *       "instance": "/api/v1/studies"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests of one user, key or address; `Retry-After` says when to go on. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:cxr:problem:too-many-requests",
+                     *       "title": "Too many requests",
+                     *       "status": 429,
+                     *       "detail": "Too many requests in a minute; try again later.",
                      *       "instance": "/api/v1/studies"
                      *     }
                      */
@@ -2005,6 +2799,42 @@ export interface operations {
                 };
                 content?: never;
             };
+            /** @description Nobody that is known asks. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:cxr:problem:unauthenticated",
+                     *       "title": "Not signed in",
+                     *       "status": 401,
+                     *       "detail": "Sign in, or send a valid API key as `Authorization: Bearer`.",
+                     *       "instance": "/api/v1/studies"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not for these roles. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:cxr:problem:forbidden",
+                     *       "title": "Forbidden",
+                     *       "status": 403,
+                     *       "detail": "None of your roles allows this.",
+                     *       "instance": "/api/v1/studies"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description No such thing. */
             404: {
                 headers: {
@@ -2035,6 +2865,24 @@ export interface operations {
                      *       "title": "Unprocessable",
                      *       "status": 422,
                      *       "detail": "The PNG ends in the middle of its pixels.",
+                     *       "instance": "/api/v1/studies"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests of one user, key or address; `Retry-After` says when to go on. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:cxr:problem:too-many-requests",
+                     *       "title": "Too many requests",
+                     *       "status": 429,
+                     *       "detail": "Too many requests in a minute; try again later.",
                      *       "instance": "/api/v1/studies"
                      *     }
                      */
@@ -2292,6 +3140,42 @@ export interface operations {
                     "application/json": components["schemas"]["Study"];
                 };
             };
+            /** @description Nobody that is known asks. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:cxr:problem:unauthenticated",
+                     *       "title": "Not signed in",
+                     *       "status": 401,
+                     *       "detail": "Sign in, or send a valid API key as `Authorization: Bearer`.",
+                     *       "instance": "/api/v1/studies"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not for these roles. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:cxr:problem:forbidden",
+                     *       "title": "Forbidden",
+                     *       "status": 403,
+                     *       "detail": "None of your roles allows this.",
+                     *       "instance": "/api/v1/studies"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description No such thing. */
             404: {
                 headers: {
@@ -2322,6 +3206,24 @@ export interface operations {
                      *       "title": "Unprocessable",
                      *       "status": 422,
                      *       "detail": "The PNG ends in the middle of its pixels.",
+                     *       "instance": "/api/v1/studies"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests of one user, key or address; `Retry-After` says when to go on. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:cxr:problem:too-many-requests",
+                     *       "title": "Too many requests",
+                     *       "status": 429,
+                     *       "detail": "Too many requests in a minute; try again later.",
                      *       "instance": "/api/v1/studies"
                      *     }
                      */
@@ -2385,6 +3287,60 @@ export interface operations {
                     "application/json": components["schemas"]["SystemStatus"];
                 };
             };
+            /** @description Nobody that is known asks. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:cxr:problem:unauthenticated",
+                     *       "title": "Not signed in",
+                     *       "status": 401,
+                     *       "detail": "Sign in, or send a valid API key as `Authorization: Bearer`.",
+                     *       "instance": "/api/v1/studies"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not for these roles. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:cxr:problem:forbidden",
+                     *       "title": "Forbidden",
+                     *       "status": 403,
+                     *       "detail": "None of your roles allows this.",
+                     *       "instance": "/api/v1/studies"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests of one user, key or address; `Retry-After` says when to go on. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:cxr:problem:too-many-requests",
+                     *       "title": "Too many requests",
+                     *       "status": 429,
+                     *       "detail": "Too many requests in a minute; try again later.",
+                     *       "instance": "/api/v1/studies"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description Both readers are down (with `study_id`: kept, can be run again), or the gateway is full. */
             503: {
                 headers: {
@@ -2422,6 +3378,60 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["GatewayInfo"];
+                };
+            };
+            /** @description Nobody that is known asks. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:cxr:problem:unauthenticated",
+                     *       "title": "Not signed in",
+                     *       "status": 401,
+                     *       "detail": "Sign in, or send a valid API key as `Authorization: Bearer`.",
+                     *       "instance": "/api/v1/studies"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not for these roles. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:cxr:problem:forbidden",
+                     *       "title": "Forbidden",
+                     *       "status": 403,
+                     *       "detail": "None of your roles allows this.",
+                     *       "instance": "/api/v1/studies"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests of one user, key or address; `Retry-After` says when to go on. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:cxr:problem:too-many-requests",
+                     *       "title": "Too many requests",
+                     *       "status": 429,
+                     *       "detail": "Too many requests in a minute; try again later.",
+                     *       "instance": "/api/v1/studies"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };

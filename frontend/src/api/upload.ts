@@ -1,6 +1,7 @@
 import { READING_TIMEOUT_S } from "./client";
 import { ApiError, connectionLost, problemOf, timedOut } from "./errors";
 import type { Study } from "./schema";
+import { told } from "./signedOut";
 import { STUDIES_URL } from "./urls";
 
 export interface SendCallbacks {
@@ -39,7 +40,7 @@ export const sendFile: Send = (file, { onProgress, signal }) =>
         if (request.status >= 200 && request.status < 300) {
           resolve(JSON.parse(request.responseText) as Study);
         } else {
-          reject(problemOf(request.status, request.responseText));
+          reject(told(problemOf(request.status, request.responseText)));
         }
       }),
     );

@@ -13,6 +13,13 @@ export interface StudyQuery {
 
 export const STUDIES_URL = `${ROOT}/studies`;
 export const SYSTEM_URL = `${ROOT}/system`;
+export const ME_URL = `${ROOT}/me`;
+export const SIGN_OUT_URL = `${ROOT}/sign-out`;
+
+/** Where a person signs in, to come back to `place` of the page. */
+export function signInUrl(signIn: string, place: string): string {
+  return `${signIn}?${new URLSearchParams({ return_to: place }).toString()}`;
+}
 
 export function studyUrl(id: string): string {
   return `${STUDIES_URL}/${encodeURIComponent(id)}`;

@@ -1,5 +1,7 @@
 import { type Dispatch, useEffect, useReducer, useRef, useState } from "react";
 
+import type { Me } from "../api/schema";
+import { mayOf } from "../domain/access";
 import { studyTitle } from "../domain/studies";
 import { useSession, type Session } from "../state/useSession";
 import { useListPanel } from "../state/useListPanel";
@@ -22,15 +24,15 @@ import type { ViewCommands } from "./viewer/viewCommands";
 import { Workspace } from "./Workspace";
 import styles from "./page/page.module.css";
 
-export function App() {
-  const session = useSession();
+export function App({ me }: { readonly me: Me }) {
+  const session = useSession(mayOf(me));
   const [state, dispatch] = useReducer(viewerReducer, INITIAL_VIEWER);
   const panels = usePanels();
   const commands = useRef<ViewCommands | null>(null);
   const picker = useRef<HTMLInputElement>(null);
   const addFiles = (files: readonly File[]): void => session.uploads.queue.add(files);
-  const isHeld = useFileDrop(panels.accepted, addFiles);
-  const { route, system, list, uploads } = session;
+  const { route, system, list, uploads, may } = session;
+  const isHeld = useFileDrop(panels.accepted && may.upload, addFiles);
   const openListed = (id: string): void => {
     route.open(id);
     panels.uncover();
@@ -46,9 +48,10 @@ export function App() {
         isLost={system.lost !== null}
         listShown={panels.listShown}
         onToggleList={() => panels.setListShown(!panels.listShown)}
-        onChooseFiles={() => picker.current?.click()}
+        onChooseFiles={may.upload ? () => picker.current?.click() : null}
         onHelp={() => panels.setHelpShown(true)}
         onHome={() => route.open(null)}
+        me={me}
       />
       <ConnectionBanner lost={system.lost} />
       <main className={styles.workspace} data-list={panels.listShown}>
@@ -57,7 +60,7 @@ export function App() {
         <UploadTray uploads={uploads.uploads} queue={uploads.queue} onOpen={route.open} />
       </main>
       <Footer version={system.status?.version ?? null} />
-      <FilePicker ref={picker} onFiles={addFiles} />
+      {may.upload && <FilePicker ref={picker} onFiles={addFiles} />}
       {isHeld && <DropOverlay />}
       {!panels.accepted && <NoticeDialog onAccept={() => panels.setAccepted(true)} />}
       {panels.helpShown && <HelpDialog {...panels} onClose={() => panels.setHelpShown(false)} />}

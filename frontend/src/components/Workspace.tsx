@@ -11,7 +11,8 @@ export function Workspace({ session, state, dispatch, panels, commands, picker }
   const { route, open, system } = session;
   const { study } = open;
   if (route.studyId === null) {
-    return <Welcome system={system.status} onChooseFiles={() => picker.current?.click()} />;
+    const choose = session.may.upload ? () => picker.current?.click() : null;
+    return <Welcome system={system.status} onChooseFiles={choose} />;
   }
   if (study === null) {
     return <NotOpened error={open.error} onRetry={open.reload} onHome={() => route.open(null)} />;

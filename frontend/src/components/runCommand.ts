@@ -39,7 +39,7 @@ const COMMANDS: Record<Command, (page: PageState) => void> = {
   readAgain: ({ session }) => {
     const { study, isRereading } = session.open;
     if (study !== null && canReadAgain(study) && !isRereading) {
-      session.readAgain();
+      session.readAgain?.();
     }
   },
 };

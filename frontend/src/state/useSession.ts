@@ -1,6 +1,7 @@
 import { useEffect, useEffectEvent } from "react";
 
 import type { StudySummary } from "../api/schema";
+import type { May } from "../domain/access";
 import { type OpenStudy, useStudy } from "./useStudy";
 import { type Route, useRoute } from "./useRoute";
 import { type StudyList, useStudyList } from "./useStudyList";
@@ -13,11 +14,13 @@ export interface Session {
   readonly list: StudyList;
   readonly open: OpenStudy;
   readonly uploads: Uploads;
-  readonly readAgain: () => void;
+  readonly may: May;
+  /** Null for whoever may not. */
+  readonly readAgain: (() => void) | null;
 }
 
 /** Everything the page knows from the gateway, kept together so that its parts agree. */
-export function useSession(): Session {
+export function useSession(may: May): Session {
   const route = useRoute();
   const system = useSystem();
   const list = useStudyList();
@@ -38,7 +41,7 @@ export function useSession(): Session {
     });
   };
   useCatchingUp({ system, list, open });
-  return { route, system, list, open, uploads, readAgain };
+  return { route, system, list, open, uploads, may, readAgain: may.readAgain ? readAgain : null };
 }
 
 type Known = Pick<Session, "system" | "list" | "open">;

@@ -3,6 +3,7 @@
 import argparse
 import sys
 
+from cxr_gateway.access import command as access
 from cxr_gateway.keeping import command
 from cxr_gateway.settings import GatewaySettings
 from cxr_serving.logs import configure_logging
@@ -14,7 +15,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="cxr-gateway", description="Without a command it serves until a signal comes."
     )
-    command.add_to(parser.add_subparsers(dest="command"))
+    commands = parser.add_subparsers(dest="command")
+    command.add_to(commands)
+    access.add_to(commands)
     options = parser.parse_args(arguments)
     settings = settings_or_exit(GatewaySettings)
     if options.command is None:

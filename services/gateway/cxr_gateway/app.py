@@ -8,8 +8,12 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 
 from fastapi import FastAPI
 
-from cxr_gateway.api import operations, pictures, studies, system
+from cxr_gateway.access.middleware import install_access
+from cxr_gateway.access.provider import ProviderOpener, open_provider
+from cxr_gateway.access.reception import Reception
+from cxr_gateway.api import operations, pictures, session, studies, system
 from cxr_gateway.api.documents import install_examples
+from cxr_gateway.api.security import install_security
 from cxr_gateway.archive import Archive, open_archive
 from cxr_gateway.examination import Examiner, PictureGate
 from cxr_gateway.gate import GateModelError, load_gate
@@ -45,6 +49,7 @@ def create_app(
     *,
     gate: PictureGate | None = None,
     readers: ReaderOpener = open_readers,
+    provider: ProviderOpener = open_provider,
 ) -> FastAPI:
     """The gateway as an ASGI app; nothing is opened or loaded before its lifespan begins.
 
@@ -52,13 +57,16 @@ def create_app(
         settings: limits, places, addresses.
         gate: a loaded gate; without one, what `settings` name is loaded at start.
         readers: opens the readers' clients.
+        provider: opens the client of the OpenID provider.
     """
     metrics, readiness = GatewayMetrics(), Readiness()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
-            app.state.parts = parts = await _open(stack, settings, gate, readers, metrics)
+            app.state.parts = parts = await _open(
+                stack, settings, metrics, gate=gate, readers=readers, provider=provider
+            )
             await stack.enter_async_context(_watched(parts.archive, readiness, settings))
             yield
             readiness.mark_unready("The service is stopping.")
@@ -73,21 +81,29 @@ def create_app(
         max_body_bytes=settings.max_upload_bytes + ENVELOPE_BYTES,
         lifespan=lifespan,
     )
-    app.add_middleware(ProtectionMiddleware, allowed_hosts=settings.resolved_allowed_hosts)
+    app.add_middleware(
+        ProtectionMiddleware,
+        allowed_hosts=settings.resolved_allowed_hosts,
+        is_https=settings.is_https,
+    )
     app.add_middleware(StartFailureMiddleware, name="gateway", known=_STARTS_FAIL_WITH)
-    for router in (studies.router, pictures.router, system.router, operations.router):
-        app.include_router(router)
+    for part in (studies, pictures, system, session, operations):
+        app.include_router(part.router)
     add_page(app, settings.page_dir)
+    install_access(app, settings)
     install_examples(app)
+    install_security(app)
     return app
 
 
 async def _open(
     stack: AsyncExitStack,
     settings: GatewaySettings,
+    metrics: GatewayMetrics,
+    *,
     gate: PictureGate | None,
     readers: ReaderOpener,
-    metrics: GatewayMetrics,
+    provider: ProviderOpener,
 ) -> Parts:
     archive = await stack.enter_async_context(open_archive(settings))
     threads = stack.enter_context(
@@ -97,11 +113,13 @@ async def _open(
         gate = await asyncio.to_thread(load_gate, settings.gate_model_dir)
     joinings = await asyncio.to_thread(load_joinings, settings.joining_dir)
     clients = await stack.enter_async_context(readers(settings))
+    signing_in = await stack.enter_async_context(provider(settings))
+    reception = Reception(archive.engine, archive.in_thread, settings, signing_in)
     examiner = Examiner(gate, clients, joinings, threads, metrics)
     drawn = Pictures(archive, examiner, settings)
     reading = ReadingRoom(archive, examiner, metrics, settings, on_read=drawn.expect)
     await stack.enter_async_context(drawn.made_when_idle(reading.idle))
-    return Parts(VERSION, settings, archive, drawn, reading, clients, gate, joinings)
+    return Parts(VERSION, settings, archive, drawn, reading, clients, gate, joinings, reception)
 
 
 @asynccontextmanager

@@ -1,16 +1,23 @@
 """The gateway's own leaves of the error tree in `cxr_serving.errors`.
 
 ServiceError
-├── Forbidden           403 a page of another site wants to send something
+├── Unauthenticated     401 nobody that is known asks; the cause is in the log alone
+├── Forbidden           403 a page of another site wants to send something, or a role is too small
 ├── UploadTimeout       408 the client fell silent in the middle of its upload
+├── TooManyRequests     429 `Retry-After` says when there is room again
 ├── StorageFull         507 the archive's disk is full; nothing was kept
 └── Unavailable
     ├── ReadersDown     503 neither reader answered; the study is kept, `study_id` says where
+    ├── ProviderDown    503 the OpenID provider does not answer, or not as it must
     ├── StorageDown     503 the S3 storage does not answer or refuses; `Retry-After` says when
     └── SchemaMismatch      the database has another schema; met at a start only
 """
 
+from typing import Any
+
 from cxr_serving.errors import ServiceError, Unavailable
+
+_NOT_KNOWN = "Sign in, or send a valid API key as `Authorization: Bearer`."
 
 
 class StorageFull(ServiceError):
@@ -57,3 +64,48 @@ class Forbidden(ServiceError):
     status = 403
     type = "urn:cxr:problem:forbidden"
     title = "Forbidden"
+
+
+class Unauthenticated(ServiceError):
+    """Asked by nobody that is known.
+
+    The answer is the same whatever is the matter, for an attacker learns from differences;
+    `reason` is for the log.
+    """
+
+    status = 401
+    type = "urn:cxr:problem:unauthenticated"
+    title = "Not signed in"
+
+    def __init__(self, reason: str, **extensions: Any) -> None:
+        super().__init__(_NOT_KNOWN, **extensions)
+        self.reason = reason
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """How to say who one is."""
+        return {"WWW-Authenticate": "Bearer"}
+
+
+class TooManyRequests(ServiceError):
+    """More than one user, key or address may ask in a minute."""
+
+    status = 429
+    type = "urn:cxr:problem:too-many-requests"
+    title = "Too many requests"
+
+    def __init__(self, detail: str, *, retry_after_s: int) -> None:
+        super().__init__(detail)
+        self.retry_after_s = retry_after_s
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """`Retry-After` in seconds."""
+        return {"Retry-After": str(self.retry_after_s)}
+
+
+class ProviderDown(Unavailable):
+    """The OpenID provider does not answer, or not as it must; keys and sessions go on."""
+
+    type = "urn:cxr:problem:provider-down"
+    title = "Sign-in is not available"

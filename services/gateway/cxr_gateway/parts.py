@@ -7,6 +7,8 @@ from fastapi import Depends, Request
 
 from cxr_contracts import ModelIdentity
 from cxr_gateway import triage
+from cxr_gateway.access.principal import Principal, principal_of
+from cxr_gateway.access.reception import Reception
 from cxr_gateway.archive import Archive
 from cxr_gateway.examination import PictureGate, gate_model
 from cxr_gateway.joining import Joinings
@@ -35,6 +37,7 @@ class Parts:
     readers: Readers
     gate: PictureGate
     joinings: Joinings
+    reception: Reception
 
     @property
     def gate_model(self) -> UsedModel:
@@ -68,3 +71,4 @@ def parts_of(request: Request) -> Parts:
 
 
 PartsOf = Annotated[Parts, Depends(parts_of)]
+PrincipalOf = Annotated[Principal, Depends(principal_of)]

@@ -28,7 +28,7 @@ _MAX_WAITING = 256
 
 
 class Pictures:
-    """Finds or makes pictures."""
+    """Finds or makes pictures; NotFound for a study that is not there, or another department's."""
 
     def __init__(self, archive: Archive, examiner: Examiner, settings: GatewaySettings) -> None:
         self._archive = archive
@@ -39,17 +39,17 @@ class Pictures:
         self._making = NamedLocks()
         self._waiting: asyncio.Queue[StoredStudy] = asyncio.Queue(_MAX_WAITING)
 
-    async def image(self, study_id: str) -> StoredFile:
+    async def image(self, study_id: str, department: str | None) -> StoredFile:
         """The rendered radiograph."""
-        return await self._image(await self._archive.get(study_id))
+        return await self._image(await self._archive.get(study_id, department))
 
-    async def overlay(self, study_id: str) -> StoredFile:
+    async def overlay(self, study_id: str, department: str | None) -> StoredFile:
         """The radiograph with boxes, findings, priority and models burnt in."""
-        return await self._overlay(await self._archive.get(study_id))
+        return await self._overlay(await self._archive.get(study_id, department))
 
-    async def heatmap(self, study_id: str, finding: Finding) -> StoredFile:
+    async def heatmap(self, study_id: str, finding: Finding, department: str | None) -> StoredFile:
         """Where the evidence for `finding` lies; NotFound if the study has no map of it."""
-        stored = await self._archive.get(study_id)
+        stored = await self._archive.get(study_id, department)
         grid = next((cam.values for cam in stored.cams if cam.finding is finding), None)
         if grid is None:
             raise NotFound(f"This study has no heat map of {finding.value}.")
@@ -57,9 +57,11 @@ class Pictures:
         make = partial(render_heatmap, grid, facts.width, facts.height)
         return await self._kept(stored, stored.heatmap(finding), make)
 
-    async def original(self, study_id: str) -> tuple[StoredStudy, StoredFile]:
+    async def original(
+        self, study_id: str, department: str | None
+    ) -> tuple[StoredStudy, StoredFile]:
         """The file as it was uploaded."""
-        stored = await self._archive.get(study_id)
+        stored = await self._archive.get(study_id, department)
         media_type, tag = stored.original_media_type, stored.content_sha256
         return stored, StoredFile(stored.id, stored.original, media_type, tag)
 

@@ -6,6 +6,7 @@ import shutil
 import uvicorn
 from sqlalchemy import Engine
 
+from cxr_gateway.access.start import refuse_open_to_others
 from cxr_gateway.app import create_app
 from cxr_gateway.archive import open_files
 from cxr_gateway.archive.failing import database_failures, folder_failures
@@ -22,9 +23,10 @@ _log = logging.getLogger(__name__)
 
 
 def serve(settings: GatewaySettings) -> int:
-    """Until a signal; 2 if archive or joinings are not as they must be, 3 if another part is."""
+    """Until a signal; 2 if settings, archive or joinings are unfit, 3 if another part is."""
     configure_logging("gateway", settings.log_level)
     try:
+        refuse_open_to_others(settings)
         load_joinings(settings.joining_dir)
         _check_archive(settings)
     except (JoiningError, ServiceError) as error:
@@ -38,6 +40,7 @@ def serve(settings: GatewaySettings) -> int:
         log_config=None,
         access_log=False,
         server_header=False,
+        forwarded_allow_ips=settings.trusted_proxies,
         timeout_graceful_shutdown=round(settings.shutdown_grace_s),
     )
     server = uvicorn.Server(config)

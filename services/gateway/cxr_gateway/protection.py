@@ -1,6 +1,6 @@
 """Headers and refusals that keep other web pages out of the gateway.
 
-It has no log-in, so a browser must not lend it out: on loopback it answers to loopback names only
+A browser must not lend it out: while it is open to this machine, it answers to loopback names only
 (a foreign name that resolves here is DNS rebinding), and a page of another site cannot post to it.
 """
 
@@ -39,14 +39,19 @@ _HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
 }
+# For a year, and whatever the address bar says: no request of the page goes out unencrypted.
+_HTTPS_ONLY = {"Strict-Transport-Security": "max-age=31536000"}
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 class ProtectionMiddleware:
     """Adds the headers to every answer, and refuses foreign hosts and foreign pages."""
 
-    def __init__(self, app: ASGIApp, allowed_hosts: Collection[str]) -> None:
+    def __init__(
+        self, app: ASGIApp, allowed_hosts: Collection[str], *, is_https: bool = False
+    ) -> None:
         self._app = app
+        self._headers = _HEADERS | (_HTTPS_ONLY if is_https else {})
         self._allowed = frozenset(host.lower() for host in allowed_hosts)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -58,7 +63,7 @@ class ProtectionMiddleware:
         async def send_protected(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                for name, value in _HEADERS.items():
+                for name, value in self._headers.items():
                     headers.setdefault(name, value)
                 # What the API tells of patients stays out of caches unless a route says otherwise.
                 headers.setdefault("Cache-Control", "no-store")

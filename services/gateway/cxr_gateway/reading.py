@@ -96,8 +96,10 @@ class ReadingRoom:
             if not self._in_flight:
                 self.idle.set()
 
-    async def read(self, upload: Upload, key: str | None) -> Reading:
+    async def read(self, upload: Upload, key: str | None, department: str | None) -> Reading:
         """Read a received file, or find the study that it has already; the file is kept or gone.
+
+        Departments share nothing: the same file of another one is another study.
 
         Raises:
             ReadersDown: neither reader answered; the study is kept.
@@ -105,16 +107,16 @@ class ReadingRoom:
             UnsupportedMedia, Unprocessable, PayloadTooLarge: what intake refuses.
             StorageFull, Unavailable: the archive cannot keep it.
         """
-        return await self._finish(self._read(upload, key))
+        return await self._finish(self._read(upload, key, department))
 
-    async def rerun(self, study_id: str) -> Reading:
+    async def rerun(self, study_id: str, department: str | None) -> Reading:
         """Read a failed or partial study again; any other is answered as it stands.
 
         Raises:
-            NotFound: no such study.
+            NotFound: no such study, or another department's.
             ReadersDown: neither reader answered, again.
         """
-        stored = await self._archive.get(study_id)
+        stored = await self._archive.get(study_id, department)
         return await self._finish(self._rerun(stored))
 
     async def close(self) -> None:
@@ -135,14 +137,15 @@ class ReadingRoom:
             )
         return reading
 
-    async def _read(self, upload: Upload, key: str | None) -> Reading:
+    async def _read(self, upload: Upload, key: str | None, department: str | None) -> Reading:
         try:
-            async with self._contents.hold(upload.sha256):
+            async with self._contents.hold(_name_of(upload.sha256, department)):
                 while True:
-                    stored = await self._archive.look_up(upload.sha256, key)
+                    stored = await self._archive.look_up(upload.sha256, key, department)
                     try:
                         if stored is None:
-                            return Reading(await self._read_new(upload, key), is_new=True)
+                            new = await self._read_new(upload, key, department)
+                            return Reading(new, is_new=True)
                         return Reading(await self._read_known(stored, key), is_new=False)
                     except AlreadyArchived:
                         continue  # another gateway on the same archive was quicker
@@ -151,9 +154,9 @@ class ReadingRoom:
                 await self._archive.in_thread(upload.incoming.discard)
 
     async def _rerun(self, stored: StoredStudy) -> Reading:
-        async with self._contents.hold(stored.content_sha256):
+        async with self._contents.hold(_name_of(stored.content_sha256, stored.department)):
             while True:
-                current = await self._archive.get(stored.id)
+                current = await self._archive.get(stored.id, stored.department)
                 try:
                     return Reading(await self._read_known(current, None), is_new=False)
                 except AlreadyArchived:
@@ -175,7 +178,9 @@ class ReadingRoom:
         after = await self._archive.replace(stored, study, _cams(examined), key)
         return self._announced(after, study)
 
-    async def _read_new(self, upload: Upload, key: str | None) -> StoredStudy:
+    async def _read_new(
+        self, upload: Upload, key: str | None, department: str | None
+    ) -> StoredStudy:
         subject = _Subject(new_study_id(), upload.sha256, upload.file_name, upload.received_at)
         async with self._slots:
             prepared = await self._examiner.prepare(upload.incoming.read, self._limits)
@@ -185,7 +190,7 @@ class ReadingRoom:
                 examined = await self._examiner.examine(prepared)
                 examined.stages_ms["archive"] = await keeping
                 study = _assembled(subject, intake, examined, upload.started)
-                stored = await self._archive.add(study, _cams(examined), key)
+                stored = await self._archive.add(study, _cams(examined), key, department)
             except BaseException:
                 # Whatever it was: without a row there must be no files.
                 await asyncio.gather(keeping, return_exceptions=True)
@@ -203,6 +208,11 @@ class ReadingRoom:
         with self._metrics.stage("archive") as span:
             await self._archive.in_thread(files.keep, upload.incoming, subject.study_id, name)
         return span.ms
+
+
+def _name_of(content_sha256: str, department: str | None) -> str:
+    """What uploads take turns by."""
+    return f"{content_sha256} {department or ''}"
 
 
 def _cams(examined: Examined) -> list[CamGrid]:

@@ -6,13 +6,12 @@ from typing import Literal, Self
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
 
-from cxr_serving.settings import ServiceSettings
+from cxr_gateway.access.settings import LOOPBACK_NAMES, AccessSettings, is_loopback
 
-_LOOPBACK = ("127.0.0.1", "localhost", "::1", "[::1]")
 _MEBIBYTE = 1024 * 1024
 
 
-class GatewaySettings(ServiceSettings):
+class GatewaySettings(AccessSettings):
     """Everything that an operator can set; the defaults run on one machine without a server."""
 
     model_config = SettingsConfigDict(env_prefix="CXR_GATEWAY_", extra="ignore", frozen=True)
@@ -23,7 +22,7 @@ class GatewaySettings(ServiceSettings):
     allowed_hosts: list[str] | None = Field(
         default=None,
         description="Names in the Host header that are answered, `*` for any; None is the names "
-        "of loopback while `host` is one, and any otherwise.",
+        "of loopback while it is open to this machine only, and any otherwise.",
     )
 
     classifier_url: str = "http://127.0.0.1:8001"
@@ -99,10 +98,20 @@ class GatewaySettings(ServiceSettings):
 
     @property
     def resolved_allowed_hosts(self) -> list[str]:
-        """`allowed_hosts`, or what follows from `host`."""
+        """`allowed_hosts`, or what follows from where it is reached and by whom.
+
+        A name of elsewhere that resolves to this machine (DNS rebinding) gains nothing where a
+        key or a session is asked for: a browser keeps the page's cookies for the page's name.
+        """
         if self.allowed_hosts is not None:
             return self.allowed_hosts
-        return [*_LOOPBACK] if self.host in _LOOPBACK else ["*"]
+        is_own = self.resolved_access == "open" and is_loopback(self.reached_at)
+        return [*LOOPBACK_NAMES] if is_own else ["*"]
+
+    @property
+    def reached_at(self) -> str:
+        """The address that others see: a front door's, or this process' own."""
+        return self.published_address or self.host
 
     @property
     def resolved_migrate_at_start(self) -> bool:

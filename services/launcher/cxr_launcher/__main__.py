@@ -9,7 +9,7 @@ import threading
 import httpx
 from honcho.manager import Manager
 
-from cxr_launcher.sample import NotReady, printed, read_sample, wait_until_ready
+from cxr_launcher.sample import NotReady, Refused, printed, read_sample, wait_until_ready
 from cxr_launcher.settings import LOOPBACK, LauncherSettings, Service, services
 from cxr_launcher.supervisor import supervisor
 
@@ -51,15 +51,17 @@ def _greet(manager: Manager, running: list[Service], timeout_s: float) -> None:
     gateway = running[-1]
     try:
         wait_until_ready(running, timeout_s=timeout_s, stopped=lambda: manager._terminating)
-        answer = read_sample(gateway)
+        read, for_whom = printed(read_sample(gateway)), "Open to this machine only."
+    except Refused:
+        read, for_whom = "", "It asks everybody who they are; the sample was not read."
     except (NotReady, FileNotFoundError, httpx.HTTPError) as error:
         print(f"Could not read the sample radiograph: {error}", file=sys.stderr)
         # The main thread alone may end the services: honcho's loop runs there.
         os.kill(os.getpid(), signal.SIGTERM)
         return
-    print(printed(answer))
+    print(read)
     print(f"\nReading at {gateway.url.replace(LOOPBACK, 'localhost')} (Ctrl-C stops it).")
-    print("Research use. Not a medical device. Open to this machine only.", flush=True)
+    print(f"Research use. Not a medical device. {for_whom}", flush=True)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,10 @@ class NotReady(RuntimeError):
     """A service did not become ready in time, or the stack stopped meanwhile."""
 
 
+class Refused(RuntimeError):
+    """The gateway is closed (`CXR_GATEWAY_ACCESS`), and the launcher has no key."""
+
+
 def wait_until_ready(
     running: Iterable[Service], *, timeout_s: float, stopped: Callable[[], bool]
 ) -> None:
@@ -36,13 +40,20 @@ def wait_until_ready(
 
 
 def read_sample(gateway: Service) -> dict[str, Any]:
-    """The public answer to the sample radiograph; httpx.HTTPStatusError if it is refused."""
+    """The public answer to the sample radiograph.
+
+    Raises:
+        Refused: the gateway asks who is there.
+        httpx.HTTPStatusError: it is refused for another reason.
+    """
     path = get_testdata_file(SAMPLE_NAME, download=False)
     if not isinstance(path, str):
         raise FileNotFoundError(f"{SAMPLE_NAME} is not there; is `pydicom-data` installed?")
     with httpx.Client(timeout=60.0, trust_env=False) as client:
         files = {"file": (SAMPLE_NAME, Path(path).read_bytes(), "application/dicom")}
         response = client.post(f"{gateway.url}/api/v1/studies", files=files)
+        if response.status_code == httpx.codes.UNAUTHORIZED:
+            raise Refused
         response.raise_for_status()
         answer: dict[str, Any] = response.json()
         return answer

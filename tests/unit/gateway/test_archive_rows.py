@@ -89,7 +89,7 @@ async def archive(settings: GatewaySettings) -> AsyncIterator[Archive]:
 
 async def add(archive: Archive, study: Study, key: str | None = None) -> StoredStudy:
     await archive.in_thread(archive.files.write, study.id, "original.png", b"film")
-    return await archive.add(study, CAMS, key)
+    return await archive.add(study, CAMS, key, None)
 
 
 async def test_a_study_is_found_as_it_was_put_in_also_after_a_restart(
@@ -99,7 +99,7 @@ async def test_a_study_is_found_as_it_was_put_in_also_after_a_restart(
     async with open_archive(settings) as first:
         await add(first, study)
     async with open_archive(settings) as second:
-        stored = await second.get(study.id)
+        stored = await second.get(study.id, None)
         assert stored.study == study
         assert stored.result_json == study.model_dump_json()
         assert stored.cams == CAMS
@@ -120,7 +120,7 @@ async def test_a_study_from_before_boxes_were_joined_is_answered_in_todays_form(
     with engine.begin() as rows:
         rows.execute(text("UPDATE studies SET result_json = :result WHERE id = :id"), row)
     engine.dispose()
-    found = await archive.get(study.id)
+    found = await archive.get(study.id, None)
     assert found.study == study
     assert json.loads(found.result_json) == json.loads(study.model_dump_json())
 
@@ -128,14 +128,14 @@ async def test_a_study_from_before_boxes_were_joined_is_answered_in_todays_form(
 @pytest.mark.parametrize("study_id", ["0" * 26, "../../etc/passwd", "", "a\x00b", "é" * 26])
 async def test_an_unknown_id_is_not_found(archive: Archive, study_id: str) -> None:
     with pytest.raises(NotFound):
-        await archive.get(study_id)
+        await archive.get(study_id, None)
 
 
 async def test_the_same_content_cannot_be_archived_twice(archive: Archive) -> None:
     first = await add(archive, a_study("same"))
     with pytest.raises(AlreadyArchived):
         await add(archive, a_study("same"))
-    assert await archive.look_up(first.content_sha256, None) == first
+    assert await archive.look_up(first.content_sha256, None, None) == first
 
 
 async def test_of_concurrent_studies_of_one_content_one_is_archived(archive: Archive) -> None:
@@ -148,18 +148,18 @@ async def test_of_concurrent_studies_of_one_content_one_is_archived(archive: Arc
 
 async def test_a_key_belongs_to_one_content(archive: Archive) -> None:
     stored = await add(archive, a_study("one"), "key")
-    assert await archive.look_up(stored.content_sha256, "key") == stored
+    assert await archive.look_up(stored.content_sha256, "key", None) == stored
     other = a_study("two")
     with pytest.raises(Conflict):
-        await archive.look_up(other.content_sha256, "key")
+        await archive.look_up(other.content_sha256, "key", None)
     with pytest.raises(Conflict):
         await add(archive, other, "key")
     with pytest.raises(NotFound):  # nothing of the refused study is there
-        await archive.get(other.id)
+        await archive.get(other.id, None)
     await archive.remember_key("second-key", stored)
     await archive.remember_key("second-key", stored)
     with pytest.raises(Conflict):
-        await archive.look_up(other.content_sha256, "second-key")
+        await archive.look_up(other.content_sha256, "second-key", None)
 
 
 async def test_of_two_new_readings_of_a_study_the_second_is_told(archive: Archive) -> None:
@@ -167,7 +167,7 @@ async def test_of_two_new_readings_of_a_study_the_second_is_told(archive: Archiv
     read = before.study.model_copy(update={"status": StudyStatus.COMPLETE})
     after = await archive.replace(before, read, [], None)
     assert (after.revision, after.status) == (2, StudyStatus.COMPLETE)
-    assert (await archive.get(before.id)).study == read
+    assert (await archive.get(before.id, None)).study == read
     with pytest.raises(AlreadyArchived):
         await archive.replace(before, read, [], None)
 
@@ -199,7 +199,9 @@ async def test_the_list_is_ordered_by_urgency_then_newest_and_pages_through_all(
     seen: list[str] = []
     cursor: Cursor | None = None
     for _ in range(4):
-        page = await archive.page(statuses=[], priorities=[], limit=2, after=cursor)
+        page = await archive.page(
+            statuses=[], priorities=[], limit=2, after=cursor, department=None
+        )
         assert page.total == 7
         seen += [item.id for item in page.items]
         cursor = Cursor.parse(page.next_cursor) if page.next_cursor else None
@@ -212,10 +214,16 @@ async def test_the_list_can_be_narrowed_by_status_and_priority(archive: Archive)
     failed = await add(archive, a_study("2", StudyStatus.FAILED, None))
     await add(archive, a_study("3"))
     page = await archive.page(
-        statuses=[], priorities=[Priority.URGENT, Priority.SOON], limit=9, after=None
+        statuses=[],
+        priorities=[Priority.URGENT, Priority.SOON],
+        limit=9,
+        after=None,
+        department=None,
     )
     assert [item.id for item in page.items] == [urgent.id]
-    page = await archive.page(statuses=[StudyStatus.FAILED], priorities=[], limit=9, after=None)
+    page = await archive.page(
+        statuses=[StudyStatus.FAILED], priorities=[], limit=9, after=None, department=None
+    )
     assert [item.id for item in page.items] == [failed.id]
     assert page.total == 1
 
@@ -265,5 +273,5 @@ async def test_a_locked_database_is_a_503_after_the_timeout(
         assert asyncio.get_running_loop().time() - started < 5
         holder.rollback()
     engine.dispose()
-    assert await archive.get(stored.id) == stored
+    assert await archive.get(stored.id, None) == stored
     await add(archive, a_study("3"))

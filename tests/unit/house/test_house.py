@@ -84,11 +84,11 @@ def test_no_serving_module_but_the_network_ones_needs_pytorch(package: str) -> N
         assert not HEAVY & set(imported(path)), path.relative_to(ROOT)
 
 
-def test_only_the_gateways_reader_clients_speak_http() -> None:
+def test_only_the_clients_of_readers_and_of_the_openid_provider_speak_http() -> None:
     users = {
         path.name for path in PACKAGES["cxr_gateway"].rglob("*.py") if "httpx" in imported(path)
     }
-    assert users == {"readers.py"}
+    assert users == {"readers.py", "provider.py"}
 
 
 def test_no_file_is_longer_than_the_limit() -> None:

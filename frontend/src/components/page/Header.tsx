@@ -1,5 +1,6 @@
-import type { ReaderStatus, SystemStatus } from "../../api/schema";
+import type { Me, ReaderStatus, SystemStatus } from "../../api/schema";
 import { roleName } from "../../domain/studies";
+import { UserMenu } from "../access/UserMenu";
 import { IconButton } from "../controls";
 import { Icon } from "../Icon";
 import styles from "./page.module.css";
@@ -9,9 +10,11 @@ interface HeaderProps {
   readonly isLost: boolean;
   readonly listShown: boolean;
   readonly onToggleList: () => void;
-  readonly onChooseFiles: () => void;
+  /** Null for whoever may not send any. */
+  readonly onChooseFiles: (() => void) | null;
   readonly onHelp: () => void;
   readonly onHome: () => void;
+  readonly me: Me;
 }
 
 export function Header(props: HeaderProps) {
@@ -37,15 +40,18 @@ export function Header(props: HeaderProps) {
       </h1>
       <div className={styles.headerEnd}>
         <Readers system={props.system} isLost={props.isLost} />
-        <button
-          type="button"
-          className="button button-primary"
-          aria-keyshortcuts="u"
-          onClick={props.onChooseFiles}
-        >
-          <Icon name="upload" size={18} /> Read files
-        </button>
+        {props.onChooseFiles !== null && (
+          <button
+            type="button"
+            className="button button-primary"
+            aria-keyshortcuts="u"
+            onClick={props.onChooseFiles}
+          >
+            <Icon name="upload" size={18} /> Read files
+          </button>
+        )}
         <IconButton icon="help" label="Keyboard and mouse" shortcut="?" onClick={props.onHelp} />
+        <UserMenu me={props.me} />
       </div>
     </header>
   );

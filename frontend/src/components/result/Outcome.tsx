@@ -8,7 +8,8 @@ import styles from "./result.module.css";
 interface OutcomeProps {
   readonly study: Study;
   readonly isRereading: boolean;
-  readonly onReadAgain: () => void;
+  /** Null for whoever may not. */
+  readonly onReadAgain: (() => void) | null;
 }
 
 /** What came of the reading: how urgent it is, what is missing from it, or why there is none. */
@@ -70,15 +71,17 @@ function MissingReaders({ study, isRereading, onReadAgain }: OutcomeProps) {
       tone={failed ? "error" : "warning"}
       title={title}
       actions={
-        <button
-          type="button"
-          className="button button-primary"
-          aria-keyshortcuts="g"
-          disabled={isRereading}
-          onClick={onReadAgain}
-        >
-          <Icon name="reset" size={16} /> {isRereading ? "Reading…" : "Read again"}
-        </button>
+        onReadAgain === null ? undefined : (
+          <button
+            type="button"
+            className="button button-primary"
+            aria-keyshortcuts="g"
+            disabled={isRereading}
+            onClick={onReadAgain}
+          >
+            <Icon name="reset" size={16} /> {isRereading ? "Reading…" : "Read again"}
+          </button>
+        )
       }
     >
       <ul className={styles.problems}>

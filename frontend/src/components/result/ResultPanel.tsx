@@ -16,7 +16,7 @@ interface ResultPanelProps {
   readonly study: Study;
   readonly error: ApiError | null;
   readonly isRereading: boolean;
-  readonly onReadAgain: () => void;
+  readonly onReadAgain: (() => void) | null;
   readonly state: ViewerState;
   readonly dispatch: Dispatch<ViewerAction>;
   readonly onFocusBox: (box: Box) => void;

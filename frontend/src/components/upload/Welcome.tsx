@@ -5,11 +5,19 @@ import styles from "./upload.module.css";
 
 interface WelcomeProps {
   readonly system: SystemStatus | null;
-  readonly onChooseFiles: () => void;
+  /** Null for whoever may not send any. */
+  readonly onChooseFiles: (() => void) | null;
 }
 
 /** What is shown while no study is open. */
 export function Welcome({ system, onChooseFiles }: WelcomeProps) {
+  if (onChooseFiles === null) {
+    return (
+      <section className={styles.welcome} aria-label="Start">
+        <p className={styles.welcomeTitle}>Choose a study from the list</p>
+      </section>
+    );
+  }
   return (
     <section className={styles.welcome} aria-label="Read a radiograph">
       <button type="button" className={styles.dropTarget} onClick={onChooseFiles}>

@@ -12,6 +12,12 @@ EXAMPLE_ID = "01k6xw3m9v5t8r2q4n7j1h0g6f"
 
 _PROBLEMS: dict[int, tuple[str, str, str]] = {
     400: ("The request contradicts itself.", "bad-request", "`cursor` is not one of ours."),
+    401: (
+        "Nobody that is known asks.",
+        "unauthenticated",
+        "Sign in, or send a valid API key as `Authorization: Bearer`.",
+    ),
+    403: ("Not for these roles.", "forbidden", "None of your roles allows this."),
     404: ("No such thing.", "not-found", "No study has the id `01k6xw3m9v5t8r2q4n7j1h0g6f`."),
     408: (
         "The client fell silent in the middle of its upload.",
@@ -38,6 +44,11 @@ _PROBLEMS: dict[int, tuple[str, str, str]] = {
         "unprocessable",
         "The PNG ends in the middle of its pixels.",
     ),
+    429: (
+        "Too many requests of one user, key or address; `Retry-After` says when to go on.",
+        "too-many-requests",
+        "Too many requests in a minute; try again later.",
+    ),
     503: (
         "Both readers are down (with `study_id`: kept, can be run again), or the gateway is full.",
         "readers-down",
@@ -51,12 +62,15 @@ _PROBLEMS: dict[int, tuple[str, str, str]] = {
 }
 _TITLES = {
     400: "Bad request",
+    401: "Not signed in",
+    403: "Forbidden",
     404: "Not found",
     408: "Upload timed out",
     409: "Conflict",
     413: "Too large",
     415: "Unsupported file",
     422: "Unprocessable",
+    429: "Too many requests",
     503: "Readers down",
     507: "Archive full",
 }

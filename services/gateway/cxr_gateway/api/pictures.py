@@ -9,7 +9,7 @@ from cxr_contracts import Finding
 from cxr_gateway.api.documents import png_response, problem_responses
 from cxr_gateway.api.studies import StudyIdPath
 from cxr_gateway.archive import StoredFile
-from cxr_gateway.parts import Parts, PartsOf
+from cxr_gateway.parts import Parts, PartsOf, PrincipalOf
 
 router = APIRouter(prefix="/api/v1/studies/{study_id}", tags=["pictures"])
 
@@ -25,10 +25,14 @@ IfNoneMatch = Annotated[str | None, Header(include_in_schema=False)]
     responses={**png_response("8-bit grey, of the uploaded size."), **_PROBLEMS},
 )
 async def get_study_image(
-    study_id: StudyIdPath, parts: PartsOf, if_none_match: IfNoneMatch = None
+    study_id: StudyIdPath,
+    parts: PartsOf,
+    principal: PrincipalOf,
+    if_none_match: IfNoneMatch = None,
 ) -> Response:
     """The canonical grey image: window applied, MONOCHROME1 turned."""
-    return await _png(await parts.pictures.image(study_id), parts, if_none_match)
+    found = await parts.pictures.image(study_id, principal.department)
+    return await _png(found, parts, if_none_match)
 
 
 @router.get(
@@ -39,10 +43,14 @@ async def get_study_image(
     responses={**png_response("Boxes, top findings, priority and models."), **_PROBLEMS},
 )
 async def get_study_overlay(
-    study_id: StudyIdPath, parts: PartsOf, if_none_match: IfNoneMatch = None
+    study_id: StudyIdPath,
+    parts: PartsOf,
+    principal: PrincipalOf,
+    if_none_match: IfNoneMatch = None,
 ) -> Response:
     """The picture that a doctor can save."""
-    return await _png(await parts.pictures.overlay(study_id), parts, if_none_match)
+    found = await parts.pictures.overlay(study_id, principal.department)
+    return await _png(found, parts, if_none_match)
 
 
 @router.get(
@@ -56,10 +64,12 @@ async def get_study_heatmap(
     study_id: StudyIdPath,
     finding: Annotated[Finding, Path(description="One of the study's `heatmaps`.")],
     parts: PartsOf,
+    principal: PrincipalOf,
     if_none_match: IfNoneMatch = None,
 ) -> Response:
     """The class activation map of one of the study's top findings."""
-    return await _png(await parts.pictures.heatmap(study_id, finding), parts, if_none_match)
+    found = await parts.pictures.heatmap(study_id, finding, principal.department)
+    return await _png(found, parts, if_none_match)
 
 
 @router.get(
@@ -78,9 +88,11 @@ async def get_study_heatmap(
         **problem_responses(404, 422, 503),
     },
 )
-async def get_study_original(study_id: StudyIdPath, parts: PartsOf) -> Response:
+async def get_study_original(
+    study_id: StudyIdPath, parts: PartsOf, principal: PrincipalOf
+) -> Response:
     """The uploaded bytes; the name is the study's id, never the client's."""
-    stored, original = await parts.pictures.original(study_id)
+    stored, original = await parts.pictures.original(study_id, principal.department)
     headers = {"Content-Disposition": f'attachment; filename="{stored.download_name}"'}
     return await _sent(original, parts, headers)
 

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Header, Path, Query, Request, Response
 
 from cxr_gateway.api.documents import UPLOAD_BODY, problem_responses
 from cxr_gateway.archive import Cursor
-from cxr_gateway.parts import PartsOf
+from cxr_gateway.parts import PartsOf, PrincipalOf
 from cxr_gateway.reading import Reading
 from cxr_gateway.schemas import Priority, Study, StudyPage, StudyStatus
 from cxr_gateway.upload import receive_upload
@@ -37,6 +37,7 @@ _KEY = r"^[\x21-\x7e]{1,200}$"
 async def create_study(
     request: Request,
     parts: PartsOf,
+    principal: PrincipalOf,
     idempotency_key: Annotated[
         str | None,
         Header(
@@ -51,7 +52,7 @@ async def create_study(
     """
     with parts.reading.admit():
         upload = await receive_upload(request, parts.archive, parts.settings)
-        reading = await parts.reading.read(upload, idempotency_key)
+        reading = await parts.reading.read(upload, idempotency_key, principal.department)
     return _answer(reading)
 
 
@@ -68,6 +69,7 @@ async def create_study(
 async def list_studies(
     request: Request,
     parts: PartsOf,
+    principal: PrincipalOf,
     *,
     status: Annotated[
         list[StudyStatus] | None, Query(description="Only these; repeat for several.")
@@ -87,6 +89,7 @@ async def list_studies(
         priorities=priority or [],
         limit=limit,
         after=Cursor.parse(cursor) if cursor else None,
+        department=principal.department,
     )
 
 
@@ -100,9 +103,9 @@ async def list_studies(
         **problem_responses(404, 422, 503),
     },
 )
-async def get_study(study_id: StudyIdPath, parts: PartsOf) -> Response:
+async def get_study(study_id: StudyIdPath, parts: PartsOf, principal: PrincipalOf) -> Response:
     """The result as it was archived."""
-    stored = await parts.archive.get(study_id)
+    stored = await parts.archive.get(study_id, principal.department)
     return Response(stored.result_json, media_type="application/json")
 
 
@@ -116,10 +119,10 @@ async def get_study(study_id: StudyIdPath, parts: PartsOf) -> Response:
         **problem_responses(404, 422, 503, 507),
     },
 )
-async def rerun_study(study_id: StudyIdPath, parts: PartsOf) -> Response:
+async def rerun_study(study_id: StudyIdPath, parts: PartsOf, principal: PrincipalOf) -> Response:
     """Ask the readers again; a complete or rejected study is answered as it stands."""
     with parts.reading.admit():
-        reading = await parts.reading.rerun(study_id)
+        reading = await parts.reading.rerun(study_id, principal.department)
     return _answer(reading)
 
 

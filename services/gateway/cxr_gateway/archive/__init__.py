@@ -1,5 +1,7 @@
 """The archive: what was read, as it was read, found again after every restart."""
 
+# Its tables are among those that are migrated, compared and backed up.
+import cxr_gateway.archive.access_tables  # noqa: F401
 from cxr_gateway.archive.archive import AlreadyArchived, Archive, open_archive, open_files
 from cxr_gateway.archive.failing import folder_failures
 from cxr_gateway.archive.files import FileStore, IncomingFile

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
-from sqlalchemy import Engine, Select, func, insert, select, update
+from sqlalchemy import ColumnElement, Engine, Select, func, insert, select, true, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -28,7 +28,7 @@ from cxr_gateway.archive.stored import (
     owned_by,
     urgency,
 )
-from cxr_gateway.archive.tables import KeyRow, StudyRow, open_engine
+from cxr_gateway.archive.tables import NO_DEPARTMENT, KeyRow, StudyRow, open_engine
 from cxr_gateway.schemas import (
     ImageSource,
     Priority,
@@ -53,6 +53,9 @@ class AlreadyArchived(Exception):
 class Archive:
     """Rows and files. Public methods are coroutines; the work is done in the archive's threads.
 
+    A study is one department's, or nobody's. Where studies are looked for, `department` None means
+    among all; where one is kept, it means in none, which is the same as a department of its own.
+
     Raises (all methods):
         Unavailable: the database is locked or unreachable beyond the timeout, or the folder is.
         StorageFull: no room; nothing was kept.
@@ -60,34 +63,39 @@ class Archive:
 
     def __init__(self, files: FileStore, engine: Engine, threads: ThreadPoolExecutor) -> None:
         self.files = files
-        self._engine = engine
+        self.engine = engine
         self._threads = threads
 
     async def in_thread(self, work: Callable[..., _T], *arguments: Any) -> _T:
         """Run blocking work of the archive in one of its threads."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, work, *arguments)
 
-    async def get(self, study_id: str) -> StoredStudy:
-        """The study; NotFound if there is none of this id."""
+    async def get(self, study_id: str, department: str | None) -> StoredStudy:
+        """The study; NotFound if there is none of this id, or it is another department's."""
         stored = None
         if is_study_id(study_id):
-            stored = await self.in_thread(self._find, StudyRow.id == study_id)
+            wanted = (StudyRow.id == study_id) & _seen_by(department)
+            stored = await self.in_thread(self._find, wanted)
         if stored is None:
             raise NotFound("There is no study of this id.")
         return stored
 
-    async def look_up(self, content_sha256: str, key: str | None) -> StoredStudy | None:
-        """The study of this content; Conflict if `key` was used for another content."""
-        return await self.in_thread(self._look_up, content_sha256, key)
+    async def look_up(
+        self, content_sha256: str, key: str | None, department: str | None
+    ) -> StoredStudy | None:
+        """The department's study of this content; Conflict if its `key` was used for another."""
+        return await self.in_thread(self._look_up, content_sha256, key, department)
 
-    async def add(self, study: Study, cams: list[CamGrid], key: str | None) -> StoredStudy:
+    async def add(
+        self, study: Study, cams: list[CamGrid], key: str | None, department: str | None
+    ) -> StoredStudy:
         """Commit a new study whose original is on disk already.
 
         Raises:
             AlreadyArchived: the content has got a study in between.
             Conflict: `key` has been used for another content in between.
         """
-        stored = StoredStudy.of(study, cams, revision=1)
+        stored = StoredStudy.of(study, cams, revision=1, department=department)
         await self.in_thread(self._add, stored, _columns(stored, study), key)
         return stored
 
@@ -100,7 +108,9 @@ class Archive:
             AlreadyArchived: the study has been read again in between.
             Conflict: `key` has been used for another content in between.
         """
-        stored = StoredStudy.of(study, cams, revision=before.revision + 1)
+        stored = StoredStudy.of(
+            study, cams, revision=before.revision + 1, department=before.department
+        )
         await self.in_thread(self._replace, before, stored, _columns(stored, study), key)
         try:
             owns = owned_by(stored.source, stored.revision)
@@ -121,9 +131,11 @@ class Archive:
         priorities: Sequence[Priority],
         limit: int,
         after: Cursor | None,
+        department: str | None,
     ) -> StudyPage:
         """Up to `limit` studies of these statuses and priorities (empty: of all)."""
-        return await self.in_thread(self._page, statuses, priorities, limit, after)
+        wanted = _wanted(statuses, priorities, department)
+        return await self.in_thread(self._page, wanted, limit, after)
 
     async def check_writable(self) -> None:
         """Raise if a study could not be archived now."""
@@ -136,7 +148,7 @@ class Archive:
         Raises:
             SchemaMismatch: the database has another schema than this gateway.
         """
-        with database_failures(), self._engine.connect() as connection:
+        with database_failures(), self.engine.connect() as connection:
             refuse_other(connection)
         if not self.files.open():
             return
@@ -147,7 +159,7 @@ class Archive:
         self.files.share()
 
     def _sweep(self) -> None:
-        with database_failures(), Session(self._engine) as session:
+        with database_failures(), Session(self.engine) as session:
             known = select(StudyRow.id, StudyRow.source, StudyRow.revision)
             rows = {
                 study_id: owned_by(ImageSource(source), revision)
@@ -181,7 +193,7 @@ class Archive:
 
     def _sweep_some(self, files: FileStore, studies: list[str]) -> None:
         # Asked after the files were listed: a row is written after its file.
-        with database_failures(), Session(self._engine) as session:
+        with database_failures(), Session(self.engine) as session:
             known = set(session.scalars(select(StudyRow.id).where(StudyRow.id.in_(studies))))
         orphans = [study_id for study_id in studies if study_id not in known]
         for study_id in orphans:
@@ -190,34 +202,38 @@ class Archive:
             _LOG.warning("the storage was swept", extra={"studies": len(orphans)})
 
     def _find(self, condition: Any) -> StoredStudy | None:
-        with database_failures(), Session(self._engine) as session:
+        with database_failures(), Session(self.engine) as session:
             row = session.scalars(select(StudyRow).where(condition)).first()
             return None if row is None else _stored(row)
 
-    def _look_up(self, content_sha256: str, key: str | None) -> StoredStudy | None:
-        with database_failures(), Session(self._engine) as session:
+    def _look_up(
+        self, content_sha256: str, key: str | None, department: str | None
+    ) -> StoredStudy | None:
+        owner = department or NO_DEPARTMENT
+        with database_failures(), Session(self.engine) as session:
             if key is not None:
-                _refuse_other_content(session.get(KeyRow, key), content_sha256)
-            found = select(StudyRow).where(StudyRow.content_sha256 == content_sha256)
+                _refuse_other_content(session.get(KeyRow, (owner, key)), content_sha256)
+            same = (StudyRow.department == owner) & (StudyRow.content_sha256 == content_sha256)
+            found = select(StudyRow).where(same)
             row = session.scalars(found).first()
             return None if row is None else _stored(row)
 
     def _add(self, stored: StoredStudy, columns: dict[str, Any], key: str | None) -> None:
         with database_failures():
             try:
-                with Session(self._engine) as session, session.begin():
+                with Session(self.engine) as session, session.begin():
                     session.execute(insert(StudyRow).values(columns))
                     _put_key(session, key, stored)
             except IntegrityError as error:
                 # Either the content or the key; look_up raises if it was the key.
-                self._look_up(stored.content_sha256, key)
+                self._look_up(stored.content_sha256, key, stored.department)
                 raise AlreadyArchived from error
 
     def _replace(
         self, before: StoredStudy, after: StoredStudy, columns: dict[str, Any], key: str | None
     ) -> None:
         unchanged = (StudyRow.id == before.id) & (StudyRow.revision == before.revision)
-        with database_failures(), Session(self._engine) as session, session.begin():
+        with database_failures(), Session(self.engine) as session, session.begin():
             changed = update(StudyRow).where(unchanged).values(columns).returning(StudyRow.id)
             if session.scalars(changed).first() is None:
                 raise AlreadyArchived
@@ -226,24 +242,13 @@ class Archive:
     def _remember_key(self, key: str, stored: StoredStudy) -> None:
         with database_failures():
             try:
-                with Session(self._engine) as session, session.begin():
+                with Session(self.engine) as session, session.begin():
                     _put_key(session, key, stored)
             except IntegrityError:
-                self._look_up(stored.content_sha256, key)
+                self._look_up(stored.content_sha256, key, stored.department)
 
-    def _page(
-        self,
-        statuses: Sequence[StudyStatus],
-        priorities: Sequence[Priority],
-        limit: int,
-        after: Cursor | None,
-    ) -> StudyPage:
-        wanted = select(StudyRow)
-        if statuses:
-            wanted = wanted.where(StudyRow.status.in_([status.value for status in statuses]))
-        if priorities:
-            wanted = wanted.where(StudyRow.priority.in_([rank.value for rank in priorities]))
-        with database_failures(), Session(self._engine) as session:
+    def _page(self, wanted: Select[StudyRow], limit: int, after: Cursor | None) -> StudyPage:
+        with database_failures(), Session(self.engine) as session:
             total = session.scalar(select(func.count()).select_from(wanted.subquery())) or 0
             rows = session.scalars(_after(wanted, after).limit(limit + 1)).all()
         items = [_summary(_stored(row).study) for row in rows[:limit]]
@@ -290,6 +295,21 @@ async def open_archive(settings: GatewaySettings) -> AsyncIterator[Archive]:
         await asyncio.to_thread(engine.dispose)
 
 
+def _seen_by(department: str | None) -> ColumnElement[bool]:
+    return true() if department is None else StudyRow.department == department
+
+
+def _wanted(
+    statuses: Sequence[StudyStatus], priorities: Sequence[Priority], department: str | None
+) -> Select[StudyRow]:
+    wanted = select(StudyRow).where(_seen_by(department))
+    if statuses:
+        wanted = wanted.where(StudyRow.status.in_([status.value for status in statuses]))
+    if priorities:
+        wanted = wanted.where(StudyRow.priority.in_([rank.value for rank in priorities]))
+    return wanted
+
+
 def _after(wanted: Select[StudyRow], after: Cursor | None) -> Select[StudyRow]:
     ordered = wanted.order_by(StudyRow.urgency, StudyRow.id.desc())
     if after is None:
@@ -301,10 +321,12 @@ def _after(wanted: Select[StudyRow], after: Cursor | None) -> Select[StudyRow]:
 def _put_key(session: Session, key: str | None, stored: StoredStudy) -> None:
     if key is None:
         return
-    used = session.get(KeyRow, key)
-    _refuse_other_content(used, stored.content_sha256)
+    owner, content = stored.department or NO_DEPARTMENT, stored.content_sha256
+    used = session.get(KeyRow, (owner, key))
+    _refuse_other_content(used, content)
     if used is None:
-        session.add(KeyRow(key=key, content_sha256=stored.content_sha256, study_id=stored.id))
+        row = KeyRow(department=owner, key=key, content_sha256=content, study_id=stored.id)
+        session.add(row)
 
 
 def _refuse_other_content(used: KeyRow | None, content_sha256: str) -> None:
@@ -325,6 +347,7 @@ def _columns(stored: StoredStudy, study: Study) -> dict[str, Any]:
         "revision": stored.revision,
         "result_json": stored.result_json,
         "cams_json": stored.cams_json,
+        "department": stored.department or NO_DEPARTMENT,
     }
 
 
@@ -337,6 +360,7 @@ def _stored(row: StudyRow) -> StoredStudy:
         revision=row.revision,
         result_json=in_todays_form(row.result_json),
         cams_json=row.cams_json,
+        department=row.department or None,
     )
 
 

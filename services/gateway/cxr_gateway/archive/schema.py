@@ -106,8 +106,18 @@ def exclusively(url: str, timeout_s: float) -> Iterator[Connection]:
                 wait_ms = int(timeout_s * 1000)
                 connection.exec_driver_sql(f"SET LOCAL lock_timeout = {wait_ms}")
             yield connection
+            _check_foreign_keys(connection)
     finally:
         engine.dispose()
+
+
+def _check_foreign_keys(connection: Connection) -> None:
+    if connection.dialect.name == "sqlite":
+        broken = connection.exec_driver_sql("PRAGMA foreign_key_check").all()
+        if broken:
+            raise SchemaMismatch(
+                f"Table `{broken[0][0]}` has rows that point to nothing; nothing was changed."
+            )
 
 
 def _refuse_strangers(connection: Connection) -> None:

@@ -63,6 +63,7 @@ class StoredStudy:
     """A row: the result as it was written, and what is needed to draw its pictures.
 
     `revision` counts readings from 1; pictures made from a reading carry it in their name.
+    `department` is that of whoever uploaded it; None is none.
     """
 
     id: str
@@ -72,9 +73,10 @@ class StoredStudy:
     revision: int
     result_json: str
     cams_json: str
+    department: str | None
 
     @classmethod
-    def of(cls, study: Study, cams: list[CamGrid], revision: int) -> Self:
+    def of(cls, study: Study, cams: list[CamGrid], revision: int, department: str | None) -> Self:
         """What is to be written for a reading."""
         return cls(
             id=study.id,
@@ -84,6 +86,7 @@ class StoredStudy:
             revision=revision,
             result_json=study.model_dump_json(),
             cams_json=_CAMS.dump_json(cams).decode(),
+            department=department,
         )
 
     @cached_property

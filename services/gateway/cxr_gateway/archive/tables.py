@@ -13,6 +13,7 @@ from sqlalchemy import (
     SmallInteger,
     String,
     Text,
+    UniqueConstraint,
     create_engine,
     event,
     make_url,
@@ -20,6 +21,11 @@ from sqlalchemy import (
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 MAX_KEY_CHARS = 200
+MAX_DEPARTMENT_CHARS = 64
+# As the columns write "of no department": unlike NULL it is equal to itself, in a unique index too.
+NO_DEPARTMENT = ""
+# The `info` of a table whose rows belong to the running system and into no backup.
+LIVE_ONLY = {"live_only": True}
 # How a running gateway's connections are called in PostgreSQL's list of them.
 APPLICATION = "cxr-gateway"
 # How long a migration, a restore or a backup waits for its turn.
@@ -36,7 +42,7 @@ class StudyRow(Base):
     __tablename__ = "studies"
 
     id: Mapped[str] = mapped_column(CHAR(26), primary_key=True)
-    content_sha256: Mapped[str] = mapped_column(CHAR(64), unique=True)
+    content_sha256: Mapped[str] = mapped_column(CHAR(64))
     status: Mapped[str] = mapped_column(String(16))
     priority: Mapped[str | None] = mapped_column(String(16))
     urgency: Mapped[int] = mapped_column(SmallInteger)
@@ -45,15 +51,25 @@ class StudyRow(Base):
     revision: Mapped[int] = mapped_column()
     result_json: Mapped[str] = mapped_column(Text)
     cams_json: Mapped[str] = mapped_column(Text)
+    department: Mapped[str] = mapped_column(
+        String(MAX_DEPARTMENT_CHARS), server_default=NO_DEPARTMENT
+    )
 
-    __table_args__ = (Index("studies_by_urgency", urgency, id.desc()),)
+    __table_args__ = (
+        UniqueConstraint(department, content_sha256, name="studies_once_in_a_department"),
+        Index("studies_by_urgency", urgency, id.desc()),
+        Index("studies_of_a_department", department, urgency, id.desc()),
+    )
 
 
 class KeyRow(Base):
-    """An Idempotency-Key and what it was used for."""
+    """An Idempotency-Key of a department, and what it was used for."""
 
     __tablename__ = "idempotency_keys"
 
+    department: Mapped[str] = mapped_column(
+        String(MAX_DEPARTMENT_CHARS), primary_key=True, server_default=NO_DEPARTMENT
+    )
     key: Mapped[str] = mapped_column(String(MAX_KEY_CHARS), primary_key=True)
     content_sha256: Mapped[str] = mapped_column(CHAR(64))
     study_id: Mapped[str] = mapped_column(CHAR(26), ForeignKey("studies.id"))
@@ -86,6 +102,9 @@ def open_engine(url: str, timeout_s: float) -> Engine:
 def open_by_itself(url: str, sqlite_begin: str, isolation: str | None = None) -> Engine:
     """An engine for one long transaction: a migration, a restore, a backup.
 
+    On SQLite without its foreign keys, for a migration makes a table anew that others point to;
+    `schema.exclusively` looks at them before it commits.
+
     Args:
         url: as of `open_engine`.
         sqlite_begin: how SQLite begins it; the driver would leave changes of tables outside.
@@ -94,6 +113,7 @@ def open_by_itself(url: str, sqlite_begin: str, isolation: str | None = None) ->
     if make_url(url).get_backend_name() == "sqlite":
         engine = create_engine(url, connect_args={"timeout": _TURN_S, "isolation_level": None})
         event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "connect", _without_foreign_keys)
         event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(sqlite_begin))
         return engine
     options = {"options": f"-c lock_timeout={_TURN_S * 1000}", "connect_timeout": 10}
@@ -106,3 +126,7 @@ def _prepare_sqlite(connection: sqlite3.Connection, _record: Any) -> None:
     # a power cut, too; measured, that costs about a millisecond.
     for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {pragma}")
+
+
+def _without_foreign_keys(connection: sqlite3.Connection, _record: Any) -> None:
+    connection.execute("PRAGMA foreign_keys=OFF")

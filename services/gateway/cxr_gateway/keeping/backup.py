@@ -71,10 +71,14 @@ def back_up(settings: GatewaySettings, target: Path) -> Manifest:
 
 
 def tables_of(connection: Connection) -> list[Table]:
-    """The archive's tables as they are in this database, those that others point to first."""
+    """The archive's tables as they are in this database, those that others point to first.
+
+    Without those of which a backup holds nothing.
+    """
     there = set(inspect(connection).get_table_names())
+    kept = {name for name, table in Base.metadata.tables.items() if not table.info.get("live_only")}
     found = MetaData()
-    found.reflect(connection, only=sorted(there & Base.metadata.tables.keys()))
+    found.reflect(connection, only=sorted(there & kept))
     return found.sorted_tables
 
 

@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, DateTime, Table, func, insert, inspect, select, text
+from sqlalchemy import Connection, DateTime, Table, delete, func, insert, inspect, select, text
 
 from cxr_gateway.archive import FileStore, open_files
 from cxr_gateway.archive.schema import EMPTY, LATEST, REVISIONS, change, exclusively
@@ -75,8 +75,11 @@ def _put_files(files: FileStore, archive: zipfile.ZipFile, manifest: Manifest) -
 
 
 def _put_rows(connection: Connection, archive: zipfile.ZipFile, manifest: Manifest) -> None:
-    # By way of the schema that the rows were written in, whichever that was.
+    # By way of the schema that the rows were written in, whichever that was. What is there goes
+    # first: not all of it need have a form in an older schema.
     change(connection, LATEST)
+    for table in reversed(tables_of(connection)):
+        connection.execute(delete(table))
     change(connection, EMPTY)
     change(connection, manifest.schema_revision)
     for table in tables_of(connection):

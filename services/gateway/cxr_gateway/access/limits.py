@@ -1,0 +1,44 @@
+"""How much one user, key or address may ask in a minute; counted in this process alone."""
+
+import math
+import time
+
+from limits import RateLimitItemPerMinute
+from limits.storage import MemoryStorage
+from limits.strategies import MovingWindowRateLimiter
+
+from cxr_gateway.access.principal import Principal, PrincipalKind
+from cxr_gateway.access.settings import AccessSettings
+from cxr_gateway.errors import TooManyRequests
+
+
+class RateLimits:
+    """Two moving windows of a minute: requests of a principal, failures of an address."""
+
+    def __init__(self, settings: AccessSettings) -> None:
+        self._limiter = MovingWindowRateLimiter(MemoryStorage())
+        self._requests = RateLimitItemPerMinute(settings.requests_per_minute)
+        self._failures = RateLimitItemPerMinute(settings.failures_per_minute)
+
+    def count_request(self, principal: Principal, address: str) -> None:
+        """Count a request; TooManyRequests beyond the limit. Whoever is nobody is an address."""
+        nobody = principal.kind is PrincipalKind.NOBODY
+        who = address if nobody else principal.subject
+        if not self._limiter.hit(self._requests, "request", principal.kind.value, who):
+            raise self._refusal(self._requests, "request", principal.kind.value, who)
+
+    def count_failure(self, address: str) -> None:
+        """Count a key, token or sign-in that was refused."""
+        self._limiter.hit(self._failures, "failure", address)
+
+    def check_failures(self, address: str) -> None:
+        """TooManyRequests for an address that has failed too often."""
+        if not self._limiter.test(self._failures, "failure", address):
+            raise self._refusal(self._failures, "failure", address)
+
+    def _refusal(self, item: RateLimitItemPerMinute, *names: str) -> TooManyRequests:
+        until = self._limiter.get_window_stats(item, *names).reset_time - time.time()
+        return TooManyRequests(
+            "Too many requests in a minute; try again later.",
+            retry_after_s=max(1, math.ceil(until)),
+        )

@@ -1,0 +1,101 @@
+"""Departments: what one has is not there for another, by whatever way it is asked for."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from access_stand import client_as, closed_gateway, closed_settings, send
+from cxr_gateway.access.principal import Role
+from cxr_gateway.settings import GatewaySettings
+from films import png
+from gateway_stand import Stand, refused, standing_gateway
+
+FILM = png()
+OTHER_FILM = png(seed=2)
+PICTURES = ("image.png", "overlay.png", "heatmaps/Mass.png", "original")
+
+
+@pytest.fixture
+def settings(tmp_path: Path, database_url: str | None) -> GatewaySettings:
+    return closed_settings(tmp_path / "archive", database_url, database_timeout_s=2)
+
+
+@pytest.fixture
+async def stand(settings: GatewaySettings) -> AsyncIterator[Stand]:
+    async with closed_gateway(settings) as running:
+        yield running
+
+
+def clinician(stand: Stand, department: str | None) -> httpx.AsyncClient:
+    return client_as(stand, Role.CLINICIAN, department=department)
+
+
+async def total(client: httpx.AsyncClient) -> int:
+    return int((await client.get("/api/v1/studies")).json()["total"])
+
+
+async def test_another_departments_study_is_like_one_that_is_not_there(stand: Stand) -> None:
+    async with clinician(stand, "radiology") as own, clinician(stand, "surgery") as other:
+        address = (await send(own, FILM)).headers["location"]
+        missing = f"/api/v1/studies/{'0' * 26}"
+        for path in ("", *(f"/{name}" for name in PICTURES)):
+            assert (await own.get(address + path)).status_code == 200
+            hidden = refused(await other.get(address + path), 404)
+            absent = refused(await other.get(missing + path), 404)
+            assert (hidden.type, hidden.detail) == (absent.type, absent.detail)
+        refused(await other.post(f"{address}/rerun"), 404)
+        assert (await own.post(f"{address}/rerun")).status_code == 200
+        assert (await total(own), await total(other)) == (1, 0)
+        filtered = await other.get("/api/v1/studies?status=complete&priority=urgent")
+        assert filtered.json()["items"] == []
+
+
+async def test_the_same_film_of_two_departments_is_two_studies(stand: Stand) -> None:
+    async with clinician(stand, "radiology") as one, clinician(stand, "surgery") as two:
+        first, second = await send(one, FILM), await send(two, FILM)
+        assert (first.status_code, second.status_code) == (201, 201)
+        assert first.json()["id"] != second.json()["id"]
+        assert stand.classifier.asked == 2
+        again = await send(two, FILM)
+        assert (again.status_code, again.json()["id"]) == (200, second.json()["id"])
+
+
+async def test_an_idempotency_key_is_a_departments_own(stand: Stand) -> None:
+    key = {"Idempotency-Key": "order-1"}
+    async with clinician(stand, "radiology") as one, clinician(stand, "surgery") as two:
+        assert (await send(one, FILM, **key)).status_code == 201
+        assert (await send(two, OTHER_FILM, **key)).status_code == 201
+        # A replayed request is the same study; a request that only pretends to be is refused.
+        assert (await send(one, FILM, **key)).status_code == 200
+        assert refused(await send(one, OTHER_FILM, **key), 409).type.endswith(":conflict")
+
+
+async def test_who_is_of_no_department_sees_all_and_uploads_for_none(stand: Stand) -> None:
+    async with (
+        clinician(stand, "radiology") as radiology,
+        client_as(stand, Role.ADMIN) as admin,
+    ):
+        address = (await send(radiology, FILM)).headers["location"]
+        assert (await admin.get(address)).status_code == 200
+        assert (await admin.get(f"{address}/overlay.png")).status_code == 200
+        mine = await send(admin, FILM)
+        assert mine.status_code == 201
+        assert await total(admin) == 2
+        refused(await radiology.get(mine.headers["location"]), 404)
+
+
+async def test_what_was_there_before_is_seen_by_those_who_see_all(
+    settings: GatewaySettings,
+) -> None:
+    open_settings = settings.model_copy(
+        update={"oidc_issuer": "", "access": "open", "oidc_department_claim": ""}
+    )
+    async with standing_gateway(open_settings) as stand:
+        before = (await stand.post(FILM)).headers["location"]
+    async with closed_gateway(settings) as stand:
+        async with client_as(stand, Role.READER, department="radiology") as reader:
+            refused(await reader.get(before), 404)
+        async with client_as(stand, Role.READER) as reader:
+            assert (await reader.get(before)).status_code == 200

@@ -1,0 +1,21 @@
+"""The page's own scripts, run by tests."""
+
+import os
+import subprocess
+
+from benchmarks.stack import ROOT
+
+FRONTEND = ROOT / "frontend"
+
+
+def npm(*arguments: str, environment: dict[str, str] | None = None) -> None:
+    """Run a script of `frontend/package.json`; it has to end well."""
+    finished = subprocess.run(
+        ["npm", "run", "--silent", *arguments],
+        cwd=FRONTEND,
+        env={**os.environ, **(environment or {})},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert finished.returncode == 0, f"{finished.stdout[-6000:]}\n{finished.stderr[-3000:]}"
