@@ -3,7 +3,9 @@
 import argparse
 import sys
 
-from cxr_gateway.keeping import command
+from cxr_gateway.audit import command as audit
+from cxr_gateway.keeping import command as keeping
+from cxr_gateway.retention import command as retention
 from cxr_gateway.settings import GatewaySettings
 from cxr_serving.logs import configure_logging
 from cxr_serving.process import settings_or_exit
@@ -14,7 +16,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="cxr-gateway", description="Without a command it serves until a signal comes."
     )
-    command.add_to(parser.add_subparsers(dest="command"))
+    commands = parser.add_subparsers(dest="command")
+    for group in (keeping, audit, retention):
+        group.add_to(commands)
     options = parser.parse_args(arguments)
     settings = settings_or_exit(GatewaySettings)
     if options.command is None:

@@ -7,10 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 
 from fastapi import FastAPI
+from starlette.middleware import Middleware
 
-from cxr_gateway.api import operations, pictures, studies, system
+from cxr_gateway.api import audit, operations, pictures, removal, studies, system
 from cxr_gateway.api.documents import install_examples
 from cxr_gateway.archive import Archive, open_archive
+from cxr_gateway.audit import AuditMiddleware, open_audit_log
 from cxr_gateway.examination import Examiner, PictureGate
 from cxr_gateway.gate import GateModelError, load_gate
 from cxr_gateway.joining import JoiningError, load_joinings
@@ -21,6 +23,7 @@ from cxr_gateway.pictures import Pictures
 from cxr_gateway.protection import ProtectionMiddleware
 from cxr_gateway.readers import Readers, open_readers
 from cxr_gateway.reading import ReadingRoom
+from cxr_gateway.retention import cleaned_daily
 from cxr_gateway.settings import GatewaySettings
 from cxr_gateway.upload import ENVELOPE_BYTES
 from cxr_serving.errors import ServiceError
@@ -73,10 +76,14 @@ def create_app(
         max_body_bytes=settings.max_upload_bytes + ENVELOPE_BYTES,
         lifespan=lifespan,
     )
-    app.add_middleware(ProtectionMiddleware, allowed_hosts=settings.resolved_allowed_hosts)
+    # Within the request's id, which is the outermost: refusals are put on record with it.
+    app.user_middleware[1:1] = [
+        Middleware(AuditMiddleware, proxies=settings.trusted_proxies),
+        Middleware(ProtectionMiddleware, allowed_hosts=settings.resolved_allowed_hosts),
+    ]
     app.add_middleware(StartFailureMiddleware, name="gateway", known=_STARTS_FAIL_WITH)
-    for router in (studies.router, pictures.router, system.router, operations.router):
-        app.include_router(router)
+    for part in (studies, pictures, removal, audit, system, operations):
+        app.include_router(part.router)
     add_page(app, settings.page_dir)
     install_examples(app)
     return app
@@ -90,6 +97,8 @@ async def _open(
     metrics: GatewayMetrics,
 ) -> Parts:
     archive = await stack.enter_async_context(open_archive(settings))
+    audit_log = await stack.enter_async_context(open_audit_log(settings))
+    await stack.enter_async_context(cleaned_daily(archive, settings))
     threads = stack.enter_context(
         ThreadPoolExecutor(settings.cpu_threads, thread_name_prefix="image")
     )
@@ -101,7 +110,7 @@ async def _open(
     drawn = Pictures(archive, examiner, settings)
     reading = ReadingRoom(archive, examiner, metrics, settings, on_read=drawn.expect)
     await stack.enter_async_context(drawn.made_when_idle(reading.idle))
-    return Parts(VERSION, settings, archive, drawn, reading, clients, gate, joinings)
+    return Parts(VERSION, settings, archive, audit_log, drawn, reading, clients, gate, joinings)
 
 
 @asynccontextmanager

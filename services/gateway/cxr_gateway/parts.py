@@ -8,6 +8,7 @@ from fastapi import Depends, Request
 from cxr_contracts import ModelIdentity
 from cxr_gateway import triage
 from cxr_gateway.archive import Archive
+from cxr_gateway.audit import AuditLog
 from cxr_gateway.examination import PictureGate, gate_model
 from cxr_gateway.joining import Joinings
 from cxr_gateway.pictures import Pictures
@@ -30,6 +31,7 @@ class Parts:
     version: str
     settings: GatewaySettings
     archive: Archive
+    audit: AuditLog
     pictures: Pictures
     reading: ReadingRoom
     readers: Readers

@@ -26,6 +26,13 @@ class GatewaySettings(ServiceSettings):
         "of loopback while `host` is one, and any otherwise.",
     )
 
+    trusted_proxies: int = Field(
+        default=0,
+        ge=0,
+        description="Proxies of one's own in front: so many entries of X-Forwarded-For, from its "
+        "end, are believed when the audit log notes where a request came from.",
+    )
+
     classifier_url: str = "http://127.0.0.1:8001"
     detector_url: str = "http://127.0.0.1:8002"
     classifier_timeout_s: float = Field(default=10.0, gt=0)
@@ -61,6 +68,16 @@ class GatewaySettings(ServiceSettings):
     s3_timeout_s: float = Field(default=5.0, gt=0, description="Of each of three attempts.")
     s3_sweep_age_s: float = Field(
         default=3600.0, gt=0, description="A file without a study is swept when it is so old."
+    )
+
+    retention_days: int | None = Field(
+        default=None, ge=1, description="Older studies are deleted for good; None keeps them all."
+    )
+    audit_retention_days: int | None = Field(
+        default=None,
+        ge=1,
+        description="Older lines of the audit log are removed, and leave an anchor; None keeps "
+        "them all.",
     )
 
     max_upload_bytes: int = Field(default=50_000_000, gt=0)
