@@ -4,6 +4,7 @@ import argparse
 import sys
 
 from cxr_gateway.audit import command as audit
+from cxr_gateway.deidentification import command as export
 from cxr_gateway.keeping import command as keeping
 from cxr_gateway.retention import command as retention
 from cxr_gateway.settings import GatewaySettings
@@ -17,7 +18,7 @@ def main(arguments: list[str] | None = None) -> int:
         prog="cxr-gateway", description="Without a command it serves until a signal comes."
     )
     commands = parser.add_subparsers(dest="command")
-    for group in (keeping, audit, retention):
+    for group in (keeping, audit, retention, export):
         group.add_to(commands)
     options = parser.parse_args(arguments)
     settings = settings_or_exit(GatewaySettings)

@@ -9,10 +9,12 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from fastapi import FastAPI
 from starlette.middleware import Middleware
 
-from cxr_gateway.api import audit, operations, pictures, removal, studies, system
+from cxr_gateway.api import audit, exports, operations, pictures, removal, studies, system
 from cxr_gateway.api.documents import install_examples
 from cxr_gateway.archive import Archive, open_archive
-from cxr_gateway.audit import AuditMiddleware, open_audit_log
+from cxr_gateway.audit import open_audit_log
+from cxr_gateway.audit.middleware import AuditMiddleware
+from cxr_gateway.deidentification.exports import Exports
 from cxr_gateway.examination import Examiner, PictureGate
 from cxr_gateway.gate import GateModelError, load_gate
 from cxr_gateway.joining import JoiningError, load_joinings
@@ -82,7 +84,7 @@ def create_app(
         Middleware(ProtectionMiddleware, allowed_hosts=settings.resolved_allowed_hosts),
     ]
     app.add_middleware(StartFailureMiddleware, name="gateway", known=_STARTS_FAIL_WITH)
-    for part in (studies, pictures, removal, audit, system, operations):
+    for part in (studies, pictures, exports, removal, audit, system, operations):
         app.include_router(part.router)
     add_page(app, settings.page_dir)
     install_examples(app)
@@ -110,7 +112,18 @@ async def _open(
     drawn = Pictures(archive, examiner, settings)
     reading = ReadingRoom(archive, examiner, metrics, settings, on_read=drawn.expect)
     await stack.enter_async_context(drawn.made_when_idle(reading.idle))
-    return Parts(VERSION, settings, archive, audit_log, drawn, reading, clients, gate, joinings)
+    return Parts(
+        VERSION,
+        settings,
+        archive,
+        audit_log,
+        drawn,
+        Exports(archive, examiner),
+        reading,
+        clients,
+        gate,
+        joinings,
+    )
 
 
 @asynccontextmanager

@@ -2,15 +2,30 @@
 
 ServiceError
 ├── Forbidden           403 a page of another site wants to send something
+├── TextInPicture       409 a picture that may show a name is to leave the house
 ├── UploadTimeout       408 the client fell silent in the middle of its upload
 ├── StorageFull         507 the archive's disk is full; nothing was kept
 └── Unavailable
     ├── ReadersDown     503 neither reader answered; the study is kept, `study_id` says where
     ├── StorageDown     503 the S3 storage does not answer or refuses; `Retry-After` says when
     └── SchemaMismatch      the database has another schema; met at a start only
+
+NotDone                     of a command; its leaves are `BackupError` and `BrokenChain`
 """
 
 from cxr_serving.errors import ServiceError, Unavailable
+
+
+class TextInPicture(ServiceError):
+    """A picture in which a name may be burnt is not exported as de-identified."""
+
+    status = 409
+    type = "urn:cxr:problem:text-in-picture"
+    title = "Text in the picture"
+
+
+class NotDone(Exception):
+    """What an operator's command ends with, a sentence: why nothing was done, or not all."""
 
 
 class StorageFull(ServiceError):

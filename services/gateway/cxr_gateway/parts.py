@@ -9,6 +9,7 @@ from cxr_contracts import ModelIdentity
 from cxr_gateway import triage
 from cxr_gateway.archive import Archive
 from cxr_gateway.audit import AuditLog
+from cxr_gateway.deidentification.exports import Exports
 from cxr_gateway.examination import PictureGate, gate_model
 from cxr_gateway.joining import Joinings
 from cxr_gateway.pictures import Pictures
@@ -33,6 +34,7 @@ class Parts:
     archive: Archive
     audit: AuditLog
     pictures: Pictures
+    exports: Exports
     reading: ReadingRoom
     readers: Readers
     gate: PictureGate

@@ -4,7 +4,8 @@ from fastapi import APIRouter, Request, Response
 
 from cxr_gateway.api.documents import problem_responses
 from cxr_gateway.api.studies import StudyIdPath
-from cxr_gateway.audit import already_recorded, by_request
+from cxr_gateway.audit import by_request
+from cxr_gateway.audit.middleware import already_recorded
 from cxr_gateway.parts import PartsOf
 from cxr_gateway.retention import DELETE_ACTION, remove_study
 from cxr_serving.errors import NotFound

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Header, Path, Query, Request, Response
 
 from cxr_gateway.api.documents import UPLOAD_BODY, problem_responses
 from cxr_gateway.archive import Cursor
-from cxr_gateway.audit import about
+from cxr_gateway.audit.middleware import about
 from cxr_gateway.errors import ReadersDown
 from cxr_gateway.parts import PartsOf
 from cxr_gateway.reading import Reading

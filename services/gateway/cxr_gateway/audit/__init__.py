@@ -11,14 +11,10 @@ ADR 0026 says why it is made so.
 
 from cxr_gateway.audit.lines import Event, by_request, by_the_machine
 from cxr_gateway.audit.log import AuditLog, open_audit_log
-from cxr_gateway.audit.middleware import AuditMiddleware, about, already_recorded
 
 __all__ = [
     "AuditLog",
-    "AuditMiddleware",
     "Event",
-    "about",
-    "already_recorded",
     "by_request",
     "by_the_machine",
     "open_audit_log",

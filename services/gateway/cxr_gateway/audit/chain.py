@@ -4,13 +4,15 @@ Whoever appends holds the chain's lock until the commit, so that no two lines fo
 SQLite's only writer, or a lock of PostgreSQL's that nothing else takes.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
+from contextlib import closing
 from dataclasses import fields
 
 from sqlalchemy import Connection, delete, insert, inspect, select, text
 
 from cxr_gateway.archive.tables import AuditAnchorRow, AuditRow
 from cxr_gateway.audit.lines import GENESIS, Anchor, Event, Line, next_line
+from cxr_gateway.errors import NotDone
 
 # Any number, as long as nothing else of the database takes it: "cxr" and a 2.
 _POSTGRES_LOCK = 0x63787202
@@ -19,7 +21,7 @@ _NEVER = ""
 COLUMNS = [getattr(AuditRow, field.name) for field in fields(Line)]
 
 
-class BrokenChain(Exception):
+class BrokenChain(NotDone):
     """What an operator is told, a sentence: the log is not as it was written, and where."""
 
 
@@ -66,11 +68,18 @@ def head(connection: Connection) -> Anchor:
     return Anchor(row.seq, row.hash) if row else start(connection)
 
 
-def lines(connection: Connection) -> Iterator[Line]:
+def has(connection: Connection, anchor: Anchor) -> bool:
+    """Whether the line of this anchor is part of the log, or what its first line follows."""
+    line = select(AuditRow.seq).where(AuditRow.seq == anchor.seq, AuditRow.hash == anchor.hash)
+    return anchor == start(connection) or connection.scalar(line) is not None
+
+
+def lines(connection: Connection) -> Generator[Line]:
     """Every line, the oldest first."""
     rows = select(*COLUMNS).order_by(AuditRow.seq).execution_options(yield_per=_ROWS_AT_ONCE)
-    for row in connection.execute(rows).mappings():
-        yield Line(**row)
+    with connection.execute(rows) as found:
+        for row in found.mappings():
+            yield Line(**row)
 
 
 def verify(connection: Connection, anchor: Anchor | None = None) -> int:
@@ -86,10 +95,11 @@ def verify(connection: Connection, anchor: Anchor | None = None) -> int:
     """
     before = first = start(connection)
     at, count, anchored = _NEVER, 0, anchor in (None, before)
-    for line in lines(connection):
-        _check(line, before, at)
-        before, at, count = Anchor(line.seq, line.hash), line.at, count + 1
-        anchored = anchored or before == anchor
+    with closing(lines(connection)) as found:
+        for line in found:
+            _check(line, before, at)
+            before, at, count = Anchor(line.seq, line.hash), line.at, count + 1
+            anchored = anchored or before == anchor
     if anchor is not None and not anchored:
         raise BrokenChain(_unanchored(anchor, first, before))
     return count
