@@ -110,12 +110,14 @@ class AuditMiddleware:
         return by_request(connection, action, study_id, status, proxies=self._proxies)
 
     def _operation_of(self, scope: Scope) -> str:
-        operation: str | None = getattr(scope.get("route"), "operation_id", None)
-        if operation is None:
-            # Refused before it came to a route, or there is none.
-            self._operations = self._operations or _Operations(scope["app"])
-            operation = self._operations.at(scope["method"], scope["path"])
-        return operation
+        route = scope.get("route")
+        operation: str | None = getattr(route, "operation_id", None)
+        # A route is noted, too, where only the path was its own, and not the method.
+        if operation is not None and scope["method"] in getattr(route, "methods", ()):
+            return operation
+        # Refused before it came to a route, or there is none.
+        self._operations = self._operations or _Operations(scope["app"])
+        return self._operations.at(scope["method"], scope["path"])
 
 
 class _Operations:
