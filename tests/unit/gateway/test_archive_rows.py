@@ -267,3 +267,12 @@ async def test_a_locked_database_is_a_503_after_the_timeout(
     engine.dispose()
     assert await archive.get(stored.id) == stored
     await add(archive, a_study("3"))
+
+
+def test_an_error_of_the_database_names_no_values(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'any.sqlite3'}"
+    for engine in (open_engine(url, 1), open_by_itself(url, "BEGIN")):
+        with pytest.raises(OperationalError) as failed, engine.connect() as connection:
+            connection.execute(text("INSERT INTO nothing VALUES (:name)"), {"name": "Marker"})
+        assert "Marker" not in str(failed.value)
+        engine.dispose()

@@ -33,8 +33,8 @@ def burned_in(data: bytes, limits: Limits) -> str | None:
         return said or None
 
 
-def deidentified_dicom(data: bytes, pseudonyms: Pseudonyms, limits: Limits) -> tuple[str, bytes]:
-    """The new SOP Instance UID and the file, in Explicit VR Little Endian.
+def deidentified_dicom(data: bytes, pseudonyms: Pseudonyms, limits: Limits) -> bytes:
+    """The file without its patient, in Explicit VR Little Endian.
 
     Raises:
         Unprocessable: of several frames, or not to be read any more.
@@ -62,7 +62,7 @@ def deidentified_dicom(data: bytes, pseudonyms: Pseudonyms, limits: Limits) -> t
         kept.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
         out = BytesIO()
         kept.save_as(out, implicit_vr=False, little_endian=True, enforce_file_format=True)
-        return str(kept.SOPInstanceUID), out.getvalue()
+        return out.getvalue()
 
 
 def _put_pixels(ds: Dataset, values: NDArray[Any]) -> None:

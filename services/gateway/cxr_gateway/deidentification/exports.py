@@ -23,7 +23,7 @@ _LIMITS = Limits(max_bytes=1 << 40, max_pixels=1 << 40)
 
 @dataclass(frozen=True)
 class Exported:
-    """A file to hand out; its name follows from its UID, for a study's id holds a time."""
+    """A file to hand out; its name is a pseudonym of the study's id."""
 
     name: str
     media_type: str
@@ -81,11 +81,13 @@ def export_study(
     """
     is_dicom = stored.source is ImageSource.DICOM
     check_picture(burned_in(content, _LIMITS) if is_dicom else None, reviewed)
+    # Two files may carry the same UID, and a study's id says when it came.
+    name = pseudonyms.uid(stored.id)
     if is_dicom:
-        uid, cleaned = deidentified_dicom(content, pseudonyms, _LIMITS)
-        return Exported(f"{uid}.dcm", "application/dicom", cleaned)
+        cleaned = deidentified_dicom(content, pseudonyms, _LIMITS)
+        return Exported(f"{name}.dcm", "application/dicom", cleaned)
     grey = read_upload(content, limits=_LIMITS).grey
-    return Exported(f"{pseudonyms.uid(stored.id)}.png", "image/png", render_image(grey))
+    return Exported(f"{name}.png", "image/png", render_image(grey))
 
 
 def check_picture(annotation: str | None, reviewed: bool) -> None:
