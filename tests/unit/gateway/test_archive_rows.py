@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import create_engine, text
+from sqlalchemy.exc import OperationalError
 
 from cxr_contracts import CamGrid, Finding, Region
 from cxr_gateway.archive import (
@@ -18,6 +19,7 @@ from cxr_gateway.archive import (
     new_study_id,
     open_archive,
 )
+from cxr_gateway.archive.tables import open_by_itself, open_engine
 from cxr_gateway.intake import NO_PATIENT
 from cxr_gateway.schemas import (
     Box,
