@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pydantic import SecretStr
 
 from cxr_contracts import CamGrid, Finding
+from cxr_gateway.__main__ import parser
 from cxr_gateway.archive import Archive, StoredStudy, new_study_id, open_archive
 from cxr_gateway.intake import NO_PATIENT
 from cxr_gateway.schemas import (
@@ -102,6 +103,13 @@ def environment_of(settings: GatewaySettings) -> dict[str, str]:
     }
     variables = {f"CXR_GATEWAY_{name.upper()}": value for name, value in plain.items()}
     return {"PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join(sys.path), **variables}
+
+
+def commanded(settings: GatewaySettings, *arguments: str) -> int:
+    """A command in this process, which a real one needs seconds to begin; its exit status."""
+    options = parser().parse_args(arguments)
+    status: int = options.run(settings, options)
+    return status
 
 
 def gateway(

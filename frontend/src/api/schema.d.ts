@@ -4,6 +4,26 @@
  */
 
 export interface paths {
+    "/api/v1/audit": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The audit log, the latest first
+         * @description Whether the log is whole, `cxr-gateway audit verify` says, and not the gateway itself.
+         */
+        get: operations["listAuditLines"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/me": {
         parameters: {
             query?: never;
@@ -122,6 +142,34 @@ export interface paths {
          * @description The result as it was archived.
          */
         get: operations["getStudy"];
+        put?: never;
+        post?: never;
+        /**
+         * Delete a study for good
+         * @description Remove all that is kept of a study. Backups that were made before still hold it.
+         *
+         *     The audit log's line and the removal are one commit: neither is there without the other.
+         */
+        delete: operations["deleteStudy"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/studies/{study_id}/deidentified": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The file without its patient
+         * @description UIDs and the patient's number become pseudonyms that only this installation can make.
+         *
+         *     Without a word on the picture it is given only if the file says that no text is burnt into it.
+         */
+        get: operations["getStudyDeidentified"];
         put?: never;
         post?: never;
         delete?: never;
@@ -326,6 +374,34 @@ export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
         /**
+         * AuditLine
+         * @description A line of the audit log; `outcome` is an HTTP status, or a command's exit status.
+         */
+        AuditLine: {
+            /** Action */
+            action: string;
+            /** At */
+            at: string;
+            /** Department */
+            department: string | null;
+            /** Hash */
+            hash: string;
+            /** Kind */
+            kind: string;
+            /** Outcome */
+            outcome: number;
+            /** Request Id */
+            request_id: string | null;
+            /** Seq */
+            seq: number;
+            /** Source */
+            source: string | null;
+            /** Study Id */
+            study_id: string | null;
+            /** Subject */
+            subject: string;
+        };
+        /**
          * Box
          * @description One suspicious region in pixels of the uploaded image; x to the right, y down.
          */
@@ -453,6 +529,16 @@ export interface components {
             detail: string;
             /** @description Null where the detector's scores decide. */
             in_use: components["schemas"]["UsedJoining"] | null;
+        };
+        /**
+         * LinePage
+         * @description Some lines, the latest first; `next_before` goes on where they end.
+         */
+        LinePage: {
+            /** Items */
+            items: components["schemas"]["AuditLine"][];
+            /** Next Before */
+            next_before: number | null;
         };
         /**
          * Me
@@ -807,6 +893,7 @@ export interface components {
     headers: never;
     pathItems: never;
 }
+export type AuditLine = components['schemas']['AuditLine'];
 export type Box = components['schemas']['Box'];
 export type Finding = components['schemas']['Finding'];
 export type FindingProbability = components['schemas']['FindingProbability'];
@@ -816,6 +903,7 @@ export type Health = components['schemas']['Health'];
 export type ImageFacts = components['schemas']['ImageFacts'];
 export type ImageSource = components['schemas']['ImageSource'];
 export type JoiningStatus = components['schemas']['JoiningStatus'];
+export type LinePage = components['schemas']['LinePage'];
 export type Me = components['schemas']['Me'];
 export type PatientFacts = components['schemas']['PatientFacts'];
 export type PrincipalKind = components['schemas']['PrincipalKind'];
@@ -838,6 +926,130 @@ export type UsedJoining = components['schemas']['UsedJoining'];
 export type UsedModel = components['schemas']['UsedModel'];
 export type $defs = Record<string, never>;
 export interface operations {
+    listAuditLines: {
+        parameters: {
+            query?: {
+                /** @description Only this: an operation's id, or a command. */
+                action?: string | null;
+                /** @description `next_before` of the page before. */
+                before?: number | null;
+                /** @description Lines on a page. */
+                limit?: number;
+                /** @description Only from this time on; UTC if it has no zone. */
+                since?: string | null;
+                /** @description Only lines about this study. */
+                study_id?: string | null;
+                /** @description Only what this one did. */
+                subject?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Lines of the log; the request for them becomes one, too. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LinePage"];
+                };
+            };
+            /** @description Nobody that is known asks. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:cxr:problem:unauthenticated",
+                     *       "title": "Not signed in",
+                     *       "status": 401,
+                     *       "detail": "Sign in, or send a valid API key as `Authorization: Bearer`.",
+                     *       "instance": "/api/v1/studies"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not for these roles. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:cxr:problem:forbidden",
+                     *       "title": "Forbidden",
+                     *       "status": 403,
+                     *       "detail": "None of your roles allows this.",
+                     *       "instance": "/api/v1/studies"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A malformed request, or a file that is broken or not acceptable. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:cxr:problem:unprocessable",
+                     *       "title": "Unprocessable",
+                     *       "status": 422,
+                     *       "detail": "The PNG ends in the middle of its pixels.",
+                     *       "instance": "/api/v1/studies"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests of one user, key or address; `Retry-After` says when to go on. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:cxr:problem:too-many-requests",
+                     *       "title": "Too many requests",
+                     *       "status": 429,
+                     *       "detail": "Too many requests in a minute; try again later.",
+                     *       "instance": "/api/v1/studies"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Both readers are down (with `study_id`: kept, can be run again), or the gateway is full. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:cxr:problem:readers-down",
+                     *       "title": "Readers down",
+                     *       "status": 503,
+                     *       "detail": "Neither reader answered; the study is kept and can be run again.",
+                     *       "instance": "/api/v1/studies",
+                     *       "study_id": "01k6xw3m9v5t8r2q4n7j1h0g6f"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     getMe: {
         parameters: {
             query?: never;
@@ -1869,7 +2081,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The Idempotency-Key was used for another file. */
+            /** @description The Idempotency-Key was used for another file, or a picture that may show a name is not exported. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -2258,6 +2470,290 @@ export interface operations {
                      *       "title": "Not found",
                      *       "status": 404,
                      *       "detail": "No study has the id `01k6xw3m9v5t8r2q4n7j1h0g6f`.",
+                     *       "instance": "/api/v1/studies"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A malformed request, or a file that is broken or not acceptable. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:cxr:problem:unprocessable",
+                     *       "title": "Unprocessable",
+                     *       "status": 422,
+                     *       "detail": "The PNG ends in the middle of its pixels.",
+                     *       "instance": "/api/v1/studies"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests of one user, key or address; `Retry-After` says when to go on. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:cxr:problem:too-many-requests",
+                     *       "title": "Too many requests",
+                     *       "status": 429,
+                     *       "detail": "Too many requests in a minute; try again later.",
+                     *       "instance": "/api/v1/studies"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Both readers are down (with `study_id`: kept, can be run again), or the gateway is full. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:cxr:problem:readers-down",
+                     *       "title": "Readers down",
+                     *       "status": 503,
+                     *       "detail": "Neither reader answered; the study is kept and can be run again.",
+                     *       "instance": "/api/v1/studies",
+                     *       "study_id": "01k6xw3m9v5t8r2q4n7j1h0g6f"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    deleteStudy: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The study's `id`. */
+                study_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Gone: its result, its pictures, and the file as it came. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Nobody that is known asks. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:cxr:problem:unauthenticated",
+                     *       "title": "Not signed in",
+                     *       "status": 401,
+                     *       "detail": "Sign in, or send a valid API key as `Authorization: Bearer`.",
+                     *       "instance": "/api/v1/studies"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not for these roles. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:cxr:problem:forbidden",
+                     *       "title": "Forbidden",
+                     *       "status": 403,
+                     *       "detail": "None of your roles allows this.",
+                     *       "instance": "/api/v1/studies"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No such thing. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:cxr:problem:not-found",
+                     *       "title": "Not found",
+                     *       "status": 404,
+                     *       "detail": "No study has the id `01k6xw3m9v5t8r2q4n7j1h0g6f`.",
+                     *       "instance": "/api/v1/studies"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A malformed request, or a file that is broken or not acceptable. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:cxr:problem:unprocessable",
+                     *       "title": "Unprocessable",
+                     *       "status": 422,
+                     *       "detail": "The PNG ends in the middle of its pixels.",
+                     *       "instance": "/api/v1/studies"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests of one user, key or address; `Retry-After` says when to go on. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:cxr:problem:too-many-requests",
+                     *       "title": "Too many requests",
+                     *       "status": 429,
+                     *       "detail": "Too many requests in a minute; try again later.",
+                     *       "instance": "/api/v1/studies"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Both readers are down (with `study_id`: kept, can be run again), or the gateway is full. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:cxr:problem:readers-down",
+                     *       "title": "Readers down",
+                     *       "status": 503,
+                     *       "detail": "Neither reader answered; the study is kept and can be run again.",
+                     *       "instance": "/api/v1/studies",
+                     *       "study_id": "01k6xw3m9v5t8r2q4n7j1h0g6f"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getStudyDeidentified: {
+        parameters: {
+            query?: {
+                /** @description Someone has looked: the picture shows no text about a patient. */
+                pixels_reviewed?: boolean;
+            };
+            header?: never;
+            path: {
+                /** @description The study's `id`. */
+                study_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description DICOM by PS3.15's Basic Application Level Confidentiality Profile; of a PNG or JPEG file the pixels alone, as a PNG. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/dicom": string;
+                    "image/png": string;
+                };
+            };
+            /** @description Nobody that is known asks. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:cxr:problem:unauthenticated",
+                     *       "title": "Not signed in",
+                     *       "status": 401,
+                     *       "detail": "Sign in, or send a valid API key as `Authorization: Bearer`.",
+                     *       "instance": "/api/v1/studies"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not for these roles. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:cxr:problem:forbidden",
+                     *       "title": "Forbidden",
+                     *       "status": 403,
+                     *       "detail": "None of your roles allows this.",
+                     *       "instance": "/api/v1/studies"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No such thing. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:cxr:problem:not-found",
+                     *       "title": "Not found",
+                     *       "status": 404,
+                     *       "detail": "No study has the id `01k6xw3m9v5t8r2q4n7j1h0g6f`.",
+                     *       "instance": "/api/v1/studies"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The Idempotency-Key was used for another file, or a picture that may show a name is not exported. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:cxr:problem:conflict",
+                     *       "title": "Conflict",
+                     *       "status": 409,
+                     *       "detail": "The key `order-4711` belongs to a file with other content.",
                      *       "instance": "/api/v1/studies"
                      *     }
                      */

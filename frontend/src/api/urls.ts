@@ -33,6 +33,11 @@ export function imageUrl(id: string): string {
   return `${studyUrl(id)}/image.png`;
 }
 
+/** The file without its patient, for whoever sees that the picture itself names nobody. */
+export function deidentifiedUrl(id: string): string {
+  return `${studyUrl(id)}/deidentified?pixels_reviewed=true`;
+}
+
 export function overlayUrl(id: string): string {
   return `${studyUrl(id)}/overlay.png`;
 }

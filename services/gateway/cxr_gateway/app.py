@@ -7,15 +7,29 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 
 from fastapi import FastAPI
+from starlette.middleware import Middleware
 
 from cxr_gateway.access.middleware import install_access
 from cxr_gateway.access.provider import ProviderOpener, open_provider
 from cxr_gateway.access.reception import Reception
-from cxr_gateway.api import operations, pictures, session, studies, system
+from cxr_gateway.api import (
+    audit,
+    exports,
+    operations,
+    pictures,
+    removal,
+    session,
+    studies,
+    system,
+)
 from cxr_gateway.api.documents import install_examples
 from cxr_gateway.api.security import install_security
 from cxr_gateway.archive import Archive, open_archive
+from cxr_gateway.audit import open_audit_log
+from cxr_gateway.audit.middleware import AuditMiddleware
+from cxr_gateway.deidentification.exports import Exports
 from cxr_gateway.examination import Examiner, PictureGate
+from cxr_gateway.forwarded import ForwardedMiddleware
 from cxr_gateway.gate import GateModelError, load_gate
 from cxr_gateway.joining import JoiningError, load_joinings
 from cxr_gateway.metrics import GatewayMetrics
@@ -25,6 +39,7 @@ from cxr_gateway.pictures import Pictures
 from cxr_gateway.protection import ProtectionMiddleware
 from cxr_gateway.readers import Readers, open_readers
 from cxr_gateway.reading import ReadingRoom
+from cxr_gateway.retention import cleaned_daily
 from cxr_gateway.settings import GatewaySettings
 from cxr_gateway.upload import ENVELOPE_BYTES
 from cxr_serving.errors import ServiceError
@@ -81,13 +96,18 @@ def create_app(
         max_body_bytes=settings.max_upload_bytes + ENVELOPE_BYTES,
         lifespan=lifespan,
     )
-    app.add_middleware(
-        ProtectionMiddleware,
-        allowed_hosts=settings.resolved_allowed_hosts,
-        is_https=settings.is_https,
-    )
+    # Within the request's id, which is the outermost: refusals are put on record with it.
+    app.user_middleware[1:1] = [
+        Middleware(ForwardedMiddleware, proxies=settings.trusted_proxies),
+        Middleware(AuditMiddleware),
+        Middleware(
+            ProtectionMiddleware,
+            allowed_hosts=settings.resolved_allowed_hosts,
+            is_https=settings.is_https,
+        ),
+    ]
     app.add_middleware(StartFailureMiddleware, name="gateway", known=_STARTS_FAIL_WITH)
-    for part in (studies, pictures, system, session, operations):
+    for part in (studies, pictures, exports, removal, audit, system, session, operations):
         app.include_router(part.router)
     add_page(app, settings.page_dir)
     install_access(app, settings)
@@ -106,6 +126,8 @@ async def _open(
     provider: ProviderOpener,
 ) -> Parts:
     archive = await stack.enter_async_context(open_archive(settings))
+    audit_log = await stack.enter_async_context(open_audit_log(settings))
+    await stack.enter_async_context(cleaned_daily(archive, settings))
     threads = stack.enter_context(
         ThreadPoolExecutor(settings.cpu_threads, thread_name_prefix="image")
     )
@@ -119,7 +141,19 @@ async def _open(
     drawn = Pictures(archive, examiner, settings)
     reading = ReadingRoom(archive, examiner, metrics, settings, on_read=drawn.expect)
     await stack.enter_async_context(drawn.made_when_idle(reading.idle))
-    return Parts(VERSION, settings, archive, drawn, reading, clients, gate, joinings, reception)
+    return Parts(
+        VERSION,
+        settings,
+        archive,
+        audit_log,
+        drawn,
+        Exports(archive, examiner),
+        reading,
+        clients,
+        gate,
+        joinings,
+        reception,
+    )
 
 
 @asynccontextmanager

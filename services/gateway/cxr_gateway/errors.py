@@ -3,6 +3,7 @@
 ServiceError
 ├── Unauthenticated     401 nobody that is known asks; the cause is in the log alone
 ├── Forbidden           403 a page of another site wants to send something, or a role is too small
+├── TextInPicture       409 a picture that may show a name is to leave the house
 ├── UploadTimeout       408 the client fell silent in the middle of its upload
 ├── TooManyRequests     429 `Retry-After` says when there is room again
 ├── StorageFull         507 the archive's disk is full; nothing was kept
@@ -11,6 +12,8 @@ ServiceError
     ├── ProviderDown    503 the OpenID provider does not answer, or not as it must
     ├── StorageDown     503 the S3 storage does not answer or refuses; `Retry-After` says when
     └── SchemaMismatch      the database has another schema; met at a start only
+
+NotDone                     of a command; its leaves are `BackupError` and `BrokenChain`
 """
 
 from typing import Any
@@ -18,6 +21,18 @@ from typing import Any
 from cxr_serving.errors import ServiceError, Unavailable
 
 _NOT_KNOWN = "Sign in, or send a valid API key as `Authorization: Bearer`."
+
+
+class TextInPicture(ServiceError):
+    """A picture in which a name may be burnt is not exported as de-identified."""
+
+    status = 409
+    type = "urn:cxr:problem:text-in-picture"
+    title = "Text in the picture"
+
+
+class NotDone(Exception):
+    """What an operator's command ends with, a sentence: why nothing was done, or not all."""
 
 
 class StorageFull(ServiceError):

@@ -10,6 +10,8 @@ from cxr_gateway import triage
 from cxr_gateway.access.principal import Principal, principal_of
 from cxr_gateway.access.reception import Reception
 from cxr_gateway.archive import Archive
+from cxr_gateway.audit import AuditLog
+from cxr_gateway.deidentification.exports import Exports
 from cxr_gateway.examination import PictureGate, gate_model
 from cxr_gateway.joining import Joinings
 from cxr_gateway.pictures import Pictures
@@ -32,7 +34,9 @@ class Parts:
     version: str
     settings: GatewaySettings
     archive: Archive
+    audit: AuditLog
     pictures: Pictures
+    exports: Exports
     reading: ReadingRoom
     readers: Readers
     gate: PictureGate

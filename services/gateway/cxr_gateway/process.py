@@ -40,7 +40,8 @@ def serve(settings: GatewaySettings) -> int:
         log_config=None,
         access_log=False,
         server_header=False,
-        forwarded_allow_ips=settings.trusted_proxies,
+        # It would believe X-Forwarded-For of whoever is on this machine; see `forwarded.py`.
+        proxy_headers=False,
         timeout_graceful_shutdown=round(settings.shutdown_grace_s),
     )
     server = uvicorn.Server(config)

@@ -62,6 +62,16 @@ class GatewaySettings(AccessSettings):
         default=3600.0, gt=0, description="A file without a study is swept when it is so old."
     )
 
+    retention_days: int | None = Field(
+        default=None, ge=1, description="Older studies are deleted for good; None keeps them all."
+    )
+    audit_retention_days: int | None = Field(
+        default=None,
+        ge=1,
+        description="Older lines of the audit log are removed, and leave an anchor; None keeps "
+        "them all.",
+    )
+
     max_upload_bytes: int = Field(default=50_000_000, gt=0)
     max_pixels: int = Field(default=50_000_000, gt=0)
     upload_idle_timeout_s: float = Field(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import create_engine, text
+from sqlalchemy.exc import OperationalError
 
 from cxr_contracts import CamGrid, Finding, Region
 from cxr_gateway.archive import (
@@ -18,6 +19,7 @@ from cxr_gateway.archive import (
     new_study_id,
     open_archive,
 )
+from cxr_gateway.archive.tables import open_by_itself, open_engine
 from cxr_gateway.intake import NO_PATIENT
 from cxr_gateway.schemas import (
     Box,
@@ -275,3 +277,12 @@ async def test_a_locked_database_is_a_503_after_the_timeout(
     engine.dispose()
     assert await archive.get(stored.id, None) == stored
     await add(archive, a_study("3"))
+
+
+def test_an_error_of_the_database_names_no_values(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'any.sqlite3'}"
+    for engine in (open_engine(url, 1), open_by_itself(url, "BEGIN")):
+        with pytest.raises(OperationalError) as failed, engine.connect() as connection:
+            connection.execute(text("INSERT INTO nothing VALUES (:name)"), {"name": "Marker"})
+        assert "Marker" not in str(failed.value)
+        engine.dispose()

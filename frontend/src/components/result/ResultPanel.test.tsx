@@ -62,6 +62,14 @@ it("says what was found, how sure it is, and whether that counts", () => {
   expect(screen.getByRole("region", { name: "Priority" }).textContent).toContain("Soon");
 });
 
+it("hands out the file without the patient", async () => {
+  const study = aStudy();
+  show(study);
+  await userEvent.click(screen.getByText("Patient and file"));
+  const link = screen.getByRole("link", { name: "file without the patient" });
+  expect(link.getAttribute("href")).toBe(`/api/v1/studies/${study.id}/deidentified?pixels_reviewed=true`);
+});
+
 it("says that the bars are not to a straight scale, and ends them where that scale does", () => {
   show(
     aStudy({

@@ -1,4 +1,5 @@
 import type { Study } from "../../api/schema";
+import { deidentifiedUrl } from "../../api/urls";
 import { calendarDate, fullTime } from "../../domain/format";
 import { personName, STATUS_NAMES, studyTitle } from "../../domain/studies";
 import styles from "./result.module.css";
@@ -25,6 +26,12 @@ export function StudyFacts({ study }: { readonly study: Study }) {
             </div>
           ))}
         </dl>
+        <p className={styles.muted}>
+          If no name is written on the picture itself:{" "}
+          <a href={deidentifiedUrl(study.id)} target="_blank" rel="noreferrer">
+            file without the patient
+          </a>
+        </p>
       </details>
     </header>
   );

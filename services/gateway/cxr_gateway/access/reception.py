@@ -14,6 +14,7 @@ from cxr_gateway.access.provider import Provider
 from cxr_gateway.access.sessions import Session, Sessions
 from cxr_gateway.access.settings import AccessSettings
 from cxr_gateway.errors import Forbidden, Unauthenticated
+from cxr_gateway.forwarded import source_of
 
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 InThread = Callable[..., Awaitable[Any]]
@@ -124,4 +125,4 @@ class Reception:
 
 def address_of(request: HTTPConnection) -> str:
     """Whence a request comes, as far as is known."""
-    return request.client.host if request.client else "unknown"
+    return source_of(request) or "unknown"

@@ -30,9 +30,11 @@ class AccessSettings(ServiceSettings):
         default="",
         description="As browsers write it, `https://cxr.example.org`; sign-in comes back to it.",
     )
-    trusted_proxies: str = Field(
-        default="127.0.0.1",
-        description="Addresses and networks, by commas, whose X-Forwarded-For is believed.",
+    trusted_proxies: int = Field(
+        default=0,
+        ge=0,
+        description="Proxies of one's own in front: so many entries of X-Forwarded-For, from its "
+        "end, are believed where it counts from which address a request came.",
     )
 
     oidc_issuer: str = Field(default="", description="The OpenID provider; turns sign-in on.")

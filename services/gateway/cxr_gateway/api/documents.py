@@ -25,7 +25,8 @@ _PROBLEMS: dict[int, tuple[str, str, str]] = {
         "Nothing came for 30 s in the middle of the upload.",
     ),
     409: (
-        "The Idempotency-Key was used for another file.",
+        "The Idempotency-Key was used for another file, or a picture that may show a name is not "
+        "exported.",
         "conflict",
         "The key `order-4711` belongs to a file with other content.",
     ),

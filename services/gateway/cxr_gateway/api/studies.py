@@ -6,6 +6,8 @@ from fastapi import APIRouter, Header, Path, Query, Request, Response
 
 from cxr_gateway.api.documents import UPLOAD_BODY, problem_responses
 from cxr_gateway.archive import Cursor
+from cxr_gateway.audit.middleware import about
+from cxr_gateway.errors import ReadersDown
 from cxr_gateway.parts import PartsOf, PrincipalOf
 from cxr_gateway.reading import Reading
 from cxr_gateway.schemas import Priority, Study, StudyPage, StudyStatus
@@ -52,7 +54,12 @@ async def create_study(
     """
     with parts.reading.admit():
         upload = await receive_upload(request, parts.archive, parts.settings)
-        reading = await parts.reading.read(upload, idempotency_key, principal.department)
+        try:
+            reading = await parts.reading.read(upload, idempotency_key, principal.department)
+        except ReadersDown as error:
+            about(request, error.extensions["study_id"])
+            raise
+    about(request, reading.stored.id)
     return _answer(reading)
 
 

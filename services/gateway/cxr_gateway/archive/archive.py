@@ -66,6 +66,11 @@ class Archive:
         self.engine = engine
         self._threads = threads
 
+    @property
+    def engine(self) -> Engine:
+        """The database, for blocking work in a thread; see `database_failures`."""
+        return self._engine
+
     async def in_thread(self, work: Callable[..., _T], *arguments: Any) -> _T:
         """Run blocking work of the archive in one of its threads."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, work, *arguments)

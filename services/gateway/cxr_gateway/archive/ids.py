@@ -6,8 +6,10 @@ The layout is ULID's (48 bits of milliseconds, 80 random bits) in Crockford's ba
 import re
 import secrets
 import time
+from datetime import UTC, datetime
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+_TIME_CHARS = 10
 _ID = re.compile(f"[0-7][{_ALPHABET}]{{25}}")
 
 
@@ -21,3 +23,12 @@ def new_study_id(now_ms: int | None = None) -> str:
 def is_study_id(text: str) -> bool:
     """Whether `text` could be one of ours; nothing else may become part of a path."""
     return _ID.fullmatch(text) is not None
+
+
+def made_at(study_id: str) -> datetime:
+    """When an id of ours was made, to the millisecond."""
+    # Ten characters are 50 bits, of which 48 are the time.
+    moment = 0
+    for character in study_id[:_TIME_CHARS]:
+        moment = moment << 5 | _ALPHABET.index(character)
+    return datetime.fromtimestamp(moment / 1000, UTC)

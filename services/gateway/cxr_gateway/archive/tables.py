@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import (
     CHAR,
+    BigInteger,
     DateTime,
     Engine,
     ForeignKey,
@@ -75,8 +76,49 @@ class KeyRow(Base):
     study_id: Mapped[str] = mapped_column(CHAR(26), ForeignKey("studies.id"))
 
 
+class AuditRow(Base):
+    """One line of the audit log; `at` is text, so that its hash is the same on every database."""
+
+    __tablename__ = "audit_log"
+
+    seq: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    at: Mapped[str] = mapped_column(CHAR(27))
+    kind: Mapped[str] = mapped_column(String(16))
+    subject: Mapped[str] = mapped_column(String(255))
+    department: Mapped[str | None] = mapped_column(String(255))
+    action: Mapped[str] = mapped_column(String(64))
+    study_id: Mapped[str | None] = mapped_column(CHAR(26))
+    outcome: Mapped[int] = mapped_column()
+    source: Mapped[str | None] = mapped_column(String(64))
+    request_id: Mapped[str | None] = mapped_column(String(64))
+    previous_hash: Mapped[str] = mapped_column(CHAR(64))
+    hash: Mapped[str] = mapped_column(CHAR(64))
+
+    __table_args__ = (Index("audit_log_by_study", study_id),)
+
+
+class AuditAnchorRow(Base):
+    """The last of the audit log's lines that were removed for their age: the chain goes on here."""
+
+    __tablename__ = "audit_anchors"
+
+    seq: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    hash: Mapped[str] = mapped_column(CHAR(64))
+
+
+class PseudonymKeyRow(Base):
+    """The installation's own key, from which the UIDs of de-identified files follow."""
+
+    __tablename__ = "pseudonym_keys"
+
+    number: Mapped[int] = mapped_column(SmallInteger, primary_key=True, autoincrement=False)
+    key: Mapped[str] = mapped_column(CHAR(64))
+
+
 def open_engine(url: str, timeout_s: float) -> Engine:
     """An engine whose every wait ends after `timeout_s`.
+
+    Its errors name no values: they reach the log, and the values are a patient's.
 
     Args:
         url: SQLAlchemy's, `sqlite:///...` or `postgresql+psycopg://...`.
@@ -84,12 +126,15 @@ def open_engine(url: str, timeout_s: float) -> Engine:
     """
     timeout_ms = int(timeout_s * 1000)
     if make_url(url).get_backend_name() == "sqlite":
-        engine = create_engine(url, pool_timeout=timeout_s, connect_args={"timeout": timeout_s})
+        engine = create_engine(
+            url, pool_timeout=timeout_s, hide_parameters=True, connect_args={"timeout": timeout_s}
+        )
         event.listen(engine, "connect", _prepare_sqlite)
         return engine
     return create_engine(
         url,
         pool_timeout=timeout_s,
+        hide_parameters=True,
         pool_pre_ping=True,
         connect_args={
             "application_name": APPLICATION,
@@ -111,20 +156,26 @@ def open_by_itself(url: str, sqlite_begin: str, isolation: str | None = None) ->
         isolation: PostgreSQL's level, its default if None.
     """
     if make_url(url).get_backend_name() == "sqlite":
-        engine = create_engine(url, connect_args={"timeout": _TURN_S, "isolation_level": None})
+        engine = create_engine(
+            url,
+            hide_parameters=True,
+            connect_args={"timeout": _TURN_S, "isolation_level": None},
+        )
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "connect", _without_foreign_keys)
         event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(sqlite_begin))
         return engine
     options = {"options": f"-c lock_timeout={_TURN_S * 1000}", "connect_timeout": 10}
     level = {"isolation_level": isolation} if isolation else {}
-    return create_engine(url, connect_args=options, **level)
+    return create_engine(url, hide_parameters=True, connect_args=options, **level)
 
 
 def _prepare_sqlite(connection: sqlite3.Connection, _record: Any) -> None:
     # WAL: readers and the writer do not wait for each other. FULL: a committed study survives
-    # a power cut, too; measured, that costs about a millisecond.
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+    # a power cut, too; measured, that costs about a millisecond. SECURE_DELETE: what is removed
+    # is overwritten, for a study's row holds a patient's name.
+    pragmas = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON")
+    for pragma in pragmas:
         connection.execute(f"PRAGMA {pragma}")
 
 

@@ -91,9 +91,26 @@ def read_dicom(data: bytes, limits: Limits) -> tuple[Dataset, UID]:
         Unprocessable: damaged, or with far too many elements.
         PayloadTooLarge: a deflated file that inflates to over twice the limit in bytes.
     """
+    ds, syntax = _read(data, limits, _TAGS)
+    _check_sizes(ds)
+    if not ds and not _has_preamble(data):
+        raise UnsupportedMedia(f"The upload is a file of an unknown kind. {ACCEPTED}")
+    ds.file_meta = FileMetaDataset()
+    ds.file_meta.TransferSyntaxUID = syntax
+    return ds, syntax
+
+
+def read_whole_dicom(data: bytes, limits: Limits) -> tuple[Dataset, UID]:
+    """Every element of a file that `read_dicom` has taken, and the transfer syntax.
+
+    Elements may be of any size, and are not converted yet.
+    """
+    return _read(data, limits, None)
+
+
+def _read(data: bytes, limits: Limits, tags: list[BaseTag | int] | None) -> tuple[Dataset, UID]:
     source = _CountedReads(data)
-    has_preamble = data[DICOM_PREAMBLE_BYTES : DICOM_PREAMBLE_BYTES + 4] == b"DICM"
-    source.seek(DICOM_PREAMBLE_BYTES + 4 if has_preamble else 0)
+    source.seek(DICOM_PREAMBLE_BYTES + 4 if _has_preamble(data) else 0)
     meta = read_dataset(source, False, True, stop_when=_after_meta)
     _check_sizes(meta)
     syntax = UID(str(meta.get("TransferSyntaxUID") or "")) or ImplicitVRLittleEndian
@@ -103,14 +120,13 @@ def read_dicom(data: bytes, limits: Limits) -> tuple[Dataset, UID]:
         source,
         syntax == ImplicitVRLittleEndian,
         syntax != ExplicitVRBigEndian,
-        specific_tags=_TAGS,
+        specific_tags=tags,
     )
-    _check_sizes(ds)
-    if not ds and not has_preamble:
-        raise UnsupportedMedia(f"The upload is a file of an unknown kind. {ACCEPTED}")
-    ds.file_meta = FileMetaDataset()
-    ds.file_meta.TransferSyntaxUID = syntax
     return ds, syntax
+
+
+def _has_preamble(data: bytes) -> bool:
+    return data[DICOM_PREAMBLE_BYTES : DICOM_PREAMBLE_BYTES + 4] == b"DICM"
 
 
 def _after_meta(tag: BaseTag, _vr: str | None, _length: int) -> bool:

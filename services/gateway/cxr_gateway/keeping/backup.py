@@ -1,8 +1,9 @@
 """A consistent copy of database and files into one file, while the gateway runs.
 
-The rows come from one snapshot of the database. A row is written after its file, and no original
-is ever removed, so each original that the snapshot names is there however long copying takes.
-Pictures can be made again: one that goes meanwhile is left out.
+The rows come from one snapshot of the database. A row is written after its file, and an original
+is removed with its study only, so each original that the snapshot names is there however long
+copying takes, or its study was deleted meanwhile, which the manifest says. Pictures can be made
+again: one that goes meanwhile is left out.
 """
 
 import fcntl
@@ -23,7 +24,7 @@ from cxr_gateway.archive import FileStore, open_files, original_name
 from cxr_gateway.archive.failing import FULL_ERRORS, database_failures
 from cxr_gateway.archive.schema import revision_of
 from cxr_gateway.archive.stored import owned_by
-from cxr_gateway.archive.tables import Base, open_by_itself
+from cxr_gateway.archive.tables import Base, StudyRow, open_by_itself
 from cxr_gateway.keeping.form import FORMAT, MANIFEST, BackupError, Entry, Manifest, rows_name
 from cxr_gateway.keeping.form import file_name as entry_of_file
 from cxr_gateway.schemas import ImageSource
@@ -57,13 +58,15 @@ def back_up(settings: GatewaySettings, target: Path) -> Manifest:
                 copied = _write_file(files, archive, entries, study_id, name)
                 if not copied and name == original:
                     missing.append(study_id)
+        removed = _removed(settings, missing)
         manifest = Manifest(
             format=FORMAT,
             product=VERSION,
             schema_revision=revision,
             made_at=datetime.now(UTC).isoformat(timespec="seconds"),
             studies=len(studies),
-            missing=missing,
+            missing=[study_id for study_id in missing if study_id not in removed],
+            removed=removed,
             entries=entries,
         )
         archive.writestr(MANIFEST, manifest.model_dump_json(), zipfile.ZIP_DEFLATED)
@@ -105,6 +108,19 @@ def _write_rows(
     finally:
         engine.dispose()
     return revision or _FIRST, studies
+
+
+def _removed(settings: GatewaySettings, without_original: list[str]) -> list[str]:
+    """Those of the studies that are no longer in the database."""
+    if not without_original:
+        return []
+    engine = open_by_itself(settings.resolved_database_url, "BEGIN")
+    try:
+        with database_failures(), engine.begin() as connection:
+            there = select(StudyRow.id).where(StudyRow.id.in_(without_original))
+            return sorted(set(without_original) - set(connection.scalars(there)))
+    finally:
+        engine.dispose()
 
 
 def _write_file(

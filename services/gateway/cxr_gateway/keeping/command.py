@@ -7,39 +7,27 @@ from typing import Any
 
 from cxr_gateway.archive.schema import EMPTY, LATEST, REVISIONS, migrate
 from cxr_gateway.keeping.backup import back_up
-from cxr_gateway.keeping.form import BackupError, Manifest, verify
+from cxr_gateway.keeping.form import Manifest, verify
 from cxr_gateway.keeping.restore import restore
+from cxr_gateway.keeping.told import told
 from cxr_gateway.settings import GatewaySettings
-from cxr_serving.errors import ServiceError
 
 
 def add_to(commands: "argparse._SubParsersAction[Any]") -> None:
     """Add the four; each sets its `run`: from the settings and the options to the exit status."""
     up = commands.add_parser("migrate", help="bring the database to this gateway's schema")
     up.add_argument("--to", choices=[EMPTY, *REVISIONS], default=LATEST, help="default: the latest")
-    up.set_defaults(run=_told(_migrate))
+    up.set_defaults(run=told(_migrate, action="migrate"))
     copy = commands.add_parser("backup", help="copy database and files into one file")
     copy.add_argument("--to", type=Path, required=True, metavar="FILE")
-    copy.set_defaults(run=_told(_backup))
+    copy.set_defaults(run=told(_backup, action="backup"))
     check = commands.add_parser("verify", help="read a whole backup and hold it to its manifest")
     check.add_argument("--from", type=Path, required=True, metavar="FILE", dest="source")
-    check.set_defaults(run=_told(_verify))
+    check.set_defaults(run=told(_verify))
     back = commands.add_parser("restore", help="make the archive what a backup holds")
     back.add_argument("--from", type=Path, required=True, metavar="FILE", dest="source")
     back.add_argument("--replace", action="store_true", help="even if it holds studies")
-    back.set_defaults(run=_told(_restore))
-
-
-def _told(work: Any) -> Any:
-    def run(settings: GatewaySettings, options: argparse.Namespace) -> int:
-        try:
-            sys.stdout.write(work(settings, options) + "\n")
-        except (BackupError, ServiceError) as error:
-            sys.stderr.write(f"{options.command}: {error}\n")
-            return 1
-        return 0
-
-    return run
+    back.set_defaults(run=told(_restore))
 
 
 def _migrate(settings: GatewaySettings, options: argparse.Namespace) -> str:

@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from cxr_contracts import Sha256
 from cxr_gateway.archive.ids import is_study_id
+from cxr_gateway.errors import NotDone
 
 MANIFEST = "manifest.json"
 FORMAT = 1
@@ -32,7 +33,7 @@ _MAX_MANIFEST_BYTES = 1 << 30
 _BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError)
 
 
-class BackupError(Exception):
+class BackupError(NotDone):
     """What an operator is told, a sentence: the backup or the archive is not as it must be."""
 
 
@@ -48,7 +49,11 @@ class Entry(_Part):
 
 
 class Manifest(_Part):
-    """What a backup says of itself. `missing` names originals that the archive had lost."""
+    """What a backup says of itself.
+
+    `missing` names studies whose original the archive had lost, and `removed` those that were
+    deleted while the backup was made: their rows are in it, and are not restored.
+    """
 
     format: int
     product: str
@@ -56,6 +61,7 @@ class Manifest(_Part):
     made_at: str
     studies: int
     missing: list[str]
+    removed: list[str] = []
     entries: dict[str, Entry]
 
 

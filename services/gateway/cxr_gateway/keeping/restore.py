@@ -1,13 +1,14 @@
 """An archive made of a backup: verified whole, then the files, then all rows in one transaction.
 
 Whatever ends a restore before its last commit leaves the database as it was; files that it had
-written by then belong to no study, and are swept at the next start.
+written by then belong to no study, and are swept at the next start. The audit log is not wound
+back, and what it says was deleted stays deleted; see `log_rows.py`.
 """
 
-import json
 import zipfile
 from collections.abc import Iterator
 from datetime import datetime
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,11 @@ from sqlalchemy import Connection, DateTime, Table, delete, func, insert, inspec
 from cxr_gateway.archive import FileStore, open_files
 from cxr_gateway.archive.schema import EMPTY, LATEST, REVISIONS, change, exclusively
 from cxr_gateway.archive.tables import APPLICATION, StudyRow
+from cxr_gateway.audit import by_the_machine, chain
 from cxr_gateway.keeping.backup import tables_of
 from cxr_gateway.keeping.form import BackupError, Manifest, file_of, opened, rows_name, verify
+from cxr_gateway.keeping.log_rows import LOG, LOG_TABLES, keeping_log, removed_by_log, rows_in
+from cxr_gateway.retention.removal import remove_rows
 from cxr_gateway.settings import GatewaySettings
 
 _ROWS_AT_ONCE = 500
@@ -58,11 +62,14 @@ def restore(settings: GatewaySettings, source: Path, *, replace: bool) -> Manife
                     f"The archive holds {held} studies. `--replace` puts the backup in their place."
                 )
             _put_files(files, archive, manifest)
-            _put_rows(connection, archive, manifest)
+            gone = _put_rows(connection, archive, manifest, settings.archive_dir)
+            chain.append(connection, [by_the_machine("restore")])
             known = set(connection.scalars(select(StudyRow.id)))
         # Committed: from here on the archive is the backup's.
         if files.sweep_age is None:
             files.sweep(set(files.study_ids()) - known)
+        for study_id in gone:
+            files.remove_study(study_id)
     finally:
         files.close()
     return manifest
@@ -74,35 +81,39 @@ def _put_files(files: FileStore, archive: zipfile.ZipFile, manifest: Manifest) -
             files.write(*place, archive.read(entry))
 
 
-def _put_rows(connection: Connection, archive: zipfile.ZipFile, manifest: Manifest) -> None:
-    # By way of the schema that the rows were written in, whichever that was. What is there goes
-    # first: not all of it need have a form in an older schema.
+def _put_rows(
+    connection: Connection, archive: zipfile.ZipFile, manifest: Manifest, folder: Path
+) -> list[str]:
+    """Replace all rows; the studies of the backup that have been deleted since, and stay so."""
+    # By way of the schema that the rows were written in, whichever that was.
     change(connection, LATEST)
-    for table in reversed(tables_of(connection)):
-        connection.execute(delete(table))
-    change(connection, EMPTY)
-    change(connection, manifest.schema_revision)
-    for table in tables_of(connection):
-        if rows_name(table.name) in manifest.entries:
-            for rows in _rows(archive, table):
-                connection.execute(insert(table), rows)
-    change(connection, LATEST)
+    with keeping_log(connection, rows_in(archive, rows_name(LOG)), folder) as kept:
+        # What is there goes first: not all of it need have a form in an older schema.
+        for table in reversed(tables_of(connection)):
+            if table.name not in LOG_TABLES:
+                connection.execute(delete(table))
+        change(connection, EMPTY)
+        change(connection, manifest.schema_revision)
+        for table in tables_of(connection):
+            entry = rows_name(table.name)
+            if entry in manifest.entries and not (kept and table.name in LOG_TABLES):
+                _insert(connection, table, rows_in(archive, entry))
+        change(connection, LATEST)
+        if kept:
+            for table in tables_of(connection):
+                if table.name in LOG_TABLES:
+                    _insert(connection, table, kept.rows(table.name))
+    gone = sorted({*manifest.removed, *removed_by_log(connection)})
+    return [study_id for study_id in gone if remove_rows(connection, study_id)]
 
 
-def _rows(archive: zipfile.ZipFile, table: Table) -> Iterator[list[dict[str, Any]]]:
+def _insert(connection: Connection, table: Table, rows: Iterator[dict[str, Any]]) -> None:
     times = {column.name for column in table.columns if isinstance(column.type, DateTime)}
-    some: list[dict[str, Any]] = []
-    with archive.open(rows_name(table.name)) as lines:
-        for line in lines:
-            row = json.loads(line)
+    while some := list(islice(rows, _ROWS_AT_ONCE)):
+        for row in some:
             for name in times & row.keys():
                 row[name] = row[name] and datetime.fromisoformat(row[name])
-            some.append(row)
-            if len(some) == _ROWS_AT_ONCE:
-                yield some
-                some = []
-    if some:
-        yield some
+        connection.execute(insert(table), some)
 
 
 def _studies_in(connection: Connection) -> int:

@@ -1,0 +1,88 @@
+"""A study deleted on request, and studies that a gateway deletes by itself."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import create_engine, text
+
+from cxr_gateway.settings import GatewaySettings
+from films import png
+from gateway_stand import Stand, refused, settings_for, standing_gateway
+
+STUDIES = "/api/v1/studies"
+
+
+@pytest.fixture
+def settings(tmp_path: Path, database_url: str | None) -> GatewaySettings:
+    return settings_for(tmp_path / "archive", database_url)
+
+
+@pytest.fixture
+async def stand(settings: GatewaySettings) -> AsyncIterator[Stand]:
+    async with standing_gateway(settings) as running:
+        yield running
+
+
+async def test_a_deleted_study_is_gone_and_its_end_is_one_line(stand: Stand) -> None:
+    study = (await stand.post(png(), **{"Idempotency-Key": "k"})).json()["id"]
+    assert (await stand.client.get(f"{STUDIES}/{study}/overlay.png")).status_code == 200
+    deleted = await stand.client.delete(f"{STUDIES}/{study}")
+    assert (deleted.status_code, deleted.content) == (204, b"")
+    for place in ("", "/image.png", "/overlay.png", "/original", "/deidentified"):
+        refused(await stand.client.get(f"{STUDIES}/{study}{place}"), 404)
+    refused(await stand.client.post(f"{STUDIES}/{study}/rerun"), 404)
+    refused(await stand.client.delete(f"{STUDIES}/{study}"), 404)
+    assert (await stand.client.get(STUDIES)).json()["total"] == 0
+    assert stand.files() == []
+    audit = await stand.client.get("/api/v1/audit", params={"action": "deleteStudy"})
+    assert [(line["outcome"], line["study_id"]) for line in audit.json()["items"]] == [
+        (404, study),
+        (204, study),
+    ]
+
+
+async def test_the_same_film_and_key_make_a_new_study_after_a_deletion(stand: Stand) -> None:
+    first = await stand.post(png(), **{"Idempotency-Key": "k"})
+    await stand.client.delete(f"{STUDIES}/{first.json()['id']}")
+    second = await stand.post(png(90, 80), **{"Idempotency-Key": "k"})
+    assert second.status_code == 201
+    third = await stand.post(png())
+    assert third.status_code == 201
+    assert third.json()["id"] != first.json()["id"]
+
+
+async def test_of_many_that_delete_at_once_one_has_done_it(stand: Stand) -> None:
+    study = (await stand.post(png())).json()["id"]
+    deletions = (stand.client.delete(f"{STUDIES}/{study}") for _ in range(5))
+    statuses = sorted([answer.status_code for answer in await asyncio.gather(*deletions)])
+    assert statuses == [204, 404, 404, 404, 404]
+
+
+@pytest.mark.parametrize("study", ["01k6xw3m9v5t8r2q4n7j1h0g6f", "%2e%2e", "x"])
+async def test_what_is_not_there_cannot_be_deleted(stand: Stand, study: str) -> None:
+    refused(await stand.client.delete(f"{STUDIES}/{study}"), 404)
+
+
+async def test_a_gateway_deletes_by_itself_what_is_beyond_its_time(
+    settings: GatewaySettings,
+) -> None:
+    async with standing_gateway(settings) as stand:
+        old = (await stand.post(png())).json()["id"]
+        young = (await stand.post(png(90, 80))).json()["id"]
+    engine = create_engine(settings.resolved_database_url)
+    with engine.begin() as connection:
+        then = datetime.now(UTC) - timedelta(days=8)
+        connection.execute(
+            text("UPDATE studies SET received_at = :then WHERE id = :old"),
+            {"then": then.replace(tzinfo=None).isoformat(" "), "old": old},
+        )
+    engine.dispose()
+    async with standing_gateway(settings.model_copy(update={"retention_days": 7})) as stand:
+        async with asyncio.timeout(60):
+            while (await stand.client.get(STUDIES)).json()["total"] != 1:
+                await asyncio.sleep(0.02)
+        assert (await stand.client.get(f"{STUDIES}/{young}")).status_code == 200
+    assert {Path(name).parts[2] for name in stand.files()} == {young}
