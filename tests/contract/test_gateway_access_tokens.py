@@ -54,6 +54,8 @@ def forged(oidc: OidcStand) -> dict[str, str]:
         "no signature": f"{head}.{body}.",
         "alg none": encoded(b'{"alg":"none"}') + f".{body}.",
         "the public key as a secret": confused,
+        "a header that makes no sense": encoded(b'{"alg":"RS256","crit":1}')
+        + f".{body}.{signature}",
         "not a token": "a.b.c",
     }
 

@@ -179,7 +179,7 @@ class Provider:
             expected.validate(read.claims)
         except ExpiredTokenError as error:
             raise Unauthenticated("expired token") from error
-        except (JoseError, ValueError) as error:
+        except (JoseError, TypeError, ValueError) as error:
             raise Unauthenticated(f"forged or foreign token ({type(error).__name__})") from error
         return read.claims
 

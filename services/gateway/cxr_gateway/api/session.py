@@ -16,6 +16,7 @@ from cxr_gateway.access.provider import Provider
 from cxr_gateway.access.reception import address_of
 from cxr_gateway.access.sessions import Session
 from cxr_gateway.api.documents import problem_responses
+from cxr_gateway.archive.access_tables import MAX_PLACE_CHARS
 from cxr_gateway.errors import ProviderDown, Unauthenticated
 from cxr_gateway.parts import Parts, PartsOf, PrincipalOf
 from cxr_serving.errors import NotFound
@@ -23,8 +24,7 @@ from cxr_serving.errors import NotFound
 router = APIRouter(prefix="/api/v1", tags=["access"])
 
 # The page's own addresses and nothing else: never another host, which `//` would begin.
-_PLACE = re.compile(r"/(?:[A-Za-z0-9_-]+/?)*")
-_MAX_PLACE_CHARS = 200
+_PLACE = re.compile(r"/(?:[A-Za-z0-9_-]+/)*[A-Za-z0-9_-]*")
 _TO_PAGE = {"Cache-Control": "no-store"}
 
 
@@ -78,7 +78,8 @@ async def start_sign_in(
     parts: PartsOf,
     principal: PrincipalOf,
     return_to: Annotated[
-        str, Query(description="The page's own address to come back to.", max_length=200)
+        str,
+        Query(description="The page's own address to come back to.", max_length=MAX_PLACE_CHARS),
     ] = "/",
 ) -> Response:
     """Sends a browser to the provider; it comes back to `return_to`, signed in."""

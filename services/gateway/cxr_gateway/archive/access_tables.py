@@ -13,6 +13,7 @@ from cxr_gateway.archive.tables import LIVE_ONLY, MAX_DEPARTMENT_CHARS, Base
 
 MAX_NAME_CHARS = 200
 MAX_SUBJECT_CHARS = 255
+MAX_PLACE_CHARS = 200
 _MAX_ROLES_CHARS = 100
 
 
@@ -58,7 +59,7 @@ class SignInRow(Base):
     browser_sha256: Mapped[str] = mapped_column(CHAR(64))
     nonce: Mapped[str] = mapped_column(String(64))
     verifier: Mapped[str] = mapped_column(String(128))
-    return_to: Mapped[str] = mapped_column(String(200))
+    return_to: Mapped[str] = mapped_column(String(MAX_PLACE_CHARS))
     expires_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
 
     __table_args__ = (Index("sign_ins_by_expiry", expires_at), {"info": LIVE_ONLY})

@@ -63,7 +63,7 @@ class Archive:
 
     def __init__(self, files: FileStore, engine: Engine, threads: ThreadPoolExecutor) -> None:
         self.files = files
-        self.engine = engine
+        self._engine = engine
         self._threads = threads
 
     @property
@@ -153,7 +153,7 @@ class Archive:
         Raises:
             SchemaMismatch: the database has another schema than this gateway.
         """
-        with database_failures(), self.engine.connect() as connection:
+        with database_failures(), self._engine.connect() as connection:
             refuse_other(connection)
         if not self.files.open():
             return
@@ -164,7 +164,7 @@ class Archive:
         self.files.share()
 
     def _sweep(self) -> None:
-        with database_failures(), Session(self.engine) as session:
+        with database_failures(), Session(self._engine) as session:
             known = select(StudyRow.id, StudyRow.source, StudyRow.revision)
             rows = {
                 study_id: owned_by(ImageSource(source), revision)
@@ -198,7 +198,7 @@ class Archive:
 
     def _sweep_some(self, files: FileStore, studies: list[str]) -> None:
         # Asked after the files were listed: a row is written after its file.
-        with database_failures(), Session(self.engine) as session:
+        with database_failures(), Session(self._engine) as session:
             known = set(session.scalars(select(StudyRow.id).where(StudyRow.id.in_(studies))))
         orphans = [study_id for study_id in studies if study_id not in known]
         for study_id in orphans:
@@ -207,7 +207,7 @@ class Archive:
             _LOG.warning("the storage was swept", extra={"studies": len(orphans)})
 
     def _find(self, condition: Any) -> StoredStudy | None:
-        with database_failures(), Session(self.engine) as session:
+        with database_failures(), Session(self._engine) as session:
             row = session.scalars(select(StudyRow).where(condition)).first()
             return None if row is None else _stored(row)
 
@@ -215,7 +215,7 @@ class Archive:
         self, content_sha256: str, key: str | None, department: str | None
     ) -> StoredStudy | None:
         owner = department or NO_DEPARTMENT
-        with database_failures(), Session(self.engine) as session:
+        with database_failures(), Session(self._engine) as session:
             if key is not None:
                 _refuse_other_content(session.get(KeyRow, (owner, key)), content_sha256)
             same = (StudyRow.department == owner) & (StudyRow.content_sha256 == content_sha256)
@@ -226,7 +226,7 @@ class Archive:
     def _add(self, stored: StoredStudy, columns: dict[str, Any], key: str | None) -> None:
         with database_failures():
             try:
-                with Session(self.engine) as session, session.begin():
+                with Session(self._engine) as session, session.begin():
                     session.execute(insert(StudyRow).values(columns))
                     _put_key(session, key, stored)
             except IntegrityError as error:
@@ -238,7 +238,7 @@ class Archive:
         self, before: StoredStudy, after: StoredStudy, columns: dict[str, Any], key: str | None
     ) -> None:
         unchanged = (StudyRow.id == before.id) & (StudyRow.revision == before.revision)
-        with database_failures(), Session(self.engine) as session, session.begin():
+        with database_failures(), Session(self._engine) as session, session.begin():
             changed = update(StudyRow).where(unchanged).values(columns).returning(StudyRow.id)
             if session.scalars(changed).first() is None:
                 raise AlreadyArchived
@@ -247,13 +247,13 @@ class Archive:
     def _remember_key(self, key: str, stored: StoredStudy) -> None:
         with database_failures():
             try:
-                with Session(self.engine) as session, session.begin():
+                with Session(self._engine) as session, session.begin():
                     _put_key(session, key, stored)
             except IntegrityError:
                 self._look_up(stored.content_sha256, key, stored.department)
 
     def _page(self, wanted: Select[StudyRow], limit: int, after: Cursor | None) -> StudyPage:
-        with database_failures(), Session(self.engine) as session:
+        with database_failures(), Session(self._engine) as session:
             total = session.scalar(select(func.count()).select_from(wanted.subquery())) or 0
             rows = session.scalars(_after(wanted, after).limit(limit + 1)).all()
         items = [_summary(_stored(row).study) for row in rows[:limit]]
