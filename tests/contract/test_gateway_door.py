@@ -175,11 +175,14 @@ def test_operations_have_readable_names() -> None:
         "createStudy",
         "listStudies",
         "getStudy",
+        "deleteStudy",
         "rerunStudy",
         "getStudyImage",
         "getStudyOverlay",
         "getStudyHeatmap",
         "getStudyOriginal",
+        "getStudyDeidentified",
+        "listAuditLines",
         "getSystem",
     ]
 
