@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 from dicomanonymizer.dicomfields_selector import dicom_anonymization_database_selector
-from pydicom.datadict import DicomDictionary, dictionary_VR, keyword_for_tag
+from pydicom.datadict import dictionary_has_tag, dictionary_VR, keyword_for_tag
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
@@ -43,7 +43,7 @@ def every_tag() -> list[tuple[int, str]]:
         if mask:
             continue
         tag = Tag(group, element)
-        if group in (0x0000, 0x0002) or tag.is_private or tag not in DicomDictionary:
+        if group in (0x0000, 0x0002) or tag.is_private or not dictionary_has_tag(tag):
             continue
         found.append((int(tag), dictionary_VR(tag).split(" or ")[0]))
     return found

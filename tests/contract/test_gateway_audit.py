@@ -180,6 +180,10 @@ async def test_the_log_is_read_page_by_page(stand: Stand) -> None:
     assert second["next_before"] is None
     refused(await stand.client.get("/api/v1/audit", params={"limit": 0}), 422)
     refused(await stand.client.get("/api/v1/audit", params={"patient": "x"}), 422)
+    refused(await stand.client.get("/api/v1/audit", params={"subject": "\0"}), 422)
+    for since in ("0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"):
+        asked = await stand.client.get("/api/v1/audit", params={"since": since})
+        assert asked.status_code == 200
 
 
 async def test_an_operator_shows_anchors_and_verifies_the_log(

@@ -30,13 +30,20 @@ async def list_audit_lines(
     principal: PrincipalOf,
     *,
     study_id: Annotated[
-        str | None, Query(max_length=26, description="Only lines about this study.")
+        str | None,
+        Query(pattern=r"^[0-9a-z]{26}$", description="Only lines about this study."),
     ] = None,
     subject: Annotated[
-        str | None, Query(max_length=255, description="Only what this one did.")
+        str | None,
+        Query(pattern=r"^[^\x00]+$", max_length=255, description="Only what this one did."),
     ] = None,
     action: Annotated[
-        str | None, Query(max_length=64, description="Only this: an operation's id, or a command.")
+        str | None,
+        Query(
+            pattern=r"^[A-Za-z0-9 ]+$",
+            max_length=64,
+            description="Only this: an operation's id, or a command.",
+        ),
     ] = None,
     since: Annotated[
         datetime | None, Query(description="Only from this time on; UTC if it has no zone.")

@@ -6,11 +6,10 @@ SQLite's only writer, or a lock of PostgreSQL's that nothing else takes.
 
 from collections.abc import Generator, Sequence
 from contextlib import closing
-from dataclasses import fields
 
 from sqlalchemy import Connection, delete, insert, inspect, select, text
 
-from cxr_gateway.archive.tables import AuditAnchorRow, AuditRow
+from cxr_gateway.archive.tables import AuditAnchorRow, AuditRow, Base
 from cxr_gateway.audit.lines import GENESIS, Anchor, Event, Line, next_line
 from cxr_gateway.errors import NotDone
 
@@ -18,7 +17,13 @@ from cxr_gateway.errors import NotDone
 _POSTGRES_LOCK = 0x63787202
 _ROWS_AT_ONCE = 1000
 _NEVER = ""
-COLUMNS = [getattr(AuditRow, field.name) for field in fields(Line)]
+_LINES = Base.metadata.tables[AuditRow.__tablename__]
+_ANCHORS = Base.metadata.tables[AuditAnchorRow.__tablename__]
+# Made once, of tables and not of classes: every request pays for them, and SQLAlchemy takes
+# longer to make them than the database to answer.
+_TAKE = text("SELECT pg_advisory_xact_lock(:key)").bindparams(key=_POSTGRES_LOCK)
+_LAST = select(_LINES.c.seq, _LINES.c.hash, _LINES.c.at).order_by(_LINES.c.seq.desc()).limit(1)
+_WRITE = insert(_LINES)
 
 
 class BrokenChain(NotDone):
@@ -31,22 +36,20 @@ def lock(connection: Connection) -> None:
         if not connection.connection.dbapi_connection.in_transaction:  # type: ignore[union-attr]
             connection.exec_driver_sql("BEGIN IMMEDIATE")
     else:
-        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _POSTGRES_LOCK})
+        connection.execute(_TAKE)
 
 
 def append(connection: Connection, events: Sequence[Event]) -> None:
     """Write a line for each event, in the caller's transaction; see `lock`."""
     lock(connection)
-    last = connection.execute(
-        select(AuditRow.seq, AuditRow.hash, AuditRow.at).order_by(AuditRow.seq.desc()).limit(1)
-    ).first()
+    last = connection.execute(_LAST).first()
     end, at = (Anchor(last.seq, last.hash), last.at) if last else (start(connection), _NEVER)
     rows = []
     for event in events:
         line = next_line(event, end, at)
         rows.append(line.columns())
         end, at = Anchor(line.seq, line.hash), line.at
-    connection.execute(insert(AuditRow), rows)
+    connection.execute(_WRITE, rows)
 
 
 def is_kept(connection: Connection) -> bool:
@@ -56,27 +59,26 @@ def is_kept(connection: Connection) -> bool:
 
 def start(connection: Connection) -> Anchor:
     """Behind which line the log begins: the last one that was removed for its age."""
-    newest = select(AuditAnchorRow.seq, AuditAnchorRow.hash).order_by(AuditAnchorRow.seq.desc())
-    row = connection.execute(newest.limit(1)).first()
+    newest = select(_ANCHORS.c.seq, _ANCHORS.c.hash).order_by(_ANCHORS.c.seq.desc()).limit(1)
+    row = connection.execute(newest).first()
     return Anchor(row.seq, row.hash) if row else Anchor(0, GENESIS)
 
 
 def head(connection: Connection) -> Anchor:
     """The last line, as an anchor."""
-    last = select(AuditRow.seq, AuditRow.hash).order_by(AuditRow.seq.desc()).limit(1)
-    row = connection.execute(last).first()
+    row = connection.execute(_LAST).first()
     return Anchor(row.seq, row.hash) if row else start(connection)
 
 
 def has(connection: Connection, anchor: Anchor) -> bool:
     """Whether the line of this anchor is part of the log, or what its first line follows."""
-    line = select(AuditRow.seq).where(AuditRow.seq == anchor.seq, AuditRow.hash == anchor.hash)
+    line = select(_LINES.c.seq).where(_LINES.c.seq == anchor.seq, _LINES.c.hash == anchor.hash)
     return anchor == start(connection) or connection.scalar(line) is not None
 
 
 def lines(connection: Connection) -> Generator[Line]:
     """Every line, the oldest first."""
-    rows = select(*COLUMNS).order_by(AuditRow.seq).execution_options(yield_per=_ROWS_AT_ONCE)
+    rows = select(_LINES).order_by(_LINES.c.seq).execution_options(yield_per=_ROWS_AT_ONCE)
     with connection.execute(rows) as found:
         for row in found.mappings():
             yield Line(**row)
@@ -114,15 +116,15 @@ def remove_oldest(connection: Connection, before: str, at_most: int) -> Anchor |
         at_most: so many, for nobody can append meanwhile.
     """
     lock(connection)
-    old = select(AuditRow.seq, AuditRow.hash).where(
-        AuditRow.at < before, AuditRow.seq <= start(connection).seq + at_most
+    old = select(_LINES.c.seq, _LINES.c.hash).where(
+        _LINES.c.at < before, _LINES.c.seq <= start(connection).seq + at_most
     )
-    row = connection.execute(old.order_by(AuditRow.seq.desc()).limit(1)).first()
+    row = connection.execute(old.order_by(_LINES.c.seq.desc()).limit(1)).first()
     if row is None:
         return None
     anchor = Anchor(row.seq, row.hash)
-    connection.execute(insert(AuditAnchorRow).values(seq=anchor.seq, hash=anchor.hash))
-    connection.execute(delete(AuditRow).where(AuditRow.seq <= anchor.seq))
+    connection.execute(insert(_ANCHORS).values(seq=anchor.seq, hash=anchor.hash))
+    connection.execute(delete(_LINES).where(_LINES.c.seq <= anchor.seq))
     return anchor
 
 

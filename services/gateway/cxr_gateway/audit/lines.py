@@ -100,7 +100,11 @@ def hash_of(values: Sequence[Any]) -> str:
 def as_written(moment: datetime) -> str:
     """A time as the log writes it, in UTC, which is the zone of one that has none."""
     aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return aware.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    try:
+        utc = aware.astimezone(UTC)
+    except OverflowError:
+        utc = aware.replace(tzinfo=UTC)  # at either end of the calendar, where hours do not count
+    return utc.isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def next_line(event: Event, after: Anchor, not_before: str) -> Line:

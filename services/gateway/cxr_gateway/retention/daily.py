@@ -88,6 +88,9 @@ async def cleaned_daily(archive: Archive, settings: GatewaySettings) -> AsyncIte
                 )
             except ServiceError as error:
                 _LOG.warning("the archive was not cleaned", extra={"detail": error.detail})
+            except Exception:
+                # Whatever it is: tomorrow is another day, and the gateway does not depend on it.
+                _LOG.exception("the archive was not cleaned")
             else:
                 if done != Cleaned():
                     _LOG.info("the archive was cleaned", extra=vars(done))

@@ -4,10 +4,12 @@ In this order a row never names a missing file. What a crash between the two lea
 without a row, which nothing shows; `sweep_leftovers` removes them.
 """
 
+import contextlib
 import logging
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import Connection, Engine, delete, select
+from sqlalchemy.exc import OperationalError
 
 from cxr_gateway.archive import FileStore
 from cxr_gateway.archive.failing import database_failures
@@ -34,9 +36,9 @@ def remove_study(engine: Engine, files: FileStore, study_id: str, event: Event) 
         if not remove_rows(connection, study_id):
             return False
         chain.append(connection, [event])
+    files.remove_study(study_id)
     if engine.dialect.name == "sqlite":
         _forget_journal(engine)
-    files.remove_study(study_id)
     return True
 
 
@@ -81,6 +83,15 @@ def sweep_leftovers(engine: Engine, files: FileStore) -> int:
 
 
 def _forget_journal(engine: Engine) -> None:
-    """Have SQLite's journal, which holds what the row was, written out and cut to nothing."""
+    """Have SQLite's journal, which holds what the row was, written out and cut to nothing.
+
+    While somebody reads that is not possible, and not waited for: the journal is written over soon.
+    """
     with database_failures(), engine.connect() as connection:
-        connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+        patience_ms = connection.exec_driver_sql("PRAGMA busy_timeout").scalar_one()
+        connection.exec_driver_sql("PRAGMA busy_timeout = 0")
+        try:
+            with contextlib.suppress(OperationalError):
+                connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+        finally:
+            connection.exec_driver_sql(f"PRAGMA busy_timeout = {patience_ms:d}")
