@@ -50,7 +50,8 @@ async def create_study(
     A study whose earlier reading failed or was partial is read again.
     """
     with parts.reading.admit():
-        upload = await receive_upload(request, parts.archive, parts.settings)
+        with parts.reading.receiving():
+            upload = await receive_upload(request, parts.archive, parts.settings)
         reading = await parts.reading.read(upload, idempotency_key)
     return _answer(reading)
 
