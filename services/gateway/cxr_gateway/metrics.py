@@ -62,13 +62,13 @@ class GatewayMetrics(ServiceMetrics):
             ["finding"],
             ((finding,) for finding in Finding),
         )
-        self.in_flight = self._gauge(
+        self.studies_in_flight = self._gauge(
             "cxr_studies_in_flight", "Uploads and re-readings inside the gateway."
         )
-        self.in_flight_limit = self._gauge(
+        self.studies_in_flight_limit = self._gauge(
             "cxr_studies_in_flight_limit", "More at once are refused."
         )
-        self.waiting = self._gauge(
+        self.readings_waiting = self._gauge(
             "cxr_readings_waiting", "Received studies that wait for their turn to be read."
         )
         self.archive_free = self._gauge(

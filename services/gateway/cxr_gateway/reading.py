@@ -73,7 +73,7 @@ class ReadingRoom:
         self._limits = Limits(max_bytes=settings.max_upload_bytes, max_pixels=settings.max_pixels)
         self._on_read = on_read
         self._max_in_flight = settings.max_studies_in_flight
-        metrics.in_flight_limit.set(self._max_in_flight)
+        metrics.studies_in_flight_limit.set(self._max_in_flight)
         self._in_flight = 0
         self.idle = asyncio.Event()
         self.idle.set()
@@ -91,7 +91,7 @@ class ReadingRoom:
         self._in_flight += 1
         self.idle.clear()
         try:
-            with self._metrics.in_flight.track_inprogress():
+            with self._metrics.studies_in_flight.track_inprogress():
                 yield
         finally:
             self._in_flight -= 1
@@ -204,7 +204,7 @@ class ReadingRoom:
     @asynccontextmanager
     async def _turn(self) -> AsyncIterator[None]:
         """Until the end of the block, one of the `max_readings` that may go on at once."""
-        with self._metrics.stage("wait"), self._metrics.waiting.track_inprogress():
+        with self._metrics.stage("wait"), self._metrics.readings_waiting.track_inprogress():
             await self._slots.acquire()
         try:
             yield
