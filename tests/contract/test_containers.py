@@ -206,6 +206,12 @@ def test_what_the_gateway_would_take_passes_the_door(megabytes: int) -> None:
     assert taken + ENVELOPE_BYTES <= passed
 
 
+def test_the_door_leads_to_the_api_and_to_nothing_for_operators() -> None:
+    locations = re.findall(r"location ([^{]+) \{([^}]*)", NGINX)
+    led = {place for place, block in locations if "proxy_pass" in block}
+    assert led == {r"~ ^/(openapi\.json|livez|readyz)$", "^~ /api/"}
+
+
 def test_the_door_waits_as_long_as_the_gateway_does() -> None:
     settings = GatewaySettings()
     assert seconds("client_body_timeout") == settings.upload_idle_timeout_s

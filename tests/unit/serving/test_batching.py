@@ -211,4 +211,6 @@ async def test_batches_are_counted() -> None:
     async with batcher_of(model.run, metrics=BatchMetrics(registry, 4, 8)) as batcher:
         await asyncio.gather(*(batcher.submit(item) for item in range(4)))
     assert registry.get_sample_value("cxr_batch_size_sum") == 4
+    assert registry.get_sample_value("cxr_batch_wait_seconds_count") == 4
+    assert registry.get_sample_value("cxr_batch_queue_limit") == 8
     assert registry.get_sample_value("cxr_batch_queue_length") == 0
