@@ -24,6 +24,8 @@ PYTHON_CODE := services training gan benchmarks deploy tests
 CHROMIUM ?= /usr/bin/chromium
 # 0 runs the tests in one process, one after the other.
 TEST_PROCESSES ?= 2
+# With promtool beside it.
+PROMETHEUS ?= $(or $(shell command -v prometheus),.prometheus/usr/bin/prometheus)
 # The plug-in, or the older program of the same name.
 COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
 
@@ -94,9 +96,18 @@ $(CHROMIUM):
 	@command -v apt-get >/dev/null || { echo "A Chromium is needed for the browser tests: install one and set CHROMIUM=/path/to/chromium"; exit 1; }
 	apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium >/dev/null
 
+# Debian's package, unpacked and not installed: that would start a service on this machine.
+.prometheus/usr/bin/prometheus:
+	@command -v apt-get >/dev/null || { echo "A Prometheus is needed for the tests of the monitoring: install one and set PROMETHEUS=/path/to/prometheus"; exit 1; }
+	mkdir -p .prometheus
+	cd .prometheus && { apt-get download -qq prometheus || { apt-get update -qq && apt-get download -qq prometheus; }; } \
+	  && dpkg-deb --fsys-tarfile prometheus_*.deb | tar -x ./usr/bin && rm prometheus_*.deb
+	@touch $@
+
 .PHONY: test
-test: lint setup $(CHROMIUM) ## Everything that must hold, the page in a real browser included
-	CXR_CHROMIUM=$(CHROMIUM) $(DEV) -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder --durations 20
+test: lint setup $(CHROMIUM) $(PROMETHEUS) ## Everything that must hold, the page in a real browser included
+	CXR_CHROMIUM=$(CHROMIUM) CXR_PROMETHEUS=$(abspath $(PROMETHEUS)) $(DEV) -m pytest \
+	  --numprocesses $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder --durations 20
 
 .PHONY: generate
 generate: .venv-dev/.synced frontend/node_modules/.installed ## Write what is generated: OpenAPI, types, triage table, figures
@@ -201,5 +212,5 @@ evaluate-triage: .venv-train/.synced ## Measure how the triage table orders vali
 	$(TRAIN) -m cxr_training.triage --data $(DATA)
 
 clean: ## Remove environments, builds and caches (never the archive in var/)
-	rm -rf .uv .venv .venv-train .venv-dev frontend/node_modules frontend/dist .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .prometheus .uv .venv .venv-train .venv-dev frontend/node_modules frontend/dist .mypy_cache .ruff_cache .pytest_cache
 .PHONY: clean

@@ -60,11 +60,12 @@ def main(arguments: list[str]) -> int:
 
 
 def images() -> dict[str, str]:
-    """The image of each service of docker-compose.yml, at this version."""
+    """The image of each service of docker-compose.yml that is built here, at this version."""
     services = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
     return {
         name: str(service["image"]).partition(":")[0] + f":{VERSION}"
         for name, service in services.items()
+        if "build" in service
     }
 
 

@@ -2,13 +2,15 @@
 
 import json
 import re
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 import yaml
 
-from compose_stack import ROOT, SERVICES, default
+from compose_stack import MONITORING, ROOT, SERVICES, default
 from cxr_classifier.settings import ClassifierSettings
 from cxr_detector.settings import DetectorSettings
 from cxr_gateway.access.start import OpenToOthers, refuse_open_to_others
@@ -77,9 +79,13 @@ def test_the_example_names_every_variable_that_is_asked_for_with_its_default() -
 
 
 def test_every_image_is_of_this_version() -> None:
-    for name in COMPOSE_FILES:
-        for service in services_of(name).values():
-            assert default(service["image"]).endswith(f":{VERSION}")
+    for file in COMPOSE_FILES:
+        for name, service in services_of(file).items():
+            tag = default(service["image"]).rpartition(":")[2]
+            if name in MONITORING:
+                assert re.fullmatch(r"v?\d+\.\d+\.\d+", tag), name
+            else:
+                assert tag == VERSION
 
 
 def test_images_open_and_probe_the_port_that_the_service_listens_on() -> None:
@@ -105,13 +111,52 @@ def test_no_image_is_left_with_the_rights_of_root_or_with_a_secret() -> None:
 
 def test_every_service_of_the_compose_file_is_hardened_and_limited() -> None:
     services = services_of("docker-compose.yml")
-    assert set(services) == set(SERVICES)
+    assert set(services) == {*SERVICES, *MONITORING}
     for name, service in services.items():
+        assert ("profiles" in service) == (name in MONITORING)
         assert service["read_only"] is True, name
         assert service["cap_drop"] == ["ALL"], name
         assert service["security_opt"] == ["no-new-privileges:true"], name
         assert {"cpus", "mem_limit", "pids_limit", "restart"} <= service.keys(), name
-        assert ("ports" in service) == (name == "frontend")
+        assert ("ports" in service) == (name in ("frontend", "grafana")), name
+
+
+def test_the_monitoring_reaches_the_services_and_nobody_reaches_it() -> None:
+    described = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+    services, networks = described["services"], described["networks"]
+    on = {
+        network: {name for name, service in services.items() if network in service["networks"]}
+        for network in networks
+    }
+    assert on["readers"] == {"gateway", "classifier", "detector", "prometheus"}
+    assert on["monitoring"] == {"prometheus", "grafana"}
+    assert on["desk"] == {"grafana"}
+    with_a_way_out = {name for name, network in networks.items() if not network.get("internal")}
+    assert with_a_way_out == {"door", "desk"}
+    assert services["grafana"]["ports"] == ["127.0.0.1:${CXR_GRAFANA_PORT:-3000}:3000"]
+    for name in MONITORING:
+        user, _, _group = services[name]["user"].partition(":")
+        assert int(user) > 0
+
+
+def test_grafana_refuses_to_start_without_a_password_of_its_own(tmp_path: Path) -> None:
+    grafana = services_of("docker-compose.yml")["grafana"]
+    shell, option, script = grafana["entrypoint"]
+    started = tmp_path / "run.sh"
+    started.write_text("#!/bin/sh\necho started\n")
+    started.chmod(0o755)
+    script = script.replace("$$", "$").replace("/run.sh", str(started))
+
+    def start(password: str) -> "subprocess.CompletedProcess[str]":
+        given = {"GF_SECURITY_ADMIN_PASSWORD": password}
+        command = [shell, option, script]
+        return subprocess.run(command, env=given, check=False, capture_output=True, text=True)
+
+    assert default(grafana["environment"]["GF_SECURITY_ADMIN_PASSWORD"]) == ""
+    refused = start("")
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert "CXR_GRAFANA_PASSWORD is not set" in refused.stderr
+    assert start("a password; $(with) 'signs'").stdout == "started\n"
 
 
 def test_sign_in_gives_the_gateway_a_way_out_and_changes_nothing_else() -> None:
@@ -224,6 +269,12 @@ def test_what_the_gateway_would_take_passes_the_door(megabytes: int) -> None:
     taken = int(upload.replace("${CXR_MAX_UPLOAD_MB:-50}", str(megabytes)))
     passed = int(door.replace("${CXR_MAX_UPLOAD_MB:-50}", str(megabytes))) * 2**20
     assert taken + ENVELOPE_BYTES <= passed
+
+
+def test_the_door_leads_to_the_api_and_to_nothing_for_operators() -> None:
+    locations = re.findall(r"location ([^{]+) \{([^}]*)", NGINX)
+    led = {place for place, block in locations if "proxy_pass" in block}
+    assert led == {r"~ ^/(openapi\.json|livez|readyz)$", "^~ /api/"}
 
 
 def test_the_door_waits_as_long_as_the_gateway_does() -> None:

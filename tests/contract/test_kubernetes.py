@@ -27,7 +27,13 @@ KUBECTL = shutil.which("kubectl")
 READERS = ("classifier", "detector")
 # The oldest release with everything that is used, and the newest one with a schema here.
 VERSIONS = ("1.29", kubernetes_validate.latest_version())
-COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
+COMPOSE: dict[str, Any] = {
+    name: service
+    for name, service in yaml.safe_load((ROOT / "docker-compose.yml").read_text())[
+        "services"
+    ].items()
+    if "profiles" not in service
+}
 
 
 @pytest.fixture(params=OVERLAYS)
@@ -197,6 +203,25 @@ def test_only_what_must_speak_may_speak(objects: list[Object]) -> None:
             out |= {(name, app(peer), port) for peer in rule["to"] for port in of(rule)}
     assert into == out == asked_by_compose()
     assert len(into) == 4
+
+
+def test_a_prometheus_of_the_cluster_is_told_where_to_ask_and_may(objects: list[Object]) -> None:
+    policy = of_kind(objects, "NetworkPolicy")["metrics"]["spec"]
+    [chosen] = policy["podSelector"]["matchExpressions"]
+    [rule] = policy["ingress"]
+    assert chosen["values"] == ["gateway", *READERS]
+    workloads = of_kind(objects, "Deployment", "StatefulSet")
+    asked = set()
+    for name, workload in workloads.items():
+        annotations = workload["spec"]["template"]["metadata"].get("annotations", {})
+        assert bool(annotations) == (name in chosen["values"])
+        if annotations:
+            [opened] = container(pods(objects)[name])["ports"]
+            assert annotations["prometheus.io/scrape"] == "true"
+            assert annotations["prometheus.io/path"] == "/metrics"
+            assert annotations["prometheus.io/port"] == str(opened["containerPort"])
+            asked.add(opened["containerPort"])
+    assert asked == set(of(rule))
 
 
 def app(peer: Object) -> str:

@@ -52,6 +52,7 @@ def create_app(
         readiness=reader.readiness,
         max_body_bytes=reader.max_body_bytes,
         lifespan=reader.lifespan,
+        tracing=reader.tracing,
     )
     app.state.reader = reader
     add_info(app, reader)

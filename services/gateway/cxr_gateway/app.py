@@ -43,9 +43,11 @@ from cxr_gateway.retention import cleaned_daily
 from cxr_gateway.settings import GatewaySettings
 from cxr_gateway.upload import ENVELOPE_BYTES
 from cxr_serving.errors import ServiceError
+from cxr_serving.model_folder import identity_of
 from cxr_serving.product import VERSION
 from cxr_serving.service import Readiness, create_service
 from cxr_serving.starting import StartFailureMiddleware
+from cxr_serving.tracing import Tracing
 
 _LOG = logging.getLogger(__name__)
 # Of the REST API, not of the product: the document must be the same wherever it is exported.
@@ -82,7 +84,7 @@ def create_app(
             app.state.parts = parts = await _open(
                 stack, settings, metrics, gate=gate, readers=readers, provider=provider
             )
-            await stack.enter_async_context(_watched(parts.archive, readiness, settings))
+            await stack.enter_async_context(_watched(parts, readiness, metrics))
             yield
             readiness.mark_unready("The service is stopping.")
             await parts.reading.close()
@@ -95,6 +97,7 @@ def create_app(
         readiness=readiness,
         max_body_bytes=settings.max_upload_bytes + ENVELOPE_BYTES,
         lifespan=lifespan,
+        tracing=Tracing("gateway", settings.resolved_traces_endpoint),
     )
     # Within the request's id, which is the outermost: refusals are put on record with it.
     app.user_middleware[1:1] = [
@@ -158,16 +161,17 @@ async def _open(
 
 @asynccontextmanager
 async def _watched(
-    archive: Archive, readiness: Readiness, settings: GatewaySettings
+    parts: Parts, readiness: Readiness, metrics: GatewayMetrics
 ) -> AsyncIterator[None]:
     """Keep `readiness` at what the archive is: writable or not. The readers do not matter here."""
 
     async def watch() -> None:
         while True:
-            await asyncio.sleep(settings.readiness_interval_s)
-            await _check(archive, readiness)
+            await asyncio.sleep(parts.settings.readiness_interval_s)
+            await _check(parts.archive, readiness, metrics)
 
-    await _check(archive, readiness)
+    metrics.name_model("gate", identity_of(parts.gate.manifest))
+    await _check(parts.archive, readiness, metrics)
     watcher = asyncio.create_task(watch())
     try:
         yield
@@ -175,8 +179,11 @@ async def _watched(
         watcher.cancel()
 
 
-async def _check(archive: Archive, readiness: Readiness) -> None:
+async def _check(archive: Archive, readiness: Readiness, metrics: GatewayMetrics) -> None:
     try:
+        room = await archive.in_thread(archive.files.room)
+        metrics.archive_free.set(room.free)
+        metrics.archive_size.set(room.total)
         await archive.check_writable()
     except ServiceError as error:
         if readiness.ready:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
@@ -15,9 +16,9 @@ from cxr_gateway.gate import GateScore
 from cxr_gateway.intake import Intake, Limits, read_upload
 from cxr_gateway.joining import Joining, Joinings
 from cxr_gateway.merge import TOP_FINDINGS
-from cxr_gateway.metrics import GatewayMetrics
+from cxr_gateway.metrics import GateRefusal, GatewayMetrics
 from cxr_gateway.readers import Picture, Readers
-from cxr_gateway.schemas import Gate, StudyProblem, StudyStatus, UsedModel
+from cxr_gateway.schemas import Gate, ImageSource, StudyProblem, StudyStatus, UsedModel
 from cxr_gateway.wire_image import stored_png
 
 _T = TypeVar("_T")
@@ -87,8 +88,9 @@ class Examiner:
         self._metrics = metrics
 
     async def in_thread(self, work: Callable[..., _T], *arguments: Any) -> _T:
-        """Run image work in one of the threads for it."""
-        return await asyncio.get_running_loop().run_in_executor(self._threads, work, *arguments)
+        """Run image work in one of the threads for it, as part of the caller's request."""
+        loop, context = asyncio.get_running_loop(), copy_context()
+        return await loop.run_in_executor(self._threads, context.run, work, *arguments)
 
     async def prepare(self, load: Callable[[], bytes], limits: Limits) -> Prepared:
         """Decode the file that `load` reads, judge it, encode it for the readers, in one thread.
@@ -125,6 +127,7 @@ class Examiner:
             reason=intake.refused or score.reason,
         )
         if not gate.accepted:
+            self._metrics.count_refusal(_refusal(intake))
             return Prepared(intake, gate, None, stages_ms)
         with self._metrics.stage("encode"):
             png = stored_png(intake.grey)
@@ -151,7 +154,7 @@ class Examiner:
     async def _ask(self, role: str, call: Awaitable[_T], examined: Examined) -> _T | None:
         span = None
         try:
-            with self._metrics.stage(role) as span:
+            with self._metrics.stage(role, asks=True) as span:
                 return await call
         except ReaderFailure as failure:
             examined.problems.append(failure.problem(role))
@@ -159,6 +162,14 @@ class Examiner:
         finally:
             if span is not None:
                 examined.stages_ms[role] = span.ms
+
+
+def _refusal(intake: Intake) -> GateRefusal:
+    """The class of reason for which the film of `intake` was refused."""
+    if intake.refused is None:
+        return GateRefusal.PICTURE
+    by_tags = intake.facts.source is ImageSource.DICOM
+    return GateRefusal.TAGS if by_tags else GateRefusal.COLOUR
 
 
 def gate_model(manifest: ModelManifest) -> UsedModel:

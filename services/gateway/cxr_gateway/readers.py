@@ -33,6 +33,7 @@ from cxr_gateway.schemas import ReaderStatus, UsedModel
 from cxr_gateway.settings import GatewaySettings
 from cxr_serving.logs import request_id
 from cxr_serving.middleware import REQUEST_ID_HEADER
+from cxr_serving.tracing import trace_headers
 
 _LOG = logging.getLogger(__name__)
 # Shorter than the readers' own keep-alive (uvicorn: 5 s), so that a connection is not reused
@@ -333,10 +334,10 @@ def _headers(content_type: str | None) -> dict[str, str]:
     headers = {"Accept": "application/json", "Accept-Encoding": "identity"}
     if content_type is not None:
         headers["Content-Type"] = content_type
-    # The same id in the logs of all three services.
+    # The same id in the logs of all three services, and one trace through them.
     if (current := request_id.get()) is not None:
         headers[REQUEST_ID_HEADER] = current
-    return headers
+    return headers | trace_headers()
 
 
 def _parsed(answer: type[_Answer], body: bytes) -> _Answer:

@@ -8,8 +8,8 @@ second finds the study of the first.
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -73,6 +73,7 @@ class ReadingRoom:
         self._limits = Limits(max_bytes=settings.max_upload_bytes, max_pixels=settings.max_pixels)
         self._on_read = on_read
         self._max_in_flight = settings.max_studies_in_flight
+        metrics.studies_in_flight_limit.set(self._max_in_flight)
         self._in_flight = 0
         self.idle = asyncio.Event()
         self.idle.set()
@@ -90,11 +91,16 @@ class ReadingRoom:
         self._in_flight += 1
         self.idle.clear()
         try:
-            yield
+            with self._metrics.studies_in_flight.track_inprogress():
+                yield
         finally:
             self._in_flight -= 1
             if not self._in_flight:
                 self.idle.set()
+
+    def receiving(self) -> AbstractContextManager[object]:
+        """Measure how long a client takes to send its file."""
+        return self._metrics.stage("receive")
 
     async def read(self, upload: Upload, key: str | None, department: str | None) -> Reading:
         """Read a received file, or find the study that it has already; the file is kept or gone.
@@ -171,35 +177,53 @@ class ReadingRoom:
         before = stored.study
         subject = _Subject(before.id, before.content_sha256, before.file_name, before.received_at)
         original = partial(self._archive.files.read, stored.id, stored.original)
-        async with self._slots:
+        async with self._turn():
             prepared = await self._examiner.prepare(original, self._limits)
             examined = await self._examiner.examine(prepared)
-        study = _assembled(subject, prepared.intake, examined, started)
-        after = await self._archive.replace(stored, study, _cams(examined), key)
-        return self._announced(after, study)
+        study = self._merged(subject, prepared.intake, examined, started)
+        with self._metrics.stage("record"):
+            after = await self._archive.replace(stored, study, _cams(examined), key)
+        return self._announced(after, study, started)
 
     async def _read_new(
         self, upload: Upload, key: str | None, department: str | None
     ) -> StoredStudy:
         subject = _Subject(new_study_id(), upload.sha256, upload.file_name, upload.received_at)
-        async with self._slots:
+        async with self._turn():
             prepared = await self._examiner.prepare(upload.incoming.read, self._limits)
             intake = prepared.intake
             keeping = asyncio.create_task(self._keep_original(upload, subject, intake))
             try:
                 examined = await self._examiner.examine(prepared)
                 examined.stages_ms["archive"] = await keeping
-                study = _assembled(subject, intake, examined, upload.started)
-                stored = await self._archive.add(study, _cams(examined), key, department)
+                study = self._merged(subject, intake, examined, upload.started)
+                with self._metrics.stage("record"):
+                    stored = await self._archive.add(study, _cams(examined), key, department)
             except BaseException:
                 # Whatever it was: without a row there must be no files.
                 await asyncio.gather(keeping, return_exceptions=True)
                 await self._archive.in_thread(self._archive.files.remove_study, subject.study_id)
                 raise
-        return self._announced(stored, study)
+        return self._announced(stored, study, upload.started)
 
-    def _announced(self, stored: StoredStudy, study: Study) -> StoredStudy:
-        self._metrics.count(study)
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        """Until the end of the block, one of the `max_readings` that may go on at once."""
+        with self._metrics.stage("wait"), self._metrics.readings_waiting.track_inprogress():
+            await self._slots.acquire()
+        try:
+            yield
+        finally:
+            self._slots.release()
+
+    def _merged(
+        self, subject: _Subject, intake: Intake, examined: Examined, started: float
+    ) -> Study:
+        with self._metrics.stage("merge"):
+            return _assembled(subject, intake, examined, started)
+
+    def _announced(self, stored: StoredStudy, study: Study, started: float) -> StoredStudy:
+        self._metrics.count(study, time.perf_counter() - started)
         self._on_read(stored)
         return stored
 

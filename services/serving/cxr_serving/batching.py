@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from cxr_serving import tracing
 from cxr_serving.errors import Overloaded, Unavailable
 from cxr_serving.metrics import BatchMetrics
 
@@ -28,9 +29,20 @@ _SMOOTHING = 0.2
 
 
 @dataclass
+class _Run:
+    """A run of the model: images, begin and end by `time.perf_counter`; None while it runs."""
+
+    size: int
+    started: float
+    ended: float | None = None
+
+
+@dataclass
 class _Waiting(Generic[Item, Result]):
     item: Item
     result: asyncio.Future[Result]
+    arrived: float
+    run: _Run | None = None
 
 
 class MicroBatcher(Generic[Item, Result]):
@@ -95,13 +107,18 @@ class MicroBatcher(Generic[Item, Result]):
         self._drop_cancelled()
         if len(self._queue) >= self._max_queue_length:
             raise self._refusal()
-        waiting: _Waiting[Item, Result] = _Waiting(item, asyncio.get_running_loop().create_future())
+        waiting: _Waiting[Item, Result] = _Waiting(
+            item, asyncio.get_running_loop().create_future(), time.perf_counter()
+        )
         self._queue.append(waiting)
         self._note_queue()
         self._arrived.set()
         if len(self._queue) >= self._max_batch_size:
             self._filled.set()
-        return await waiting.result
+        try:
+            return await waiting.result
+        finally:
+            _trace(waiting)
 
     async def close(self) -> None:
         """Let the running batch finish, answer those that wait with Unavailable, end the thread."""
@@ -139,7 +156,8 @@ class MicroBatcher(Generic[Item, Result]):
         return batch
 
     async def _run(self, batch: list[_Waiting[Item, Result]]) -> None:
-        started = time.perf_counter()
+        run = _Run(len(batch), time.perf_counter())
+        self._note_start(batch, run)
         running = asyncio.get_running_loop().run_in_executor(
             self._thread, self._run_checked, [waiting.item for waiting in batch]
         )
@@ -148,13 +166,15 @@ class MicroBatcher(Generic[Item, Result]):
             results = await asyncio.shield(running)
         except asyncio.CancelledError:
             await asyncio.wait([running])
+            run.ended = time.perf_counter()
             self._deliver(batch, running)
             raise
         except Exception:
             _log.exception("a batch failed", extra={"batch_size": len(batch)})
         else:
             del results
-        self._note_batch(len(batch), time.perf_counter() - started)
+        run.ended = time.perf_counter()
+        self._note_batch(len(batch), run.ended - run.started)
         self._deliver(batch, running)
 
     def _run_checked(self, items: list[Item]) -> Sequence[Result]:
@@ -194,8 +214,23 @@ class MicroBatcher(Generic[Item, Result]):
         if self._metrics is not None:
             self._metrics.queue_length.set(len(self._queue))
 
+    def _note_start(self, batch: list[_Waiting[Item, Result]], run: _Run) -> None:
+        for waiting in batch:
+            waiting.run = run
+            if self._metrics is not None:
+                self._metrics.wait_s.observe(run.started - waiting.arrived)
+
     def _note_batch(self, size: int, seconds: float) -> None:
         self._batch_s += (seconds - self._batch_s) * (_SMOOTHING if self._batch_s else 1.0)
         if self._metrics is not None:
             self._metrics.batch_size.observe(size)
             self._metrics.run_s.observe(seconds)
+
+
+def _trace(waiting: _Waiting[Item, Result]) -> None:
+    """Put wait and run into the trace of the caller: the run belongs to all of its batch."""
+    run = waiting.run
+    if run is None or run.ended is None:
+        return
+    tracing.record("queue", waiting.arrived, run.started)
+    tracing.record("run", run.started, run.ended, batch_size=run.size)

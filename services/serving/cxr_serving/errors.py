@@ -15,6 +15,8 @@ from typing import Any, ClassVar
 
 from cxr_contracts import Problem
 
+PROBLEM_PREFIX = "urn:cxr:problem:"
+
 
 class ServiceError(Exception):
     """Base of every error that reaches a client; subclasses fix the status and the type."""
@@ -116,3 +118,9 @@ class Overloaded(ServiceError):
     def headers(self) -> dict[str, str]:
         """`Retry-After` in seconds."""
         return {"Retry-After": str(self.retry_after_s)}
+
+
+def problem_names(root: type[ServiceError] = ServiceError) -> set[str]:
+    """The last part of the type of `root` and of every error under it that is imported by now."""
+    below = (problem_names(kind) for kind in root.__subclasses__())
+    return {root.type.removeprefix(PROBLEM_PREFIX)}.union(*below)

@@ -66,3 +66,5 @@ def configure_logging(service: str, level: str = "INFO") -> None:
         "botocore",
     ):
         logging.getLogger(chatty).setLevel(logging.ERROR)
+    # Several lines for each attempt at a collector that is away; `otlp.py` says it once.
+    logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)

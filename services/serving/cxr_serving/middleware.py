@@ -18,25 +18,27 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from cxr_serving.errors import PayloadTooLarge
 from cxr_serving.logs import request_id
 from cxr_serving.metrics import ServiceMetrics
-from cxr_serving.problems import internal_problem, problem_response
+from cxr_serving.problems import PROBLEM_SCOPE_KEY, internal_problem, problem_response
+from cxr_serving.routes import QUIET_ROUTES, method_of, route_of
+from cxr_serving.tracing import Tracing, TracingMiddleware
 
 REQUEST_ID_HEADER = "X-Request-ID"
 # What is taken over from a client goes into logs and headers: short, and no line breaks.
 _ACCEPTABLE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
-_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-# Probes ask every few seconds; their lines would bury the others.
-_QUIET_ROUTES = frozenset({"/livez", "/readyz", "/metrics"})
 
 access_log = logging.getLogger("cxr.access")
 error_log = logging.getLogger("cxr.error")
 
 
-def install_middleware(app: FastAPI, metrics: ServiceMetrics, *, max_body_bytes: int) -> None:
-    """Wrap `app`, from the outside in: request id, metrics, body limit, last resort."""
+def install_middleware(
+    app: FastAPI, metrics: ServiceMetrics, tracing: Tracing, *, max_body_bytes: int
+) -> None:
+    """Wrap `app`, from the outside in: request id, trace, metrics, body limit, last resort."""
     # add_middleware puts each one around those before it.
     app.add_middleware(UnexpectedErrorMiddleware)
     app.add_middleware(BodyLimitMiddleware, max_body_bytes=max_body_bytes)
     app.add_middleware(MetricsMiddleware, metrics=metrics)
+    app.add_middleware(TracingMiddleware, tracing=tracing)
     app.add_middleware(RequestIdMiddleware)
 
 
@@ -95,13 +97,13 @@ class MetricsMiddleware:
             self._note(scope, status, time.perf_counter() - started)
 
     def _note(self, scope: Scope, status: int, seconds: float) -> None:
-        # A path that no route knows must not become a label: anyone could make new ones.
-        route = getattr(scope.get("route"), "path", "unmatched") or "/"
-        method = scope["method"] if scope["method"] in _METHODS else "other"
+        method, route = method_of(scope), route_of(scope)
         self._metrics.requests.labels(method, route, str(status)).inc()
+        if (problem := scope.get(PROBLEM_SCOPE_KEY)) is not None:
+            self._metrics.count_problem(problem)
         self._metrics.latency_s.labels(method, route).observe(seconds)
         access_log.log(
-            logging.DEBUG if route in _QUIET_ROUTES else logging.INFO,
+            logging.DEBUG if route in QUIET_ROUTES else logging.INFO,
             "%s %s %d",
             scope["method"],
             route,

@@ -7,6 +7,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from cxr_contracts import PROBLEM_MEDIA_TYPE, Problem
 from cxr_serving.errors import NotFound, ServiceError, UnsupportedMedia
@@ -19,14 +20,31 @@ _HTTP_TITLES = {
 }
 
 
+# Where an answer leaves its problem's type in the ASGI scope, for the metrics.
+PROBLEM_SCOPE_KEY = "cxr.problem"
+
+
+class ProblemResponse(Response):
+    """`problem` as an HTTP response, whoever sends it: a handler or a middleware."""
+
+    def __init__(self, problem: Problem, headers: dict[str, str] | None = None) -> None:
+        self._type = problem.type
+        super().__init__(
+            problem.model_dump_json(exclude_none=True),
+            status_code=problem.status,
+            media_type=PROBLEM_MEDIA_TYPE,
+            headers=headers,
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+        scope[PROBLEM_SCOPE_KEY] = self._type
+        await super().__call__(scope, receive, send)
+
+
 def problem_response(problem: Problem, headers: dict[str, str] | None = None) -> Response:
     """`problem` as an HTTP response."""
-    return Response(
-        problem.model_dump_json(exclude_none=True),
-        status_code=problem.status,
-        media_type=PROBLEM_MEDIA_TYPE,
-        headers=headers,
-    )
+    return ProblemResponse(problem, headers)
 
 
 def internal_problem(path: str) -> Problem:

@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from typing import Generic, Protocol, TypeVar
 
 from fastapi import FastAPI, Request
@@ -17,10 +18,11 @@ from cxr_serving.disconnect import run_while_connected
 from cxr_serving.image import DecodedImage, decode_grey
 from cxr_serving.image_limits import ImageLimits
 from cxr_serving.metrics import BatchMetrics, ServiceMetrics
-from cxr_serving.model_folder import ModelFolderError
+from cxr_serving.model_folder import ModelFolderError, identity_of
 from cxr_serving.reader_settings import ReaderSettings
 from cxr_serving.runtime import DeviceError
 from cxr_serving.service import Readiness
+from cxr_serving.tracing import Tracing
 from cxr_serving.uploads import read_single_file
 
 Prepared = TypeVar("Prepared")
@@ -80,10 +82,13 @@ class Reader(Generic[Prepared, Output]):
         self._load = load
         self._predictor: Predictor[Prepared, Output] | None = None
         self._limits = ImageLimits(max_pixels=settings.max_pixels)
-        self._stage_s = self.metrics.stage_histogram(
+        self.tracing = Tracing(role, settings.resolved_traces_endpoint)
+        self._stages = self.metrics.stages(
             "cxr_reader_stage_seconds", "Parts of an answer: upload, decode, prepare, model."
         )
-        self._batch_metrics = BatchMetrics(self.metrics.registry, settings.max_batch_size)
+        self._batch_metrics = BatchMetrics(
+            self.metrics.registry, settings.max_batch_size, settings.max_queue_length
+        )
 
     @property
     def predictor(self) -> Predictor[Prepared, Output]:
@@ -148,28 +153,25 @@ class Reader(Generic[Prepared, Output]):
         """
         self.readiness.check()
         with self._admission.admit(request):
-            started = time.perf_counter()
-            upload = await read_single_file(request, IMAGE_FIELD)
-            self._stage_s.labels("upload").observe(time.perf_counter() - started)
+            with self._stages.measure("upload"):
+                upload = await read_single_file(request, IMAGE_FIELD)
             return await run_while_connected(request, self._read(upload.data, adapt))
 
     async def _read(
         self, data: bytes, adapt: Callable[[Prepared], Prepared]
     ) -> tuple[ImageSize, Output]:
         loop = asyncio.get_running_loop()
-        size, prepared = await loop.run_in_executor(self._decoders, self._prepare, data)
-        started = time.perf_counter()
-        output = await self._batcher.submit(adapt(prepared))
-        self._stage_s.labels("model").observe(time.perf_counter() - started)
+        traced = copy_context()
+        size, prepared = await loop.run_in_executor(self._decoders, traced.run, self._prepare, data)
+        with self._stages.measure("model"):
+            output = await self._batcher.submit(adapt(prepared))
         return size, output
 
     def _prepare(self, data: bytes) -> tuple[ImageSize, Prepared]:
-        started = time.perf_counter()
-        image = decode_grey(data, self._limits)
-        decoded = time.perf_counter()
-        prepared = self.predictor.prepare(image)
-        self._stage_s.labels("decode").observe(decoded - started)
-        self._stage_s.labels("prepare").observe(time.perf_counter() - decoded)
+        with self._stages.measure("decode"):
+            image = decode_grey(data, self._limits)
+        with self._stages.measure("prepare"):
+            prepared = self.predictor.prepare(image)
         # Only its size goes on: dozens of large pictures may wait for the model.
         return ImageSize(width=image.width, height=image.height), prepared
 
@@ -191,8 +193,9 @@ class Reader(Generic[Prepared, Output]):
                 self.on_failure()
             return
         self._predictor = predictor
-        self.readiness.mark_ready()
         manifest = predictor.manifest
+        self.metrics.name_model(self.role, identity_of(manifest))
+        self.readiness.mark_ready()
         _log.info(
             "The %s is ready: %s %s on %s (%s).",
             self.role,

@@ -1,16 +1,25 @@
 """The common frame of an HTTP service: one call makes an app with everything but its own routes."""
 
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from fastapi import FastAPI, Response
+from fastapi.telemetry import TelemetryConfig
 from pydantic import BaseModel
 
 from cxr_serving.errors import Unavailable
 from cxr_serving.metrics import ServiceMetrics
 from cxr_serving.middleware import install_middleware
 from cxr_serving.problems import install_error_handlers, install_openapi, problem_responses
+from cxr_serving.tracing import Tracing
 
+_NO_TELEMETRY: TelemetryConfig = {
+    "tracing": False,
+    "metrics": False,
+    "logs": False,
+    "operation_spans": False,
+    "auto_configure": False,
+}
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
 
@@ -54,6 +63,7 @@ def create_service(
     readiness: Readiness,
     max_body_bytes: int,
     lifespan: Lifespan | None = None,
+    tracing: Tracing | None = None,
 ) -> FastAPI:
     """An app with problem bodies, middleware, `/livez`, `/readyz` and `/metrics`.
 
@@ -65,21 +75,42 @@ def create_service(
         readiness: Answered at `/readyz`.
         max_body_bytes: A longer request is answered 413 before it is buffered.
         lifespan: What to do at start and at the end.
+        tracing: Where the traces go; nowhere without.
     """
-    # Without FastAPI's documentation pages: they load scripts from elsewhere.
+    tracing = tracing or Tracing(title, None)
+    # Without FastAPI's documentation pages: they load scripts from elsewhere. Without its own
+    # telemetry: it sends query strings and what exceptions say; `tracing.py` does not.
     app = FastAPI(
         title=title,
         version=version,
         description=description,
-        lifespan=lifespan,
+        lifespan=_within(tracing, lifespan or _nothing),
         docs_url=None,
         redoc_url=None,
+        telemetry=_NO_TELEMETRY,
     )
     install_error_handlers(app)
     install_openapi(app)
-    install_middleware(app, metrics, max_body_bytes=max_body_bytes)
+    install_middleware(app, metrics, tracing, max_body_bytes=max_body_bytes)
+    metrics.watch_readiness(lambda: readiness.ready)
     _add_operations(app, metrics, readiness)
     return app
+
+
+def _within(tracing: Tracing, lifespan: Lifespan) -> Lifespan:
+    """`lifespan`, around which spans are sent: those of its end, too."""
+
+    @asynccontextmanager
+    async def both(app: FastAPI) -> AsyncIterator[None]:
+        async with tracing.exporting(), lifespan(app):
+            yield
+
+    return both
+
+
+@asynccontextmanager
+async def _nothing(_app: FastAPI) -> AsyncIterator[None]:
+    yield
 
 
 def _add_operations(app: FastAPI, metrics: ServiceMetrics, readiness: Readiness) -> None:

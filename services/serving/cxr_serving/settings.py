@@ -3,12 +3,24 @@
 import os
 from typing import Self
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings
 
 
 class ServiceSettings(BaseSettings):
     """Base of the services' settings; a subclass sets `env_prefix`."""
+
+    traces_endpoint: str | None = Field(
+        default=None,
+        pattern=r"^https?://[^\s?#]+$",
+        description="Base URL of an OTLP/HTTP collector; None is OTEL_EXPORTER_OTLP_ENDPOINT, and "
+        "no traces without that.",
+    )
+
+    @property
+    def resolved_traces_endpoint(self) -> str | None:
+        """`traces_endpoint`, or the variable that all programs with traces know."""
+        return self.traces_endpoint or os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT") or None
 
     @model_validator(mode="after")
     def _refuse_unknown_names(self) -> Self:

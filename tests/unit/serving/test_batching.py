@@ -135,7 +135,7 @@ async def test_the_wait_for_more_ends() -> None:
 async def test_a_full_queue_refuses_and_says_when_to_come_back() -> None:
     model = Doubler()
     registry = CollectorRegistry()
-    metrics = BatchMetrics(registry, 4)
+    metrics = BatchMetrics(registry, 4, 8)
     async with batcher_of(model.run, max_queue_length=2, metrics=metrics) as batcher:
         first = await held(model, batcher)
         waiting = await queued(batcher, [1, 2])
@@ -208,7 +208,9 @@ async def test_closing_answers_the_running_batch_and_turns_the_waiting_away() ->
 async def test_batches_are_counted() -> None:
     model = Doubler()
     registry = CollectorRegistry()
-    async with batcher_of(model.run, metrics=BatchMetrics(registry, 4)) as batcher:
+    async with batcher_of(model.run, metrics=BatchMetrics(registry, 4, 8)) as batcher:
         await asyncio.gather(*(batcher.submit(item) for item in range(4)))
     assert registry.get_sample_value("cxr_batch_size_sum") == 4
+    assert registry.get_sample_value("cxr_batch_wait_seconds_count") == 4
+    assert registry.get_sample_value("cxr_batch_queue_limit") == 8
     assert registry.get_sample_value("cxr_batch_queue_length") == 0

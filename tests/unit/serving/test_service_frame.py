@@ -14,6 +14,7 @@ from cxr_serving.errors import NotFound, Overloaded
 from cxr_serving.logs import JsonLineFormatter, request_id
 from cxr_serving.metrics import ServiceMetrics
 from cxr_serving.problems import problem_responses
+from cxr_serving.product import VERSION
 from cxr_serving.service import Readiness, create_service
 from cxr_serving.uploads import forbid_unknown_query, read_single_file
 
@@ -191,6 +192,31 @@ async def test_metrics_count_by_route_and_not_by_path(client: httpx.AsyncClient)
         'cxr_http_requests_total{method="GET",route="/things/{number}",status="500"} 1.0' in lines
     )
     assert 'cxr_http_requests_total{method="GET",route="unmatched",status="404"} 2.0' in lines
+
+
+async def test_metrics_count_problems_by_type_whoever_answers_them(
+    client: httpx.AsyncClient,
+) -> None:
+    before = (await client.get("/metrics")).text
+    # There at zero, so that the first is an increase.
+    assert 'cxr_problems_total{type="overloaded"} 0.0' in before
+    for path in ("/things/503", "/things/500", "/things/x", "/nowhere", "/things/1"):
+        await client.get(path)
+    await client.post("/upload", content=bytes(MAX_BODY_BYTES + 1))
+    after = (await client.get("/metrics")).text
+    counted = ("overloaded", "internal", "invalid-request", "not-found", "too-large")
+    for kind in counted:
+        assert f'cxr_problems_total{{type="{kind}"}} 1.0' in after
+    assert f'cxr_build_info{{version="{VERSION}"}} 1.0' in after
+
+
+async def test_metrics_say_whether_the_service_is_ready() -> None:
+    readiness = Readiness()
+    transport = httpx.ASGITransport(service(readiness))
+    async with httpx.AsyncClient(transport=transport, base_url="http://service") as client:
+        assert "cxr_ready 0.0" in (await client.get("/metrics")).text
+        readiness.mark_ready()
+        assert "cxr_ready 1.0" in (await client.get("/metrics")).text
 
 
 async def test_readiness_is_false_until_it_is_true() -> None:

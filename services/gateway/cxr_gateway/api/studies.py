@@ -53,7 +53,8 @@ async def create_study(
     A study whose earlier reading failed or was partial is read again.
     """
     with parts.reading.admit():
-        upload = await receive_upload(request, parts.archive, parts.settings)
+        with parts.reading.receiving():
+            upload = await receive_upload(request, parts.archive, parts.settings)
         try:
             reading = await parts.reading.read(upload, idempotency_key, principal.department)
         except ReadersDown as error:

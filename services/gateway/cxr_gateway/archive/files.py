@@ -13,7 +13,7 @@ import shutil
 from collections.abc import Callable, Collection, Iterator
 from datetime import timedelta
 from pathlib import Path
-from typing import Self
+from typing import NamedTuple, Self
 
 from cxr_gateway.archive.failing import folder_failures
 from cxr_gateway.archive.ids import is_study_id
@@ -21,6 +21,13 @@ from cxr_serving.errors import NotFound
 
 # The end of an id is random, so the folders fill evenly.
 _SHARD_CHARS = 2
+
+
+class Room(NamedTuple):
+    """Bytes of a volume, and how many of them are free."""
+
+    total: int
+    free: int
 
 
 class FileStore:
@@ -137,6 +144,12 @@ class FileStore:
         """Write and remove a file."""
         with self.begin() as incoming:
             incoming.write(b"ok")
+
+    def room(self) -> Room:
+        """Of the folder's volume, in bytes."""
+        with folder_failures():
+            used = shutil.disk_usage(self._root)
+            return Room(total=used.total, free=used.free)
 
     def study_ids(self) -> list[str]:
         """Every study that has a folder."""

@@ -1,0 +1,22 @@
+"""What a request is called in logs, metrics and traces: words of a bounded set."""
+
+from starlette.types import Scope
+
+# Probes ask every few seconds; their lines would bury the others.
+QUIET_ROUTES = frozenset({"/livez", "/readyz", "/metrics"})
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+
+def method_of(scope: Scope) -> str:
+    """The method, or `other` for one that HTTP does not know."""
+    method: str = scope["method"]
+    return method if method in _METHODS else "other"
+
+
+def route_of(scope: Scope) -> str:
+    """The template of the route that answered; `unmatched` where none did.
+
+    A path that no route knows must not become a name: anyone could make new ones.
+    """
+    path: str = getattr(scope.get("route"), "path", "unmatched")
+    return path or "/"

@@ -1,0 +1,118 @@
+"""What an operator reads off a gateway: who waits, what is refused and why, what is found."""
+
+import asyncio
+from pathlib import Path
+
+import numpy as np
+import pytest
+from starlette.requests import Request
+from starlette.responses import Response
+
+from cxr_contracts import Finding
+from dicom_films import dicom
+from films import encoded, png, radiograph_like
+from gateway_stand import (
+    DETECTOR_URL,
+    ReaderStand,
+    Stand,
+    Unreachable,
+    settings_for,
+    standing_gateway,
+)
+
+
+async def value(stand: Stand, series: str) -> float:
+    """The value of a series, written as in the exposition."""
+    lines = (await stand.client.get("/metrics")).text.splitlines()
+    [found] = [line for line in lines if line.startswith(f"{series} ")]
+    return float(found.rpartition(" ")[2])
+
+
+def colour() -> bytes:
+    """A picture in colours that no grey film has."""
+    red = np.zeros((100, 120, 3), np.uint8)
+    red[..., 0] = radiograph_like()
+    return encoded(red)
+
+
+@pytest.mark.parametrize(
+    ("film", "reason"),
+    [
+        (dicom(radiograph_like(), BodyPartExamined="FOOT"), "tags"),
+        (colour(), "colour"),
+        (encoded(np.full((100, 120), 255, np.uint8)), "picture"),
+    ],
+    ids=["tags", "colour", "picture"],
+)
+async def test_what_the_gate_refuses_is_counted_by_the_class_of_its_reason(
+    film: bytes, reason: str, tmp_path: Path
+) -> None:
+    async with standing_gateway(settings_for(tmp_path)) as stand:
+        answer = await stand.post(film)
+        assert answer.json()["status"] == "rejected", answer.text
+        assert await value(stand, f'cxr_gate_refusals_total{{reason="{reason}"}}') == 1
+        assert await value(stand, 'cxr_studies_total{priority="none",status="rejected"}') == 1
+        assert await value(stand, "cxr_classified_studies_total") == 0
+
+
+async def test_findings_are_counted_as_a_share_of_what_the_classifier_answered(
+    tmp_path: Path,
+) -> None:
+    async with standing_gateway(settings_for(tmp_path)) as stand:
+        for seed in range(3):
+            assert (await stand.post(png(seed=seed))).status_code == 201
+        assert await value(stand, "cxr_classified_studies_total") == 3
+        for finding in Finding:
+            expected = 3 if finding is Finding.MASS else 0
+            series = f'cxr_positive_findings_total{{finding="{finding.value}"}}'
+            assert await value(stand, series) == expected
+        assert await value(stand, "cxr_study_seconds_count") == 3
+
+
+async def test_what_intake_refuses_is_counted_by_the_type_of_its_problem(tmp_path: Path) -> None:
+    async with standing_gateway(settings_for(tmp_path, max_upload_bytes=50_000)) as stand:
+        assert (await stand.post(b"no picture")).status_code == 415
+        assert (await stand.post(png()[:-30])).status_code == 422
+        assert (await stand.post(bytes(50_001))).status_code == 413
+        for kind in ("unsupported-media", "unprocessable", "too-large"):
+            assert await value(stand, f'cxr_problems_total{{type="{kind}"}}') == 1
+
+
+async def test_readings_that_go_on_and_films_that_wait_are_counted(tmp_path: Path) -> None:
+    released = asyncio.Event()
+    classifier = ReaderStand("classifier")
+
+    async def held(request: Request) -> Response:
+        await released.wait()
+        return await classifier.usual(request)
+
+    classifier.answer = held
+    settings = settings_for(tmp_path, max_readings=1, max_studies_in_flight=5)
+    async with standing_gateway(settings, classifier=classifier) as stand:
+        posts = [asyncio.create_task(stand.post(png(seed=seed))) for seed in range(3)]
+        async with asyncio.timeout(30):
+            while await value(stand, "cxr_readings_waiting") != 2:
+                await asyncio.sleep(0.01)
+        assert await value(stand, "cxr_studies_in_flight") == 3
+        assert await value(stand, "cxr_studies_in_flight_limit") == 5
+        released.set()
+        assert {(await post).status_code for post in posts} == {201}
+        assert await value(stand, "cxr_readings_waiting") == 0
+        assert await value(stand, "cxr_studies_in_flight") == 0
+        for stage in ("receive", "wait", "merge", "record"):
+            series = f'cxr_study_stage_seconds_count{{stage="{stage}"}}'
+            assert await value(stand, series) == 3
+
+
+async def test_a_reading_again_is_a_reading_and_the_archives_room_is_known(tmp_path: Path) -> None:
+    down = {DETECTOR_URL: Unreachable()}
+    async with standing_gateway(settings_for(tmp_path), transports=down) as stand:
+        study = (await stand.post(png())).json()
+        await stand.client.post(f"/api/v1/studies/{study['id']}/rerun")
+        failures = 'cxr_reader_failures_total{kind="unreachable",reader="detector"}'
+        assert await value(stand, failures) == 2
+        assert await value(stand, "cxr_study_seconds_count") == 2
+        free = await value(stand, "cxr_archive_free_bytes")
+        size = await value(stand, "cxr_archive_size_bytes")
+        assert 0 < free <= size
+        assert "cxr_model_info{" in (await stand.client.get("/metrics")).text
