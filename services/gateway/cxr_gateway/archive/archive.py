@@ -276,21 +276,24 @@ async def open_archive(settings: GatewaySettings) -> AsyncIterator[Archive]:
     files = open_files(settings)
     engine = open_engine(settings.resolved_database_url, settings.database_timeout_s)
     stopped = threading.Event()
-    # One thread more than the disk's: the sweep of a bucket.
-    with ThreadPoolExecutor(_DISK_THREADS + 1, thread_name_prefix="archive") as threads:
-        archive = Archive(files, engine, threads)
-        try:
-            if settings.resolved_migrate_at_start:
-                await archive.in_thread(migrate_if_older, engine, settings.database_timeout_s)
-            await archive.in_thread(archive.prepare)
-            sweeping = threads.submit(archive.sweep_storage, stopped)
-            yield archive
-            stopped.set()
-            await asyncio.wrap_future(sweeping)
-        finally:
-            stopped.set()
-            await archive.in_thread(files.close)
-            await archive.in_thread(engine.dispose)
+    try:
+        # One thread more than the disk's: the sweep of a bucket.
+        with ThreadPoolExecutor(_DISK_THREADS + 1, thread_name_prefix="archive") as threads:
+            archive = Archive(files, engine, threads)
+            try:
+                if settings.resolved_migrate_at_start:
+                    await archive.in_thread(migrate_if_older, engine, settings.database_timeout_s)
+                await archive.in_thread(archive.prepare)
+                sweeping = threads.submit(archive.sweep_storage, stopped)
+                yield archive
+                stopped.set()
+                await asyncio.wrap_future(sweeping)
+            finally:
+                stopped.set()
+                await archive.in_thread(files.close)
+    finally:
+        # After the last thread, which may have been in the middle of something.
+        engine.dispose()
 
 
 def _after(wanted: Select[StudyRow], after: Cursor | None) -> Select[StudyRow]:
