@@ -99,6 +99,18 @@ def create_app(
         lifespan=lifespan,
         tracing=Tracing("gateway", settings.resolved_traces_endpoint),
     )
+    _add_outer_middleware(app, settings)
+    app.add_middleware(StartFailureMiddleware, name="gateway", known=_STARTS_FAIL_WITH)
+    for part in (studies, pictures, exports, removal, audit, system, session, operations):
+        app.include_router(part.router)
+    add_page(app, settings.page_dir)
+    install_access(app, settings)
+    install_examples(app)
+    install_security(app)
+    return app
+
+
+def _add_outer_middleware(app: FastAPI, settings: GatewaySettings) -> None:
     # Within the request's id, which is the outermost: refusals are put on record with it.
     app.user_middleware[1:1] = [
         Middleware(ForwardedMiddleware, proxies=settings.trusted_proxies),
@@ -109,14 +121,6 @@ def create_app(
             is_https=settings.is_https,
         ),
     ]
-    app.add_middleware(StartFailureMiddleware, name="gateway", known=_STARTS_FAIL_WITH)
-    for part in (studies, pictures, exports, removal, audit, system, session, operations):
-        app.include_router(part.router)
-    add_page(app, settings.page_dir)
-    install_access(app, settings)
-    install_examples(app)
-    install_security(app)
-    return app
 
 
 async def _open(

@@ -83,14 +83,16 @@ class AuditLog:
 async def open_audit_log(settings: GatewaySettings) -> AsyncIterator[AuditLog]:
     """The log of these settings; what is being written at the end is waited for."""
     engine = open_engine(settings.resolved_database_url, settings.database_timeout_s)
-    # A thread for writing and one for reading: a page of the log holds up no request.
-    with ThreadPoolExecutor(2, thread_name_prefix="audit") as threads:
-        log = AuditLog(engine, threads)
-        try:
-            yield log
-        finally:
-            await log.close()
-            engine.dispose()
+    try:
+        # A thread for writing and one for reading: a page of the log holds up no request.
+        with ThreadPoolExecutor(2, thread_name_prefix="audit") as threads:
+            log = AuditLog(engine, threads)
+            try:
+                yield log
+            finally:
+                await log.close()
+    finally:
+        engine.dispose()
 
 
 @contextmanager
