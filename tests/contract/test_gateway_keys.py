@@ -116,7 +116,7 @@ def test_the_command_says_what_is_wrong_in_a_sentence(
 ) -> None:
     settings = settings_for(tmp_path / "archive")
     assert run_keys(settings, "revoke", "0" * 12) == 1
-    assert capsys.readouterr().err == "keys revoke: There is no key 000000000000.\n"
+    assert capsys.readouterr().err == "keys: There is no key 000000000000.\n"
     for expires in ("0d", "90", "3651d", "soon"):
         with pytest.raises(SystemExit):
             run_keys(settings, "create", "--role", "reader", "--name", "x", "--expires", expires)

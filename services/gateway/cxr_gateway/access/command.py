@@ -15,8 +15,8 @@ from cxr_gateway.archive.access_tables import MAX_NAME_CHARS
 from cxr_gateway.archive.failing import database_failures
 from cxr_gateway.archive.schema import migrate_if_older, refuse_other
 from cxr_gateway.archive.tables import MAX_DEPARTMENT_CHARS, open_engine
+from cxr_gateway.keeping.told import Work, told
 from cxr_gateway.settings import GatewaySettings
-from cxr_serving.errors import ServiceError
 
 _UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
 _LONGEST = timedelta(days=3650)
@@ -40,23 +40,18 @@ def add_to(commands: "argparse._SubParsersAction[Any]") -> None:
     make.add_argument(
         "--expires", type=_span, default="90d", metavar="90d", help="hours, days or weeks; or never"
     )
-    make.set_defaults(run=_told(_create))
+    make.set_defaults(run=told(_with_keys(_create), action="keys create"))
     listed = parts.add_parser("list", help="every key, and whether it is valid")
-    listed.set_defaults(run=_told(_list))
+    listed.set_defaults(run=told(_with_keys(_list)))
     end = parts.add_parser("revoke", help="end a key, from the next request on")
     end.add_argument("id")
-    end.set_defaults(run=_told(_revoke))
+    end.set_defaults(run=told(_with_keys(_revoke), action="keys revoke"))
 
 
-def _told(work: Callable[[Keys, argparse.Namespace], str]) -> Any:
-    def run(settings: GatewaySettings, options: argparse.Namespace) -> int:
-        try:
-            with _keys(settings) as keys:
-                sys.stdout.write(work(keys, options) + "\n")
-        except ServiceError as error:
-            sys.stderr.write(f"keys {options.part}: {error}\n")
-            return 1
-        return 0
+def _with_keys(work: Callable[[Keys, argparse.Namespace], str]) -> Work:
+    def run(settings: GatewaySettings, options: argparse.Namespace) -> str:
+        with _keys(settings) as keys:
+            return work(keys, options)
 
     return run
 
