@@ -5,6 +5,7 @@ import sys
 
 from cxr_gateway.keeping import command
 from cxr_gateway.settings import GatewaySettings
+from cxr_gateway.shadow import command as shadow_command
 from cxr_serving.logs import configure_logging
 from cxr_serving.process import settings_or_exit
 
@@ -14,7 +15,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="cxr-gateway", description="Without a command it serves until a signal comes."
     )
-    command.add_to(parser.add_subparsers(dest="command"))
+    commands = parser.add_subparsers(dest="command")
+    command.add_to(commands)
+    shadow_command.add_to(commands)
     options = parser.parse_args(arguments)
     settings = settings_or_exit(GatewaySettings)
     if options.command is None:

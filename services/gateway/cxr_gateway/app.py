@@ -2,16 +2,16 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 from fastapi import FastAPI
 
-from cxr_gateway.api import operations, pictures, studies, system
+from cxr_gateway.api import models, operations, pictures, studies, system
 from cxr_gateway.api.documents import install_examples
-from cxr_gateway.archive import Archive, open_archive
-from cxr_gateway.examination import Examiner, PictureGate
+from cxr_gateway.archive import Archive, StoredStudy, open_archive
+from cxr_gateway.examination import Examined, Examiner, PictureGate
 from cxr_gateway.gate import GateModelError, load_gate
 from cxr_gateway.joining import JoiningError, load_joinings
 from cxr_gateway.metrics import GatewayMetrics
@@ -19,9 +19,11 @@ from cxr_gateway.page import add_page
 from cxr_gateway.parts import Parts
 from cxr_gateway.pictures import Pictures
 from cxr_gateway.protection import ProtectionMiddleware
-from cxr_gateway.readers import Readers, open_readers
+from cxr_gateway.readers import ReaderOpener, open_readers
 from cxr_gateway.reading import ReadingRoom
 from cxr_gateway.settings import GatewaySettings
+from cxr_gateway.shadow.answering import Answering
+from cxr_gateway.shadow.room import ShadowRoom
 from cxr_gateway.upload import ENVELOPE_BYTES
 from cxr_serving.errors import ServiceError
 from cxr_serving.product import VERSION
@@ -37,7 +39,6 @@ DESCRIPTION = (
     "it is come out. Research use only, not a medical device. Every error is an RFC 9457 problem."
 )
 _STARTS_FAIL_WITH = (ServiceError, GateModelError, JoiningError)
-ReaderOpener = Callable[[GatewaySettings], AbstractAsyncContextManager[Readers]]
 
 
 def create_app(
@@ -75,7 +76,13 @@ def create_app(
     )
     app.add_middleware(ProtectionMiddleware, allowed_hosts=settings.resolved_allowed_hosts)
     app.add_middleware(StartFailureMiddleware, name="gateway", known=_STARTS_FAIL_WITH)
-    for router in (studies.router, pictures.router, system.router, operations.router):
+    for router in (
+        studies.router,
+        pictures.router,
+        system.router,
+        models.router,
+        operations.router,
+    ):
         app.include_router(router)
     add_page(app, settings.page_dir)
     install_examples(app)
@@ -97,11 +104,22 @@ async def _open(
         gate = await asyncio.to_thread(load_gate, settings.gate_model_dir)
     joinings = await asyncio.to_thread(load_joinings, settings.joining_dir)
     clients = await stack.enter_async_context(readers(settings))
-    examiner = Examiner(gate, clients, joinings, threads, metrics)
+    answering = Answering(clients, archive, settings.promotion_poll_s)
+    await stack.enter_async_context(answering.kept_current())
+    examiner = Examiner(gate, answering, joinings, threads, metrics)
     drawn = Pictures(archive, examiner, settings)
-    reading = ReadingRoom(archive, examiner, metrics, settings, on_read=drawn.expect)
+    shadows = ShadowRoom(
+        archive, examiner, answering, joinings, settings=settings, registry=metrics.registry
+    )
+
+    def on_read(stored: StoredStudy, examined: Examined) -> None:
+        drawn.expect(stored)
+        shadows.expect(stored, examined)
+
+    reading = ReadingRoom(archive, examiner, metrics, settings, on_read)
     await stack.enter_async_context(drawn.made_when_idle(reading.idle))
-    return Parts(VERSION, settings, archive, drawn, reading, clients, gate, joinings)
+    await stack.enter_async_context(shadows.read_when_idle(reading.idle))
+    return Parts(VERSION, settings, archive, drawn, reading, answering, gate, joinings)
 
 
 @asynccontextmanager

@@ -17,20 +17,22 @@ def add_to(commands: "argparse._SubParsersAction[Any]") -> None:
     """Add the four; each sets its `run`: from the settings and the options to the exit status."""
     up = commands.add_parser("migrate", help="bring the database to this gateway's schema")
     up.add_argument("--to", choices=[EMPTY, *REVISIONS], default=LATEST, help="default: the latest")
-    up.set_defaults(run=_told(_migrate))
+    up.set_defaults(run=told(_migrate))
     copy = commands.add_parser("backup", help="copy database and files into one file")
     copy.add_argument("--to", type=Path, required=True, metavar="FILE")
-    copy.set_defaults(run=_told(_backup))
+    copy.set_defaults(run=told(_backup))
     check = commands.add_parser("verify", help="read a whole backup and hold it to its manifest")
     check.add_argument("--from", type=Path, required=True, metavar="FILE", dest="source")
-    check.set_defaults(run=_told(_verify))
+    check.set_defaults(run=told(_verify))
     back = commands.add_parser("restore", help="make the archive what a backup holds")
     back.add_argument("--from", type=Path, required=True, metavar="FILE", dest="source")
     back.add_argument("--replace", action="store_true", help="even if it holds studies")
-    back.set_defaults(run=_told(_restore))
+    back.set_defaults(run=told(_restore))
 
 
-def _told(work: Any) -> Any:
+def told(work: Any) -> Any:
+    """`work`, whose sentence is printed, and whose refusals are one on standard error."""
+
     def run(settings: GatewaySettings, options: argparse.Namespace) -> int:
         try:
             sys.stdout.write(work(settings, options) + "\n")
