@@ -8,9 +8,11 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from fastapi import FastAPI
 
+from cxr_gateway.api import drift as drift_api
 from cxr_gateway.api import models, operations, pictures, studies, system
 from cxr_gateway.api.documents import install_examples
 from cxr_gateway.archive import Archive, StoredStudy, open_archive
+from cxr_gateway.drift.observing import DriftObserver
 from cxr_gateway.examination import Examined, Examiner, PictureGate
 from cxr_gateway.gate import GateModelError, load_gate
 from cxr_gateway.joining import JoiningError, load_joinings
@@ -76,14 +78,8 @@ def create_app(
     )
     app.add_middleware(ProtectionMiddleware, allowed_hosts=settings.resolved_allowed_hosts)
     app.add_middleware(StartFailureMiddleware, name="gateway", known=_STARTS_FAIL_WITH)
-    for router in (
-        studies.router,
-        pictures.router,
-        system.router,
-        models.router,
-        operations.router,
-    ):
-        app.include_router(router)
+    for routes in (studies, pictures, system, models, drift_api, operations):
+        app.include_router(routes.router)
     add_page(app, settings.page_dir)
     install_examples(app)
     return app
@@ -119,7 +115,15 @@ async def _open(
     reading = ReadingRoom(archive, examiner, metrics, settings, on_read)
     await stack.enter_async_context(drawn.made_when_idle(reading.idle))
     await stack.enter_async_context(shadows.read_when_idle(reading.idle))
-    return Parts(VERSION, settings, archive, drawn, reading, answering, gate, joinings)
+    drift = DriftObserver(
+        archive,
+        answering,
+        gate.manifest.weights.sha256,
+        settings=settings,
+        registry=metrics.registry,
+    )
+    await stack.enter_async_context(drift.kept_in_metrics())
+    return Parts(VERSION, settings, archive, drawn, reading, answering, gate, joinings, drift)
 
 
 @asynccontextmanager

@@ -8,6 +8,7 @@ from fastapi import Depends, Request
 from cxr_contracts import ModelIdentity
 from cxr_gateway import triage
 from cxr_gateway.archive import Archive
+from cxr_gateway.drift.observing import DriftObserver
 from cxr_gateway.examination import PictureGate, gate_model
 from cxr_gateway.joining import Joinings
 from cxr_gateway.pictures import Pictures
@@ -35,6 +36,7 @@ class Parts:
     readers: Answering
     gate: PictureGate
     joinings: Joinings
+    drift: DriftObserver
 
     @property
     def gate_model(self) -> UsedModel:
