@@ -19,13 +19,13 @@ GATE_SHA = CLASSIFIER_SHA = "ab" * 32
 
 
 def a_reference(**changes: StatisticReference) -> DriftReference:
-    """Of 100 films: numbers half below 0.5 and half from there on, PNG files, PA views."""
+    """Numbers half below 0.5 and half from there on; three PNG files, PA views and some AP."""
     statistics: dict[str, StatisticReference] = {
         name: NumberReference(kind="number", name=name, edges=[0.5], counts=[50, 50])
         for name in STATISTICS
         if name not in CATEGORIES
     }
-    statistics["source"] = words("source", png=100)
+    statistics["source"] = words("source", png=3)
     statistics["view"] = words("view", PA=75, AP=25)
     return DriftReference(
         schema_version=1,

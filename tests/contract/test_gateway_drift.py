@@ -143,7 +143,7 @@ async def test_without_a_classifier_or_a_reference_the_reason_is_said(tmp_path: 
 async def test_what_is_asked_for_is_checked(tmp_path: Path) -> None:
     async with standing_gateway(settings_for(tmp_path / "archive")) as stand:
         refused(await stand.client.get("/api/v1/drift?weeks=27"), 422)
-        refused(await stand.client.get("/api/v1/drift?week=2"), 400)
+        refused(await stand.client.get("/api/v1/drift?week=2"), 422)
 
 
 async def test_the_current_week_stands_in_the_metrics(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 import { ApiError, connectionLost, problemOf, timedOut } from "./errors";
-import type { Study, StudyPage, SystemStatus } from "./schema";
-import { rerunUrl, studiesUrl, studyUrl, SYSTEM_URL, type StudyQuery } from "./urls";
+import type { DriftReport, Study, StudyPage, SystemStatus } from "./schema";
+import { driftUrl, rerunUrl, studiesUrl, studyUrl, SYSTEM_URL, type StudyQuery } from "./urls";
 
 const QUERY_TIMEOUT_S = 15;
 /** Longer than the gateway waits for its readers, so that its own answer comes first. */
@@ -16,6 +16,10 @@ export function listStudies(query: StudyQuery, signal?: AbortSignal): Promise<St
 
 export function getSystem(signal?: AbortSignal): Promise<SystemStatus> {
   return request<SystemStatus>(SYSTEM_URL, { signal });
+}
+
+export function getDrift(weeks: number, signal?: AbortSignal): Promise<DriftReport> {
+  return request<DriftReport>(driftUrl(weeks), { signal });
 }
 
 export function rerunStudy(id: string): Promise<Study> {

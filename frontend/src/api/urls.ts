@@ -14,6 +14,10 @@ export interface StudyQuery {
 export const STUDIES_URL = `${ROOT}/studies`;
 export const SYSTEM_URL = `${ROOT}/system`;
 
+export function driftUrl(weeks: number): string {
+  return `${ROOT}/drift?weeks=${weeks}`;
+}
+
 export function studyUrl(id: string): string {
   return `${STUDIES_URL}/${encodeURIComponent(id)}`;
 }

@@ -49,6 +49,8 @@ export function App() {
         onChooseFiles={() => picker.current?.click()}
         onHelp={() => panels.setHelpShown(true)}
         onHome={() => route.open(null)}
+        isDrift={route.isDrift}
+        onDrift={route.openDrift}
       />
       <ConnectionBanner lost={system.lost} />
       <main className={styles.workspace} data-list={panels.listShown}>
@@ -81,7 +83,8 @@ function usePanels(): Panels {
 /** Another study starts with its own greys and boxes, and its name stands in the title. */
 function useNewStudy({ route, open }: Session, dispatch: Dispatch<ViewerAction>): void {
   useEffect(() => dispatch({ type: "studyChanged" }), [route.studyId, dispatch]);
-  const title = open.study === null ? null : studyTitle(open.study);
+  const ofStudy = open.study === null ? null : studyTitle(open.study);
+  const title = route.isDrift ? "Drift" : ofStudy;
   useEffect(() => {
     document.title = [title, "Open chest X-ray reader"].filter((part) => part !== null).join(" · ");
   }, [title]);

@@ -1,5 +1,6 @@
 import type { ReaderStatus, SystemStatus } from "../../api/schema";
 import { roleName } from "../../domain/studies";
+import { DRIFT_PATH } from "../../state/useRoute";
 import { IconButton } from "../controls";
 import { Icon } from "../Icon";
 import styles from "./page.module.css";
@@ -12,6 +13,8 @@ interface HeaderProps {
   readonly onChooseFiles: () => void;
   readonly onHelp: () => void;
   readonly onHome: () => void;
+  readonly isDrift: boolean;
+  readonly onDrift: () => void;
 }
 
 export function Header(props: HeaderProps) {
@@ -37,6 +40,17 @@ export function Header(props: HeaderProps) {
       </h1>
       <div className={styles.headerEnd}>
         <Readers system={props.system} isLost={props.isLost} />
+        <a
+          className="button button-quiet"
+          href={DRIFT_PATH}
+          aria-current={props.isDrift ? "page" : undefined}
+          onClick={(event) => {
+            event.preventDefault();
+            props.onDrift();
+          }}
+        >
+          Drift
+        </a>
         <button
           type="button"
           className="button button-primary"
