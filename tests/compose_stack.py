@@ -24,6 +24,8 @@ from docker.models.containers import Container
 
 ROOT = Path(__file__).parents[1]
 SERVICES = ("frontend", "gateway", "classifier", "detector", "database")
+# Started with the profile `shadow` only.
+SHADOWS = {"classifier-shadow": "classifier", "detector-shadow": "detector"}
 PASSWORD = "p@ss:w/rd with#everything%"  # must survive .env, URL and shell
 _START_TIMEOUT_S = 240
 

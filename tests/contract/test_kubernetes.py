@@ -27,7 +27,13 @@ KUBECTL = shutil.which("kubectl")
 READERS = ("classifier", "detector")
 # The oldest release with everything that is used, and the newest one with a schema here.
 VERSIONS = ("1.29", kubernetes_validate.latest_version())
-COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
+COMPOSE: dict[str, Any] = {
+    name: service
+    for name, service in yaml.safe_load((ROOT / "docker-compose.yml").read_text())[
+        "services"
+    ].items()
+    if "profiles" not in service
+}
 
 
 @pytest.fixture(params=OVERLAYS)
