@@ -3,7 +3,7 @@ import { binsSentence } from "../../domain/drift";
 import styles from "./drift.module.css";
 
 const WIDTH = 240;
-const HEIGHT = 64;
+const HEIGHT = 40;
 const GAP = 4;
 
 interface BinsChartProps {
