@@ -42,7 +42,7 @@ def varied_samples(seed: int = 0) -> Iterator[bytes]:
 def films_of(folder: Path, gamma: float, seed: int = 0) -> Iterator[bytes]:
     """The PNG files of a folder, each once, all as dark as `gamma` makes them."""
     paths = sorted(folder.glob("*.png"))
-    np.random.default_rng(seed).shuffle(paths)  # type: ignore[arg-type]
+    np.random.default_rng(seed).shuffle(paths)
     for path in paths:
         yield _darkened(Image.open(path).convert("L"), gamma)
 

@@ -14,7 +14,8 @@ from cxr_contracts import ModelIdentity
 from cxr_gateway.archive import ShadowAnswerRow
 from cxr_gateway.parts import Parts
 from cxr_gateway.settings import GatewaySettings
-from cxr_gateway.shadow.promoting import Evidence, ask_readers, promote, roll_back
+from cxr_gateway.shadow.evidence import Evidence
+from cxr_gateway.shadow.promoting import ask_readers, promote, roll_back
 from gateway_stand import (
     CLASSIFIER_URL,
     DETECTOR_URL,

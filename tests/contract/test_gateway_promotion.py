@@ -8,7 +8,8 @@ import pytest
 
 from cxr_gateway.archive.tables import open_engine
 from cxr_gateway.settings import GatewaySettings
-from cxr_gateway.shadow.promoting import Evidence, NotPromoted
+from cxr_gateway.shadow.evidence import Evidence
+from cxr_gateway.shadow.promoting import NotPromoted
 from films import png
 from gateway_stand import SHA, ReaderStand, probabilities, settings_for
 from joinings import a_joining, write_joining

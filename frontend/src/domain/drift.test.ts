@@ -9,7 +9,7 @@ describe("a PSI", () => {
   });
 
   it("that is not known is a dash", () => {
-    expect([psiText(0.123), psiText(null)]).toEqual(["0.12", "–"]);
+    expect([psiText(0.123), psiText(null)]).toEqual(["0.123", "–"]);
   });
 });
 
@@ -32,7 +32,7 @@ describe("the statistics", () => {
   });
 
   it("say in words what the charts draw", () => {
-    expect(weeksSentence(drifted)).toBe("Mass, PSI by week: 2026-W46 0.40, 2026-W47 0.02");
+    expect(weeksSentence(drifted)).toBe("Mass, PSI by week: 2026-W46 0.400, 2026-W47 0.020");
     expect(weeksSentence(unknown)).toBe("Edema: no week has enough films");
     const words = binsSentence(drifted, weekOf(drifted, "2026-W46"));
     expect(words).toBe(

@@ -17,8 +17,9 @@ export function flagName(flag: DriftFlag): string {
   return FLAG_NAMES[flag];
 }
 
+/** Three decimals, so that what is below a limit is not rounded up to it. */
 export function psiText(psi: number | null): string {
-  return psi === null ? "–" : psi.toFixed(2);
+  return psi === null ? "–" : psi.toFixed(3);
 }
 
 export function shareText(share: number): string {

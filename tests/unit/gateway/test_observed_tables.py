@@ -3,6 +3,7 @@
 import zipfile
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -83,9 +84,9 @@ def _observe(session: Session, study_id: str) -> None:
                 shown_boxes=1,
             )
         )
-    add = {"role": "classifier", "made_by": "tester"}
-    add_promotion(session, **add, slot=Slot.SECOND, model=NEW, before=OLD)
-    add_promotion(session, **add, slot=Slot.FIRST, model=OLD, before=NEW, undoes=1)
+    add = partial(add_promotion, session, role="classifier", made_by="tester")
+    add(slot=Slot.SECOND, model=NEW, before=OLD)
+    add(slot=Slot.FIRST, model=OLD, before=NEW, undoes=1)
 
 
 async def rows_of(settings: GatewaySettings) -> dict[str, list[dict[str, Any]]]:

@@ -19,7 +19,7 @@ GATE = Path(__file__).parents[3] / "models/gate/gate-cxr"
 
 
 def a_film(number: int, *, accepted: bool = True, view: str = "PA") -> ReadFilm:
-    numbers = [float(number)] * len(NUMBERS)
+    numbers: list[float | None] = [float(number)] * len(NUMBERS)
     return ReadFilm(str(number // 2), accepted, "png", view, numbers)
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from tqdm import tqdm
 
 from cxr_classifier.predictor import ClassifierPredictor
+from cxr_contracts import FindingProbability
 from cxr_gateway.drift.film import numbers_of, view_of
 from cxr_gateway.drift.measures import measure
 from cxr_gateway.gate import Gate
@@ -44,7 +45,7 @@ def _read(image: Radiograph, gate: Gate, classifier: ClassifierPredictor) -> Rea
     intake = read_upload(content, limits=Limits(min_side_px=1))
     score = gate.check(intake.grey)
     accepted = score.accepted and intake.refused is None
-    findings = []
+    findings: list[FindingProbability] = []
     if accepted:
         decoded = decode_grey(content, ImageLimits(min_side_px=1))
         (reading,) = classifier.predict([classifier.prepare(decoded)])

@@ -16,6 +16,7 @@ from cxr_contracts import (
     ReferenceData,
     StatisticReference,
 )
+from cxr_gateway.drift.film import UNKNOWN_VIEW
 from cxr_gateway.drift.psi import counts_in, quantile_edges
 from cxr_serving.model_folder import identity_of
 from cxr_training.drift.films import ReadFilm
@@ -67,7 +68,8 @@ def reference_of(
 
 def _statistic(name: str, films: Sequence[ReadFilm]) -> StatisticReference:
     if name in CATEGORIES:
-        words = [getattr(film, name) for film in films]
+        said = [getattr(film, name) for film in films]
+        words = [word for word in said if word != UNKNOWN_VIEW]
         categories = sorted(set(words))
         counts = [words.count(word) for word in categories]
         return CategoryReference(kind="category", name=name, categories=categories, counts=counts)

@@ -51,7 +51,7 @@ it("has the numbers of the charts as tables", async () => {
   const numbers = await screen.findByText("of Mass");
   await userEvent.click(numbers);
   const [weeks, bins] = screen.getAllByRole("table");
-  expect(weeks?.textContent).toContain("2026-W463000.40Drifted");
+  expect(weeks?.textContent).toContain("2026-W463000.400Drifted");
   expect(bins?.textContent).toContain("below 0.550.0%20.0%");
   expect(screen.getByRole("img", { name: /^Mass, PSI by week: 2026-W46 0.40/ })).toBeTruthy();
 });

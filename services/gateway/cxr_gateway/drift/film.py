@@ -12,6 +12,8 @@ from cxr_gateway.schemas import Gate, ImageFacts, Study, UsedModel
 
 # A file may say anything of its view; what is frontal has two.
 _VIEWS = ("PA", "AP")
+# A PNG or JPEG file says nothing of its view; then there is nothing to compare.
+UNKNOWN_VIEW = "unknown"
 
 
 def week_of(moment: datetime) -> str:
@@ -21,9 +23,9 @@ def week_of(moment: datetime) -> str:
 
 
 def view_of(view: str | None) -> str:
-    """`PA`, `AP`, `other`, or `unknown` where the file is silent."""
+    """`PA`, `AP`, `other`, or `UNKNOWN_VIEW` where the file is silent."""
     if not view:
-        return "unknown"
+        return UNKNOWN_VIEW
     return view if view in _VIEWS else "other"
 
 

@@ -9,6 +9,7 @@ from cxr_contracts import (
     NumberReference,
     StatisticReference,
 )
+from cxr_gateway.drift.film import UNKNOWN_VIEW
 from cxr_gateway.drift.psi import DRIFTED, WATCH, DriftFlag, counts_in, flag_of, psi
 from cxr_gateway.drift.schemas import (
     DriftBin,
@@ -134,6 +135,7 @@ def _counts(one: StatisticReference, films: Sequence[Films]) -> list[int]:
     if isinstance(one, NumberReference):
         return counts_in(values_of(films, one.name), one.edges)
     words = counts_of(films, one.name)
+    words.pop(UNKNOWN_VIEW, None)
     known = [words.pop(category, 0) for category in one.categories]
     return [*known, sum(words.values())]
 

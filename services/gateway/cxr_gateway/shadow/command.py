@@ -1,58 +1,29 @@
 """The operator's commands: `models`, `models promote`, `models rollback` and `shadow report`."""
 
 import argparse
-import asyncio
-import getpass
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any, get_args
+from collections.abc import Callable
+from typing import Any
 
-from sqlalchemy.orm import Session
-
-from cxr_gateway.archive.failing import database_failures
-from cxr_gateway.archive.schema import refuse_other
-from cxr_gateway.archive.tables import open_engine
-from cxr_gateway.keeping.command import told as run_told
-from cxr_gateway.schemas import ReaderStatus
+from cxr_gateway.keeping.command import told
 from cxr_gateway.settings import GatewaySettings
-from cxr_gateway.shadow.promoting import (
-    MAX_FAILURES,
-    MIN_ANSWERS,
-    Evidence,
-    RoleStatuses,
-    ask_readers,
-    promote,
-    roll_back,
-    told,
-)
-from cxr_gateway.shadow.promotions import (
-    ROLES,
-    Promotion,
-    Slot,
-    latest_promotions,
-    promotion_history,
-)
-from cxr_gateway.shadow.report import shadow_report
-from cxr_gateway.shadow.schemas import RoleName
-from cxr_gateway.shadow.text import report_text
-
-_NOTHING = "No answer of a shadow {role} is recorded."
+from cxr_gateway.shadow.evidence import MAX_FAILURES, MIN_ANSWERS
+from cxr_gateway.shadow.promotions import ROLES
 
 
 def add_to(commands: "argparse._SubParsersAction[Any]") -> None:
     """Add them; each sets its `run`: from the settings and the options to the exit status."""
     models = commands.add_parser("models", help="which models answer and which are shadows")
-    models.set_defaults(run=run_told(_models))
+    models.set_defaults(run=_run("models"))
     steps = models.add_subparsers(dest="step")
     up = steps.add_parser("promote", help="make the shadow answer, at every gateway")
-    up.set_defaults(run=run_told(_promote))
+    up.set_defaults(run=_run("promote"))
     up.add_argument("--min-answers", type=int, default=MIN_ANSWERS, help=f"default {MIN_ANSWERS}")
     up.add_argument(
         "--max-failures", type=float, default=MAX_FAILURES, help=f"default {MAX_FAILURES:g}"
     )
     up.add_argument("--anyway", action="store_true", help="with fewer answers, or more failures")
     back = steps.add_parser("rollback", help="take the last promotion back")
-    back.set_defaults(run=run_told(_roll_back))
+    back.set_defaults(run=_run("roll_back"))
     for step in (up, back):
         step.add_argument("role", choices=ROLES)
         step.add_argument("--by", default=None, help="who decides it; default: the system's user")
@@ -60,92 +31,15 @@ def add_to(commands: "argparse._SubParsersAction[Any]") -> None:
     reports = shadow.add_subparsers(dest="step", required=True)
     report = reports.add_parser("report", help="a shadow beside the model that answers")
     report.add_argument("role", choices=ROLES, nargs="*", help="default: both")
-    report.set_defaults(run=run_told(_report))
+    report.set_defaults(run=_run("report"))
 
 
-def _models(settings: GatewaySettings, _options: argparse.Namespace) -> str:
-    with _session(settings) as session:
-        promoted, history = latest_promotions(session), promotion_history(session)
-    lines = []
-    for role in ROLES:
-        found = asyncio.run(ask_readers(settings, role))
-        slot = found.answering(promoted.get(role))
-        lines.append(f"{role}: {_shown(found, slot)} answers")
-        if found.second is not None:
-            lines.append(f"{role}: {_shown(found, slot.other)} is the shadow")
-    lines += [_entry(promotion) for promotion in history]
-    return "\n".join(lines if history else [*lines, "Nothing has been promoted."])
+def _run(name: str) -> Any:
+    def work(settings: GatewaySettings, options: argparse.Namespace) -> str:
+        # The web's packages are for who speaks to the readers; other commands start without.
+        from cxr_gateway.shadow import operating
 
+        run: Callable[[GatewaySettings, argparse.Namespace], str] = getattr(operating, name)
+        return run(settings, options)
 
-def _promote(settings: GatewaySettings, options: argparse.Namespace) -> str:
-    evidence = Evidence(options.min_answers, options.max_failures)
-    found = asyncio.run(ask_readers(settings, options.role))
-    model, before = promote(
-        settings,
-        options.role,
-        found,
-        made_by=_by(options),
-        evidence=None if options.anyway else evidence,
-    )
-    return (
-        f"{told(model)} answers from now on, within {settings.promotion_poll_s:g} s at every "
-        f"gateway, and {told(before)} is the shadow. "
-        f"`models rollback {options.role}` takes it back."
-    )
-
-
-def _roll_back(settings: GatewaySettings, options: argparse.Namespace) -> str:
-    found = asyncio.run(ask_readers(settings, options.role))
-    model, before = roll_back(settings, options.role, found, made_by=_by(options))
-    return (
-        f"{told(model)} answers again, within {settings.promotion_poll_s:g} s at every gateway, "
-        f"in the place of {told(before)}."
-    )
-
-
-def _report(settings: GatewaySettings, options: argparse.Namespace) -> str:
-    names: tuple[RoleName, ...] = get_args(RoleName)
-    roles = [role for role in names if role in options.role or not options.role]
-    parts = []
-    with _session(settings) as session:
-        for role in roles:
-            found = shadow_report(session, role)
-            parts.append(report_text(found) if found else _NOTHING.format(role=role))
-    return "\n\n".join(parts)
-
-
-@contextmanager
-def _session(settings: GatewaySettings) -> Iterator[Session]:
-    engine = open_engine(settings.resolved_database_url, settings.database_timeout_s)
-    try:
-        with database_failures(), engine.connect() as connection:
-            refuse_other(connection)
-            yield Session(connection)
-    finally:
-        engine.dispose()
-
-
-def _by(options: argparse.Namespace) -> str:
-    try:
-        by: str = options.by or getpass.getuser()
-    except (KeyError, OSError):
-        # In a container the user may be a number without a name.
-        by = "operator"
-    return by[:200]
-
-
-def _shown(found: RoleStatuses, slot: Slot) -> str:
-    status: ReaderStatus | None = found.at(slot)
-    if status is None or status.model is None:
-        detail = status.detail if status else "no address"
-        return f"what is at the {slot.value} address (not ready: {detail})"
-    return f"{status.model.name} {status.model.version} ({status.model.sha256[:12]})"
-
-
-def _entry(promotion: Promotion) -> str:
-    what = "promoted" if promotion.undoes is None else f"back (undoes {promotion.undoes})"
-    return (
-        f"{promotion.number}. {promotion.made_at:%Y-%m-%d %H:%M} UTC, {promotion.role}: "
-        f"{told(promotion.model)} {what}, in the place of {told(promotion.before)}, by "
-        f"{promotion.made_by}"
-    )
+    return told(work)

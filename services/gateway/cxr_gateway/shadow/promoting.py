@@ -12,6 +12,7 @@ from cxr_gateway.readers import ReaderClient, ReaderOpener, Readers, open_reader
 from cxr_gateway.schemas import ReaderStatus
 from cxr_gateway.settings import GatewaySettings
 from cxr_gateway.shadow.answering import identity_of
+from cxr_gateway.shadow.evidence import Evidence
 from cxr_gateway.shadow.promotions import (
     Promotion,
     Slot,
@@ -21,9 +22,6 @@ from cxr_gateway.shadow.promotions import (
     latest_promotions,
 )
 from cxr_serving.errors import Conflict
-
-MIN_ANSWERS = 100
-MAX_FAILURES = 0.02
 
 
 class NotPromoted(Conflict):
@@ -46,19 +44,6 @@ class RoleStatuses:
         if self.second is None:
             return Slot.FIRST
         return answering_slot(promoted, identity_of(self.first), identity_of(self.second))
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """What a shadow must have shown before it is promoted.
-
-    Attributes:
-        min_answers: films that it has answered beside the model that answers now.
-        max_failures: share of films on which it may have failed, 0..1.
-    """
-
-    min_answers: int = MIN_ANSWERS
-    max_failures: float = MAX_FAILURES
 
 
 async def ask_readers(
