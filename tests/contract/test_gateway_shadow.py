@@ -184,7 +184,7 @@ async def test_the_report_counts_what_was_recorded(settings: GatewaySettings) ->
     assert (boxes["recorded"], boxes["findings"]) == (4, [])
 
 
-async def test_a_database_that_cannot_record_loses_the_answer_and_nothing_else(
+async def test_a_film_that_is_gone_is_lost_to_the_shadow_and_nothing_else_is(
     tmp_path: Path,
 ) -> None:
     settings = quick(tmp_path, shadow_detector_url=None)
