@@ -190,6 +190,10 @@ fit-joining: .venv-train/.synced ## Join the served detector's boxes with the se
 evaluate-joining: .venv-train/.synced ## Judge the published joining again and compare it with its manifest
 	$(TRAIN) -m cxr_training.joining evaluate --data $(DATA) --out $(RUNS)/joining
 
+.PHONY: drift-reference
+drift-reference: .venv-train/.synced ## Write what drift is measured against, for the served gate and classifier; after every publish
+	$(TRAIN) -m cxr_training.drift --data $(DATA) --classifier $(CLASSIFIER)
+
 .PHONY: train-gate publish-gate evaluate-gate
 train-gate: .venv-dev/.synced ## Train the gate (its photographs come with packages of requirements/dev.txt)
 	$(DEV) -m cxr_training.gate train --data $(DATA)/nih --out $(RUNS)/gate

@@ -26,6 +26,8 @@ ROOT = Path(__file__).parents[1]
 SERVICES = ("frontend", "gateway", "classifier", "detector", "database")
 # Under the profile of this name only.
 MONITORING = ("prometheus", "grafana")
+# Started with the profile `shadow` only.
+SHADOWS = {"classifier-shadow": "classifier", "detector-shadow": "detector"}
 PASSWORD = "p@ss:w/rd with#everything%"  # must survive .env, URL and shell
 _START_TIMEOUT_S = 240
 

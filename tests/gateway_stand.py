@@ -69,6 +69,7 @@ class ReaderStand:
 
     role: str
     answer: Answer | None = None
+    sha256: str = SHA
     ready: bool = True
     asked: int = 0
     findings: list[dict[str, Any]] = field(default_factory=lambda: probabilities(mass=0.7))
@@ -109,7 +110,7 @@ class ReaderStand:
 
     def body(self, width: int, height: int, request: Request) -> dict[str, Any]:
         """What a healthy reader says of a picture of this size."""
-        model = {"name": f"{self.role}-stand", "version": "1", "sha256": SHA}
+        model = self.model()
         if self.role == "detector":
             size = {"width": width, "height": height}
             return {"model": model, "image": size, "boxes": self.boxes}
@@ -117,6 +118,10 @@ class ReaderStand:
         cams = [{"finding": row["finding"], "values": [[-1, 2], [0, 3]]} for row in explained]
         # A field that this client does not know yet must not disturb it.
         return {"model": model, "findings": self.findings, "cams": cams, "added_later": 1}
+
+    def model(self) -> dict[str, str]:
+        """How it names its model."""
+        return {"name": f"{self.role}-stand", "version": "1", "sha256": self.sha256}
 
     async def _readyz(self, _request: Request) -> Response:
         return JSONResponse({"status": "ready"}, 200 if self.ready else 503)
@@ -126,7 +131,7 @@ class ReaderStand:
             {
                 "role": self.role,
                 "service_version": "1",
-                "model": {"name": f"{self.role}-stand", "version": "1", "sha256": SHA},
+                "model": self.model(),
                 "labels": [],
                 "runtime": "stand",
                 "device": "cpu",

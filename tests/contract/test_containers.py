@@ -10,7 +10,7 @@ import httpx
 import pytest
 import yaml
 
-from compose_stack import MONITORING, ROOT, SERVICES, default
+from compose_stack import MONITORING, ROOT, SERVICES, SHADOWS, default
 from cxr_classifier.settings import ClassifierSettings
 from cxr_detector.settings import DetectorSettings
 from cxr_gateway.access.start import OpenToOthers, refuse_open_to_others
@@ -47,7 +47,8 @@ def stage(service: str) -> str:
 
 @pytest.mark.parametrize("name", COMPOSE_FILES)
 def test_every_variable_that_a_service_is_given_is_one_of_its_settings(name: str) -> None:
-    for service, described in services_of(name).items():
+    for called, described in services_of(name).items():
+        service = SHADOWS.get(called, called)
         if service not in SETTINGS:
             continue
         given = {
@@ -111,9 +112,9 @@ def test_no_image_is_left_with_the_rights_of_root_or_with_a_secret() -> None:
 
 def test_every_service_of_the_compose_file_is_hardened_and_limited() -> None:
     services = services_of("docker-compose.yml")
-    assert set(services) == {*SERVICES, *MONITORING}
+    assert set(services) == {*SERVICES, *MONITORING, *SHADOWS}
     for name, service in services.items():
-        assert ("profiles" in service) == (name in MONITORING)
+        assert ("profiles" in service) == (name in {*MONITORING, *SHADOWS})
         assert service["read_only"] is True, name
         assert service["cap_drop"] == ["ALL"], name
         assert service["security_opt"] == ["no-new-privileges:true"], name
@@ -207,6 +208,22 @@ def test_published_elsewhere_than_on_loopback_the_gateway_has_to_know_who_may_co
 def filled_in(text: str, lines: dict[str, str]) -> str:
     """What compose makes of a value, with these lines in `.env`."""
     return re.sub(r"\$\{(\w+):-([^}]*)\}", lambda found: lines.get(found[1]) or found[2], text)
+
+
+def test_a_shadow_is_the_same_reader_with_another_model_and_starts_when_asked_for() -> None:
+    services = services_of("docker-compose.yml")
+    for name, role in SHADOWS.items():
+        shadow, reader = services[name], services[role]
+        changed = {key for key in shadow if shadow[key] != reader.get(key)}
+        assert changed == {"profiles", "environment", "volumes", "cpus"}
+        assert shadow["profiles"] == ["shadow"]
+        [mounted] = shadow["volumes"]
+        assert default(mounted) == "./models:/shadow-models:ro"
+        model_dir = default(shadow["environment"][f"CXR_{role.upper()}_MODEL_DIR"])
+        assert (ROOT / model_dir.replace("/shadow-models", "models") / "manifest.json").is_file()
+        # Nowhere, unless the operator says so.
+        gateway = services["gateway"]["environment"]
+        assert default(gateway[f"CXR_GATEWAY_SHADOW_{role.upper()}_URL"]) == ""
 
 
 def test_a_gpu_is_asked_for_in_the_overlay_only() -> None:

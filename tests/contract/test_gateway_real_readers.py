@@ -102,7 +102,7 @@ async def test_the_heat_map_of_a_real_classifier_is_drawn(stand: Stand) -> None:
 async def test_the_real_readers_say_that_they_are_ready_and_with_which_model(
     readers: Readers,
 ) -> None:
-    statuses = await readers.status()
+    statuses = [await one.status() for one in (readers.classifier, readers.detector)]
     assert [(status.role, status.ready) for status in statuses] == [
         ("classifier", True),
         ("detector", True),

@@ -1,7 +1,8 @@
 import { ApiError, connectionLost, problemOf, timedOut } from "./errors";
-import type { Me, SignedOut, Study, StudyPage, SystemStatus } from "./schema";
+import type { DriftReport, Me, SignedOut, Study, StudyPage, SystemStatus } from "./schema";
 import { told } from "./signedOut";
 import {
+  driftUrl,
   ME_URL,
   rerunUrl,
   SIGN_OUT_URL,
@@ -25,6 +26,10 @@ export function listStudies(query: StudyQuery, signal?: AbortSignal): Promise<St
 
 export function getSystem(signal?: AbortSignal): Promise<SystemStatus> {
   return request<SystemStatus>(SYSTEM_URL, { signal });
+}
+
+export function getDrift(weeks: number, signal?: AbortSignal): Promise<DriftReport> {
+  return request<DriftReport>(driftUrl(weeks), { signal });
 }
 
 export function rerunStudy(id: string): Promise<Study> {

@@ -24,6 +24,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/drift": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Distributions of inputs and scores by week, against the validation reference
+         * @description The population stability index of each distribution; numbers of films, and no films.
+         */
+        get: operations["getDrift"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/me": {
         parameters: {
             query?: never;
@@ -36,6 +56,46 @@ export interface paths {
          * @description Any user or key may ask, with or without a role.
          */
         get: operations["getMe"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/models": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Which models answer, their shadows, and what was promoted
+         * @description As this gateway sees it now; another may be some seconds behind a promotion.
+         */
+        get: operations["getModels"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/shadow/{role}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * A shadow's answers beside the shown ones
+         * @description Of the pair of models that was recorded last; nothing here is shown with a study.
+         */
+        get: operations["getShadowReport"];
         put?: never;
         post?: never;
         delete?: never;
@@ -432,11 +492,211 @@ export interface components {
             y_min: number;
         };
         /**
+         * DriftBin
+         * @description A part of a distribution: a word, or the values from `low` on and below `high`.
+         */
+        DriftBin: {
+            /** High */
+            high: number | null;
+            /** Label */
+            label: string;
+            /** Low */
+            low: number | null;
+            /**
+             * Share
+             * @description Of the reference's films, 0..1.
+             */
+            share: number;
+        };
+        /**
+         * DriftFlag
+         * @description What follows from a PSI.
+         * @enum {string}
+         */
+        DriftFlag: "stable" | "watch" | "drifted" | "too-few";
+        /**
+         * DriftReferenceFacts
+         * @description What the weeks are held against.
+         */
+        DriftReferenceFacts: {
+            classifier: components["schemas"]["ModelIdentity"];
+            /** Created At */
+            created_at: string;
+            /** Films */
+            films: number;
+            gate: components["schemas"]["ModelIdentity"];
+            /** Name */
+            name: string;
+            /** Patients */
+            patients: number;
+            /**
+             * Split
+             * @description Whose films these are, e.g. `validation`.
+             */
+            split: string;
+        };
+        /**
+         * DriftReport
+         * @description The weeks against the reference.
+         */
+        DriftReport: {
+            /**
+             * Judged Week
+             * @description The latest week with enough films.
+             */
+            judged_week: string | null;
+            /** @description Null where none was made with the models that answer. */
+            reference: components["schemas"]["DriftReferenceFacts"] | null;
+            rules: components["schemas"]["DriftRules"];
+            /**
+             * Statistics
+             * @description Drifted first, then those to be watched; none without a reference.
+             */
+            statistics: components["schemas"]["DriftStatistic"][];
+            /**
+             * Summary
+             * @description What a person is to know, a sentence or two.
+             */
+            summary: string;
+            /**
+             * Weeks
+             * @description The latest last.
+             */
+            weeks: components["schemas"]["DriftWeek"][];
+        };
+        /**
+         * DriftRules
+         * @description When something is flagged.
+         */
+        DriftRules: {
+            /**
+             * Drifted
+             * @description From this PSI on, drifted.
+             */
+            drifted: number;
+            /**
+             * Min Films
+             * @description A week with fewer films is not judged.
+             */
+            min_films: number;
+            /**
+             * Watch
+             * @description From this PSI on, to be watched.
+             */
+            watch: number;
+        };
+        /**
+         * DriftStatistic
+         * @description One distribution: the reference's, and week by week.
+         */
+        DriftStatistic: {
+            /**
+             * About
+             * @enum {string}
+             */
+            about: "input" | "score";
+            /** Bins */
+            bins: components["schemas"]["DriftBin"][];
+            /** @description In the week that is judged. */
+            flag: components["schemas"]["DriftFlag"];
+            /**
+             * Kind
+             * @enum {string}
+             */
+            kind: "number" | "category";
+            /** Name */
+            name: string;
+            /**
+             * Psi
+             * @description Likewise.
+             */
+            psi: number | null;
+            /**
+             * Weeks
+             * @description The latest last.
+             */
+            weeks: components["schemas"]["WeekOfStatistic"][];
+        };
+        /**
+         * DriftWeek
+         * @description The films of an ISO week, by the time at which they were received, in UTC.
+         */
+        DriftWeek: {
+            /**
+             * Compared
+             * @description At most the latest 20,000, of the reference's models.
+             */
+            compared: number;
+            /** Films */
+            films: number;
+            /**
+             * Other Models
+             * @description Read by other models, and compared with nothing.
+             */
+            other_models: number;
+            /**
+             * Refused
+             * @description Of those compared, by the gate; only its score counts.
+             */
+            refused: number;
+            /**
+             * Starts On
+             * Format: date
+             */
+            starts_on: string;
+            /**
+             * Week
+             * @description E.g. `2026-W47`.
+             */
+            week: string;
+        };
+        /**
+         * FailureCount
+         * @description How often a shadow failed in one way.
+         */
+        FailureCount: {
+            /**
+             * Kind
+             * @description As in a study's `problems`.
+             */
+            kind: string;
+            /** Studies */
+            studies: number;
+        };
+        /**
          * Finding
          * @description A finding of the classifier; the order is the order of its outputs.
          * @enum {string}
          */
         Finding: "Atelectasis" | "Cardiomegaly" | "Effusion" | "Infiltration" | "Mass" | "Nodule" | "Pneumonia" | "Pneumothorax" | "Consolidation" | "Edema" | "Emphysema" | "Fibrosis" | "Pleural_Thickening" | "Hernia";
+        /**
+         * FindingAgreement
+         * @description What two classifiers say of one finding on the same films.
+         */
+        FindingAgreement: {
+            /**
+             * Agreement
+             * @description The share of films on which both say the same, 0..1.
+             */
+            agreement: number;
+            /** Both Positive */
+            both_positive: number;
+            finding: components["schemas"]["Finding"];
+            /**
+             * Mean Absolute Difference
+             * @description Of the two probabilities, 0..1.
+             */
+            mean_absolute_difference: number;
+            /** Neither */
+            neither: number;
+            /** Only Shadow */
+            only_shadow: number;
+            /**
+             * Only Shown
+             * @description Positive by the model that answered only.
+             */
+            only_shown: number;
+        };
         /**
          * FindingProbability
          * @description One finding with its calibrated probability and its operating point.
@@ -531,6 +791,16 @@ export interface components {
             in_use: components["schemas"]["UsedJoining"] | null;
         };
         /**
+         * Latency
+         * @description Milliseconds from the question to the answer.
+         */
+        Latency: {
+            /** Median Ms */
+            median_ms: number;
+            /** P95 Ms */
+            p95_ms: number;
+        };
+        /**
          * LinePage
          * @description Some lines, the latest first; `next_before` goes on where they end.
          */
@@ -566,6 +836,34 @@ export interface components {
             name: string;
             /** Roles */
             roles: components["schemas"]["Role"][];
+        };
+        /**
+         * ModelIdentity
+         * @description Which model answered.
+         */
+        ModelIdentity: {
+            /** Name */
+            name: string;
+            /**
+             * Sha256
+             * @description Of the model's `weights.safetensors`.
+             */
+            sha256: string;
+            /** Version */
+            version: string;
+        };
+        /**
+         * ModelsStatus
+         * @description The models of this gateway, and what was promoted.
+         */
+        ModelsStatus: {
+            /**
+             * History
+             * @description The latest first.
+             */
+            history: components["schemas"]["PromotionEntry"][];
+            /** Roles */
+            roles: components["schemas"]["RoleModels"][];
         };
         /**
          * PatientFacts
@@ -608,6 +906,16 @@ export interface components {
          */
         Priority: "urgent" | "soon" | "routine";
         /**
+         * PriorityChange
+         * @description Films of one priority that would have had this one.
+         */
+        PriorityChange: {
+            shadow: components["schemas"]["Priority"];
+            shown: components["schemas"]["Priority"];
+            /** Studies */
+            studies: number;
+        };
+        /**
          * Problem
          * @description What went wrong, for a program (`type`, `status`) and for a person (`title`, `detail`).
          */
@@ -641,6 +949,34 @@ export interface components {
             [key: string]: unknown;
         };
         /**
+         * PromotionEntry
+         * @description A line of the history.
+         */
+        PromotionEntry: {
+            before: components["schemas"]["ModelIdentity"];
+            /**
+             * Made At
+             * Format: date-time
+             */
+            made_at: string;
+            /** Made By */
+            made_by: string;
+            /** @description It answered from then on. */
+            model: components["schemas"]["ModelIdentity"];
+            /** Number */
+            number: number;
+            /**
+             * Role
+             * @enum {string}
+             */
+            role: "classifier" | "detector";
+            /**
+             * Undoes
+             * @description The promotion that this took back.
+             */
+            undoes: number | null;
+        };
+        /**
          * ReaderStatus
          * @description A reader as the gateway sees it now.
          */
@@ -665,6 +1001,77 @@ export interface components {
          * @enum {string}
          */
         Role: "reader" | "clinician" | "integrator" | "admin";
+        /**
+         * RoleModels
+         * @description Which model of a role answers, and which reads beside it.
+         */
+        RoleModels: {
+            answering: components["schemas"]["ReaderStatus"];
+            /**
+             * Role
+             * @enum {string}
+             */
+            role: "classifier" | "detector";
+            /** @description Null without a second address, or while it has not been ready yet. */
+            shadow: components["schemas"]["ReaderStatus"] | null;
+        };
+        /**
+         * ShadowReport
+         * @description A shadow beside the model that answered, over the films that both have read.
+         */
+        ShadowReport: {
+            /** Answered */
+            answered: number;
+            /** Boxes Per Film Shadow */
+            boxes_per_film_shadow: number;
+            /** Boxes Per Film Shown */
+            boxes_per_film_shown: number;
+            /** Failures */
+            failures: components["schemas"]["FailureCount"][];
+            /**
+             * Findings
+             * @description Of a classifier; none of a detector.
+             */
+            findings: components["schemas"]["FindingAgreement"][];
+            /**
+             * First At
+             * Format: date-time
+             */
+            first_at: string;
+            /**
+             * Last At
+             * Format: date-time
+             */
+            last_at: string;
+            latency_shadow: components["schemas"]["Latency"] | null;
+            latency_shown: components["schemas"]["Latency"] | null;
+            /**
+             * Priorities
+             * @description The same priority included.
+             */
+            priorities: components["schemas"]["PriorityChange"][];
+            /**
+             * Priority Changes
+             * @description Films whose priority would have been another.
+             */
+            priority_changes: number;
+            /**
+             * Recorded
+             * @description Films in this report, the latest ones; failures with them.
+             */
+            recorded: number;
+            /**
+             * Role
+             * @enum {string}
+             */
+            role: "classifier" | "detector";
+            shadow: components["schemas"]["ModelIdentity"];
+            /**
+             * Shown Sha256
+             * @description The model whose answers the studies show.
+             */
+            shown_sha256: string;
+        };
         /**
          * SignedOut
          * @description Where a browser goes next.
@@ -886,6 +1293,30 @@ export interface components {
             /** Version */
             version: string;
         };
+        /**
+         * WeekOfStatistic
+         * @description One distribution in one week.
+         */
+        WeekOfStatistic: {
+            /**
+             * Films
+             * @description Those of which the value is known.
+             */
+            films: number;
+            flag: components["schemas"]["DriftFlag"];
+            /**
+             * Psi
+             * @description Null where there are too few films.
+             */
+            psi: number | null;
+            /**
+             * Shares
+             * @description Of each bin, 0..1; null without films.
+             */
+            shares: number[] | null;
+            /** Week */
+            week: string;
+        };
     };
     responses: never;
     parameters: never;
@@ -895,7 +1326,16 @@ export interface components {
 }
 export type AuditLine = components['schemas']['AuditLine'];
 export type Box = components['schemas']['Box'];
+export type DriftBin = components['schemas']['DriftBin'];
+export type DriftFlag = components['schemas']['DriftFlag'];
+export type DriftReferenceFacts = components['schemas']['DriftReferenceFacts'];
+export type DriftReport = components['schemas']['DriftReport'];
+export type DriftRules = components['schemas']['DriftRules'];
+export type DriftStatistic = components['schemas']['DriftStatistic'];
+export type DriftWeek = components['schemas']['DriftWeek'];
+export type FailureCount = components['schemas']['FailureCount'];
 export type Finding = components['schemas']['Finding'];
+export type FindingAgreement = components['schemas']['FindingAgreement'];
 export type FindingProbability = components['schemas']['FindingProbability'];
 export type Gate = components['schemas']['Gate'];
 export type GatewayInfo = components['schemas']['GatewayInfo'];
@@ -903,15 +1343,22 @@ export type Health = components['schemas']['Health'];
 export type ImageFacts = components['schemas']['ImageFacts'];
 export type ImageSource = components['schemas']['ImageSource'];
 export type JoiningStatus = components['schemas']['JoiningStatus'];
+export type Latency = components['schemas']['Latency'];
 export type LinePage = components['schemas']['LinePage'];
 export type Me = components['schemas']['Me'];
+export type ModelIdentity = components['schemas']['ModelIdentity'];
+export type ModelsStatus = components['schemas']['ModelsStatus'];
 export type PatientFacts = components['schemas']['PatientFacts'];
 export type PrincipalKind = components['schemas']['PrincipalKind'];
 export type Priority = components['schemas']['Priority'];
+export type PriorityChange = components['schemas']['PriorityChange'];
 export type Problem = components['schemas']['Problem'];
+export type PromotionEntry = components['schemas']['PromotionEntry'];
 export type ReaderStatus = components['schemas']['ReaderStatus'];
 export type Region = components['schemas']['Region'];
 export type Role = components['schemas']['Role'];
+export type RoleModels = components['schemas']['RoleModels'];
+export type ShadowReport = components['schemas']['ShadowReport'];
 export type SignedOut = components['schemas']['SignedOut'];
 export type Study = components['schemas']['Study'];
 export type StudyPage = components['schemas']['StudyPage'];
@@ -924,6 +1371,7 @@ export type Triage = components['schemas']['Triage'];
 export type TriageRule = components['schemas']['TriageRule'];
 export type UsedJoining = components['schemas']['UsedJoining'];
 export type UsedModel = components['schemas']['UsedModel'];
+export type WeekOfStatistic = components['schemas']['WeekOfStatistic'];
 export type $defs = Record<string, never>;
 export interface operations {
     listAuditLines: {
@@ -1050,6 +1498,120 @@ export interface operations {
             };
         };
     };
+    getDrift: {
+        parameters: {
+            query?: {
+                /** @description ISO weeks in UTC, the current one included. */
+                weeks?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DriftReport"];
+                };
+            };
+            /** @description Nobody that is known asks. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:cxr:problem:unauthenticated",
+                     *       "title": "Not signed in",
+                     *       "status": 401,
+                     *       "detail": "Sign in, or send a valid API key as `Authorization: Bearer`.",
+                     *       "instance": "/api/v1/studies"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not for these roles. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:cxr:problem:forbidden",
+                     *       "title": "Forbidden",
+                     *       "status": 403,
+                     *       "detail": "None of your roles allows this.",
+                     *       "instance": "/api/v1/studies"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A malformed request, or a file that is broken or not acceptable. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:cxr:problem:unprocessable",
+                     *       "title": "Unprocessable",
+                     *       "status": 422,
+                     *       "detail": "The PNG ends in the middle of its pixels.",
+                     *       "instance": "/api/v1/studies"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests of one user, key or address; `Retry-After` says when to go on. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:cxr:problem:too-many-requests",
+                     *       "title": "Too many requests",
+                     *       "status": 429,
+                     *       "detail": "Too many requests in a minute; try again later.",
+                     *       "instance": "/api/v1/studies"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Both readers are down (with `study_id`: kept, can be run again), or the gateway is full. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:cxr:problem:readers-down",
+                     *       "title": "Readers down",
+                     *       "status": 503,
+                     *       "detail": "Neither reader answered; the study is kept and can be run again.",
+                     *       "instance": "/api/v1/studies",
+                     *       "study_id": "01k6xw3m9v5t8r2q4n7j1h0g6f"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     getMe: {
         parameters: {
             query?: never;
@@ -1080,6 +1642,230 @@ export interface operations {
                      *       "title": "Not signed in",
                      *       "status": 401,
                      *       "detail": "Sign in, or send a valid API key as `Authorization: Bearer`.",
+                     *       "instance": "/api/v1/studies"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests of one user, key or address; `Retry-After` says when to go on. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:cxr:problem:too-many-requests",
+                     *       "title": "Too many requests",
+                     *       "status": 429,
+                     *       "detail": "Too many requests in a minute; try again later.",
+                     *       "instance": "/api/v1/studies"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Both readers are down (with `study_id`: kept, can be run again), or the gateway is full. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:cxr:problem:readers-down",
+                     *       "title": "Readers down",
+                     *       "status": 503,
+                     *       "detail": "Neither reader answered; the study is kept and can be run again.",
+                     *       "instance": "/api/v1/studies",
+                     *       "study_id": "01k6xw3m9v5t8r2q4n7j1h0g6f"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getModels: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ModelsStatus"];
+                };
+            };
+            /** @description Nobody that is known asks. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:cxr:problem:unauthenticated",
+                     *       "title": "Not signed in",
+                     *       "status": 401,
+                     *       "detail": "Sign in, or send a valid API key as `Authorization: Bearer`.",
+                     *       "instance": "/api/v1/studies"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not for these roles. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:cxr:problem:forbidden",
+                     *       "title": "Forbidden",
+                     *       "status": 403,
+                     *       "detail": "None of your roles allows this.",
+                     *       "instance": "/api/v1/studies"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests of one user, key or address; `Retry-After` says when to go on. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:cxr:problem:too-many-requests",
+                     *       "title": "Too many requests",
+                     *       "status": 429,
+                     *       "detail": "Too many requests in a minute; try again later.",
+                     *       "instance": "/api/v1/studies"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Both readers are down (with `study_id`: kept, can be run again), or the gateway is full. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:cxr:problem:readers-down",
+                     *       "title": "Readers down",
+                     *       "status": 503,
+                     *       "detail": "Neither reader answered; the study is kept and can be run again.",
+                     *       "instance": "/api/v1/studies",
+                     *       "study_id": "01k6xw3m9v5t8r2q4n7j1h0g6f"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getShadowReport: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                role: "classifier" | "detector";
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ShadowReport"];
+                };
+            };
+            /** @description Nobody that is known asks. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:cxr:problem:unauthenticated",
+                     *       "title": "Not signed in",
+                     *       "status": 401,
+                     *       "detail": "Sign in, or send a valid API key as `Authorization: Bearer`.",
+                     *       "instance": "/api/v1/studies"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not for these roles. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:cxr:problem:forbidden",
+                     *       "title": "Forbidden",
+                     *       "status": 403,
+                     *       "detail": "None of your roles allows this.",
+                     *       "instance": "/api/v1/studies"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No such thing. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:cxr:problem:not-found",
+                     *       "title": "Not found",
+                     *       "status": 404,
+                     *       "detail": "No study has the id `01k6xw3m9v5t8r2q4n7j1h0g6f`.",
+                     *       "instance": "/api/v1/studies"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A malformed request, or a file that is broken or not acceptable. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:cxr:problem:unprocessable",
+                     *       "title": "Unprocessable",
+                     *       "status": 422,
+                     *       "detail": "The PNG ends in the middle of its pixels.",
                      *       "instance": "/api/v1/studies"
                      *     }
                      */

@@ -21,6 +21,10 @@ export function signInUrl(signIn: string, place: string): string {
   return `${signIn}?${new URLSearchParams({ return_to: place }).toString()}`;
 }
 
+export function driftUrl(weeks: number): string {
+  return `${ROOT}/drift?weeks=${weeks}`;
+}
+
 export function studyUrl(id: string): string {
   return `${STUDIES_URL}/${encodeURIComponent(id)}`;
 }

@@ -52,6 +52,8 @@ export function App({ me }: { readonly me: Me }) {
         onHelp={() => panels.setHelpShown(true)}
         onHome={() => route.open(null)}
         me={me}
+        isDrift={route.isDrift}
+        onDrift={may.seeDrift ? route.openDrift : null}
       />
       <ConnectionBanner lost={system.lost} />
       <main className={styles.workspace} data-list={panels.listShown}>
@@ -84,7 +86,8 @@ function usePanels(): Panels {
 /** Another study starts with its own greys and boxes, and its name stands in the title. */
 function useNewStudy({ route, open }: Session, dispatch: Dispatch<ViewerAction>): void {
   useEffect(() => dispatch({ type: "studyChanged" }), [route.studyId, dispatch]);
-  const title = open.study === null ? null : studyTitle(open.study);
+  const ofStudy = open.study === null ? null : studyTitle(open.study);
+  const title = route.isDrift ? "Drift" : ofStudy;
   useEffect(() => {
     document.title = [title, "Open chest X-ray reader"].filter((part) => part !== null).join(" · ");
   }, [title]);

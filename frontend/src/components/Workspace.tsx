@@ -1,15 +1,19 @@
 import type { ApiError } from "../api/errors";
 import { Note } from "./controls";
+import { DriftPage } from "./drift/DriftPage";
 import type { PageState } from "./pageState";
 import styles from "./page/page.module.css";
 import { ResultPanel } from "./result/ResultPanel";
 import { Welcome } from "./upload/Welcome";
 import { Viewer } from "./viewer/Viewer";
 
-/** The open study, or what stands in its place. */
+/** The open study or page, or what stands in its place. */
 export function Workspace({ session, state, dispatch, panels, commands, picker }: PageState) {
   const { route, open, system } = session;
   const { study } = open;
+  if (route.isDrift) {
+    return <DriftPage />;
+  }
   if (route.studyId === null) {
     const choose = session.may.upload ? () => picker.current?.click() : null;
     return <Welcome system={system.status} onChooseFiles={choose} />;
@@ -25,6 +29,7 @@ export function Workspace({ session, state, dispatch, panels, commands, picker }
         error={open.error}
         isRereading={open.isRereading}
         onReadAgain={session.readAgain}
+        mayExport={session.may.export}
         state={state}
         dispatch={dispatch}
         onFocusBox={(box) => commands.current?.focus(box)}

@@ -5,6 +5,8 @@ export interface May {
   readonly see: boolean;
   readonly upload: boolean;
   readonly readAgain: boolean;
+  readonly export: boolean;
+  readonly seeDrift: boolean;
 }
 
 export function mayOf({ may }: Me): May {
@@ -12,6 +14,8 @@ export function mayOf({ may }: Me): May {
     see: may.includes("listStudies"),
     upload: may.includes("createStudy"),
     readAgain: may.includes("rerunStudy"),
+    export: may.includes("getStudyDeidentified"),
+    seeDrift: may.includes("getDrift"),
   };
 }
 

@@ -1,5 +1,17 @@
 """The wire and the vocabulary that the services share; pydantic and standard library only."""
 
+from cxr_contracts.drift import (
+    CATEGORIES,
+    NUMBERS,
+    PICTURE_NUMBERS,
+    REFERENCE_NAME,
+    STATISTICS,
+    CategoryReference,
+    DriftReference,
+    NumberReference,
+    ReferenceData,
+    StatisticReference,
+)
 from cxr_contracts.findings import (
     NO_FINDING,
     Finding,
@@ -48,6 +60,7 @@ from cxr_contracts.readers import (
 )
 
 __all__ = [
+    "CATEGORIES",
     "CLASSIFY_PATH",
     "DETECT_PATH",
     "EXPLAIN_PARAM",
@@ -56,13 +69,19 @@ __all__ = [
     "MIN_SCORE_PARAM",
     "MOST_BOXES",
     "NO_FINDING",
+    "NUMBERS",
+    "PICTURE_NUMBERS",
     "PROBLEM_MEDIA_TYPE",
+    "REFERENCE_NAME",
+    "STATISTICS",
     "Architecture",
     "CamGrid",
+    "CategoryReference",
     "ClassifyResponse",
     "DataSpec",
     "DetectResponse",
     "DetectedBox",
+    "DriftReference",
     "Finding",
     "FindingProbability",
     "ImageSize",
@@ -76,13 +95,16 @@ __all__ = [
     "ModelFile",
     "ModelIdentity",
     "ModelManifest",
+    "NumberReference",
     "Probability",
     "Problem",
     "ReaderInfo",
+    "ReferenceData",
     "Region",
     "RegionJoining",
     "Role",
     "Sha256",
+    "StatisticReference",
     "TrainingSpec",
     "finding_of_region",
     "parse_finding",

@@ -3,11 +3,13 @@
 import argparse
 import sys
 
+from cxr_gateway.access import command as access
 from cxr_gateway.audit import command as audit
 from cxr_gateway.deidentification import command as export
 from cxr_gateway.keeping import command as keeping
 from cxr_gateway.retention import command as retention
 from cxr_gateway.settings import GatewaySettings
+from cxr_gateway.shadow import command as shadow
 from cxr_serving.logs import configure_logging
 from cxr_serving.process import settings_or_exit
 
@@ -32,7 +34,7 @@ def parser() -> argparse.ArgumentParser:
         prog="cxr-gateway", description="Without a command it serves until a signal comes."
     )
     commands = made.add_subparsers(dest="command")
-    for group in (keeping, audit, retention, export):
+    for group in (keeping, access, audit, retention, export, shadow):
         group.add_to(commands)
     return made
 

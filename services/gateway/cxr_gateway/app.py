@@ -2,9 +2,9 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 from fastapi import FastAPI
 from starlette.middleware import Middleware
@@ -14,7 +14,9 @@ from cxr_gateway.access.provider import ProviderOpener, open_provider
 from cxr_gateway.access.reception import Reception
 from cxr_gateway.api import (
     audit,
+    drift,
     exports,
+    models,
     operations,
     pictures,
     removal,
@@ -24,11 +26,12 @@ from cxr_gateway.api import (
 )
 from cxr_gateway.api.documents import install_examples
 from cxr_gateway.api.security import install_security
-from cxr_gateway.archive import Archive, open_archive
+from cxr_gateway.archive import Archive, StoredStudy, open_archive
 from cxr_gateway.audit import open_audit_log
 from cxr_gateway.audit.middleware import AuditMiddleware
 from cxr_gateway.deidentification.exports import Exports
-from cxr_gateway.examination import Examiner, PictureGate
+from cxr_gateway.drift.observing import DriftObserver
+from cxr_gateway.examination import Examined, Examiner, PictureGate
 from cxr_gateway.forwarded import ForwardedMiddleware
 from cxr_gateway.gate import GateModelError, load_gate
 from cxr_gateway.joining import JoiningError, load_joinings
@@ -37,10 +40,12 @@ from cxr_gateway.page import add_page
 from cxr_gateway.parts import Parts
 from cxr_gateway.pictures import Pictures
 from cxr_gateway.protection import ProtectionMiddleware
-from cxr_gateway.readers import Readers, open_readers
+from cxr_gateway.readers import ReaderOpener, open_readers
 from cxr_gateway.reading import ReadingRoom
 from cxr_gateway.retention import cleaned_daily
 from cxr_gateway.settings import GatewaySettings
+from cxr_gateway.shadow.answering import Answering
+from cxr_gateway.shadow.room import ShadowRoom
 from cxr_gateway.upload import ENVELOPE_BYTES
 from cxr_serving.errors import ServiceError
 from cxr_serving.model_folder import identity_of
@@ -57,8 +62,19 @@ DESCRIPTION = (
     "A chest radiograph goes in; the most likely findings, the suspicious regions and how urgent "
     "it is come out. Research use only, not a medical device. Every error is an RFC 9457 problem."
 )
+_ROUTES = (
+    studies,
+    pictures,
+    exports,
+    removal,
+    system,
+    session,
+    models,
+    drift,
+    audit,
+    operations,
+)
 _STARTS_FAIL_WITH = (ServiceError, GateModelError, JoiningError)
-ReaderOpener = Callable[[GatewaySettings], AbstractAsyncContextManager[Readers]]
 
 
 def create_app(
@@ -101,7 +117,7 @@ def create_app(
     )
     _add_outer_middleware(app, settings)
     app.add_middleware(StartFailureMiddleware, name="gateway", known=_STARTS_FAIL_WITH)
-    for part in (studies, pictures, exports, removal, audit, system, session, operations):
+    for part in _ROUTES:
         app.include_router(part.router)
     add_page(app, settings.page_dir)
     install_access(app, settings)
@@ -144,10 +160,29 @@ async def _open(
     clients = await stack.enter_async_context(readers(settings))
     signing_in = await stack.enter_async_context(provider(settings))
     reception = Reception(archive.engine, archive.in_thread, settings, signing_in)
-    examiner = Examiner(gate, clients, joinings, threads, metrics)
+    answering = Answering(clients, archive, settings.promotion_poll_s)
+    await stack.enter_async_context(answering.kept_current())
+    examiner = Examiner(gate, answering, joinings, threads, metrics)
     drawn = Pictures(archive, examiner, settings)
-    reading = ReadingRoom(archive, examiner, metrics, settings, on_read=drawn.expect)
+    shadows = ShadowRoom(
+        archive, examiner, answering, joinings, settings=settings, registry=metrics.registry
+    )
+
+    def on_read(stored: StoredStudy, examined: Examined) -> None:
+        drawn.expect(stored)
+        shadows.expect(stored, examined)
+
+    reading = ReadingRoom(archive, examiner, metrics, settings, on_read)
     await stack.enter_async_context(drawn.made_when_idle(reading.idle))
+    await stack.enter_async_context(shadows.read_when_idle(reading.idle))
+    observer = DriftObserver(
+        archive,
+        answering,
+        gate.manifest.weights.sha256,
+        settings=settings,
+        registry=metrics.registry,
+    )
+    await stack.enter_async_context(observer.kept_in_metrics())
     return Parts(
         VERSION,
         settings,
@@ -156,9 +191,10 @@ async def _open(
         drawn,
         Exports(archive, examiner),
         reading,
-        clients,
+        answering,
         gate,
         joinings,
+        observer,
         reception,
     )
 

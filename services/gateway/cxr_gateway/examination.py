@@ -11,14 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cxr_contracts import ClassifyResponse, DetectResponse, ModelIdentity, ModelManifest
+from cxr_gateway.drift.measures import PictureMeasures, measure
 from cxr_gateway.failures import ReaderFailure
 from cxr_gateway.gate import GateScore
 from cxr_gateway.intake import Intake, Limits, read_upload
 from cxr_gateway.joining import Joining, Joinings
 from cxr_gateway.merge import TOP_FINDINGS
 from cxr_gateway.metrics import GateRefusal, GatewayMetrics
-from cxr_gateway.readers import Picture, Readers
+from cxr_gateway.readers import Picture
 from cxr_gateway.schemas import Gate, ImageSource, StudyProblem, StudyStatus, UsedModel
+from cxr_gateway.shadow.answering import Answering
 from cxr_gateway.wire_image import stored_png
 
 _T = TypeVar("_T")
@@ -65,6 +67,7 @@ class Prepared:
     """A decoded upload, the gate's word on it, and what the readers get: None if it is refused."""
 
     intake: Intake
+    measures: PictureMeasures
     gate: Gate
     picture: Picture | None
     stages_ms: dict[str, float]
@@ -76,7 +79,7 @@ class Examiner:
     def __init__(
         self,
         gate: PictureGate,
-        readers: Readers,
+        readers: Answering,
         joinings: Joinings,
         threads: ThreadPoolExecutor,
         metrics: GatewayMetrics,
@@ -126,14 +129,13 @@ class Examiner:
             threshold=score.threshold,
             reason=intake.refused or score.reason,
         )
+        measures = measure(intake.grey)
         if not gate.accepted:
             self._metrics.count_refusal(_refusal(intake))
-            return Prepared(intake, gate, None, stages_ms)
+            return Prepared(intake, measures, gate, None, stages_ms)
         with self._metrics.stage("encode"):
-            png = stored_png(intake.grey)
-            picture = Picture(png, "image/png", intake.facts.width, intake.facts.height)
-            _ = picture.form  # made here, in a thread, and kept
-        return Prepared(intake, gate, picture, stages_ms)
+            picture = picture_for_readers(intake)
+        return Prepared(intake, measures, gate, picture, stages_ms)
 
     async def _ask_readers(self, examined: Examined, picture: Picture) -> None:
         async with asyncio.TaskGroup() as group:
@@ -170,6 +172,14 @@ def _refusal(intake: Intake) -> GateRefusal:
         return GateRefusal.PICTURE
     by_tags = intake.facts.source is ImageSource.DICOM
     return GateRefusal.TAGS if by_tags else GateRefusal.COLOUR
+
+
+def picture_for_readers(intake: Intake) -> Picture:
+    """What the readers are sent of a decoded upload, whole: the work of a thread."""
+    facts = intake.facts
+    picture = Picture(stored_png(intake.grey), "image/png", facts.width, facts.height)
+    _ = picture.form  # made here and kept
+    return picture
 
 
 def gate_model(manifest: ModelManifest) -> UsedModel:

@@ -85,7 +85,7 @@ class Joinings:
 
     def __init__(self, joinings: Sequence[Joining]) -> None:
         self._joinings = list(joinings)
-        self._missed: tuple[str, str] | None = None
+        self._missed: set[tuple[str, str]] = set()
 
     @property
     def min_score(self) -> float | None:
@@ -107,8 +107,8 @@ class Joinings:
             return None
         found = self._find(classifier, detector)
         pair = (classifier.sha256, detector.sha256)
-        if found is None and self._joinings and self._missed != pair:
-            self._missed = pair
+        if found is None and self._joinings and pair not in self._missed:
+            self._missed.add(pair)
             _LOG.warning(
                 "no joining for these models",
                 extra={"classifier": _named(classifier), "detector": _named(detector)},

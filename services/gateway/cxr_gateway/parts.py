@@ -12,13 +12,14 @@ from cxr_gateway.access.reception import Reception
 from cxr_gateway.archive import Archive
 from cxr_gateway.audit import AuditLog
 from cxr_gateway.deidentification.exports import Exports
+from cxr_gateway.drift.observing import DriftObserver
 from cxr_gateway.examination import PictureGate, gate_model
 from cxr_gateway.joining import Joinings
 from cxr_gateway.pictures import Pictures
-from cxr_gateway.readers import Readers
 from cxr_gateway.reading import ReadingRoom
 from cxr_gateway.schemas import SystemStatus, UsedModel
 from cxr_gateway.settings import GatewaySettings
+from cxr_gateway.shadow.answering import Answering
 
 INTENDED_USE = (
     "Research use only. Not a medical device: no finding here replaces the reading of a "
@@ -38,9 +39,10 @@ class Parts:
     pictures: Pictures
     exports: Exports
     reading: ReadingRoom
-    readers: Readers
+    readers: Answering
     gate: PictureGate
     joinings: Joinings
+    drift: DriftObserver
     reception: Reception
 
     @property

@@ -16,6 +16,7 @@ from functools import partial
 from cxr_contracts import Finding
 from cxr_gateway.archive import IMAGE_NAME, Archive, StoredFile, StoredStudy
 from cxr_gateway.examination import Examiner
+from cxr_gateway.idle import quiet
 from cxr_gateway.intake import Intake, Limits, read_upload
 from cxr_gateway.locks import NamedLocks
 from cxr_gateway.rendering import render_heatmap, render_image, render_overlay
@@ -85,21 +86,13 @@ class Pictures:
         while True:
             stored = await self._waiting.get()
             for make in (self._image, self._overlay):
-                await self._quiet(idle)
+                await quiet(idle, self._idle_s)
                 try:
                     await make(stored)
                 except Exception:
                     # Whatever it is must not end the worker: the picture is made, or fails with
                     # its reason, when somebody asks for it.
                     _LOG.warning("a picture could not be made ahead", exc_info=True)
-
-    async def _quiet(self, idle: asyncio.Event) -> None:
-        """Return when nobody has been served for `pictures_idle_s`."""
-        quiet = False
-        while not quiet:
-            await idle.wait()
-            await asyncio.sleep(self._idle_s)
-            quiet = idle.is_set()
 
     async def _image(self, stored: StoredStudy) -> StoredFile:
         return await self._kept(stored, IMAGE_NAME, lambda: render_image(self._intake(stored).grey))

@@ -7,8 +7,8 @@ the reader's timeout, so a study is never held up by a reader that is down, slow
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeVar
@@ -73,6 +73,8 @@ class ReaderClient:
     ) -> None:
         self.role = role
         self.timeout_s: float = getattr(settings, f"{role}_timeout_s")
+        # The log tells two readers of one role apart by where they are.
+        self._named = {"reader": role, "address": httpx.URL(base_url).netloc.decode()}
         self._http = http
         self._base_url = base_url.rstrip("/")
         self._settings = settings
@@ -186,18 +188,20 @@ class ReaderClient:
         if healthy == self._healthy:
             return
         if failure is not None:
-            extra = {"reader": self.role, "kind": failure.kind.value, "detail": failure.detail}
-            _LOG.warning("a reader stopped answering", extra=extra)
+            extra = {"kind": failure.kind.value, "detail": failure.detail}
+            _LOG.warning("a reader stopped answering", extra=self._named | extra)
         elif self._healthy is False:
-            _LOG.info("a reader answers again", extra={"reader": self.role})
+            _LOG.info("a reader answers again", extra=self._named)
         self._healthy = healthy
 
 
 class ClassifierClient(ReaderClient):
     """Asks the classifier."""
 
-    def __init__(self, http: httpx.AsyncClient, settings: GatewaySettings) -> None:
-        super().__init__("classifier", http, settings.classifier_url, settings)
+    def __init__(
+        self, http: httpx.AsyncClient, settings: GatewaySettings, url: str | None = None
+    ) -> None:
+        super().__init__("classifier", http, url or settings.classifier_url, settings)
 
     async def classify(self, picture: Picture, *, explain: int) -> ClassifyResponse:
         """All fourteen probabilities, and maps of the `explain` most probable findings.
@@ -219,8 +223,10 @@ class ClassifierClient(ReaderClient):
 class DetectorClient(ReaderClient):
     """Asks the detector."""
 
-    def __init__(self, http: httpx.AsyncClient, settings: GatewaySettings) -> None:
-        super().__init__("detector", http, settings.detector_url, settings)
+    def __init__(
+        self, http: httpx.AsyncClient, settings: GatewaySettings, url: str | None = None
+    ) -> None:
+        super().__init__("detector", http, url or settings.detector_url, settings)
 
     async def detect(self, picture: Picture, *, min_score: float | None = None) -> DetectResponse:
         """Boxes in pixels of `picture`, with those below their thresholds down to `min_score`.
@@ -241,14 +247,18 @@ class DetectorClient(ReaderClient):
 
 @dataclass(frozen=True)
 class Readers:
-    """Both clients."""
+    """A client for each address that the settings name.
+
+    Which of two of a role answers, and which is its shadow, is `shadow.answering`'s to say.
+    """
 
     classifier: ClassifierClient
     detector: DetectorClient
+    second_classifier: ClassifierClient | None = None
+    second_detector: DetectorClient | None = None
 
-    async def status(self) -> list[ReaderStatus]:
-        """Both readers as they are now, probed at the same time."""
-        return list(await asyncio.gather(self.classifier.status(), self.detector.status()))
+
+ReaderOpener = Callable[[GatewaySettings], AbstractAsyncContextManager[Readers]]
 
 
 class SpreadingTransport(httpx.AsyncBaseTransport):
@@ -314,7 +324,7 @@ def _sent_to(address: str, request: httpx.Request) -> httpx.Request:
 async def open_readers(
     settings: GatewaySettings, http: httpx.AsyncClient | None = None
 ) -> AsyncIterator[Readers]:
-    """Both clients on one connection pool, closed at the end.
+    """All clients on one connection pool, closed at the end.
 
     `http` replaces the pool, e.g. by one whose transports are the readers' own ASGI apps.
     """
@@ -327,7 +337,13 @@ async def open_readers(
     pool = httpx.AsyncHTTPTransport(limits=limits, trust_env=False)
     spreading = SpreadingTransport(pool, Addresses())
     async with http or httpx.AsyncClient(transport=spreading, trust_env=False) as client:
-        yield Readers(ClassifierClient(client, settings), DetectorClient(client, settings))
+        classifier, detector = settings.shadow_classifier_url, settings.shadow_detector_url
+        yield Readers(
+            ClassifierClient(client, settings),
+            DetectorClient(client, settings),
+            ClassifierClient(client, settings, classifier) if classifier else None,
+            DetectorClient(client, settings, detector) if detector else None,
+        )
 
 
 def _headers(content_type: str | None) -> dict[str, str]:

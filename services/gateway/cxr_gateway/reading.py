@@ -27,11 +27,11 @@ from cxr_gateway.errors import ReadersDown
 from cxr_gateway.examination import Examined, Examiner
 from cxr_gateway.intake import Intake, Limits
 from cxr_gateway.locks import NamedLocks
-from cxr_gateway.merge import TOP_FINDINGS, joined_boxes, ranked_findings
+from cxr_gateway.merge import TOP_FINDINGS
 from cxr_gateway.metrics import GatewayMetrics
+from cxr_gateway.opinion import opinion_of
 from cxr_gateway.schemas import Study, StudyStatus, Timings
 from cxr_gateway.settings import GatewaySettings
-from cxr_gateway.triage import triage
 from cxr_gateway.upload import Upload
 from cxr_serving.errors import Overloaded
 
@@ -65,7 +65,7 @@ class ReadingRoom:
         examiner: Examiner,
         metrics: GatewayMetrics,
         settings: GatewaySettings,
-        on_read: Callable[[StoredStudy], None],
+        on_read: Callable[[StoredStudy, Examined], None],
     ) -> None:
         self._archive = archive
         self._examiner = examiner
@@ -182,8 +182,10 @@ class ReadingRoom:
             examined = await self._examiner.examine(prepared)
         study = self._merged(subject, prepared.intake, examined, started)
         with self._metrics.stage("record"):
-            after = await self._archive.replace(stored, study, _cams(examined), key)
-        return self._announced(after, study, started)
+            after = await self._archive.replace(
+                stored, study, _cams(examined), key, prepared.measures
+            )
+        return self._announced(after, study, examined, started)
 
     async def _read_new(
         self, upload: Upload, key: str | None, department: str | None
@@ -198,13 +200,15 @@ class ReadingRoom:
                 examined.stages_ms["archive"] = await keeping
                 study = self._merged(subject, intake, examined, upload.started)
                 with self._metrics.stage("record"):
-                    stored = await self._archive.add(study, _cams(examined), key, department)
+                    stored = await self._archive.add(
+                        study, _cams(examined), key, department, prepared.measures
+                    )
             except BaseException:
                 # Whatever it was: without a row there must be no files.
                 await asyncio.gather(keeping, return_exceptions=True)
                 await self._archive.in_thread(self._archive.files.remove_study, subject.study_id)
                 raise
-        return self._announced(stored, study, upload.started)
+        return self._announced(stored, study, examined, upload.started)
 
     @asynccontextmanager
     async def _turn(self) -> AsyncIterator[None]:
@@ -222,9 +226,11 @@ class ReadingRoom:
         with self._metrics.stage("merge"):
             return _assembled(subject, intake, examined, started)
 
-    def _announced(self, stored: StoredStudy, study: Study, started: float) -> StoredStudy:
+    def _announced(
+        self, stored: StoredStudy, study: Study, examined: Examined, started: float
+    ) -> StoredStudy:
         self._metrics.count(study, time.perf_counter() - started)
-        self._on_read(stored)
+        self._on_read(stored, examined)
         return stored
 
     async def _keep_original(self, upload: Upload, subject: _Subject, intake: Intake) -> float:
@@ -244,10 +250,7 @@ def _cams(examined: Examined) -> list[CamGrid]:
 
 
 def _assembled(subject: _Subject, intake: Intake, examined: Examined, started: float) -> Study:
-    findings = ranked_findings(examined.classified)
-    boxes = joined_boxes(examined.detected, findings, examined.joining)
-    read = examined.status in (StudyStatus.COMPLETE, StudyStatus.PARTIAL)
-    answered = examined.detected is not None
+    opinion = opinion_of(examined.classified, examined.detected, examined.joining)
     stages_ms = examined.stages_ms
     return Study(
         id=subject.study_id,
@@ -258,12 +261,12 @@ def _assembled(subject: _Subject, intake: Intake, examined: Examined, started: f
         image=intake.facts,
         patient=intake.patient,
         gate=examined.gate,
-        top_findings=findings[:TOP_FINDINGS],
-        findings=findings,
-        boxes=boxes,
+        top_findings=opinion.findings[:TOP_FINDINGS],
+        findings=opinion.findings,
+        boxes=opinion.boxes,
         joining=examined.joining.used if examined.joining else None,
         heatmaps=[cam.finding for cam in _cams(examined)],
-        triage=triage(findings, boxes, detector_answered=answered) if read else None,
+        triage=opinion.triage,
         models=examined.models,
         timings_ms=Timings(
             decode=stages_ms["decode"],

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from cxr_gateway.access.settings import LOOPBACK_NAMES, AccessSettings, is_loopback
@@ -34,6 +34,22 @@ class GatewaySettings(AccessSettings):
     reader_probe_ttl_s: float = Field(default=1.0, ge=0)
     reader_max_connections: int = Field(default=64, gt=0)
     reader_max_answer_bytes: int = Field(default=4 * _MEBIBYTE, gt=0)
+
+    shadow_classifier_url: str | None = Field(
+        default=None,
+        description="A second classifier, of another model, that reads beside the one that "
+        "answers; empty is none.",
+    )
+    shadow_detector_url: str | None = Field(default=None, description="Likewise.")
+    shadow_queue_length: int = Field(
+        default=256, gt=0, description="Studies that wait for a shadow; more are not read by it."
+    )
+    shadow_idle_s: float = Field(
+        default=0.2, ge=0, description="Nobody served for so long: a shadow may read."
+    )
+    promotion_poll_s: float = Field(
+        default=2.0, gt=0, description="How soon a promoted model answers at every gateway."
+    )
 
     archive_dir: Path = Path("var/archive")
     database_url: str | None = Field(
@@ -96,7 +112,23 @@ class GatewaySettings(AccessSettings):
         default=Path("models/joining"),
         description="A folder for each joining; the one fitted to the models that answer is used.",
     )
+    reference_dir: Path = Field(
+        default=Path("models/reference"),
+        description="A folder for each reference of drift; the one of the models that answer "
+        "is used.",
+    )
+    drift_min_studies: int = Field(
+        default=300, gt=0, description="A week with fewer films is not judged."
+    )
+    drift_refresh_s: float = Field(
+        default=300.0, gt=0, description="How often the current week's metrics are computed."
+    )
     page_dir: Path = Path("frontend/dist")
+
+    @field_validator("shadow_classifier_url", "shadow_detector_url", mode="after")
+    @classmethod
+    def _empty_is_none(cls, url: str | None) -> str | None:
+        return url or None
 
     @model_validator(mode="after")
     def _s3_is_whole(self) -> Self:

@@ -1,5 +1,6 @@
 import type { Me, ReaderStatus, SystemStatus } from "../../api/schema";
 import { roleName } from "../../domain/studies";
+import { DRIFT_PATH } from "../../state/useRoute";
 import { UserMenu } from "../access/UserMenu";
 import { IconButton } from "../controls";
 import { Icon } from "../Icon";
@@ -15,6 +16,9 @@ interface HeaderProps {
   readonly onHelp: () => void;
   readonly onHome: () => void;
   readonly me: Me;
+  readonly isDrift: boolean;
+  /** Null for whoever may not see it. */
+  readonly onDrift: (() => void) | null;
 }
 
 export function Header(props: HeaderProps) {
@@ -40,6 +44,7 @@ export function Header(props: HeaderProps) {
       </h1>
       <div className={styles.headerEnd}>
         <Readers system={props.system} isLost={props.isLost} />
+        {props.onDrift !== null && <DriftLink isOpen={props.isDrift} onOpen={props.onDrift} />}
         {props.onChooseFiles !== null && (
           <button
             type="button"
@@ -54,6 +59,22 @@ export function Header(props: HeaderProps) {
         <UserMenu me={props.me} />
       </div>
     </header>
+  );
+}
+
+function DriftLink({ isOpen, onOpen }: { readonly isOpen: boolean; readonly onOpen: () => void }) {
+  return (
+    <a
+      className="button button-quiet"
+      href={DRIFT_PATH}
+      aria-current={isOpen ? "page" : undefined}
+      onClick={(event) => {
+        event.preventDefault();
+        onOpen();
+      }}
+    >
+      Drift
+    </a>
   );
 }
 

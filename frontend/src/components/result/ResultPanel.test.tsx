@@ -21,6 +21,7 @@ function show(study: Study, { error, isRereading = false, allShown = false }: Sh
       study={study}
       error={error ?? null}
       isRereading={isRereading}
+      mayExport
       state={INITIAL_VIEWER}
       allShown={allShown}
       {...heard}

@@ -17,6 +17,7 @@ interface ResultPanelProps {
   readonly error: ApiError | null;
   readonly isRereading: boolean;
   readonly onReadAgain: (() => void) | null;
+  readonly mayExport: boolean;
   readonly state: ViewerState;
   readonly dispatch: Dispatch<ViewerAction>;
   readonly onFocusBox: (box: Box) => void;
@@ -30,7 +31,7 @@ export function ResultPanel(props: ResultPanelProps) {
   const diagnosed = study.status === "complete" || study.status === "partial";
   return (
     <aside className={styles.panel} aria-label="Reading" tabIndex={0}>
-      <StudyFacts study={study} />
+      <StudyFacts study={study} mayExport={props.mayExport} />
       <Outcome study={study} isRereading={props.isRereading} onReadAgain={props.onReadAgain} />
       {error !== null && (
         <Note tone="error" title={error.title} urgent>

@@ -5,7 +5,8 @@ import { personName, STATUS_NAMES, studyTitle } from "../../domain/studies";
 import styles from "./result.module.css";
 
 /** Whose image this is, and which. */
-export function StudyFacts({ study }: { readonly study: Study }) {
+export function StudyFacts(props: { readonly study: Study; readonly mayExport: boolean }) {
+  const { study } = props;
   const { image } = study;
   const facts = factsOf(study).filter(([, value]) => value !== null);
   return (
@@ -26,12 +27,14 @@ export function StudyFacts({ study }: { readonly study: Study }) {
             </div>
           ))}
         </dl>
-        <p className={styles.muted}>
-          If no name is written on the picture itself:{" "}
-          <a href={deidentifiedUrl(study.id)} target="_blank" rel="noreferrer">
-            file without the patient
-          </a>
-        </p>
+        {props.mayExport && (
+          <p className={styles.muted}>
+            If no name is written on the picture itself:{" "}
+            <a href={deidentifiedUrl(study.id)} target="_blank" rel="noreferrer">
+              file without the patient
+            </a>
+          </p>
+        )}
       </details>
     </header>
   );

@@ -6,6 +6,11 @@ from cxr_gateway.archive.archive import AlreadyArchived, Archive, open_archive, 
 from cxr_gateway.archive.failing import folder_failures
 from cxr_gateway.archive.files import FileStore, IncomingFile
 from cxr_gateway.archive.ids import new_study_id
+from cxr_gateway.archive.observed_tables import (
+    PromotionRow,
+    ShadowAnswerRow,
+    StudyStatisticsRow,
+)
 from cxr_gateway.archive.stored import IMAGE_NAME, Cursor, StoredFile, StoredStudy, original_name
 
 __all__ = [
@@ -15,8 +20,11 @@ __all__ = [
     "Cursor",
     "FileStore",
     "IncomingFile",
+    "PromotionRow",
+    "ShadowAnswerRow",
     "StoredFile",
     "StoredStudy",
+    "StudyStatisticsRow",
     "folder_failures",
     "new_study_id",
     "open_archive",

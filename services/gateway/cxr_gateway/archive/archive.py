@@ -21,6 +21,7 @@ from cxr_gateway.archive.failing import database_failures, folder_failures
 from cxr_gateway.archive.files import FileStore
 from cxr_gateway.archive.ids import is_study_id
 from cxr_gateway.archive.schema import migrate_if_older, refuse_other
+from cxr_gateway.archive.statistics import put_statistics, statistics_of
 from cxr_gateway.archive.stored import (
     Cursor,
     StoredStudy,
@@ -29,6 +30,7 @@ from cxr_gateway.archive.stored import (
     urgency,
 )
 from cxr_gateway.archive.tables import NO_DEPARTMENT, KeyRow, StudyRow, open_engine
+from cxr_gateway.drift.measures import PictureMeasures
 from cxr_gateway.schemas import (
     ImageSource,
     Priority,
@@ -75,6 +77,10 @@ class Archive:
         """Run blocking work of the archive in one of its threads."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, work, *arguments)
 
+    async def query(self, work: Callable[[Session], _T]) -> _T:
+        """Read other tables of the archive's database in one of its threads."""
+        return await self.in_thread(self._query, work)
+
     async def get(self, study_id: str, department: str | None) -> StoredStudy:
         """The study; NotFound if there is none of this id, or it is another department's."""
         stored = None
@@ -92,20 +98,31 @@ class Archive:
         return await self.in_thread(self._look_up, content_sha256, key, department)
 
     async def add(
-        self, study: Study, cams: list[CamGrid], key: str | None, department: str | None
+        self,
+        study: Study,
+        cams: list[CamGrid],
+        key: str | None,
+        department: str | None,
+        measures: PictureMeasures | None = None,
     ) -> StoredStudy:
-        """Commit a new study whose original is on disk already.
+        """Commit a new study whose original is on disk already, and what its picture measures.
 
         Raises:
             AlreadyArchived: the content has got a study in between.
             Conflict: `key` has been used for another content in between.
         """
         stored = StoredStudy.of(study, cams, revision=1, department=department)
-        await self.in_thread(self._add, stored, _columns(stored, study), key)
+        rows = _columns(stored, study), statistics_of(study, measures)
+        await self.in_thread(self._add, stored, *rows, key)
         return stored
 
     async def replace(
-        self, before: StoredStudy, study: Study, cams: list[CamGrid], key: str | None
+        self,
+        before: StoredStudy,
+        study: Study,
+        cams: list[CamGrid],
+        key: str | None,
+        measures: PictureMeasures | None = None,
     ) -> StoredStudy:
         """Commit a new reading of a study, and remove the pictures of the one before.
 
@@ -116,7 +133,8 @@ class Archive:
         stored = StoredStudy.of(
             study, cams, revision=before.revision + 1, department=before.department
         )
-        await self.in_thread(self._replace, before, stored, _columns(stored, study), key)
+        rows = _columns(stored, study), statistics_of(study, measures)
+        await self.in_thread(self._replace, before, stored, *rows, key)
         try:
             owns = owned_by(stored.source, stored.revision)
             await self.in_thread(self.files.remove_others, stored.id, owns)
@@ -206,6 +224,10 @@ class Archive:
         if orphans:
             _LOG.warning("the storage was swept", extra={"studies": len(orphans)})
 
+    def _query(self, work: Callable[[Session], _T]) -> _T:
+        with database_failures(), Session(self._engine) as session, session.begin():
+            return work(session)
+
     def _find(self, condition: Any) -> StoredStudy | None:
         with database_failures(), Session(self._engine) as session:
             row = session.scalars(select(StudyRow).where(condition)).first()
@@ -223,11 +245,18 @@ class Archive:
             row = session.scalars(found).first()
             return None if row is None else _stored(row)
 
-    def _add(self, stored: StoredStudy, columns: dict[str, Any], key: str | None) -> None:
+    def _add(
+        self,
+        stored: StoredStudy,
+        columns: dict[str, Any],
+        statistics: dict[str, Any] | None,
+        key: str | None,
+    ) -> None:
         with database_failures():
             try:
                 with Session(self._engine) as session, session.begin():
                     session.execute(insert(StudyRow).values(columns))
+                    put_statistics(session, statistics)
                     _put_key(session, key, stored)
             except IntegrityError as error:
                 # Either the content or the key; look_up raises if it was the key.
@@ -235,13 +264,19 @@ class Archive:
                 raise AlreadyArchived from error
 
     def _replace(
-        self, before: StoredStudy, after: StoredStudy, columns: dict[str, Any], key: str | None
+        self,
+        before: StoredStudy,
+        after: StoredStudy,
+        columns: dict[str, Any],
+        statistics: dict[str, Any] | None,
+        key: str | None,
     ) -> None:
         unchanged = (StudyRow.id == before.id) & (StudyRow.revision == before.revision)
         with database_failures(), Session(self._engine) as session, session.begin():
             changed = update(StudyRow).where(unchanged).values(columns).returning(StudyRow.id)
             if session.scalars(changed).first() is None:
                 raise AlreadyArchived
+            put_statistics(session, statistics)
             _put_key(session, key, after)
 
     def _remember_key(self, key: str, stored: StoredStudy) -> None:

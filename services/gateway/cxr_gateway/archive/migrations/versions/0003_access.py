@@ -9,7 +9,7 @@ from alembic import op
 from cxr_gateway.errors import SchemaMismatch
 
 revision = "0003"
-down_revision = "0001"
+down_revision = "0002"
 
 # SQLite gave the uniqueness of 0001 no name; PostgreSQL gave it this one.
 _NAMES = {"uq": "%(table_name)s_%(column_0_name)s_key"}

@@ -1,0 +1,241 @@
+"""Drift through the REST API: what was read, week by week, against a reference."""
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from cxr_contracts import NUMBERS
+from cxr_gateway.archive import open_archive
+from cxr_gateway.drift.film import week_of
+from cxr_gateway.drift.report import report_of
+from cxr_gateway.drift.weeks import LATEST, filled, weeks_until
+from cxr_gateway.settings import GatewaySettings
+from drifts import CLASSIFIER_SHA, GATE_SHA, a_reference, named, write_reference
+from films import encoded, png, radiograph_like
+from gateway_stand import ReaderStand, Stand, probabilities, refused, settings_for, standing_gateway
+from shadows import until
+
+NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def settings(tmp_path: Path, database_url: str | None) -> GatewaySettings:
+    return settings_with_reference(tmp_path, database_url)
+
+
+def settings_with_reference(
+    tmp_path: Path, database_url: str | None = None, **more: Any
+) -> GatewaySettings:
+    folder = write_reference(tmp_path / "references", a_reference())
+    values = {"drift_min_studies": 2, "reference_dir": folder} | more
+    return settings_for(tmp_path / "archive", database_url, **values)
+
+
+async def drift(stand: Stand, weeks: int = 1) -> dict[str, Any]:
+    answer = await stand.client.get("/api/v1/drift", params={"weeks": weeks})
+    assert answer.status_code == 200, answer.text
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+async def test_films_are_held_against_the_reference_as_they_are_read(
+    settings: GatewaySettings,
+) -> None:
+    classifier = ReaderStand("classifier", findings=probabilities(mass=0.7))
+    async with standing_gateway(settings, classifier=classifier) as stand:
+        for seed in range(3):
+            await stand.post(png(seed=seed))
+        blank = encoded(radiograph_like() // 255 + 254)
+        assert (await stand.post(blank)).json()["status"] == "rejected"
+        report = await drift(stand)
+    [week] = report["weeks"]
+    assert week["week"] == week_of(datetime.now(UTC)) == report["judged_week"]
+    assert (week["films"], week["compared"], week["refused"], week["other_models"]) == (4, 4, 1, 0)
+    mass = named(report, "Mass")
+    # All three from 0.5 on, half of the reference's: 0.5/4 and 3.5/4 against a half each.
+    # (0.125 - 0.5) ln(0.25) + (0.875 - 0.5) ln(1.75) = 0.51986 + 0.20986
+    assert (mass["psi"], mass["flag"]) == (pytest.approx(0.7297, abs=1e-4), "drifted")
+    assert mass["weeks"][0]["shares"] == [0, 1]
+    assert mass["bins"] == [
+        {"label": "below 0.5", "low": None, "high": 0.5, "share": 0.5},
+        {"label": "0.5 and above", "low": 0.5, "high": None, "share": 0.5},
+    ]
+    # The gate's score is of all four, what else there is of the three that it let through.
+    assert [named(report, name)["weeks"][0]["films"] for name in ("gate_score", "width")] == [4, 3]
+    view = named(report, "view")
+    assert [one["label"] for one in view["bins"]] == ["PA", "AP", "other words"]
+    # A PNG says nothing of its view, so there is nothing to compare.
+    assert (view["weeks"][0]["films"], view["flag"]) == (0, "too-few")
+    assert report["summary"] == f"20 of 22 distributions have drifted in week {week['week']}."
+    flags = [one["flag"] for one in report["statistics"]]
+    assert flags == ["drifted"] * 20 + ["stable", "too-few"]
+    assert report["statistics"][-2]["name"] == "source"
+
+
+async def test_a_study_that_is_read_again_counts_once_and_as_it_is_then(
+    settings: GatewaySettings,
+) -> None:
+    async def broken(_request: Request) -> Response:
+        return JSONResponse({}, 500)
+
+    classifier = ReaderStand("classifier", answer=broken)
+    async with standing_gateway(settings, classifier=classifier) as stand:
+        study = (await stand.post(png())).json()
+        assert study["status"] == "partial"
+        before = await drift(stand)
+        classifier.answer = None
+        await stand.client.post(f"/api/v1/studies/{study['id']}/rerun")
+        after = await drift(stand)
+    assert [before["weeks"][0]["films"], after["weeks"][0]["films"]] == [1, 1]
+    assert named(before, "Mass")["weeks"][0]["films"] == 0
+    assert named(after, "Mass")["weeks"][0]["films"] == 1
+
+
+async def test_other_models_are_never_held_against_a_reference(tmp_path: Path) -> None:
+    settings = settings_with_reference(tmp_path)
+    other = ReaderStand("classifier", sha256="cd" * 32)
+    async with standing_gateway(settings, classifier=other) as stand:
+        await stand.post(png())
+        report = await drift(stand)
+    assert report["reference"] is None
+    assert report["statistics"] == []
+    assert report["summary"] == (
+        "There is no reference for this gate and classifier-stand 1. "
+        "Those installed were made with classifier-stand 1."
+    )
+    # Its films stay out when the reference's classifier answers again.
+    async with standing_gateway(settings) as stand:
+        await stand.post(png(seed=1))
+        [week] = (await drift(stand))["weeks"]
+    assert (week["films"], week["compared"], week["other_models"]) == (2, 1, 1)
+
+
+async def test_too_few_films_are_said_to_be_too_few(tmp_path: Path) -> None:
+    settings = settings_with_reference(tmp_path, drift_min_studies=300)
+    async with standing_gateway(settings) as stand:
+        await stand.post(png())
+        report = await drift(stand, weeks=3)
+    assert report["summary"] == "No week has 300 films to compare yet, so nothing is judged."
+    assert len(report["weeks"]) == 3
+    for one in report["statistics"]:
+        assert (one["flag"], one["psi"]) == ("too-few", None)
+        assert [week["shares"] for week in one["weeks"][:2]] == [None, None]
+
+
+async def test_without_a_classifier_or_a_reference_the_reason_is_said(tmp_path: Path) -> None:
+    settings = settings_with_reference(tmp_path)
+    down = ReaderStand("classifier", ready=False)
+    async with standing_gateway(settings, classifier=down) as stand:
+        assert "The classifier does not answer" in (await drift(stand))["summary"]
+    none = settings_for(tmp_path / "archive", reference_dir=tmp_path / "nowhere")
+    async with standing_gateway(none) as stand:
+        assert (await drift(stand))["summary"] == (
+            "There is no reference for this gate and classifier-stand 1."
+        )
+
+
+async def test_what_is_asked_for_is_checked(tmp_path: Path) -> None:
+    async with standing_gateway(settings_for(tmp_path / "archive")) as stand:
+        refused(await stand.client.get("/api/v1/drift?weeks=27"), 422)
+        refused(await stand.client.get("/api/v1/drift?week=2"), 422)
+
+
+async def test_the_current_week_stands_in_the_metrics(tmp_path: Path) -> None:
+    settings = settings_with_reference(tmp_path, drift_refresh_s=0.01)
+    async with standing_gateway(settings) as stand:
+        for seed in range(2):
+            await stand.post(png(seed=seed))
+
+        async def there() -> bool:
+            metrics = (await stand.client.get("/metrics")).text
+            return 'cxr_drift_psi{statistic="Mass"}' in metrics
+
+        await until(there, "the gauge did not come")
+
+
+async def test_the_films_of_a_week_come_as_a_few_rows(settings: GatewaySettings) -> None:
+    async with open_archive(settings) as archive:
+        empty = list(weeks_until(NOW, 12))
+        await archive.query(lambda session: put_films(session, [week.name for week in empty]))
+        weeks = await archive.query(lambda session: filled(session, empty))
+    assert [len(week.films) for week in weeks] == [2] * 12
+    report = report_of(weeks, a_reference(), "", 300)
+    assert [(week.films, week.compared) for week in report.weeks] == [(PER_WEEK, PER_WEEK)] * 12
+    mass = next(one for one in report.statistics if one.name == "Mass")
+    assert [(week.films, week.psi) for week in mass.weeks] == [(PER_WEEK, 0)] * 12
+    view = next(one for one in report.statistics if one.name == "view")
+    assert [week.shares for week in view.weeks] == [[0.75, 0.25, 0]] * 12
+
+
+async def test_of_a_week_with_very_many_films_the_latest_are_compared(tmp_path: Path) -> None:
+    settings = settings_with_reference(tmp_path)
+    async with open_archive(settings) as archive:
+        [week] = weeks_until(NOW, 1)
+        await archive.query(lambda session: put_films(session, [week.name], LATEST + 12))
+        await archive.query(lambda session: filled(session, [week]))
+    [counted] = report_of([week], a_reference(), "", 300).weeks
+    assert (counted.films, counted.compared) == (LATEST + 12, LATEST)
+
+
+PER_WEEK = 800
+_NUMBERED = """
+INSERT INTO {table} ({columns})
+WITH RECURSIVE numbered(i) AS (
+  SELECT {first} UNION ALL SELECT i + 1 FROM numbered WHERE i + 1 < {first} + {count}
+)
+SELECT {values} FROM numbered
+"""
+
+
+def put_films(session: Session, weeks: list[str], count: int = PER_WEEK) -> None:
+    """In each week `count` films: half of all numbers 0.25 and half 0.75, three of four are PA."""
+    right = "right" if session.get_bind().dialect.name == "postgresql" else "zero_led"
+    if right == "zero_led":
+        connection = session.connection().connection.driver_connection
+        assert connection is not None
+        connection.create_function(right, 2, lambda text, length: text[-length:])
+    film_id = f"{right}('{'0' * 26}' || i, 26)"
+    numbers = [json.dumps([value] * len(NUMBERS)) for value in (0.25, 0.75)]
+    for number, week in enumerate(weeks):
+        study = {
+            "id": film_id,
+            "content_sha256": f"{right}('{'0' * 64}' || i, 64)",
+            "status": "'complete'",
+            "priority": "'routine'",
+            "urgency": "3",
+            "received_at": "'2026-11-25 12:00:00'",
+            "source": "'png'",
+            "revision": "1",
+            "result_json": "'{}'",
+            "cams_json": "'[]'",
+        }
+        film = {
+            "study_id": film_id,
+            "week": f"'{week}'",
+            "accepted": "true",
+            "source": "'png'",
+            "view": "CASE WHEN i % 4 < 3 THEN 'PA' ELSE 'AP' END",
+            "gate_sha256": f"'{GATE_SHA}'",
+            "classifier_sha256": f"'{CLASSIFIER_SHA}'",
+            "values_json": f"CASE WHEN i % 8 < 4 THEN '{numbers[0]}' ELSE '{numbers[1]}' END",
+        }
+        for table, row in (("studies", study), ("study_statistics", film)):
+            _put_numbered(session, table, row, first=number * count, count=count)
+
+
+def _put_numbered(
+    session: Session, table: str, row: dict[str, str], *, first: int, count: int
+) -> None:
+    columns, values = ", ".join(row), ", ".join(row.values())
+    session.execute(
+        text(
+            _NUMBERED.format(table=table, columns=columns, values=values, first=first, count=count)
+        )
+    )

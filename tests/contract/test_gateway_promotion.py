@@ -1,0 +1,238 @@
+"""Promotion and rollback: by the database, at every gateway, without a restart."""
+
+import asyncio
+import logging
+from pathlib import Path
+
+import pytest
+
+from cxr_gateway.archive.tables import open_engine
+from cxr_gateway.settings import GatewaySettings
+from cxr_gateway.shadow.evidence import Evidence
+from cxr_gateway.shadow.promoting import NotPromoted
+from films import png
+from gateway_stand import SHA, ReaderStand, probabilities, settings_for
+from joinings import a_joining, write_joining
+from shadows import NEW_SHA, WITH_SHADOWS, FourReaders, ShadowStand, standing_with_shadows, until
+
+
+@pytest.fixture
+def settings(tmp_path: Path, database_url: str | None) -> GatewaySettings:
+    return settings_for(tmp_path / "archive", database_url, **WITH_SHADOWS)
+
+
+def quick(tmp_path: Path, **more: object) -> GatewaySettings:
+    return settings_for(tmp_path / "archive", **{**WITH_SHADOWS, **more})
+
+
+async def answering(stand: ShadowStand, seed: int) -> dict[str, str]:
+    """Which model answers of each role, by a new study."""
+    study = await stand.read(png(seed=seed))
+    return {model["role"]: model["sha256"] for model in study["models"] if model["role"] != "gate"}
+
+
+async def test_a_promoted_model_answers_the_next_study_and_the_old_one_is_the_shadow(
+    settings: GatewaySettings,
+) -> None:
+    readers = FourReaders()
+    readers.shadow_classifier.findings = probabilities(edema=0.9)
+    async with standing_with_shadows(settings, readers) as stand:
+        assert await answering(stand, 1) == {"classifier": SHA, "detector": SHA}
+        await stand.recorded(2)
+        assert (await stand.promote("classifier", Evidence(min_answers=1))).sha256 == NEW_SHA
+        await stand.parts.readers.refresh()
+        study = await stand.read(png(seed=2))
+        assert study["top_findings"][0]["finding"] == "Edema"
+        assert {model["sha256"] for model in study["models"][1:]} == {NEW_SHA, SHA}
+        rows = await stand.recorded(4)
+        system = await stand.get("/api/v1/system")
+        models = await stand.get("/api/v1/models")
+    beside = [(row["role"], row["model_sha256"], row["shown_sha256"]) for row in rows]
+    assert beside == [
+        ("classifier", NEW_SHA, SHA),
+        ("detector", NEW_SHA, SHA),
+        ("classifier", SHA, NEW_SHA),
+        ("detector", NEW_SHA, SHA),
+    ]
+    assert [reader["model"]["sha256"] for reader in system["readers"]] == [NEW_SHA, SHA]
+    [classifier, detector] = models["roles"]
+    assert classifier["answering"]["model"]["sha256"] == NEW_SHA
+    assert classifier["shadow"]["model"]["sha256"] == SHA
+    assert detector["shadow"]["model"]["sha256"] == NEW_SHA
+    [entry] = models["history"]
+    assert (entry["number"], entry["made_by"], entry["undoes"]) == (1, "tester", None)
+    assert (entry["model"]["sha256"], entry["before"]["sha256"]) == (NEW_SHA, SHA)
+
+
+async def test_a_rollback_undoes_the_last_promotion_and_then_the_one_before(
+    settings: GatewaySettings,
+) -> None:
+    async with standing_with_shadows(settings) as stand:
+        await stand.promote("classifier")
+        await stand.promote("classifier")
+        # Back and forth: the first model answers by the second promotion.
+        await stand.parts.readers.refresh()
+        assert (await answering(stand, 1))["classifier"] == SHA
+        assert (await stand.roll_back("classifier")).sha256 == NEW_SHA
+        await stand.parts.readers.refresh()
+        assert (await answering(stand, 2))["classifier"] == NEW_SHA
+        assert (await stand.roll_back("classifier")).sha256 == SHA
+        await stand.parts.readers.refresh()
+        assert (await answering(stand, 3))["classifier"] == SHA
+        with pytest.raises(NotPromoted, match="No promotion of a classifier is left"):
+            await stand.roll_back("classifier")
+        history = (await stand.get("/api/v1/models"))["history"]
+    assert [(one["number"], one["undoes"]) for one in history] == [
+        *((4, 1), (3, 2)),
+        *((2, None), (1, None)),
+    ]
+
+
+async def test_every_running_gateway_follows_within_its_poll(tmp_path: Path) -> None:
+    readers, settings = FourReaders(), quick(tmp_path, promotion_poll_s=0.02)
+    async with (
+        standing_with_shadows(settings, readers) as one,
+        standing_with_shadows(settings, readers) as other,
+    ):
+        await one.promote("detector")
+
+        async def both() -> bool:
+            systems = [await stand.get("/api/v1/system") for stand in (one, other)]
+            return all(found["readers"][1]["model"]["sha256"] == NEW_SHA for found in systems)
+
+        await until(both, "a gateway did not follow")
+        await one.roll_back("detector")
+
+        async def back() -> bool:
+            return not await both()
+
+        await until(back, "no gateway followed back")
+
+
+async def test_a_gateway_that_starts_later_goes_by_what_was_promoted(tmp_path: Path) -> None:
+    settings = quick(tmp_path)
+    async with standing_with_shadows(settings) as stand:
+        await stand.promote("classifier")
+    async with standing_with_shadows(settings) as stand:
+        assert (await answering(stand, 1))["classifier"] == NEW_SHA
+
+
+async def test_the_promoted_model_is_followed_to_another_address(tmp_path: Path) -> None:
+    settings = quick(tmp_path)
+    async with standing_with_shadows(settings) as stand:
+        await stand.promote("classifier")
+    # The operator makes it the first, and a third model the shadow: nothing is to be promoted.
+    moved = FourReaders(
+        classifier=ReaderStand("classifier", sha256=NEW_SHA),
+        shadow_classifier=ReaderStand("classifier", sha256="ef" * 32),
+    )
+    async with standing_with_shadows(settings, moved) as stand:
+        assert (await answering(stand, 1))["classifier"] == NEW_SHA
+    # And a model that merely took the promoted one's address is not promoted.
+    taken = FourReaders(shadow_classifier=ReaderStand("classifier", sha256="ef" * 32))
+    async with standing_with_shadows(settings, taken) as stand:
+        assert (await answering(stand, 2))["classifier"] == SHA
+
+
+async def test_a_promoted_model_that_is_away_is_missing_and_not_replaced_in_silence(
+    tmp_path: Path,
+) -> None:
+    readers, settings = FourReaders(), quick(tmp_path)
+    async with standing_with_shadows(settings, readers) as stand:
+        await stand.promote("classifier")
+        readers.shadow_classifier.ready = False
+        await stand.parts.readers.refresh()
+        # Its readings still go to it; a reader that is not ready says so itself.
+        assert (await answering(stand, 1))["classifier"] == NEW_SHA
+    async with standing_with_shadows(settings, readers) as stand:
+        [status, _] = (await stand.get("/api/v1/system"))["readers"]
+        assert not status["ready"]
+
+
+async def test_the_joining_is_that_of_the_pair_that_answered(tmp_path: Path) -> None:
+    manifest = a_joining(classifier_sha=NEW_SHA, detector_sha=SHA)
+    write_joining(tmp_path / "joinings", manifest)
+    settings = quick(tmp_path, joining_dir=tmp_path / "joinings")
+    async with standing_with_shadows(settings) as stand:
+        before = await stand.read(png(seed=1))
+        await stand.promote("classifier")
+        await stand.parts.readers.refresh()
+        after = await stand.read(png(seed=2))
+    assert before["joining"] is None
+    assert after["joining"]["name"] == manifest.name
+    assert after["boxes"][0]["joined_score"] is not None
+
+
+async def test_a_promotion_is_refused_with_the_reason(tmp_path: Path) -> None:
+    readers, settings = FourReaders(), quick(tmp_path)
+    async with standing_with_shadows(settings, readers) as stand:
+        await stand.read(png())
+        await stand.recorded(2)
+        with pytest.raises(NotPromoted, match=r"has answered 1 films beside .* 2 are asked for"):
+            await stand.promote("classifier", Evidence(min_answers=2))
+        readers.shadow_classifier.ready = False
+        with pytest.raises(NotPromoted, match="classifier at the second address is not ready"):
+            await stand.promote("classifier")
+        readers.shadow_detector.sha256 = SHA
+        with pytest.raises(NotPromoted, match="Both addresses have the same detector"):
+            await stand.promote("detector")
+        assert (await stand.get("/api/v1/models"))["history"] == []
+
+
+async def test_a_shadow_that_fails_too_often_is_refused(tmp_path: Path) -> None:
+    readers = FourReaders()
+    async with standing_with_shadows(quick(tmp_path, shadow_detector_url=None), readers) as stand:
+        await stand.read(png(seed=1))
+        await stand.recorded(1)
+        readers.shadow_classifier.findings = []
+        await stand.read(png(seed=2))
+        await stand.recorded(2)
+        with pytest.raises(NotPromoted, match="failed on 1 of 2 films, more than the 10%"):
+            await stand.promote("classifier", Evidence(min_answers=1, max_failures=0.1))
+        await stand.promote("classifier", Evidence(min_answers=1, max_failures=0.5))
+
+
+async def test_without_a_second_address_nothing_can_be_promoted(tmp_path: Path) -> None:
+    settings = quick(tmp_path, shadow_classifier_url=None, shadow_detector_url=None)
+    async with standing_with_shadows(settings) as stand:
+        with pytest.raises(NotPromoted, match="set CXR_GATEWAY_SHADOW_DETECTOR_URL first"):
+            await stand.promote("detector")
+        assert (await answering(stand, 1))["detector"] == SHA
+
+
+async def test_a_rollback_to_a_model_that_is_nowhere_is_refused(tmp_path: Path) -> None:
+    readers = FourReaders()
+    async with standing_with_shadows(quick(tmp_path), readers) as stand:
+        await stand.promote("classifier")
+        readers.classifier.sha256 = "ef" * 32
+        with pytest.raises(NotPromoted, match="No address has classifier-stand 1"):
+            await stand.roll_back("classifier")
+
+
+async def test_of_promotions_at_once_each_is_on_top_of_the_one_before(
+    settings: GatewaySettings,
+) -> None:
+    async with standing_with_shadows(settings) as stand:
+        await asyncio.gather(*(stand.promote("classifier") for _ in range(4)))
+        history = (await stand.get("/api/v1/models"))["history"]
+    assert [one["number"] for one in history] == [4, 3, 2, 1]
+    assert [one["model"]["sha256"] for one in history] == [SHA, NEW_SHA] * 2
+
+
+async def test_a_gateway_that_cannot_look_up_promotions_keeps_the_models_it_has(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = quick(tmp_path, shadow_detector_url=None)
+    async with standing_with_shadows(settings) as stand:
+        await stand.promote("classifier")
+        await stand.parts.readers.refresh()
+        engine = open_engine(settings.resolved_database_url, 1)
+        with engine.begin() as connection:
+            connection.exec_driver_sql("ALTER TABLE promotions RENAME TO elsewhere")
+        with caplog.at_level(logging.WARNING):
+            await stand.parts.readers.refresh()
+        assert "promotions could not be looked up" in caplog.text
+        assert (await answering(stand, 1))["classifier"] == NEW_SHA
+        with engine.begin() as connection:
+            connection.exec_driver_sql("ALTER TABLE elsewhere RENAME TO promotions")
+        engine.dispose()

@@ -1,0 +1,61 @@
+"""The reference of drift, made of films as the services would read them."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cxr_classifier.predictor import load_predictor
+from cxr_classifier.settings import ClassifierSettings
+from cxr_contracts import NUMBERS, DriftReference
+from cxr_gateway.gate import load_gate
+from cxr_training.data.radiographs import Radiograph
+from cxr_training.drift.__main__ import main
+from cxr_training.drift.films import ReadFilm, read_films
+from cxr_training.drift.reference import reference_of
+from films import encoded, radiograph_like
+
+GATE = Path(__file__).parents[3] / "models/gate/gate-cxr"
+
+
+def a_film(number: int, *, accepted: bool = True, view: str = "PA") -> ReadFilm:
+    numbers: list[float | None] = [float(number)] * len(NUMBERS)
+    return ReadFilm(str(number // 2), accepted, "png", view, numbers)
+
+
+def test_scores_of_the_gate_are_of_all_films_and_the_rest_of_chest_films(
+    classifier_folder: Path,
+) -> None:
+    gate = load_gate(GATE).manifest
+    classifier = load_predictor(ClassifierSettings(model_dir=classifier_folder)).manifest
+    films = [a_film(number, view="AP" if number < 5 else "PA") for number in range(20)]
+    films += [a_film(number, accepted=False) for number in range(20, 24)]
+    reference = reference_of(films, gate, classifier, ("validation", "0" * 64))
+    counts = {one.name: one.counts for one in reference.statistics}
+    assert sum(counts["gate_score"]) == 24
+    assert counts["Mass"] == [2] * 10
+    assert counts["view"] == [5, 15]
+    data = reference.data
+    assert (data.n_images, data.n_accepted, data.n_patients) == (24, 20, 12)
+    assert reference.models == (gate.weights.sha256, classifier.weights.sha256)
+    assert DriftReference.model_validate_json(reference.model_dump_json()) == reference
+
+
+def test_a_film_is_read_as_the_services_read_it(classifier_folder: Path, tmp_path: Path) -> None:
+    path = tmp_path / "film.png"
+    path.write_bytes(encoded(np.ascontiguousarray(radiograph_like(80, 90))))
+    image = Radiograph("film.png", path, "7", frozenset(), -1, "", "AP")
+    classifier = load_predictor(ClassifierSettings(model_dir=classifier_folder))
+    [film] = read_films([image], load_gate(GATE), classifier)
+    known = dict(zip(NUMBERS, film.numbers, strict=True))
+    assert (known["width"], known["height"], film.source, film.view) == (80, 90, "png", "AP")
+    # A picture that the gate refuses is not read by the classifier, here as in the gateway.
+    assert (known["Mass"] is None) == (not film.accepted)
+
+
+def test_what_cannot_be_read_is_a_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["--data", str(tmp_path), "--out", str(tmp_path / "out")]) == 1
+    assert capsys.readouterr().err.startswith("error: ")
+    assert not (tmp_path / "out").exists()
