@@ -40,7 +40,7 @@ describe("who sits before the page", () => {
   });
 
   it("may what the gateway says, and nothing else is offered", () => {
-    expect(mayOf(ME)).toEqual({ see: true, upload: false, readAgain: false });
+    expect(mayOf(ME)).toEqual({ see: true, upload: false, readAgain: false, export: false, seeDrift: false });
     expect(identityOf(ME)).not.toBe(identityOf({ ...ME, department: "surgery" }));
   });
 });
