@@ -57,7 +57,7 @@ class Scene:
             row[kind] = len(getattr(verdict, kind))
         row["recovered_after_s"] = round(uploaders.ledger.recovered_after_s(fault_ended), 2)
         self.record(ROW, json.dumps(row))
-        assert verdict.faults == []
+        assert verdict.faults == [], "\n".join(verdict.faults)
         _read_again_until_whole(gateway)
 
 

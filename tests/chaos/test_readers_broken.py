@@ -1,5 +1,6 @@
 """Readers that are killed, stopped, slow, or answer garbage, while clients upload."""
 
+import asyncio
 import signal
 import subprocess
 import time
@@ -16,7 +17,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingR
 from chaos_scene import SceneMaker
 from cxr_classifier.settings import ClassifierSettings
 from cxr_detector.settings import DetectorSettings
-from gateway_stand import Answer, never
+from gateway_stand import Answer
 from live_gateway import Gateway, Readers
 from reader_process import running
 from toxic_proxy import Toxins, toxic_proxy
@@ -136,12 +137,9 @@ def always(response: Callable[[], Response]) -> Answer:
 
 
 async def drip() -> AsyncIterator[bytes]:
-    yield b'{"model": '
-    await never_mind()
-
-
-async def never_mind() -> None:
-    await never(Request({"type": "http"}))
+    while True:
+        yield b" "
+        await asyncio.sleep(0.05)
 
 
 GARBAGE: dict[str, Answer] = {

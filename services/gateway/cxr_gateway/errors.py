@@ -7,6 +7,7 @@ ServiceError
 └── Unavailable
     ├── ReadersDown     503 neither reader answered; the study is kept, `study_id` says where
     ├── StorageDown     503 the S3 storage does not answer or refuses; `Retry-After` says when
+    ├── CommitUnanswered 503 the database went away while it committed; the study may be kept
     └── SchemaMismatch      the database has another schema; met at a start only
 """
 
@@ -37,6 +38,10 @@ class StorageDown(Unavailable):
     def headers(self) -> dict[str, str]:
         """`Retry-After` in seconds."""
         return {"Retry-After": str(self.retry_after_s)}
+
+
+class CommitUnanswered(Unavailable):
+    """The database went away while it committed: only it knows whether the study is kept."""
 
 
 class SchemaMismatch(Unavailable):

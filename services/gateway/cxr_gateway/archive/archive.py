@@ -17,7 +17,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from cxr_contracts import CamGrid
-from cxr_gateway.archive.failing import database_failures, folder_failures
+from cxr_gateway.archive.failing import commit, database_failures, folder_failures
 from cxr_gateway.archive.files import FileStore
 from cxr_gateway.archive.ids import is_study_id
 from cxr_gateway.archive.schema import migrate_if_older, refuse_other
@@ -86,6 +86,7 @@ class Archive:
         Raises:
             AlreadyArchived: the content has got a study in between.
             Conflict: `key` has been used for another content in between.
+            CommitUnanswered: the study may be committed, so its files have to stay.
         """
         stored = StoredStudy.of(study, cams, revision=1)
         await self.in_thread(self._add, stored, _columns(stored, study), key)
@@ -205,9 +206,11 @@ class Archive:
     def _add(self, stored: StoredStudy, columns: dict[str, Any], key: str | None) -> None:
         with database_failures():
             try:
-                with Session(self._engine) as session, session.begin():
+                with Session(self._engine) as session:
                     session.execute(insert(StudyRow).values(columns))
                     _put_key(session, key, stored)
+                    session.flush()
+                    commit(session)
             except IntegrityError as error:
                 # Either the content or the key; look_up raises if it was the key.
                 self._look_up(stored.content_sha256, key)
