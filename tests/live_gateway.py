@@ -15,11 +15,11 @@ from pathlib import Path
 
 import httpx
 import pytest
-import uvicorn
 from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway_stand import ReaderStand
+from served_app import served
 from waiting import eventually, free_port
 
 STUDIES = "/api/v1/studies"
@@ -45,21 +45,12 @@ class Readers:
 def readers() -> Iterator[Readers]:
     """Both stands, served until the end of the test."""
     stands = Readers()
-    running = []
-    for stand in (stands.classifier, stands.detector):
-        stands.ports[stand.role] = port = free_port()
-        config = uvicorn.Config(stand.app(), port=port, log_config=None, lifespan="off")
-        server = uvicorn.Server(config)
-        thread = threading.Thread(target=server.run, daemon=True)
-        thread.start()
-        running.append((server, thread))
-    eventually(lambda: all(server.started for server, _ in running), "a reader did not start")
-    yield stands
-    stands.released.set()
-    for server, thread in running:
-        server.should_exit = True
-        thread.join(20)
-        assert not thread.is_alive()
+    with contextlib.ExitStack() as stack:
+        for stand in (stands.classifier, stands.detector):
+            port = stack.enter_context(served(stand.app(), lifespan="off"))
+            stands.ports[stand.role] = port
+        yield stands
+        stands.released.set()
 
 
 @dataclass
