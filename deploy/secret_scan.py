@@ -1,4 +1,4 @@
-"""`python -m deploy.secret_scan`: looks for passwords, keys and tokens in everything that is tracked.
+"""`python -m deploy.secret_scan`: looks for passwords, keys and tokens in the tracked files.
 
 What looks like one and is none stands in `not_secrets.json` beside this file, with its reason: by
 file, kind and hash, so that the file does not hold it once more. Nothing is sent anywhere: the
@@ -26,7 +26,7 @@ _HEURISTICS = (
 # Digests of models and data, and of packages in the lock files.
 _DIGESTS = r'"(\w+_)?(sha256|commit|config_hash)": "[0-9a-f]{40,64}"'
 _LOCK_FILES = r"(^|/)(requirements/\w+\.txt|package-lock\.json)$"
-_SETTINGS = {
+SETTINGS = {
     "plugins_used": [
         {"name": plugin.__name__} for plugin in get_mapping_from_secret_type_to_class().values()
     ],
@@ -50,7 +50,7 @@ class Found:
 
 def scan(root: Path, files: Sequence[str]) -> dict[Found, int]:
     """What looks like a secret in `files`, which are relative to `root`, and in which line."""
-    with transient_settings(_SETTINGS):
+    with transient_settings(SETTINGS):
         collection = SecretsCollection(root=str(root))
         collection.scan_files(*files)
         return {

@@ -31,8 +31,9 @@ was started over it again, and by its folder:
   result other than the one that was answered.
 
 *Refused* is an answer that says so (503, 507), *no answer* a connection that broke; both were sent
-again until they were kept. *Seconds to recover* count from the end of the fault (of a killed process:
-from its death, so the start of the next one is in it) to the first 2xx of a request sent after it.
+again until they were kept. *Seconds to recover* count from the end of the fault (of a killed
+process: from its death, so the start of the next one is in it) to the first 2xx of a request that
+was sent after it.
 Where a reader is broken, films are kept as `partial`; at the end each is read again and complete.
 
 """

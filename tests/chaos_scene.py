@@ -1,4 +1,4 @@
-"""What every fault has in common: a gateway on one port, clients around it, a verdict at the end."""
+"""What every fault has in common: a gateway on one port, clients, a verdict at the end."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -40,9 +40,7 @@ class Scene:
         }
         return self.starter(**(usual | dict(self.environment) | more))
 
-    def end(
-        self, fault: str, gateway: Gateway, uploaders: Uploaders, fault_ended: float
-    ) -> None:
+    def end(self, fault: str, gateway: Gateway, uploaders: Uploaders, fault_ended: float) -> None:
         """Judge what is left, note it for the table, and fail if anything is lost, twice or half.
 
         Args:

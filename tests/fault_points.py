@@ -87,4 +87,3 @@ def arm(step: str, armed: Path, hits: int) -> None:
 
     threading.setprofile(watch)
     sys.setprofile(watch)
-

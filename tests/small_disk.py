@@ -25,11 +25,11 @@ class SmallDisk(Protocol):
     kind: str
     folder: Path
 
-    def fill(self, pid: int) -> None:
+    def fill(self, pid: int, /) -> None:
         """From now on process `pid` finds no room."""
         ...
 
-    def free(self, pid: int) -> None:
+    def free(self, pid: int, /) -> None:
         """From now on it does again."""
         ...
 
@@ -43,13 +43,13 @@ class MountedDisk:
         self.folder = folder
         self._ballast = folder / "ballast"
 
-    def fill(self, pid: int) -> None:
-        """Put ballast on it; `pid` does not matter."""
+    def fill(self, _pid: int) -> None:
+        """Put ballast on it, whoever uses it."""
         free = shutil.disk_usage(self.folder).free
         with self._ballast.open("wb") as file:
             os.posix_fallocate(file.fileno(), 0, free - _LEFT_BYTES)
 
-    def free(self, pid: int) -> None:
+    def free(self, _pid: int) -> None:
         """Throw the ballast away."""
         self._ballast.unlink()
 

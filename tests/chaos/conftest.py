@@ -39,9 +39,7 @@ def scene_of(
 
 
 @pytest.fixture
-def scene(
-    readers: Readers, database_url: str | None, scene_of: SceneMaker
-) -> Scene:
+def scene(readers: Readers, database_url: str | None, scene_of: SceneMaker) -> Scene:
     """A scene with stands for readers, once over SQLite and once over PostgreSQL."""
     return scene_of(readers.ports, database_url)
 

@@ -101,4 +101,3 @@ def test_a_clock_that_jumps_changes_what_is_written_and_nothing_else(
     second = scene.gateway()
     scene.end(f"clock jumps {name}, and back", second, uploaders, jumped)
     second.kill()
-

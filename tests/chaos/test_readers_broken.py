@@ -105,9 +105,7 @@ def test_readers_killed_in_the_middle_of_a_reading_cost_that_reading_and_nothing
     scene.end(f"{' and '.join(roles)} killed in mid-request", second, uploaders, fault_ended)
 
 
-@pytest.mark.parametrize(
-    "roles", [("detector",), ("classifier", "detector")], ids="+".join
-)
+@pytest.mark.parametrize("roles", [("detector",), ("classifier", "detector")], ids="+".join)
 def test_readers_that_stand_still_hold_nobody_up_beyond_their_deadline(
     roles: tuple[str, ...], real_readers: RealReaders, scene_of: SceneMaker
 ) -> None:
