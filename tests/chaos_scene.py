@@ -8,7 +8,7 @@ from archive_check import judged
 from cxr_gateway.schemas import StudyStatus
 from live_gateway import STUDIES, Gateway, Starter
 from uploading import Uploaders
-from waiting import free_port
+from waiting import eventually, free_port
 
 # Under which a test notes its row of the table.
 ROW = "chaos_row"
@@ -35,8 +35,8 @@ class Scene:
             "CXR_GATEWAY_PORT": self.port,
             # Its check writes to the archive, which is not a step of an upload.
             "CXR_GATEWAY_READINESS_INTERVAL_S": 3600,
-            "CXR_GATEWAY_CLASSIFIER_TIMEOUT_S": 1,
-            "CXR_GATEWAY_DETECTOR_TIMEOUT_S": 1,
+            "CXR_GATEWAY_CLASSIFIER_TIMEOUT_S": 2,
+            "CXR_GATEWAY_DETECTOR_TIMEOUT_S": 2,
         }
         return self.starter(**(usual | dict(self.environment) | more))
 
@@ -62,10 +62,14 @@ class Scene:
 def _read_again_until_whole(gateway: Gateway) -> None:
     """Whatever was read in part during the fault is complete once it is read again."""
     wanted = {"status": [StudyStatus.PARTIAL.value, StudyStatus.FAILED.value], "limit": 200}
-    while unfinished := gateway.client.get(STUDIES, params=wanted).json()["items"]:
+
+    def whole() -> bool:
+        unfinished = gateway.client.get(STUDIES, params=wanted).json()["items"]
         for study in unfinished:
-            answer = gateway.client.post(f"{STUDIES}/{study['id']}/rerun").raise_for_status()
-            assert answer.json()["status"] == StudyStatus.COMPLETE.value
+            gateway.client.post(f"{STUDIES}/{study['id']}/rerun")
+        return not unfinished
+
+    eventually(whole, "a study that was read in part stays so", 180)
 
 
 SceneMaker = Callable[..., Scene]

@@ -120,7 +120,7 @@ class Starter:
             httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60)
         )
         gateway = Gateway(process, client, Path(environment["CXR_GATEWAY_ARCHIVE_DIR"]))
-        eventually(lambda: self._ready(gateway), "the gateway did not become ready")
+        eventually(lambda: self._ready(gateway), "the gateway did not become ready", 180)
         return gateway
 
     def _ready(self, gateway: Gateway) -> bool:

@@ -105,7 +105,7 @@ class Uploaders:
     base_url: str
     ledger: Ledger = field(default_factory=Ledger)
     side_px: int = 120
-    patience_s: float = 60.0
+    patience_s: float = 180.0
     _numbers: Iterator[int] = field(default_factory=itertools.count)
     _stopped: threading.Event = field(default_factory=threading.Event)
 
@@ -119,7 +119,7 @@ class Uploaders:
     def wait_for(self, kept: int) -> None:
         """Return when `kept` more requests have been answered 2xx."""
         target = len(self.ledger.kept()) + kept
-        eventually(lambda: len(self.ledger.kept()) >= target, "the uploads stand still", 60)
+        eventually(lambda: len(self.ledger.kept()) >= target, "the uploads stand still", 180)
 
     def stop(self) -> None:
         """No new films; those begun are still sent until they are kept."""

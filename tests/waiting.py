@@ -12,7 +12,7 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
-def eventually(holds: Callable[[], bool], what: str, timeout_s: float = 30) -> None:
+def eventually(holds: Callable[[], bool], what: str, timeout_s: float = 60) -> None:
     """Return when `holds()`; fail with the sentence `what` if it does not in time."""
     deadline = time.monotonic() + timeout_s
     while not holds():

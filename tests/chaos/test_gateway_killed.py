@@ -33,7 +33,7 @@ def died(scene: Scene, step: str, armed: Path, hits: int = 3, **more: object) ->
 
     def now() -> None:
         armed.touch()
-        eventually(lambda: gateway.process.poll() is not None, f"it never came to {step}", 60)
+        eventually(lambda: gateway.process.poll() is not None, f"it never came to {step}", 180)
         assert gateway.process.returncode == -9
         armed.unlink()
 
