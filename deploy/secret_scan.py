@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from detect_secrets import SecretsCollection
 from detect_secrets.core.plugins.util import get_mapping_from_secret_type_to_class
+from detect_secrets.core.secrets_collection import SecretsCollection
 from detect_secrets.settings import transient_settings
 
 ROOT = Path(__file__).parents[1]
@@ -26,10 +26,9 @@ _HEURISTICS = (
 # Digests of models and data, and of packages in the lock files.
 _DIGESTS = r'"(\w+_)?(sha256|commit|config_hash)": "[0-9a-f]{40,64}"'
 _LOCK_FILES = r"(^|/)(requirements/\w+\.txt|package-lock\.json)$"
+_PLUGINS: dict[str, type] = get_mapping_from_secret_type_to_class()
 SETTINGS = {
-    "plugins_used": [
-        {"name": plugin.__name__} for plugin in get_mapping_from_secret_type_to_class().values()
-    ],
+    "plugins_used": [{"name": plugin.__name__} for plugin in _PLUGINS.values()],
     "filters_used": [
         {"path": "detect_secrets.filters.allowlist.is_line_allowlisted"},
         *({"path": f"detect_secrets.filters.heuristic.{name}"} for name in _HEURISTICS),

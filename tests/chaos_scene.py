@@ -61,7 +61,7 @@ class Scene:
 
 def _read_again_until_whole(gateway: Gateway) -> None:
     """Whatever was read in part during the fault is complete once it is read again."""
-    wanted = {"status": [StudyStatus.PARTIAL.value, StudyStatus.FAILED.value], "limit": 200}
+    wanted = {"status": [StudyStatus.PARTIAL.value, StudyStatus.FAILED.value]}
 
     def whole() -> bool:
         unfinished = gateway.client.get(STUDIES, params=wanted).json()["items"]

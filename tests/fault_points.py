@@ -75,7 +75,7 @@ def arm(step: str, armed: Path, hits: int) -> None:
     functions. Call it before any other thread is started.
     """
     function, moment = STEPS[step]
-    code: CodeType = function.__code__  # type: ignore[attr-defined]  # none is built in
+    code: CodeType = function.__code__
     left = hits
 
     def watch(frame: FrameType, event: str, _argument: object) -> None:
