@@ -109,6 +109,22 @@ test: lint setup $(CHROMIUM) $(PROMETHEUS) ## Everything that must hold, the pag
 	CXR_CHROMIUM=$(CHROMIUM) CXR_PROMETHEUS=$(abspath $(PROMETHEUS)) $(DEV) -m pytest \
 	  --numprocesses $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder --durations 20
 
+# A compiler, for the clock that jumps.
+.PHONY: test-chaos
+test-chaos: .venv-dev/.synced ## Broken on purpose: killed, stopped, full, garbled, at the wrong time; writes docs/results/chaos/
+	@command -v cc >/dev/null || { echo "A C compiler called cc is needed: install gcc"; exit 1; }
+	$(DEV) -m pytest tests/chaos --chaos-results docs/results/chaos
+
+EXAMPLES ?= 100
+.PHONY: fuzz
+fuzz: .venv-dev/.synced ## What make test fuzzes, with EXAMPLES for each operation and decoder, others each time
+	CXR_FUZZ_EXAMPLES=$(EXAMPLES) $(DEV) -m pytest tests/contract/test_fuzzed_by_openapi.py tests/unit/gateway/intake/test_intake_survives.py tests/unit/gateway/intake/test_structures_survive.py
+
+.PHONY: audit
+audit: .venv-dev/.synced ## Secrets in the tree, known vulnerabilities of what is locked
+	$(DEV) -m deploy.secret_scan
+	$(DEV) -m deploy.dependency_audit
+
 .PHONY: generate
 generate: .venv-dev/.synced frontend/node_modules/.installed ## Write what is generated: OpenAPI, types, triage table, figures
 	$(DEV) -m cxr_gateway.openapi > docs/openapi.json
@@ -146,6 +162,11 @@ sbom: .venv-dev/.synced ## Write what each built image is made of to sbom/, as C
 .PHONY: bench
 bench: .venv-dev/.synced setup ## Speed and memory against two peers; writes docs/results/speed/
 	$(DEV) -m benchmarks
+
+MINUTES ?= 20
+.PHONY: load
+load: .venv-dev/.synced setup ## A long run at the rated load and a short one beyond it; MINUTES=; writes docs/results/load/
+	$(DEV) -m benchmarks.sustained --minutes $(MINUTES)
 
 # --- models ---------------------------------------------------------------------------------
 # Each model: `train-` trains into $(RUNS) and judges the run on validation patients, `publish-`

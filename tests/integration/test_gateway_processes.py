@@ -1,6 +1,5 @@
 """The gateway as a real process: killed, out of space, locked out, left by its clients."""
 
-import asyncio
 import contextlib
 import os
 import signal
@@ -8,144 +7,18 @@ import socket
 import sqlite3
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
 import psutil
 import pytest
-import uvicorn
-from starlette.requests import Request
-from starlette.responses import Response
 
 from films import encoded, png, radiograph_like
-from gateway_stand import ReaderStand
-
-STUDIES = "/api/v1/studies"
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
-
-
-def eventually(holds: Callable[[], bool], what: str, timeout_s: float = 30) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not holds():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.02)
-
-
-@dataclass
-class Readers:
-    """Both stands on real ports; while `held`, the classifier does not answer."""
-
-    classifier: ReaderStand = field(default_factory=lambda: ReaderStand("classifier"))
-    detector: ReaderStand = field(default_factory=lambda: ReaderStand("detector"))
-    released: threading.Event = field(default_factory=threading.Event)
-    ports: dict[str, int] = field(default_factory=dict)
-
-    async def hold(self, request: Request) -> Response:
-        """Wait for the release without blocking the server."""
-        while not self.released.is_set():
-            await asyncio.sleep(0.01)
-        return await self.classifier.usual(request)
-
-
-@pytest.fixture
-def readers() -> Iterator[Readers]:
-    stands = Readers()
-    running = []
-    for stand in (stands.classifier, stands.detector):
-        stands.ports[stand.role] = port = free_port()
-        config = uvicorn.Config(stand.app(), port=port, log_config=None, lifespan="off")
-        server = uvicorn.Server(config)
-        thread = threading.Thread(target=server.run, daemon=True)
-        thread.start()
-        running.append((server, thread))
-    eventually(lambda: all(server.started for server, _ in running), "a reader did not start")
-    yield stands
-    stands.released.set()
-    for server, thread in running:
-        server.should_exit = True
-        thread.join(20)
-        assert not thread.is_alive()
-
-
-@dataclass
-class Gateway:
-    process: "subprocess.Popen[bytes]"
-    client: httpx.Client
-    archive: Path
-
-    def post(self, content: bytes) -> httpx.Response:
-        return self.client.post(STUDIES, files={"file": ("film.png", content)})
-
-    def files(self) -> list[str]:
-        found = (p for room in ("studies", "incoming") for p in (self.archive / room).rglob("*"))
-        return sorted(p.relative_to(self.archive).as_posix() for p in found if p.is_file())
-
-    def total(self) -> int:
-        return int(self.client.get(STUDIES).json()["total"])
-
-    def kill(self) -> None:
-        self.process.kill()
-        self.process.wait()
-
-
-@dataclass
-class Starter:
-    """Starts gateways over one archive."""
-
-    readers: Readers
-    folder: Path
-    stack: contextlib.ExitStack
-
-    def __call__(self, **more: object) -> Gateway:
-        port = free_port()
-        values: dict[str, object] = {
-            "port": port,
-            "archive_dir": self.folder / "archive",
-            "classifier_url": f"http://127.0.0.1:{self.readers.ports['classifier']}",
-            "detector_url": f"http://127.0.0.1:{self.readers.ports['detector']}",
-            "pictures_idle_s": 3600,
-            "database_timeout_s": 0.5,
-        }
-        environment = {
-            "PATH": os.environ["PATH"],
-            "PYTHONPATH": os.pathsep.join(sys.path),
-            **{f"CXR_GATEWAY_{name.upper()}": str(value) for name, value in values.items()},
-            **{name: str(value) for name, value in more.items()},
-        }
-        with (self.folder / "log").open("ab") as log:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "gateway_process"], env=environment, stderr=log
-            )
-        self.stack.callback(process.wait)
-        self.stack.callback(process.kill)
-        client = self.stack.enter_context(
-            httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60)
-        )
-        gateway = Gateway(process, client, self.folder / "archive")
-        eventually(lambda: self._ready(gateway), "the gateway did not become ready")
-        return gateway
-
-    def _ready(self, gateway: Gateway) -> bool:
-        assert gateway.process.poll() is None, (self.folder / "log").read_text()
-        with contextlib.suppress(httpx.TransportError):
-            return gateway.client.get("/readyz").status_code == 200
-        return False
-
-
-@pytest.fixture
-def start(readers: Readers, tmp_path: Path) -> Iterator[Starter]:
-    with contextlib.ExitStack() as stack:
-        yield Starter(readers, tmp_path, stack)
+from live_gateway import STUDIES, Gateway, Readers, Starter
+from waiting import eventually, free_port
 
 
 @pytest.fixture

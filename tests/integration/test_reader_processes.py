@@ -1,72 +1,17 @@
 """The readers as real processes: what a supervisor sees of them."""
 
-import contextlib
 import json
-import os
 import shutil
 import signal
-import socket
-import subprocess
-import sys
-import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import psutil
 import pytest
 
-from cxr_contracts import CLASSIFY_PATH, DETECT_PATH
 from films import encoded, png, radiograph_like
-
-PATHS = {"classifier": CLASSIFY_PATH, "detector": DETECT_PATH}
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
-
-
-def start(role: str, folder: Path, log: Path, **settings: object) -> "subprocess.Popen[bytes]":
-    prefix = f"CXR_{role.upper()}_"
-    values = {"model_dir": folder, "runtime": "onnxruntime", "threads": 1} | settings
-    environment = {
-        "PATH": os.environ["PATH"],
-        "PYTHONPATH": os.pathsep.join(sys.path),
-        **{f"{prefix}{name.upper()}": str(value) for name, value in values.items()},
-    }
-    with log.open("wb") as errors:
-        return subprocess.Popen(
-            [sys.executable, "-m", f"cxr_{role}"], env=environment, stderr=errors
-        )
-
-
-@contextlib.contextmanager
-def running(
-    role: str, folder: Path, log: Path, **settings: object
-) -> Iterator[tuple["subprocess.Popen[bytes]", httpx.Client]]:
-    port = free_port()
-    process = start(role, folder, log, port=port, **settings)
-    try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
-            wait_until_ready(process, client, log)
-            yield process, client
-    finally:
-        process.kill()
-        process.wait()
-
-
-def wait_until_ready(process: "subprocess.Popen[bytes]", client: httpx.Client, log: Path) -> None:
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline:
-        assert process.poll() is None, log.read_text()
-        with contextlib.suppress(httpx.TransportError):
-            if client.get("/readyz").status_code == 200:
-                return
-        time.sleep(0.05)
-    raise AssertionError(f"not ready in time: {log.read_text()}")
+from reader_process import PATHS, running, start
+from waiting import free_port
 
 
 def lines_of(log: Path) -> list[dict[str, Any]]:

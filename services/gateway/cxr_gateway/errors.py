@@ -11,6 +11,7 @@ ServiceError
     ├── ReadersDown     503 neither reader answered; the study is kept, `study_id` says where
     ├── ProviderDown    503 the OpenID provider does not answer, or not as it must
     ├── StorageDown     503 the S3 storage does not answer or refuses; `Retry-After` says when
+    ├── CommitUnanswered 503 the database went away while it committed; the study may be kept
     └── SchemaMismatch      the database has another schema; met at a start only
 
 NotDone                     of a command; its leaves are `BackupError` and `BrokenChain`
@@ -59,6 +60,10 @@ class StorageDown(Unavailable):
     def headers(self) -> dict[str, str]:
         """`Retry-After` in seconds."""
         return {"Retry-After": str(self.retry_after_s)}
+
+
+class CommitUnanswered(Unavailable):
+    """The database went away while it committed: only it knows whether the study is kept."""
 
 
 class SchemaMismatch(Unavailable):

@@ -23,7 +23,7 @@ from cxr_gateway.archive import (
     new_study_id,
     original_name,
 )
-from cxr_gateway.errors import ReadersDown
+from cxr_gateway.errors import CommitUnanswered, ReadersDown
 from cxr_gateway.examination import Examined, Examiner
 from cxr_gateway.intake import Intake, Limits
 from cxr_gateway.locks import NamedLocks
@@ -203,6 +203,9 @@ class ReadingRoom:
                     stored = await self._archive.add(
                         study, _cams(examined), key, department, prepared.measures
                     )
+            except CommitUnanswered:
+                # The row may be there, so its files stay; else they are swept at a start.
+                raise
             except BaseException:
                 # Whatever it was: without a row there must be no files.
                 await asyncio.gather(keeping, return_exceptions=True)

@@ -17,7 +17,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from cxr_contracts import CamGrid
-from cxr_gateway.archive.failing import database_failures, folder_failures
+from cxr_gateway.archive.failing import commit, database_failures, folder_failures
 from cxr_gateway.archive.files import FileStore
 from cxr_gateway.archive.ids import is_study_id
 from cxr_gateway.archive.schema import migrate_if_older, refuse_other
@@ -29,6 +29,7 @@ from cxr_gateway.archive.stored import (
     owned_by,
     urgency,
 )
+from cxr_gateway.archive.sweeping import sweep_folder, sweep_storage
 from cxr_gateway.archive.tables import NO_DEPARTMENT, KeyRow, StudyRow, open_engine
 from cxr_gateway.drift.measures import PictureMeasures
 from cxr_gateway.schemas import (
@@ -45,7 +46,6 @@ from cxr_serving.errors import Conflict, NotFound, ServiceError
 _LOG = logging.getLogger(__name__)
 _T = TypeVar("_T")
 _DISK_THREADS = 8
-_SWEEP_EVERY_S = 24 * 3600
 
 
 class AlreadyArchived(Exception):
@@ -110,6 +110,7 @@ class Archive:
         Raises:
             AlreadyArchived: the content has got a study in between.
             Conflict: `key` has been used for another content in between.
+            CommitUnanswered: the study may be committed, so its files have to stay.
         """
         stored = StoredStudy.of(study, cams, revision=1, department=department)
         rows = _columns(stored, study), statistics_of(study, measures)
@@ -176,53 +177,10 @@ class Archive:
         if not self.files.open():
             return
         if self.files.sweep_age is None:
-            self._sweep()
+            sweep_folder(self.files, self._engine)
         else:
             self.files.sweep(())  # a bucket is swept by `sweep_storage`, beside the work
         self.files.share()
-
-    def _sweep(self) -> None:
-        with database_failures(), Session(self._engine) as session:
-            known = select(StudyRow.id, StudyRow.source, StudyRow.revision)
-            rows = {
-                study_id: owned_by(ImageSource(source), revision)
-                for study_id, source, revision in session.execute(known)
-            }
-        on_disk = set(self.files.study_ids())
-        incoming = self.files.sweep(on_disk - rows.keys())
-        outdated = sum(
-            self.files.remove_others(study_id, rows[study_id]) for study_id in on_disk & rows.keys()
-        )
-        found = {
-            "incoming": incoming,
-            "studies": len(on_disk - rows.keys()),
-            "pictures": outdated,
-            "without_files": len(rows.keys() - on_disk),
-        }
-        if any(found.values()):
-            _LOG.warning("the archive was swept", extra=found)
-
-    def sweep_storage(self, stopped: threading.Event) -> None:
-        """Sweep a bucket, now and once a day, until `stopped`; it may take long and be away."""
-        while self.files.sweep_age is not None and not stopped.is_set():
-            try:
-                for studies in self.files.settled_studies(self.files.sweep_age):
-                    self._sweep_some(self.files, studies)
-                    if stopped.is_set():
-                        return
-            except ServiceError as error:
-                _LOG.warning("the storage was not swept", extra={"detail": error.detail})
-            stopped.wait(_SWEEP_EVERY_S)
-
-    def _sweep_some(self, files: FileStore, studies: list[str]) -> None:
-        # Asked after the files were listed: a row is written after its file.
-        with database_failures(), Session(self._engine) as session:
-            known = set(session.scalars(select(StudyRow.id).where(StudyRow.id.in_(studies))))
-        orphans = [study_id for study_id in studies if study_id not in known]
-        for study_id in orphans:
-            files.remove_study(study_id)
-        if orphans:
-            _LOG.warning("the storage was swept", extra={"studies": len(orphans)})
 
     def _query(self, work: Callable[[Session], _T]) -> _T:
         with database_failures(), Session(self._engine) as session, session.begin():
@@ -254,10 +212,12 @@ class Archive:
     ) -> None:
         with database_failures():
             try:
-                with Session(self._engine) as session, session.begin():
+                with Session(self._engine) as session:
                     session.execute(insert(StudyRow).values(columns))
                     put_statistics(session, statistics)
                     _put_key(session, key, stored)
+                    session.flush()
+                    commit(session)
             except IntegrityError as error:
                 # Either the content or the key; look_up raises if it was the key.
                 self._look_up(stored.content_sha256, key, stored.department)
@@ -323,7 +283,7 @@ async def open_archive(settings: GatewaySettings) -> AsyncIterator[Archive]:
         if settings.resolved_migrate_at_start:
             await archive.in_thread(migrate_if_older, engine, settings.database_timeout_s)
         await archive.in_thread(archive.prepare)
-        sweeping = threads.submit(archive.sweep_storage, stopped)
+        sweeping = threads.submit(sweep_storage, files, engine, stopped)
         yield archive
         stopped.set()
         await asyncio.wrap_future(sweeping)

@@ -7,8 +7,9 @@ from contextlib import contextmanager
 
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.orm import Session
 
-from cxr_gateway.errors import StorageFull
+from cxr_gateway.errors import CommitUnanswered, StorageFull
 from cxr_serving.errors import Unavailable
 
 # EFBIG: a quota set as a file-size limit ends a write just as a full disk does.
@@ -48,6 +49,22 @@ def database_failures() -> Iterator[None]:
                 "The archive's database is locked or not reachable; try again."
             ) from error
         raise
+
+
+def commit(session: Session) -> None:
+    """Commit; `CommitUnanswered` where a failure does not say that nothing was committed.
+
+    SQLite rolls back a commit that fails. A server may have committed before its connection broke,
+    or may still do so.
+    """
+    try:
+        session.commit()
+    except DBAPIError as error:
+        if session.get_bind().dialect.name == "sqlite":
+            raise
+        raise CommitUnanswered(
+            "The archive's database went away while it kept this; send the same again."
+        ) from error
 
 
 def archive_full() -> StorageFull:

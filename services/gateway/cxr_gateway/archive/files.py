@@ -87,7 +87,8 @@ class FileStore:
             target = self.path(study_id, name)
             target.parent.mkdir(parents=True, exist_ok=True)
             incoming.move_to(target)
-            for folder in (target.parent, target.parent.parent):
+            # Up to the folder that was there before: a name is on disk once its folder is synced.
+            for folder in (target.parent, target.parent.parent, self._studies):
                 _sync_folder(folder)
 
     def write(self, study_id: str, name: str, content: bytes) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
@@ -15,14 +15,14 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from cxr_gateway.intake import Intake, Limits, read_upload
-from cxr_serving.errors import PayloadTooLarge, ServiceError, Unprocessable, UnsupportedMedia
+from cxr_gateway.intake import read_upload
+from cxr_serving.errors import Unprocessable, UnsupportedMedia
 from dicom_films import compressed_dicom, dicom, sample
 from films import encoded, radiograph_like
+from surviving import SMALL, bounded, survives
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:pydicom")
 
-SMALL = Limits(max_bytes=2_000_000, max_pixels=500_000)
 GREY = radiograph_like(48, 40)
 DEEP = GREY.astype(np.uint16) * 16
 WINDOW: dict[str, Any] = {"WindowCenter": 2048, "WindowWidth": 4096, "PixelPaddingValue": 0}
@@ -38,35 +38,6 @@ VALID = {
     "jpeg 2000": compressed_dicom(DEEP, JPEG2000Lossless, bits=12),
     "jpeg-ls": sample("MR_small_jpeg_ls_lossless.dcm"),
 }
-bounded = settings(
-    max_examples=60,
-    deadline=None,
-    derandomize=True,
-    database=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
-)
-
-
-def refusal_or_picture(data: bytes) -> ServiceError | Intake:
-    """Read `data`; any other exception than a refusal passes through and fails the test."""
-    try:
-        return read_upload(data, limits=SMALL)
-    except ServiceError as refusal:
-        return refusal
-
-
-def survives(data: bytes) -> None:
-    """Check that `data` gives a sound picture or a refusal that can be shown to a person."""
-    result = refusal_or_picture(data)
-    if isinstance(result, ServiceError):
-        assert isinstance(result, UnsupportedMedia | Unprocessable | PayloadTooLarge)
-        assert result.detail.isprintable()
-        assert len(result.detail) < 500
-    else:
-        assert result.grey.dtype == np.uint8
-        assert result.grey.ndim == 2
-        assert result.grey.size <= SMALL.max_pixels
-        assert (result.facts.height, result.facts.width) == result.grey.shape
 
 
 @bounded

@@ -1,0 +1,182 @@
+"""Turns a load run into `docs/results/load/`: two CSVs, a table, a plot, and whether it held."""
+
+import csv
+import itertools
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+
+from benchmarks.outcome import Answer, Outcome
+
+mpl.use("Agg")
+import matplotlib.pyplot as plt  # the backend is chosen first
+
+# Of its mean may a service's memory grow from the end of the first quarter, by which everything
+# has been touched once, to the end of the rated load.
+STEADY = 0.05
+_WARM = 0.25
+_MINUTE_S = 60.0
+_UPLOADS = frozenset({"png", "jpeg", "dicom", "repeated"})
+
+
+def write(outcome: Outcome, folder: Path) -> tuple[str, bool]:
+    """Write all files; the README's text, and whether every criterion was met."""
+    folder.mkdir(parents=True, exist_ok=True)
+    _write_minutes(outcome, folder / "minutes.csv")
+    _write_memory(outcome, folder / "memory.csv")
+    _plot(outcome, folder / "load.png")
+    found = list(criteria(outcome))
+    text = _text(outcome, found)
+    (folder / "README.md").write_text(text)
+    return text, all(met for _, _, met in found)
+
+
+def growth(outcome: Outcome, service: str) -> tuple[float, float, float]:
+    """A service's memory under the rated load: MB on average, MB an hour, and the share it grew.
+
+    The slope is that of the least squares line behind the first quarter.
+    """
+    start, end = outcome.phases["rated"]
+    warm = start + _WARM * (end - start)
+    points = [(at, mb) for at, name, mb in outcome.memory if name == service and warm <= at <= end]
+    seconds, resident = np.array(points).T if len(points) > 1 else np.zeros((2, 2))
+    slope = float(np.polyfit(seconds, resident, 1)[0]) if np.ptp(seconds) else 0.0
+    mean = float(resident.mean())
+    return mean, slope * 3600, slope * (end - warm) / mean if mean else 0.0
+
+
+def criteria(outcome: Outcome) -> Iterator[tuple[str, str, bool]]:
+    """What has to hold, what was seen, and whether it did."""
+    rated, over = (_of(outcome, phase) for phase in ("rated", "overload"))
+    bad = [answer for answer in rated if not answer.good]
+    seen = f"{len(bad)} of {len(rated)}" + (f": {_statuses(bad)}" if bad else "")
+    yield "no request at the rated load fails or is read in part", seen, not bad
+    for name in dict.fromkeys(name for _, name, _ in outcome.memory):
+        mean, per_hour, grown = growth(outcome, name)
+        told = f"{mean:.0f} MB, {per_hour:+.1f} MB an hour, {grown:+.1%} over the time"
+        yield f"the {name}'s memory grows by less than {STEADY:.0%}", told, grown < STEADY
+    refused = [answer for answer in over if answer.status == 503 and answer.retry_after]
+    others = [a for a in over if a.status not in (200, 201) and a not in refused]
+    told = f"{len(refused)} of {len(over)} refused; otherwise {len(others)}"
+    if others:
+        told += f": {_statuses(others)}"
+    yield "beyond the capacity some are refused", told, bool(refused)
+    yield "and with nothing but 503 and Retry-After", told, not others
+    kept = f"{len(outcome.accepted)} films accepted, {len(outcome.lost)} not as they were sent"
+    yield "every film that was accepted is in the archive, to the byte", kept, not outcome.lost
+
+
+def _text(outcome: Outcome, found: Sequence[tuple[str, str, bool]]) -> str:
+    plan = outcome.plan
+    rated = plan.share * outcome.capacity
+    lines = [
+        "# Under load",
+        "",
+        f"Made by `make load MINUTES={plan.rated_s / 60:g}`, the clients on the same machine as",
+        "the services. Of twenty requests nine are new films (five PNG and two JPEG of 1024 x 1024",
+        "pixels, two DICOM of 512 x 512 and 12 bits), five are films that were sent before, three",
+        "ask for the list and three for an overlay. The capacity is what eight clients get that",
+        f"wait for their answers: {outcome.capacity:.1f} requests a second. Rated are",
+        f"{plan.share:.0%} of it, {rated:.1f} a second, arriving evenly whether or not the ones",
+        f"before are answered, for {plan.rated_s / 60:g} minutes; then {plan.overload:g} times the",
+        f"capacity for {plan.overload_s / 60:g} minutes.",
+        "",
+        "| what has to hold | seen | held |",
+        "|---|---|---|",
+        *(f"| {what} | {seen} | {'yes' if met else '**no**'} |" for what, seen, met in found),
+        "",
+        f"Arrivals that were not sent because as many were outstanding as are sent at once: "
+        f"{outcome.unsent}.",
+        "",
+        "| phase | requests | a second | uploads, ms: p50, p95, p99 | reads, ms: p50, p95 |",
+        "|---|--:|--:|---|---|",
+        *(_phase_row(outcome, phase) for phase in ("rated", "overload")),
+        "",
+        "`minutes.csv` holds counts and percentiles by minute, `memory.csv` the memory of each",
+        "process by second.",
+        "",
+        "![latency and memory over time](load.png)",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _phase_row(outcome: Outcome, phase: str) -> str:
+    answers = _of(outcome, phase)
+    start, end = outcome.phases[phase]
+    good = [answer for answer in answers if answer.good]
+    uploads, reads = _split(good)
+    shown = (_percentiles(uploads, 50, 95, 99), _percentiles(reads, 50, 95))
+    cells = (", ".join(f"{value:.0f}" for value in values) for values in shown)
+    rate = len(answers) / (end - start)
+    return f"| {phase} | {len(answers)} | {rate:.1f} | {' | '.join(cells)} |"
+
+
+def _write_minutes(outcome: Outcome, path: Path) -> None:
+    with path.open("w", newline="") as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        head = ["phase", "minute", "requests", "good", "refused_503", "other"]
+        writer.writerow([*head, "upload_p50_ms", "upload_p95_ms", "upload_p99_ms", "read_p95_ms"])
+        for (phase, minute), answers in _by_minute(outcome):
+            good = [answer for answer in answers if answer.good]
+            refused = sum(answer.status == 503 for answer in answers)
+            uploads, reads = _split(good)
+            figures = [*_percentiles(uploads, 50, 95, 99), *_percentiles(reads, 95)]
+            counts = [len(answers), len(good), refused, len(answers) - len(good) - refused]
+            writer.writerow([phase, minute, *counts, *(f"{value:.1f}" for value in figures)])
+
+
+def _write_memory(outcome: Outcome, path: Path) -> None:
+    with path.open("w", newline="") as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(["second", "service", "resident_mb"])
+        writer.writerows((f"{at:.0f}", name, f"{mb:.1f}") for at, name, mb in outcome.memory)
+
+
+def _by_minute(outcome: Outcome) -> Iterator[tuple[tuple[str, int], list[Answer]]]:
+    def minute(answer: Answer) -> tuple[str, int]:
+        return answer.phase, int(answer.sent_s // _MINUTE_S)
+
+    ordered = sorted(outcome.answers, key=lambda answer: answer.sent_s)
+    for key, answers in itertools.groupby(ordered, minute):
+        yield key, list(answers)
+
+
+def _of(outcome: Outcome, phase: str) -> list[Answer]:
+    return [answer for answer in outcome.answers if answer.phase == phase]
+
+
+def _split(answers: Sequence[Answer]) -> tuple[list[Answer], list[Answer]]:
+    uploads = [answer for answer in answers if answer.kind in _UPLOADS]
+    return uploads, [answer for answer in answers if answer.kind not in _UPLOADS]
+
+
+def _percentiles(answers: Sequence[Answer], *which: int) -> list[float]:
+    took = [answer.took_ms for answer in answers]
+    return [float(value) for value in np.percentile(took, which)] if took else [0.0] * len(which)
+
+
+def _statuses(answers: Sequence[Answer]) -> str:
+    counted = Counter(answer.study or answer.status or "no answer" for answer in answers)
+    return ", ".join(f"{count} x {what}" for what, count in counted.most_common())
+
+
+def _plot(outcome: Outcome, path: Path) -> None:
+    figure, (latency, memory) = plt.subplots(1, 2, figsize=(12, 3.8), layout="constrained")
+    minutes = [(key[1], *_percentiles(_split(a)[0], 50, 95)) for key, a in _by_minute(outcome)]
+    columns = np.array(minutes).T
+    for values, name in zip(columns[1:], ("p50", "p95"), strict=True):
+        latency.plot(columns[0], values, ".-", label=name)
+    latency.set(xlabel="minute", ylabel="upload, ms", yscale="log", title="Latency of uploads")
+    for name in dict.fromkeys(name for _, name, _ in outcome.memory):
+        points = np.array([(at, mb) for at, service, mb in outcome.memory if service == name])
+        memory.plot(points[:, 0] / _MINUTE_S, points[:, 1], label=name)
+    memory.set(xlabel="minute", ylabel="resident, MB", ylim=(0, None), title="Memory")
+    start = outcome.phases["overload"][0] / _MINUTE_S
+    for axes in (latency, memory):
+        axes.axvline(start, color="grey", linestyle=":", label="overload begins")
+        axes.legend()
+    figure.savefig(path, dpi=110)
+    plt.close(figure)
