@@ -182,12 +182,15 @@ def test_operations_have_readable_names() -> None:
         "getStudyHeatmap",
         "getStudyOriginal",
         "getStudyDeidentified",
-        "listAuditLines",
         "getSystem",
         "getMe",
         "startSignIn",
         "finishSignIn",
         "signOut",
+        "getModels",
+        "getShadowReport",
+        "getDrift",
+        "listAuditLines",
     ]
 
 

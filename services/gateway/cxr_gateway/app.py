@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 
@@ -167,20 +167,12 @@ async def _open(
     shadows = ShadowRoom(
         archive, examiner, answering, joinings, settings=settings, registry=metrics.registry
     )
-
-    def on_read(stored: StoredStudy, examined: Examined) -> None:
-        drawn.expect(stored)
-        shadows.expect(stored, examined)
-
-    reading = ReadingRoom(archive, examiner, metrics, settings, on_read)
+    reading = ReadingRoom(archive, examiner, metrics, settings, _announcing(drawn, shadows))
     await stack.enter_async_context(drawn.made_when_idle(reading.idle))
     await stack.enter_async_context(shadows.read_when_idle(reading.idle))
+    gate_sha256 = gate.manifest.weights.sha256
     observer = DriftObserver(
-        archive,
-        answering,
-        gate.manifest.weights.sha256,
-        settings=settings,
-        registry=metrics.registry,
+        archive, answering, gate_sha256, settings=settings, registry=metrics.registry
     )
     await stack.enter_async_context(observer.kept_in_metrics())
     return Parts(
@@ -197,6 +189,16 @@ async def _open(
         observer,
         reception,
     )
+
+
+def _announcing(drawn: Pictures, shadows: ShadowRoom) -> Callable[[StoredStudy, Examined], None]:
+    """What is made of a study later, by those who have time: its pictures, a shadow's answer."""
+
+    def on_read(stored: StoredStudy, examined: Examined) -> None:
+        drawn.expect(stored)
+        shadows.expect(stored, examined)
+
+    return on_read
 
 
 @asynccontextmanager
