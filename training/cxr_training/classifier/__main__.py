@@ -2,12 +2,13 @@
 
 import argparse
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from cxr_serving.model_folder import ModelFolderError
 from cxr_training.classifier.config import SMOKE_OVERRIDES, ConfigError, load_config
 from cxr_training.data.errors import DataError
-from cxr_training.publishing import PublishError, format_interval
+from cxr_training.publishing import PublishError, format_interval, read_manifest
 from cxr_training.runs import RunError, is_first_process, refuse_several_processes
 
 NIH = "nih"
@@ -75,9 +76,13 @@ def _run(options: argparse.Namespace) -> None:
 
 
 def _judge(options: argparse.Namespace) -> None:
-    from cxr_training.classifier.judging import comparison, judge, write_results
+    from cxr_training.classifier.judging import comparison, complete, judge, write_results
 
-    judgement = judge(options.model, options.data, manifests=options.manifest, check=options.check)
+    compared = options.check or options.complete
+    judgement = judge(options.model, options.data, manifests=options.manifest, check=compared)
+    if options.complete:
+        print(f"{complete(options.model, judgement)} figures were added to {options.model}")
+        judgement = replace(judgement, manifest=read_manifest(options.model))
     differences = comparison(judgement) if judgement.is_comparable else None
     write_results(judgement, options.results, differences)
     for name in ("auroc_mean", "ece_mean"):
@@ -188,6 +193,11 @@ def _add_published(judge: argparse.ArgumentParser, publish: argparse.ArgumentPar
     judge.add_argument("--model", type=Path, required=True, help="a published model's folder")
     judge.add_argument(
         "--check", action="store_true", help="fail where the manifest's figures are others"
+    )
+    judge.add_argument(
+        "--complete",
+        action="store_true",
+        help="add figures that the manifest lacks, if all that it has are right",
     )
 
 

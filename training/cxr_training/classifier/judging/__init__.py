@@ -4,6 +4,7 @@ Everything a manifest says of a model is measured again, from the pixels of the 
 figures, and written as CSVs, plots and a page that is made of the CSVs.
 """
 
+from cxr_training.classifier.judging.completing import complete
 from cxr_training.classifier.judging.judge import (
     Judgement,
     JudgementError,
@@ -12,4 +13,4 @@ from cxr_training.classifier.judging.judge import (
 )
 from cxr_training.classifier.judging.results import write_results
 
-__all__ = ["Judgement", "JudgementError", "comparison", "judge", "write_results"]
+__all__ = ["Judgement", "JudgementError", "comparison", "complete", "judge", "write_results"]

@@ -161,20 +161,31 @@ def comparison(judgement: Judgement) -> list[str]:
 
     `judgement` must be comparable.
     """
-    manifest = judgement.manifest
-    fitted = {label.name: label for label in judgement.decisions.labels}
-    published = {(row.name, row.subset) for row in manifest.metrics}
-    measured = for_manifest(judgement.rows)
-    known = [row for row in measured if (row.name, row.subset) in published]
-    new = [row for row in measured if (row.name, row.subset) not in published]
-    sentences = differing_figures(manifest.metrics, known, TOLERANCE)
-    for label in manifest.labels:
-        sentences += _label_differences(label, fitted[label.name])
-    if new:
+    sentences = contradictions(judgement)
+    if new := unpublished(judgement):
         # In one sentence: a model published before a figure was thought of lacks all of a kind.
         kinds = ", ".join(dict.fromkeys(row.name for row in new))
         sentences.append(f"{len(new)} figures measured, but not published: {kinds}")
     return sentences
+
+
+def contradictions(judgement: Judgement) -> list[str]:
+    """Where a figure, a calibration or a threshold of the manifest is not what was measured."""
+    manifest = judgement.manifest
+    fitted = {label.name: label for label in judgement.decisions.labels}
+    lacking = unpublished(judgement)
+    known = [row for row in for_manifest(judgement.rows) if row not in lacking]
+    sentences = differing_figures(manifest.metrics, known, TOLERANCE)
+    for label in manifest.labels:
+        sentences += _label_differences(label, fitted[label.name])
+    return sentences
+
+
+def unpublished(judgement: Judgement) -> list[MetricRow]:
+    """The figures of which the manifest says nothing."""
+    published = {(row.name, row.subset) for row in judgement.manifest.metrics}
+    measured = for_manifest(judgement.rows)
+    return [row for row in measured if (row.name, row.subset) not in published]
 
 
 def _label_differences(shipped: LabelSpec, fitted: LabelSpec) -> list[str]:
