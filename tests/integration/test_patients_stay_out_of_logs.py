@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -153,10 +154,15 @@ def house(tmp_path: Path, classifier_folder: Path, detector_folder: Path) -> Ite
         yield House(gateway, classifier, detector, url, tmp_path / "archive")
 
 
+def _logged(service: Service, request_id: str) -> bool:
+    return request_id in {line.get("request_id") for line in service.lines()}
+
+
 def test_no_marker_of_a_patient_is_told_by_any_service(house: House) -> None:
     study = house.post(marked_film(), 201, **{"X-Request-ID": "trail-1"}).json()["id"]
     for service in (house.gateway, house.classifier, house.detector):
-        assert "trail-1" in {line.get("request_id") for line in service.lines()}, service.role
+        # The line is written when the answer is on its way.
+        eventually(partial(_logged, service, "trail-1"), f"{service.role} logged no such request")
     every_door_of(house, study)
     broken_files(house)
     broken_parts(house, study)

@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from cxr_gateway.archive.ids import is_study_id
 from cxr_gateway.audit.lines import Event, by_request
 from cxr_gateway.audit.log import AuditLog
-from cxr_serving.errors import Unavailable
+from cxr_serving.errors import ServiceError, Unavailable
 from cxr_serving.problems import problem_response
 
 _LOG = logging.getLogger(__name__)
@@ -67,16 +67,17 @@ class AuditMiddleware:
             await self._app(scope, receive, send)
             return
         connection = HTTPConnection(scope)
-        answered = refused = False
+        answered, refusal = False, None
 
         async def send_on_record(message: Message) -> None:
-            nonlocal answered, refused
+            nonlocal answered, refusal
             if message["type"] == "http.response.start":
                 answered = True
-                refused = not await self._record(connection, message["status"])
-                if refused:
-                    await _refuse(scope, receive, send, Headers(raw=message["headers"]))
-            if not refused:
+                refusal = await self._record(connection, message["status"])
+                if refusal is not None:
+                    given = Headers(raw=message["headers"])
+                    await _refuse(refusal, given, scope, receive, send)
+            if refusal is None:
                 await send(message)
 
         try:
@@ -85,20 +86,23 @@ class AuditMiddleware:
             if not answered:
                 await self._record(connection, _CLIENT_GONE)
 
-    async def _record(self, connection: HTTPConnection, status: int) -> bool:
-        """Write the line; whether the answer may be given."""
+    async def _record(self, connection: HTTPConnection, status: int) -> Unavailable | None:
+        """Write the line; why the answer may not be given, if so."""
         if getattr(connection.state, "audit_recorded", False):
-            return True
+            return None
         event = self._event(connection, status)
         log: AuditLog = connection.app.state.parts.audit
         try:
             await log.record(event)
-        except Exception:
+        except Exception as error:
             # Whatever it is: what is not on record is not answered.
             extra = {"action": event.action, "status": status}
             _LOG.exception("a request could not be put on record", extra=extra)
-            return event.action in _OPEN
-        return True
+            if event.action in _OPEN:
+                return None
+            cause = f" {error.detail}" if isinstance(error, ServiceError) else ""
+            return Unavailable(f"The audit log cannot be written, so nothing is answered.{cause}")
+        return None
 
     def _event(self, connection: HTTPConnection, status: int) -> Event:
         study_id = getattr(connection.state, "audit_study", None)
@@ -141,9 +145,9 @@ class _Operations:
         ]
 
 
-async def _refuse(scope: Scope, receive: Receive, send: Send, given: Headers) -> None:
-    error = Unavailable("The audit log cannot be written, so nothing is answered; try again later.")
-
+async def _refuse(
+    error: Unavailable, given: Headers, scope: Scope, receive: Receive, send: Send
+) -> None:
     async def send_with_given(message: Message) -> None:
         if message["type"] == "http.response.start":
             headers = MutableHeaders(scope=message)
