@@ -624,7 +624,7 @@ export interface components {
         DriftWeek: {
             /**
              * Compared
-             * @description At most the latest 20,000, of the reference's models.
+             * @description At most the latest 5,000, of the reference's models.
              */
             compared: number;
             /** Films */

@@ -39,7 +39,7 @@ class DriftWeek(_Answer):
     week: str = Field(description="E.g. `2026-W47`.")
     starts_on: date
     films: int
-    compared: int = Field(description="At most the latest 20,000, of the reference's models.")
+    compared: int = Field(description="At most the latest 5,000, of the reference's models.")
     refused: int = Field(description="Of those compared, by the gate; only its score counts.")
     other_models: int = Field(description="Read by other models, and compared with nothing.")
 

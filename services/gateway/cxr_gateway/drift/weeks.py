@@ -18,7 +18,7 @@ from cxr_contracts import CATEGORIES, NUMBERS, DriftReference
 from cxr_gateway.archive.observed_tables import StudyStatisticsRow
 from cxr_gateway.drift.film import week_of
 
-LATEST = 20_000
+LATEST = 5_000
 
 
 @dataclass(frozen=True)
