@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from cxr_gateway.archive.ids import is_study_id
 from cxr_gateway.audit.lines import Event, by_request
 from cxr_gateway.audit.log import AuditLog
+from cxr_gateway.errors import StorageFull
 from cxr_serving.errors import ServiceError, Unavailable
 from cxr_serving.problems import problem_response
 
@@ -86,7 +87,7 @@ class AuditMiddleware:
             if not answered:
                 await self._record(connection, _CLIENT_GONE)
 
-    async def _record(self, connection: HTTPConnection, status: int) -> Unavailable | None:
+    async def _record(self, connection: HTTPConnection, status: int) -> ServiceError | None:
         """Write the line; why the answer may not be given, if so."""
         if getattr(connection.state, "audit_recorded", False):
             return None
@@ -101,7 +102,10 @@ class AuditMiddleware:
             if event.action in _OPEN:
                 return None
             cause = f" {error.detail}" if isinstance(error, ServiceError) else ""
-            return Unavailable(f"The audit log cannot be written, so nothing is answered.{cause}")
+            told = f"The audit log cannot be written, so nothing is answered.{cause}"
+            # One full disk, and one answer: what it was about had no room either.
+            full = isinstance(error, StorageFull) and status == StorageFull.status
+            return StorageFull(told) if full else Unavailable(told)
         return None
 
     def _event(self, connection: HTTPConnection, status: int) -> Event:
@@ -146,7 +150,7 @@ class _Operations:
 
 
 async def _refuse(
-    error: Unavailable, given: Headers, scope: Scope, receive: Receive, send: Send
+    error: ServiceError, given: Headers, scope: Scope, receive: Receive, send: Send
 ) -> None:
     async def send_with_given(message: Message) -> None:
         if message["type"] == "http.response.start":
