@@ -103,9 +103,8 @@ class AuditMiddleware:
                 return None
             cause = f" {error.detail}" if isinstance(error, ServiceError) else ""
             told = f"The audit log cannot be written, so nothing is answered.{cause}"
-            # One full disk, and one answer: what it was about had no room either.
-            full = isinstance(error, StorageFull) and status == StorageFull.status
-            return StorageFull(told) if full else Unavailable(told)
+            # What had no room is told so, however the database calls the same full disk.
+            return (StorageFull if status == StorageFull.status else Unavailable)(told)
         return None
 
     def _event(self, connection: HTTPConnection, status: int) -> Event:
