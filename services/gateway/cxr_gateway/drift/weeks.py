@@ -1,13 +1,13 @@
-"""The films of some weeks, as few texts: one for each week, kind of file, view and pair of models.
+"""The films of some weeks, by week, kind of file, view and pair of models.
 
-A week's numbers are joined into one text by the database, so that a hundred thousand films come as
-some dozens of rows. Of a week with more than `LATEST` films the latest are taken.
+Of a week with more than `LATEST` films the latest are taken; they are read a few at a time.
 """
 
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,7 @@ from cxr_gateway.archive.observed_tables import StudyStatisticsRow
 from cxr_gateway.drift.film import week_of
 
 LATEST = 5_000
+_ROWS_AT_ONCE = 500
 
 
 @dataclass(frozen=True)
@@ -105,8 +106,17 @@ def _films(session: Session, week: str) -> Iterator[Films]:
     kinds = [
         latest.c[name] for name in ("accepted", *CATEGORIES, "gate_sha256", "classifier_sha256")
     ]
-    numbers = func.aggregate_strings(latest.c.values_json, ",").label("numbers")
-    wanted = select(*kinds, numbers).group_by(*kinds)
-    for kind in session.execute(wanted).mappings():
-        rows = np.array(json.loads(f"[{kind['numbers']}]"), dtype=np.float64)
-        yield Films(**{**kind, "numbers": rows})
+    wanted = select(*kinds, latest.c.values_json).execution_options(yield_per=_ROWS_AT_ONCE)
+    kept: dict[tuple[Any, ...], list[NDArray[np.float64]]] = {}
+    for some in session.execute(wanted).partitions():
+        texts: dict[tuple[Any, ...], list[str]] = {}
+        for *kind, values in some:
+            texts.setdefault(tuple(kind), []).append(values)
+        for key, lines in texts.items():
+            # As an array at once: as Python's numbers a week would take ten times the memory, in
+            # whichever thread it is, and a thread's memory is not given back.
+            rows = np.array(json.loads(f"[{','.join(lines)}]"), dtype=np.float64)
+            kept.setdefault(key, []).append(rows)
+    names = [column.key for column in kinds]
+    for key, parts in kept.items():
+        yield Films(**dict(zip(names, key, strict=True)), numbers=np.concatenate(parts))
