@@ -9,7 +9,7 @@ import torch
 from torch.utils.data import DataLoader, TensorDataset
 
 from cxr_classifier.network import build_network
-from cxr_contracts import Architecture
+from cxr_contracts import Architecture, Finding
 from cxr_training.classifier.cache import canonical_images
 from cxr_training.classifier.loading import (
     EpochBatches,
@@ -18,7 +18,7 @@ from cxr_training.classifier.loading import (
     loader_workers,
     training_loader,
 )
-from cxr_training.classifier.samples import LABELS, read_samples
+from cxr_training.classifier.samples import LABELS, UNJUDGED, read_samples
 from cxr_training.classifier.subset import with_few_patients
 from cxr_training.classifier.throughput import Throughput, gpu_use_percent, speed_in_words
 from cxr_training.data.splits import Split
@@ -86,6 +86,25 @@ def test_workers_that_outlive_an_epoch_read_what_the_process_itself_would(nih: P
     for alone, by_workers in zip(read[:2], read[2:], strict=True):
         torch.testing.assert_close(by_workers, alone, rtol=0, atol=0)
     assert not torch.equal(read[0][0][0], read[1][0][0])
+
+
+def test_a_label_is_learned_within_a_source_from_its_epoch_on(nih: Path) -> None:
+    samples = read_samples(nih)
+    images = canonical_images(samples.paths, 32, nih.parent / "cache")
+    rule = "{sources: [large], weight: 3.0, from_epoch: 3}"
+    config = quick_config(f"training.within_source={{Pneumonia: {rule}}}")
+    data = TrainingImages(samples, images, config)
+    column = LABELS.index(Finding.PNEUMONIA)
+    small = next(i for i, row in enumerate(data.rows) if samples.sources[row] != "large")
+
+    targets = [data[epoch, small][1] for epoch in range(4)]
+
+    truth = samples.targets[data.rows[small]]
+    assert [float(target[column]) for target in targets] == [truth[column]] * 2 + [UNJUDGED] * 2
+    elsewhere = np.arange(len(LABELS)) != column
+    assert all(np.array_equal(target[elsewhere], truth[elsewhere]) for target in targets)
+    in_force = [list(config.training.within_source_in(epoch)) for epoch in (1, 2, 3, 9)]
+    assert in_force == [[], [], [Finding.PNEUMONIA], [Finding.PNEUMONIA]]
 
 
 def test_loading_draws_nothing_from_the_numbers_of_dropout(nih: Path) -> None:

@@ -46,6 +46,14 @@ class WithinSource(_Section):
 
     sources: tuple[Literal["large", "medium", "small"], ...] = Field(min_length=1)
     weight: float = Field(gt=0, description="Of the label's loss there; few images carry it.")
+    from_epoch: int = Field(
+        default=1, ge=1, description="Before it, the label is learned from all sources."
+    )
+
+
+def sources_of(rules: dict[Finding, WithinSource]) -> dict[Finding, tuple[str, ...]]:
+    """The sources that each label is learned from."""
+    return {label: rule.sources for label, rule in rules.items()}
 
 
 class Training(_Section):
@@ -77,6 +85,10 @@ class Training(_Section):
     )
     threads: int | None = Field(description="Of PyTorch; null leaves its own choice.")
     compile: bool = Field(description="torch.compile: two minutes at first, then a fifth faster.")
+
+    def within_source_in(self, epoch: int) -> dict[Finding, WithinSource]:
+        """The rules that hold in an epoch; the first is 1."""
+        return {x: rule for x, rule in self.within_source.items() if epoch >= rule.from_epoch}
 
 
 Share = Annotated[float, Field(gt=0, le=1)]
@@ -144,8 +156,8 @@ class ClassifierConfig(_Section):
 
     @property
     def judged_on(self) -> dict[Finding, tuple[str, ...]]:
-        """The sources of each label that is learned from some alone."""
-        return {label: rule.sources for label, rule in self.training.within_source.items()}
+        """The sources of each label that is learned from some alone, at the end if not before."""
+        return sources_of(self.training.within_source)
 
 
 # A minute or less on a small data set: the way through, not a model.

@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from cxr_classifier.preprocessing import GreyImage, normalise, to_input_size
 from cxr_training.classifier.augment import augmented, coarsened
 from cxr_training.classifier.cache import CanonicalImages
-from cxr_training.classifier.config import ClassifierConfig
+from cxr_training.classifier.config import ClassifierConfig, sources_of
 from cxr_training.classifier.samples import Samples, judged_targets
 from cxr_training.data.splits import Split
 from cxr_training.distributed import Processes, processes_on_this_machine
@@ -56,7 +56,13 @@ class TrainingImages(Dataset[Batch]):
 
     def __init__(self, samples: Samples, images: CanonicalImages, config: ClassifierConfig) -> None:
         self.rows = samples.rows(Split.TRAIN)
-        self.targets = judged_targets(samples, config.judged_on)
+        training = config.training
+        starts = {1} | {rule.from_epoch for rule in training.within_source.values()}
+        # Of the epochs from each start to the next; epochs count from 1 here.
+        self.targets = {
+            start: judged_targets(samples, sources_of(training.within_source_in(start)))
+            for start in starts
+        }
         self.images = _Images(images)
         self.config = config
 
@@ -68,7 +74,8 @@ class TrainingImages(Dataset[Batch]):
         row = int(self.rows[index])
         rng = np.random.default_rng((self.config.seed, epoch, row))
         image = augmented(self.images[row], self.config.augmentation, rng)
-        return _to_input(image, self.config), torch.from_numpy(self.targets[row])
+        start = max(start for start in self.targets if start <= epoch + 1)
+        return _to_input(image, self.config), torch.from_numpy(self.targets[start][row])
 
 
 class EpochBatches(Sampler[list[tuple[int, int]]]):

@@ -14,6 +14,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 from tqdm import tqdm
 
 from cxr_classifier.network import CamClassifier, CamNetwork
+from cxr_contracts import Finding
 from cxr_training.classifier.cache import CanonicalImages
 from cxr_training.classifier.checkpoints import (
     Progress,
@@ -22,7 +23,7 @@ from cxr_training.classifier.checkpoints import (
     set_random_state,
     write_checkpoint,
 )
-from cxr_training.classifier.config import ClassifierConfig
+from cxr_training.classifier.config import ClassifierConfig, WithinSource
 from cxr_training.classifier.curves import draw_curves
 from cxr_training.classifier.loading import Batch, evaluation_batches, training_loader
 from cxr_training.classifier.losses import element_loss, judged_loss
@@ -70,10 +71,7 @@ class Trainer:
         self.optimiser = torch.optim.AdamW(
             _decay_groups(self.network, training.weight_decay), lr=training.learning_rate
         )
-        self.label_weights = torch.tensor(
-            [rule.weight if (rule := training.within_source.get(x)) else 1.0 for x in LABELS],
-            device=self.device,
-        )
+        self.label_weights = _label_weights(training.within_source_in(1), self.device)
         rows = self.samples.rows(Split.TRAIN)
         targets = judged_targets(self.samples, self.config.judged_on)[rows]
         self.loss = element_loss(training.loss, torch.from_numpy(targets))
@@ -149,6 +147,8 @@ class Trainer:
 
     def _train_epoch(self) -> dict[str, Any]:
         self.network.train()
+        rules = self.config.training.within_source_in(self.progress.epoch + 1)
+        self.label_weights = _label_weights(rules, self.device)
         speed, before_s = Throughput(self.device), self.progress.elapsed_s
         saved_s = before_s
         unread: list[tuple[Tensor, int]] = []
@@ -262,7 +262,8 @@ class Trainer:
         areas = {label.value: auroc(targets[:, i], logits[:, i]) for i, label in enumerate(LABELS)}
         within = self._within_source(rows, logits)
         judged = torch.from_numpy(judged_targets(self.samples, self.config.judged_on)[rows])
-        loss = judged_loss(torch.from_numpy(logits), judged, self.label_weights.cpu())
+        weights = _label_weights(self.config.training.within_source, torch.device("cpu"))
+        loss = judged_loss(torch.from_numpy(logits), judged, weights)
         few = self.config.evaluation.min_positives
         return {
             "val_loss": float(loss),
@@ -288,6 +289,11 @@ class Trainer:
             targets = self.samples.targets[rows][inside, column]
             found[label.value] = auroc(targets, logits[inside, column])
         return found
+
+
+def _label_weights(rules: dict[Finding, WithinSource], device: torch.device) -> Tensor:
+    weights = [rule.weight if (rule := rules.get(label)) else 1.0 for label in LABELS]
+    return torch.tensor(weights, device=device)
 
 
 def mean_auroc(targets: LogitArray, areas: dict[str, float], min_positives: int) -> float:
