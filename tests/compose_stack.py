@@ -28,6 +28,7 @@ SERVICES = ("frontend", "gateway", "classifier", "detector", "database")
 MONITORING = ("prometheus", "grafana")
 # Started with the profile `shadow` only.
 SHADOWS = {"classifier-shadow": "classifier", "detector-shadow": "detector"}
+PROFILES = ("monitoring", "shadow")
 PASSWORD = "p@ss:w/rd with#everything%"  # must survive .env, URL and shell
 _START_TIMEOUT_S = 240
 
@@ -97,7 +98,8 @@ class ComposeStack:
     def down(self) -> None:
         """Remove containers, networks and volumes."""
         secret, self.secret = self.secret, self.secret or "to be read, not used"
-        self.compose("down", "--volumes", "--remove-orphans", "--timeout", "10")
+        profiles = [part for name in PROFILES for part in ("--profile", name)]
+        self.compose(*profiles, "down", "--volumes", "--remove-orphans", "--timeout", "10")
         self.secret = secret
 
     def told(self) -> str:
