@@ -25,7 +25,10 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One request: when it was sent since the run began, and its answer; status 0: none came."""
+    """One request: when it was sent since the run began, and its answer; status 0: none came.
+
+    `failure` is then what came instead.
+    """
 
     phase: str
     kind: str
@@ -34,6 +37,7 @@ class Answer:
     status: int
     retry_after: bool
     study: str | None = None
+    failure: str = ""
 
     @property
     def good(self) -> bool:

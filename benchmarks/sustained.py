@@ -82,9 +82,11 @@ class Load:
         sent = self.now_s()
         try:
             response = await self._asked(what)
-        except httpx.TransportError:
+        except httpx.TransportError as error:
             took_ms = (self.now_s() - sent) * 1000
-            self._outcome.answers.append(Answer(phase, kind, sent, took_ms, 0, False))
+            failure = f"{type(error).__name__} {error}".strip()
+            answer = Answer(phase, kind, sent, took_ms, 0, False, failure=failure)
+            self._outcome.answers.append(answer)
             return
         took_ms = (self.now_s() - sent) * 1000
         study = None

@@ -159,7 +159,7 @@ def _percentiles(answers: Sequence[Answer], *which: int) -> list[float]:
 
 
 def _statuses(answers: Sequence[Answer]) -> str:
-    counted = Counter(answer.study or answer.status or "no answer" for answer in answers)
+    counted = Counter(answer.study or answer.status or answer.failure for answer in answers)
     return ", ".join(f"{count} x {what}" for what, count in counted.most_common())
 
 

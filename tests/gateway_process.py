@@ -9,9 +9,8 @@ import resource
 import sys
 from pathlib import Path
 
-import uvicorn
-
 from cxr_gateway.app import create_app
+from cxr_gateway.process import server_of
 from cxr_gateway.settings import GatewaySettings
 from cxr_serving.logs import configure_logging
 from fault_points import arm
@@ -29,15 +28,7 @@ def main() -> int:
         arm(name, Path(armed), int(hits))
     settings = GatewaySettings()
     configure_logging("gateway", settings.log_level)
-    server = uvicorn.Server(
-        uvicorn.Config(
-            create_app(settings, gate=RuleGate()),
-            host=settings.host,
-            port=settings.port,
-            log_config=None,
-            access_log=False,
-        )
-    )
+    server = server_of(create_app(settings, gate=RuleGate()), settings)
     server.run()
     return 0 if server.started else 3
 

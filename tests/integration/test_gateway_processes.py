@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from http.client import HTTPConnection
 from pathlib import Path
 
 import httpx
@@ -19,6 +20,9 @@ import pytest
 from films import encoded, png, radiograph_like
 from live_gateway import STUDIES, Gateway, Readers, Starter
 from waiting import eventually, free_port
+
+# httpx keeps an idle connection for five seconds, as uvicorn does where it is not told otherwise.
+SILENT_S = 6.0
 
 
 @pytest.fixture
@@ -157,6 +161,20 @@ def test_a_result_survives_a_restart_to_the_byte(start: Starter) -> None:
     second = start()
     assert second.client.get(address).content == answer.content
     assert second.client.get(f"{address}/overlay.png").content == overlay
+
+
+def test_a_connection_may_be_silent_for_as_long_as_clients_keep_one(start: Starter) -> None:
+    gateway = start()
+    connection = HTTPConnection("127.0.0.1", gateway.client.base_url.port or 0, timeout=20)
+    for pause_s in (0.0, SILENT_S):
+        time.sleep(pause_s)
+        connection.request("GET", "/livez")
+        # Where the other end had closed it, this would raise: it does not connect again.
+        connection.auto_open = 0
+        response = connection.getresponse()
+        assert response.status == httpx.codes.OK
+        response.read()
+    connection.close()
 
 
 def test_a_gateway_without_its_gate_does_not_start_and_says_what_is_missing(

@@ -4,6 +4,7 @@ import logging
 import shutil
 
 import uvicorn
+from fastapi import FastAPI
 from sqlalchemy import Engine
 
 from cxr_gateway.access.start import refuse_open_to_others
@@ -17,6 +18,7 @@ from cxr_gateway.joining import JoiningError, load_joinings
 from cxr_gateway.settings import GatewaySettings
 from cxr_serving.errors import ServiceError
 from cxr_serving.logs import configure_logging
+from cxr_serving.process import KEEP_ALIVE_S
 from cxr_serving.starting import start_failure
 
 _log = logging.getLogger(__name__)
@@ -33,8 +35,15 @@ def serve(settings: GatewaySettings) -> int:
         # What an operator put there, like a setting: a sentence, and no traceback around it.
         _log.error(start_failure("gateway", error))
         return 2
+    server = server_of(create_app(settings), settings)
+    server.run()
+    return 0 if server.started else 3
+
+
+def server_of(app: FastAPI, settings: GatewaySettings) -> uvicorn.Server:
+    """The server of an app, not started."""
     config = uvicorn.Config(
-        create_app(settings),
+        app,
         host=settings.host,
         port=settings.port,
         log_config=None,
@@ -42,11 +51,10 @@ def serve(settings: GatewaySettings) -> int:
         server_header=False,
         # It would believe X-Forwarded-For of whoever is on this machine; see `forwarded.py`.
         proxy_headers=False,
+        timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=round(settings.shutdown_grace_s),
     )
-    server = uvicorn.Server(config)
-    server.run()
-    return 0 if server.started else 3
+    return uvicorn.Server(config)
 
 
 def _check_archive(settings: GatewaySettings) -> None:

@@ -36,8 +36,8 @@ from cxr_serving.middleware import REQUEST_ID_HEADER
 from cxr_serving.tracing import trace_headers
 
 _LOG = logging.getLogger(__name__)
-# Shorter than the readers' own keep-alive (uvicorn: 5 s), so that a connection is not reused
-# in the moment in which its other end closes it.
+# Shorter than any server's keep-alive, so that a connection is not reused in the moment in which
+# its other end closes it.
 _KEEPALIVE_EXPIRY_S = 2.0
 _MAX_DETAIL_CHARS = 300
 _NEVER_OPENED = (httpx.ConnectError, httpx.ConnectTimeout)

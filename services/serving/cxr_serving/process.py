@@ -12,7 +12,9 @@ from cxr_serving.logs import configure_logging
 from cxr_serving.reader import Reader
 from cxr_serving.settings import ServiceSettings
 
-_KEEP_ALIVE_S = 75
+# Longer than any client keeps an idle connection, so that none is closed under a request that is
+# on its way.
+KEEP_ALIVE_S = 75
 Settings = TypeVar("Settings", bound=ServiceSettings)
 
 
@@ -40,9 +42,7 @@ def serve_reader(app: FastAPI, reader: Reader[Any, Any]) -> int:
             log_config=None,
             access_log=False,
             server_header=False,
-            # Longer than any client keeps an idle connection, so that none is closed under a
-            # request that is on its way.
-            timeout_keep_alive=_KEEP_ALIVE_S,
+            timeout_keep_alive=KEEP_ALIVE_S,
             timeout_graceful_shutdown=settings.shutdown_s,
         )
     )
