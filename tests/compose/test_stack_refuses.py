@@ -111,6 +111,33 @@ def test_a_changed_password_is_told_by_the_gateway(stack_of: StackMaker) -> None
     stack.up()
 
 
+def test_a_database_of_a_newer_schema_is_left_as_it_is(
+    stack_of: StackMaker, films: Iterator[bytes]
+) -> None:
+    stack = stack_of()
+    stack.up()
+    study = stack.post(next(films)).json()
+
+    def at_revision(revision: str) -> str:
+        change = f"UPDATE alembic_version SET version_num = '{revision}' RETURNING version_num"
+        select = "SELECT version_num FROM alembic_version"
+        asked = ("psql", "-U", "cxr", "-d", "cxr", "-Atc", f"{select}; {change}")
+        status, said = inside(stack.container("database"), *asked)
+        assert status == 0, said
+        return said.split()[0]
+
+    ours = at_revision("9999")
+    stack.compose("restart", "gateway")
+    told = "it was migrated by a newer gateway. Run that one, or restore a backup."
+    eventually(lambda: told in logged(stack, "gateway"), stack.told())
+    assert "Traceback" not in logged(stack, "gateway")
+    assert stack.get("/readyz").status_code == 503
+    assert "Up (healthy)" not in shown_by_ps(stack, "gateway")
+    assert at_revision(ours) == "9999"
+    stack.up()
+    assert stack.get(f"/api/v1/studies/{study['id']}").json() == study
+
+
 def test_an_archive_that_has_run_full_refuses_the_film_and_keeps_nothing(
     stack_of: StackMaker, tmp_path: Path, films: Iterator[bytes]
 ) -> None:
