@@ -121,8 +121,9 @@ def test_a_database_of_a_newer_schema_is_left_as_it_is(
     def at_revision(revision: str) -> str:
         change = f"UPDATE alembic_version SET version_num = '{revision}' RETURNING version_num"
         select = "SELECT version_num FROM alembic_version"
-        asked = ("psql", "-U", "cxr", "-d", "cxr", "-Atc", f"{select}; {change}")
-        status, said = inside(stack.container("database"), *asked)
+        asked = ("psql", "-h", "127.0.0.1", "-U", "cxr", "-d", "cxr", "-Atc", f"{select}; {change}")
+        password = {"PGPASSWORD": PASSWORD}
+        status, said = inside(stack.container("database"), *asked, environment=password)
         assert status == 0, said
         return said.split()[0]
 

@@ -119,6 +119,21 @@ async def test_a_foreign_name_that_leads_here_is_refused(stand: Stand, host: str
     assert "ALLOWED_HOSTS" in response.json()["detail"]
 
 
+@pytest.mark.parametrize("path", ["/metrics", "/livez", "/readyz"])
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [("172.30.0.5:8000", 200), ("[fd00::5]:8000", 200), ("evil.test", 400), ("", 400)],
+)
+async def test_a_monitor_asks_by_address(stand: Stand, path: str, host: str, status: int) -> None:
+    assert (await stand.client.get(path, headers={"Host": host})).status_code == status
+
+
+@pytest.mark.parametrize("path", ["/", "/api/v1/studies", "/api/v1/system", "/openapi.json"])
+async def test_nothing_else_is_answered_by_a_foreign_address(stand: Stand, path: str) -> None:
+    response = await stand.client.get(path, headers={"Host": "172.30.0.5:8000"})
+    assert response.status_code == 400
+
+
 @pytest.mark.parametrize("host", ["localhost:8000", "127.0.0.1", "[::1]:8000", "LOCALHOST"])
 async def test_the_names_of_loopback_are_answered(stand: Stand, host: str) -> None:
     response = await stand.client.get("/api/v1/studies", headers={"Host": host})

@@ -4,6 +4,7 @@ A browser must not lend it out: while it is open to this machine, it answers to 
 (a foreign name that resolves here is DNS rebinding), and a page of another site cannot post to it.
 """
 
+import ipaddress
 from collections.abc import Collection
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -41,6 +42,9 @@ _HEADERS = {
 }
 # For a year, and whatever the address bar says: no request of the page goes out unencrypted.
 _HTTPS_ONLY = {"Strict-Transport-Security": "max-age=31536000"}
+# What tells nothing of a patient and is asked by address, by Prometheus and by probes: a page of
+# another name cannot send an address as its host.
+_FOR_MONITORS = frozenset({"/livez", "/metrics", "/readyz"})
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -79,7 +83,8 @@ class ProtectionMiddleware:
     def _refusal(self, scope: Scope) -> ServiceError | None:
         headers = Headers(scope=scope)
         host = _name_of(headers.get("host", ""))
-        if ANY_HOST not in self._allowed and host not in self._allowed:
+        by_monitor = scope["path"] in _FOR_MONITORS and _is_address(host)
+        if not by_monitor and self._allowed.isdisjoint({ANY_HOST, host}):
             return BadRequest(
                 "This gateway does not answer to the name in the request's Host header; "
                 "CXR_GATEWAY_ALLOWED_HOSTS lists those that it answers to."
@@ -95,3 +100,11 @@ def _name_of(host: str) -> str:
     if host.startswith("["):
         return host[: host.find("]") + 1].lower()
     return host.partition(":")[0].lower()
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host.strip("[]"))
+    except ValueError:
+        return False
+    return True
