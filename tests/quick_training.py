@@ -18,6 +18,8 @@ QUICK = (
     "training.batch_size=32",
     "training.threads=1",
     "training.compile=false",
+    # Both ways to learn a label, in a run of two epochs.
+    "training.within_source={Pneumonia: {sources: [large], weight: 3.0, from_epoch: 2}}",
     "evaluation.min_positives=2",
 )
 

@@ -119,7 +119,7 @@ async def test_a_foreign_name_that_leads_here_is_refused(stand: Stand, host: str
     assert "ALLOWED_HOSTS" in response.json()["detail"]
 
 
-@pytest.mark.parametrize("path", ["/metrics", "/livez", "/readyz"])
+@pytest.mark.parametrize("path", ["/metrics", "/info", "/livez", "/readyz"])
 @pytest.mark.parametrize(
     ("host", "status"),
     [("172.30.0.5:8000", 200), ("[fd00::5]:8000", 200), ("evil.test", 400), ("", 400)],

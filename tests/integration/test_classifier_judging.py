@@ -186,6 +186,8 @@ def test_the_card_says_how_subgroups_fare_and_why_no_failure_is_pictured(publish
     assert "| sex=F |" in card
     assert "## Calibration and operating points" in card
     assert "does not redistribute" in card
+    learned = "Pneumonia is learned from large source images alone from epoch 4 on, and from all"
+    assert learned in card
 
 
 @pytest.mark.parametrize("kind", ["value", "n", "threshold", "surplus"])

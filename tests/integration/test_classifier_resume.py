@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from cxr_classifier.preprocessing import GreyImage
+from cxr_contracts import Finding
 from cxr_training.classifier.__main__ import main
 from cxr_training.classifier.cache import CanonicalImages
 from cxr_training.classifier.config import ClassifierConfig
@@ -142,3 +143,23 @@ def test_a_loss_that_is_not_finite_ends_the_run_and_keeps_its_checkpoint(
     assert "in epoch 2: training stopped" in sentence
     assert "last.pt is as it was before. Lower training.learning_rate" in sentence
     assert (out / "last.pt").read_bytes() == kept
+
+
+def test_a_labels_weight_in_the_loss_holds_from_the_epoch_of_its_rule_on(
+    nih: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = quick_config()
+    samples = samples_of(config, nih)
+    images = open_images(config, samples, cache_of(tmp_path), stream=False)
+    trainer = new_trainer(config, samples, images, tmp_path, Processes())
+    step, weights = trainer.step, []
+
+    def watched(image: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        weights.append(trainer.label_weights.tolist())
+        return step(image, target)
+
+    monkeypatch.setattr(trainer, "step", watched)
+    trainer.run()
+    usual = [1.0] * len(Finding)
+    within = [3.0 if label is Finding.PNEUMONIA else 1.0 for label in Finding]
+    assert weights == [usual] * 7 + [within] * 7

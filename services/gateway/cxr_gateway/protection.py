@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from cxr_gateway.errors import Forbidden
 from cxr_serving.errors import BadRequest, ServiceError
 from cxr_serving.problems import problem_response
+from cxr_serving.routes import QUIET_ROUTES
 
 ANY_HOST = "*"
 # What the page needs and nothing more; it draws from blobs while a file is being uploaded.
@@ -42,9 +43,6 @@ _HEADERS = {
 }
 # For a year, and whatever the address bar says: no request of the page goes out unencrypted.
 _HTTPS_ONLY = {"Strict-Transport-Security": "max-age=31536000"}
-# What tells nothing of a patient and is asked by address, by Prometheus and by probes: a page of
-# another name cannot send an address as its host.
-_FOR_MONITORS = frozenset({"/livez", "/metrics", "/readyz"})
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -83,7 +81,8 @@ class ProtectionMiddleware:
     def _refusal(self, scope: Scope) -> ServiceError | None:
         headers = Headers(scope=scope)
         host = _name_of(headers.get("host", ""))
-        by_monitor = scope["path"] in _FOR_MONITORS and _is_address(host)
+        # Prometheus and probes ask by address; a page of another name cannot send one as its host.
+        by_monitor = scope["path"] in QUIET_ROUTES and _is_address(host)
         if not by_monitor and self._allowed.isdisjoint({ANY_HOST, host}):
             return BadRequest(
                 "This gateway does not answer to the name in the request's Host header; "

@@ -2,7 +2,8 @@
 
 from starlette.types import Scope
 
-# Probes ask every few seconds; their lines would bury the others.
+# What probes and monitors ask, every few seconds: their lines would bury the others. Nothing of
+# a patient is told there.
 QUIET_ROUTES = frozenset({"/livez", "/readyz", "/metrics", "/info"})
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 

@@ -1,5 +1,7 @@
 """MODEL_CARD.md, made from the manifest alone."""
 
+from typing import Any
+
 from cxr_contracts import ModelManifest
 from cxr_training.classifier.tables import (
     Figures,
@@ -32,7 +34,7 @@ _LIMITS = """\
 - Network input is {width_px} px a side: small nodules, fine lines and small pneumothoraces
   can be invisible to it whatever the size of the upload.
 - Pneumonia stands almost only on the large source images. Training brings every image to one
-  size, randomises its sharpness, and learns Pneumonia within the large images alone; read the
+  size and randomises its sharpness (and see above from which images it is learned); read the
   row `source=large`, not the row over all images.
 - Hernia, Fibrosis, Emphysema and Edema are rare: look at the number of positives before the
   figure. Calibration holds for the prevalence of the validation patients.
@@ -93,7 +95,7 @@ def _method(manifest: ModelManifest) -> list[str]:
         f"Start: {_start(recipe)}. Every image is brought to {manifest.input.canonical_px} px "
         "a side by the serving preprocessing, then its sharpness is made random. "
         f"{_loss(recipe)}, AdamW, cosine schedule; published: {manifest.extra['checkpoint']}."
-        f"{_mirrored(manifest)}{_usual_map(manifest)}",
+        f"{_within_source(recipe)}{_mirrored(manifest)}{_usual_map(manifest)}",
         *_sessions(manifest),
         *_members(manifest),
         f"Commit `{manifest.training.commit}`, command `{manifest.training.command}`.",
@@ -110,6 +112,18 @@ def _loss(recipe: dict[str, dict[str, str]]) -> str:
     if name == "binary_cross_entropy":
         return "Binary cross-entropy without class weights"
     return f"Loss `{name}`"
+
+
+def _within_source(recipe: dict[str, Any]) -> str:
+    """A sentence for each label that is not learned from all images all the time."""
+    told = ""
+    for label, rule in recipe["training"]["within_source"].items():
+        told += f" {label} is learned from {' and '.join(rule['sources'])} source images alone"
+        # A recipe of the first version has no such key, and its rule holds from the start.
+        if (start := rule.get("from_epoch", 1)) > 1:
+            told += f" from epoch {start} on, and from all until then"
+        told += f"; its loss there weighs {rule['weight']:g} times."
+    return told
 
 
 def _mirrored(manifest: ModelManifest) -> str:
