@@ -16,10 +16,11 @@ SHIPPED = sorted(path for path in (CONFIGS / "detector").glob("yolo*.yaml") if p
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
-def test_a_shipped_recipe_is_named_after_its_network_and_its_boxes(path: Path) -> None:
+def test_a_shipped_recipe_is_named_after_what_it_learns(path: Path) -> None:
     config = DetectorConfig.read(path)
     sets = "both" if len(config.data.sets) == 2 else config.data.sets[0]
-    assert config.name == path.stem == f"{config.architecture}-{sets}"
+    before = "-labels" if config.pretraining is not None else ""
+    assert config.name == path.stem == f"{config.architecture}-{sets}{before}"
     assert config.resize == "stretch"
 
 

@@ -44,6 +44,7 @@ def render_card(manifest: ModelManifest) -> str:
         f"{manifest.data.n_validation:,} to judge on, split by patient "
         f"(split sha256 `{manifest.data.split_sha256[:12]}`). {_box_policy(recipe)} a kind that "
         "nobody looked for on a radiograph trains nothing there.",
+        *_pretrained(recipe),
         "Small source images were enlarged and the sharpness of all was varied at random, because "
         "in the part of the data that was used, the large images are the diseased ones.",
         "## On validation patients",
@@ -74,6 +75,18 @@ def _box_policy(recipe: dict[str, Any]) -> str:
         )
     annotators = {"nih": "NIH", "chestx-det": "ChestX-Det"}[sets[0]]
     return f"The boxes are those of {annotators} alone, and so are the kinds of region;"
+
+
+def _pretrained(recipe: dict[str, Any]) -> list[str]:
+    facts = recipe.get("pretrained")
+    if facts is None:
+        return []
+    return [
+        f"Before the boxes, the layers before the neck learned NIH's labels (Pneumonia's aside) of "
+        f"{facts['n_train']:,} radiographs of training patients in {facts['epochs_run']} epochs; "
+        f"with a linear layer on them, the mean AUROC on {facts['n_validation']:,} radiographs of "
+        f"validation patients was {facts['mean_auroc']:.3f}."
+    ]
 
 
 def _table(header: list[str], rows: list[MetricRow], *, by_name: bool) -> str:

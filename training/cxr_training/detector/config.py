@@ -70,6 +70,17 @@ class OptimizerConfig(_Strict):
     warmup_epochs: float = Field(ge=0)
 
 
+class PretrainingConfig(_Strict):
+    """How the backbone learns NIH's labels before the boxes: `cxr_training.detector.pretraining`."""
+
+    image_px: int = Field(gt=0, multiple_of=32)
+    hours: float | None = Field(gt=0, description="As the recipe's own; beside them.")
+    epochs: int = Field(gt=0)
+    batch: int = Field(gt=1)
+    learning_rate: float = Field(gt=0)
+    weight_decay: float = Field(ge=0)
+
+
 class DetectorConfig(_Strict):
     """One recipe."""
 
@@ -100,6 +111,7 @@ class DetectorConfig(_Strict):
         "Ultralytics' own, made for runs of 10,000 steps and more.",
     )
     freeze_layers: int = Field(0, ge=0, description="So many first layers stay as they start.")
+    pretraining: PretrainingConfig | None = None
     augmentation: AugmentationConfig
     optimizer: OptimizerConfig
 
@@ -127,13 +139,16 @@ class DetectorConfig(_Strict):
 
     def smoke(self) -> Self:
         """The same recipe for one epoch of two images a step, to try the way, not to learn."""
-        changes = {
+        changes: dict[str, Any] = {
             "hours": None,
             "epochs": 1,
             "batch": 2,
             "augmentation": self.augmentation.model_copy(update={"close_mosaic_epochs": 0}),
             "data": self.data.model_copy(update={"max_images": SMOKE_IMAGES}),
         }
+        if self.pretraining is not None:
+            once = {"hours": None, "epochs": 1}
+            changes["pretraining"] = self.pretraining.model_copy(update=once)
         return self.model_copy(update=changes)
 
     def input_spec(self) -> InputSpec:

@@ -96,7 +96,8 @@ def data_sources(config: DetectorConfig, run: dict[str, Any]) -> list[str]:
     """Whose images, boxes and weights stand behind the model."""
     sources = [_NIH_BOXED if "nih" in config.data.sets else _NIH]
     sources += [_CHESTX_DET] if "chestx-det" in config.data.sets else []
-    start = run.get("start")
+    start, labelled = run.get("start"), run.get("pretraining")
+    sources += [f"NIH's labels of {labelled['n_train']:,} radiographs"] if labelled else []
     return [*sources, f"Start: {start['source']}" if start else "Start: random weights"]
 
 
@@ -146,6 +147,8 @@ def _manifest(
                 **config.model_dump(mode="json"),
                 "epochs_run": run["epochs_run"],
                 "n_background": run["n_background"],
+                # The recipe's `pretraining` says how, this what came of it.
+                **({"pretrained": run["pretraining"]} if "pretraining" in run else {}),
             },
         ),
         metrics=metrics,

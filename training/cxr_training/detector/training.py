@@ -77,10 +77,14 @@ def train(
     annotations = sources.read(config)
     out.mkdir(parents=True, exist_ok=True)
     _write_run_files(config, annotations, fitting, out, command=command, commit=commit)
-    data_file = write_dataset(annotations, out / "dataset", config.input_spec(), config.resize)
     # An earlier run's lines would stand above this one's.
     shutil.rmtree(out / "train", ignore_errors=True)
-    _run_ultralytics(config, data_file, out, device, start=fitting.tensors if fitting else {})
+    tensors = fitting.tensors if fitting else {}
+    if config.pretraining is not None:
+        network.load_state_dict(tensors, strict=False)
+        tensors |= _pretrain(network, config, sources, device, out)
+    data_file = write_dataset(annotations, out / "dataset", config.input_spec(), config.resize)
+    _run_ultralytics(config, data_file, out, device, start=tensors)
     draw_curves(out / RESULTS, out / CURVES)
 
 
@@ -261,6 +265,20 @@ def _write_run_files(
         "n_validation": len(annotations.of(Split.VALIDATION)),
     }
     write_json(out / RUN_FILE, run)
+
+
+def _pretrain(
+    network: Any, config: DetectorConfig, sources: Sources, device: str, out: Path
+) -> "dict[str, Any]":
+    """The backbone's tensors; what they know of labels goes into `run.json`."""
+    import torch
+
+    from cxr_training.detector.pretraining import pretrain
+
+    where = torch.device("cpu" if device == "cpu" else f"cuda:{device}")
+    pretrained = pretrain(network, config, sources.nih, where)
+    write_json(out / RUN_FILE, {**read_run(out), "pretraining": pretrained.facts})
+    return pretrained.tensors
 
 
 def _run_ultralytics(
