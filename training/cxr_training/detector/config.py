@@ -71,7 +71,7 @@ class OptimizerConfig(_Strict):
 
 
 class PretrainingConfig(_Strict):
-    """How the backbone learns NIH's labels before the boxes: `cxr_training.detector.pretraining`."""
+    """How NIH's labels are learned before the boxes: `cxr_training.detector.pretraining`."""
 
     image_px: int = Field(gt=0, multiple_of=32)
     hours: float | None = Field(gt=0, description="As the recipe's own; beside them.")
