@@ -1,4 +1,4 @@
-"""Average precision, FROC and thresholds on cases small enough to count by hand."""
+"""Average precision, FROC and figures at thresholds on cases small enough to count by hand."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,6 @@ from cxr_training.detector.scoring import (
     Matches,
     at_thresholds,
     average_precision,
-    choose_thresholds,
     froc_sensitivity,
     iou_matrix,
     match,
@@ -141,19 +140,3 @@ def test_overlap_of_a_quarter() -> None:
     one = np.array([[0, 0, 10, 10]], np.float32)
     other = np.array([[5, 5, 15, 15], [20, 20, 30, 30]], np.float32)
     np.testing.assert_allclose(iou_matrix(one, other), [[25 / 175, 0]])
-
-
-def test_a_class_gets_the_score_that_parts_right_from_wrong() -> None:
-    rows = [(0, 0, 0.6 + i / 200, True) for i in range(20)]
-    rows += [(0, 0, 0.1 + i / 200, False) for i in range(40)]
-    threshold = choose_thresholds(matches_of(rows, [[20]]), 1, min_boxes=20)[0]
-    assert 0.29 <= threshold.score <= 0.6
-    assert threshold.rule.startswith("best F1 at IoU 0.5")
-
-
-def test_a_class_with_few_boxes_gets_the_pooled_score() -> None:
-    rows = [(0, 0, 0.6 + i / 200, True) for i in range(20)]
-    rows += [(0, 1, 0.1 + i / 200, False) for i in range(40)]
-    thresholds = choose_thresholds(matches_of(rows, [[20, 3]]), 2, min_boxes=20)
-    assert thresholds[1].rule == "best F1 of all classes pooled, because of 3 boxes only"
-    assert 0.29 <= thresholds[1].score <= 0.6

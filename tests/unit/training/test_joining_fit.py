@@ -12,7 +12,8 @@ from cxr_gateway.joining import join, load_joinings
 from cxr_serving.model_folder import choose_model
 from cxr_training.data.splits import Split
 from cxr_training.detector.annotations import REGIONS, AnnotatedImage
-from cxr_training.detector.scoring import IOU_THRESHOLDS, Threshold
+from cxr_training.detector.scoring import IOU_THRESHOLDS
+from cxr_training.detector.thresholds import Threshold, joined_thresholds
 from cxr_training.joining.answers import FINDINGS, Answers
 from cxr_training.joining.films import matched_by_size
 from cxr_training.joining.fitting import fit, manifest_of
@@ -28,7 +29,7 @@ from cxr_training.joining.judging import (
     held_out,
     resampled,
 )
-from cxr_training.joining.operating import choose_thresholds, lowest_useful, operation
+from cxr_training.joining.operating import lowest_useful, operation
 from cxr_training.joining.report import page, write_results
 from cxr_training.publishing import read_manifest
 from joinings import SHA, region_joining, write_joining
@@ -198,8 +199,8 @@ def test_a_region_of_which_nothing_is_found_gets_the_pooled_threshold(helping: A
     hit = helping.hit.copy()
     hit[helping.label == mass] = False
     answers = replace(helping, hit=hit)
-    thresholds = choose_thresholds(answers.matches(answers.score, known_only=True))
-    assert thresholds[mass].rule.endswith("none of it is found")
+    thresholds = joined_thresholds(answers.matches(answers.score, known_only=True), len(REGIONS))
+    assert thresholds[mass].rule.endswith("too few of it are right")
     assert thresholds[REGIONS.index(Region.PNEUMONIA)].rule.endswith("it has 0 boxes")
     assert thresholds[mass].score == thresholds[REGIONS.index(Region.PNEUMONIA)].score
     assert thresholds[REGIONS.index(Region.EFFUSION)].rule.endswith("validation patients")

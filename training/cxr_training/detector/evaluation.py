@@ -23,13 +23,12 @@ from cxr_training.detector.scoring import (
     BoolArray,
     FloatArray,
     Matches,
-    Threshold,
     at_thresholds,
     average_precision,
-    choose_thresholds,
     froc_sensitivity,
     match,
 )
+from cxr_training.detector.thresholds import Threshold, own_thresholds
 from cxr_training.evaluation.bootstrap import interval_of, patient_weights
 from cxr_training.publishing import metric_row
 
@@ -37,8 +36,6 @@ from cxr_training.publishing import metric_row
 LOWEST_SCORE = 0.001
 MOST_BOXES = 300
 FALSE_BOXES_PER_IMAGE = (0.25, 0.5, 1.0)
-# A class with fewer validation boxes gets the pooled threshold.
-MIN_BOXES_FOR_THRESHOLD = 20
 RESAMPLES = 1000
 SEED = 20
 _ALL_IOUS = tuple(range(len(IOU_THRESHOLDS)))
@@ -82,7 +79,7 @@ def evaluation_of(
 ) -> Evaluation:
     """The figures of what was found on `images`, with thresholds chosen on them."""
     known = known_only(matches, images, regions)
-    thresholds = choose_thresholds(known, len(regions), min_boxes=MIN_BOXES_FOR_THRESHOLD)
+    thresholds = own_thresholds(known, len(regions))
     metrics = measure(matches, known, images, regions, thresholds, resamples=resamples)
     return Evaluation(metrics, thresholds)
 

@@ -19,7 +19,7 @@ from cxr_detector.network import build_network, load_network
 from cxr_training.detector.card import write_card
 from cxr_training.detector.config import DetectorConfig
 from cxr_training.detector.export import export_detector
-from cxr_training.detector.scoring import Threshold
+from cxr_training.detector.thresholds import Threshold
 from cxr_training.publishing import (
     CARD_NAME,
     LICENCE,

@@ -1,4 +1,4 @@
-"""Average precision, FROC and thresholds of a detector, with patient resampling in mind.
+"""Average precision, FROC and figures at thresholds of a detector, with patient resampling in mind.
 
 Detections are matched to boxes once; a resample of patients is then a weight for each image, and
 every figure below takes such weights [resamples, images].
@@ -17,14 +17,6 @@ IndexArray = npt.NDArray[np.intp]
 IOU_THRESHOLDS: FloatArray = np.linspace(0.5, 0.95, 10)
 RECALL_POINTS = np.linspace(0.0, 1.0, 101)
 _MOST_CELLS = 10_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class Threshold:
-    """The lowest score shown of a class, and how it was chosen."""
-
-    score: float
-    rule: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,33 +172,3 @@ def at_thresholds(
         "precision": np.divide(found, drawn, out=undefined.copy(), where=drawn > 0),
         "false_boxes": (drawn - found) / weights.sum(axis=1),
     }
-
-
-def choose_thresholds(matches: Matches, n_labels: int, *, min_boxes: int) -> list[Threshold]:
-    """The score with the best F1 (IoU 0.5) of each class.
-
-    A class with fewer than `min_boxes` boxes gets the score that is best for all classes pooled:
-    a threshold fitted to a handful of boxes would be chance.
-    """
-    everything = np.ones(len(matches.label), dtype=bool)
-    pooled = _best_f1(matches, everything, int(matches.truth.sum()))
-    chosen = []
-    for label in range(n_labels):
-        boxes = int(matches.truth[:, label].sum())
-        if boxes < min_boxes:
-            rule = f"best F1 of all classes pooled, because of {boxes} boxes only"
-            chosen.append(Threshold(pooled, rule))
-        else:
-            score = _best_f1(matches, matches.label == label, boxes)
-            chosen.append(Threshold(score, "best F1 at IoU 0.5 on validation patients"))
-    return chosen
-
-
-def _best_f1(matches: Matches, detections: BoolArray, boxes: int) -> float:
-    # A grid, not every score that occurs: the exact optimum of a jagged curve is noise.
-    grid = np.arange(0.05, 0.96, 0.01)
-    scores, hits = matches.score[detections], matches.hit[detections, 0]
-    shown = np.array([(scores >= limit).sum() for limit in grid])
-    found = np.array([hits[scores >= limit].sum() for limit in grid])
-    f1 = 2 * found / np.maximum(shown + boxes, 1)
-    return float(grid[int(f1.argmax())])

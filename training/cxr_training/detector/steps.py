@@ -12,8 +12,8 @@ from cxr_serving.model_folder import ModelFolderError, choose_model
 from cxr_training.data.errors import DataError
 from cxr_training.data.splits import Split, split_sha256
 from cxr_training.detector.config import DetectorConfig
-from cxr_training.detector.scoring import Threshold
 from cxr_training.detector.start import Start
+from cxr_training.detector.thresholds import Threshold
 from cxr_training.detector.training import (
     CURVES,
     RESULTS,

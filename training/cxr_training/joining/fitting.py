@@ -17,7 +17,8 @@ from cxr_contracts import (
 from cxr_training.data.splits import Split
 from cxr_training.detector.annotations import REGIONS
 from cxr_training.detector.evaluation import RESAMPLES
-from cxr_training.detector.scoring import FloatArray, Threshold
+from cxr_training.detector.scoring import FloatArray
+from cxr_training.detector.thresholds import Threshold, joined_thresholds
 from cxr_training.evaluation.bootstrap import interval_of
 from cxr_training.joining.answers import REGION_FINDINGS, Answers
 from cxr_training.joining.forms import FORMS, Constants
@@ -32,7 +33,6 @@ from cxr_training.joining.judging import (
 )
 from cxr_training.joining.operating import (
     Operation,
-    choose_thresholds,
     lowest_useful,
     operation,
 )
@@ -89,7 +89,8 @@ def fit(
     rule_form = choose(judged[ALL])
     form = form or rule_form
     constants = FORMS[form](answers)
-    thresholds = choose_thresholds(answers.matches(held[form].scores, known_only=True))
+    matches = answers.matches(held[form].scores, known_only=True)
+    thresholds = joined_thresholds(matches, len(REGIONS))
     metrics: list[MetricRow] = []
     for films, forms in judged.items():
         metrics += _rows(films, forms, weights[films], answers)

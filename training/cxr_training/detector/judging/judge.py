@@ -24,7 +24,6 @@ from cxr_training.detector.crosscheck import ultralytics_map50
 from cxr_training.detector.dataset import write_dataset
 from cxr_training.detector.evaluation import (
     FALSE_BOXES_PER_IMAGE,
-    MIN_BOXES_FOR_THRESHOLD,
     RESAMPLES,
     Found,
     interval_or_none,
@@ -44,10 +43,9 @@ from cxr_training.detector.judging.reading import (
 from cxr_training.detector.scoring import (
     FloatArray,
     Matches,
-    Threshold,
-    choose_thresholds,
     froc_sensitivity,
 )
+from cxr_training.detector.thresholds import Threshold, own_thresholds
 from cxr_training.publishing import PublishError, differing_figures, metric_row
 
 # ONNX Runtime and PyTorch give scores that differ in the sixth digit, and another processor may
@@ -159,7 +157,7 @@ def _on_own_ground(
     known = known_only(matches, images, own)
     comparable = rules.recipe is not None and folder.manifest.data.split_sha256 == split
     thresholds = (
-        choose_thresholds(known, len(own), min_boxes=MIN_BOXES_FOR_THRESHOLD)
+        own_thresholds(known, len(own))
         if comparable
         else [Threshold(label.threshold, label.threshold_rule) for label in labels]
     )
