@@ -9,7 +9,8 @@ from pathlib import Path
 from compose_stack import PASSWORD, ROOT, ComposeStack, eventually, inside, write_overlay
 
 StackMaker = Callable[..., ComposeStack]
-DETECTOR_FOLDER = "/app/models/detector/yolov5n-cxr"
+DETECTOR = (ROOT / "models/detector/DEFAULT").read_text().strip()
+DETECTOR_FOLDER = f"/app/models/detector/{DETECTOR}"
 
 
 def logged(stack: ComposeStack, service: str) -> str:
@@ -71,7 +72,7 @@ def test_a_model_that_is_not_what_its_manifest_says_keeps_the_gateway_from_start
     stack_of: StackMaker, tmp_path: Path
 ) -> None:
     altered = tmp_path / "model.onnx"
-    shutil.copy(ROOT / "models/detector/yolov5n-cxr/model.onnx", altered)
+    shutil.copy(ROOT / f"models/detector/{DETECTOR}/model.onnx", altered)
     content = bytearray(altered.read_bytes())
     content[len(content) // 2] ^= 1
     altered.write_bytes(content)

@@ -19,7 +19,8 @@ from cxr_training.detector.__main__ import main
 from cxr_training.publishing import sha256_of
 from synthetic_radiographs import SyntheticData, write_small_data
 
-CONFIG = Path(__file__).parents[2] / "training/configs/detector/yolov5n-cxr.yaml"
+CONFIG = Path(__file__).parents[2] / "training/configs/detector/yolov5n-both-labels.yaml"
+NAME = CONFIG.stem
 
 
 class Run:
@@ -66,7 +67,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 @pytest.fixture(scope="module")
 def manifest(finished: Run) -> ModelManifest:
-    path = finished.models / "yolov5n-cxr" / "manifest.json"
+    path = finished.models / NAME / "manifest.json"
     return ModelManifest.model_validate_json(path.read_text())
 
 
@@ -99,7 +100,7 @@ def test_no_pickle_is_left_behind(finished: Run) -> None:
 def test_the_manifest_names_its_files_labels_and_figures(
     finished: Run, manifest: ModelManifest
 ) -> None:
-    folder = finished.models / "yolov5n-cxr"
+    folder = finished.models / NAME
     for file in (manifest.weights, manifest.onnx):
         assert sha256_of(folder / file.path) == file.sha256
     assert [label.name for label in manifest.labels] == [region.value for region in Region]
@@ -110,8 +111,10 @@ def test_the_manifest_names_its_files_labels_and_figures(
     assert ("map50_ultralytics", "all") in named
     assert manifest.training.recipe["epochs_run"] == 1
     assert manifest.training.recipe["n_background"] == 3
-    assert manifest.extra == {"nms_iou": 0.5, "max_boxes": 30, "resize": "letterbox"}
-    assert manifest.data.sources[-1] == "Start: YOLOv5n v6 on COCO by Ultralytics (AGPL-3.0)"
+    assert manifest.extra == {"nms_iou": 0.5, "max_boxes": 30, "resize": "stretch"}
+    start = "Start: YOLOv5n v6 on COCO by Ultralytics (AGPL-3.0), then NIH's labels of "
+    assert manifest.data.sources[-1].startswith(start)
+    assert manifest.training.recipe["pretrained"]["epochs_run"] == 1
 
 
 def test_a_version_is_given_when_a_run_is_published_and_its_curves_go_to_the_results(
@@ -120,40 +123,41 @@ def test_a_version_is_given_when_a_run_is_published_and_its_curves_go_to_the_res
     assert manifest.version == "1.0.1"
     assert yaml.safe_load((finished.out / "config.yaml").read_text())["version"] == "1.0.0"
     results = finished.results
-    with (results / "curves_yolov5n-cxr.csv").open() as stream:
+    with (results / f"curves_{NAME}.csv").open() as stream:
         assert [row["epoch"] for row in csv.DictReader(stream)] == ["1"]
-    drawn = (results / "curves_yolov5n-cxr.png").read_bytes()
+    drawn = (results / f"curves_{NAME}.png").read_bytes()
     assert drawn == (finished.out / "curves.png").read_bytes()
 
 
 def test_a_published_smoke_run_is_judged_to_be_what_its_manifest_says(finished: Run) -> None:
     sources = ["--nih", str(finished.data.nih), "--chestx-det", str(finished.data.chestxdet)]
-    model = ["--model", str(finished.models / "yolov5n-cxr"), "--results", str(finished.results)]
+    model = ["--model", str(finished.models / NAME), "--results", str(finished.results)]
     assert main(["judge", *sources, *model, "--check"]) == 0
     page = (finished.results / "README.md").read_text()
     assert "figures agree" in page
-    assert "![losses and figures by epoch](curves_yolov5n-cxr.png)" in page
+    assert f"![losses and figures by epoch](curves_{NAME}.png)" in page
 
 
 def test_the_card_is_made_of_the_manifest(finished: Run, manifest: ModelManifest) -> None:
-    card = (finished.models / "yolov5n-cxr" / "MODEL_CARD.md").read_text()
+    card = (finished.models / NAME / "MODEL_CARD.md").read_text()
     assert manifest.training.commit in card
     for label in manifest.labels:
         assert f"| {label.name} |" in card
     assert "not a medical device" in card
+    assert "Before the boxes, the layers before the neck learned NIH's labels" in card
 
 
 def test_both_runtimes_draw_the_same_boxes(finished: Run, manifest: ModelManifest) -> None:
-    folder = finished.models / "yolov5n-cxr"
+    folder = finished.models / NAME
     session = ort.InferenceSession(folder / manifest.onnx.path)
     network = load_network(manifest, folder)
     grey = np.random.default_rng(0).integers(0, 256, (200, 160), dtype=np.uint8)
-    tensor, placement = preprocess(grey, manifest.input)
+    tensor, placement = preprocess(grey, manifest.input, "stretch")
     images = np.stack([tensor, tensor[:, ::-1], tensor])
     with torch.no_grad():
         expected = network(torch.from_numpy(images)).numpy()
     got = session.run(["predictions"], {"image": images})[0]
-    assert got.shape == (3, 19, 2100)
+    assert got.shape == (3, 19, 1344)
     np.testing.assert_allclose(got, expected, atol=1e-3)
     lowest = np.full(15, float(np.sort(expected[0, 4:].ravel())[-30]), np.float32)
     boxes = [
@@ -167,7 +171,7 @@ def test_both_runtimes_draw_the_same_boxes(finished: Run, manifest: ModelManifes
 def test_the_onnx_file_names_no_path_of_the_machine_that_made_it(
     finished: Run, manifest: ModelManifest
 ) -> None:
-    raw = (finished.models / "yolov5n-cxr" / manifest.onnx.path).read_bytes()
+    raw = (finished.models / NAME / manifest.onnx.path).read_bytes()
     assert b".py" not in raw
     assert b"site-packages" not in raw
 
@@ -191,7 +195,7 @@ def test_a_recipe_with_a_misspelt_key_ends_the_run_with_a_sentence(
 ) -> None:
     run = Run(tmp_path)
     run.config = tmp_path / "recipe.yaml"
-    run.config.write_text(CONFIG.read_text().replace("epochs:", "epoch:"))
+    run.config.write_text(f"base: {CONFIG}\nepoch: 3\n")
     assert run.step("train") == 1
     assert "is no detector recipe" in capsys.readouterr().err
 

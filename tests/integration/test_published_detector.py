@@ -13,10 +13,11 @@ from cxr_contracts import ModelManifest, Region
 from cxr_detector.network import load_network, prepare_ultralytics
 from cxr_detector.postprocessing import postprocess
 from cxr_detector.preprocessing import place, preprocess
+from cxr_serving.model_folder import choose_model
 from cxr_training.detector.card import render_card
 from cxr_training.publishing import CARD_NAME, read_manifest, sha256_of
 
-FOLDER = Path(__file__).parents[2] / "models" / "detector" / "yolov5n-cxr"
+FOLDER = choose_model(Path(__file__).parents[2] / "models" / "detector")
 
 
 @pytest.fixture(scope="module")
@@ -36,9 +37,12 @@ def radiograph() -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def predictions(manifest: ModelManifest, radiograph: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Of ONNX Runtime and of PyTorch, [3, 19, 2100]."""
+    """Of ONNX Runtime and of PyTorch, [3, 19, anchors]."""
     views = [radiograph, radiograph[:, ::-1], radiograph[200:1500, 300:1400]]
-    images = np.stack([preprocess(np.ascontiguousarray(v), manifest.input)[0] for v in views])
+    resize = manifest.extra.get("resize", "letterbox")
+    images = np.stack(
+        [preprocess(np.ascontiguousarray(v), manifest.input, resize)[0] for v in views]
+    )
     session = ort.InferenceSession(FOLDER / manifest.onnx.path)
     with torch.no_grad():
         by_torch = load_network(manifest, FOLDER)(torch.from_numpy(images)).numpy()

@@ -11,7 +11,7 @@ from cxr_classifier.settings import ClassifierSettings
 from cxr_detector import predictor as detector
 from cxr_detector.settings import DetectorSettings
 from cxr_serving.image import DecodedImage
-from cxr_serving.model_folder import ModelFolder, open_model_folder
+from cxr_serving.model_folder import ModelFolder, choose_model, open_model_folder
 from cxr_serving.onnx_runtime import OnnxRuntime
 from cxr_serving.reader_settings import RuntimeChoice
 from cxr_serving.runtime_choice import choose_runtime
@@ -36,7 +36,7 @@ def classifier_model(request: pytest.FixtureRequest) -> ModelFolder:
 @pytest.fixture(params=["random", "published"])
 def detector_model(request: pytest.FixtureRequest) -> ModelFolder:
     random: Path = request.getfixturevalue("detector_folder")
-    published = MODELS / "detector" / "yolov5n-cxr"
+    published = choose_model(MODELS / "detector")
     return open_model_folder(random if request.param == "random" else published, "detector")
 
 

@@ -10,7 +10,7 @@ import pytest
 from cxr_training.detector.__main__ import main
 from synthetic_radiographs import SyntheticData, write_small_data
 
-CONFIG = Path(__file__).parents[3] / "training/configs/detector/yolov5n-cxr.yaml"
+CONFIG = Path(__file__).parents[3] / "training/configs/detector/yolov5n-both.yaml"
 
 
 def edit_entry(data: SyntheticData, edit: Callable[[dict[str, Any]], object]) -> None:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import yaml
 
 from cxr_contracts import Region
 from cxr_training.data.errors import DataError
@@ -10,9 +11,7 @@ from cxr_training.detector.annotations import CHESTXDET_REGIONS, NIH_BOXED_REGIO
 from cxr_training.detector.config import DetectorConfig
 
 CONFIGS = Path(__file__).parents[3] / "training" / "configs"
-# The first published recipe has a name and a geometry of its own.
-FIRST = "yolov5n-cxr"
-SHIPPED = sorted(path for path in (CONFIGS / "detector").glob("yolo*.yaml") if path.stem != FIRST)
+SHIPPED = sorted((CONFIGS / "detector").glob("yolo*.yaml"))
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
@@ -43,15 +42,20 @@ def test_a_recipe_of_one_set_knows_the_classes_that_it_marks() -> None:
     assert list(one.regions) == [region for region in Region if region in NIH_BOXED_REGIONS]
 
 
-def test_the_first_recipe_is_read_as_it_was() -> None:
-    config = DetectorConfig.read(CONFIGS / "detector/yolov5n-cxr.yaml")
+def test_a_recipe_from_before_a_key_is_read_as_it_was(tmp_path: Path) -> None:
+    recipe = yaml.safe_load((CONFIGS / "detector/base.yaml").read_text())
+    for key in ("data", "resize", "device", "threads", "precision", "average_steps"):
+        del recipe[key]
+    path = tmp_path / "first.yaml"
+    path.write_text(yaml.safe_dump(recipe))
+    config = DetectorConfig.read(path)
     assert config.regions == tuple(Region)
     assert (config.resize, config.threads, config.average_steps) == ("letterbox", 1, None)
-    assert config.data.rare_share == 0
+    assert (config.data.rare_share, config.pretraining) == (0, None)
 
 
 def test_a_recipe_changes_its_base_section_by_section(tmp_path: Path) -> None:
-    (tmp_path / "base.yaml").write_text((CONFIGS / "detector/yolov5n-cxr.yaml").read_text())
+    (tmp_path / "base.yaml").write_text((CONFIGS / "detector/base.yaml").read_text())
     path = tmp_path / "other.yaml"
     path.write_text("base: base.yaml\naugmentation: {mosaic: 0.0}\n")
     base, config = DetectorConfig.read(tmp_path / "base.yaml"), DetectorConfig.read(path)
@@ -62,7 +66,7 @@ def test_a_recipe_changes_its_base_section_by_section(tmp_path: Path) -> None:
 
 def test_the_command_line_changes_a_key() -> None:
     changes = ["hours=0.5", "data.rare_share=0.1", "data.sets=[nih]"]
-    config = DetectorConfig.read(CONFIGS / "detector/yolov5n-cxr.yaml", changes)
+    config = DetectorConfig.read(CONFIGS / "detector/yolov5n-both.yaml", changes)
     assert (config.hours, config.data.rare_share, config.data.sets) == (0.5, 0.1, ("nih",))
 
 
@@ -78,7 +82,7 @@ def test_the_command_line_changes_a_key() -> None:
 )
 def test_a_change_that_makes_no_recipe_is_refused(change: str, sentence: str) -> None:
     with pytest.raises(DataError) as refused:
-        DetectorConfig.read(CONFIGS / "detector/yolov5n-cxr.yaml", [change])
+        DetectorConfig.read(CONFIGS / "detector/yolov5n-both.yaml", [change])
     assert sentence in str(refused.value)
 
 

@@ -9,7 +9,7 @@ from cxr_training.detector.config import DetectorConfig
 from cxr_training.detector.schedule import Schedule
 
 CONFIG = DetectorConfig.read(
-    Path(__file__).parents[3] / "training/configs/detector/yolov5n-cxr.yaml"
+    Path(__file__).parents[3] / "training/configs/detector/yolov5n-both.yaml"
 )
 
 
@@ -37,10 +37,10 @@ def test_a_slow_machine_reaches_the_end_of_the_rate_with_the_end_of_its_time() -
 
 def test_weights_warm_up_and_biases_do_not() -> None:
     plan = schedule(hours=None)
-    assert plan.warmup_steps == 200
-    assert plan.learning_rate(0, 0) == pytest.approx(0.001 / 200)
+    assert plan.warmup_steps == 100
+    assert plan.learning_rate(0, 0) == pytest.approx(0.001 / 100)
     assert plan.learning_rate(0, 0, warm_up=False) == pytest.approx(0.001)
-    assert plan.learning_rate(199, 0) == plan.learning_rate(199, 0, warm_up=False)
+    assert plan.learning_rate(99, 0) == plan.learning_rate(99, 0, warm_up=False)
 
 
 def test_a_run_of_one_epoch_does_not_warm_up() -> None:

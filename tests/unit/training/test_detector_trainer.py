@@ -27,7 +27,7 @@ from cxr_training.detector.partly_known import (  # noqa: E402
 
 N_CLASSES = 3
 CONFIG = DetectorConfig.read(
-    Path(__file__).parents[3] / "training/configs/detector/yolov5n-cxr.yaml"
+    Path(__file__).parents[3] / "training/configs/detector/yolov5n-both.yaml"
 )
 
 

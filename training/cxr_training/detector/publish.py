@@ -97,8 +97,10 @@ def data_sources(config: DetectorConfig, run: dict[str, Any]) -> list[str]:
     sources = [_NIH_BOXED if "nih" in config.data.sets else _NIH]
     sources += [_CHESTX_DET] if "chestx-det" in config.data.sets else []
     start, labelled = run.get("start"), run.get("pretraining")
-    sources += [f"NIH's labels of {labelled['n_train']:,} radiographs"] if labelled else []
-    return [*sources, f"Start: {start['source']}" if start else "Start: random weights"]
+    told = f"Start: {start['source']}" if start else "Start: random weights"
+    if labelled:
+        told += f", then NIH's labels of {labelled['n_train']:,} radiographs"
+    return [*sources, told]
 
 
 def _manifest(
