@@ -26,6 +26,7 @@ from synthetic_radiographs import SyntheticData, write_small_data
 CONFIGS = Path(__file__).parents[2] / "training/configs/detector"
 # Intervals are not what is tested here, and a thousand resamples would take most of the time.
 RESAMPLES = 20
+RULE = "best F1 at IoU 0.5 with at least one in three right, on validation patients"
 NIH_ALONE = [region for region in Region if region in NIH_BOXED_REGIONS]
 
 
@@ -80,6 +81,8 @@ def state_figures(folder: Path, data: SyntheticData, grounds: list[Ground]) -> N
             "n_positive": 0,
         }
     ]
+    for label in manifest["labels"]:
+        label["threshold_rule"] = RULE
     path.write_text(json.dumps(manifest))
     judged = judge(folder, data.nih, data.chestxdet, grounds, resamples=RESAMPLES)
     manifest["metrics"] = [row.model_dump() for row in judged.rows]
@@ -223,7 +226,7 @@ def test_a_manifest_that_says_otherwise_is_found_out(
 ) -> None:
     def change(manifest: dict[str, Any]) -> None:
         manifest["metrics"][0]["result"]["value"] += 0.01
-        manifest["labels"][2]["threshold"] += 0.05
+        manifest["labels"][2]["threshold"] -= 0.05
 
     results = tmp_path / "results"
     with pytest.raises(PublishError, match="2 figures are not those of their manifests") as error:
@@ -232,6 +235,18 @@ def test_a_manifest_that_says_otherwise_is_found_out(
     for said in ("map50 of all: published", f"threshold of {NIH_ALONE[2].value}: shipped"):
         assert said in str(error.value)
         assert said in page
+
+
+def test_thresholds_of_an_earlier_rule_are_the_models_own(
+    changed: Callable[..., Path], data: SyntheticData, tmp_path: Path
+) -> None:
+    def change(manifest: dict[str, Any]) -> None:
+        for label in manifest["labels"]:
+            label |= {"threshold": 0.987, "threshold_rule": "best F1 at IoU 0.5"}
+
+    folder = changed(change)
+    judged = judge(folder, data.nih, data.chestxdet, [], resamples=RESAMPLES)
+    assert {threshold.score for threshold in judged.thresholds} == {0.987}
 
 
 def judge_command(data: SyntheticData, results: Path, *folders: Path) -> int:

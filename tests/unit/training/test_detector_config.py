@@ -11,7 +11,9 @@ from cxr_training.detector.annotations import CHESTXDET_REGIONS, NIH_BOXED_REGIO
 from cxr_training.detector.config import DetectorConfig
 
 CONFIGS = Path(__file__).parents[3] / "training" / "configs"
-SHIPPED = sorted((CONFIGS / "detector").glob("yolo*.yaml"))
+# The first published recipe has a name and a geometry of its own.
+FIRST = "yolov5n-cxr"
+SHIPPED = sorted(path for path in (CONFIGS / "detector").glob("yolo*.yaml") if path.stem != FIRST)
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)

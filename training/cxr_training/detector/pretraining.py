@@ -215,14 +215,7 @@ def _learn(
     )
     reader.train()
     optimizer = torch.optim.AdamW(reader.parameters(), weight_decay=recipe.weight_decay)
-    schedule = Schedule(
-        steps_per_epoch=len(loader),
-        epochs=recipe.epochs,
-        limit_s=None if recipe.hours is None else recipe.hours * 3600,
-        peak=recipe.learning_rate,
-        final_fraction=_FINAL_FRACTION,
-        warmup_steps=math.ceil(_WARMUP * recipe.epochs * len(loader)),
-    )
+    schedule = _schedule(recipe, len(loader))
     begun_at, step = time.monotonic(), 0
     for epoch in range(recipe.epochs):
         varied.epoch = epoch
@@ -249,6 +242,17 @@ def _learn(
             losses += loss.item()
             bar.set_postfix_str(f"loss {losses / number:.4f}", refresh=False)
     return recipe.epochs
+
+
+def _schedule(recipe: PretrainingConfig, steps_per_epoch: int) -> Schedule:
+    return Schedule(
+        steps_per_epoch=steps_per_epoch,
+        epochs=recipe.epochs,
+        limit_s=None if recipe.hours is None else recipe.hours * 3600,
+        peak=recipe.learning_rate,
+        final_fraction=_FINAL_FRACTION,
+        warmup_steps=math.ceil(_WARMUP * recipe.epochs * steps_per_epoch),
+    )
 
 
 @torch.inference_mode()

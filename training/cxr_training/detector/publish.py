@@ -103,6 +103,14 @@ def data_sources(config: DetectorConfig, run: dict[str, Any]) -> list[str]:
     return [*sources, told]
 
 
+def _recipe(config: DetectorConfig, run: dict[str, Any]) -> dict[str, Any]:
+    """The recipe and what came of it."""
+    outcome = {"epochs_run": run["epochs_run"], "n_background": run["n_background"]}
+    if "pretraining" in run:
+        outcome["pretrained"] = run["pretraining"]
+    return {**config.model_dump(mode="json"), **outcome}
+
+
 def _manifest(
     config: DetectorConfig,
     run: dict[str, Any],
@@ -145,13 +153,7 @@ def _manifest(
         training=TrainingSpec(
             command=portable_command(run["command"]),
             commit=run["commit"],
-            recipe={
-                **config.model_dump(mode="json"),
-                "epochs_run": run["epochs_run"],
-                "n_background": run["n_background"],
-                # The recipe's `pretraining` says how, this what came of it.
-                **({"pretrained": run["pretraining"]} if "pretraining" in run else {}),
-            },
+            recipe=_recipe(config, run),
         ),
         metrics=metrics,
     )

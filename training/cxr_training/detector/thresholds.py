@@ -17,7 +17,7 @@ MIN_BOXES_FOR_THRESHOLD = 20
 # Grids, not every score that occurs: the exact optimum of a jagged curve is noise.
 _OWN_SCORES: FloatArray = np.arange(0.05, 0.96, 0.01)
 _JOINED_SCORES: FloatArray = np.geomspace(0.01, 0.95, 100).round(3)
-_RULE = "best F1 at IoU 0.5 with at least one in three right, on {patients}"
+_RULE = "best F1 at IoU 0.5 with at least one in three right"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +26,11 @@ class Threshold:
 
     score: float
     rule: str
+
+
+def is_by_this_rule(rule: str) -> bool:
+    """Whether a threshold's `rule` is the one below; a manifest may be from before it."""
+    return rule.startswith(_RULE)
 
 
 def own_thresholds(matches: Matches, n_labels: int) -> list[Threshold]:
@@ -45,7 +50,7 @@ def _choose(matches: Matches, n_labels: int, grid: FloatArray, patients: str) ->
     all classes pooled: its own would be chance. Where that is right too seldom as well, the highest
     of the grid.
     """
-    rule = _RULE.format(patients=patients)
+    rule = f"{_RULE}, on {patients}"
     everything = np.ones(len(matches.label), dtype=bool)
     pooled = _best(matches, everything, int(matches.truth.sum()), grid)
     pooled = float(grid[-1]) if pooled is None else pooled

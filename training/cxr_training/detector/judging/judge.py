@@ -45,7 +45,7 @@ from cxr_training.detector.scoring import (
     Matches,
     froc_sensitivity,
 )
-from cxr_training.detector.thresholds import Threshold, own_thresholds
+from cxr_training.detector.thresholds import Threshold, is_by_this_rule, own_thresholds
 from cxr_training.publishing import PublishError, differing_figures, metric_row
 
 # ONNX Runtime and PyTorch give scores that differ in the sixth digit, and another processor may
@@ -85,7 +85,8 @@ class Judgement:
     """Each region's FROC, and the figures on the common grounds."""
     standings: list[Standing]
     thresholds: list[Threshold]
-    """Chosen on these patients, or the model's own where it is judged as shipped."""
+    """Chosen on these patients; the model's own where it is judged as shipped, and where they were
+    chosen by an earlier rule."""
     matches: Matches
     """On its own films."""
     cost: Cost
@@ -158,7 +159,7 @@ def _on_own_ground(
     comparable = rules.recipe is not None and folder.manifest.data.split_sha256 == split
     thresholds = (
         own_thresholds(known, len(own))
-        if comparable
+        if comparable and all(is_by_this_rule(label.threshold_rule) for label in labels)
         else [Threshold(label.threshold, label.threshold_rule) for label in labels]
     )
     rows = measure(matches, known, images, own, thresholds, resamples=resamples)
