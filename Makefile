@@ -225,12 +225,15 @@ evaluate-gate: .venv-dev/.synced ## Judge the published gate again and compare i
 	$(DEV) -m cxr_training.gate evaluate --check --data $(DATA)/nih --out docs/results/gate
 
 GAN ?= pggan-modern
-.PHONY: train-gan publish-gan
+GENERATOR ?= models/gan/$(GAN)
+.PHONY: train-gan publish-gan examples
 train-gan: .venv-train/.synced ## Train and judge a generator; GAN=dcgan (or another of gan/configs) names its recipe
 	./cxr-gan train --config gan/configs/$(GAN).yaml --data $(DATA) --out $(RUNS)/gan/$(GAN)
 	./cxr-gan judge --model $(RUNS)/gan/$(GAN) --data $(DATA) --results docs/results/gan
 publish-gan: .venv-train/.synced ## Write a judged generator into models/; GAN, GAN_VERSION name it
 	./cxr-gan publish --run $(RUNS)/gan/$(GAN) --version $(GAN_VERSION) --models models/gan --results docs/results/gan
+examples: .venv-train/.synced ## Make the page's example films; GENERATOR=models/gan/NAME names who makes them
+	./cxr-gan examples --model $(GENERATOR)
 
 .PHONY: evaluate-triage
 evaluate-triage: .venv-train/.synced ## Measure how the triage table orders validation radiographs

@@ -1,6 +1,8 @@
 """Run directories of tiny generators with random weights, as training leaves them."""
 
 import json
+import shutil
+import tempfile
 from pathlib import Path
 
 import torch
@@ -8,9 +10,13 @@ import yaml
 from safetensors.torch import save_file
 from torch import nn
 
+from cxr_contracts import MANIFEST_NAME
 from cxr_gan.networks import build_generator
+from cxr_gan.published import GeneratorManifest
 from cxr_gan.published.folder import RUN_SPEC, RUN_WEIGHTS
+from cxr_gan.published.run import read_run
 from cxr_gan.spec import GeneratorSpec
+from cxr_training.publishing import LICENCE, WEIGHTS_NAME, model_file
 
 SIDE_PX = 16
 LABELS = ("Mass", "Pneumonia")
@@ -44,4 +50,34 @@ def write_run(folder: Path, *, labels: tuple[str, ...] = LABELS, seed: int = 0) 
         "n_validation": 60,
     }
     (folder / "run.json").write_text(json.dumps(facts))
+    return folder
+
+
+def write_published(folder: Path, *, labels: tuple[str, ...] = LABELS, seed: int = 0) -> Path:
+    """The same generator as a published folder, without figures; `folder`."""
+    folder.mkdir(parents=True)
+    weights = folder / WEIGHTS_NAME
+    with tempfile.TemporaryDirectory() as scratch:
+        run = write_run(Path(scratch) / "run", labels=labels, seed=seed)
+        shutil.copyfile(run / RUN_WEIGHTS, weights)
+        spec = GeneratorSpec.model_validate_json((run / RUN_SPEC).read_bytes())
+        data, training = read_run(run)
+    manifest = GeneratorManifest(
+        schema_version=1,
+        role="generator",
+        name=folder.name,
+        version="1",
+        created_at="2026-01-01T00:00:00Z",
+        licence=LICENCE,
+        spec=spec,
+        weights=model_file(weights),
+        gallery=model_file(weights),
+        data=data,
+        training=training,
+        extractor="none",
+        figures=[],
+        intended_use=["Tests."],
+        forbidden_use=["Everything else."],
+    )
+    (folder / MANIFEST_NAME).write_text(manifest.model_dump_json(indent=2) + "\n")
     return folder

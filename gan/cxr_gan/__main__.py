@@ -17,6 +17,7 @@ COMMANDS = {
     "train": ("cxr_gan.training.command", "train a network into a run directory"),
     "sample": ("cxr_gan.sampling.command", "make images, with a manifest that training reads"),
     "interpolate": ("cxr_gan.interpolation.command", "a strip of images between two seeds"),
+    "examples": ("cxr_gan.examples.command", "make the page's example films"),
     "judge": ("cxr_gan.judging.command", "measure how near to real a generator's images are"),
     "publish": ("cxr_gan.publishing.command", "write the model folder of a run"),
 }

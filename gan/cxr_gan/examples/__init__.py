@@ -1,0 +1,1 @@
+"""Films for whoever has none at hand: what the page offers as examples."""
