@@ -3,6 +3,8 @@ import type { DriftReport, Me, SignedOut, Study, StudyPage, SystemStatus } from 
 import { told } from "./signedOut";
 import {
   driftUrl,
+  EXAMPLES_URL,
+  exampleUrl,
   ME_URL,
   rerunUrl,
   SIGN_OUT_URL,
@@ -46,37 +48,59 @@ export function signOut(): Promise<SignedOut> {
   return request<SignedOut>(SIGN_OUT_URL, { method: "POST" });
 }
 
+/** What lies beside the page as examples; the page's own build writes it, not the gateway. */
+export function getExamples(signal?: AbortSignal): Promise<unknown> {
+  return request<unknown>(EXAMPLES_URL, { signal });
+}
+
+/** One of the examples, as if it had been chosen from a disk. */
+export async function getExampleFile(file: string): Promise<File> {
+  const options = { accept: "image/png" };
+  const { response, body } = await fetched(exampleUrl(file), options, (answer) => answer.blob());
+  if (!response.ok) {
+    throw failureOf(response.status, await body.text());
+  }
+  return new File([body], file, { type: "image/png" });
+}
+
 interface Options {
   readonly method?: "GET" | "POST";
+  readonly accept?: string;
   readonly timeoutS?: number;
   readonly signal?: AbortSignal | undefined;
   readonly quiet?: boolean;
 }
 
-/** Aborting through `signal` rejects with the signal's reason; all else is an ApiError. */
 async function request<Answer>(url: string, options: Options): Promise<Answer> {
-  const { method = "GET", timeoutS = QUERY_TIMEOUT_S, signal } = options;
+  const { response, body } = await fetched(url, options, (answer) => answer.text());
+  if (!response.ok) {
+    const failure = failureOf(response.status, body);
+    throw options.quiet === true ? failure : told(failure);
+  }
+  return JSON.parse(body) as Answer;
+}
+
+/** Aborting through `signal` rejects with the signal's reason; all else is an ApiError. */
+async function fetched<Body>(
+  url: string,
+  options: Options,
+  read: (response: Response) => Promise<Body>,
+): Promise<{ response: Response; body: Body }> {
+  const { method = "GET", accept = "application/json", timeoutS = QUERY_TIMEOUT_S, signal } = options;
   const limit = AbortSignal.timeout(timeoutS * 1000);
-  let response: Response;
-  let body: string;
   try {
-    response = await fetch(url, {
+    const response = await fetch(url, {
       method,
-      headers: { Accept: "application/json" },
+      headers: { Accept: accept },
       signal: signal ? AbortSignal.any([signal, limit]) : limit,
     });
-    body = await response.text();
+    return { response, body: await read(response) };
   } catch (error) {
     if (signal?.aborted) {
       throw error;
     }
     throw limit.aborted ? timedOut(timeoutS) : connectionLost();
   }
-  if (!response.ok) {
-    const failure = failureOf(response.status, body);
-    throw options.quiet === true ? failure : told(failure);
-  }
-  return JSON.parse(body) as Answer;
 }
 
 /** A 502 or 504 without a problem body comes from a proxy: the gateway itself is not there. */

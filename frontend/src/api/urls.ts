@@ -1,4 +1,4 @@
-/** Every address of the REST API that the page uses, in one place. */
+/** Every address that the page asks, in one place. */
 
 import type { Finding, Priority, StudyStatus } from "./schema";
 
@@ -15,6 +15,14 @@ export const STUDIES_URL = `${ROOT}/studies`;
 export const SYSTEM_URL = `${ROOT}/system`;
 export const ME_URL = `${ROOT}/me`;
 export const SIGN_OUT_URL = `${ROOT}/sign-out`;
+
+/** Of the page's own files, not of the REST API: nobody needs a role to see a synthetic film. */
+const EXAMPLES = `${import.meta.env.BASE_URL}examples/`;
+export const EXAMPLES_URL = `${EXAMPLES}index.json`;
+
+export function exampleUrl(file: string): string {
+  return `${EXAMPLES}${encodeURIComponent(file)}`;
+}
 
 /** Where a person signs in, to come back to `place` of the page. */
 export function signInUrl(signIn: string, place: string): string {

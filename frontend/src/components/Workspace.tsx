@@ -16,7 +16,8 @@ export function Workspace({ session, state, dispatch, panels, commands, picker }
   }
   if (route.studyId === null) {
     const choose = session.may.upload ? () => picker.current?.click() : null;
-    return <Welcome system={system.status} onChooseFiles={choose} />;
+    const add = (file: File): void => session.uploads.queue.add([file]);
+    return <Welcome system={system.status} onChooseFiles={choose} onFile={add} />;
   }
   if (study === null) {
     return <NotOpened error={open.error} onRetry={open.reload} onHome={() => route.open(null)} />;

@@ -1,16 +1,18 @@
 import type { SystemStatus } from "../../api/schema";
 import { bytes } from "../../domain/format";
 import { Icon } from "../Icon";
+import { ExampleFilms } from "./ExampleFilms";
 import styles from "./upload.module.css";
 
 interface WelcomeProps {
   readonly system: SystemStatus | null;
   /** Null for whoever may not send any. */
   readonly onChooseFiles: (() => void) | null;
+  readonly onFile: (file: File) => void;
 }
 
 /** What is shown while no study is open. */
-export function Welcome({ system, onChooseFiles }: WelcomeProps) {
+export function Welcome({ system, onChooseFiles, onFile }: WelcomeProps) {
   if (onChooseFiles === null) {
     return (
       <section className={styles.welcome} aria-label="Start">
@@ -33,6 +35,7 @@ export function Welcome({ system, onChooseFiles }: WelcomeProps) {
         Frontal views (PA or AP). The three most likely findings, suspicious regions and a priority
         come back in about a second.
       </p>
+      <ExampleFilms onFile={onFile} />
     </section>
   );
 }

@@ -1,0 +1,53 @@
+import { expect, it } from "vitest";
+
+import { examplesOf } from "./examples";
+
+const GENERATOR = { name: "pggan-64", version: "2", sha256: "ab".repeat(32), side_px: 64 };
+
+function anExample(file: string, labels: unknown): Record<string, unknown> {
+  return { file, labels, seed: 1, truncation: null, side_px: 512 };
+}
+
+it("tells what each film was asked for, and who made it", () => {
+  const index = {
+    generator: GENERATOR,
+    examples: [
+      anExample("synthetic-no-finding.png", []),
+      anExample("synthetic-pleural-thickening.png", ["Pleural_Thickening"]),
+      anExample("synthetic-effusion-mass.png", ["Effusion", "Mass"]),
+      anExample("synthetic-4.png", null),
+    ],
+  };
+  expect(examplesOf(index)).toEqual({
+    madeBy: "pggan-64, version 2",
+    films: [
+      { file: "synthetic-no-finding.png", asked: "No finding" },
+      { file: "synthetic-pleural-thickening.png", asked: "Pleural thickening" },
+      { file: "synthetic-effusion-mass.png", asked: "Effusion, Mass" },
+      { file: "synthetic-4.png", asked: null },
+    ],
+  });
+});
+
+it.each([
+  null,
+  [],
+  "<html>",
+  { generator: null, examples: [] },
+  { generator: GENERATOR, examples: [] },
+  { generator: GENERATOR },
+  { generator: { name: 3, version: "1" }, examples: [anExample("synthetic-1.png", null)] },
+  { examples: [anExample("synthetic-1.png", null)] },
+])("offers nothing where there is nothing to offer: %j", (index) => {
+  expect(examplesOf(index)).toBeNull();
+});
+
+it.each(["film.png", "synthetic-../secret.png", "https://elsewhere.test/synthetic-1.png", 7, null])(
+  "leaves out what is not named as a synthetic film beside the page: %s",
+  (file) => {
+    const examples = [anExample("synthetic-1.png", null), { file, labels: [] }, "film"];
+    expect(examplesOf({ generator: GENERATOR, examples })?.films).toEqual([
+      { file: "synthetic-1.png", asked: null },
+    ]);
+  },
+);
