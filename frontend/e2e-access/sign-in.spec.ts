@@ -42,6 +42,7 @@ test("nobody sees anything but the way in", async ({ page }) => {
 
 test("a clinician signs in, reads a film, and signs out everywhere", async ({ page, reader }) => {
   await signedIn(page, "clinician@radiology");
+  await expect(reader.examples).toBeVisible();
   await reader.choose([unseenSample("own.dcm")]);
   await expect(reader.result).toBeVisible();
   await expect(reader.radiograph).toHaveAttribute("data-phase", "shown");
@@ -81,11 +82,12 @@ test("a session that ends meanwhile is said, and signing in leads back to the sa
   await expect(reader.result).toBeVisible();
 });
 
-test("a reader is offered nothing that readers may not do", async ({ page, watch }) => {
+test("a reader is offered nothing that readers may not do", async ({ page, reader, watch }) => {
   await signedIn(page, "reader@radiology");
   await expect(page.getByText("Choose a study from the list")).toBeVisible();
   await expect(page.getByRole("button", { name: "Read files" })).toHaveCount(0);
   await expect(page.getByLabel("Radiographs to read")).toHaveCount(0);
+  await expect(reader.examples).toHaveCount(0);
   watch.expectRefusal(403, /\/api\/v1\/studies$/);
   const status = await page.evaluate(
     async () => (await fetch("/api/v1/studies", { method: "POST", body: new FormData() })).status,

@@ -21,6 +21,7 @@ async function overflows(page: Page): Promise<boolean> {
 test("the start page has no barriers", async ({ reader, page }) => {
   await reader.open();
   await expect(page.getByRole("list", { name: "Readers" })).toBeVisible();
+  await expect(reader.examples).toBeVisible();
   expect(await violations(page)).toEqual([]);
 });
 
@@ -44,6 +45,19 @@ test("a refused study and a refused file have no barriers", async ({ reader, pag
   await reader.showsStudy();
   await reader.choose([asUpload("notes.txt", Buffer.from("Only words."))]);
   await expect(reader.tray.getByRole("alert")).toBeVisible();
+  expect(await violations(page)).toEqual([]);
+});
+
+test("an example that cannot be fetched is told without barriers", async ({ reader, page, watch }) => {
+  watch.expectRefusal(404, /\/examples\/synthetic-mass\.png$/);
+  await reader.open();
+  await reader.showsExamples();
+  await page.route("**/examples/synthetic-mass.png", (route) => route.fulfill({ status: 404 }));
+  await reader.example("Mass").click();
+  await expect(reader.examples.getByRole("alert")).toHaveText(
+    "The example could not be fetched. The gateway answered with status 404.",
+  );
+  await expect(reader.tray).toHaveCount(0);
   expect(await violations(page)).toEqual([]);
 });
 
@@ -104,6 +118,8 @@ for (const [name, screen] of [
       const { id } = await reader.send(sample());
       await reader.open();
       await expect(page.getByText("Drop chest radiographs here")).toBeVisible();
+      await reader.example("Consolidation").scrollIntoViewIfNeeded();
+      await expect(reader.example("Consolidation")).toBeInViewport({ ratio: 1 });
       expect(await overflows(page)).toBe(false);
       await reader.open(`/studies/${id}`);
       await reader.showsStudy();

@@ -17,6 +17,7 @@ export class Reader {
   readonly boxes: Locator;
   readonly tray: Locator;
   readonly list: Locator;
+  readonly examples: Locator;
 
   constructor(
     readonly page: Page,
@@ -28,6 +29,7 @@ export class Reader {
     this.boxes = this.viewport.locator("rect[data-finding]");
     this.tray = page.getByRole("region", { name: "Uploads" });
     this.list = page.getByRole("navigation", { name: "Studies" });
+    this.examples = page.getByRole("region", { name: "No film at hand? Try an example" });
   }
 
   async open(path = "/"): Promise<void> {
@@ -38,6 +40,25 @@ export class Reader {
   async choose(files: string | readonly UploadedFile[]): Promise<void> {
     const picker = this.page.getByLabel("Radiographs to read");
     await picker.setInputFiles(typeof files === "string" ? files : [...files]);
+  }
+
+  /** The button of the example that was asked to show `finding`. */
+  example(finding: string): Locator {
+    return this.examples.getByRole("button", { name: `Read a synthetic film: ${finding}`, exact: true });
+  }
+
+  /** Waits until the pictures of all examples are there; how many they are. */
+  async showsExamples(): Promise<number> {
+    await expect(this.examples).toBeVisible();
+    const pictures = this.examples.getByRole("listitem").locator("img");
+    await expect
+      .poll(() =>
+        pictures.evaluateAll((all) =>
+          all.every((picture) => picture instanceof HTMLImageElement && picture.naturalWidth > 0),
+        ),
+      )
+      .toBe(true);
+    return pictures.count();
   }
 
   /** Waits until the study of the address stands on the page, its picture too. */

@@ -245,6 +245,12 @@ def test_what_an_image_copies_is_in_the_build_context() -> None:
                     assert any(source.startswith(allowed) for allowed in let_in), source
 
 
+def test_the_pages_examples_are_in_the_build_context() -> None:
+    assert (ROOT / "frontend/public/examples/index.json").is_file()
+    left_out = [line for line in lines_of(".dockerignore") if line[:1] not in ("", "!", "#", "*")]
+    assert not any("frontend/public/examples/".startswith(place) for place in left_out), left_out
+
+
 def lines_of(name: str) -> list[str]:
     return (ROOT / name).read_text().splitlines()
 

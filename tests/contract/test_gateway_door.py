@@ -28,6 +28,9 @@ def page_dir(tmp_path: Path) -> Path:
     (folder / "index.html").write_text("<!doctype html><title>Reader</title>")
     (folder / "assets/app-1a2b.js").write_text("start()")
     (folder / "favicon.svg").write_text("<svg/>")
+    (folder / "examples").mkdir()
+    (folder / "examples/index.json").write_text('{"generator": null, "examples": []}')
+    (folder / "examples/synthetic-mass.png").write_bytes(png())
     (tmp_path / "secret.txt").write_text("secret")
     return folder
 
@@ -60,9 +63,25 @@ async def test_assets_are_kept_forever_and_other_files_are_asked_for_each_time(
 
 
 @pytest.mark.parametrize(
+    ("path", "media_type"),
+    [("/examples/index.json", "application/json"), ("/examples/synthetic-mass.png", "image/png")],
+)
+async def test_examples_are_files_of_the_page(stand: Stand, path: str, media_type: str) -> None:
+    response = await stand.client.get(path)
+    assert response.status_code == 200
+    assert response.headers["content-type"].partition(";")[0] == media_type
+    # Made anew, a film keeps its name: an old one must not stay in a browser.
+    assert response.headers["cache-control"] == "no-cache"
+    known = {"If-None-Match": response.headers["etag"]}
+    assert (await stand.client.get(path, headers=known)).status_code == 304
+    assert "connect-src 'self'" in response.headers["content-security-policy"]
+
+
+@pytest.mark.parametrize(
     "path",
     [
         "/assets/gone.js",
+        "/examples/gone.png",
         "/../secret.txt",
         "/..%2fsecret.txt",
         "/assets/..%2f..%2fsecret.txt",

@@ -1,5 +1,6 @@
 """The running system: three real processes from the serving environment, which has no PyTorch."""
 
+import shutil
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -9,6 +10,10 @@ import pytest
 from pydicom.data import get_testdata_file
 
 from benchmarks.stack import Stack
+from cxr_gan.examples.films import SHOWN_FIRST, write_examples
+from cxr_gan.published import open_generator
+from gan_runs import write_published
+from page_scripts import FRONTEND
 
 
 @pytest.fixture(scope="session")
@@ -19,11 +24,27 @@ def sample() -> Path:
     return Path(path)
 
 
+@pytest.fixture(scope="session")
+def page_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The built page; its examples are a generator's with random weights, whatever it has now."""
+    assert (FRONTEND / "dist/index.html").exists(), "run `make setup` first: no built page"
+    folder = tmp_path_factory.mktemp("page")
+    shutil.copytree(FRONTEND / "dist", folder, dirs_exist_ok=True)
+    shutil.rmtree(folder / "examples", ignore_errors=True)
+    generator = write_published(tmp_path_factory.mktemp("models") / "tiny", labels=SHOWN_FIRST)
+    write_examples(open_generator(generator), folder / "examples")
+    return folder
+
+
 @pytest.fixture
-def stack(tmp_path: Path) -> Iterator[Stack]:
+def stack(tmp_path: Path, page_dir: Path) -> Iterator[Stack]:
     """A fresh system over an empty archive."""
-    timeouts = {"CXR_GATEWAY_CLASSIFIER_TIMEOUT_S": "5", "CXR_GATEWAY_DETECTOR_TIMEOUT_S": "5"}
-    with Stack(tmp_path, timeouts) as running:
+    environment = {
+        "CXR_GATEWAY_CLASSIFIER_TIMEOUT_S": "5",
+        "CXR_GATEWAY_DETECTOR_TIMEOUT_S": "5",
+        "CXR_GATEWAY_PAGE_DIR": str(page_dir),
+    }
+    with Stack(tmp_path, environment) as running:
         yield running
 
 

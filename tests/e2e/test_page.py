@@ -4,10 +4,8 @@ import os
 import sys
 from pathlib import Path
 
-import pytest
-
 from benchmarks.stack import Stack
-from page_scripts import FRONTEND, npm
+from page_scripts import npm
 
 
 def test_the_pages_own_unit_tests_pass() -> None:
@@ -34,8 +32,3 @@ def test_a_browser_can_use_the_page(
             "CXR_E2E_OUTPUT": str(tmp_path / "browser"),
         },
     )
-
-
-@pytest.fixture(autouse=True)
-def _page_is_built() -> None:
-    assert (FRONTEND / "dist" / "index.html").exists(), "run `make setup` first: no built page"

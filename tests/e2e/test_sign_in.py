@@ -18,9 +18,9 @@ END_SESSIONS = (
 
 
 @pytest.fixture
-def closed_stack(tmp_path: Path) -> Iterator[Stack]:
+def closed_stack(tmp_path: Path, page_dir: Path) -> Iterator[Stack]:
     """The three services with a provider, and sign-in at it."""
-    stack = Stack(tmp_path)
+    stack = Stack(tmp_path, {"CXR_GATEWAY_PAGE_DIR": str(page_dir)})
     gateway = stack.services["gateway"]
     page = f"http://localhost:{gateway.port}"
     [port] = free_ports(1)
