@@ -155,6 +155,9 @@ def test_the_page_comes_from_the_door_with_the_gateways_own_headers(stack: Compo
     asset = stack.get(script)
     assert asset.status_code == 200
     assert "immutable" in asset.headers["cache-control"]
+    examples = stack.get("/examples/index.json")
+    assert isinstance(examples.json()["examples"], list)
+    assert examples.headers["cache-control"] == "no-cache"
     assert stack.get("/studies/anything").text == page.text
     assert stack.get("/assets/missing.js").status_code == 404
     assert stack.get("/missing.map").status_code == 404

@@ -18,22 +18,27 @@ const TITLE = "No film at hand? Try an example";
 /** What lies beside the page, by its address; null: that file is gone. */
 let served: Record<string, unknown>;
 const asked: string[] = [];
+const answers: Response[] = [];
 const add = vi.fn<(file: File) => void>();
 
 beforeEach(() => {
   served = { "/examples/index.json": INDEX, "/examples/synthetic-mass.png": new Blob(["pixels"]) };
   asked.length = 0;
+  answers.length = 0;
   add.mockReset();
   vi.stubGlobal("fetch", (url: string) => {
     asked.push(url);
     const found = served[url];
-    if (found === undefined) {
-      const problem = { title: "Not found", detail: `There is nothing at ${url}.` };
-      return Promise.resolve(Response.json(problem, { status: 404 }));
-    }
-    return Promise.resolve(found instanceof Blob ? new Response(found) : Response.json(found));
+    const answer = found instanceof Blob ? new Response(found) : jsonOf(url, found);
+    answers.push(answer);
+    return Promise.resolve(answer);
   });
 });
+
+function jsonOf(url: string, found: unknown): Response {
+  const problem = { title: "Not found", detail: `There is nothing at ${url}.` };
+  return found === undefined ? Response.json(problem, { status: 404 }) : Response.json(found);
+}
 
 afterEach(() => {
   vi.unstubAllGlobals();
@@ -135,8 +140,9 @@ it.each([{ generator: null, examples: [] }, undefined])(
   async (index) => {
     served["/examples/index.json"] = index;
     show();
-    await vi.waitFor(() => expect(asked).toEqual(["/examples/index.json"]));
-    await Promise.resolve();
+    await vi.waitFor(() => expect(answers[0]?.bodyUsed).toBe(true));
+    await new Promise((resolve) => setTimeout(resolve));
+    expect(asked).toEqual(["/examples/index.json"]);
     expect(screen.queryByText(TITLE)).toBeNull();
     expect(screen.queryByRole("alert")).toBeNull();
     expect(screen.getByText("Drop chest radiographs here")).toBeTruthy();
