@@ -23,7 +23,7 @@ export function ExampleFilms({ onFile }: ExampleFilmsProps) {
       <h2 id={titleId}>No film at hand? Try an example</h2>
       <p className={styles.about}>
         <strong>Synthetic:</strong> made by a generator ({madeBy}), no patient.
-        {wereAsked && " Below each film stands what was asked for; it need not show it."}
+        {wereAsked && " Below each stands what was asked for; the film need not show it."}
       </p>
       <ul className={styles.films}>
         {films.map((film, index) => (
