@@ -11,13 +11,13 @@ import numpy as np
 
 from cxr_training.detector.scoring import BoolArray, FloatArray, Matches
 
-LEAST_PRECISION = 1 / 3
+LEAST_PRECISION = 1 / 4
 # A class with fewer validation boxes gets the pooled threshold.
 MIN_BOXES_FOR_THRESHOLD = 20
 # Grids, not every score that occurs: the exact optimum of a jagged curve is noise.
 _OWN_SCORES: FloatArray = np.arange(0.05, 0.96, 0.01)
 _JOINED_SCORES: FloatArray = np.geomspace(0.01, 0.95, 100).round(3)
-_RULE = "best F1 at IoU 0.5 with at least one in three right"
+_RULE = "best F1 at IoU 0.5 with at least one in four right"
 
 
 @dataclass(frozen=True, slots=True)
