@@ -47,6 +47,7 @@ def _run(options: argparse.Namespace) -> None:
             manifests=options.manifest,
             resume=options.resume,
             stream=options.stream,
+            start=options.start,
         )
     elif options.command == "evaluate":
         from cxr_training.classifier.evaluate import evaluate
@@ -165,6 +166,7 @@ def _parser() -> argparse.ArgumentParser:
     ablate.add_argument("--results", type=Path, required=True, help="for the table and picture")
     timed.add_argument("--steps", type=_positive, default=30, help="to measure; default: 30")
     _add_published(judge, publish)
+    train.add_argument("--start", type=Path, help="last.pt of a run whose weights to begin with")
     train.add_argument("--resume", action="store_true", help="go on from last.pt")
     _add_recipe(train, timed, ablate)
     for command in (train, timed, ablate, evaluate):

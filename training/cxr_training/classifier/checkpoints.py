@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from cxr_training.runs import RunError
 
@@ -53,6 +53,20 @@ def write_checkpoint(path: Path, state: dict[str, Any]) -> None:
     partial = path.with_suffix(".partial")
     torch.save(state, partial)
     partial.rename(path)
+
+
+def start_from(network: nn.Module, path: Path) -> None:
+    """Fill `network` with the averaged weights of another run's checkpoint, its head included.
+
+    Raises:
+        RunError: the file is no checkpoint, or of another network.
+    """
+    state = read_checkpoint(path)
+    try:
+        network.load_state_dict(state["average"])
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())[:300]
+        raise RunError(f"{path} is of another network than configured: {reason}") from error
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:

@@ -60,6 +60,19 @@ class Training(_Section):
     """The optimiser and its budget."""
 
     epochs: int = Field(gt=0)
+    steps_per_epoch: int | None = Field(
+        default=None,
+        gt=0,
+        description="However many images there are; null: as many as show each of them once.",
+    )
+    shown: Literal["all", "synthetic"] = Field(
+        default="all",
+        description="Of the training images; the synthetic alone where another run will --start.",
+    )
+    oversampled_to: dict[Finding, int] = Field(
+        default={},
+        description="Images of these labels are repeated until each label has so many in an epoch.",
+    )
     patient_share: float = Field(
         default=1.0, gt=0, le=1, description="Of the training patients; less for an ablation."
     )

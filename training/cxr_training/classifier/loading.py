@@ -13,6 +13,7 @@ from cxr_classifier.preprocessing import GreyImage, normalise, to_input_size
 from cxr_training.classifier.augment import augmented, coarsened
 from cxr_training.classifier.cache import CanonicalImages
 from cxr_training.classifier.config import ClassifierConfig, sources_of
+from cxr_training.classifier.oversampling import added_rows
 from cxr_training.classifier.samples import Samples, judged_targets
 from cxr_training.data.splits import Split
 from cxr_training.distributed import Processes, processes_on_this_machine
@@ -51,12 +52,16 @@ class _Images:
 class TrainingImages(Dataset[Batch]):
     """Augmented training images; what an image looks like follows from seed, epoch and row.
 
-    An item is asked for by its epoch and index, because workers outlive an epoch.
+    An item is asked for by its epoch and index, because workers outlive an epoch. Where an epoch
+    shows all images several times, the indices of the second time follow those of the first.
     """
 
     def __init__(self, samples: Samples, images: CanonicalImages, config: ClassifierConfig) -> None:
-        self.rows = samples.rows(Split.TRAIN)
         training = config.training
+        once = samples.rows(Split.TRAIN)
+        self.n_once = len(once)
+        again = added_rows(samples, training.oversampled_to, config.seed)
+        self.rows = np.concatenate([once, *again.values()])
         starts = {1} | {rule.from_epoch for rule in training.within_source.values()}
         # Of the epochs from each start to the next; epochs count from 1 here.
         self.targets = {
@@ -71,8 +76,11 @@ class TrainingImages(Dataset[Batch]):
 
     def __getitem__(self, item: tuple[int, int]) -> Batch:
         epoch, index = item
-        row = int(self.rows[index])
-        rng = np.random.default_rng((self.config.seed, epoch, row))
+        turn, place = divmod(index, len(self.rows))
+        row = int(self.rows[place])
+        # An image that an epoch shows again looks otherwise.
+        again = () if turn == 0 and place < self.n_once else (index,)
+        rng = np.random.default_rng((self.config.seed, epoch, row, *again))
         image = augmented(self.images[row], self.config.augmentation, rng)
         start = max(start for start in self.targets if start <= epoch + 1)
         return _to_input(image, self.config), torch.from_numpy(self.targets[start][row])
@@ -84,16 +92,25 @@ class EpochBatches(Sampler[list[tuple[int, int]]]):
     The order follows from seed and epoch alone, so all processes cut the same batches and a
     resumed run leaves out those that were seen. The last, smaller batch of an epoch is left out
     (of one image, there would be no variance to normalise by) unless it is the only one.
+
+    With `steps` an epoch is so many whole batches, of as many images or as many times all of them
+    as that takes.
     """
 
     def __init__(
-        self, n_images: int, batch_size: int, seed: int, processes: Processes | None = None
+        self,
+        n_images: int,
+        batch_size: int,
+        seed: int,
+        processes: Processes | None = None,
+        steps: int | None = None,
     ) -> None:
         self.processes = processes or Processes()
         self.n_images = n_images
         # Raises where the batch does not divide.
         self.share = self.processes.share(batch_size)
-        if n_images <= batch_size:
+        self.steps = steps
+        if n_images <= batch_size and steps is None:
             self.share = n_images // self.processes.size
         self.seed = seed
         self.start(0, 0)
@@ -101,7 +118,7 @@ class EpochBatches(Sampler[list[tuple[int, int]]]):
     @property
     def n_batches(self) -> int:
         """Of a whole epoch."""
-        return self.n_images // (self.share * self.processes.size)
+        return self.steps or self.n_images // (self.share * self.processes.size)
 
     def start(self, epoch: int, first: int) -> None:
         """Which epoch comes next, and how many of its batches are not wanted any more."""
@@ -111,10 +128,20 @@ class EpochBatches(Sampler[list[tuple[int, int]]]):
         return max(0, self.n_batches - self.first)
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        order = epoch_order(self.n_images, self.seed, self.epoch)
+        order = self._order()
         for batch in range(self.first, self.n_batches):
             start = (batch * self.processes.size + self.processes.rank) * self.share
             yield [(self.epoch, index) for index in order[start : start + self.share]]
+
+    def _order(self) -> list[int]:
+        turns = -(-self.n_batches * self.share * self.processes.size // self.n_images)
+        if self.steps is None or turns == 1:
+            return epoch_order(self.n_images, self.seed, self.epoch)
+        return [
+            turn * self.n_images + index
+            for turn in range(turns)
+            for index in epoch_order(self.n_images, self.seed, self.epoch * turns + turn)
+        ]
 
 
 def epoch_order(n_images: int, seed: int, epoch: int) -> list[int]:
@@ -155,7 +182,10 @@ def training_loader(
         RunError: the batch does not divide among the processes.
     """
     data = TrainingImages(samples, images, config)
-    batches = EpochBatches(len(data), config.training.batch_size, config.seed, processes)
+    training = config.training
+    batches = EpochBatches(
+        len(data), training.batch_size, config.seed, processes, training.steps_per_epoch
+    )
     workers = loader_workers(config, device)
     loader = DataLoader(
         data,

@@ -2,16 +2,18 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection as Values
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
 from cxr_contracts import Finding
-from cxr_training.data.collection import read_collection
+from cxr_training.data.collection import Collection, read_collection
 from cxr_training.data.errors import DataError
 from cxr_training.data.manifest_csv import read_entries
 from cxr_training.data.nih import entry_file
@@ -34,7 +36,8 @@ class Samples:
 
     `targets` is float32 [N, 14] of 0 and 1 in the order of `Finding`; `sources` says of each how
     large its file is (`large`, `medium`, `small`). `ages` are years, -1 where unknown; `sexes` and
-    `views` are the data set's own letters, empty where unknown.
+    `views` are the data set's own letters, empty where unknown. `synthetic` says whether a
+    generator made it.
     """
 
     paths: tuple[Path, ...]
@@ -45,6 +48,7 @@ class Samples:
     sexes: npt.NDArray[np.str_]
     views: npt.NDArray[np.str_]
     splits: npt.NDArray[np.str_]
+    synthetic: npt.NDArray[np.bool_]
     patient_splits: dict[str, Split]
 
     def __len__(self) -> int:
@@ -56,7 +60,7 @@ class Samples:
 
 
 def judged_targets(
-    samples: Samples, judged_on: Mapping[Finding, Collection[str]]
+    samples: Samples, judged_on: Mapping[Finding, Values[str]]
 ) -> npt.NDArray[np.float32]:
     """The targets, with `UNJUDGED` for a label on an image whose source it is not judged on."""
     targets = samples.targets.copy()
@@ -79,6 +83,22 @@ def with_patient_share(samples: Samples, share: float) -> Samples:
     return replace(samples, splits=np.where(inside, samples.splits, _UNUSED))
 
 
+def synthetic_alone(samples: Samples, where: Path) -> Samples:
+    """The samples without the real images of training patients; validation stays as it is.
+
+    Args:
+        samples: real and synthetic ones.
+        where: what to name in the error.
+
+    Raises:
+        DataError: there is no synthetic image.
+    """
+    if not samples.synthetic.any():
+        raise DataError(where, "has no synthetic image, and training.shown asks for them alone")
+    real = (samples.splits == Split.TRAIN.value) & ~samples.synthetic
+    return replace(samples, splits=np.where(real, _UNUSED, samples.splits))
+
+
 def source_of(width_px: int) -> str:
     """The size class of a source image."""
     if width_px >= LARGE_PX:
@@ -97,11 +117,17 @@ def read_samples(root: Path | None, manifests: Sequence[Path] = ()) -> Samples:
         DataError: what `read_collection` raises; a file that is no image; a label without a
             positive image among training or validation patients.
     """
-    collection = read_collection(root, manifests)
+    samples = as_samples(read_collection(root, manifests))
+    _check_classes(samples, label_file(root, manifests))
+    return samples
+
+
+def as_samples(collection: Collection) -> Samples:
+    """The radiographs of a collection, in its order; DataError for a file that is no image."""
     images = collection.images
     # A hundred thousand headers take seconds, or minutes from a network's disk.
     bar = tqdm(images, desc="headers", unit="image", delay=2)
-    samples = Samples(
+    return Samples(
         paths=tuple(image.path for image in images),
         patients=np.array([image.patient for image in images]),
         targets=np.array(
@@ -112,10 +138,29 @@ def read_samples(root: Path | None, manifests: Sequence[Path] = ()) -> Samples:
         sexes=np.array([image.sex for image in images]),
         views=np.array([image.view for image in images]),
         splits=np.array([collection.splits[image.patient].value for image in images]),
+        synthetic=np.array([image.synthetic for image in images], dtype=np.bool_),
         patient_splits=collection.splits,
     )
-    _check_classes(samples, _label_file(root, manifests))
-    return samples
+
+
+def joined(first: Samples, second: Samples) -> Samples:
+    """Both, the rows of `first` before those of `second`.
+
+    Raises:
+        ValueError: a patient whom they put in two splits.
+    """
+    both = first.patient_splits.keys() & second.patient_splits.keys()
+    torn = [x for x in sorted(both) if first.patient_splits[x] is not second.patient_splits[x]]
+    if torn:
+        raise ValueError(f"patient {torn[0]} is in two splits")
+    columns: dict[str, Any] = {}
+    for column in fields(first):
+        mine, theirs = getattr(first, column.name), getattr(second, column.name)
+        if isinstance(mine, np.ndarray):
+            columns[column.name] = np.concatenate([mine, theirs])
+        elif isinstance(mine, tuple):
+            columns[column.name] = (*mine, *theirs)
+    return Samples(**columns, patient_splits=first.patient_splits | second.patient_splits)
 
 
 def describe_sources(root: Path | None, manifests: Sequence[Path] = ()) -> list[str]:
@@ -140,7 +185,8 @@ def _position(patient: str) -> float:
     return int.from_bytes(digest[:4], "big") / 2**32
 
 
-def _label_file(root: Path | None, manifests: Sequence[Path]) -> Path:
+def label_file(root: Path | None, manifests: Sequence[Path]) -> Path:
+    """What an error about all labels names: NIH's file where it is read, else a manifest."""
     if root is not None:
         return entry_file(root)
     if not manifests:

@@ -54,7 +54,9 @@ class Timing:
     def epoch_s(self) -> float:
         """An epoch's training and validation."""
         seen = self.steps_per_epoch * self.config.training.batch_size
-        training_s = min(seen, self.n_train) / float(self.speed["images_per_s"])
+        if self.config.training.steps_per_epoch is None:
+            seen = min(seen, self.n_train)
+        training_s = seen / float(self.speed["images_per_s"])
         return training_s + self.n_validation / self.validation_images_per_s
 
     @property
@@ -157,7 +159,8 @@ class _Pace:
             warm_up_s=warm_up_s,
             n_train=n_train,
             n_validation=len(self.samples.rows(Split.VALIDATION)),
-            steps_per_epoch=max(1, n_train // self.config.training.batch_size),
+            steps_per_epoch=self.config.training.steps_per_epoch
+            or max(1, n_train // self.config.training.batch_size),
             config=self.config,
         )
 

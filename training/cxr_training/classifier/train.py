@@ -13,6 +13,7 @@ import yaml
 from cxr_classifier.network import build_member
 from cxr_training.arithmetic import denormals_flushed
 from cxr_training.classifier.cache import CanonicalImages, canonical_images, streamed_images
+from cxr_training.classifier.checkpoints import start_from
 from cxr_training.classifier.config import ClassifierConfig
 from cxr_training.classifier.loop import LAST, Trainer
 from cxr_training.classifier.loop import METRICS as METRICS  # noqa: PLC0414 - published with a run
@@ -28,7 +29,9 @@ from cxr_training.classifier.samples import (
     LABELS,
     Samples,
     describe_sources,
+    label_file,
     read_samples,
+    synthetic_alone,
     with_patient_share,
 )
 from cxr_training.classifier.subset import with_few_patients
@@ -63,6 +66,7 @@ class Given:
     stream: bool
     resume: bool
     command: str
+    start: Path | None = None
 
     def images(self, config: ClassifierConfig) -> CanonicalImages:
         """Decoded at the first call."""
@@ -77,6 +81,7 @@ def train(
     manifests: Sequence[Path] = (),
     resume: bool = False,
     stream: bool = False,
+    start: Path | None = None,
 ) -> None:
     """Train into `folder`; one of several processes where torchrun started it.
 
@@ -89,6 +94,7 @@ def train(
         folder: the run directory; the canonical images are kept beside it, in `cache/`.
         manifests: CSV manifests to train and validate on, too.
         stream: decode images as they are needed, keep none.
+        start: another run's checkpoint, whose averaged weights each network begins with.
         resume: go on from `last.pt` where it exists; otherwise an existing run is refused.
 
     Raises:
@@ -105,7 +111,7 @@ def train(
             processes.share(config.training.batch_size)
             samples = samples_of(config, data, manifests)
             cache, command = cache_of(folder), _command(processes)
-            given = Given(data, tuple(manifests), samples, cache, stream, resume, command)
+            given = Given(data, tuple(manifests), samples, cache, stream, resume, command, start)
             # Before any member starts: all of them read what is decoded here.
             given.images(config)
             return given
@@ -166,7 +172,9 @@ def _train_one(
     """One network, from its beginning or its last checkpoint to the end of its budget."""
     with denormals_flushed():
         images = given.images(config)
-        trainer = new_trainer(config, given.samples, images, folder, processes, view=view)
+        trainer = new_trainer(
+            config, given.samples, images, folder, processes, view=view, start=given.start
+        )
         if given.resume and (folder / LAST).exists():
             processes.first_alone(partial(trainer.resume, folder / LAST))
         if processes.is_first:
@@ -185,6 +193,8 @@ def samples_of(
         DataError: the data set is not as published.
     """
     samples = with_patient_share(read_samples(data, manifests), config.training.patient_share)
+    if config.training.shown == "synthetic":
+        samples = synthetic_alone(samples, label_file(data, manifests))
     few = config.training.max_patients
     return samples if few is None else with_few_patients(samples, few)
 
@@ -217,8 +227,9 @@ def new_trainer(
     processes: Processes,
     *,
     view: View | None = None,
+    start: Path | None = None,
 ) -> Trainer:
-    """A run at its beginning; nothing is written yet."""
+    """A run at its beginning; nothing is written yet. `start`: see `train`."""
     _set_up_arithmetic(processes.device)
     torch.manual_seed(config.seed)
     if config.training.threads is not None:
@@ -226,6 +237,8 @@ def new_trainer(
     network = build_member(config.architecture, len(LABELS))
     if config.pretrained is not None:
         load_pretrained(network, config.pretrained)
+    if start is not None:
+        start_from(network, start)
     if not processes.is_first:
         # All begin with the same weights, but drop out different ones.
         torch.manual_seed(config.seed + 1_000_003 * processes.rank)
@@ -274,6 +287,7 @@ def _describe(config: ClassifierConfig, given: Given, folder: Path, processes: P
             **_members(config, folder),
             "data": None if given.data is None else str(given.data),
             "manifests": [str(path) for path in given.manifests],
+            "start": None if given.start is None else str(given.start),
             "sources": describe_sources(given.data, given.manifests),
             "split_sha256": split_sha256(samples.patient_splits),
             "n_train": len(samples.rows(Split.TRAIN)),
