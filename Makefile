@@ -235,6 +235,12 @@ publish-gan: .venv-train/.synced ## Write a judged generator into models/; GAN, 
 examples: .venv-train/.synced ## Make the page's example films; GENERATOR=models/gan/NAME names who makes them
 	./cxr-gan examples --model $(GENERATOR)
 
+# STUDY=--status says what is done and left; STUDY=--smoke tries the way, and STUDY='--jobs 1' one training at a time.
+STUDY ?=
+.PHONY: gan-study
+gan-study: .venv-train/.synced ## Do synthetic images help rare findings? Goes on where it was; writes docs/results/gan-study.md
+	./cxr-gan study --data $(DATA) $(STUDY)
+
 .PHONY: evaluate-triage
 evaluate-triage: .venv-train/.synced ## Measure how the triage table orders validation radiographs
 	$(TRAIN) -m cxr_training.triage --data $(DATA)

@@ -19,6 +19,7 @@ COMMANDS = {
     "interpolate": ("cxr_gan.interpolation.command", "a strip of images between two seeds"),
     "examples": ("cxr_gan.examples.command", "make the page's example films"),
     "judge": ("cxr_gan.judging.command", "measure how near to real a generator's images are"),
+    "study": ("cxr_gan.study.command", "learn whether synthetic images help rare findings"),
     "publish": ("cxr_gan.publishing.command", "write the model folder of a run"),
 }
 # What the user can mend: one sentence, no traceback.

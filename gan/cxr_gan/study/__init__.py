@@ -1,0 +1,1 @@
+"""Do synthetic radiographs help a classifier with rare findings? Several arms, one budget."""
