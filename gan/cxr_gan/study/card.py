@@ -10,10 +10,10 @@ from cxr_training.publishing import sha256_of
 
 _TEACHER = (
     "This generator takes no labels, so theirs are guesses. A teacher, the study's own classifier "
-    "of the same seed, trained on the real training images alone, reads {pool:,} samples, of which {taken:,} are taken: for each "
-    "rare label the ones that it holds most likely to show it, given the label, and "
-    "of the other labels those that it ranks as high as they are frequent among training "
-    "radiographs. Nobody has checked one of them."
+    "of the same seed, trained on the real training images alone, reads {pool:,} samples, of which "
+    "{taken:,} are taken: for each rare label the ones that it holds most likely to show it. They "
+    "are given that label, and of the other labels those that it ranks as high as they are "
+    "frequent among training radiographs. Nobody has checked one of them."
 )
 _ASKED = (
     "Each image was asked for with the findings of the real image that oversampling repeats in "

@@ -81,11 +81,18 @@ def prepare(request: Request) -> Prepared:
     if not request.smoke:
         refuse_other_split(generators, split)
     rare = find_rare(samples, plan.rare, config)
+    _refuse_empty_arms(plan, rare)
     prepared = Prepared(request, samples, rare, generators, ())
     tasks = [_task(prepared, name, seed) for seed in request.seeds for name in plan.arms]
     for task in tasks:
         _refuse_other_study(task)
     return replace(prepared, tasks=tuple(tasks))
+
+
+def _refuse_empty_arms(plan: Plan, rare: RareLabels) -> None:
+    for name, arm in plan.arms.items():
+        if arm.share is not None and not rare.added(arm.share):
+            raise GanError(f"arm {name} adds no image: its rare labels have as many already")
 
 
 def _task(prepared: Prepared, name: str, seed: int) -> Task:
@@ -139,11 +146,13 @@ def _key(
     generator: Generator | None,
 ) -> str:
     """Another one wherever a training would come out otherwise."""
+    arm, guessed = wanted.arm, generator is not None and not generator.has_labels
+    totals = wanted.rare.totals(arm.share or BALANCE)
     said = {
-        "arm": wanted.arm.model_dump(mode="json", exclude={"says"}),
-        "totals": {str(x): n for x, n in wanted.rare.totals(wanted.arm.share or BALANCE).items()},
-        "pretraining_images": wanted.pretraining_images,
-        "pool": wanted.pool,
+        "arm": arm.model_dump(mode="json", exclude={"says"}),
+        "totals": None if arm.kind == "real" else {x.value: n for x, n in totals.items()},
+        "pretraining_images": wanted.pretraining_images if arm.kind == "pretrained" else None,
+        "pool": wanted.pool if guessed else None,
         "stages": [config.model_dump(mode="json") for config in stages],
         "generator": None if generator is None else generator.identity.sha256,
         "names": [path.name for path in samples.paths],

@@ -16,7 +16,7 @@ from cxr_gan.study.preparing import Prepared, oversampling_override
 from cxr_gan.study.progress import Run, progress_in
 from cxr_gan.study.rows import ALL, RARE, append_rows, rows_of, write_rows
 from cxr_gan.study.running import run_all
-from cxr_gan.study.training import Task
+from cxr_gan.study.training import Task, real_images
 from cxr_training.classifier.samples import describe_sources
 from cxr_training.data.splits import Split
 
@@ -37,6 +37,9 @@ def run_study(prepared: Prepared) -> None:
     write_rows(over, request.out)
     arms = list(request.plan.arms)
     print(progress_in(request.out, arms, request.seeds, request.jobs).table(), flush=True)
+    if left:
+        # Before any training starts: all of them read what is decoded here.
+        real_images(left[0])
     for task in run_all(left, request.jobs):
         rows = rows_of(task.name, task.seed, _answers(task), rare)
         append_rows(rows, request.out)

@@ -109,7 +109,7 @@ def _train(task: Task) -> None:
         start = task.folder / _STAGE / LAST
         seconds, steps = trainer.progress.elapsed_s, trainer.progress.step
         # What it learnt is the start of the second stage, which then sees real images alone.
-        samples, images = task.samples, _real_images(task)
+        samples, images = task.samples, real_images(task)
     trainer = _trained(last, samples, images, task.folder, start)
     rows = samples.rows(Split.VALIDATION)
     if task.wanted.arm.kind == "real":
@@ -142,7 +142,7 @@ def refuse_synthetic_validation(samples: Samples) -> None:
 
 def _shown(task: Task) -> tuple[Samples, CanonicalImages]:
     """The images of the arm, real and synthetic."""
-    real = _real_images(task)
+    real = real_images(task)
     if task.generator is None:
         write_card(task.folder, task.wanted, None, None)
         return task.samples, real
@@ -159,7 +159,8 @@ def _shown(task: Task) -> tuple[Samples, CanonicalImages]:
     return joined(task.samples, made), JoinedImages(real, synthetic)
 
 
-def _real_images(task: Task) -> CanonicalImages:
+def real_images(task: Task) -> CanonicalImages:
+    """The canonical real images, decoded at the first call and kept in the study's cache."""
     return canonical_images(task.samples.paths, _canonical_px(task), task.cache)
 
 

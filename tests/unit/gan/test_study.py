@@ -24,6 +24,7 @@ from cxr_gan.study.smoke import OVERRIDES, smoke_plan, stand_ins
 from cxr_gan.study.study import retraining, run_study
 from cxr_gan.study.training import refuse_synthetic_validation, train_one
 from cxr_training.classifier.config import load_config
+from cxr_training.classifier.oversampling import added_rows
 from cxr_training.classifier.samples import LABELS, as_samples, read_samples
 from cxr_training.data.collection import read_collection
 from cxr_training.data.manifest_csv import read_entries
@@ -189,26 +190,38 @@ def test_a_training_that_is_killed_in_its_second_stage_goes_on_there(
     np.testing.assert_array_equal(ours.logits, theirs.logits)
 
 
-def test_synthetic_images_carry_the_labels_that_oversampling_repeats(finished: Path) -> None:
-    def stated(arm: str) -> Counter[str]:
-        [manifest] = (finished / "synthetic" / arm).glob("seed-1-*/manifest.csv")
-        images = [entry.radiograph for entry in read_entries(manifest)]
-        assert all(image.synthetic for image in images)
-        return Counter("|".join(sorted(image.findings)) for image in images)
+def stated(finished: Path, arm: str) -> dict[str, frozenset[Finding]]:
+    """The findings of each synthetic image of the first seed, by its invented patient."""
+    [manifest] = (finished / "synthetic" / arm).glob("seed-1-*/manifest.csv")
+    images = [entry.radiograph for entry in read_entries(manifest)]
+    assert all(image.synthetic for image in images)
+    assert len({image.patient for image in images}) == len(images)
+    return {image.patient: image.findings for image in images}
 
-    modern, half, shuffled = stated("modern"), stated("half"), stated("shuffled")
-    assert modern == shuffled
-    assert half < modern or sum(half.values()) > 0
-    [one], [other] = (
-        (finished / "synthetic" / arm).glob("seed-1-*/manifest.csv")
-        for arm in ("modern", "shuffled")
-    )
-    # The same images, another order of labels.
-    assert one.read_text() != other.read_text()
-    names = [[x.radiograph.name for x in read_entries(path)] for path in (one, other)]
-    assert names[0] == names[1]
-    assert sum(stated("pggan").values()) == sum(modern.values())
-    assert sum(stated("pretrained").values()) == 16
+
+def test_synthetic_images_carry_the_labels_that_oversampling_repeats(
+    finished: Path, data: Path, plan: Path
+) -> None:
+    modern, half, shuffled = (stated(finished, arm) for arm in ("modern", "half", "shuffled"))
+    study = prepared(data, plan, finished)
+    totals = study.rare.totals("balance")
+    repeated = [
+        study.samples.targets[row]
+        for rows in added_rows(study.samples, totals, seed=1).values()
+        for row in rows
+    ]
+    wanted = [frozenset(x for x, one in zip(LABELS, row, strict=True) if one) for row in repeated]
+    assert list(modern.values()) == wanted
+    # The same images; a smaller dose is a part of a larger one, label by label.
+    assert modern.keys() == shuffled.keys()
+    assert Counter(modern.values()) == Counter(shuffled.values())
+    assert modern != shuffled
+    common = modern.keys() & half.keys()
+    fewest = {x: min(totals[x], study.rare.totals(0.5)[x]) for x in study.rare.labels}
+    assert len(common) == sum(fewest[x] - study.rare.training[x] for x in fewest)
+    assert all(modern[patient] == half[patient] for patient in common)
+    assert len(stated(finished, "pggan")) == len(modern)
+    assert len(stated(finished, "pretrained")) == 16
 
 
 def test_a_card_says_whence_the_labels_of_a_generator_without_labels_are(finished: Path) -> None:

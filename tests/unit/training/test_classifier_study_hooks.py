@@ -36,7 +36,7 @@ HERNIA = LABELS.index(Finding.HERNIA)
 
 @pytest.fixture(scope="module")
 def nih(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_nih(tmp_path_factory.mktemp("hooks"), n_patients=120)
+    return write_nih(tmp_path_factory.mktemp("hooks"))
 
 
 @pytest.fixture(scope="module")
