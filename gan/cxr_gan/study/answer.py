@@ -23,6 +23,8 @@ def signed(estimate: Estimate) -> str:
 
 def _on_the_rare(outcome: Outcome) -> str:
     effects = [outcome.effect(name, RARE) for name in outcome.synthetic]
+    if not effects:
+        return "**No arm of this plan has synthetic radiographs**, so nothing is said of them."
     best, worst = _extremes(effects)
     winners, losers = _counts(effects)
     n = len(effects)
@@ -53,18 +55,16 @@ def _on_the_rare(outcome: Outcome) -> str:
 
 def _on_all(outcome: Outcome) -> str:
     effects = [outcome.effect(name, ALL) for name in outcome.synthetic]
-    best, worst = _extremes(effects)
     winners, losers = _counts(effects)
-    if winners or losers:
+    if not effects:
+        said = "nothing was tried with synthetic radiographs"
+    elif winners or losers:
         said = (
             f"{winners} of them {_verb(winners, 'gain')} and {losers} {_verb(losers, 'lose')}, "
-            f"from {_said(outcome, worst)} to {_said(outcome, best)}"
+            f"from {_range(outcome, effects)}"
         )
     else:
-        said = (
-            "none of them makes a difference beyond chance, from "
-            f"{_said(outcome, worst)} to {_said(outcome, best)}"
-        )
+        said = f"none of them makes a difference beyond chance, from {_range(outcome, effects)}"
     oversampled = [
         outcome.effect(name, RARE)
         for name, arm in outcome.plan.candidates.items()
@@ -101,8 +101,18 @@ def _on_labels_and_dose(outcome: Outcome) -> str:
 
 
 def _extremes(effects: Sequence[Effect]) -> tuple[Effect, Effect]:
-    ordered = sorted(effects, key=lambda x: x.gain.interval.value if x.gain else 0.0)
-    return ordered[-1], ordered[0]
+    """The best and the worst: of those beyond chance where there are any."""
+
+    def value(effect: Effect) -> float:
+        return effect.gain.interval.value if effect.gain else 0.0
+
+    winners, losers = [x for x in effects if x.wins], [x for x in effects if x.loses]
+    return max(winners or effects, key=value), min(losers or effects, key=value)
+
+
+def _range(outcome: Outcome, effects: Sequence[Effect]) -> str:
+    best, worst = _extremes(effects)
+    return f"{_said(outcome, worst)} to {_said(outcome, best)}"
 
 
 def _counts(effects: Sequence[Effect]) -> tuple[int, int]:

@@ -66,7 +66,8 @@ def run_folder(out: Path, arm: str, seed: int) -> Path:
 
 def progress_in(out: Path, arms: Sequence[str], seeds: Sequence[int], jobs: int) -> Progress:
     """As the folders of the trainings tell."""
-    seconds, begun = {}, set()
+    seconds: dict[Run, float] = {}
+    begun: set[Run] = set()
     for arm in arms:
         for seed in seeds:
             folder = run_folder(out, arm, seed)

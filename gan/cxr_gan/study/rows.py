@@ -36,7 +36,8 @@ COLUMNS = tuple(field.name for field in fields(RunRow))
 
 def rows_of(arm: str, seed: int, answers: Answers, rare: RareLabels) -> list[RunRow]:
     """A row for each label, NaN where it has no positive, then the means over those judged."""
-    rows, areas = [], {}
+    rows: list[RunRow] = []
+    areas: dict[str, float] = {}
     for column, label in enumerate(LABELS):
         judged = answers.targets[:, column] != UNJUDGED
         targets = answers.targets[judged, column]

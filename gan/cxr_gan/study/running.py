@@ -50,6 +50,8 @@ def _at_once(
 ) -> Iterator[Task]:
     under_way: set[Future[Task]] = set()
     while left or under_way:
+        if not under_way:
+            under_way.add(submit(left.pop(_next(left))))
         while left and len(under_way) < jobs and (ready := _ready(left)) is not None:
             under_way.add(submit(left.pop(ready)))
         over, under_way = wait(under_way, return_when=FIRST_COMPLETED)

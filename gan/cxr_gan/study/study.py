@@ -14,7 +14,7 @@ from cxr_gan.study.plan import BALANCE
 from cxr_gan.study.plots import draw_dose, draw_effects
 from cxr_gan.study.preparing import Prepared, oversampling_override
 from cxr_gan.study.progress import Run, progress_in
-from cxr_gan.study.rows import ALL, RARE, append_rows, rows_of, write_rows
+from cxr_gan.study.rows import ALL, RARE, RunRow, append_rows, rows_of, write_rows
 from cxr_gan.study.running import run_all
 from cxr_gan.study.training import Task, real_images
 from cxr_training.classifier.samples import describe_sources
@@ -26,7 +26,8 @@ PAGE_NAME, FOLDER_NAME = "gan-study.md", "gan-study"
 def run_study(prepared: Prepared) -> None:
     """Train what is left. `runs.csv` in the study's folder has the rows of all that is over."""
     request, rare = prepared.request, prepared.rare
-    over, left = [], []
+    over: list[RunRow] = []
+    left: list[Task] = []
     for task in prepared.tasks:
         answers = read_answers(task.folder)
         if answers is None:

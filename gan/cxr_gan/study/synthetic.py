@@ -86,7 +86,8 @@ def findings_of(samples: Samples, rows: RowArray) -> list[Findings]:
 
 
 def _in_place_of_repeats(wanted: Wanted, samples: Samples) -> _Asked:
-    seeds, findings = [], []
+    seeds: list[int] = []
+    findings: list[Findings] = []
     for label, rows in _repeats(wanted, samples).items():
         seeds += _seeds(wanted.seed, LABELS.index(label), len(rows))
         findings += findings_of(samples, rows)

@@ -101,7 +101,8 @@ def _train(task: Task) -> None:
     (task.folder / KEY).write_text(f"{task.key}\n")
     samples, images = _shown(task)
     refuse_synthetic_validation(samples)
-    start, seconds, steps = None, 0.0, 0
+    start: Path | None = None
+    seconds, steps = 0.0, 0
     *first, last = task.stages
     for config in first:
         alone = synthetic_alone(samples, task.synthetic)

@@ -3,7 +3,7 @@
 import json
 import shutil
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -375,7 +375,7 @@ def test_a_generator_of_the_same_patients_is_taken(data: Path, tmp_path: Path) -
 
 
 @pytest.fixture(autouse=True)
-def _threads() -> object:
+def _threads() -> Iterator[None]:
     before = torch.get_num_threads()
     yield
     torch.set_num_threads(before)

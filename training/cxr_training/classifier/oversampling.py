@@ -25,7 +25,7 @@ def added_rows(samples: Samples, to: Mapping[Finding, int], seed: int) -> dict[F
         seed: of the order.
     """
     rows = samples.rows(Split.TRAIN)
-    added = {}
+    added: dict[Finding, RowArray] = {}
     for label, wanted in to.items():
         column = LABELS.index(label)
         positive = rows[samples.targets[rows, column] > 0]
