@@ -25,7 +25,8 @@ class RunRow:
     arm: str
     seed: int
     label: str
-    auroc: float
+    auroc: float | None
+    """None for a label without a positive, or without a negative."""
     n_positive: int
     n_images: int
     steps: int
@@ -35,15 +36,16 @@ COLUMNS = tuple(field.name for field in fields(RunRow))
 
 
 def rows_of(arm: str, seed: int, answers: Answers, rare: RareLabels) -> list[RunRow]:
-    """A row for each label, NaN where it has no positive, then the means over those judged."""
+    """A row for each label, then the means over those that are judged."""
     rows: list[RunRow] = []
     areas: dict[str, float] = {}
     for column, label in enumerate(LABELS):
         judged = answers.targets[:, column] != UNJUDGED
         targets = answers.targets[judged, column]
         areas[label] = auroc(targets, answers.logits[judged, column])
-        n = int(targets.sum())
-        rows.append(RunRow(arm, seed, label, areas[label], n, len(targets), answers.steps))
+        n, area = int(targets.sum()), areas[label]
+        found = None if np.isnan(area) else area
+        rows.append(RunRow(arm, seed, label, found, n, len(targets), answers.steps))
     for name, labels in ((ALL, rare.judged), (RARE, rare.judged_rare)):
         mean = float(np.mean([areas[label] for label in labels]))
         n = sum(rare.validation[label] for label in labels)
@@ -83,7 +85,7 @@ def _row(line: dict[str, str]) -> RunRow:
         arm=line["arm"],
         seed=int(line["seed"]),
         label=line["label"],
-        auroc=float(line["auroc"]),
+        auroc=float(line["auroc"]) if line["auroc"] else None,
         n_positive=int(line["n_positive"]),
         n_images=int(line["n_images"]),
         steps=int(line["steps"]),
@@ -91,7 +93,11 @@ def _row(line: dict[str, str]) -> RunRow:
 
 
 def _cells(row: RunRow) -> list[str]:
-    return [f"{x:.5f}" if isinstance(x, float) else str(x) for x in astuple(row)]
+    return [f"{x:.5f}" if isinstance(x, float) else str(x) for x in _filled(astuple(row))]
+
+
+def _filled(values: tuple[str | int | float | None, ...]) -> list[str | int | float]:
+    return ["" if value is None else value for value in values]
 
 
 def _text(lines: Sequence[Sequence[str]]) -> str:

@@ -44,7 +44,7 @@ def run_study(prepared: Prepared) -> None:
     for task in run_all(left, request.jobs):
         rows = rows_of(task.name, task.seed, _answers(task), rare)
         append_rows(rows, request.out)
-        means = {row.label: row.auroc for row in rows}
+        means = {row.label: row.auroc for row in rows if row.auroc is not None}
         standing = progress_in(request.out, arms, request.seeds, request.jobs).standing()
         print(
             f"{task.name}, seed {task.seed}: mean AUROC {means[ALL]:.3f}, of the rare labels "

@@ -1,6 +1,7 @@
 """The whole study on drawn radiographs and generators that learnt nothing."""
 
 import json
+import re
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -104,7 +105,8 @@ def test_a_smoke_run_goes_all_the_way_with_equal_steps(finished: Path) -> None:
     # A row for each label and for both means.
     assert set(counted.values()) == {len(LABELS) + 2}
     assert {row.steps for row in rows} == {4}
-    assert all(0 <= row.auroc <= 1 for row in rows)
+    assert all(row.auroc is None or 0 <= row.auroc <= 1 for row in rows)
+    assert {row.label for row in rows if row.auroc is None} <= {"Pneumonia"}
     text = (finished / "results/gan-study.md").read_text()
     assert "A smoke run: its figures mean nothing" in text
     assert "pggan.** This generator takes no labels" in text
@@ -273,8 +275,8 @@ def test_the_progress_view_trains_nothing(
     text = capsys.readouterr().out
     assert "seed 1" in text
     [real] = [line for line in text.splitlines() if line.startswith("real")]
-    assert real.split() == ["real", "0.0", "min", "begun"]
-    assert "1 of 14 trainings done, 13 left, about 0 min" in text
+    assert real.split()[2:] == ["min", "begun"]
+    assert re.search(r"1 of 14 trainings done, 13 left, about \d+ min", text)
     assert not (out / "generators").exists()
 
 

@@ -104,10 +104,10 @@ def test_an_unjudged_image_and_a_label_without_positives_count_for_nothing() -> 
     assert rows["Pneumonia"].n_images == inside.sum() == 300
     expected = auroc(one.targets[inside, column], one.logits[inside, column])
     assert rows["Pneumonia"].auroc == pytest.approx(expected)
-    rare = [rows["Fibrosis"].auroc, rows["Edema"].auroc]
+    areas = {name: row.auroc for name, row in rows.items() if row.auroc is not None}
     # Hernia is rare, but too rare to be judged.
-    assert rows[RARE].auroc == pytest.approx(np.mean(rare))
-    assert rows[ALL].auroc == pytest.approx(np.mean([rows[x].auroc for x in COUNTS.judged]))
+    assert areas[RARE] == pytest.approx((areas["Fibrosis"] + areas["Edema"]) / 2)
+    assert areas[ALL] == pytest.approx(np.mean([areas[x] for x in COUNTS.judged]))
     assert {row.steps for row in rows.values()} == {800}
 
 
