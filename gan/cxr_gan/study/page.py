@@ -10,6 +10,7 @@ from cxr_gan.study.effects import Effect
 from cxr_gan.study.generators import Generator
 from cxr_gan.study.outcome import Outcome
 from cxr_gan.study.rows import ALL, RARE
+from cxr_training.classifier.samples import NIH_SOURCE
 from cxr_training.publishing import format_interval, markdown_table
 
 _METHOD = """\
@@ -37,8 +38,8 @@ _LIMITS = """\
 - The images stand for the generator's training radiographs, which the classifier sees as well. They
   bring no new patient.
 - A network may tell synthetic from real and so learn that the one shows rare labels. All images
-  have one size and one augmentation; the arm with shuffled labels shows what is left.
-- Labels were mined from reports (about 90% right), of one hospital."""
+  have one size and one augmentation; the arm with shuffled labels shows what is left."""
+_NIH_LIMIT = "- NIH's labels were mined from reports (about 90% right), of one hospital."
 
 
 def page(
@@ -203,9 +204,10 @@ def _consequence(outcome: Outcome) -> str:
 
 
 def _limits(outcome: Outcome) -> str:
-    return _LIMITS.format(
+    limits = _LIMITS.format(
         side=outcome.side_px, steps=outcome.plan.steps, n_seeds=len(outcome.seeds)
     )
+    return f"{limits}\n{_NIH_LIMIT}" if NIH_SOURCE in outcome.sources else limits
 
 
 def _shown(label: str) -> str:
