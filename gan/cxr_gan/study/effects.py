@@ -20,8 +20,10 @@ from cxr_training.evaluation.metrics import aurocs
 EFFECTS_CSV = "effects.csv"
 MEANS = (ALL, RARE)
 _RESAMPLING_SEED = 1
-_HEADER = ("arm", "against", "figure", "n_positive", "auroc", "low", "high", "effect", "low")
-_HEADER += ("high", "p", "p_holm", "se_seeds", "se_patients")
+_HEADER = (
+    *("arm", "against", "figure", "n_positive", "auroc", "low", "high"),
+    *("effect", "low", "high", "p", "p_holm", "se_seeds", "se_patients"),
+)
 
 # Of one arm, each figure of each seed: [S, 1 + B] as `estimate` takes it.
 Draws = dict[str, FloatArray]

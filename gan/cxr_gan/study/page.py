@@ -115,7 +115,9 @@ def _teacher(outcome: Outcome, generators: Mapping[str, Generator]) -> list[str]
     return [
         f"**{arm.says}.** {teacher_in_words(arm, outcome.rare, outcome.plan.pool)}"
         for arm in outcome.synthetic.values()
-        if arm.generator in generators and not generators[arm.generator].has_labels
+        if arm.generator is not None
+        and arm.generator in generators
+        and not generators[arm.generator].has_labels
     ]
 
 

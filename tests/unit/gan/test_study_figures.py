@@ -20,8 +20,10 @@ from cxr_training.classifier.samples import LABELS, UNJUDGED
 from cxr_training.evaluation.metrics import auroc
 from gan_studies import COUNTS, answers, outcome
 
-SYNTHETIC = ("dcgan", "pggan", "pggan-conditional", "pggan-modern", "pretrained")
-SYNTHETIC += ("modern-25", "modern-50", "modern-100")
+SYNTHETIC = (
+    *("dcgan", "pggan", "pggan-conditional", "pggan-modern", "pretrained"),
+    *("modern-25", "modern-50", "modern-100"),
+)
 
 
 @pytest.fixture(scope="module")

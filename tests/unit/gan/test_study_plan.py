@@ -48,7 +48,8 @@ def test_rare_are_the_labels_with_the_fewest_training_positives(nih: Path) -> No
     config = plan.config(1, 10)
     found = find_rare(samples, RareRule(labels=4, least_validation=2), config)
     trained = samples.targets[samples.rows(Split.TRAIN)].sum(axis=0)
-    counts = {x: n for x, n in zip(LABELS, trained, strict=True) if x is not Finding.PNEUMONIA}
+    counts = dict(zip(LABELS, trained, strict=True))
+    del counts[Finding.PNEUMONIA]
     assert sorted(counts[x] for x in found.labels) == sorted(counts.values())[:4]
     others = [n for x, n in zip(LABELS, trained, strict=True) if x not in found.labels]
     assert found.balance_to == int(np.median(others))
