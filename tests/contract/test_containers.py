@@ -18,6 +18,7 @@ from cxr_gateway.protection import ProtectionMiddleware
 from cxr_gateway.settings import GatewaySettings
 from cxr_gateway.upload import ENVELOPE_BYTES
 from cxr_serving.errors import PayloadTooLarge, ServiceError, Unavailable
+from cxr_serving.model_folder import choose_model
 from cxr_serving.product import VERSION
 from cxr_serving.settings import ServiceSettings
 from deploy.sbom import bom_of, document, page_packages
@@ -220,7 +221,8 @@ def test_a_shadow_is_the_same_reader_with_another_model_and_starts_when_asked_fo
         [mounted] = shadow["volumes"]
         assert default(mounted) == "./models:/shadow-models:ro"
         model_dir = default(shadow["environment"][f"CXR_{role.upper()}_MODEL_DIR"])
-        assert (ROOT / model_dir.replace("/shadow-models", "models") / "manifest.json").is_file()
+        here = ROOT / model_dir.replace("/shadow-models", "models")
+        assert (choose_model(here) / "manifest.json").is_file()
         # Nowhere, unless the operator says so.
         gateway = services["gateway"]["environment"]
         assert default(gateway[f"CXR_GATEWAY_SHADOW_{role.upper()}_URL"]) == ""

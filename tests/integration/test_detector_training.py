@@ -162,7 +162,7 @@ def test_both_runtimes_draw_the_same_boxes(finished: Run, manifest: ModelManifes
     with torch.no_grad():
         expected = network(torch.from_numpy(images)).numpy()
     got = session.run(["predictions"], {"image": images})[0]
-    assert got.shape == (3, 19, 756)
+    assert got.shape == (3, 19, 2100)
     np.testing.assert_allclose(got, expected, atol=1e-3)
     lowest = np.full(15, float(np.sort(expected[0, 4:].ravel())[-30]), np.float32)
     boxes = [

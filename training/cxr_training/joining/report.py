@@ -142,10 +142,18 @@ def _operating(metrics: list[MetricRow]) -> list[str]:
     measured = {row.subset for row in metrics}
     subsets = [one for one in (OWN_THRESHOLDS, JOINED_THRESHOLDS) if one in measured]
     rows = [
-        [shown, *(format_interval(value_of(metrics, name, one).result) for one in subsets)]
+        [shown, *(_cell(metrics, name, one) for one in subsets)]
         for name, shown in _OPERATING.items()
     ]
     return ["## What is shown", "", markdown_table(["all films", *subsets], rows), ""]
+
+
+def _cell(metrics: list[MetricRow], name: str, subset: str) -> str:
+    """A dash for a figure that is not defined: where nothing is shown, no share of it is right."""
+    try:
+        return format_interval(value_of(metrics, name, subset).result)
+    except KeyError:
+        return "-"
 
 
 def _classes(manifest: JoiningManifest) -> list[str]:
