@@ -81,11 +81,16 @@ def _pretrained(recipe: dict[str, Any]) -> list[str]:
     facts = recipe.get("pretrained")
     if facts is None:
         return []
-    return [
+    learned = (
         f"Before the boxes, the layers before the neck learned NIH's labels (Pneumonia's aside) of "
-        f"{facts['n_train']:,} radiographs of training patients in {facts['epochs_run']} epochs; "
-        f"with a linear layer on them, the mean AUROC on {facts['n_validation']:,} radiographs of "
-        f"validation patients was {facts['mean_auroc']:.3f}."
+        f"{facts['n_train']:,} radiographs of training patients in {facts['epochs_run']} epochs"
+    )
+    # Among a few images there may be no label that some have and some have not.
+    if facts["mean_auroc"] is None:
+        return [f"{learned}."]
+    return [
+        f"{learned}; with a linear layer on them, the mean AUROC on {facts['n_validation']:,} "
+        f"radiographs of validation patients was {facts['mean_auroc']:.3f}."
     ]
 
 
