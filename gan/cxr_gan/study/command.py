@@ -95,8 +95,15 @@ def _request(options: argparse.Namespace) -> Request:
         jobs=jobs,
         threads=threads,
         smoke=options.smoke,
-        overrides=OVERRIDES if options.smoke else (),
+        overrides=(*(OVERRIDES if options.smoke else ()), *_workers(jobs)),
     )
+
+
+def _workers(jobs: int) -> tuple[str, ...]:
+    """Trainings that share a GPU share the cores that load for it, too."""
+    if jobs == 1 or not torch.cuda.is_available():
+        return ()
+    return (f"training.workers={max(0, usable_cores() // jobs - 1)}",)
 
 
 def _seeds(text: str | None, plan: Plan) -> tuple[int, ...]:

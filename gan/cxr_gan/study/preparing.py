@@ -153,7 +153,10 @@ def _key(
         "totals": None if arm.kind == "real" else {x.value: n for x, n in totals.items()},
         "pretraining_images": wanted.pretraining_images if arm.kind == "pretrained" else None,
         "pool": wanted.pool if guessed else None,
-        "stages": [config.model_dump(mode="json") for config in stages],
+        # How many load does not change what is learnt.
+        "stages": [
+            config.model_dump(mode="json", exclude={"training": {"workers"}}) for config in stages
+        ],
         "generator": None if generator is None else generator.identity.sha256,
         "names": [path.name for path in samples.paths],
         "split": split_sha256(samples.patient_splits),

@@ -155,14 +155,14 @@ class GanConfig(_Section):
 def load_config(path: Path, overrides: tuple[str, ...] = ()) -> GanConfig:
     """The recipe of `path`, with `section.key=value` overrides (values as in YAML).
 
+    A recipe may begin with `base: OTHER.yaml` and state only what is other than there.
+
     Raises:
         ConfigError: the file cannot be read; an unknown or missing key; a value out of range; an
             override that is not of that form.
     """
     try:
-        raw = yaml.safe_load(path.read_text())
-        if not isinstance(raw, dict):
-            raise ConfigError(f"{path}: is no recipe: it has no keys")
+        raw = _read_with_base(path)
         for override in overrides:
             _override(raw, override)
         return GanConfig.model_validate(raw)
@@ -172,6 +172,19 @@ def load_config(path: Path, overrides: tuple[str, ...] = ()) -> GanConfig:
         raise ConfigError(f"{path}: is no YAML: {' '.join(str(error).split())}") from error
     except ValidationError as error:
         raise ConfigError(f"{path}: {'; '.join(_sentences(error))}") from error
+
+
+def _read_with_base(path: Path) -> dict[str, Any]:
+    raw = yaml.safe_load(path.read_text())
+    if not isinstance(raw, dict):
+        raise ConfigError(f"{path}: is no recipe: it has no keys")
+    if "base" not in raw:
+        return raw
+    merged = _read_with_base(path.parent / str(raw.pop("base")))
+    for key, value in raw.items():
+        before = merged.get(key)
+        merged[key] = before | value if isinstance(before, dict) else value
+    return merged
 
 
 def _override(raw: dict[str, Any], override: str) -> None:

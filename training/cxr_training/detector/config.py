@@ -1,6 +1,6 @@
 """The recipe of a detector run, read from YAML; an unknown or missing key is an error.
 
-A recipe may begin with `base: OTHER.yaml` (beside it) and state only what is other than there. Keys
+A recipe may begin with `base: OTHER.yaml` and state only what is other than there. Keys
 with a default came after the first published recipe and leave it as it was.
 """
 
@@ -110,6 +110,7 @@ class DetectorConfig(_Strict):
         description="The published weights are an average over about the last so many steps; null: "
         "Ultralytics' own, made for runs of 10,000 steps and more.",
     )
+    validate_every: int = Field(1, gt=0, description="So many epochs; the last one always.")
     freeze_layers: int = Field(0, ge=0, description="So many first layers stay as they start.")
     pretraining: PretrainingConfig | None = None
     augmentation: AugmentationConfig
@@ -122,9 +123,7 @@ class DetectorConfig(_Strict):
         Raises:
             DataError: no such file, no mapping, or a key missing, unknown or out of range.
         """
-        recipe = _read_mapping(path)
-        if "base" in recipe:
-            recipe = _merged(_read_mapping(path.parent / str(recipe.pop("base"))), recipe)
+        recipe = _read_with_base(path)
         for change in changes:
             recipe = _merged(recipe, _parse_change(change, path))
         try:
@@ -157,6 +156,13 @@ class DetectorConfig(_Strict):
         return InputSpec(
             width_px=side, height_px=side, channels=3, canonical_px=None, mean=0.0, std=1.0
         )
+
+
+def _read_with_base(path: Path) -> dict[str, Any]:
+    recipe = _read_mapping(path)
+    if "base" not in recipe:
+        return recipe
+    return _merged(_read_with_base(path.parent / str(recipe.pop("base"))), recipe)
 
 
 def _read_mapping(path: Path) -> dict[str, Any]:

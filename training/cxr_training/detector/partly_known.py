@@ -107,18 +107,15 @@ class PartlyKnownLoss(v8DetectionLoss):  # type: ignore[misc]
         points, strides = make_anchors(preds["feats"], self.stride, 0.5)
         height, width = (side * float(self.stride[0]) for side in preds["feats"][0].shape[2:])
         points = points * strides / torch.tensor([width, height], device=points.device)
-        known = torch.ones(
-            preds["scores"].shape[0], len(points), self.nc, device=preds["scores"].device
-        )
-        for index, number, box in zip(
-            batch["batch_idx"][is_mark].long().tolist(),
-            batch["cls"].view(-1)[is_mark].long().tolist(),
-            batch["bboxes"][is_mark].to(points.device),
-            strict=True,
-        ):
-            inside = ((points - box[:2]).abs() <= box[2:] / 2).all(dim=1)
-            known[index, inside, number - self.nc] = 0.0
-        return known
+        n_images, n_anchors = preds["scores"].shape[0], len(points)
+        boxes = batch["bboxes"][is_mark].to(points.device)[:, None]
+        inside = ((points - boxes[..., :2]).abs() <= boxes[..., 2:] / 2).all(dim=2)
+        image = batch["batch_idx"].view(-1)[is_mark].to(points.device, torch.long)
+        number = batch["cls"].view(-1)[is_mark].to(points.device, torch.long) - self.nc
+        # In one go: a GPU waits at each step of a loop over the marks.
+        marks = torch.zeros(n_images * self.nc, n_anchors, device=points.device)
+        marks.index_add_(0, image * self.nc + number, inside.float())
+        return (marks == 0).float().view(n_images, self.nc, n_anchors).transpose(1, 2)
 
 
 class PartlyKnownModel(DetectionModel):  # type: ignore[misc]

@@ -1,4 +1,4 @@
-"""Random sharpness and contrast, so that neither tells the network where an image came from.
+"""Random sharpness and tone, so that neither tells the network where an image came from.
 
 The published part of NIH holds images of 64 to 384 px, and the large ones are the diseased ones.
 A network that sees sharpness would see the label. Large images are therefore brought down to a
@@ -18,7 +18,7 @@ GreyImage = npt.NDArray[np.uint8]
 
 
 def vary(grey: GreyImage, config: AugmentationConfig, generator: np.random.Generator) -> GreyImage:
-    """One training image [H, W] with random softness, blur, JPEG traces and gamma; same size."""
+    """One training image [H, W] with random softness, blur, JPEG traces and tone; same size."""
     image = Image.fromarray(grey)
     if generator.random() < config.soften:
         image = _soften(image, config.soften_min_px, generator)
@@ -28,7 +28,7 @@ def vary(grey: GreyImage, config: AugmentationConfig, generator: np.random.Gener
         buffer = io.BytesIO()
         image.save(buffer, "JPEG", quality=int(generator.integers(40, 96)))
         image = Image.open(buffer)
-    return _apply_gamma(np.asarray(image), config.gamma, generator)
+    return np.array(_with_tone(image, config, generator))
 
 
 def _soften(image: Image.Image, min_px: int, generator: np.random.Generator) -> Image.Image:
@@ -42,9 +42,12 @@ def _soften(image: Image.Image, min_px: int, generator: np.random.Generator) -> 
     return image.resize(small, Image.Resampling.BOX).resize(image.size, Image.Resampling.BILINEAR)
 
 
-def _apply_gamma(grey: GreyImage, change: float, generator: np.random.Generator) -> GreyImage:
-    if change == 0:
-        return grey
-    exponent = math.exp(generator.uniform(math.log(1 - change), -math.log(1 - change)))
-    table = np.round(255 * (np.arange(256) / 255) ** exponent).astype(np.uint8)
-    return table[grey]
+def _with_tone(
+    image: Image.Image, config: AugmentationConfig, generator: np.random.Generator
+) -> Image.Image:
+    """Gamma and brightness by one table."""
+    span = math.log(1 / (1 - config.gamma))
+    exponent = math.exp(generator.uniform(-span, span))
+    gain = generator.uniform(1 - config.brightness, 1 + config.brightness)
+    table = np.clip(np.round(255 * gain * (np.arange(256) / 255) ** exponent), 0, 255)
+    return image.point(table.astype(int).tolist())

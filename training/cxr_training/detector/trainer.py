@@ -11,6 +11,7 @@ Import only after `cxr_detector.network.prepare_ultralytics()`: this module impo
 """
 
 import json
+import math
 import time
 from pathlib import Path
 from typing import Any, cast
@@ -112,6 +113,13 @@ class DetectorTrainer(DetectionTrainer):  # type: ignore[misc]
         save_state(state, folder / STATE_NAME)
         return True
 
+    def validate(self) -> tuple[dict[str, float], float | None]:
+        """Ultralytics' validation at every so many epochs and at the end; else no figures."""
+        last = self.stop or self.epoch + 1 >= self.epochs
+        if last or (self.epoch + 1) % self._config.validate_every == 0:
+            return cast("tuple[dict[str, float], float | None]", super().validate())
+        return dict.fromkeys(self.metrics, math.nan), None
+
     def final_eval(self) -> None:
         """Nothing: `cxr_training.detector.evaluation` judges the weights, with intervals."""
 
@@ -147,10 +155,12 @@ class DetectorTrainer(DetectionTrainer):  # type: ignore[misc]
             labels = [label["cls"].ravel().astype(np.intp) for label in loader.dataset.labels]
             weights = repeat_factors(labels, self.data["nc"], rare_share).tolist()
             generator = torch.Generator().manual_seed(self.args.seed)
-            # Ultralytics' loader takes no sampler; nothing was drawn from its own yet.
+            # Ultralytics' loader takes no sampler.
             loader.batch_sampler.sampler.sampler = WeightedRandomSampler(
                 weights, len(weights), generator=generator
             )
+            # Worker processes have begun to read what the old one drew.
+            loader.reset()
         return loader
 
     def _handle_nan_recovery(self, epoch: int) -> bool:

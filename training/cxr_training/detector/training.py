@@ -8,6 +8,7 @@ after a kill) and `curves.png`.
 
 import csv
 import json
+import math
 import os
 import shutil
 from dataclasses import dataclass
@@ -185,7 +186,8 @@ def ultralytics_overrides(
         "warmup_epochs": 0.0,
         "hsv_h": 0.0,
         "hsv_s": 0.0,
-        "hsv_v": augmentation.brightness,
+        # Brightness is `cxr_training.detector.sharpness`'s.
+        "hsv_v": 0.0,
         "degrees": augmentation.degrees,
         "translate": augmentation.translate,
         "scale": augmentation.scale,
@@ -224,15 +226,20 @@ def draw_curves(results: Path, path: Path) -> None:
     # The third loss is another in YOLO26, which has no distribution over distances.
     for name in [key.removeprefix("train/") for key in rows[0] if key.startswith("train/")]:
         line = losses.plot(epochs, [float(row[f"train/{name}"]) for row in rows], label=name)[0]
-        validation = [float(row[f"val/{name}"]) for row in rows]
-        losses.plot(epochs, validation, linestyle="--", color=line.get_color())
+        losses.plot(*_judged(rows, f"val/{name}"), linestyle="--", color=line.get_color())
     losses.set(xlabel="epoch", ylabel="loss (dashed: validation)")
     losses.legend()
     for name in ("mAP50(B)", "mAP50-95(B)"):
-        figures.plot(epochs, [float(row[f"metrics/{name}"]) for row in rows], label=name[:-3])
+        figures.plot(*_judged(rows, f"metrics/{name}"), label=name[:-3])
     figures.set(xlabel="epoch", ylabel="validation patients")
     figures.legend()
     figure.savefig(path, dpi=120)
+
+
+def _judged(rows: list[dict[str, str]], name: str) -> tuple[list[float], list[float]]:
+    """Epochs and values of a figure, without the epochs that were not judged."""
+    known = [(float(r["epoch"]), float(r[name])) for r in rows if not math.isnan(float(r[name]))]
+    return [epoch for epoch, _ in known], [value for _, value in known]
 
 
 def _untrained(config: DetectorConfig) -> Any:
