@@ -175,7 +175,7 @@ load: .venv-dev/.synced setup ## A long run at the rated load and a short one be
 # A recipe of training/configs/detector, which is the name of its model, too; the default is that of
 # the detector that is served. COCO's weights fit YOLOv5n only; the others start from random ones.
 RECIPE ?= $(shell cat models/detector/DEFAULT)
-START ?= $(if $(filter yolov5n-%,$(RECIPE)),--coco-start $(COCO_START))
+START ?= $(if $(filter yolov5n-%,$(notdir $(RECIPE))),--coco-start $(COCO_START))
 DETECTOR = $(TRAIN) -m cxr_training.detector --nih $(DATA)/nih --chestx-det $(DATA)/chestx-det
 DETECTOR_RUN = --out $(RUNS)/detector/$(RECIPE)
 
@@ -225,9 +225,9 @@ evaluate-gate: .venv-dev/.synced ## Judge the published gate again and compare i
 	$(DEV) -m cxr_training.gate evaluate --check --data $(DATA)/nih --out docs/results/gate
 
 GAN ?= pggan-modern
-GENERATOR ?= models/gan/$(GAN)
+GENERATOR ?= models/gan/$(notdir $(GAN))
 .PHONY: train-gan publish-gan examples
-train-gan: .venv-train/.synced ## Train and judge a generator; GAN=dcgan (or another of gan/configs) names its recipe
+train-gan: .venv-train/.synced ## Train and judge a generator; GAN=dcgan, or GAN=gpu/dcgan, names its recipe in gan/configs
 	./cxr-gan train --config gan/configs/$(GAN).yaml --data $(DATA) --out $(RUNS)/gan/$(GAN)
 	./cxr-gan judge --model $(RUNS)/gan/$(GAN) --data $(DATA) --results docs/results/gan
 publish-gan: .venv-train/.synced ## Write a judged generator into models/; GAN, GAN_VERSION name it

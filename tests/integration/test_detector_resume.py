@@ -47,7 +47,12 @@ def test_a_killed_run_goes_on_to_its_last_epoch(
     out = tmp_path / "run"
     folders = ["--nih", str(data.nih), "--chestx-det", str(data.chestxdet), "--out", str(out)]
     changes = ["hours=null", f"epochs={EPOCHS}", "batch=8", "image_px=64", "threads=1"]
-    changes += ["optimizer.warmup_epochs=0", "optimizer.learning_rate=0.01", "data.rare_share=0.1"]
+    changes += [
+        "validate_every=2",
+        "optimizer.warmup_epochs=0",
+        "optimizer.learning_rate=0.01",
+        "data.rare_share=0.1",
+    ]
     recipe = ["--config", str(RECIPE), *(f"--set={change}" for change in changes)]
     start_and_kill(["train", *recipe, *folders], out / "train" / "state.safetensors")
     killed = load_state(out / "train" / "state.safetensors")
@@ -58,6 +63,9 @@ def test_a_killed_run_goes_on_to_its_last_epoch(
     rows = rows_of(out)
     assert [int(row["epoch"]) for row in rows] == list(range(1, EPOCHS + 1))
     assert rows[: killed.epochs] == before[: killed.epochs]
+    # Every second epoch is judged, and the last.
+    judged = [row["metrics/mAP50(B)"] != "nan" for row in rows]
+    assert judged == [row["val/cls_loss"] != "nan" for row in rows] == [False, True, True]
     assert float(rows[-1]["time"]) > killed.elapsed_s
     state = load_state(out / "train" / "state.safetensors")
     assert state.steps == killed.steps / killed.epochs * EPOCHS

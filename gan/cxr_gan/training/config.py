@@ -174,13 +174,15 @@ def load_config(path: Path, overrides: tuple[str, ...] = ()) -> GanConfig:
         raise ConfigError(f"{path}: {'; '.join(_sentences(error))}") from error
 
 
-def _read_with_base(path: Path) -> dict[str, Any]:
+def _read_with_base(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
+    if path.resolve() in above:
+        raise ConfigError(f"{path}: is its own base")
     raw = yaml.safe_load(path.read_text())
     if not isinstance(raw, dict):
         raise ConfigError(f"{path}: is no recipe: it has no keys")
     if "base" not in raw:
         return raw
-    merged = _read_with_base(path.parent / str(raw.pop("base")))
+    merged = _read_with_base(path.parent / str(raw.pop("base")), (*above, path.resolve()))
     for key, value in raw.items():
         before = merged.get(key)
         merged[key] = before | value if isinstance(before, dict) else value

@@ -27,6 +27,7 @@ from cxr_gan.training.schedule import Progress, Schedule
 from cxr_gan.training.steps import SUMS, Draws, Players, as_shown
 from cxr_training.classifier.loop import update_average
 from cxr_training.distributed import Processes, average_statistics, synchronised
+from cxr_training.half_precision import rounded
 from cxr_training.runs import append_metrics
 
 LAST = "last.pt"
@@ -83,8 +84,9 @@ class Trainer:
             self.save(f"{STAGES}/{side_px:04d}px.pt", LAST)
         self._grow(1.0)
         if self.processes.is_first:
-            weights = {k: v.cpu().contiguous() for k, v in self.average.state_dict().items()}
-            replace_file(self.folder / GENERATOR, save(weights))
+            weights = {k: v.cpu() for k, v in self.average.state_dict().items()}
+            # What is judged and published is what was rounded: docs/adr/0020.
+            replace_file(self.folder / GENERATOR, save(rounded(weights)))
 
     def save(self, *names: str) -> None:
         """Write checkpoints, each whole or not at all; all processes take part.

@@ -11,12 +11,11 @@ from cxr_training.detector.annotations import CHESTXDET_REGIONS, NIH_BOXED_REGIO
 from cxr_training.detector.config import DetectorConfig
 
 CONFIGS = Path(__file__).parents[3] / "training" / "configs"
-# The first published recipe has a name and a geometry of its own.
-FIRST = "yolov5n-cxr"
-SHIPPED = sorted(path for path in (CONFIGS / "detector").glob("yolo*.yaml") if path.stem != FIRST)
+SHIPPED = sorted((CONFIGS / "detector").glob("yolo*.yaml"))
+ON_A_GPU = sorted((CONFIGS / "detector/gpu").glob("yolo*.yaml"))
 
 
-@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", [*SHIPPED, *ON_A_GPU], ids=lambda path: str(path.parent.stem))
 def test_a_shipped_recipe_is_named_after_what_it_learns(path: Path) -> None:
     config = DetectorConfig.read(path)
     sets = "both" if len(config.data.sets) == 2 else config.data.sets[0]
@@ -34,6 +33,22 @@ def test_the_three_experiments_and_the_families_are_shipped() -> None:
         ("nih", "chestx-det"),
     }
     assert {config.architecture for config in configs} == {"yolov5n", "yolov5s", "yolo26n"}
+
+
+def test_a_gpu_learns_the_same_from_more_pixels() -> None:
+    assert [path.name for path in ON_A_GPU] == [path.name for path in SHIPPED]
+    for path, other in zip(ON_A_GPU, SHIPPED, strict=True):
+        large, small = DetectorConfig.read(path), DetectorConfig.read(other)
+        assert large.image_px > small.image_px
+        same = ("data", "resize", "augmentation", "optimizer", "merge_iou", "nms_iou")
+        assert [getattr(large, key) for key in same] == [getattr(small, key) for key in same]
+
+
+def test_a_recipe_that_is_its_own_base_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text("base: mine.yaml\n")
+    with pytest.raises(DataError, match=r"mine\.yaml.*is its own base"):
+        DetectorConfig.read(path)
 
 
 def test_a_recipe_of_one_set_knows_the_classes_that_it_marks() -> None:

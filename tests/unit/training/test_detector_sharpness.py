@@ -45,3 +45,14 @@ def test_blur_and_jpeg_keep_size_and_type() -> None:
     assert changed.shape == NOISE.shape
     assert changed.dtype == np.uint8
     assert sharpness(changed) < sharpness(NOISE)
+
+
+def test_brightness_scales_the_greys_and_does_not_wrap_around() -> None:
+    config = OFF.model_copy(update={"brightness": 0.3})
+    ramp = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    generator = np.random.default_rng(1)
+    halves = [float(vary(ramp, config, generator)[8, 0]) / 128 for _ in range(40)]
+    assert 0.69 < min(halves) < 0.75
+    assert 1.25 < max(halves) < 1.31
+    brightest = [vary(ramp, config, generator).ravel().astype(int) for _ in range(20)]
+    assert all((np.diff(one) >= 0).all() for one in brightest)

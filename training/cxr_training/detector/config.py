@@ -158,11 +158,14 @@ class DetectorConfig(_Strict):
         )
 
 
-def _read_with_base(path: Path) -> dict[str, Any]:
+def _read_with_base(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
+    if path.resolve() in above:
+        raise DataError(path, "is its own base")
     recipe = _read_mapping(path)
     if "base" not in recipe:
         return recipe
-    return _merged(_read_with_base(path.parent / str(recipe.pop("base"))), recipe)
+    base = path.parent / str(recipe.pop("base"))
+    return _merged(_read_with_base(base, (*above, path.resolve())), recipe)
 
 
 def _read_mapping(path: Path) -> dict[str, Any]:

@@ -12,13 +12,14 @@ from cxr_serving.model_folder import ModelFolderError, choose_model
 from cxr_training.data.errors import DataError
 from cxr_training.data.splits import Split, split_sha256
 from cxr_training.detector.config import DetectorConfig
+from cxr_training.detector.dataset import write_dataset
 from cxr_training.detector.start import Start
 from cxr_training.detector.thresholds import Threshold
 from cxr_training.detector.training import (
-    CURVES,
     RESULTS,
     Sources,
     count_epochs,
+    draw_curves,
     read_run,
     resume,
     train,
@@ -58,8 +59,10 @@ def run_evaluate(config: DetectorConfig, sources: Sources, out: Path) -> None:
     network = network_of(config, weights)
     images = annotations.of(Split.VALIDATION)
     evaluation = evaluate(network, config, images)
+    # Anew: the run may have been made on another machine.
+    data_file = write_dataset(annotations, out / "dataset", config.input_spec(), config.resize)
     # Ultralytics' own validator on the same images: a figure to hold ours against.
-    theirs = ultralytics_map50(config, weights, out / "dataset" / "data.yaml")
+    theirs = ultralytics_map50(config, weights, data_file)
     boxes = sum(len(image.boxes) for image in images)
     metrics = [
         *evaluation.metrics,
@@ -110,8 +113,10 @@ def run_publish(
         metrics=[MetricRow.model_validate(row) for row in evaluation["metrics"]],
     )
     results.mkdir(parents=True, exist_ok=True)
-    for name in (RESULTS, CURVES):
-        shutil.copyfile(out / name, results / f"curves_{config.name}{Path(name).suffix}")
+    curves = results / f"curves_{config.name}.csv"
+    shutil.copyfile(out / RESULTS, curves)
+    # Anew: a run that was killed near its end has lines, and no picture.
+    draw_curves(curves, curves.with_suffix(".png"))
     print(f"{models / config.name} {manifest.version}")
 
 

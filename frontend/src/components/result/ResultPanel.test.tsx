@@ -147,7 +147,7 @@ it("says of each region the joined score and what it is made of", () => {
   show(aStudy({ boxes: [EFFUSION_BOX, { ...fracture, classifier_probability: null }] }));
   const regions = within(screen.getByRole("region", { name: /^Suspicious regions/ }));
   expect(regions.getByText(/^By the joined score/)).toBeTruthy();
-  expect(screen.getByText("lite0-nih14--yolov5n-cxr")).toBeTruthy();
+  expect(screen.getByText("lite0-nih14--yolov5n-both")).toBeTruthy();
   const effusion = regions.getByRole("button", {
     name: "Show effusion, joined score 0.66, made of detector 0.81 and classifier 42%",
   });
