@@ -1,6 +1,5 @@
 """The running system: three real processes from the serving environment, which has no PyTorch."""
 
-import shutil
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -10,9 +9,6 @@ import pytest
 from pydicom.data import get_testdata_file
 
 from benchmarks.stack import Stack
-from cxr_gan.examples.films import SHOWN_FIRST, write_examples
-from cxr_gan.published import open_generator
-from gan_runs import write_published
 from page_scripts import FRONTEND
 
 
@@ -25,15 +21,10 @@ def sample() -> Path:
 
 
 @pytest.fixture(scope="session")
-def page_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The built page; its examples are a generator's with random weights, whatever it has now."""
+def page_dir() -> Path:
+    """The built page, with the examples that the published generator made."""
     assert (FRONTEND / "dist/index.html").exists(), "run `make setup` first: no built page"
-    folder = tmp_path_factory.mktemp("page")
-    shutil.copytree(FRONTEND / "dist", folder, dirs_exist_ok=True)
-    shutil.rmtree(folder / "examples", ignore_errors=True)
-    generator = write_published(tmp_path_factory.mktemp("models") / "tiny", labels=SHOWN_FIRST)
-    write_examples(open_generator(generator), folder / "examples")
-    return folder
+    return FRONTEND / "dist"
 
 
 @pytest.fixture

@@ -54,8 +54,8 @@ def _greet(manager: Manager, running: list[Service], timeout_s: float) -> None:
         read, for_whom = printed(read_sample(gateway)), "Open to this machine only."
     except Refused:
         read, for_whom = "", "It asks everybody who they are; the sample was not read."
-    except (NotReady, FileNotFoundError, httpx.HTTPError) as error:
-        print(f"Could not read the sample radiograph: {error}", file=sys.stderr)
+    except (NotReady, OSError, httpx.HTTPError) as error:
+        print(f"Could not read the sample film: {error}", file=sys.stderr)
         # The main thread alone may end the services: honcho's loop runs there.
         os.kill(os.getpid(), signal.SIGTERM)
         return

@@ -1,4 +1,4 @@
-"""Waits for the services, then reads the public sample radiograph through the front door."""
+"""Waits for the services, then reads the sample film through the front door."""
 
 import json
 import time
@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from pydicom.data import get_testdata_file
 
 from cxr_launcher.settings import Service
 
-# A real CR chest radiograph with several masses, from the package `pydicom-data`.
-SAMPLE_NAME = "RG1_UNCI.dcm"
+# One of the page's examples, made by the published generator: nobody's film.
+SAMPLE = Path(__file__).parents[3] / "frontend/public/examples/synthetic-effusion.png"
 _POLL_S = 0.1
 
 
@@ -40,17 +39,14 @@ def wait_until_ready(
 
 
 def read_sample(gateway: Service) -> dict[str, Any]:
-    """The public answer to the sample radiograph.
+    """The public answer to the sample film.
 
     Raises:
         Refused: the gateway asks who is there.
         httpx.HTTPStatusError: it is refused for another reason.
     """
-    path = get_testdata_file(SAMPLE_NAME, download=False)
-    if not isinstance(path, str):
-        raise FileNotFoundError(f"{SAMPLE_NAME} is not there; is `pydicom-data` installed?")
     with httpx.Client(timeout=60.0, trust_env=False) as client:
-        files = {"file": (SAMPLE_NAME, Path(path).read_bytes(), "application/dicom")}
+        files = {"file": (SAMPLE.name, SAMPLE.read_bytes(), "image/png")}
         response = client.post(f"{gateway.url}/api/v1/studies", files=files)
         if response.status_code == httpx.codes.UNAUTHORIZED:
             raise Refused
