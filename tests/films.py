@@ -2,11 +2,19 @@
 
 import io
 import zlib
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
+
+EXAMPLES = Path(__file__).parents[1] / "frontend/public/examples"
+
+
+def example_film(of: str) -> npt.NDArray[np.uint8]:
+    """One of the page's films, uint8 [512, 512], as the published generator made it."""
+    return np.asarray(Image.open(EXAMPLES / f"synthetic-{of}.png").convert("L"))
 
 
 def radiograph_like(width: int = 120, height: int = 100, seed: int = 0) -> npt.NDArray[np.uint8]:

@@ -13,10 +13,9 @@ import numpy as np
 import pytest
 import yaml
 from PIL import Image
-from pydicom.data import get_testdata_file
 
 from benchmarks.stack import Stack
-from films import encoded
+from films import encoded, example_film
 from prometheus_server import DASHBOARD, MONITORING, Prometheus, eventually, rules, running
 
 PANELS = [
@@ -66,9 +65,7 @@ def in_a_cluster(address: str) -> dict[str, Any]:
 
 def films() -> Iterator[bytes]:
     """One that is read, one that the gate refuses, and two files that are no films at all."""
-    path = get_testdata_file("RG1_UNCI.dcm", download=False)
-    assert isinstance(path, str)
-    yield Path(path).read_bytes()
+    yield encoded(example_film("effusion"))
     yield encoded(np.full((300, 300), 250, np.uint8))
     yield b"no picture"
     broken = io.BytesIO()
