@@ -95,12 +95,12 @@ def _request(options: argparse.Namespace) -> Request:
         jobs=jobs,
         threads=threads,
         smoke=options.smoke,
-        overrides=(*(OVERRIDES if options.smoke else ()), *_workers(jobs)),
+        overrides=(*(OVERRIDES if options.smoke else ()), *workers_of(jobs)),
     )
 
 
-def _workers(jobs: int) -> tuple[str, ...]:
-    """Trainings that share a GPU share the cores that load for it, too."""
+def workers_of(jobs: int) -> tuple[str, ...]:
+    """The override by which `jobs` trainings that share a GPU share the cores that load for it."""
     if jobs == 1 or not torch.cuda.is_available():
         return ()
     return (f"training.workers={max(0, usable_cores() // jobs - 1)}",)
