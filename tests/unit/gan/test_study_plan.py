@@ -8,6 +8,7 @@ import pytest
 
 from cxr_contracts import Finding
 from cxr_gan.errors import GanError
+from cxr_gan.study.command import workers_of
 from cxr_gan.study.plan import BALANCE, RareRule, load_plan
 from cxr_gan.study.preparing import refuse_too_few_seeds, stages_of
 from cxr_gan.study.ranking import choose
@@ -138,3 +139,11 @@ def test_a_plan_that_is_missing_or_no_yaml_is_refused(tmp_path: Path) -> None:
 def test_one_seed_is_refused(seeds: tuple[int, ...]) -> None:
     with pytest.raises(GanError, match=r"by one seed.*run the study with two seeds or more"):
         refuse_too_few_seeds(seeds)
+
+
+def test_trainings_that_share_a_gpu_share_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cxr_gan.study.command.usable_cores", lambda: 16)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    assert workers_of(1) == ()
+    assert workers_of(4) == ("training.workers=3",)
+    assert workers_of(12) == ("training.workers=0",)
