@@ -185,8 +185,7 @@ def _classes(manifest: JoiningManifest) -> list[str]:
     return [
         "## By region, all films",
         "",
-        f"`{PERFECT}`: the same boxes if it were known which films have their class, the most that"
-        " a classifier could add;",
+        f"`{PERFECT}`: the same boxes if it were known which films have their class, and no more;",
         f"its mAP50 is {_value(metrics, MAP50, f'{PERFECT}, {ALL}')} on all films and"
         f" {_value(metrics, MAP50, f'{PERFECT}, {ANNOTATED}')} on the annotated ones.",
         "*Reached*: the share of drawn boxes that some box hits, however low its score, the most"
