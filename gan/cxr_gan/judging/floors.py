@@ -16,7 +16,7 @@ from cxr_gan.judging.features import features_of
 from cxr_gan.judging.measures import ImageSet, Reference, blurred, measure, noise_like
 
 # Another one where the figures would be others.
-_VERSION = "1"
+_VERSION = "2"
 _Figures = dict[str, Interval]
 _KEPT = TypeAdapter(dict[str, _Figures])
 

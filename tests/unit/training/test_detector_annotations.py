@@ -33,7 +33,10 @@ MASS = RegionBox(Region.MASS, 100, 100, 300, 300)
 
 
 def read(
-    data: SyntheticData, background: int = 2, sets: tuple[BoxSet, ...] = BOTH_SETS
+    data: SyntheticData,
+    background: int = 2,
+    sets: tuple[BoxSet, ...] = BOTH_SETS,
+    labelled: int = 0,
 ) -> Annotations:
     return read_annotations(
         data.nih,
@@ -41,6 +44,7 @@ def read(
         sets=sets,
         merge_iou=0.5,
         background_images=background,
+        labelled_images=labelled,
         seed=0,
     )
 
@@ -98,9 +102,27 @@ def test_background_is_of_training_patients_and_the_largest_there_is(tmp_path: P
     assert not {held_out, sick} & background
 
 
+def test_radiographs_with_labels_alone_teach_what_is_absent(tmp_path: Path) -> None:
+    data = write_small_data(tmp_path)
+    sick = data.add(Split.TRAIN, side_px=64, findings="Effusion|Hernia")
+    boxed = data.add(Split.TRAIN, findings="Mass", nih=[("Mass", 9, 9, 99, 99)])
+    held_out = data.add(Split.VALIDATION, side_px=64, findings="Effusion")
+    annotations = read(data.write(), labelled=1000)
+    labelled = {i.name: i for i in annotations.images if i.source == "labelled"}
+    assert not {boxed, held_out} & labelled.keys()
+    assert labelled[sick].boxes == ()
+    assert labelled[sick].unknown == {Region.EFFUSION, Region.CALCIFICATION, Region.FRACTURE}
+    background = {i.name for i in annotations.images if i.source == "background"}
+    assert len(background) == 2
+    assert not background & labelled.keys()
+    some = {i.name for i in read(data, labelled=1).images if i.source == "labelled"}
+    assert len(some) == 1
+    assert some <= labelled.keys()
+
+
 def test_the_same_seed_chooses_the_same_background(tmp_path: Path) -> None:
     data = write_small_data(tmp_path)
-    assert read(data).images == read(data).images
+    assert read(data, labelled=2).images == read(data, labelled=2).images
 
 
 def test_a_class_without_a_training_box_is_refused(tmp_path: Path) -> None:

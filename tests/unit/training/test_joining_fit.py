@@ -255,6 +255,7 @@ def test_the_winner_is_written_as_the_gateway_reads_it_with_every_forms_figures(
     text = (tmp_path / "results/README.md").read_text()
     for form in FORMS:
         assert f"`{form}`" in text
+    assert "AP50, `perfect opinion`" in text
     assert ("**Nothing is shipped**" in text) is not helps
     rows = (tmp_path / "results/joining.csv").read_text().splitlines()
     assert len(rows) == 1 + len(manifest.metrics)

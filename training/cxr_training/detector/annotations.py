@@ -11,7 +11,9 @@
 4. NIH's radiographs without a finding, and without a box of the sets taken, are added as background
    to train on, of the largest size: nearly all of NIH's boxes are on large images, and sharpness
    alone must not mean disease.
-5. Patients are split over both sets together, whichever set a run takes, so that its patients to
+5. Others of NIH's radiographs may be added at random, of any size, with findings or without: what
+   their labels name is unknown there by rule 3, and what else NIH labels is absent.
+6. Patients are split over both sets together, whichever set a run takes, so that its patients to
    judge on were never another run's to train on. Validation holds annotated radiographs only.
 """
 
@@ -62,7 +64,7 @@ class AnnotatedImage:
     patient: str
     split: Split
     source: str
-    """`chestx-det`, `nih`, `both`, or `background`."""
+    """`chestx-det`, `nih`, `both`, `background` (rule 4) or `labelled` (rule 5)."""
     side_px: int
     """Of the file; the original had 1024."""
     boxes: tuple[RegionBox, ...]
@@ -98,6 +100,7 @@ def read_annotations(
     sets: Sequence[BoxSet] = BOTH_SETS,
     merge_iou: float,
     background_images: int,
+    labelled_images: int = 0,
     seed: int,
 ) -> Annotations:
     """The boxes of the `sets` as one list of radiographs.
@@ -126,9 +129,8 @@ def read_annotations(
         _annotated(by_name[name], det_images.get(name), nih_boxes.get(name), splits, merge_iou)
         for name in sorted(nih_boxes.keys() | det_images.keys())
     ]
-    taken = {image.name for image in images}
-    spare = [image for name, image in sorted(by_name.items()) if name not in taken]
-    images += _background(spare, splits, background_images, seed)
+    images += _background(_spare(by_name, splits, images), background_images, seed)
+    images += _labelled(_spare(by_name, splits, images), labelled_images, seed)
     images = [replace(image, unknown=image.unknown & set(regions)) for image in images]
     ordered = tuple(sorted(images, key=lambda image: image.name))
     annotations = Annotations(ordered, splits, regions)
@@ -223,17 +225,32 @@ def _annotated(
     )
 
 
-def _background(
-    spare: list[Radiograph], splits: dict[str, Split], count: int, seed: int
-) -> list[AnnotatedImage]:
-    clear = [
-        image for image in spare if not image.findings and splits[image.patient] is Split.TRAIN
+def _spare(
+    by_name: Mapping[str, Radiograph], splits: dict[str, Split], taken: list[AnnotatedImage]
+) -> list[Radiograph]:
+    """Those of training patients that are not taken yet, in the order of their names."""
+    names = {image.name for image in taken}
+    return [
+        image
+        for name, image in sorted(by_name.items())
+        if name not in names and splits[image.patient] is Split.TRAIN
     ]
+
+
+def _background(spare: list[Radiograph], count: int, seed: int) -> list[AnnotatedImage]:
+    clear = [image for image in spare if not image.findings]
     sides = {image.name: width_of(image.path) for image in clear}
     # Shuffled first and sorted by size then: the largest, and among equals a random choice.
     random.Random(seed).shuffle(clear)  # noqa: S311 - no secret
     clear.sort(key=lambda image: -sides[image.name])
     return [as_background(image, Split.TRAIN) for image in clear[:count]]
+
+
+def _labelled(spare: list[Radiograph], count: int, seed: int) -> list[AnnotatedImage]:
+    random.Random(seed).shuffle(spare)  # noqa: S311 - no secret
+    return [
+        replace(as_background(image, Split.TRAIN), source="labelled") for image in spare[:count]
+    ]
 
 
 def _read_chestxdet(root: Path) -> dict[str, chestxdet.ChestXDetImage]:

@@ -1,5 +1,6 @@
 """MODEL_CARD.md of a detector, made from its manifest: the card says nothing of its own."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,7 @@ def render_card(manifest: ModelManifest) -> str:
         "## Data",
         "\n".join(f"- {source}" for source in manifest.data.sources),
         f"{manifest.data.n_train:,} radiographs to train on (of them "
-        f"{recipe['n_background']:,} without a finding, by NIH's labels) and "
+        f"{recipe['n_background']:,} without a finding, by NIH's labels{_labelled(recipe)}) and "
         f"{manifest.data.n_validation:,} to judge on, split by patient "
         f"(split sha256 `{manifest.data.split_sha256[:12]}`). {_box_policy(recipe)} a kind that "
         "nobody looked for on a radiograph trains nothing there.",
@@ -75,6 +76,11 @@ def _box_policy(recipe: dict[str, Any]) -> str:
         )
     annotators = {"nih": "NIH", "chestx-det": "ChestX-Det"}[sets[0]]
     return f"The boxes are those of {annotators} alone, and so are the kinds of region;"
+
+
+def _labelled(recipe: Mapping[str, Any]) -> str:
+    count = recipe.get("n_labelled", 0)
+    return f", and {count:,} with these labels alone" if count else ""
 
 
 def _pretrained(recipe: dict[str, Any]) -> list[str]:

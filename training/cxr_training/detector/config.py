@@ -35,6 +35,12 @@ class DataConfig(_Strict):
         description="A class on a smaller share of the training images is drawn more often, by the "
         "square root of the shortfall; 0: every image once an epoch.",
     )
+    labelled_images: int = Field(
+        default=0,
+        ge=0,
+        description="Radiographs without a box, with findings or without, added at random: what "
+        "NIH's labels name is unknown there, what else they could name is absent.",
+    )
     max_images: int | None = Field(default=None, gt=0, description="Of each split, for a trial.")
 
     @field_validator("sets")

@@ -52,6 +52,7 @@ class Sources:
             sets=config.data.sets,
             merge_iou=config.merge_iou,
             background_images=config.background_images,
+            labelled_images=config.data.labelled_images,
             seed=config.seed,
         )
         return limit_images(annotations, config.data.max_images, config.seed)
@@ -268,10 +269,15 @@ def _write_run_files(
         "start": None if start is None else start.facts,
         "split_sha256": split_sha256(annotations.splits),
         "n_train": len(annotations.of(Split.TRAIN)),
-        "n_background": sum(image.source == "background" for image in annotations.images),
+        "n_background": _count(annotations, "background"),
+        "n_labelled": _count(annotations, "labelled"),
         "n_validation": len(annotations.of(Split.VALIDATION)),
     }
     write_json(out / RUN_FILE, run)
+
+
+def _count(annotations: Annotations, source: str) -> int:
+    return sum(image.source == source for image in annotations.images)
 
 
 def _pretrain(

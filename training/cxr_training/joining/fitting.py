@@ -22,9 +22,11 @@ from cxr_training.detector.thresholds import Threshold, joined_thresholds
 from cxr_training.evaluation.bootstrap import interval_of
 from cxr_training.joining.answers import REGION_FINDINGS, Answers
 from cxr_training.joining.forms import FORMS, Constants
+from cxr_training.joining.headroom import perfect_opinion, reached
 from cxr_training.joining.judging import (
     BASELINE,
     FOLDS,
+    MAP50,
     Figures,
     choose,
     figures,
@@ -40,6 +42,7 @@ from cxr_training.publishing import LICENCE, metric_row
 from cxr_training.runs import command_line, current_commit, portable_command, utc_now
 
 ALL, ANNOTATED = "all films", "annotated films"
+PERFECT, REACHED = "perfect opinion", "reached"
 OWN_THRESHOLDS, JOINED_THRESHOLDS = "detector's own thresholds", "joined thresholds"
 _MIN_SCORE_DIGITS = 3
 
@@ -94,7 +97,8 @@ def fit(
     metrics: list[MetricRow] = []
     for films, forms in judged.items():
         metrics += _rows(films, forms, weights[films], answers)
-    metrics += _class_rows(judged[ALL], form, answers)
+    metrics += _class_rows(judged[ALL], (BASELINE, form), answers)
+    metrics += _headroom_rows(answers, weights)
     shown = {OWN_THRESHOLDS: (answers.score, _own_thresholds(detector))}
     if form != BASELINE:
         shown[JOINED_THRESHOLDS] = (held[form].scores, thresholds)
@@ -184,10 +188,35 @@ def _rows(
     return rows
 
 
-def _class_rows(forms: dict[str, Figures], shipped: str, answers: Answers) -> list[MetricRow]:
+def _headroom_rows(answers: Answers, weights: dict[str, FloatArray]) -> list[MetricRow]:
+    """What a perfect opinion would make of the same boxes, and how many drawn ones they hit."""
+    rows: list[MetricRow] = []
+    for films, weight in weights.items():
+        best = figures(answers, perfect_opinion(answers), weight)
+        inside = weight[0] > 0
+        drawn = np.where(answers.known, answers.truth, 0)[inside].sum(axis=0)
+        shares = reached(answers, weight)
+        for name, of, draws in (
+            (MAP50, f"{PERFECT}, {films}", best.named[MAP50]),
+            (REACHED, films, shares[-1]),
+        ):
+            interval = interval_of(float(draws[0]), draws[1:])
+            rows += metric_row(name, of, interval, n=int(inside.sum()), n_positive=int(drawn.sum()))
+        if films == ALL:
+            rows += _class_rows({PERFECT: best}, (PERFECT,), answers)
+            for label in np.flatnonzero(drawn):
+                interval = interval_of(float(shares[label, 0]), shares[label, 1:])
+                of, n = REGIONS[label].value, int(inside.sum())
+                rows += metric_row(REACHED, of, interval, n=n, n_positive=int(drawn[label]))
+    return rows
+
+
+def _class_rows(
+    forms: dict[str, Figures], named: tuple[str, ...], answers: Answers
+) -> list[MetricRow]:
     drawn = np.where(answers.known, answers.truth, 0).sum(axis=0)
     rows: list[MetricRow] = []
-    for form in dict.fromkeys((BASELINE, shipped)):
+    for form in dict.fromkeys(named):
         for label, region in enumerate(REGIONS):
             draws = forms[form].per_class[label]
             if np.isnan(draws[0]):
