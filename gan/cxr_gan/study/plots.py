@@ -53,9 +53,11 @@ def _draw_arm(panel: Axes, effects: Sequence[Effect], n_rare: int) -> None:
 
 def draw_dose(outcome: Outcome, target: Path) -> None:
     """The effect over the number of added images; controls as marks beside."""
-    picture = Figure(figsize=(8, 4.2), layout="constrained")
+    picture = Figure(figsize=(8, 4.8), layout="constrained")
     panel = picture.subplots()
-    for figure, colour in ((RARE, "C3"), (ALL, "C0")):
+    # The second a little aside, or its bars would hide the first's.
+    aside = max(outcome.rare.added(_share(outcome, name)) for name in outcome.plan.dose) / 100
+    for figure, colour, by in ((RARE, "C3", 0.0), (ALL, "C0", aside)):
         shares = [(outcome.rare.added(_share(outcome, name)), name) for name in outcome.plan.dose]
         effects = [(n, outcome.effect(name, figure)) for n, name in sorted(shares)]
         places = [0, *(n for n, _ in effects)]
@@ -63,7 +65,8 @@ def draw_dose(outcome: Outcome, target: Path) -> None:
         values = np.array([0.0, *(x.value for x in found)])
         low = values - np.array([0.0, *(x.low for x in found)])
         high = np.array([0.0, *(x.high for x in found)]) - values
-        panel.errorbar(places, values, yerr=[low, high], fmt="o-", color=colour, label=figure)
+        moved = np.array(places) + by
+        panel.errorbar(moved, values, yerr=[low, high], fmt="o-", color=colour, label=figure)
     for name, marker in zip(_beside(outcome), "sX^v", strict=False):
         effect = outcome.effect(name, RARE)
         if effect.gain is not None:
@@ -73,7 +76,7 @@ def draw_dose(outcome: Outcome, target: Path) -> None:
     panel.axhline(0, color="0.5", linewidth=0.8)
     panel.set_xlabel(f"synthetic images added ({outcome.plan.dose_of})")
     panel.set_ylabel("gain in AUROC")
-    panel.legend(fontsize=8, frameon=False)
+    picture.legend(fontsize=8, frameon=False, loc="outside lower center", ncols=2)
     panel.grid(alpha=0.3)
     picture.savefig(target, dpi=_DPI)
 
