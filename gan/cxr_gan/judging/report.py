@@ -31,7 +31,8 @@ network: compare them within one table only.
 - **MS-SSIM**: how alike two samples are; above the floor, which is of pairs of two patients, the
   samples vary too little. Below it they are no better than at it.
 - **Probes**: how often a classifier that is trained to tell real from synthetic is right on images
-  it has not seen; a half is guessing.
+  it has not seen; a half is guessing. The one on pixels is a small network: what it does not tell
+  may be there all the same.
 
 Intervals of 95% are of the samples, by resampling them (held-out radiographs by patient), with the
 training radiographs held fixed."""

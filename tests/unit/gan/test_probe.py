@@ -43,6 +43,13 @@ def test_noise_is_told_from_radiographs() -> None:
     assert on_pixels > 0.9
 
 
+def test_a_faint_lattice_is_told_from_radiographs() -> None:
+    lattice = 8 * (np.indices((16, 16)).sum(axis=0) % 2) - 4
+    marked = np.clip(films(N, 1) + lattice.astype(float), 0, 255).astype(np.uint8)
+    _, on_pixels = accuracies(films(N, 0), marked)
+    assert on_pixels > 0.9
+
+
 def test_another_brightness_is_told_by_features() -> None:
     real = films(N, 0)
     on_features, _ = accuracies(real, np.clip(films(N, 1) * 1.8, 0, 255).astype(np.uint8))
