@@ -15,16 +15,12 @@ from cxr_contracts import Architecture, ModelManifest, Region
 from cxr_detector.network import build_network, load_network
 from cxr_detector.postprocessing import postprocess
 from cxr_detector.preprocessing import preprocess
-from cxr_training.data.splits import Split
 from cxr_training.detector.__main__ import main
-from cxr_training.detector.teaching.proposals import read_proposals
 from cxr_training.publishing import sha256_of
 from synthetic_radiographs import SyntheticData, write_small_data
 
 CONFIG = Path(__file__).parents[2] / "training/configs/detector/yolov5n-both.yaml"
 NAME = CONFIG.stem
-# Films with a finding and without a box.
-SPARE = ("Effusion", "Mass|Effusion", "Edema")
 LABELS_FIRST = (
     "pretraining={image_px: 64, hours: null, epochs: 3, batch: 8, learning_rate: 0.001, "
     "weight_decay: 0.05}"
@@ -36,10 +32,6 @@ class Run:
 
     def __init__(self, root: Path) -> None:
         self.data: SyntheticData = write_small_data(root / "data")
-        for findings in SPARE:
-            self.data.add(Split.TRAIN, findings=findings)
-        self.data.write()
-        self.proposals = root / "proposals.csv"
         self.start = root / "start.safetensors"
         self.out = root / "run"
         self.models = root / "models"
@@ -53,17 +45,6 @@ class Run:
         state = {k: v.half() for k, v in network.state_dict().items() if "model.24." not in k}
         save_file(state, self.start)
 
-    def propose(self, teacher: Path) -> int:
-        return main(
-            [
-                "propose",
-                *("--model", str(teacher)),
-                *("--nih", str(self.data.nih)),
-                *("--chestx-det", str(self.data.chestxdet)),
-                *("--proposals", str(self.proposals)),
-            ]
-        )
-
     def step(self, name: str) -> int:
         return main(
             [
@@ -73,7 +54,6 @@ class Run:
                 *("--set", LABELS_FIRST),
                 *("--nih", str(self.data.nih)),
                 *("--chestx-det", str(self.data.chestxdet)),
-                *(["--proposals", str(self.proposals)] if self.proposals.exists() else []),
                 *("--coco-start", str(self.start)),
                 *("--out", str(self.out)),
                 *("--models", str(self.models)),
@@ -84,9 +64,8 @@ class Run:
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory, detector_folder: Path) -> Run:
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Run:
     run = Run(tmp_path_factory.mktemp("detector"))
-    assert run.propose(detector_folder) == 0
     assert [run.step(name) for name in ("train", "evaluate", "publish")] == [0, 0, 0]
     return run
 
@@ -111,20 +90,6 @@ def test_the_run_directory_describes_itself(finished: Run) -> None:
     assert float(rows[0]["train/cls_loss"]) > 0
     assert (out / "curves.png").stat().st_size > 5000
     assert "train" in (out / "splits.csv").read_text()
-
-
-def test_a_detector_proposed_boxes_on_the_films_that_nobody_annotated(
-    finished: Run, manifest: ModelManifest
-) -> None:
-    proposals = read_proposals(finished.proposals)
-    assert len(proposals) == len(SPARE)
-    # Weights that learned nothing have an opinion on everything.
-    assert all(proposals.values())
-    scores = [one.score for one in next(iter(proposals.values()))]
-    assert scores == sorted(scores, reverse=True)
-    assert manifest.training.recipe["n_proposed"] == len(SPARE)
-    card = (finished.models / NAME / "MODEL_CARD.md").read_text()
-    assert "and 3 with boxes that earlier detectors proposed" in card
 
 
 def test_training_moved_the_weights_away_from_the_start(finished: Run) -> None:

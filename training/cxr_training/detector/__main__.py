@@ -1,4 +1,4 @@
-"""`python -m cxr_training.detector STEP`; see docs/training-detector.md.
+"""`python -m cxr_training.detector train|evaluate|publish|judge`; see docs/training-detector.md.
 
 `evaluate`, `publish` and `train --resume` take the recipe from the run directory unless told
 otherwise.
@@ -13,7 +13,7 @@ from cxr_serving.model_folder import ModelFolderError
 from cxr_training.data.errors import DataError
 from cxr_training.detector.config import DetectorConfig
 from cxr_training.detector.start import COCO_SOURCE, Start
-from cxr_training.detector.steps import run_evaluate, run_judge, run_propose, run_publish, run_train
+from cxr_training.detector.steps import run_evaluate, run_judge, run_publish, run_train
 from cxr_training.detector.training import CONFIG_FILE, Sources
 from cxr_training.publishing import PublishError
 from cxr_training.runs import RunError
@@ -27,10 +27,9 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if options.config is None and options.step == "train" and not options.resume:
         parser.error("train needs --config")
-    needed = {"judge": ["model"], "propose": ["model", "proposals"]}.get(options.step, ["out"])
-    for name in needed:
-        if not getattr(options, name):
-            parser.error(f"{options.step} needs --{name}")
+    needed = "model" if options.step == "judge" else "out"
+    if not getattr(options, needed):
+        parser.error(f"{options.step} needs --{needed}")
     # Numerical libraries read it once; the recipe's `threads` are PyTorch's.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     try:
@@ -42,14 +41,11 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace) -> None:
-    sources = Sources(options.nih, options.chestx_det, options.proposals)
+    sources = Sources(options.nih, options.chestx_det)
     if options.step == "judge":
         run_judge(
             options.model, sources, options.results, joining=options.joining, check=options.check
         )
-        return
-    if options.step == "propose":
-        run_propose(options.model, sources, options.proposals)
         return
     config = DetectorConfig.read(options.config or options.out / CONFIG_FILE, options.set)
     if options.smoke:
@@ -75,16 +71,13 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m cxr_training.detector",
         description="Train a detector, judge it on validation patients, publish it.",
     )
-    parser.add_argument("step", choices=["propose", "train", "evaluate", "publish", "judge"])
+    parser.add_argument("step", choices=["train", "evaluate", "publish", "judge"])
     parser.add_argument("--config", type=Path, help="the recipe (YAML); default: the run's own")
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="change a key of the recipe"
     )
     parser.add_argument("--nih", type=Path, required=True, help="folder of NIH ChestX-ray14")
     parser.add_argument("--chestx-det", type=Path, required=True, help="folder of ChestX-Det")
-    parser.add_argument(
-        "--proposals", type=Path, help="boxes to learn from: propose writes them, train reads them"
-    )
     start = parser.add_mutually_exclusive_group()
     start.add_argument(
         "--coco-start", type=Path, help="YOLOv5n on COCO to start from (safetensors)"
@@ -102,10 +95,7 @@ def _parser() -> argparse.ArgumentParser:
         "--results", type=Path, default=RESULTS, help=f"for tables and pictures ({RESULTS})"
     )
     parser.add_argument(
-        "--model",
-        type=Path,
-        action="append",
-        help="propose and judge: a published folder; may be given again",
+        "--model", type=Path, action="append", help="judge: a published folder; may be given again"
     )
     parser.add_argument(
         "--joining", type=Path, default=JOINING, help=f"judge: results of joinings ({JOINING})"

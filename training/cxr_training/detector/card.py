@@ -79,11 +79,8 @@ def _box_policy(recipe: dict[str, Any]) -> str:
 
 
 def _labelled(recipe: Mapping[str, Any]) -> str:
-    count, proposed = recipe.get("n_labelled", 0), recipe.get("n_proposed", 0)
-    said = f", and {count:,} with these labels alone" if count else ""
-    if proposed:
-        said += f", and {proposed:,} with boxes that earlier detectors proposed"
-    return said
+    count = recipe.get("n_labelled", 0)
+    return f", and {count:,} with these labels alone" if count else ""
 
 
 def _pretrained(recipe: dict[str, Any]) -> list[str]:

@@ -46,13 +46,6 @@ class DataConfig(_Strict):
         description="Whether the silence of NIH's labels about what they often miss is unknown "
         "rather than absence (rule 3 of the annotation policy).",
     )
-    trusted_share: float = Field(
-        default=0.5,
-        gt=0,
-        le=1,
-        description="Of the films that should have a region, how many are believed to have it, "
-        "where there are proposals (`cxr_training.detector.teaching.trust`).",
-    )
     max_images: int | None = Field(default=None, gt=0, description="Of each split, for a trial.")
 
     @field_validator("sets")

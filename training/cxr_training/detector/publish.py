@@ -106,7 +106,8 @@ def data_sources(config: DetectorConfig, run: dict[str, Any]) -> list[str]:
 def _recipe(config: DetectorConfig, run: dict[str, Any]) -> dict[str, Any]:
     """The recipe and what came of it."""
     outcome = {"epochs_run": run["epochs_run"], "n_background": run["n_background"]}
-    outcome |= {name: run[name] for name in ("n_labelled", "n_proposed") if run.get(name)}
+    if run.get("n_labelled"):
+        outcome["n_labelled"] = run["n_labelled"]
     if "pretraining" in run:
         outcome["pretrained"] = run["pretraining"]
     return {**config.model_dump(mode="json"), **outcome}

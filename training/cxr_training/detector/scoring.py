@@ -6,7 +6,6 @@ every figure below takes such weights [resamples, images].
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -77,7 +76,7 @@ def match(
 
 
 def iou_matrix(
-    one: npt.NDArray[np.floating[Any]], other: npt.NDArray[np.floating[Any]]
+    one: npt.NDArray[np.float32], other: npt.NDArray[np.float32]
 ) -> npt.NDArray[np.float64]:
     """Intersection over union of corners [n, 4] with corners [m, 4]: [n, m]."""
     one, other = one.astype(np.float64), other.astype(np.float64)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from cxr_contracts import MetricRow
-from cxr_serving.model_folder import ModelFolderError, choose_model, open_model_folder
+from cxr_serving.model_folder import ModelFolderError, choose_model
 from cxr_training.data.errors import DataError
 from cxr_training.data.splits import Split, split_sha256
 from cxr_training.detector.config import DetectorConfig
@@ -40,23 +40,6 @@ def run_train(
         resume(config, sources, out)
     else:
         train(config, sources, start, out, command=command_line(), commit=current_commit())
-
-
-def run_propose(models: Sequence[Path], sources: Sources, path: Path) -> None:
-    """Write what published detectors propose on training radiographs without a box.
-
-    Raises:
-        DataError: the data is not as published.
-        ModelFolderError: a folder is not what its manifest says.
-    """
-    from cxr_training.detector.teaching.proposals import propose, unannotated, write_proposals
-
-    folders = [open_model_folder(model, "detector") for model in models]
-    images = unannotated(sources.nih, sources.chestxdet)
-    proposals = propose(folders, images)
-    write_proposals(proposals, path)
-    boxes = sum(len(of_image) for of_image in proposals.values())
-    print(f"{path}: {boxes} boxes on {len(images)} radiographs")
 
 
 def run_evaluate(config: DetectorConfig, sources: Sources, out: Path) -> None:

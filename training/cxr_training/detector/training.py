@@ -19,16 +19,12 @@ import yaml
 
 from cxr_contracts import Architecture
 from cxr_detector.network import build_network, prepare_ultralytics
-from cxr_training.data.boxed import read_boxed
 from cxr_training.data.errors import DataError
 from cxr_training.data.splits import Split, split_sha256, write_splits
 from cxr_training.detector.annotations import Annotations, limit_images, read_annotations
 from cxr_training.detector.config import DetectorConfig
 from cxr_training.detector.dataset import write_dataset
 from cxr_training.detector.start import FittingStart, Start, read_start
-from cxr_training.detector.teaching.proposals import read_proposals
-from cxr_training.detector.teaching.trust import SOURCE as PROPOSED
-from cxr_training.detector.teaching.trust import with_proposals
 from cxr_training.runs import RunError, write_json
 
 if TYPE_CHECKING:
@@ -47,8 +43,6 @@ class Sources:
 
     nih: Path
     chestxdet: Path
-    proposals: Path | None = None
-    """Boxes to learn from beside the annotators' (`cxr_training.detector.teaching`)."""
 
     def read(self, config: DetectorConfig) -> Annotations:
         """The recipe's sets as one list; DataError as `read_annotations`."""
@@ -62,13 +56,6 @@ class Sources:
             doubt_labels=config.data.doubt_labels,
             seed=config.seed,
         )
-        if self.proposals is not None:
-            annotations = with_proposals(
-                annotations,
-                read_proposals(self.proposals),
-                read_boxed(self.nih).images,
-                config.data.trusted_share,
-            )
         return limit_images(annotations, config.data.max_images, config.seed)
 
 
@@ -285,7 +272,6 @@ def _write_run_files(
         "n_train": len(annotations.of(Split.TRAIN)),
         "n_background": _count(annotations, "background"),
         "n_labelled": _count(annotations, "labelled"),
-        "n_proposed": _count(annotations, PROPOSED),
         "n_validation": len(annotations.of(Split.VALIDATION)),
     }
     write_json(out / RUN_FILE, run)
