@@ -16,6 +16,7 @@ from cxr_training.detector.annotations import (
     BOTH_SETS,
     CHESTXDET_REGIONS,
     NIH_BOXED_REGIONS,
+    OFTEN_MISSED,
     REGIONS,
     AnnotatedImage,
     Annotations,
@@ -37,6 +38,7 @@ def read(
     background: int = 2,
     sets: tuple[BoxSet, ...] = BOTH_SETS,
     labelled: int = 0,
+    doubt: bool = False,
 ) -> Annotations:
     return read_annotations(
         data.nih,
@@ -45,6 +47,7 @@ def read(
         merge_iou=0.5,
         background_images=background,
         labelled_images=labelled,
+        doubt_labels=doubt,
         seed=0,
     )
 
@@ -90,6 +93,23 @@ def test_a_class_that_nobody_looked_for_is_unknown(tmp_path: Path) -> None:
     # NIH names an effusion and drew none; it has no label for the other two, nor for a
     # diffuse nodule other than Nodule, which it does not name.
     assert images[nih].unknown == {Region.EFFUSION, Region.CALCIFICATION, Region.FRACTURE}
+
+
+def test_what_labels_often_miss_may_be_doubted(tmp_path: Path) -> None:
+    data = write_small_data(tmp_path)
+    det = data.add(Split.TRAIN, findings="Mass", det=[])
+    nih = data.add(Split.TRAIN, findings="Mass", nih=[("Mass", 9, 9, 99, 99)])
+    drawn = data.add(Split.TRAIN, findings="Effusion", nih=[("Effusion", 9, 9, 99, 99)])
+    normal = data.add(Split.TRAIN, side_px=384)
+    judged = data.add(Split.VALIDATION, findings="Mass", nih=[("Mass", 9, 9, 99, 99)])
+    data.write()
+    trusting, doubting = by_name(read(data)), by_name(read(data, doubt=True))
+    assert doubting[nih].unknown - trusting[nih].unknown == OFTEN_MISSED
+    assert doubting[drawn].unknown - trusting[drawn].unknown == OFTEN_MISSED - {Region.EFFUSION}
+    # ChestX-Det's readers looked, and a normal film has nothing to miss.
+    assert doubting[det] == trusting[det]
+    assert doubting[normal] == trusting[normal]
+    assert doubting[judged] == trusting[judged]
 
 
 def test_background_is_of_training_patients_and_the_largest_there_is(tmp_path: Path) -> None:

@@ -41,6 +41,11 @@ class DataConfig(_Strict):
         description="Radiographs without a box, with findings or without, added at random: what "
         "NIH's labels name is unknown there, what else they could name is absent.",
     )
+    doubt_labels: bool = Field(
+        default=False,
+        description="Whether the silence of NIH's labels about what they often miss is unknown "
+        "rather than absence (rule 3 of the annotation policy).",
+    )
     max_images: int | None = Field(default=None, gt=0, description="Of each split, for a trial.")
 
     @field_validator("sets")

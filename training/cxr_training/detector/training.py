@@ -53,6 +53,7 @@ class Sources:
             merge_iou=config.merge_iou,
             background_images=config.background_images,
             labelled_images=config.data.labelled_images,
+            doubt_labels=config.data.doubt_labels,
             seed=config.seed,
         )
         return limit_images(annotations, config.data.max_images, config.seed)
