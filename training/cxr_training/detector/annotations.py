@@ -57,8 +57,8 @@ REGIONS_OF_SET: Mapping[BoxSet, frozenset[Region]] = {
 OFTEN_MISSED = frozenset(
     {Region.CONSOLIDATION, Region.EFFUSION, Region.FIBROSIS, Region.PLEURAL_THICKENING}
 )
-"""Drawn by ChestX-Det's radiologists on more than a tenth of the films with a finding whose labels
-do not name them: 39, 24, 15 and 11% of 1,855 films of training patients (docs/adr/0032)."""
+"""Drawn by ChestX-Det's radiologists on 39, 24, 15 and 11% of the training films with a finding
+whose labels do not name them; every other class on less than a tenth (docs/adr/0032)."""
 BOTH_SETS: tuple[BoxSet, ...] = ("nih", "chestx-det")
 
 
