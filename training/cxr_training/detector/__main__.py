@@ -1,4 +1,4 @@
-"""`python -m cxr_training.detector train|evaluate|publish|judge`; see docs/training-detector.md.
+"""`python -m cxr_training.detector STEP`; see docs/training-detector.md.
 
 `evaluate`, `publish` and `train --resume` take the recipe from the run directory unless told
 otherwise.
@@ -13,7 +13,7 @@ from cxr_serving.model_folder import ModelFolderError
 from cxr_training.data.errors import DataError
 from cxr_training.detector.config import DetectorConfig
 from cxr_training.detector.start import COCO_SOURCE, Start
-from cxr_training.detector.steps import run_evaluate, run_judge, run_publish, run_train
+from cxr_training.detector.steps import run_evaluate, run_judge, run_publish, run_silence, run_train
 from cxr_training.detector.training import CONFIG_FILE, Sources
 from cxr_training.publishing import PublishError
 from cxr_training.runs import RunError
@@ -27,8 +27,8 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if options.config is None and options.step == "train" and not options.resume:
         parser.error("train needs --config")
-    needed = "model" if options.step == "judge" else "out"
-    if not getattr(options, needed):
+    needed = {"judge": "model", "silence": None}.get(options.step, "out")
+    if needed is not None and not getattr(options, needed):
         parser.error(f"{options.step} needs --{needed}")
     # Numerical libraries read it once; the recipe's `threads` are PyTorch's.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -46,6 +46,9 @@ def _run(options: argparse.Namespace) -> None:
         run_judge(
             options.model, sources, options.results, joining=options.joining, check=options.check
         )
+        return
+    if options.step == "silence":
+        run_silence(sources)
         return
     config = DetectorConfig.read(options.config or options.out / CONFIG_FILE, options.set)
     if options.smoke:
@@ -71,7 +74,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m cxr_training.detector",
         description="Train a detector, judge it on validation patients, publish it.",
     )
-    parser.add_argument("step", choices=["train", "evaluate", "publish", "judge"])
+    parser.add_argument("step", choices=["train", "evaluate", "publish", "judge", "silence"])
     parser.add_argument("--config", type=Path, help="the recipe (YAML); default: the run's own")
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="change a key of the recipe"
@@ -85,7 +88,7 @@ def _parser() -> argparse.ArgumentParser:
     start.add_argument(
         "--start", type=Path, help="another state dict to start from; without, random weights"
     )
-    parser.add_argument("--out", type=Path, help="the run directory; for all steps but judge")
+    parser.add_argument("--out", type=Path, help="the run directory; for train, evaluate, publish")
     parser.add_argument("--resume", action="store_true", help="go on with the killed run in --out")
     parser.add_argument(
         "--models", type=Path, default=Path("models/detector"), help="where publish writes"

@@ -42,6 +42,13 @@ def run_train(
         train(config, sources, start, out, command=command_line(), commit=current_commit())
 
 
+def run_silence(sources: Sources) -> None:
+    """Print how often NIH's labels miss what is drawn; DataError: the data is not as published."""
+    from cxr_training.detector.silence import label_agreement, silence_table
+
+    print(silence_table(label_agreement(sources.nih, sources.chestxdet)))
+
+
 def run_evaluate(config: DetectorConfig, sources: Sources, out: Path) -> None:
     """Judge the run's weights on validation patients and write `evaluation.json`.
 
