@@ -173,9 +173,11 @@ load: .venv-dev/.synced setup ## A long run at the rated load and a short one be
 # writes that run into models/. docs/data.md says what DATA and COCO_START are.
 
 # A recipe of training/configs/detector, which is the name of its model, too; the default is that of
-# the detector that is served. COCO's weights fit YOLOv5n only; the others start from random ones.
+# the detector that is served. COCO's weights fit YOLOv5n only; the others start from random ones. A
+# recipe on the classifier's network starts from the published classifier, too.
 RECIPE ?= $(shell cat models/detector/DEFAULT)
-START ?= $(if $(filter yolov5n-%,$(notdir $(RECIPE))),--coco-start $(COCO_START))
+START ?= $(if $(filter yolov5n-%,$(notdir $(RECIPE))),--coco-start $(COCO_START)) \
+  $(if $(findstring -lite0-,$(notdir $(RECIPE))),--trunk-start $(CLASSIFIER))
 DETECTOR = $(TRAIN) -m cxr_training.detector --nih $(DATA)/nih --chestx-det $(DATA)/chestx-det
 DETECTOR_RUN = --out $(RUNS)/detector/$(RECIPE)
 

@@ -15,6 +15,7 @@ from cxr_training.detector.config import DetectorConfig
 from cxr_training.detector.start import COCO_SOURCE, Start
 from cxr_training.detector.steps import run_evaluate, run_judge, run_publish, run_silence, run_train
 from cxr_training.detector.training import CONFIG_FILE, Sources
+from cxr_training.memory import keep_freed_memory
 from cxr_training.publishing import PublishError
 from cxr_training.runs import RunError
 
@@ -54,6 +55,7 @@ def _run(options: argparse.Namespace) -> None:
     if options.smoke:
         config = config.smoke()
     if options.step == "train":
+        keep_freed_memory()
         run_train(config, sources, _start(options), options.out, go_on=options.resume)
     elif options.step == "evaluate":
         run_evaluate(config, sources, options.out)
@@ -63,9 +65,9 @@ def _run(options: argparse.Namespace) -> None:
 
 def _start(options: argparse.Namespace) -> Start | None:
     if options.coco_start is not None:
-        return Start(options.coco_start, COCO_SOURCE)
+        return Start(options.coco_start, COCO_SOURCE, options.trunk_start)
     if options.start is not None:
-        return Start(options.start, options.start.name)
+        return Start(options.start, options.start.name, options.trunk_start)
     return None
 
 
@@ -87,6 +89,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     start.add_argument(
         "--start", type=Path, help="another state dict to start from; without, random weights"
+    )
+    parser.add_argument(
+        "--trunk-start",
+        type=Path,
+        help="a published classifier whose network fills the recipe's trunk, beside one of these",
     )
     parser.add_argument("--out", type=Path, help="the run directory; for train, evaluate, publish")
     parser.add_argument("--resume", action="store_true", help="go on with the killed run in --out")

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from cxr_contracts import MetricRow, ModelManifest
+from cxr_contracts import Architecture, MetricRow, ModelManifest
 from cxr_training.publishing import format_interval, markdown_table
 
 _TITLES = {
@@ -34,7 +34,7 @@ def render_card(manifest: ModelManifest) -> str:
     parts = [
         f"# {manifest.name} {manifest.version}",
         f"A detector of {len(manifest.labels)} kinds of suspicious region on frontal chest "
-        f"radiographs: {manifest.architecture.name} ({manifest.architecture.library}) at "
+        f"radiographs: {network_name(manifest.architecture)} ({manifest.architecture.library}) at "
         f"{side} x {side} px. Licence: {manifest.licence}. Made {manifest.created_at}.",
         "**Research use, not a medical device.** Its boxes are few and often wrong, as the "
         "figures below say; an empty picture does not mean a healthy patient.",
@@ -64,6 +64,12 @@ def render_card(manifest: ModelManifest) -> str:
         f"Commit `{manifest.training.commit}`; the whole recipe stands in `manifest.json`.",
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def network_name(architecture: Architecture) -> str:
+    """Which network it is, e.g. `yolov5n`, or `yolov5n on tf_efficientnet_lite0`."""
+    trunk = architecture.arguments.get("trunk")
+    return architecture.name if trunk is None else f"{architecture.name} on {trunk}"
 
 
 def _box_policy(recipe: dict[str, Any]) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from cxr_contracts import Interval, MetricRow
 from cxr_training.detector.annotations import BOTH_SETS
+from cxr_training.detector.card import network_name
 from cxr_training.detector.judging.curves import FALSE_BOXES, froc, precision_recall
 from cxr_training.detector.judging.grounds import gains
 from cxr_training.detector.judging.joined import read_joined
@@ -107,7 +108,7 @@ def _model_line(judgement: Judgement, *, is_default: bool) -> ModelLine:
         model=manifest.name,
         version=manifest.version,
         default="yes" if is_default else "",
-        architecture=manifest.architecture.name,
+        architecture=network_name(manifest.architecture),
         input_px=str(manifest.input.width_px),
         boxes=" ".join(one for one in BOTH_SETS if one in judgement.rules.sets),
         regions=" ".join(region.value for region in judgement.regions),
