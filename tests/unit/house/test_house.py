@@ -35,8 +35,8 @@ ALLOWED = {
 HEAVY = {"torch", "torchvision", "timm", "ultralytics", "onnx", "sklearn", "matplotlib", "tqdm"}
 MAX_FILE_LINES = 400
 MAX_FUNCTION_LINES = 50
-# Five detectors in two files each are the larger part: docs/adr/0020.
-MAX_MODELS_BYTES = 128 * 2**20
+# Six detectors in two files each are the larger part: docs/adr/0020.
+MAX_MODELS_BYTES = 160 * 2**20
 
 
 def tracked(*patterns: str) -> list[Path]:
