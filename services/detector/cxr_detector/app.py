@@ -15,8 +15,10 @@ from cxr_contracts import (
     ModelManifest,
     Region,
 )
+from cxr_detector.fused import FusedPrepared
+from cxr_detector.loading import Detector, load_predictor
 from cxr_detector.postprocessing import Detections
-from cxr_detector.predictor import DetectorPredictor, Prepared, load_predictor
+from cxr_detector.predictor import Prepared
 from cxr_detector.settings import DetectorSettings
 from cxr_serving.product import VERSION
 from cxr_serving.reader import Reader
@@ -30,7 +32,7 @@ from cxr_serving.reader_routes import (
 from cxr_serving.service import create_service
 from cxr_serving.uploads import forbid_unknown_query
 
-DetectorReader = Reader[Prepared, Detections]
+DetectorReader = Reader[Prepared | FusedPrepared, Detections]
 
 _EXAMPLE = {
     "model": {"name": "yolov5n-both", "version": "1", "sha256": "3c" * 32},
@@ -52,7 +54,7 @@ _SCORE_DECIMALS = 6
 _PIXEL_DECIMALS = 2
 
 
-def create_app(settings: DetectorSettings, predictor: DetectorPredictor | None = None) -> FastAPI:
+def create_app(settings: DetectorSettings, predictor: Detector | None = None) -> FastAPI:
     """The detector as an ASGI app; its Reader is at `app.state.reader`.
 
     Args:

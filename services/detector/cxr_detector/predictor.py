@@ -8,17 +8,9 @@ import numpy as np
 from cxr_contracts import ModelManifest, Region
 from cxr_detector.postprocessing import Detections, postprocess
 from cxr_detector.preprocessing import Placement, Resize, preprocess
-from cxr_detector.settings import DetectorSettings
 from cxr_serving.image import DecodedImage
-from cxr_serving.model_folder import (
-    ModelFolder,
-    ModelFolderError,
-    choose_model,
-    open_model_folder,
-)
-from cxr_serving.onnx_runtime import OnnxRuntime
+from cxr_serving.model_folder import ModelFolderError
 from cxr_serving.runtime import FloatArray, Runtime
-from cxr_serving.runtime_choice import choose_runtime
 
 # Centre x, centre y, width, height come before the classes in the network's output.
 _N_GEOMETRY = 4
@@ -105,25 +97,3 @@ def _resize_of(text: str) -> Resize:
     if text not in known:
         raise ValueError(f"resize is {text!r} and should be letterbox or stretch")
     return known[text]
-
-
-def load_predictor(settings: DetectorSettings) -> DetectorPredictor:
-    """The model that `settings` name: opened, checked against its manifest, loaded and warmed.
-
-    Raises:
-        ModelFolderError: It cannot be served.
-    """
-    folder = open_model_folder(choose_model(settings.model_dir, settings.model), "detector")
-    predictor = DetectorPredictor(folder.manifest, _load_runtime(folder, settings))
-    predictor.warm_up(settings.max_batch_size)
-    return predictor
-
-
-def _load_runtime(folder: ModelFolder, settings: DetectorSettings) -> Runtime:
-    # The files of both runtimes are checked: the answers name the weights, whichever file runs.
-    folder.weights()
-    if choose_runtime(settings.runtime) == "onnxruntime":
-        return OnnxRuntime(folder.onnx(), threads=settings.model_threads)
-    from cxr_detector.torch_runtime import load_torch_runtime
-
-    return load_torch_runtime(folder, device=settings.device, threads=settings.model_threads)
