@@ -2,19 +2,21 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
 import numpy as np
 import pytest
 
-from cxr_contracts import DETECT_PATH, LOWEST_MIN_SCORE, DetectResponse, Region
+from cxr_contracts import DETECT_PATH, LOWEST_MIN_SCORE, DetectResponse
 from cxr_detector.app import create_app
 from cxr_detector.fused import MEMBERS_FILE, FusedPredictor
 from cxr_detector.fusion import fuse
 from cxr_detector.loading import load_predictor
 from cxr_detector.postprocessing import Detections
 from cxr_detector.settings import DetectorSettings
+from cxr_serving.image import DecodedImage
 from cxr_serving.model_folder import ModelFolderError
 from cxr_training.data.splits import split_sha256
 from cxr_training.detector.__main__ import main
@@ -65,51 +67,61 @@ def settings(models: Path, name: str) -> DetectorSettings:
 
 
 async def detect(models: Path, name: str, film: np.ndarray, low: float) -> DetectResponse:
-    given = settings(models, name)
-    app = create_app(given, load_predictor(given))
-    transport = httpx.ASGITransport(app=app)
+    app = create_app(settings(models, name))
     async with (
         app.router.lifespan_context(app),
-        httpx.AsyncClient(transport=transport, base_url="http://reader") as client,
+        httpx.AsyncClient(
+            transport=httpx.ASGITransport(app), base_url="http://reader", timeout=60
+        ) as client,
     ):
+        assert await app.state.reader.loaded()
         response = await client.post(
-            DETECT_PATH,
-            files={"image": ("film.png", encoded(film, "PNG"), "image/png")},
-            params={"min_score": low},
+            DETECT_PATH, files={"image": ("film.png", encoded(film))}, params={"min_score": low}
         )
     assert response.status_code == 200, response.text
     return DetectResponse.model_validate_json(response.content)
 
 
-def as_detections(answer: DetectResponse) -> Detections:
-    boxes = answer.boxes
-    return Detections(
-        np.array([list(Region).index(Region(box.finding)) for box in boxes], dtype=np.intp),
-        np.array([box.score for box in boxes], dtype=np.float32),
-        np.array([[b.x_min, b.y_min, b.x_max, b.y_max] for b in boxes], dtype=np.float32),
-        np.array([box.shown for box in boxes]),
-    )
+def film_of(width: int, height: int) -> DecodedImage:
+    return DecodedImage(radiograph_like(width, height), "png", as_stored=True)
 
 
-async def test_the_service_answers_what_its_members_say_fused(models: Path) -> None:
+def all_found(models: Path, name: str, film: DecodedImage) -> Detections:
+    predictor = load_predictor(settings(models, name))
+    prepared = replace(predictor.prepare(film), min_score=LOWEST_MIN_SCORE)
+    (found,) = predictor.predict([prepared])
+    return found
+
+
+def test_it_answers_what_its_members_say_fused(models: Path) -> None:
+    film = film_of(300, 240)
+    expected = fuse([all_found(models, name, film) for name in MEMBERS], iou=0.5)
+    got = all_found(models, "fused", film)
+    count = len(got.scores)
+    assert count > 5
+    np.testing.assert_array_equal(got.scores, expected.scores[:count])
+    np.testing.assert_array_equal(got.boxes, expected.boxes[:count])
+
+
+async def test_the_service_serves_it_as_any_other(models: Path) -> None:
     film = radiograph_like(300, 240)
-    said = [await detect(models, name, film, LOWEST_MIN_SCORE) for name in MEMBERS]
-    expected = fuse([as_detections(one) for one in said], iou=0.5)
-    got = await detect(models, "fused", film, LOWEST_MIN_SCORE)
-    fused = as_detections(got)
-    assert got.model.name == "fused"
-    assert len(fused.scores) > 5
-    count = len(fused.scores)
-    np.testing.assert_allclose(fused.scores, expected.scores[:count], atol=1e-5)
-    np.testing.assert_allclose(fused.boxes, expected.boxes[:count], atol=0.05)
+    answer = await detect(models, "fused", film, LOWEST_MIN_SCORE)
+    manifest = read_manifest(models / "fused")
+    assert (answer.model.name, answer.model.sha256) == ("fused", manifest.weights.sha256)
+    expected = all_found(models, "fused", film_of(300, 240))
+    assert [box.score for box in answer.boxes] == pytest.approx(expected.scores.tolist(), abs=1e-6)
 
 
 def test_what_a_box_scores_does_not_depend_on_what_is_asked_for(models: Path) -> None:
     predictor = load_predictor(settings(models, "fused"))
     assert isinstance(predictor, FusedPredictor)
-    assert predictor.runtime == "onnxruntime"
-    manifest = read_manifest(models / "fused")
-    assert [region.value for region in predictor.regions] == [one.name for one in manifest.labels]
+    prepared = predictor.prepare(film_of(200, 240))
+    (shown,) = predictor.predict([prepared])
+    (everything,) = predictor.predict([replace(prepared, min_score=LOWEST_MIN_SCORE)])
+    assert len(everything.scores) > len(shown.scores)
+    assert shown.shown.all()
+    np.testing.assert_array_equal(everything.boxes[everything.shown], shown.boxes)
+    np.testing.assert_array_equal(everything.scores[everything.shown], shown.scores)
 
 
 def test_manifest_and_card_say_what_it_is_made_of(models: Path) -> None:

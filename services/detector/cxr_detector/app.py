@@ -15,7 +15,6 @@ from cxr_contracts import (
     ModelManifest,
     Region,
 )
-from cxr_detector.fused import FusedPrepared
 from cxr_detector.loading import Detector, load_predictor
 from cxr_detector.postprocessing import Detections
 from cxr_detector.predictor import Prepared
@@ -32,7 +31,7 @@ from cxr_serving.reader_routes import (
 from cxr_serving.service import create_service
 from cxr_serving.uploads import forbid_unknown_query
 
-DetectorReader = Reader[Prepared | FusedPrepared, Detections]
+DetectorReader = Reader[Prepared, Detections]
 
 _EXAMPLE = {
     "model": {"name": "yolov5n-both", "version": "1", "sha256": "3c" * 32},

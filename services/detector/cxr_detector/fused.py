@@ -6,7 +6,6 @@ that the sha256 by which the model is known pins every network that answers.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -44,15 +43,6 @@ class Members(_Strict):
     """The content of `members.json`."""
 
     members: list[Member] = Field(min_length=2)
-
-
-@dataclass(frozen=True)
-class FusedPrepared:
-    """The input of each member for one film."""
-
-    parts: tuple[Prepared, ...]
-    min_score: float | None = None
-    """Down to where boxes below their thresholds are wanted, too."""
 
 
 def is_fused(architecture: Architecture) -> bool:
@@ -112,15 +102,15 @@ class FusedPredictor:
                     f"{member.manifest.name} knows other regions than {manifest.name}."
                 )
 
-    def prepare(self, image: DecodedImage) -> FusedPrepared:
+    def prepare(self, image: DecodedImage) -> Prepared:
         """Each member's input for one image."""
-        return FusedPrepared(tuple(member.prepare(image) for member in self._members))
+        return Prepared(tuple(member.prepare(image).inputs[0] for member in self._members))
 
-    def predict(self, batch: Sequence[FusedPrepared]) -> list[Detections]:
+    def predict(self, batch: Sequence[Prepared]) -> list[Detections]:
         """The boxes of each input's image, in pixels of that image."""
         # All that a member has, whatever is shown in the end: a score must not depend on that.
         answers = [
-            member.predict([replace(one.parts[n], min_score=self._lowest) for one in batch])
+            member.predict([Prepared((one.inputs[n],), self._lowest) for one in batch])
             for n, member in enumerate(self._members)
         ]
         return [

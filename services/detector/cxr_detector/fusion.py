@@ -31,10 +31,12 @@ def fuse(found: Sequence[Detections], *, iou: float) -> Detections:
     Returns:
         All groups, `shown` false throughout: what reaches a threshold is another's to say.
     """
-    network = np.repeat(np.arange(len(found)), [len(one.scores) for one in found])
-    labels = np.concatenate([one.labels for one in found])
-    scores = np.concatenate([one.scores for one in found])
-    boxes = np.concatenate([one.boxes for one in found])
+    # A score of zero is no opinion, and could weigh nothing.
+    held = [one.scores > 0 for one in found]
+    network = np.repeat(np.arange(len(found)), [int(kept.sum()) for kept in held])
+    labels = np.concatenate([one.labels[kept] for one, kept in zip(found, held, strict=True)])
+    scores = np.concatenate([one.scores[kept] for one, kept in zip(found, held, strict=True)])
+    boxes = np.concatenate([one.boxes[kept] for one, kept in zip(found, held, strict=True)])
     groups: list[tuple[int, float, FloatArray]] = []
     for label in np.unique(labels):
         rows = np.flatnonzero(labels == label)
@@ -76,4 +78,5 @@ def overlaps(box: FloatArray, others: FloatArray) -> FloatArray:
     low, high = np.maximum(box[:2], others[:, :2]), np.minimum(box[2:], others[:, 2:])
     shared = np.clip(high - low, 0.0, None).prod(axis=1)
     union = (box[2:] - box[:2]).prod() + (others[:, 2:] - others[:, :2]).prod(axis=1) - shared
-    return np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
+    ratio: FloatArray = np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
+    return ratio

@@ -17,11 +17,18 @@ _N_GEOMETRY = 4
 
 
 @dataclass(frozen=True)
-class Prepared:
-    """The network's input [C, H, W], and where the image lies in it."""
+class NetworkInput:
+    """A network's input [C, H, W], and where the image lies in it."""
 
     pixels: FloatArray
     placement: Placement
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What is read of one image: the input of each network, one or several."""
+
+    inputs: tuple[NetworkInput, ...]
     min_score: float | None = None
     """Down to where boxes below their thresholds are wanted, too."""
 
@@ -50,15 +57,16 @@ class DetectorPredictor:
 
     def prepare(self, image: DecodedImage) -> Prepared:
         """The network's input for one image."""
-        return Prepared(*preprocess(image.grey, self.manifest.input, self._resize))
+        placed = NetworkInput(*preprocess(image.grey, self.manifest.input, self._resize))
+        return Prepared((placed,))
 
     def predict(self, batch: Sequence[Prepared]) -> list[Detections]:
         """The boxes of each input's image, in pixels of that image."""
-        predictions = self._run([prepared.pixels for prepared in batch])
+        predictions = self._run([prepared.inputs[0].pixels for prepared in batch])
         return [
             postprocess(
                 one,
-                prepared.placement,
+                prepared.inputs[0].placement,
                 self._thresholds,
                 nms_iou=self._nms_iou,
                 max_boxes=self._max_boxes,

@@ -1,5 +1,7 @@
 """Boxes of several networks as one list."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -22,7 +24,7 @@ def found(*rows: Row) -> Detections:
     )
 
 
-def rows_of(detections: Detections) -> list[Row]:
+def rows_of(detections: Detections) -> list[Any]:
     return list(
         zip(
             detections.labels.tolist(),
@@ -91,6 +93,12 @@ def test_the_order_of_the_networks_does_not_matter() -> None:
     assert (np.diff(forth.scores) <= 0).all()
     np.testing.assert_allclose(forth.scores, back.scores, atol=1e-6)
     np.testing.assert_allclose(forth.boxes, back.boxes, atol=1e-3)
+
+
+def test_a_box_without_a_score_is_none() -> None:
+    assert rows_of(fuse([found((0, 0.0, BOX)), found((0, 0.4, BOX), (1, 0.0, BOX))], iou=0.5)) == [
+        (0, pytest.approx(0.2), BOX)
+    ]
 
 
 def test_nothing_found_is_nothing() -> None:
