@@ -173,9 +173,11 @@ load: .venv-dev/.synced setup ## A long run at the rated load and a short one be
 # writes that run into models/. docs/data.md says what DATA and COCO_START are.
 
 # A recipe of training/configs/detector, which is the name of its model, too; the default is that of
-# the detector that is served. COCO's weights fit YOLOv5n only; the others start from random ones.
+# the detector that is served. COCO's weights fit YOLOv5n only; the others start from random ones. A
+# recipe on the classifier's network starts from the published classifier, too.
 RECIPE ?= $(shell cat models/detector/DEFAULT)
-START ?= $(if $(filter yolov5n-%,$(notdir $(RECIPE))),--coco-start $(COCO_START))
+START ?= $(if $(filter yolov5n-%,$(notdir $(RECIPE))),--coco-start $(COCO_START)) \
+  $(if $(findstring -lite0-,$(notdir $(RECIPE))),--trunk-start $(CLASSIFIER))
 DETECTOR = $(TRAIN) -m cxr_training.detector --nih $(DATA)/nih --chestx-det $(DATA)/chestx-det
 DETECTOR_RUN = --out $(RUNS)/detector/$(RECIPE)
 
@@ -196,12 +198,15 @@ ablate-classifier: .venv-train/.synced ## Train the classifier's recipe with one
 	$(TRAIN) -m cxr_training.classifier ablate --config training/configs/classifier.yaml --plan training/configs/ablation.yaml \
 	  --data $(DATA) --out $(RUNS)/ablation --results docs/results/classifier
 
-.PHONY: train-detector publish-detector evaluate-detector
+.PHONY: train-detector publish-detector fuse-detectors evaluate-detector
 train-detector: .venv-train/.synced ## Train and judge a detector: RECIPE=yolov5n-both, default the served one's
 	$(DETECTOR) train --config training/configs/detector/$(RECIPE).yaml $(START) $(DETECTOR_RUN)
 	$(DETECTOR) evaluate $(DETECTOR_RUN)
 publish-detector: .venv-train/.synced ## Write the judged detector into models/: RECIPE=..., VERSION=...
 	$(DETECTOR) publish $(DETECTOR_RUN) $(if $(VERSION),--version $(VERSION))
+MEMBERS ?= yolov5n-both yolov5n-lite0-both yolov5s-both yolo26n-both
+fuse-detectors: .venv-train/.synced ## Write models/detector/fused-both from published ones: MEMBERS=...
+	$(DETECTOR) fuse $(addprefix --model models/detector/,$(MEMBERS)) $(if $(VERSION),--version $(VERSION))
 evaluate-detector: .venv-train/.synced ## Judge every published detector again and compare it with its manifest
 	$(DETECTOR) judge $(patsubst %/manifest.json,--model %,$(wildcard models/detector/*/manifest.json)) --check
 

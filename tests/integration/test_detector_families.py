@@ -37,15 +37,21 @@ def settle_on_noise(network: Any) -> None:
     network.eval()
 
 
-def ultralytics_boxes(name: str, state: dict[str, Any], image: np.ndarray, limit: float) -> Any:
+def ultralytics_boxes(
+    name: str, trunk: str | None, state: dict[str, Any], image: np.ndarray, limit: float
+) -> Any:
     """What Ultralytics' own network and suppression make of an input, [n, 6]."""
     prepare_ultralytics()
     from ultralytics.nn.autobackend import AutoBackend
     from ultralytics.nn.tasks import DetectionModel
     from ultralytics.utils.nms import non_max_suppression
 
+    from cxr_detector.trunk import replace_backbone
+
     # As Ultralytics builds it: YOLO26 with its second head, of which its answer takes nothing.
     whole = DetectionModel(f"{name}.yaml", nc=len(NIH_ALONE), verbose=False)
+    if trunk is not None:
+        replace_backbone(whole, name, trunk)
     assert not whole.load_state_dict(state, strict=False).unexpected_keys
     whole.args = {}
     backend = AutoBackend(model=whole.eval(), device=torch.device("cpu"), fuse=False, end2end=False)
@@ -56,10 +62,16 @@ def ultralytics_boxes(name: str, state: dict[str, Any], image: np.ndarray, limit
     )[0].numpy()
 
 
-@pytest.mark.parametrize("name", ["yolo26n", "yolov5n", "yolov5s"])
-def test_the_boxes_of_onnx_are_those_of_ultralytics(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "trunk"),
+    [("yolo26n", None), ("yolov5n", None), ("yolov5s", None), ("yolov5n", "tf_efficientnet_lite0")],
+)
+def test_the_boxes_of_onnx_are_those_of_ultralytics(
+    name: str, trunk: str | None, tmp_path: Path
+) -> None:
     torch.manual_seed(0)
-    architecture = Architecture(library="ultralytics", name=name, arguments={})
+    arguments = {} if trunk is None else {"trunk": trunk}
+    architecture = Architecture(library="ultralytics", name=name, arguments=arguments)
     network: Any = build_network(architecture, len(NIH_ALONE))
     settle_on_noise(network)
     state = {key: tensor.clone() for key, tensor in network.state_dict().items()}
@@ -70,7 +82,7 @@ def test_the_boxes_of_onnx_are_those_of_ultralytics(name: str, tmp_path: Path) -
     session = ort.InferenceSession(tmp_path / "model.onnx")
     (predictions,) = session.run(["predictions"], {"image": image[None]})[0]
     limit = float(np.sort(predictions[4:].ravel())[-60])
-    theirs = ultralytics_boxes(name, state, image, limit)
+    theirs = ultralytics_boxes(name, trunk, state, image, limit)
     ours: Detections = postprocess(
         predictions,
         stretched(SIDE, SIDE, SPEC),

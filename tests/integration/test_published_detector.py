@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from cxr_contracts import ModelManifest, Region
+from cxr_detector.fused import is_fused
 from cxr_detector.network import load_network, prepare_ultralytics
 from cxr_detector.postprocessing import postprocess
 from cxr_detector.preprocessing import place, preprocess
@@ -18,6 +19,7 @@ from films import example_film
 
 MODELS = Path(__file__).parents[2] / "models" / "detector"
 PUBLISHED = sorted(path.parent for path in MODELS.glob("*/manifest.json"))
+NETWORKS = [one for one in PUBLISHED if not is_fused(read_manifest(one).architecture)]
 
 
 @pytest.fixture(scope="module", params=PUBLISHED, ids=lambda path: path.name)
@@ -31,18 +33,26 @@ def manifest(folder: Path) -> ModelManifest:
     return read_manifest(folder)
 
 
+@pytest.fixture(scope="module", params=NETWORKS, ids=lambda path: path.name)
+def network(request: pytest.FixtureRequest) -> Path:
+    """The folder of one that is a network of its own."""
+    found: Path = request.param
+    return found
+
+
 @pytest.fixture(scope="module")
-def predictions(folder: Path, manifest: ModelManifest) -> tuple[np.ndarray, np.ndarray]:
+def predictions(network: Path) -> tuple[np.ndarray, np.ndarray]:
     """Of ONNX Runtime and of PyTorch, [3, 4 + kinds, anchors]."""
+    manifest = read_manifest(network)
     film = example_film("effusion")
     views = [film, film[:, ::-1], film[40:440, 100:380]]
     resize = manifest.extra.get("resize", "letterbox")
     images = np.stack(
         [preprocess(np.ascontiguousarray(v), manifest.input, resize)[0] for v in views]
     )
-    session = ort.InferenceSession(folder / manifest.onnx.path)
+    session = ort.InferenceSession(network / manifest.onnx.path)
     with torch.no_grad():
-        by_torch = load_network(manifest, folder)(torch.from_numpy(images)).numpy()
+        by_torch = load_network(manifest, network)(torch.from_numpy(images)).numpy()
     return session.run(["predictions"], {"image": images})[0], by_torch
 
 
@@ -75,8 +85,9 @@ def test_both_runtimes_answer_alike(predictions: tuple[np.ndarray, np.ndarray]) 
 
 
 def test_the_boxes_of_a_film_are_those_of_ultralytics(
-    manifest: ModelManifest, predictions: tuple[np.ndarray, np.ndarray]
+    network: Path, predictions: tuple[np.ndarray, np.ndarray]
 ) -> None:
+    manifest = read_manifest(network)
     prepare_ultralytics()
     from ultralytics.utils.nms import non_max_suppression
 
@@ -116,6 +127,7 @@ def test_its_figures_are_of_validation_patients_with_intervals(
         assert {"side_px=64", "side_px=128"} <= subsets
 
 
-def test_its_map50_is_that_of_ultralytics_own_validator(manifest: ModelManifest) -> None:
-    figures = {row.name: row.result.value for row in manifest.metrics if row.subset == "all"}
+def test_its_map50_is_that_of_ultralytics_own_validator(network: Path) -> None:
+    rows = read_manifest(network).metrics
+    figures = {row.name: row.result.value for row in rows if row.subset == "all"}
     assert figures["map50"] == pytest.approx(figures["map50_ultralytics"], abs=0.01)

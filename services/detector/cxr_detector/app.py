@@ -15,8 +15,9 @@ from cxr_contracts import (
     ModelManifest,
     Region,
 )
+from cxr_detector.loading import Detector, load_predictor
 from cxr_detector.postprocessing import Detections
-from cxr_detector.predictor import DetectorPredictor, Prepared, load_predictor
+from cxr_detector.predictor import Prepared
 from cxr_detector.settings import DetectorSettings
 from cxr_serving.product import VERSION
 from cxr_serving.reader import Reader
@@ -52,7 +53,7 @@ _SCORE_DECIMALS = 6
 _PIXEL_DECIMALS = 2
 
 
-def create_app(settings: DetectorSettings, predictor: DetectorPredictor | None = None) -> FastAPI:
+def create_app(settings: DetectorSettings, predictor: Detector | None = None) -> FastAPI:
     """The detector as an ASGI app; its Reader is at `app.state.reader`.
 
     Args:

@@ -8,28 +8,27 @@ import numpy as np
 from cxr_contracts import ModelManifest, Region
 from cxr_detector.postprocessing import Detections, postprocess
 from cxr_detector.preprocessing import Placement, Resize, preprocess
-from cxr_detector.settings import DetectorSettings
 from cxr_serving.image import DecodedImage
-from cxr_serving.model_folder import (
-    ModelFolder,
-    ModelFolderError,
-    choose_model,
-    open_model_folder,
-)
-from cxr_serving.onnx_runtime import OnnxRuntime
+from cxr_serving.model_folder import ModelFolderError
 from cxr_serving.runtime import FloatArray, Runtime
-from cxr_serving.runtime_choice import choose_runtime
 
 # Centre x, centre y, width, height come before the classes in the network's output.
 _N_GEOMETRY = 4
 
 
 @dataclass(frozen=True)
-class Prepared:
-    """The network's input [C, H, W], and where the image lies in it."""
+class NetworkInput:
+    """A network's input [C, H, W], and where the image lies in it."""
 
     pixels: FloatArray
     placement: Placement
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What is read of one image: the input of each network, one or several."""
+
+    inputs: tuple[NetworkInput, ...]
     min_score: float | None = None
     """Down to where boxes below their thresholds are wanted, too."""
 
@@ -58,15 +57,16 @@ class DetectorPredictor:
 
     def prepare(self, image: DecodedImage) -> Prepared:
         """The network's input for one image."""
-        return Prepared(*preprocess(image.grey, self.manifest.input, self._resize))
+        placed = NetworkInput(*preprocess(image.grey, self.manifest.input, self._resize))
+        return Prepared((placed,))
 
     def predict(self, batch: Sequence[Prepared]) -> list[Detections]:
         """The boxes of each input's image, in pixels of that image."""
-        predictions = self._run([prepared.pixels for prepared in batch])
+        predictions = self._run([prepared.inputs[0].pixels for prepared in batch])
         return [
             postprocess(
                 one,
-                prepared.placement,
+                prepared.inputs[0].placement,
                 self._thresholds,
                 nms_iou=self._nms_iou,
                 max_boxes=self._max_boxes,
@@ -105,25 +105,3 @@ def _resize_of(text: str) -> Resize:
     if text not in known:
         raise ValueError(f"resize is {text!r} and should be letterbox or stretch")
     return known[text]
-
-
-def load_predictor(settings: DetectorSettings) -> DetectorPredictor:
-    """The model that `settings` name: opened, checked against its manifest, loaded and warmed.
-
-    Raises:
-        ModelFolderError: It cannot be served.
-    """
-    folder = open_model_folder(choose_model(settings.model_dir, settings.model), "detector")
-    predictor = DetectorPredictor(folder.manifest, _load_runtime(folder, settings))
-    predictor.warm_up(settings.max_batch_size)
-    return predictor
-
-
-def _load_runtime(folder: ModelFolder, settings: DetectorSettings) -> Runtime:
-    # The files of both runtimes are checked: the answers name the weights, whichever file runs.
-    folder.weights()
-    if choose_runtime(settings.runtime) == "onnxruntime":
-        return OnnxRuntime(folder.onnx(), threads=settings.model_threads)
-    from cxr_detector.torch_runtime import load_torch_runtime
-
-    return load_torch_runtime(folder, device=settings.device, threads=settings.model_threads)

@@ -35,8 +35,8 @@ ALLOWED = {
 HEAVY = {"torch", "torchvision", "timm", "ultralytics", "onnx", "sklearn", "matplotlib", "tqdm"}
 MAX_FILE_LINES = 400
 MAX_FUNCTION_LINES = 50
-# Five detectors in two files each are the larger part: docs/adr/0020.
-MAX_MODELS_BYTES = 128 * 2**20
+# Six detectors in two files each are the larger part: docs/adr/0020.
+MAX_MODELS_BYTES = 160 * 2**20
 
 
 def tracked(*patterns: str) -> list[Path]:
@@ -80,7 +80,7 @@ def test_the_contracts_import_pydantic_and_the_standard_library_only() -> None:
 @pytest.mark.parametrize("package", sorted(SERVING | {"cxr_launcher"}))
 def test_no_serving_module_but_the_network_ones_needs_pytorch(package: str) -> None:
     for path in PACKAGES[package].rglob("*.py"):
-        if path.name in {"network.py", "torch_runtime.py"}:
+        if path.name in {"network.py", "trunk.py", "torch_runtime.py"}:
             continue
         assert not HEAVY & set(imported(path)), path.relative_to(ROOT)
 

@@ -11,7 +11,7 @@ import pytest
 from fastapi import Request
 
 from cxr_classifier.settings import ClassifierSettings
-from cxr_detector.predictor import load_predictor
+from cxr_detector.loading import load_predictor
 from cxr_detector.settings import DetectorSettings
 from cxr_serving.admission import Admission
 from cxr_serving.errors import Overloaded

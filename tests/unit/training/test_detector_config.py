@@ -19,7 +19,8 @@ ON_A_GPU = sorted((CONFIGS / "detector/gpu").glob("yolo*.yaml"))
 def test_a_shipped_recipe_is_named_after_what_it_learns(path: Path) -> None:
     config = DetectorConfig.read(path)
     sets = "both" if len(config.data.sets) == 2 else config.data.sets[0]
-    assert config.name == path.stem == f"{config.architecture}-{sets}"
+    trunk = "-lite0" if config.trunk else ""
+    assert config.name == path.stem == f"{config.architecture}{trunk}-{sets}"
     # COCO's weights fit YOLOv5n only; the others learn labels before boxes.
     assert (config.pretraining is None) == (config.architecture == "yolov5n")
     assert config.resize == "stretch"

@@ -13,8 +13,16 @@ from cxr_serving.model_folder import ModelFolderError
 from cxr_training.data.errors import DataError
 from cxr_training.detector.config import DetectorConfig
 from cxr_training.detector.start import COCO_SOURCE, Start
-from cxr_training.detector.steps import run_evaluate, run_judge, run_publish, run_silence, run_train
+from cxr_training.detector.steps import (
+    run_evaluate,
+    run_fuse,
+    run_judge,
+    run_publish,
+    run_silence,
+    run_train,
+)
 from cxr_training.detector.training import CONFIG_FILE, Sources
+from cxr_training.memory import keep_freed_memory
 from cxr_training.publishing import PublishError
 from cxr_training.runs import RunError
 
@@ -27,7 +35,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if options.config is None and options.step == "train" and not options.resume:
         parser.error("train needs --config")
-    needed = {"judge": "model", "silence": None}.get(options.step, "out")
+    needed = {"judge": "model", "fuse": "model", "silence": None}.get(options.step, "out")
     if needed is not None and not getattr(options, needed):
         parser.error(f"{options.step} needs --{needed}")
     # Numerical libraries read it once; the recipe's `threads` are PyTorch's.
@@ -50,10 +58,14 @@ def _run(options: argparse.Namespace) -> None:
     if options.step == "silence":
         run_silence(sources)
         return
+    if options.step == "fuse":
+        run_fuse(options.model, sources, options.models / options.name, options.version or "1.0.0")
+        return
     config = DetectorConfig.read(options.config or options.out / CONFIG_FILE, options.set)
     if options.smoke:
         config = config.smoke()
     if options.step == "train":
+        keep_freed_memory()
         run_train(config, sources, _start(options), options.out, go_on=options.resume)
     elif options.step == "evaluate":
         run_evaluate(config, sources, options.out)
@@ -63,9 +75,9 @@ def _run(options: argparse.Namespace) -> None:
 
 def _start(options: argparse.Namespace) -> Start | None:
     if options.coco_start is not None:
-        return Start(options.coco_start, COCO_SOURCE)
+        return Start(options.coco_start, COCO_SOURCE, options.trunk_start)
     if options.start is not None:
-        return Start(options.start, options.start.name)
+        return Start(options.start, options.start.name, options.trunk_start)
     return None
 
 
@@ -74,7 +86,9 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m cxr_training.detector",
         description="Train a detector, judge it on validation patients, publish it.",
     )
-    parser.add_argument("step", choices=["train", "evaluate", "publish", "judge", "silence"])
+    parser.add_argument(
+        "step", choices=["train", "evaluate", "publish", "fuse", "judge", "silence"]
+    )
     parser.add_argument("--config", type=Path, help="the recipe (YAML); default: the run's own")
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="change a key of the recipe"
@@ -88,17 +102,26 @@ def _parser() -> argparse.ArgumentParser:
     start.add_argument(
         "--start", type=Path, help="another state dict to start from; without, random weights"
     )
+    parser.add_argument(
+        "--trunk-start",
+        type=Path,
+        help="a published classifier whose network fills the recipe's trunk, beside one of these",
+    )
     parser.add_argument("--out", type=Path, help="the run directory; for train, evaluate, publish")
     parser.add_argument("--resume", action="store_true", help="go on with the killed run in --out")
     parser.add_argument(
         "--models", type=Path, default=Path("models/detector"), help="where publish writes"
     )
-    parser.add_argument("--version", help="publish: in place of the recipe's")
+    parser.add_argument("--version", help="publish: in place of the recipe's; fuse: 1.0.0")
+    parser.add_argument("--name", default="fused-both", help="fuse: of the model (fused-both)")
     parser.add_argument(
         "--results", type=Path, default=RESULTS, help=f"for tables and pictures ({RESULTS})"
     )
     parser.add_argument(
-        "--model", type=Path, action="append", help="judge: a published folder; may be given again"
+        "--model",
+        type=Path,
+        action="append",
+        help="judge, fuse: a published folder; may be given again",
     )
     parser.add_argument(
         "--joining", type=Path, default=JOINING, help=f"judge: results of joinings ({JOINING})"

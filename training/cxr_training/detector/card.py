@@ -1,10 +1,11 @@
 """MODEL_CARD.md of a detector, made from its manifest: the card says nothing of its own."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from cxr_contracts import MetricRow, ModelManifest
+from cxr_contracts import Architecture, MetricRow, ModelManifest
+from cxr_detector.fused import is_fused
 from cxr_training.publishing import format_interval, markdown_table
 
 _TITLES = {
@@ -28,26 +29,18 @@ def write_card(manifest: ModelManifest, path: Path) -> None:
 
 def render_card(manifest: ModelManifest) -> str:
     """The card as Markdown."""
-    side, recipe = manifest.input.width_px, manifest.training.recipe
     overall = [row for row in manifest.metrics if row.subset == "all"]
     subsets = [row for row in manifest.metrics if "=" in row.subset]
     parts = [
         f"# {manifest.name} {manifest.version}",
         f"A detector of {len(manifest.labels)} kinds of suspicious region on frontal chest "
-        f"radiographs: {manifest.architecture.name} ({manifest.architecture.library}) at "
-        f"{side} x {side} px. Licence: {manifest.licence}. Made {manifest.created_at}.",
+        f"radiographs: {_network(manifest)}. Licence: {manifest.licence}. "
+        f"Made {manifest.created_at}.",
         "**Research use, not a medical device.** Its boxes are few and often wrong, as the "
         "figures below say; an empty picture does not mean a healthy patient.",
         "## Data",
         "\n".join(f"- {source}" for source in manifest.data.sources),
-        f"{manifest.data.n_train:,} radiographs to train on (of them "
-        f"{recipe['n_background']:,} without a finding, by NIH's labels{_labelled(recipe)}) and "
-        f"{manifest.data.n_validation:,} to judge on, split by patient "
-        f"(split sha256 `{manifest.data.split_sha256[:12]}`). {_box_policy(recipe)} a kind that "
-        "nobody looked for on a radiograph trains nothing there.",
-        *_pretrained(recipe),
-        "Small source images were enlarged and the sharpness of all was varied at random, because "
-        "in the part of the data that was used, the large images are the diseased ones.",
+        *(_members(manifest) if is_fused(manifest.architecture) else _training(manifest)),
         "## On validation patients",
         "95% intervals from resampling patients. A box is found if one of its kind overlaps it "
         "with an IoU of at least 0.5. Thresholds were chosen on the same patients.",
@@ -64,6 +57,55 @@ def render_card(manifest: ModelManifest) -> str:
         f"Commit `{manifest.training.commit}`; the whole recipe stands in `manifest.json`.",
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _network(manifest: ModelManifest) -> str:
+    architecture, side = manifest.architecture, manifest.input.width_px
+    if is_fused(architecture):
+        return f"the boxes of {_listed(manifest.training.recipe['members'])}, fused"
+    return f"{network_name(architecture)} ({architecture.library}) at {side} x {side} px"
+
+
+def _training(manifest: ModelManifest) -> list[str]:
+    recipe = manifest.training.recipe
+    return [
+        f"{manifest.data.n_train:,} radiographs to train on (of them "
+        f"{recipe['n_background']:,} without a finding, by NIH's labels{_labelled(recipe)}) and "
+        f"{manifest.data.n_validation:,} to judge on, split by patient "
+        f"(split sha256 `{manifest.data.split_sha256[:12]}`). {_box_policy(recipe)} a kind that "
+        "nobody looked for on a radiograph trains nothing there.",
+        *_pretrained(recipe),
+        "Small source images were enlarged and the sharpness of all was varied at random, because "
+        "in the part of the data that was used, the large images are the diseased ones.",
+    ]
+
+
+def _members(manifest: ModelManifest) -> list[str]:
+    """What is said of a detector that was made of others."""
+    recipe, arguments = manifest.training.recipe, manifest.architecture.arguments
+    return [
+        "Nothing was trained for it. Each of its detectors reads a film in its own way, and is "
+        "described by the card in its own folder: "
+        + ", ".join(f"[{one}](../{one.split()[0]}/MODEL_CARD.md)" for one in recipe["members"])
+        + f". Boxes of one kind that overlap with an IoU above {arguments['iou']:g} become one, "
+        "their mean weighted by their scores; its score is the sum of theirs over the number of "
+        "detectors, so that one without the box counts as zero (weighted boxes fusion, Solovyev "
+        "et al. 2021).",
+        f"Judged on {manifest.data.n_validation:,} radiographs of patients on whom none of them "
+        f"was trained (split sha256 `{manifest.data.split_sha256[:12]}`).",
+    ]
+
+
+def _listed(names: Sequence[str]) -> str:
+    return f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def network_name(architecture: Architecture) -> str:
+    """Which network it is, e.g. `yolov5n`, or `yolov5n on tf_efficientnet_lite0`."""
+    if is_fused(architecture):
+        return "fused"
+    trunk = architecture.arguments.get("trunk")
+    return architecture.name if trunk is None else f"{architecture.name} on {trunk}"
 
 
 def _box_policy(recipe: dict[str, Any]) -> str:

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from cxr_contracts import InputSpec, Region
+from cxr_contracts import Architecture, InputSpec, Region
 from cxr_detector.preprocessing import Resize
 from cxr_training.data.errors import DataError
 from cxr_training.detector.annotations import BOTH_SETS, BoxSet, regions_of
@@ -92,6 +92,16 @@ class PretrainingConfig(_Strict):
     weight_decay: float = Field(ge=0)
 
 
+class TrunkConfig(_Strict):
+    """A timm network in the place of YOLOv5's backbone: `cxr_detector.trunk`."""
+
+    network: str = Field(description="timm's name.")
+    frozen_stages: int = Field(
+        0, ge=0, description="The stem and so many stages stay as they start; 0: all learn."
+    )
+    drop_path_rate: float = Field(0.0, ge=0, lt=1, description="timm's, in training.")
+
+
 class DetectorConfig(_Strict):
     """One recipe."""
 
@@ -123,6 +133,7 @@ class DetectorConfig(_Strict):
     )
     validate_every: int = Field(1, gt=0, description="So many epochs; the last one always.")
     freeze_layers: int = Field(0, ge=0, description="So many first layers stay as they start.")
+    trunk: TrunkConfig | None = None
     pretraining: PretrainingConfig | None = None
     augmentation: AugmentationConfig
     optimizer: OptimizerConfig
@@ -142,10 +153,31 @@ class DetectorConfig(_Strict):
         except ValidationError as error:
             raise DataError(path, f"is no detector recipe: {error}") from error
 
+    @model_validator(mode="after")
+    def _backbone_once(self) -> Self:
+        if self.trunk is not None and (self.pretraining is not None or self.freeze_layers):
+            raise ValueError("a recipe with a trunk has no pretraining and no freeze_layers")
+        return self
+
     @property
     def regions(self) -> tuple[Region, ...]:
         """The vocabulary: class i of the network is `regions[i]`."""
         return regions_of(self.data.sets)
+
+    @property
+    def network(self) -> Architecture:
+        """What `cxr_detector.network.build_network` builds."""
+        arguments = {} if self.trunk is None else {"trunk": self.trunk.network}
+        return Architecture(library="ultralytics", name=self.architecture, arguments=arguments)
+
+    @property
+    def frozen(self) -> list[str]:
+        """Which parameters stay as they start: those whose name holds one of these, and a dot."""
+        layers = [str(number) for number in range(self.freeze_layers)]
+        if self.trunk is not None and self.trunk.frozen_stages:
+            stages = [f"blocks.{number}" for number in range(self.trunk.frozen_stages)]
+            layers += [f"0.network.{part}" for part in ("conv_stem", "bn1", *stages)]
+        return layers
 
     def smoke(self) -> Self:
         """The same recipe for one epoch of two images a step, to try the way, not to learn."""

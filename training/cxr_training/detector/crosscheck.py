@@ -22,8 +22,12 @@ def ultralytics_map50(config: DetectorConfig, weights: Path, data_file: Path) ->
     from ultralytics.models.yolo.detect import DetectionValidator
     from ultralytics.nn.tasks import DetectionModel
 
+    from cxr_detector.trunk import replace_backbone
+
     build: Any = DetectionModel
     model = build(network_layout(config.architecture), nc=len(config.regions), verbose=False)
+    if config.trunk is not None:
+        replace_backbone(model, config.architecture, config.trunk.network)
     model.load_state_dict(load_file(weights))
     model.names = {index: region.value for index, region in enumerate(config.regions)}
     with tempfile.TemporaryDirectory() as folder:

@@ -8,7 +8,6 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from cxr_contracts import (
-    Architecture,
     DataSpec,
     LabelSpec,
     MetricRow,
@@ -36,14 +35,9 @@ _NIH_BOXED = _NIH.replace("images and labels", "images and BBox_List_2017")
 _CHESTX_DET = "ChestX-Det (Lian et al. 2021; annotations Apache-2.0)"
 
 
-def architecture_of(config: DetectorConfig) -> Architecture:
-    """How serving builds the network of this recipe."""
-    return Architecture(library="ultralytics", name=config.architecture, arguments={})
-
-
 def network_of(config: DetectorConfig, weights: Path) -> torch.nn.Module:
     """The recipe's network with the weights of a run, in evaluation mode, not fused."""
-    network = build_network(architecture_of(config), len(config.regions))
+    network = build_network(config.network, len(config.regions))
     network.load_state_dict(load_file(weights))
     return network.requires_grad_(False)
 
@@ -98,6 +92,8 @@ def data_sources(config: DetectorConfig, run: dict[str, Any]) -> list[str]:
     sources += [_CHESTX_DET] if "chestx-det" in config.data.sets else []
     start, labelled = run.get("start"), run.get("pretraining")
     told = f"Start: {start['source']}" if start else "Start: random weights"
+    if start and "trunk" in start:
+        told += f"; its trunk: the first network of the classifier {start['trunk']['source']}"
     if labelled:
         told += f", then NIH's labels of {labelled['n_train']:,} radiographs"
     return [*sources, told]
@@ -127,7 +123,7 @@ def _manifest(
         version=config.version,
         created_at=utc_now(),
         licence=LICENCE,
-        architecture=architecture_of(config),
+        architecture=config.network,
         input=config.input_spec(),
         labels=[
             LabelSpec(

@@ -1,9 +1,11 @@
 """What a network starts from: the tensors of a state dict that fit, or nothing."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cxr_serving.model_folder import open_model_folder
 from cxr_training.data.errors import DataError
 from cxr_training.publishing import sha256_of
 
@@ -13,6 +15,8 @@ if TYPE_CHECKING:
 COCO_SOURCE = "YOLOv5n v6 on COCO by Ultralytics (AGPL-3.0)"
 # COCO's YOLOv5n fills four fifths of ours: all but the head. Below a half it is another network.
 _LEAST_SHARE = 0.5
+# `cxr_detector.trunk`: the trunk is layer 0.
+TRUNK_PREFIX = "model.0.network."
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +25,8 @@ class Start:
 
     path: Path
     source: str
+    trunk: Path | None = None
+    """The folder of a published classifier whose first network fills the recipe's trunk."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +43,7 @@ def read_start(start: Start, own: "dict[str, torch.Tensor]", architecture: str) 
 
     Raises:
         DataError: no such file, no safetensors, or fewer than half of the network's tensors fit.
+        ModelFolderError: the trunk's folder holds no published classifier as its manifest says.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
@@ -47,6 +54,10 @@ def read_start(start: Start, own: "dict[str, torch.Tensor]", architecture: str) 
         given = load_file(start.path)
     except SafetensorError as error:
         raise DataError(start.path, f"is no safetensors file: {error}") from error
+    facts: dict[str, Any] = {"source": start.source, "sha256": sha256_of(start.path)}
+    if start.trunk is not None:
+        trunk, facts["trunk"] = _read_trunk(start.trunk)
+        given = {**given, **trunk}
     fitting = {
         name: tensor.to(own[name].dtype)
         for name, tensor in given.items()
@@ -60,5 +71,23 @@ def read_start(start: Start, own: "dict[str, torch.Tensor]", architecture: str) 
             f"does not fit {architecture}: {fits} of its {of} tensors have the name and the shape "
             "of one in the file; give a start of this architecture, or none",
         )
-    facts = {"source": start.source, "sha256": sha256_of(start.path), "fits": fits, "of": of}
-    return FittingStart(fitting, facts)
+    return FittingStart(fitting, {**facts, "fits": fits, "of": of})
+
+
+def _read_trunk(folder: Path) -> "tuple[dict[str, torch.Tensor], dict[str, str]]":
+    """The backbone of a classifier's first network by its names in a detector, and whose it is.
+
+    Raises:
+        ModelFolderError: no published classifier, or its weights are not its manifest's.
+    """
+    from safetensors.torch import load
+
+    published = open_model_folder(folder, "classifier")
+    first = re.compile(r"(?:members\.0\.)?backbone\.(.+)")
+    found = {
+        f"{TRUNK_PREFIX}{match[1]}": tensor
+        for name, tensor in load(published.weights()).items()
+        if (match := first.fullmatch(name))
+    }
+    identity = published.identity
+    return found, {"source": f"{identity.name} {identity.version}", "sha256": identity.sha256}

@@ -127,6 +127,23 @@ def run_publish(
     print(f"{models / config.name} {manifest.version}")
 
 
+def run_fuse(models: Sequence[Path], sources: Sources, folder: Path, version: str) -> None:
+    """Write a model that fuses the boxes of published `models`; raises as `fuse_published`."""
+    from cxr_training.detector.fusing import fuse_published
+
+    manifest = fuse_published(
+        models,
+        folder,
+        sources.nih,
+        sources.chestxdet,
+        version=version,
+        command=command_line(),
+        commit=current_commit(),
+    )
+    for row in manifest.metrics:
+        print(f"{row.name:12} {row.subset:24} {format_interval(row.result)}")
+
+
 def run_judge(
     models: Sequence[Path],
     sources: Sources,

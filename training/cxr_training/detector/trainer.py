@@ -23,6 +23,7 @@ from ultralytics.cfg import get_cfg
 from ultralytics.models.yolo.detect import DetectionTrainer
 
 from cxr_detector.network import network_layout
+from cxr_detector.trunk import replace_backbone
 from cxr_training.detector.config import DetectorConfig
 from cxr_training.detector.dataset import UNKNOWN_FILE
 from cxr_training.detector.partly_known import PartlyKnownDataset, PartlyKnownModel
@@ -64,6 +65,14 @@ class DetectorTrainer(DetectionTrainer):  # type: ignore[misc]
         """The network of the recipe with the tensors of the start."""
         layout = network_layout(self._config.architecture)
         model = PartlyKnownModel(layout, nc=self.data["nc"], ch=3, verbose=False)
+        trunk = self._config.trunk
+        if trunk is not None:
+            replace_backbone(
+                model,
+                self._config.architecture,
+                trunk.network,
+                drop_path_rate=trunk.drop_path_rate,
+            )
         model.half_on_cpu = self._half_on_cpu
         model.load_state_dict(self._start, strict=False)
         return cast("PartlyKnownModel", model.to(memory_format=torch.channels_last))
@@ -112,6 +121,13 @@ class DetectorTrainer(DetectionTrainer):  # type: ignore[misc]
         )
         save_state(state, folder / STATE_NAME)
         return True
+
+    def _model_train(self) -> None:
+        super()._model_train()
+        trunk = self._config.trunk
+        if trunk is not None and trunk.frozen_stages:
+            # Ultralytics finds the frozen normalisations by name, and not one that is a layer.
+            self.model.model[0].network.bn1.eval()
 
     def validate(self) -> tuple[dict[str, float], float | None]:
         """Ultralytics' validation at every so many epochs and at the end; else no figures."""

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from cxr_contracts import Architecture
 from cxr_detector.network import build_network, prepare_ultralytics
 from cxr_training.data.errors import DataError
 from cxr_training.data.splits import Split, split_sha256, write_splits
@@ -179,7 +178,7 @@ def ultralytics_overrides(
         "patience": 10_000,
         # Ultralytics' own switch is for GPUs; on a processor the network has its own.
         "amp": "bf16" if on_gpu and computes_in_bfloat16(config, device) else False,
-        "freeze": config.freeze_layers or None,
+        "freeze": config.frozen or None,
         "optimizer": optimizer.name,
         "lr0": optimizer.learning_rate,
         "lrf": optimizer.final_fraction,
@@ -245,11 +244,15 @@ def _judged(rows: list[dict[str, str]], name: str) -> tuple[list[float], list[fl
 
 
 def _untrained(config: DetectorConfig) -> Any:
-    architecture = Architecture(library="ultralytics", name=config.architecture, arguments={})
     try:
-        return build_network(architecture, len(config.regions))
+        network: Any = build_network(config.network, len(config.regions))
     except ValueError as error:
         raise RunError(str(error)) from error
+    names = [name for name, _ in network.named_parameters()]
+    for layer in config.frozen:
+        if not any(name.startswith(f"model.{layer}.") for name in names):
+            raise RunError(f"the recipe freezes {layer}, and the network has no such layer")
+    return network
 
 
 def _write_run_files(

@@ -11,7 +11,7 @@ from cxr_classifier.preprocessing import preprocess
 from cxr_classifier.settings import ClassifierSettings
 from cxr_classifier.torch_runtime import load_torch_runtime
 from cxr_contracts import InputSpec
-from cxr_detector.predictor import load_predictor as load_detector
+from cxr_detector.loading import load_predictor as load_detector
 from cxr_detector.settings import DetectorSettings
 from cxr_gateway.gate.loading import GateModelError
 from cxr_gateway.gate.loading import load_model as load_gate

@@ -20,8 +20,8 @@ from cxr_classifier.predictor import ClassifierPredictor
 from cxr_classifier.predictor import load_predictor as load_classifier
 from cxr_classifier.settings import ClassifierSettings
 from cxr_contracts import LOWEST_MIN_SCORE, Finding, ModelIdentity, finding_of_region
-from cxr_detector.predictor import DetectorPredictor
-from cxr_detector.predictor import load_predictor as load_detector
+from cxr_detector.loading import Detector
+from cxr_detector.loading import load_predictor as load_detector
 from cxr_detector.settings import DetectorSettings
 from cxr_serving.image import decode_grey
 from cxr_serving.image_limits import ImageLimits
@@ -103,7 +103,7 @@ class ReaderPair:
     """Both published readers, loaded as their services load them."""
 
     classifier: ClassifierPredictor
-    detector: DetectorPredictor
+    detector: Detector
 
     @classmethod
     def load(cls, classifier_dir: Path, detector_dir: Path) -> Self:

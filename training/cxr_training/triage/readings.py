@@ -10,7 +10,7 @@ from cxr_classifier.predictor import load_predictor as load_classifier
 from cxr_classifier.settings import ClassifierSettings
 from cxr_contracts import ClassifyResponse, DetectResponse, Finding, ImageSize
 from cxr_detector.app import detected_boxes
-from cxr_detector.predictor import load_predictor as load_detector
+from cxr_detector.loading import load_predictor as load_detector
 from cxr_detector.settings import DetectorSettings
 from cxr_gateway.joining import load_joinings
 from cxr_gateway.merge import joined_boxes, ranked_findings

@@ -8,6 +8,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from cxr_contracts import LabelSpec, MetricRow, ModelManifest, Region
+from cxr_detector.fused import is_fused, member_folders
 from cxr_serving.model_folder import ModelFolder, open_model_folder
 from cxr_training.data.splits import Split, split_sha256
 from cxr_training.detector.annotations import (
@@ -124,8 +125,10 @@ def judge(
         ModelFolderError: the folder is not what its manifest says.
     """
     folder = open_model_folder(model, "detector")
-    rules = rules_of(folder.manifest)
-    annotations = _annotations(rules, nih, chestxdet)
+    fused = is_fused(folder.manifest.architecture)
+    # What is fused is judged as its members are.
+    rules = rules_of((member_folders(folder)[0] if fused else folder).manifest)
+    annotations = annotations_of(rules, nih, chestxdet)
     if check:
         _require_figures(folder.manifest, split_sha256(annotations.splits))
     own = tuple(Region(label.name) for label in folder.manifest.labels)
@@ -163,7 +166,7 @@ def _on_own_ground(
         else [Threshold(label.threshold, label.threshold_rule) for label in labels]
     )
     rows = measure(matches, known, images, own, thresholds, resamples=resamples)
-    if rules.recipe is not None:
+    if rules.recipe is not None and not is_fused(folder.manifest.architecture):
         rows += _crosscheck(folder, rules.recipe, annotations, matches)
     return Judgement(
         manifest=folder.manifest,
@@ -229,7 +232,8 @@ def _label_differences(shipped: LabelSpec, chosen: Threshold) -> list[str]:
     return sentences
 
 
-def _annotations(rules: Rules, nih: Path, chestxdet: Path) -> Annotations:
+def annotations_of(rules: Rules, nih: Path, chestxdet: Path) -> Annotations:
+    """What is judged by `rules`; DataError as `read_annotations`."""
     recipe = rules.recipe
     annotations = read_annotations(
         nih,

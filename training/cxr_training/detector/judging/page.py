@@ -72,7 +72,8 @@ def _how_to_read() -> str:
         "thirteen are therefore different tasks; [below](#common-ground) all are judged on the "
         "same. mAP50 is the mean over regions of the average precision at IoU 0.5; FROC the share "
         "of all boxes that is found at so many false boxes an image. Milliseconds are those of "
-        "one image through the network on one thread, ONNX Runtime (served) beside the same "
+        "one image through the network on one thread (of a fused model through all of its "
+        "networks, one after the other), ONNX Runtime (served) beside the same "
         "weights in eager PyTorch, taken in turns where this page was made."
     )
 
@@ -93,7 +94,7 @@ def _own_row(line: ModelLine, results: Results) -> list[str]:
     name = f"{line.model} {line.version}"
     return [
         f"**{name}** (default)" if line.default else name,
-        f"{line.architecture}, {line.input_px} px",
+        f"{line.architecture}, {line.input_px} px" if line.input_px else line.architecture,
         " and ".join(_SETS[one] for one in line.boxes.split()),
         str(line.n_regions),
         results.cell(line.model, "map50", "all"),
@@ -241,7 +242,7 @@ def _models(results: Results, folder: Path) -> list[str]:
         name = line.model
         parts += [
             f"### {name}",
-            f"Trained on {line.trained_on} radiographs; start: {line.start or 'not said'}. "
+            f"{_origin(line)} "
             f"[Card](../../../models/detector/{name}/MODEL_CARD.md).\n"
             f"- weights `{line.weights}`\n- ONNX `{line.onnx}`",
             _region_table(results, line),
@@ -251,6 +252,12 @@ def _models(results: Results, folder: Path) -> list[str]:
         if (folder / f"{curves}.png").exists():
             parts.append(f"![losses and figures by epoch]({curves}.png)")
     return parts
+
+
+def _origin(line: ModelLine) -> str:
+    if line.members:
+        return f"The boxes of {', '.join(line.members.split())}, fused."
+    return f"Trained on {line.trained_on} radiographs; start: {line.start or 'not said'}."
 
 
 def _region_table(results: Results, line: ModelLine) -> str:

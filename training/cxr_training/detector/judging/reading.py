@@ -10,9 +10,10 @@ import numpy as np
 from tqdm import tqdm
 
 from cxr_contracts import LOWEST_MIN_SCORE, Region
+from cxr_detector.fused import is_fused, member_folders
+from cxr_detector.loading import assemble
 from cxr_detector.network import load_network
 from cxr_detector.postprocessing import Detections
-from cxr_detector.predictor import DetectorPredictor
 from cxr_serving.image import DecodedImage
 from cxr_serving.model_folder import ModelFolder
 from cxr_serving.onnx_runtime import OnnxRuntime
@@ -45,10 +46,7 @@ def read_published(folder: ModelFolder, images: Iterable[AnnotatedImage]) -> dic
         DataError: an image that cannot be decoded.
         ModelFolderError: a file is not what the manifest says, or cannot be loaded.
     """
-    # Only the ONNX file runs here; the weights are checked because a service may run those.
-    folder.weights()
-    runtime = OnnxRuntime(folder.onnx(), threads=len(os.sched_getaffinity(0)))
-    predictor = DetectorPredictor(folder.manifest, runtime)
+    predictor = assemble(folder, _onnx_on_all_cores)
     predictor.warm_up(1)
     found = {}
     for image in tqdm(images, desc=folder.manifest.name, unit="image", mininterval=5):
@@ -85,11 +83,28 @@ def only_of(images: Sequence[AnnotatedImage], regions: Sequence[Region]) -> list
 
 
 def measure_cost(folder: ModelFolder) -> Cost:
-    """The cost of the model in `folder`; the two runtimes take turns.
+    """The cost of the model in `folder`, of all its networks; the two runtimes take turns.
 
     Raises:
         ModelFolderError: a file is not what the manifest says.
     """
+    if not is_fused(folder.manifest.architecture):
+        return _cost_of_one(folder)
+    costs = [_cost_of_one(member) for member in member_folders(folder)]
+    return Cost(
+        parameters=sum(cost.parameters for cost in costs),
+        onnx_ms=sum(cost.onnx_ms for cost in costs),
+        torch_ms=sum(cost.torch_ms for cost in costs),
+    )
+
+
+def _onnx_on_all_cores(folder: ModelFolder) -> OnnxRuntime:
+    # Only the ONNX file runs here; the weights are checked because a service may run those.
+    folder.weights()
+    return OnnxRuntime(folder.onnx(), threads=len(os.sched_getaffinity(0)))
+
+
+def _cost_of_one(folder: ModelFolder) -> Cost:
     import torch
 
     folder.weights()

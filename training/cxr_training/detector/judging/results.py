@@ -10,8 +10,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import astuple, fields
 from pathlib import Path
 
-from cxr_contracts import Interval, MetricRow
+from cxr_contracts import Interval, MetricRow, ModelManifest
+from cxr_detector.fused import is_fused
 from cxr_training.detector.annotations import BOTH_SETS
+from cxr_training.detector.card import network_name
 from cxr_training.detector.judging.curves import FALSE_BOXES, froc, precision_recall
 from cxr_training.detector.judging.grounds import gains
 from cxr_training.detector.judging.joined import read_joined
@@ -103,16 +105,18 @@ def _figure_lines(judgements: Sequence[Judgement], reference: str) -> list[list[
 def _model_line(judgement: Judgement, *, is_default: bool) -> ModelLine:
     manifest, cost = judgement.manifest, judgement.cost
     start = [one.removeprefix("Start: ") for one in manifest.data.sources if "Start: " in one]
+    fused = is_fused(manifest.architecture)
     return ModelLine(
         model=manifest.name,
         version=manifest.version,
         default="yes" if is_default else "",
-        architecture=manifest.architecture.name,
-        input_px=str(manifest.input.width_px),
+        architecture=network_name(manifest.architecture),
+        input_px="" if fused else str(manifest.input.width_px),
         boxes=" ".join(one for one in BOTH_SETS if one in judgement.rules.sets),
         regions=" ".join(region.value for region in judgement.regions),
-        start=start[0] if start else "",
-        trained_on=str(manifest.data.n_train),
+        start="" if fused or not start else start[0],
+        trained_on="" if fused else str(manifest.data.n_train),
+        members=" ".join(_members(manifest)) if fused else "",
         parameters=str(cost.parameters),
         onnx_ms=f"{cost.onnx_ms:.1f}",
         torch_ms=f"{cost.torch_ms:.1f}",
@@ -120,6 +124,11 @@ def _model_line(judgement: Judgement, *, is_default: bool) -> ModelLine:
         onnx=manifest.onnx.sha256,
         split=judgement.split_sha256,
     )
+
+
+def _members(manifest: ModelManifest) -> list[str]:
+    """The names of the detectors that it is made of."""
+    return [one.split()[0] for one in manifest.training.recipe["members"]]
 
 
 def _precision_recall_lines(judgements: Sequence[Judgement]) -> list[list[str]]:

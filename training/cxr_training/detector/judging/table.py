@@ -24,6 +24,8 @@ class ModelLine:
     start: str
     trained_on: str
     """Radiographs."""
+    members: str
+    """Of a fused model, with a space between; else nothing."""
     parameters: str
     onnx_ms: str
     torch_ms: str

@@ -1,0 +1,156 @@
+"""Several published detectors as one: each reads a film in its own way, and their boxes are fused.
+
+Such a model's folder holds no network of its own. Its `members.json`, which stands for its weights
+as well as for its ONNX file, names the folders beside it and the sha256 of what lies in them, so
+that the sha256 by which the model is known pins every network that answers.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from cxr_contracts import MOST_BOXES, Architecture, ModelManifest, Region, Sha256
+from cxr_detector.fusion import fuse
+from cxr_detector.postprocessing import Detections, FloatArray
+from cxr_detector.predictor import DetectorPredictor, Prepared
+from cxr_serving.image import DecodedImage
+from cxr_serving.model_folder import (
+    MODEL_NAME,
+    ModelFolder,
+    ModelFolderError,
+    open_model_folder,
+)
+
+MEMBERS_FILE = "members.json"
+LIBRARY, NAME = "cxr", "fused-boxes"
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Member(_Strict):
+    """A published detector, whose folder lies beside the one that names it."""
+
+    name: str = Field(pattern=MODEL_NAME, description="Of its folder.")
+    version: str
+    weights: Sha256
+    onnx: Sha256
+
+
+class Members(_Strict):
+    """The content of `members.json`."""
+
+    members: list[Member] = Field(min_length=2)
+
+
+def is_fused(architecture: Architecture) -> bool:
+    """Whether a manifest is that of such a model."""
+    return (architecture.library, architecture.name) == (LIBRARY, NAME)
+
+
+def member_folders(folder: ModelFolder) -> list[ModelFolder]:
+    """The folders of the members, in their order; what lies in them is checked as it is read.
+
+    Raises:
+        ModelFolderError: `members.json` is not the manifest's or makes no sense, or a member is
+            missing or another one than it names.
+    """
+    try:
+        members = Members.model_validate_json(folder.weights()).members
+    except ValidationError as error:
+        raise ModelFolderError(f"{folder.path / MEMBERS_FILE} names no members: {error}") from error
+    found = []
+    for member in members:
+        one = open_model_folder(folder.path.parent / member.name, "detector")
+        files = (one.manifest.weights.sha256, one.manifest.onnx.sha256)
+        if files != (member.weights, member.onnx):
+            raise ModelFolderError(
+                f"{one.path} is another {member.name} than the one of version {member.version} "
+                f"that {folder.manifest.name} was fused from; fuse them again."
+            )
+        if is_fused(one.manifest.architecture):
+            raise ModelFolderError(f"{one.path} is itself fused from others.")
+        found.append(one)
+    return found
+
+
+class FusedPredictor:
+    """Loaded members, and how their boxes become one list.
+
+    Raises:
+        ModelFolderError: The members know other regions than the manifest, or it makes no sense.
+    """
+
+    def __init__(self, manifest: ModelManifest, members: Sequence[DetectorPredictor]) -> None:
+        self.manifest = manifest
+        self.runtime = members[0].runtime
+        self.device = members[0].device
+        self._members = list(members)
+        self._thresholds = np.array([label.threshold for label in manifest.labels], np.float32)
+        try:
+            self.regions = [Region(label.name) for label in manifest.labels]
+            self._iou = float(manifest.architecture.arguments["iou"])
+            self._lowest = float(manifest.architecture.arguments["lowest_score"])
+            self._max_boxes = int(manifest.extra["max_boxes"])
+        except (ValueError, TypeError, KeyError) as error:
+            raise ModelFolderError(f"The manifest of {manifest.name} is wrong: {error}.") from error
+        for member in members:
+            if member.regions != self.regions:
+                raise ModelFolderError(
+                    f"{member.manifest.name} knows other regions than {manifest.name}."
+                )
+
+    def prepare(self, image: DecodedImage) -> Prepared:
+        """Each member's input for one image."""
+        return Prepared(tuple(member.prepare(image).inputs[0] for member in self._members))
+
+    def predict(self, batch: Sequence[Prepared]) -> list[Detections]:
+        """The boxes of each input's image, in pixels of that image."""
+        # All that a member has, whatever is shown in the end: a score must not depend on that.
+        answers = [
+            member.predict([Prepared((one.inputs[n],), self._lowest) for one in batch])
+            for n, member in enumerate(self._members)
+        ]
+        return [
+            choose(
+                fuse(found, iou=self._iou),
+                self._thresholds,
+                max_boxes=self._max_boxes,
+                min_score=one.min_score,
+            )
+            for one, found in zip(batch, zip(*answers, strict=True), strict=True)
+        ]
+
+    def warm_up(self, max_batch_size: int) -> None:
+        """Each member's. Raises ModelFolderError."""
+        for member in self._members:
+            member.warm_up(max_batch_size)
+
+
+def choose(
+    found: Detections,
+    thresholds: FloatArray,
+    *,
+    max_boxes: int,
+    min_score: float | None = None,
+) -> Detections:
+    """Of `found`, best first, what is shown, and what lies below if it is asked for.
+
+    Args:
+        found: the fused boxes of one film.
+        thresholds: [classes], the lowest score shown of each class.
+        max_boxes: at most so many are shown.
+        min_score: down to here, boxes below their thresholds come, too, up to `MOST_BOXES` of
+            them all; without it, only those that are shown.
+    """
+    above = found.scores >= thresholds[found.labels]
+    shown = above & (np.cumsum(above) <= max_boxes)
+    kept = shown
+    if min_score is not None:
+        # What is shown is never pushed out by a crowd of others.
+        spare = ((found.scores >= np.float32(min_score)) | above) & ~shown
+        room = max(MOST_BOXES, max_boxes) - int(shown.sum())
+        kept = shown | (spare & (np.cumsum(spare) <= room))
+    return Detections(found.labels[kept], found.scores[kept], found.boxes[kept], shown[kept])

@@ -1,0 +1,177 @@
+"""A detector made of others: made by the command, served by the service, refused when it is not."""
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+
+from cxr_contracts import DETECT_PATH, LOWEST_MIN_SCORE, DetectResponse
+from cxr_detector.app import create_app
+from cxr_detector.fused import MEMBERS_FILE, FusedPredictor
+from cxr_detector.fusion import fuse
+from cxr_detector.loading import load_predictor
+from cxr_detector.postprocessing import Detections
+from cxr_detector.settings import DetectorSettings
+from cxr_serving.image import DecodedImage
+from cxr_serving.model_folder import ModelFolderError
+from cxr_training.data.splits import split_sha256
+from cxr_training.detector.__main__ import main
+from cxr_training.detector.annotations import read_annotations
+from cxr_training.publishing import read_manifest, write_manifest
+from films import encoded, radiograph_like
+from model_folders import write_detector_folder
+from synthetic_radiographs import SyntheticData, write_small_data
+
+MEMBERS = ("yolov5n-one", "yolo26n-other")
+
+
+def fuse_step(models: Path, data: SyntheticData, *names: str) -> int:
+    return main(
+        [
+            "fuse",
+            *(part for name in names for part in ("--model", str(models / name))),
+            *("--nih", str(data.nih), "--chestx-det", str(data.chestxdet)),
+            *("--models", str(models), "--name", "fused"),
+        ]
+    )
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> SyntheticData:
+    return write_small_data(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory, data: SyntheticData) -> Path:
+    root = tmp_path_factory.mktemp("models")
+    split = split_sha256(
+        read_annotations(
+            data.nih, data.chestxdet, merge_iou=0.5, background_images=0, seed=0
+        ).splits
+    )
+    for seed, name in enumerate(MEMBERS):
+        folder = write_detector_folder(root / name, seed, name=name.split("-")[0], resize="stretch")
+        manifest = read_manifest(folder)
+        where = manifest.data.model_copy(update={"split_sha256": split})
+        write_manifest(manifest.model_copy(update={"data": where, "name": name}), folder)
+    assert fuse_step(root, data, *MEMBERS) == 0
+    return root
+
+
+def settings(models: Path, name: str) -> DetectorSettings:
+    return DetectorSettings(model_dir=models / name, runtime="onnxruntime")
+
+
+async def detect(models: Path, name: str, film: np.ndarray, low: float) -> DetectResponse:
+    app = create_app(settings(models, name))
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(
+            transport=httpx.ASGITransport(app), base_url="http://reader", timeout=60
+        ) as client,
+    ):
+        assert await app.state.reader.loaded()
+        response = await client.post(
+            DETECT_PATH, files={"image": ("film.png", encoded(film))}, params={"min_score": low}
+        )
+    assert response.status_code == 200, response.text
+    return DetectResponse.model_validate_json(response.content)
+
+
+def film_of(width: int, height: int) -> DecodedImage:
+    return DecodedImage(radiograph_like(width, height), "png", as_stored=True)
+
+
+def all_found(models: Path, name: str, film: DecodedImage) -> Detections:
+    predictor = load_predictor(settings(models, name))
+    prepared = replace(predictor.prepare(film), min_score=LOWEST_MIN_SCORE)
+    (found,) = predictor.predict([prepared])
+    return found
+
+
+def test_it_answers_what_its_members_say_fused(models: Path) -> None:
+    film = film_of(300, 240)
+    expected = fuse([all_found(models, name, film) for name in MEMBERS], iou=0.5)
+    got = all_found(models, "fused", film)
+    count = len(got.scores)
+    assert count > 5
+    np.testing.assert_array_equal(got.scores, expected.scores[:count])
+    np.testing.assert_array_equal(got.boxes, expected.boxes[:count])
+
+
+async def test_the_service_serves_it_as_any_other(models: Path) -> None:
+    film = radiograph_like(300, 240)
+    answer = await detect(models, "fused", film, LOWEST_MIN_SCORE)
+    manifest = read_manifest(models / "fused")
+    assert (answer.model.name, answer.model.sha256) == ("fused", manifest.weights.sha256)
+    expected = all_found(models, "fused", film_of(300, 240))
+    assert [box.score for box in answer.boxes] == pytest.approx(expected.scores.tolist(), abs=1e-6)
+
+
+def test_what_a_box_scores_does_not_depend_on_what_is_asked_for(models: Path) -> None:
+    predictor = load_predictor(settings(models, "fused"))
+    assert isinstance(predictor, FusedPredictor)
+    prepared = predictor.prepare(film_of(200, 240))
+    (shown,) = predictor.predict([prepared])
+    (everything,) = predictor.predict([replace(prepared, min_score=LOWEST_MIN_SCORE)])
+    assert len(everything.scores) > len(shown.scores)
+    assert shown.shown.all()
+    np.testing.assert_array_equal(everything.boxes[everything.shown], shown.boxes)
+    np.testing.assert_array_equal(everything.scores[everything.shown], shown.scores)
+
+
+def test_manifest_and_card_say_what_it_is_made_of(models: Path) -> None:
+    manifest = read_manifest(models / "fused")
+    members = json.loads((models / "fused" / MEMBERS_FILE).read_text())["members"]
+    assert [one["name"] for one in members] == list(MEMBERS)
+    assert manifest.weights == manifest.onnx
+    assert manifest.weights.path == MEMBERS_FILE
+    named = {(row.name, row.subset) for row in manifest.metrics}
+    assert {("map50", "all"), ("froc_1", "all"), ("map50_known", "all")} <= named
+    card = (models / "fused" / "MODEL_CARD.md").read_text()
+    assert "[yolov5n-one 0](../yolov5n-one/MODEL_CARD.md)" in card
+    assert "| mAP50 |" in card
+
+
+def copied(models: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(models, tmp_path / "models"))
+
+
+def test_a_member_that_was_exchanged_is_refused(models: Path, tmp_path: Path) -> None:
+    root = copied(models, tmp_path)
+    shutil.rmtree(root / MEMBERS[1])
+    write_detector_folder(root / MEMBERS[1], 7, name="yolo26n")
+    with pytest.raises(ModelFolderError, match=r"is another yolo26n-other than the one"):
+        load_predictor(settings(root, "fused"))
+
+
+def test_a_member_that_is_gone_is_named(models: Path, tmp_path: Path) -> None:
+    root = copied(models, tmp_path)
+    shutil.rmtree(root / MEMBERS[0])
+    with pytest.raises(ModelFolderError, match=r"no model folder at .*yolov5n-one"):
+        load_predictor(settings(root, "fused"))
+
+
+@pytest.mark.parametrize("file", [f"fused/{MEMBERS_FILE}", f"{MEMBERS[0]}/model.onnx"])
+def test_a_changed_byte_anywhere_is_refused(models: Path, tmp_path: Path, file: str) -> None:
+    root = copied(models, tmp_path)
+    data = bytearray((root / file).read_bytes())
+    data[-2] ^= 1
+    (root / file).write_bytes(data)
+    with pytest.raises(ModelFolderError, match="changed after it was published"):
+        load_predictor(settings(root, "fused"))
+
+
+def test_one_detector_alone_and_others_of_other_patients_are_not_fused(
+    models: Path, data: SyntheticData, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = copied(models, tmp_path)
+    assert fuse_step(root, data, MEMBERS[0]) == 1
+    assert "at least two detectors" in capsys.readouterr().err
+    write_detector_folder(root / "third", 3)
+    assert fuse_step(root, data, MEMBERS[0], "third") == 1
+    assert "another patient split" in capsys.readouterr().err

@@ -1,0 +1,170 @@
+"""Several published detectors as one model folder, judged on validation patients.
+
+Nothing is trained or fitted but the thresholds. The boxes must overlap as much as for the figures,
+and all members count alike.
+"""
+
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from cxr_contracts import (
+    Architecture,
+    DataSpec,
+    LabelSpec,
+    ModelFile,
+    ModelManifest,
+    Region,
+    TrainingSpec,
+)
+from cxr_detector.fused import LIBRARY, MEMBERS_FILE, NAME, member_folders
+from cxr_serving.model_folder import ModelFolder, open_model_folder
+from cxr_training.data.splits import Split, split_sha256
+from cxr_training.detector.card import write_card
+from cxr_training.detector.evaluation import evaluation_of, match_all
+from cxr_training.detector.judging.judge import annotations_of, rules_of
+from cxr_training.detector.judging.reading import read_published
+from cxr_training.publishing import CARD_NAME, LICENCE, PublishError, model_file, write_manifest
+from cxr_training.runs import portable_command, utc_now
+
+# Two boxes that overlap by this much are one finding's, as for the figures.
+IOU = 0.5
+# The weakest box of a member that takes part: below it, boxes change no score that is shown.
+LOWEST_SCORE = 0.001
+
+
+def fuse_published(
+    models: Sequence[Path],
+    folder: Path,
+    nih: Path,
+    chestxdet: Path,
+    *,
+    version: str,
+    command: str,
+    commit: str,
+) -> ModelManifest:
+    """Write the folder of a model that fuses the boxes of `models`, with its figures.
+
+    Args:
+        models: published detectors beside `folder`, the one first whose input the card names.
+        folder: `models/detector/<name>`.
+        nih: folder of NIH ChestX-ray14.
+        chestxdet: folder of ChestX-Det.
+        version: of the new model.
+        command: how it is made.
+        commit: of the code that makes it.
+
+    Raises:
+        DataError: the data is not as published.
+        ModelFolderError: a member is not what its manifest says.
+        PublishError: fewer than two members, one that lies elsewhere, or they do not learn and
+            judge by the same split and know the same regions.
+    """
+    members = [open_model_folder(model, "detector") for model in models]
+    _require_alike(members, folder)
+    rules = rules_of(members[0].manifest)
+    annotations = annotations_of(rules, nih, chestxdet)
+    if split_sha256(annotations.splits) != members[0].manifest.data.split_sha256:
+        raise PublishError("the data's patient split is not the one that the members trained on")
+    partial = folder.with_name(f".{folder.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    (partial / MEMBERS_FILE).write_text(_members_json(members))
+    manifest = _manifest(
+        members,
+        model_file(partial / MEMBERS_FILE),
+        identity=(folder.name, version),
+        made=TrainingSpec(
+            command=portable_command(command),
+            commit=commit,
+            recipe={"members": [f"{one.manifest.name} {one.manifest.version}" for one in members]},
+        ),
+    )
+    write_manifest(manifest, partial)
+    images = annotations.of(Split.VALIDATION)
+    found = read_published(open_model_folder(partial, "detector"), images)
+    regions = [Region(label.name) for label in manifest.labels]
+    matches = match_all([found[image.name] for image in images], images, regions)
+    evaluation = evaluation_of(matches, images, regions)
+    labels = [
+        label.model_copy(
+            update={"threshold": round(threshold.score, 4), "threshold_rule": threshold.rule}
+        )
+        for label, threshold in zip(manifest.labels, evaluation.thresholds, strict=True)
+    ]
+    judged = manifest.model_copy(update={"labels": labels, "metrics": evaluation.metrics})
+    write_manifest(judged, partial)
+    write_card(judged, partial / CARD_NAME)
+    member_folders(open_model_folder(partial, "detector"))  # what serving will do
+    shutil.rmtree(folder, ignore_errors=True)
+    partial.rename(folder)
+    return judged
+
+
+def _require_alike(members: Sequence[ModelFolder], folder: Path) -> None:
+    if len(members) < 2:
+        raise PublishError("at least two detectors are needed to fuse their boxes")
+    first = members[0].manifest
+    for member in members:
+        if member.path.resolve().parent != folder.resolve().parent:
+            raise PublishError(f"{member.path} does not lie beside {folder}")
+        if member.manifest.data.split_sha256 != first.data.split_sha256:
+            raise PublishError(f"{member.manifest.name} was trained on another patient split")
+        if [one.name for one in member.manifest.labels] != [one.name for one in first.labels]:
+            raise PublishError(f"{member.manifest.name} knows other regions than {first.name}")
+
+
+def _members_json(members: Sequence[ModelFolder]) -> str:
+    rows = [
+        {
+            "name": member.path.resolve().name,
+            "version": member.manifest.version,
+            "weights": member.manifest.weights.sha256,
+            "onnx": member.manifest.onnx.sha256,
+        }
+        for member in members
+    ]
+    return json.dumps({"members": rows}, indent=2) + "\n"
+
+
+def _manifest(
+    members: Sequence[ModelFolder],
+    file: ModelFile,
+    *,
+    identity: tuple[str, str],
+    made: TrainingSpec,
+) -> ModelManifest:
+    """Without figures, and with thresholds that hide everything; `identity`: name and version."""
+    first = members[0].manifest
+    sources = dict.fromkeys(source for one in members for source in one.manifest.data.sources)
+    name, version = identity
+    return ModelManifest(
+        schema_version=1,
+        role="detector",
+        name=name,
+        version=version,
+        created_at=utc_now(),
+        licence=LICENCE,
+        architecture=Architecture(
+            library=LIBRARY, name=NAME, arguments={"iou": IOU, "lowest_score": LOWEST_SCORE}
+        ),
+        input=first.input,
+        labels=[
+            LabelSpec(
+                name=label.name, threshold=1.0, threshold_rule="none yet", slope=1.0, intercept=0.0
+            )
+            for label in first.labels
+        ],
+        weights=file,
+        onnx=file,
+        extra={"max_boxes": first.extra["max_boxes"]},
+        data=DataSpec(
+            sources=list(sources),
+            split_sha256=first.data.split_sha256,
+            n_train=max(one.manifest.data.n_train for one in members),
+            n_validation=first.data.n_validation,
+        ),
+        training=made,
+        metrics=[],
+    )
