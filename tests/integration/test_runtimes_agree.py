@@ -8,7 +8,8 @@ import torch
 
 from cxr_classifier import predictor as classifier
 from cxr_classifier.settings import ClassifierSettings
-from cxr_detector import predictor as detector
+from cxr_detector.loading import load_predictor as load_detector
+from cxr_detector.predictor import DetectorPredictor
 from cxr_detector.settings import DetectorSettings
 from cxr_serving.image import DecodedImage
 from cxr_serving.model_folder import ModelFolder, choose_model, open_model_folder
@@ -75,8 +76,8 @@ def test_the_detectors_scores_and_boxes_agree(detector_model: ModelFolder, devic
         OnnxRuntime(detector_model.onnx(), threads=1),
         load_torch_runtime(detector_model, device=device, threads=1),
     )
-    model = detector.DetectorPredictor(detector_model.manifest, runtimes[0])
-    images = np.stack([model.prepare(film).pixels for film in FILMS])
+    model = DetectorPredictor(detector_model.manifest, runtimes[0])
+    images = np.stack([model.prepare(film).inputs[0].pixels for film in FILMS])
     (from_onnx,), (from_torch,) = (runtime.run(images) for runtime in runtimes)
     assert from_onnx.shape == from_torch.shape
     assert np.abs(from_onnx[:, 4:] - from_torch[:, 4:]).max() < 1e-3
@@ -87,7 +88,7 @@ def test_the_detectors_scores_and_boxes_agree(detector_model: ModelFolder, devic
 def test_the_detector_shows_the_same_boxes(detector_model: ModelFolder, device: str) -> None:
     shown = []
     for runtime in RUNTIMES:
-        model = detector.load_predictor(
+        model = load_detector(
             DetectorSettings(model_dir=detector_model.path, runtime=runtime, device=device)
         )
         assert model.runtime == runtime
