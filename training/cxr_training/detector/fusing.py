@@ -21,6 +21,7 @@ from cxr_contracts import (
 from cxr_detector.fused import LIBRARY, MEMBERS_FILE, NAME, member_folders
 from cxr_serving.model_folder import ModelFolder, open_model_folder
 from cxr_training.data.splits import Split, split_sha256
+from cxr_training.detector.annotations import Annotations
 from cxr_training.detector.card import write_card
 from cxr_training.detector.evaluation import evaluation_of, match_all
 from cxr_training.detector.judging.judge import annotations_of, rules_of
@@ -71,19 +72,23 @@ def fuse_published(
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     (partial / MEMBERS_FILE).write_text(_members_json(members))
-    manifest = _manifest(
-        members,
-        model_file(partial / MEMBERS_FILE),
-        identity=(folder.name, version),
-        made=TrainingSpec(
-            command=portable_command(command),
-            commit=commit,
-            recipe={"members": [f"{one.manifest.name} {one.manifest.version}" for one in members]},
-        ),
-    )
-    write_manifest(manifest, partial)
-    images = annotations.of(Split.VALIDATION)
-    found = read_published(open_model_folder(partial, "detector"), images)
+    recipe = {"members": [f"{one.manifest.name} {one.manifest.version}" for one in members]}
+    made = TrainingSpec(command=portable_command(command), commit=commit, recipe=recipe)
+    file = model_file(partial / MEMBERS_FILE)
+    write_manifest(_manifest(members, file, identity=(folder.name, version), made=made), partial)
+    judged = _judged(open_model_folder(partial, "detector"), annotations)
+    write_manifest(judged, partial)
+    write_card(judged, partial / CARD_NAME)
+    member_folders(open_model_folder(partial, "detector"))  # what serving will do
+    shutil.rmtree(folder, ignore_errors=True)
+    partial.rename(folder)
+    return judged
+
+
+def _judged(folder: ModelFolder, annotations: Annotations) -> ModelManifest:
+    """The manifest of `folder` with thresholds and figures of validation patients."""
+    manifest, images = folder.manifest, annotations.of(Split.VALIDATION)
+    found = read_published(folder, images)
     regions = [Region(label.name) for label in manifest.labels]
     matches = match_all([found[image.name] for image in images], images, regions)
     evaluation = evaluation_of(matches, images, regions)
@@ -93,13 +98,7 @@ def fuse_published(
         )
         for label, threshold in zip(manifest.labels, evaluation.thresholds, strict=True)
     ]
-    judged = manifest.model_copy(update={"labels": labels, "metrics": evaluation.metrics})
-    write_manifest(judged, partial)
-    write_card(judged, partial / CARD_NAME)
-    member_folders(open_model_folder(partial, "detector"))  # what serving will do
-    shutil.rmtree(folder, ignore_errors=True)
-    partial.rename(folder)
-    return judged
+    return manifest.model_copy(update={"labels": labels, "metrics": evaluation.metrics})
 
 
 def _require_alike(members: Sequence[ModelFolder], folder: Path) -> None:
