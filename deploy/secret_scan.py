@@ -24,7 +24,7 @@ _HEURISTICS = (
     "is_templated_secret",
 )
 # Digests of models and data, and of packages in the lock files.
-_DIGESTS = r'"(\w+_)?(sha256|commit|config_hash|hashed_secret|weights|onnx)": "[0-9a-f]{40,64}"'
+_DIGESTS = r'"(\w+_)?(sha256|commit|config_hash|hashed_secret)": "[0-9a-f]{40,64}"'
 _LOCK_FILES = r"(^|/)(requirements/\w+\.txt|package-lock\.json)$"
 _PLUGINS: dict[str, type] = get_mapping_from_secret_type_to_class()
 SETTINGS = {

@@ -35,8 +35,8 @@ class Member(_Strict):
 
     name: str = Field(pattern=MODEL_NAME, description="Of its folder.")
     version: str
-    weights: Sha256
-    onnx: Sha256
+    weights_sha256: Sha256
+    onnx_sha256: Sha256
 
 
 class Members(_Strict):
@@ -65,7 +65,7 @@ def member_folders(folder: ModelFolder) -> list[ModelFolder]:
     for member in members:
         one = open_model_folder(folder.path.parent / member.name, "detector")
         files = (one.manifest.weights.sha256, one.manifest.onnx.sha256)
-        if files != (member.weights, member.onnx):
+        if files != (member.weights_sha256, member.onnx_sha256):
             raise ModelFolderError(
                 f"{one.path} is another {member.name} than the one of version {member.version} "
                 f"that {folder.manifest.name} was fused from; fuse them again."

@@ -119,8 +119,8 @@ def _members_json(members: Sequence[ModelFolder]) -> str:
         {
             "name": member.path.resolve().name,
             "version": member.manifest.version,
-            "weights": member.manifest.weights.sha256,
-            "onnx": member.manifest.onnx.sha256,
+            "weights_sha256": member.manifest.weights.sha256,
+            "onnx_sha256": member.manifest.onnx.sha256,
         }
         for member in members
     ]
