@@ -12,8 +12,8 @@ def keep_freed_memory() -> bool:
     """Let the C library keep what this process frees; False where the library is not glibc.
 
     A step frees and takes tensors of tens of megabytes, which glibc gives back to the system and
-    asks for again, page by page: about a sixth of a step's time on two cores. For a process that does
-    nothing but train: there is no way back.
+    asks for again, page by page: about a sixth of a step's time on two cores. For a process that
+    does nothing but train: there is no way back.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt
