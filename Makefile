@@ -172,10 +172,10 @@ load: .venv-dev/.synced setup ## A long run at the rated load and a short one be
 # Each model: `train-` trains into $(RUNS) and judges the run on validation patients, `publish-`
 # writes that run into models/. docs/data.md says what DATA and COCO_START are.
 
-# A recipe of training/configs/detector, which is the name of its model, too; the default is that of
-# the detector that is served. COCO's weights fit YOLOv5n only; the others start from random ones. A
-# recipe on the classifier's network starts from the published classifier, too.
-RECIPE ?= $(shell cat models/detector/DEFAULT)
+# A recipe of training/configs/detector, which is the name of its model, too. COCO's weights fit
+# YOLOv5n only; the others start from random ones. A recipe on the classifier's network starts from
+# the published classifier, too.
+RECIPE ?= yolov5n-both
 START ?= $(if $(filter yolov5n-%,$(notdir $(RECIPE))),--coco-start $(COCO_START)) \
   $(if $(findstring -lite0-,$(notdir $(RECIPE))),--trunk-start $(CLASSIFIER))
 DETECTOR = $(TRAIN) -m cxr_training.detector --nih $(DATA)/nih --chestx-det $(DATA)/chestx-det
@@ -199,7 +199,7 @@ ablate-classifier: .venv-train/.synced ## Train the classifier's recipe with one
 	  --data $(DATA) --out $(RUNS)/ablation --results docs/results/classifier
 
 .PHONY: train-detector publish-detector fuse-detectors evaluate-detector
-train-detector: .venv-train/.synced ## Train and judge a detector: RECIPE=yolov5n-both, default the served one's
+train-detector: .venv-train/.synced ## Train and judge a detector: RECIPE=yolov5s-both, default yolov5n-both
 	$(DETECTOR) train --config training/configs/detector/$(RECIPE).yaml $(START) $(DETECTOR_RUN)
 	$(DETECTOR) evaluate $(DETECTOR_RUN)
 publish-detector: .venv-train/.synced ## Write the judged detector into models/: RECIPE=..., VERSION=...
@@ -211,9 +211,9 @@ evaluate-detector: .venv-train/.synced ## Judge every published detector again a
 	$(DETECTOR) judge $(patsubst %/manifest.json,--model %,$(wildcard models/detector/*/manifest.json)) --check
 
 .PHONY: fit-joining evaluate-joining
-fit-joining: .venv-train/.synced ## Join the served detector's boxes with the served classifier's opinion; after every publish
-	$(TRAIN) -m cxr_training.joining fit --data $(DATA) --out $(RUNS)/joining
-evaluate-joining: .venv-train/.synced ## Judge the published joining again and compare it with its manifest
+fit-joining: .venv-train/.synced ## Join a detector's boxes with the served classifier's opinion: JOINED=yolov5n-both, default the served one
+	$(TRAIN) -m cxr_training.joining fit --data $(DATA) --out $(RUNS)/joining $(if $(JOINED),--detector $(JOINED))
+evaluate-joining: .venv-train/.synced ## Judge the published joinings again and compare them with their manifests
 	$(TRAIN) -m cxr_training.joining evaluate --data $(DATA) --out $(RUNS)/joining
 
 .PHONY: drift-reference

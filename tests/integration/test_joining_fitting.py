@@ -56,7 +56,7 @@ def test_one_command_judges_every_form_and_ships_nothing_that_does_not_help(
     assert run("fit", options) == 0
     assert "detector alone" in capsys.readouterr().out
     assert not stale.exists()
-    assert {path.name for path in (tmp_path / "results").iterdir()} == {
+    assert {path.name for path in (tmp_path / "results/one--other").iterdir()} == {
         "README.md",
         "joining.csv",
         "joining.png",
@@ -85,6 +85,29 @@ def test_what_is_published_is_measured_again_and_held_to_its_manifest(
     assert run("evaluate", options) == 1
     assert "says otherwise: map50_known of detector, all films" in capsys.readouterr().err
     path.unlink()
+
+
+def test_every_pair_that_is_published_is_measured_unless_one_is_named(
+    options: dict[str, str], models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(models / "detector/other", models / "detector/fast")
+    for detector in ("other", "fast"):
+        assert run("fit", {**options, "--detector": detector, "--form": "shared"}) == 0
+    pairs = ["one--fast", "one--other"]
+    assert sorted(path.name for path in (tmp_path / "results").iterdir()) == pairs
+    (models / "detector/DEFAULT").write_text("other")
+    del options["--detector"]
+    capsys.readouterr()
+    assert run("evaluate", options) == 0
+    measured = capsys.readouterr().out.splitlines()
+    for line, pair in zip(measured, reversed(pairs), strict=True):
+        assert line == f"{models}/joining/{pair}/manifest.json: every figure as published."
+    (models / "joining/one--fast/manifest.json").write_text("{}")
+    assert run("evaluate", options) == 1
+    assert "one--fast/manifest.json is no joining" in capsys.readouterr().err
+    (models / "detector/DEFAULT").unlink()
+    shutil.rmtree(models / "joining")
+    shutil.rmtree(models / "detector/fast")
 
 
 def test_answers_are_kept_until_something_that_made_them_changes(

@@ -17,12 +17,13 @@ from cxr_training.detector.thresholds import Threshold, joined_thresholds
 from cxr_training.joining.answers import FINDINGS, Answers
 from cxr_training.joining.films import matched_by_size
 from cxr_training.joining.fitting import fit, manifest_of
-from cxr_training.joining.forms import FORMS, calibrated, regional, shared
+from cxr_training.joining.forms import FORMS, calibrated, lifted, regional, shared
 from cxr_training.joining.judging import (
     BASELINE,
     FOLDS,
     LOG_LOSS,
     MAP50,
+    Figures,
     choose,
     figures,
     fold_of,
@@ -96,7 +97,7 @@ def chosen(answers: Answers) -> tuple[str, float]:
 
 def test_a_classifier_that_knows_more_is_joined(helping: Answers) -> None:
     winner, gain = chosen(helping)
-    assert winner in ("pool", "shared", "regional")
+    assert winner in ("pool", "lifted", "shared", "regional")
     assert gain > 0.05
 
 
@@ -230,6 +231,38 @@ def test_of_equal_forms_the_simplest_is_chosen_and_one_with_worse_froc_never(
     worse = replace(own, named={**lower, MAP50: own.named[MAP50] + 0.2})
     same = {BASELINE: own, "shared": better, "regional": better}
     assert choose({**same, "pool": worse}) == "shared"
+
+
+def test_of_forms_that_find_alike_the_one_that_says_better_what_is_right_is_chosen(
+    helping: Answers,
+) -> None:
+    weights = resampled(helping, np.ones(len(helping.patients), dtype=bool), 50)
+    own = figures(helping, held_out(FORMS[BASELINE], helping), weights)
+
+    def with_loss(change: float) -> Figures:
+        return replace(own, named={**own.named, LOG_LOSS: own.named[LOG_LOSS] + change})
+
+    judged = {BASELINE: own, "calibrated": own, "lifted": with_loss(-0.02), "shared": own}
+    assert choose(judged) == "lifted"
+    # What calibration does as well is no merit of the classifier's.
+    assert choose({**judged, "calibrated": with_loss(-0.02)}) == BASELINE
+    blind = replace(judged["lifted"], named={**judged["lifted"].named, MAP50: own.named[MAP50] / 2})
+    assert choose({**judged, "lifted": blind}) == BASELINE
+
+
+def test_a_box_is_lifted_by_what_the_classifier_says_beyond_the_usual(
+    helping: Answers, useless: Answers
+) -> None:
+    constants = lifted(helping)
+    mass, fracture = REGIONS.index(Region.MASS), REGIONS.index(Region.FRACTURE)
+    assert (constants.score_weight == 1).all()
+    assert constants.probability_weight[mass] > 0.15
+    assert constants.probability_weight[fracture] == constants.intercept[fracture] == 0
+    # Where the classifier says what it usually says, a box keeps its score.
+    usual = helping.probabilities[:, FINDINGS.index(Finding.MASS)]
+    centre = np.log(usual / (1 - usual)).mean()
+    assert constants.probability_weight[mass] * centre == pytest.approx(-constants.intercept[mass])
+    assert lifted(useless).probability_weight[mass] < 0.05
 
 
 @pytest.mark.parametrize("helps", [True, False])

@@ -1,6 +1,7 @@
 """`python -m cxr_training.joining fit|evaluate --data DATA`; see `make fit-joining`.
 
-`fit` writes models/joining/ and its results; `evaluate` measures them again and compares.
+`fit` writes a pair's models/joining/ and its results; `evaluate` measures the published ones again
+and compares.
 """
 
 import argparse
@@ -42,9 +43,10 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _fit(options: argparse.Namespace) -> None:
-    manifest, n_annotated = _measured(options, options.form)
-    write_results(manifest, n_annotated, options.results)
-    path = _manifest_path(options)
+    detector = options.detector or _served(options)
+    manifest, n_annotated = _measured(options, detector, options.form)
+    write_results(manifest, n_annotated, options.results / _pair(options, detector))
+    path = _manifest_path(options, detector)
     if manifest.fit.form == BASELINE:
         path.unlink(missing_ok=True)
         print(f"No joining is better than the detector alone, so none stands at {path}.")
@@ -59,9 +61,15 @@ def _evaluate(options: argparse.Namespace) -> None:
     Raises:
         PublishError: it is broken, for other weights, or its figures are others.
     """
-    path = _manifest_path(options)
+    detectors = [options.detector] if options.detector else [_served(options), *_joined(options)]
+    for detector in dict.fromkeys(detectors):
+        _evaluate_one(options, detector)
+
+
+def _evaluate_one(options: argparse.Namespace, detector: str) -> None:
+    path = _manifest_path(options, detector)
     if not path.exists():
-        measured, _ = _measured(options, None)
+        measured, _ = _measured(options, detector, None)
         if measured.fit.form != BASELINE:
             raise PublishError(f"{path} is missing, and `{measured.fit.form}` would help")
         print(f"{path}: not there, and no joining is better than the detector alone.")
@@ -70,7 +78,7 @@ def _evaluate(options: argparse.Namespace) -> None:
         published = JoiningManifest.model_validate_json(path.read_bytes())
     except (OSError, ValidationError) as error:
         raise PublishError(f"{path} is no joining: {error}") from error
-    measured, _ = _measured(options, published.fit.form)
+    measured, _ = _measured(options, detector, published.fit.form)
     if (measured.classifier, measured.detector) != (published.classifier, published.detector):
         raise PublishError(f"{path} was fitted to other models: run make fit-joining")
     differing = differing_figures(published.metrics, measured.metrics, _TOLERANCE)
@@ -79,40 +87,47 @@ def _evaluate(options: argparse.Namespace) -> None:
     print(f"{path}: every figure as published.")
 
 
-def _measured(options: argparse.Namespace, form: str | None) -> tuple[JoiningManifest, int]:
+def _measured(
+    options: argparse.Namespace, detector: str, form: str | None
+) -> tuple[JoiningManifest, int]:
     """A new manifest for both models, and how many of its radiographs are annotated."""
     readers = ReaderPair.load(
         options.models / "classifier" / options.classifier,
-        options.models / "detector" / _detector(options),
+        options.models / "detector" / detector,
     )
     missing = [region for region in REGIONS if region not in readers.detector.regions]
     if missing:
         raise PublishError(
-            f"a joining has constants for every kind of region, and {_detector(options)} does not "
+            f"a joining has constants for every kind of region, and {detector} does not "
             f"know {', '.join(missing)}"
         )
     films = validation_films(options.data / "nih", options.data / "chestx-det")
-    kept = options.out / _pair(options) / "answers.npz"
+    kept = options.out / _pair(options, detector) / "answers.npz"
     answers = kept_answers(readers, films.images, kept)
-    detector = readers.detector.manifest
-    fitted = fit(answers, films.n_annotated, detector, form=form)
+    fitted = fit(answers, films.n_annotated, readers.detector.manifest, form=form)
     split = split_sha256(films.splits)
-    manifest = manifest_of(fitted, answers, readers.identities, detector, split)
+    manifest = manifest_of(fitted, answers, readers.identities, readers.detector.manifest, split)
     return manifest, films.n_annotated
 
 
-def _pair(options: argparse.Namespace) -> str:
-    return f"{options.classifier}--{_detector(options)}"
+def _pair(options: argparse.Namespace, detector: str) -> str:
+    return f"{options.classifier}--{detector}"
 
 
-def _detector(options: argparse.Namespace) -> str:
-    """The name of the detector's folder."""
-    name: str = options.detector or choose_model(options.models / "detector").name
-    return name
+def _served(options: argparse.Namespace) -> str:
+    """The name of the default detector's folder."""
+    return choose_model(options.models / "detector").name
 
 
-def _manifest_path(options: argparse.Namespace) -> Path:
-    path: Path = options.models / "joining" / _pair(options) / MANIFEST_NAME
+def _joined(options: argparse.Namespace) -> list[str]:
+    """The detectors with which a joining of this classifier is published."""
+    prefix = _pair(options, "")
+    found = (options.models / "joining").glob(f"{prefix}*/{MANIFEST_NAME}")
+    return sorted(path.parent.name.removeprefix(prefix) for path in found)
+
+
+def _manifest_path(options: argparse.Namespace, detector: str) -> Path:
+    path: Path = options.models / "joining" / _pair(options, detector) / MANIFEST_NAME
     return path
 
 
@@ -139,7 +154,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--detector",
-        help="under models/detector/; default: the one that is served",
+        help="under models/detector/; default: the one that is served, and to evaluate also "
+        "those with a published joining",
     )
     parser.add_argument(
         "--form",
@@ -149,7 +165,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--out", type=Path, default=Path("runs/joining"), help="where answers are kept"
     )
-    parser.add_argument("--results", type=Path, default=Path("docs/results/joining"))
+    parser.add_argument(
+        "--results",
+        type=Path,
+        default=Path("docs/results/joining"),
+        help="fit: of all pairs; each has a folder in it",
+    )
     return parser
 
 

@@ -6,14 +6,17 @@ sigmoid(a * logit(score) + b * logit(probability) + c):
 - `detector`: a = 1, b = c = 0. The detector's own score, to compare with.
 - `calibrated`: b = 0. What calibration does without the classifier: one a, a c for each region.
 - `pool`: a = 1 - alpha, b = alpha, c = 0: one number for all, chosen by mAP50 itself.
+- `lifted`: a = 1, c = -b * m: the box's odds rise with what the classifier says beyond the usual.
+  m is its mean logit for the finding, so that no kind of region gains on another by being common;
+  one b for all, the most probable for "this box is right".
 - `shared`: one a and one b for all regions, a c for each.
 - `regional`: a, b and c for each region.
 
-The three with a fitted c are the most probable constants for "this box is right" (IoU of at least
-0.5) under Gaussian priors that draw a region's constants towards the shared ones, so that a region
-with a handful of boxes keeps close to them (Gelman and Hill 2007, chapter 12, on partial pooling).
-A region without a finding of the classifier has b = 0 in every form, and in the fitted ones
-the c that keeps its scores comparable.
+`calibrated`, `shared` and `regional` are the most probable constants for "this box is right" (IoU
+of at least 0.5) under Gaussian priors that draw a region's constants towards the shared ones, so
+that a region with a handful of boxes keeps close to them (Gelman and Hill 2007, chapter 12, on
+partial pooling). A region without a finding of the classifier has b = 0 in every form, and in those
+three the c that keeps its scores comparable.
 """
 
 from collections.abc import Callable
@@ -21,7 +24,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import minimize
+from scipy.optimize import minimize, minimize_scalar
 
 from cxr_gateway.joining import logit
 from cxr_training.detector.annotations import REGIONS
@@ -38,6 +41,7 @@ PRIOR_SD_SLOPE = 0.1
 FIT_MIN_SCORE = 0.01
 _ALPHAS = np.linspace(0.0, 0.9, 10)
 _SMALLEST_SLOPE = 0.05
+_LARGEST_LIFT = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +106,24 @@ def _pool(alpha: float) -> Constants:
     return Constants(np.where(KNOWS, 1 - alpha, 1.0), np.where(KNOWS, alpha, 0.0), np.zeros(N))
 
 
+def lifted(answers: Answers) -> Constants:
+    """The detector's own odds, moved by the classifier's surprise."""
+    centres = usual_opinions(answers)
+    chosen = answers.judged() & (answers.score >= FIT_MIN_SCORE)
+    label, right = answers.label[chosen], answers.hit[chosen, 0]
+    own = logit(answers.score[chosen])
+    surprise = np.where(KNOWS[label], _opinions(answers)[chosen] - centres[label], 0.0)
+
+    def loss(weight: float) -> float:
+        z = own + weight * surprise
+        return float((np.logaddexp(0.0, z) - right * z).sum())
+
+    weight = float(minimize_scalar(loss, bounds=(0.0, _LARGEST_LIFT), method="bounded").x)
+    return Constants(
+        np.ones(N), np.where(KNOWS, weight, 0.0), np.where(KNOWS, -weight * centres, 0.0)
+    )
+
+
 def calibrated(answers: Answers) -> Constants:
     """Without the classifier."""
     return _most_probable(answers, with_classifier=False, regional_slopes=False)
@@ -122,6 +144,7 @@ FORMS: dict[str, Fit] = {
     "detector": detector_alone,
     "calibrated": calibrated,
     "pool": pooled,
+    "lifted": lifted,
     "shared": shared,
     "regional": regional,
 }

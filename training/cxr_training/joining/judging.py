@@ -25,6 +25,8 @@ MAP50 = "map50_known"
 LOG_LOSS = "log_loss"
 FROCS = tuple(f"froc_{rate:g}_known" for rate in FALSE_BOXES_PER_IMAGE)
 BASELINE = "detector"
+# The forms that the classifier has no part in.
+ALONE = (BASELINE, "calibrated")
 # Resamples at once: of tens of thousands of boxes, more would need gigabytes.
 _CHUNK = 25
 
@@ -128,17 +130,25 @@ def resampled(answers: Answers, inside: BoolArray, resamples: int = RESAMPLES) -
 def choose(judged: Mapping[str, Figures]) -> str:
     """The form to ship; `BASELINE` where no joining is worth it.
 
-    The one-standard-error rule (Breiman et al. 1984, section 3.4.3): of the forms whose mean
-    sensitivity over the FROC's rates is not more than a standard error below the detector's own,
-    the simplest whose mAP50 is within a standard error of the best. A standard error is that of
-    the paired difference over resampled patients.
+    The one-standard-error rule (Breiman et al. 1984, section 3.4.3), in two steps. Of the forms
+    whose mean sensitivity over the FROC's rates is not more than a standard error below the
+    detector's own, those stay whose mAP50 is within a standard error of the best. If the classifier
+    makes one of them say better how likely a box is right, by more than a standard error of the log
+    loss below what the detector and its calibration reach alone, those stay that are within a
+    standard error of it. The simplest that is left wins. A standard error is that of the paired
+    difference over resampled patients.
     """
     forms = [name for name in FORMS if name in judged]
     froc = {name: np.mean([judged[name].named[key] for key in FROCS], axis=0) for name in forms}
     eligible = [name for name in forms if not _is_below(froc[name], froc[BASELINE])]
     mean_ap = {name: judged[name].named[MAP50] for name in eligible}
     best = max(eligible, key=lambda name: float(mean_ap[name][0]))
-    return next(name for name in eligible if not _is_below(mean_ap[name], mean_ap[best]))
+    near = [name for name in eligible if not _is_below(mean_ap[name], mean_ap[best])]
+    loss = {name: judged[name].named[LOG_LOSS] for name in forms}
+    surest = min(near, key=lambda name: float(loss[name][0]))
+    if all(_is_below(loss[surest], loss[name]) for name in ALONE if name in loss):
+        near = [name for name in near if not _is_below(loss[surest], loss[name])]
+    return near[0]
 
 
 def _is_below(one: FloatArray, other: FloatArray) -> bool:

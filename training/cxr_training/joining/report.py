@@ -35,6 +35,7 @@ _SHAPES = {
     "detector": "the detector's own score",
     "calibrated": "its score calibrated, without the classifier",
     "pool": "weighted mean of both logits",
+    "lifted": "its own odds, moved by what the classifier says beyond the usual",
     "shared": "calibrated sum of both logits, one weight for all regions",
     "regional": "the same with weights of each region, shrunk to the shared ones",
 }
@@ -102,7 +103,7 @@ def page(manifest: JoiningManifest, n_annotated: int) -> str:
             " how well the score says how likely",
             "a box is to be right, lower is better.",
             "",
-            f"{shipped} The rule and the forms: [ADR 0008](../../adr/0008-joined-boxes.md).",
+            f"{shipped} The rule and the forms: [ADR 0008](../../../adr/0008-joined-boxes.md).",
             "",
             "![mAP50 and FROC of each form](joining.png)",
             "",

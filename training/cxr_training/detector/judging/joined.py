@@ -11,12 +11,10 @@ from pathlib import Path
 
 from cxr_contracts import Interval
 from cxr_training.joining.fitting import ANNOTATED
-from cxr_training.joining.judging import BASELINE, FROCS, MAP50
+from cxr_training.joining.judging import ALONE, BASELINE, FROCS, MAP50
 from cxr_training.joining.report import CSV_NAME, DETECTOR, SHIPPED, WEIGHTS
 
 FIGURES = (MAP50, *FROCS)
-# What the classifier has no part in.
-_ALONE = (BASELINE, "calibrated")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +58,7 @@ def _chosen(lines: list[dict[str, str]]) -> list[JoinedRow]:
             numbers = {key: float(line[key]) for key in ("value", "low", "high")}
             forms.setdefault(form, {})[line["figure"]] = Interval(**numbers)
     shipped = lines[0][SHIPPED]
-    joined = [form for form in forms if form not in _ALONE]
+    joined = [form for form in forms if form not in ALONE]
     form = shipped
     if shipped == BASELINE:
         form = max(joined, key=lambda name: forms[name][MAP50].value)
