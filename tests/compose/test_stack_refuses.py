@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from compose_stack import PASSWORD, ROOT, ComposeStack, eventually, inside, write_overlay
+from cxr_detector.fused import is_fused, member_folders
+from cxr_serving.model_folder import choose_model, open_model_folder
 
 StackMaker = Callable[..., ComposeStack]
-DETECTOR = (ROOT / "models/detector/DEFAULT").read_text().strip()
-DETECTOR_FOLDER = f"/app/models/detector/{DETECTOR}"
 
 
 def logged(stack: ComposeStack, service: str) -> str:
@@ -20,6 +20,13 @@ def logged(stack: ComposeStack, service: str) -> str:
 def shown_by_ps(stack: ComposeStack, service: str) -> str:
     lines = stack.compose("ps").stdout.splitlines()
     return " ".join(line for line in lines if service in line)
+
+
+def a_served_network() -> Path:
+    """An ONNX file that the default detector reads, its own or that of one it was fused from."""
+    served = open_model_folder(choose_model(ROOT / "models/detector"), "detector")
+    networks = member_folders(served) if is_fused(served.manifest.architecture) else [served]
+    return (networks[0].path / networks[0].manifest.onnx.path).relative_to(ROOT)
 
 
 def test_without_the_secret_nothing_is_even_made(stack_of: StackMaker) -> None:
@@ -72,12 +79,13 @@ def test_a_model_that_is_not_what_its_manifest_says_keeps_the_gateway_from_start
     stack_of: StackMaker, tmp_path: Path
 ) -> None:
     altered = tmp_path / "model.onnx"
-    shutil.copy(ROOT / f"models/detector/{DETECTOR}/model.onnx", altered)
+    network = a_served_network()
+    shutil.copy(ROOT / network, altered)
     content = bytearray(altered.read_bytes())
     content[len(content) // 2] ^= 1
     altered.write_bytes(content)
     altered.chmod(0o644)
-    mount = f"{altered}:{DETECTOR_FOLDER}/model.onnx:ro"
+    mount = f"{altered}:/app/{network}:ro"
     overlay = write_overlay(tmp_path / "altered.yml", {"detector": {"volumes": [mount]}})
     stack = stack_of(overlays=[overlay])
     refused = stack.compose("up", "--detach", "--no-build", check=False)

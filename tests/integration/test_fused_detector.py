@@ -21,6 +21,8 @@ from cxr_serving.model_folder import ModelFolderError
 from cxr_training.data.splits import split_sha256
 from cxr_training.detector.__main__ import main
 from cxr_training.detector.annotations import read_annotations
+from cxr_training.importing.errors import ModelImportError
+from cxr_training.importing.folder import import_folder
 from cxr_training.publishing import read_manifest, write_manifest
 from films import encoded, radiograph_like
 from model_folders import write_detector_folder
@@ -175,3 +177,24 @@ def test_one_detector_alone_and_others_of_other_patients_are_not_fused(
     write_detector_folder(root / "third", 3)
     assert fuse_step(root, data, MEMBERS[0], "third") == 1
     assert "another patient split" in capsys.readouterr().err
+
+
+def test_an_imported_one_brings_the_others_and_takes_no_stranger_for_one(
+    models: Path, tmp_path: Path
+) -> None:
+    here = tmp_path / "models"
+    folder = import_folder(models / "fused", here, force=False)
+    assert sorted(path.name for path in (here / "detector").iterdir()) == sorted(
+        ["fused", *MEMBERS]
+    )
+    film = film_of(200, 240)
+    np.testing.assert_array_equal(
+        all_found(folder.parent, "fused", film).scores, all_found(models, "fused", film).scores
+    )
+    # Those that are there already stay.
+    shutil.rmtree(folder)
+    import_folder(models / "fused", here, force=False)
+    shutil.rmtree(here / "detector" / MEMBERS[1])
+    write_detector_folder(here / "detector" / MEMBERS[1], 7, name="yolo26n")
+    with pytest.raises(ModelImportError, match=r"fused from another yolo26n-other than the one in"):
+        import_folder(models / "fused", here, force=True)

@@ -34,7 +34,7 @@ from cxr_serving.uploads import forbid_unknown_query
 DetectorReader = Reader[Prepared, Detections]
 
 _EXAMPLE = {
-    "model": {"name": "yolov5n-both", "version": "1", "sha256": "3c" * 32},
+    "model": {"name": "fused-both", "version": "1", "sha256": "3c" * 32},
     "image": {"width": 1841, "height": 1955},
     "boxes": [
         {

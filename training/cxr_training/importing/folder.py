@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from cxr_contracts import MANIFEST_NAME, Role
+from cxr_contracts import MANIFEST_NAME, ModelManifest, Role
+from cxr_detector.fused import is_fused, member_folders
 from cxr_serving.model_folder import ModelFolder, ModelFolderError, open_model_folder
 from cxr_training.importing.errors import ModelImportError
 from cxr_training.importing.trial import try_out
@@ -51,17 +52,22 @@ def import_folder(source: Path, models: Path, *, force: bool) -> Path:
     """Take over a model folder of ours, of any role; the new folder.
 
     What is copied is what was checked: schema, size and sha256 of each file, labels, an inference
-    on drawn pictures, and for a classifier that both runtimes answer alike.
+    on drawn pictures, and for a classifier that both runtimes answer alike. A detector that was
+    fused from others brings those that are not there yet.
 
     Raises:
-        ModelImportError: the folder is not what its manifest says, or is there already.
+        ModelImportError: the folder is not what its manifest says, or is there already, or another
+            detector has the name of one that it was fused from.
         PublishError: ONNX Runtime and PyTorch differ.
     """
     try:
         opened = _open(source)
         manifest = opened.manifest
         target = target_of(models, manifest.role, manifest.name, force=force)
+        members = _import_members(opened, models)
         with staged(target) as folder:
+            for member in members:  # beside it while it is tried, as they will be
+                (folder.parent / member.name).symlink_to(member.resolve())
             (folder / manifest.weights.path).write_bytes(opened.weights())
             (folder / manifest.onnx.path).write_bytes(opened.onnx())
             for name in (MANIFEST_NAME, CARD_NAME):
@@ -71,6 +77,28 @@ def import_folder(source: Path, models: Path, *, force: bool) -> Path:
     except ModelFolderError as error:
         raise ModelImportError(str(error).removesuffix(".")) from error
     return target
+
+
+def _import_members(fused: ModelFolder, models: Path) -> list[Path]:
+    """The folders in `models` of the detectors that a model was fused from; none of another's."""
+    if not is_fused(fused.manifest.architecture):
+        return []
+    folders = []
+    for member in member_folders(fused):
+        here = models / member.manifest.role / member.path.name
+        if not here.exists():
+            import_folder(member.path, models, force=False)
+        elif _files(read_manifest(here)) != _files(member.manifest):
+            raise ModelImportError(
+                f"{fused.manifest.name} was fused from another {member.path.name} than the one in "
+                f"{here}: rename that, or import into another --models"
+            )
+        folders.append(here)
+    return folders
+
+
+def _files(manifest: ModelManifest) -> tuple[str, str]:
+    return manifest.weights.sha256, manifest.onnx.sha256
 
 
 def _open(source: Path) -> ModelFolder:

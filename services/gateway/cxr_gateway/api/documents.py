@@ -193,12 +193,12 @@ STUDY_EXAMPLE: dict[str, Any] = {
             "y_max": 985.0,
         }
     ],
-    "joining": {"name": "lite0-nih14--yolov5n-both", "sha256": _SHA},
+    "joining": {"name": "lite0-nih14--fused-both", "sha256": _SHA},
     "heatmaps": ["Mass", "Effusion", "Nodule"],
     "models": [
         {"role": "gate", "name": "gate-cxr", "version": "1.0.0", "sha256": _SHA},
         {"role": "classifier", "name": "lite0-nih14", "version": "1.0.0", "sha256": _SHA},
-        {"role": "detector", "name": "yolov5n-both", "version": "1.0.0", "sha256": _SHA},
+        {"role": "detector", "name": "fused-both", "version": "1.0.0", "sha256": _SHA},
     ],
     "timings_ms": {
         "decode": 14.2,
