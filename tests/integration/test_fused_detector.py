@@ -105,6 +105,20 @@ def test_it_answers_what_its_members_say_fused(models: Path) -> None:
     np.testing.assert_array_equal(got.boxes, expected.boxes[:count])
 
 
+@pytest.mark.parametrize("threads", [1, 2, 5])
+def test_how_many_read_at_once_changes_nothing_but_the_time(models: Path, threads: int) -> None:
+    """One after the other, one core each, and more cores than networks."""
+    film = film_of(300, 240)
+    expected = all_found(models, "fused", film)
+    predictor = load_predictor(
+        DetectorSettings(model_dir=models / "fused", runtime="onnxruntime", threads=threads)
+    )
+    prepared = replace(predictor.prepare(film), min_score=LOWEST_MIN_SCORE)
+    for found in predictor.predict([prepared] * 3):
+        np.testing.assert_allclose(found.scores, expected.scores, atol=1e-5)
+        np.testing.assert_allclose(found.boxes, expected.boxes, atol=1e-2)
+
+
 async def test_the_service_serves_it_as_any_other(models: Path) -> None:
     film = radiograph_like(300, 240)
     answer = await detect(models, "fused", film, LOWEST_MIN_SCORE)

@@ -6,6 +6,7 @@ that the sha256 by which the model is known pins every network that answers.
 """
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -79,15 +80,27 @@ def member_folders(folder: ModelFolder) -> list[ModelFolder]:
 class FusedPredictor:
     """Loaded members, and how their boxes become one list.
 
+    Args:
+        manifest: of the fused model.
+        members: in the order of `members.json`.
+        at_once: how many of them read a film at the same time, at least 1.
+
     Raises:
         ModelFolderError: The members know other regions than the manifest, or it makes no sense.
     """
 
-    def __init__(self, manifest: ModelManifest, members: Sequence[DetectorPredictor]) -> None:
+    def __init__(
+        self, manifest: ModelManifest, members: Sequence[DetectorPredictor], *, at_once: int = 1
+    ) -> None:
         self.manifest = manifest
         self.runtime = members[0].runtime
         self.device = members[0].device
         self._members = list(members)
+        self._pool = ThreadPoolExecutor(at_once, "detector-member")
+        # The longest first, so that none is left over at the end.
+        self._begun = sorted(
+            range(len(members)), key=lambda n: members[n].manifest.onnx.bytes, reverse=True
+        )
         self._thresholds = np.array([label.threshold for label in manifest.labels], np.float32)
         try:
             self.regions = [Region(label.name) for label in manifest.labels]
@@ -108,11 +121,14 @@ class FusedPredictor:
 
     def predict(self, batch: Sequence[Prepared]) -> list[Detections]:
         """The boxes of each input's image, in pixels of that image."""
+
         # All that a member has, whatever is shown in the end: a score must not depend on that.
-        answers = [
-            member.predict([Prepared((one.inputs[n],), self._lowest) for one in batch])
-            for n, member in enumerate(self._members)
-        ]
+        def ask(n: int) -> list[Detections]:
+            inputs = [Prepared((one.inputs[n],), self._lowest) for one in batch]
+            return self._members[n].predict(inputs)
+
+        asked = dict(zip(self._begun, self._pool.map(ask, self._begun), strict=True))
+        answers = [asked[n] for n in range(len(self._members))]
         return [
             choose(
                 fuse(found, iou=self._iou),

@@ -20,13 +20,44 @@ def load_predictor(settings: DetectorSettings) -> Detector:
         ModelFolderError: It cannot be served.
     """
     folder = open_model_folder(choose_model(settings.model_dir, settings.model), "detector")
-    predictor = assemble(folder, lambda one: _load_runtime(one, settings))
+    if choose_runtime(settings.runtime) == "onnxruntime":
+        predictor = _on_onnx_runtime(folder, settings.model_threads)
+    else:
+        from cxr_detector.torch_runtime import load_torch_runtime
+
+        predictor = assemble(
+            folder,
+            lambda one: load_torch_runtime(
+                one, device=settings.device, threads=settings.model_threads
+            ),
+        )
     predictor.warm_up(settings.max_batch_size)
     return predictor
 
 
-def assemble(folder: ModelFolder, load: Callable[[ModelFolder], Runtime]) -> Detector:
+def _on_onnx_runtime(folder: ModelFolder, threads: int) -> Detector:
+    at_once = 1
+    if is_fused(folder.manifest.architecture):
+        # Small networks gain more from a core for each of them than from all cores for one.
+        at_once = min(threads, len(member_folders(folder)))
+
+    def load(one: ModelFolder) -> Runtime:
+        # Both files are checked: the answers name the weights, whichever file runs.
+        one.weights()
+        return OnnxRuntime(one.onnx(), threads=threads // at_once)
+
+    return assemble(folder, load, at_once=at_once)
+
+
+def assemble(
+    folder: ModelFolder, load: Callable[[ModelFolder], Runtime], *, at_once: int = 1
+) -> Detector:
     """The detector in `folder`, each of its networks loaded by `load`.
+
+    Args:
+        folder: of one network, or of several whose boxes are fused.
+        load: makes a network of one folder run.
+        at_once: how many of several networks read a film at the same time.
 
     Raises:
         ModelFolderError: It, or one that it was fused from, is not what its manifest says.
@@ -34,14 +65,4 @@ def assemble(folder: ModelFolder, load: Callable[[ModelFolder], Runtime]) -> Det
     if not is_fused(folder.manifest.architecture):
         return DetectorPredictor(folder.manifest, load(folder))
     members = [DetectorPredictor(one.manifest, load(one)) for one in member_folders(folder)]
-    return FusedPredictor(folder.manifest, members)
-
-
-def _load_runtime(folder: ModelFolder, settings: DetectorSettings) -> Runtime:
-    # The files of both runtimes are checked: the answers name the weights, whichever file runs.
-    folder.weights()
-    if choose_runtime(settings.runtime) == "onnxruntime":
-        return OnnxRuntime(folder.onnx(), threads=settings.model_threads)
-    from cxr_detector.torch_runtime import load_torch_runtime
-
-    return load_torch_runtime(folder, device=settings.device, threads=settings.model_threads)
+    return FusedPredictor(folder.manifest, members, at_once=at_once)

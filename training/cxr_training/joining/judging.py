@@ -146,7 +146,9 @@ def choose(judged: Mapping[str, Figures]) -> str:
     near = [name for name in eligible if not _is_below(mean_ap[name], mean_ap[best])]
     loss = {name: judged[name].named[LOG_LOSS] for name in forms}
     surest = min(near, key=lambda name: float(loss[name][0]))
-    if all(_is_below(loss[surest], loss[name]) for name in ALONE if name in loss):
+    # Where no box at all is right, how surely that is said proves nothing.
+    finds = float(mean_ap[best][0]) > 0
+    if finds and all(_is_below(loss[surest], loss[name]) for name in ALONE if name in loss):
         near = [name for name in near if not _is_below(loss[surest], loss[name])]
     return near[0]
 
