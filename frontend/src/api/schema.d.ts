@@ -2553,7 +2553,7 @@ export interface operations {
                      *         }
                      *       ],
                      *       "joining": {
-                     *         "name": "lite0-nih14--yolov5n-both",
+                     *         "name": "lite0-nih14--fused-both",
                      *         "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
                      *       },
                      *       "heatmaps": [
@@ -2576,7 +2576,7 @@ export interface operations {
                      *         },
                      *         {
                      *           "role": "detector",
-                     *           "name": "yolov5n-both",
+                     *           "name": "fused-both",
                      *           "version": "1.0.0",
                      *           "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
                      *         }
@@ -2753,7 +2753,7 @@ export interface operations {
                      *         }
                      *       ],
                      *       "joining": {
-                     *         "name": "lite0-nih14--yolov5n-both",
+                     *         "name": "lite0-nih14--fused-both",
                      *         "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
                      *       },
                      *       "heatmaps": [
@@ -2776,7 +2776,7 @@ export interface operations {
                      *         },
                      *         {
                      *           "role": "detector",
-                     *           "name": "yolov5n-both",
+                     *           "name": "fused-both",
                      *           "version": "1.0.0",
                      *           "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
                      *         }
@@ -3166,7 +3166,7 @@ export interface operations {
                      *         }
                      *       ],
                      *       "joining": {
-                     *         "name": "lite0-nih14--yolov5n-both",
+                     *         "name": "lite0-nih14--fused-both",
                      *         "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
                      *       },
                      *       "heatmaps": [
@@ -3189,7 +3189,7 @@ export interface operations {
                      *         },
                      *         {
                      *           "role": "detector",
-                     *           "name": "yolov5n-both",
+                     *           "name": "fused-both",
                      *           "version": "1.0.0",
                      *           "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
                      *         }
@@ -4380,7 +4380,7 @@ export interface operations {
                      *         }
                      *       ],
                      *       "joining": {
-                     *         "name": "lite0-nih14--yolov5n-both",
+                     *         "name": "lite0-nih14--fused-both",
                      *         "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
                      *       },
                      *       "heatmaps": [
@@ -4403,7 +4403,7 @@ export interface operations {
                      *         },
                      *         {
                      *           "role": "detector",
-                     *           "name": "yolov5n-both",
+                     *           "name": "fused-both",
                      *           "version": "1.0.0",
                      *           "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
                      *         }
