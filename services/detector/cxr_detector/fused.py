@@ -121,14 +121,14 @@ class FusedPredictor:
 
     def predict(self, batch: Sequence[Prepared]) -> list[Detections]:
         """The boxes of each input's image, in pixels of that image."""
-
-        # All that a member has, whatever is shown in the end: a score must not depend on that.
-        # On a processor a film at a time: a batch would not stay in a core's cache. A GPU wants all.
+        # A film at a time on a processor, for a batch would not stay in a core's cache; a GPU
+        # takes all at once.
         step = 1 if self.device == "cpu" else len(batch)
         parts = [batch[start : start + step] for start in range(0, len(batch), step)]
 
         def ask(task: tuple[int, int]) -> list[Detections]:
             n, part = task
+            # All that it has, whatever is shown in the end: a score must not depend on that.
             inputs = [Prepared((one.inputs[n],), self._lowest) for one in parts[part]]
             return self._members[n].predict(inputs)
 
