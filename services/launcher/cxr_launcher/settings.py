@@ -1,13 +1,10 @@
 """Where the services of a local installation listen."""
 
-import os
 from dataclasses import dataclass
 
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 LOOPBACK = "127.0.0.1"
-# They read every film at the same time, so on one machine each gets its share of the processors.
-_READERS = ("classifier", "detector")
 
 
 class LauncherSettings(BaseSettings):
@@ -49,6 +46,4 @@ def services(settings: LauncherSettings) -> list[Service]:
 def _service(name: str, port: int) -> Service:
     prefix = f"CXR_{name.upper()}_"
     environment = {f"{prefix}HOST": LOOPBACK, f"{prefix}PORT": str(port)}
-    if name in _READERS and f"{prefix}THREADS" not in os.environ:
-        environment[f"{prefix}THREADS"] = str(max(1, (os.cpu_count() or 1) // len(_READERS)))
     return Service(name, f"cxr_{name}", port, environment)
