@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
-from safetensors.torch import load_file
+from safetensors.torch import load
 
-from cxr_contracts import MANIFEST_NAME, ModelManifest
-from cxr_detector.fused import MEMBERS_FILE, Members, is_fused
+from cxr_detector.fused import is_fused, member_folders
 from cxr_detector.fusion import fuse
 from cxr_detector.network import build_network
 from cxr_detector.postprocessing import Detections
+from cxr_serving.model_folder import ModelFolder, open_model_folder
 
 
 class EagerDetector:
@@ -23,14 +23,13 @@ class EagerDetector:
     """
 
     def __init__(self, folder: Path) -> None:
-        manifest = read_manifest(folder)
+        served = open_model_folder(folder, "detector")
         self._fused_iou = None
-        folders = [folder]
-        if is_fused(manifest.architecture):
-            self._fused_iou = float(manifest.architecture.arguments["iou"])
-            members = Members.model_validate_json((folder / MEMBERS_FILE).read_bytes()).members
-            folders = [folder.parent / member.name for member in members]
-        self._networks = [_ultralytics(one) for one in folders]
+        networks = [served]
+        if is_fused(served.manifest.architecture):
+            self._fused_iou = float(served.manifest.architecture.arguments["iou"])
+            networks = member_folders(served)
+        self._networks = [_ultralytics(one) for one in networks]
 
     def boxes(self, pictures: Sequence[Image.Image]) -> list[list[list[float]]]:
         """Of each picture: corners x_min, y_min, x_max, y_max in its pixels, best first."""
@@ -48,16 +47,11 @@ class EagerDetector:
         ]
 
 
-def read_manifest(folder: Path) -> ModelManifest:
-    """A published model's manifest."""
-    return ModelManifest.model_validate_json((folder / MANIFEST_NAME).read_bytes())
-
-
-def _ultralytics(folder: Path) -> tuple[Any, int]:
+def _ultralytics(folder: ModelFolder) -> tuple[Any, int]:
     """The network of a folder as Ultralytics' own model, and the side it reads, px."""
-    manifest = read_manifest(folder)
+    manifest = folder.manifest
     network: Any = build_network(manifest.architecture, len(manifest.labels))
-    network.load_state_dict(load_file(folder / "weights.safetensors"))
+    network.load_state_dict(load(folder.weights()))
     # As Ultralytics leaves it: what we export answers without the raw maps.
     network.model[-1].export = False
     network.names = {index: label.name for index, label in enumerate(manifest.labels)}

@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
-from safetensors.torch import load_file
+from safetensors.torch import load
 
-from benchmarks.peers.detectors import EagerDetector, read_manifest
+from benchmarks.peers.detectors import EagerDetector
 from cxr_classifier.network import build_network
-from cxr_serving.model_folder import choose_model
+from cxr_serving.model_folder import choose_model, open_model_folder
 
 ROOT = Path(__file__).parents[2]
 CLASSIFIER = ROOT / "models" / "classifier" / "lite0-nih14"
@@ -21,11 +21,12 @@ class EagerModels:
     """timm and Ultralytics, one after the other, on the CPU."""
 
     def __init__(self) -> None:
-        manifest = read_manifest(CLASSIFIER)
+        folder = open_model_folder(CLASSIFIER, "classifier")
+        manifest = folder.manifest
         self.labels = [label.name for label in manifest.labels]
         self._spec = manifest.input
         self.classifier = build_network(manifest.architecture, len(self.labels)).eval()
-        self.classifier.load_state_dict(load_file(CLASSIFIER / "weights.safetensors"))
+        self.classifier.load_state_dict(load(folder.weights()))
         self.detector = EagerDetector(DETECTOR)
 
     def tensor(self, picture: Image.Image) -> torch.Tensor:
