@@ -46,7 +46,7 @@ def ultralytics_boxes(
     from ultralytics.nn.tasks import DetectionModel
     from ultralytics.utils.nms import non_max_suppression
 
-    from cxr_detector.trunk import replace_backbone
+    from cxr_detector.backbone import replace_backbone
 
     # As Ultralytics builds it: YOLO26 with its second head, of which its answer takes nothing.
     whole = DetectionModel(f"{name}.yaml", nc=len(NIH_ALONE), verbose=False)

@@ -16,7 +16,7 @@ from cxr_detector.fusion import fuse
 from cxr_detector.loading import load_predictor
 from cxr_detector.postprocessing import Detections
 from cxr_detector.settings import DetectorSettings
-from cxr_serving.image import DecodedImage
+from cxr_serving.imaging import DecodedImage
 from cxr_serving.model_folder import ModelFolderError
 from cxr_training.data.splits import split_sha256
 from cxr_training.detector.__main__ import main

@@ -11,7 +11,7 @@ import torch
 from cxr_classifier.app import create_app
 from cxr_classifier.settings import ClassifierSettings
 from cxr_contracts import CLASSIFY_PATH, ClassifyResponse, Finding, ModelManifest
-from cxr_serving.reader_settings import RuntimeChoice
+from cxr_serving.settings import RuntimeChoice
 from cxr_training.__main__ import main
 from films import encoded
 from xrv_checkpoints import (

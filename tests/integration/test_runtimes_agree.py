@@ -12,11 +12,11 @@ from cxr_detector.fused import is_fused, member_folders
 from cxr_detector.loading import load_predictor as load_detector
 from cxr_detector.predictor import DetectorPredictor
 from cxr_detector.settings import DetectorSettings
-from cxr_serving.image import DecodedImage
+from cxr_serving.imaging import DecodedImage
 from cxr_serving.model_folder import ModelFolder, choose_model, open_model_folder
 from cxr_serving.onnx_runtime import OnnxRuntime
-from cxr_serving.reader_settings import RuntimeChoice
-from cxr_serving.runtime_choice import choose_runtime
+from cxr_serving.settings import RuntimeChoice
+from cxr_serving.runtime import choose_runtime
 from films import radiograph_like
 
 MODELS = Path(__file__).parents[2] / "models"

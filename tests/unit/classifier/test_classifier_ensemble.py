@@ -13,7 +13,7 @@ from cxr_classifier.network import (
     CamNetwork,
     build_member,
     build_network,
-    joined_state,
+    ensemble_state,
     load_weights,
 )
 from cxr_contracts import Architecture
@@ -41,7 +41,7 @@ def together(
     alone: list[CamNetwork], more: dict[str, Tensor] | None = None, **arguments: object
 ) -> CamClassifier:
     network = build_network(architecture(members=len(alone), drop_rate=0.3, **arguments), 14)
-    return load_weights(network, joined_state([one.state_dict() for one in alone]) | (more or {}))
+    return load_weights(network, ensemble_state([one.state_dict() for one in alone]) | (more or {}))
 
 
 def test_logits_and_maps_are_the_means_over_the_members(alone: list[CamNetwork]) -> None:
@@ -89,7 +89,7 @@ def test_the_tensors_are_named_by_their_member_and_of_one_as_they_always_were(
     assert set(state) == {f"members.{index}.{name}" for index in range(3) for name in own}
     with pytest.raises(RuntimeError, match=r"members\.2"):
         build_network(architecture(members=3), 14).load_state_dict(
-            joined_state([one.state_dict() for one in alone[:2]])
+            ensemble_state([one.state_dict() for one in alone[:2]])
         )
 
 

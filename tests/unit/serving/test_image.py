@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin
 
-from cxr_serving.deep_grey import grey_of_deep
+from cxr_serving.imaging import grey_of_16_bit
 from cxr_serving.errors import PayloadTooLarge, Unprocessable, UnsupportedMedia
-from cxr_serving.image import decode_grey
-from cxr_serving.image_limits import ImageLimits
+from cxr_serving.imaging import decode_grey
+from cxr_serving.imaging import ImageLimits
 from films import encoded, png, png_header_of, radiograph_like
 
 GREY = radiograph_like()
@@ -54,7 +54,7 @@ def test_white_is_white_at_every_depth(bits: int) -> None:
 
 
 def test_an_all_black_16_bit_picture_stays_black() -> None:
-    assert grey_of_deep(np.zeros((4, 4), np.uint16)).max() == 0
+    assert grey_of_16_bit(np.zeros((4, 4), np.uint16)).max() == 0
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
-from cxr_serving.otlp import TellingExporter
+from cxr_serving.otlp import LoggingExporter
 
 
 class Scripted(SpanExporter):
@@ -25,7 +25,7 @@ def test_a_collector_that_goes_and_comes_is_told_at_each_change(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     script = (True, True, False, False, False, True, True, False)
-    exporter = TellingExporter(Scripted(*script))
+    exporter = LoggingExporter(Scripted(*script))
     with caplog.at_level(logging.INFO, "cxr.tracing"):
         for taken in script:
             assert (exporter.export([]) is SpanExportResult.SUCCESS) == taken

@@ -93,7 +93,7 @@ class PretrainingConfig(_Strict):
 
 
 class TrunkConfig(_Strict):
-    """A timm network in the place of YOLOv5's backbone: `cxr_detector.trunk`."""
+    """A timm network in the place of YOLOv5's backbone: `cxr_detector.backbone`."""
 
     network: str = Field(description="timm's name.")
     frozen_stages: int = Field(

@@ -1,4 +1,4 @@
-"""What the routes of both readers share: the upload in the OpenAPI document, `/info`, answers."""
+"""What the routes of both inference services share: the upload in OpenAPI, `/info`, responses."""
 
 from typing import Any
 
@@ -14,10 +14,10 @@ from cxr_serving.errors import (
     Unprocessable,
     UnsupportedMedia,
 )
+from cxr_serving.inference_service import IMAGE_FIELD, InferenceService
 from cxr_serving.model_folder import identity_of
 from cxr_serving.problems import problem_responses
 from cxr_serving.product import VERSION
-from cxr_serving.reader import IMAGE_FIELD, Reader
 
 UPLOAD_PROBLEMS = problem_responses(
     BadRequest, PayloadTooLarge, UnsupportedMedia, Unprocessable, Overloaded, Unavailable
@@ -37,7 +37,7 @@ UPLOAD_BODY: dict[str, Any] = {
                             "type": "string",
                             "format": "binary",
                             "description": "A PNG or JPEG, grey or a colour file of a grey "
-                            "picture; one picture, without transparency.",
+                            "image; one image, without transparency.",
                         }
                     },
                 }
@@ -47,17 +47,17 @@ UPLOAD_BODY: dict[str, Any] = {
 }
 
 
-def identity(reader: Reader[Any, Any]) -> ModelIdentity:
+def identity(service: InferenceService[Any, Any]) -> ModelIdentity:
     """How the loaded model is named in answers. Raises Unavailable as long as there is none."""
-    return identity_of(reader.predictor.manifest)
+    return identity_of(service.predictor.manifest)
 
 
-def json_response(answer: BaseModel) -> Response:
-    """`answer` as JSON; it was validated when it was built, so FastAPI need not do so again."""
-    return Response(answer.model_dump_json(), media_type="application/json")
+def json_response(body: BaseModel) -> Response:
+    """`body` as JSON; it was validated when it was built, so FastAPI need not do so again."""
+    return Response(body.model_dump_json(), media_type="application/json")
 
 
-def add_info(app: FastAPI, reader: Reader[Any, Any]) -> None:
+def add_info(app: FastAPI, service: InferenceService[Any, Any]) -> None:
     """Add `GET /info`."""
 
     @app.get(
@@ -68,14 +68,14 @@ def add_info(app: FastAPI, reader: Reader[Any, Any]) -> None:
         responses=problem_responses(Unavailable),
     )
     async def info() -> ServiceInfo:
-        predictor = reader.predictor
+        predictor = service.predictor
         return ServiceInfo(
-            role=reader.role,
+            role=service.role,
             service_version=VERSION,
-            model=identity(reader),
+            model=identity(service),
             labels=[label.name for label in predictor.manifest.labels],
             runtime=predictor.runtime,
             device=predictor.device,
-            max_batch_size=reader.settings.max_batch_size,
-            max_queue_length=reader.settings.max_queue_length,
+            max_batch_size=service.settings.max_batch_size,
+            max_queue_length=service.settings.max_queue_length,
         )

@@ -16,7 +16,7 @@ _ENDS = (4, 6, 8)
 _FAMILY = "yolov5"
 
 
-class Trunk(nn.Module):
+class TimmBackbone(nn.Module):
     """The maps of a timm network at `STRIDES`, of one plane of the image.
 
     Attributes:
@@ -40,8 +40,8 @@ class Trunk(nn.Module):
         return cast("list[Tensor]", self.network(images[:, :1] * 2 - 1))
 
 
-class Tap(nn.Module):
-    """One of a trunk's maps, brought to the width that the neck expects of this layer."""
+class MapAdapter(nn.Module):
+    """One of the backbone's maps, brought to the width that the neck expects of this layer."""
 
     def __init__(self, index: int, channels: int, width: int) -> None:
         super().__init__()
@@ -49,52 +49,55 @@ class Tap(nn.Module):
         self.convolution = Conv(channels, width, 1)
 
     def forward(self, maps: list[Tensor]) -> Tensor:
-        """[N, width, h, w] of the trunk's maps."""
+        """[N, width, h, w] of the backbone's maps."""
         return cast(Tensor, self.convolution(maps[self.index]))
 
 
 def replace_backbone(
-    model: nn.Module, architecture: str, trunk: str, *, drop_path_rate: float = 0.0
+    model: nn.Module, architecture: str, backbone: str, *, drop_path_rate: float = 0.0
 ) -> None:
-    """Put a trunk where the backbone of an Ultralytics model is, in place, with random weights.
+    """Put a timm network in place of an Ultralytics model's backbone, with random weights.
 
-    The layers keep their numbers, so that weights of the neck of this YOLO still fit: the trunk is
-    layer 0, its taps are the layers that ended the stages, and what was between them does nothing.
+    The layers keep their numbers, so that weights of the neck of this YOLO still fit: timm's
+    network is layer 0, its adapters are the layers that ended the stages, and what was between
+    them does nothing.
 
     Args:
         model: Ultralytics' `DetectionModel` as built from `architecture`.
         architecture: its name, e.g. `yolov5n`.
-        trunk: timm's name of the network, e.g. `tf_efficientnet_lite0`.
+        backbone: timm's name of the network, e.g. `tf_efficientnet_lite0`.
         drop_path_rate: timm's, in training: how often the last block's own part is left out.
 
     Raises:
         ValueError: another family than YOLOv5, or no timm network with maps at `STRIDES`.
     """
     if not architecture.startswith(_FAMILY):
-        raise ValueError(f"a trunk takes the place of YOLOv5's backbone, not of {architecture}'s")
-    if not timm.is_model(trunk):
-        raise ValueError(f"timm has no model {trunk!r}")
+        raise ValueError(
+            f"a timm network can take the place of YOLOv5's backbone, not of {architecture}'s"
+        )
+    if not timm.is_model(backbone):
+        raise ValueError(f"timm has no model {backbone!r}")
     inner: Any = model
     try:
-        maps = Trunk(trunk, drop_path_rate)
+        maps = TimmBackbone(backbone, drop_path_rate)
     except (RuntimeError, AttributeError, IndexError, AssertionError) as error:
-        raise ValueError(f"timm's {trunk} gives no maps to build on: {error}") from error
+        raise ValueError(f"timm's {backbone} gives no maps to build on: {error}") from error
     info: Any = maps.network.feature_info
     if tuple(info.reduction()) != STRIDES:
-        raise ValueError(f"timm's {trunk} has maps at strides {info.reduction()}, not {STRIDES}")
+        raise ValueError(f"timm's {backbone} has maps at strides {info.reduction()}, not {STRIDES}")
     layers: dict[int, nn.Module] = {number: nn.Identity() for number in range(1, _ENDS[-1])}
     layers[0] = maps
     for index, number in enumerate(_ENDS):
         width = inner.model[number].cv3.conv.out_channels
-        layers[number] = Tap(index, info.channels()[index], width)
+        layers[number] = MapAdapter(index, info.channels()[index], width)
     for number, layer in layers.items():
         _number(layer, number, takes=0 if number in _ENDS else -1)
         inner.model[number] = layer
-    # Which layers' answers are kept for later ones.
+    # Which layers' outputs are kept for later ones.
     inner.save = sorted({0, *inner.save})
 
 
 def _number(layer: Any, number: int, *, takes: int) -> None:
-    """What Ultralytics notes at each layer: its place, whose answer it takes, and its kind."""
+    """What Ultralytics notes at each layer: its place, whose output it takes, and its kind."""
     layer.i, layer.f, layer.type = number, takes, type(layer).__name__
     layer.np = sum(parameter.numel() for parameter in layer.parameters())

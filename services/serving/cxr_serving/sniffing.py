@@ -4,14 +4,14 @@ PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 JPEG_SIGNATURE = b"\xff\xd8\xff"
 
 _OTHERS: tuple[tuple[int, bytes, str], ...] = (
-    (0, b"GIF8", "a GIF picture"),
-    (0, b"BM", "a BMP picture"),
-    (0, b"II*\x00", "a TIFF picture"),
-    (0, b"MM\x00*", "a TIFF picture"),
+    (0, b"GIF8", "a GIF image"),
+    (0, b"BM", "a BMP image"),
+    (0, b"II*\x00", "a TIFF image"),
+    (0, b"MM\x00*", "a TIFF image"),
     (0, b"\x00\x00\x01\x00", "an icon"),
-    (0, b"\x00\x00\x00\x0cjP  ", "a bare JPEG 2000 picture"),
+    (0, b"\x00\x00\x00\x0cjP  ", "a bare JPEG 2000 image"),
     (0, b"\xff\x4f\xff\x51", "a bare JPEG 2000 codestream"),
-    (0, b"\xff\x0a", "a JPEG XL picture"),
+    (0, b"\xff\x0a", "a JPEG XL image"),
     (0, b"\x8aMNG", "an MNG animation"),
     (0, b"%PDF", "a PDF document"),
     (0, b"PK\x03\x04", "a ZIP archive (or an office document)"),
@@ -22,12 +22,12 @@ _OTHERS: tuple[tuple[int, bytes, str], ...] = (
     (0, b"MZ", "a program"),
     (0, b"n+1\x00", "a NIfTI volume"),
     (344, b"n+1\x00", "a NIfTI volume"),
-    (4, b"ftypheic", "an HEIC picture"),
-    (4, b"ftypheix", "an HEIC picture"),
-    (4, b"ftypmif1", "an HEIF picture"),
-    (4, b"ftypavif", "an AVIF picture"),
+    (4, b"ftypheic", "an HEIC image"),
+    (4, b"ftypheix", "an HEIC image"),
+    (4, b"ftypmif1", "an HEIF image"),
+    (4, b"ftypavif", "an AVIF image"),
     (4, b"ftyp", "a video"),
-    (8, b"WEBP", "a WebP picture"),
+    (8, b"WEBP", "a WebP image"),
     (8, b"AVI ", "a video"),
 )
 

@@ -1,4 +1,4 @@
-"""The frame of a reader service: from an upload to a model's output, bounded at every step."""
+"""The frame of an inference service: from an upload to a model's output, bounded at every step."""
 
 import asyncio
 import contextlib
@@ -15,13 +15,12 @@ from cxr_contracts import ImageSize, ModelManifest
 from cxr_serving.admission import Admission
 from cxr_serving.batching import MicroBatcher
 from cxr_serving.disconnect import run_while_connected
-from cxr_serving.image import DecodedImage, decode_grey
-from cxr_serving.image_limits import ImageLimits
+from cxr_serving.imaging import DecodedImage, ImageLimits, decode_grey
 from cxr_serving.metrics import BatchMetrics, ServiceMetrics
 from cxr_serving.model_folder import ModelFolderError, identity_of
-from cxr_serving.reader_settings import ReaderSettings
 from cxr_serving.runtime import DeviceError
 from cxr_serving.service import Readiness
+from cxr_serving.settings import InferenceSettings
 from cxr_serving.tracing import Tracing
 from cxr_serving.uploads import read_single_file
 
@@ -31,11 +30,11 @@ Output_co = TypeVar("Output_co", covariant=True)
 IMAGE_FIELD = "image"
 # Boundaries and part headers around the one file.
 FORM_OVERHEAD_BYTES = 65_536
-_log = logging.getLogger("cxr.reader")
+_log = logging.getLogger("cxr.inference")
 
 
 class Predictor(Protocol[Prepared, Output_co]):
-    """A loaded model of a reader."""
+    """A loaded model of a service."""
 
     @property
     def manifest(self) -> ModelManifest:
@@ -61,7 +60,7 @@ class Predictor(Protocol[Prepared, Output_co]):
         ...
 
 
-class Reader(Generic[Prepared, Output]):
+class InferenceService(Generic[Prepared, Output]):
     """Loads a model, says when it is ready, and runs uploads through it.
 
     Args:
@@ -71,7 +70,10 @@ class Reader(Generic[Prepared, Output]):
     """
 
     def __init__(
-        self, role: str, settings: ReaderSettings, load: Callable[[], Predictor[Prepared, Output]]
+        self,
+        role: str,
+        settings: InferenceSettings,
+        load: Callable[[], Predictor[Prepared, Output]],
     ) -> None:
         self.role = role
         self.settings = settings
@@ -84,7 +86,7 @@ class Reader(Generic[Prepared, Output]):
         self._limits = ImageLimits(max_pixels=settings.max_pixels)
         self.tracing = Tracing(role, settings.resolved_traces_endpoint)
         self._stages = self.metrics.stages(
-            "cxr_reader_stage_seconds", "AppState of an answer: upload, decode, prepare, model."
+            "cxr_inference_stage_seconds", "Stages of a request: upload, decode, prepare, model."
         )
         self._batch_metrics = BatchMetrics(
             self.metrics.registry, settings.max_batch_size, settings.max_queue_length
@@ -95,7 +97,7 @@ class Reader(Generic[Prepared, Output]):
         """The loaded model. Raises Unavailable as long as there is none."""
         self.readiness.check()
         if self._predictor is None:
-            raise RuntimeError("a reader without a model says that it is ready")
+            raise RuntimeError("a service without a model says that it is ready")
         return self._predictor
 
     @property
@@ -138,14 +140,14 @@ class Reader(Generic[Prepared, Output]):
         await asyncio.wait([self._loading])
         return not self.failed
 
-    async def read(
+    async def infer(
         self, request: Request, adapt: Callable[[Prepared], Prepared] = lambda prepared: prepared
     ) -> tuple[ImageSize, Output]:
-        """The size of the picture in a multipart request, and what the model says of it.
+        """The size of the image in a multipart request, and what the model says of it.
 
         Args:
             request: With one file.
-            adapt: What this request asks of the model beyond its picture.
+            adapt: What this request asks of the model beyond its image.
 
         Raises:
             ServiceError: The request, the file or the state of this service does not allow it.
@@ -155,9 +157,9 @@ class Reader(Generic[Prepared, Output]):
         with self._admission.admit(request):
             with self._stages.measure("upload"):
                 upload = await read_single_file(request, IMAGE_FIELD)
-            return await run_while_connected(request, self._read(upload.data, adapt))
+            return await run_while_connected(request, self._infer(upload.data, adapt))
 
-    async def _read(
+    async def _infer(
         self, data: bytes, adapt: Callable[[Prepared], Prepared]
     ) -> tuple[ImageSize, Output]:
         loop = asyncio.get_running_loop()
@@ -172,7 +174,7 @@ class Reader(Generic[Prepared, Output]):
             image = decode_grey(data, self._limits)
         with self._stages.measure("prepare"):
             prepared = self.predictor.prepare(image)
-        # Only its size goes on: dozens of large pictures may wait for the model.
+        # Only its size goes on: dozens of large images may wait for the model.
         return ImageSize(width=image.width, height=image.height), prepared
 
     def _predict(self, batch: Sequence[Prepared]) -> Sequence[Output]:
