@@ -62,7 +62,7 @@ async def test_the_service_answers_as_the_library(
             transport=httpx.ASGITransport(app), base_url="http://reader", timeout=60
         ) as client,
     ):
-        assert await app.state.reader.loaded()
+        assert await app.state.service.loaded()
         for picture, expected, against in zip(films(3), probabilities, stretched, strict=True):
             answer = await client.post(
                 CLASSIFY_PATH,

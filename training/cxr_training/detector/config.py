@@ -167,7 +167,7 @@ class DetectorConfig(_Strict):
     @property
     def network(self) -> Architecture:
         """What `cxr_detector.network.build_network` builds."""
-        arguments = {} if self.trunk is None else {"trunk": self.trunk.network}
+        arguments = {} if self.trunk is None else {"backbone": self.trunk.network}
         return Architecture(library="ultralytics", name=self.architecture, arguments=arguments)
 
     @property

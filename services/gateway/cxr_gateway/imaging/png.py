@@ -12,10 +12,9 @@ from cxr_gateway.imaging.colour import grey_of_rgb
 from cxr_gateway.imaging.decoding import decoding
 from cxr_gateway.imaging.limits import Limits
 from cxr_gateway.imaging.result import DecodedPicture
-from cxr_serving.imaging import grey_of_16_bit
 from cxr_serving.errors import Unprocessable, UnsupportedMedia
+from cxr_serving.imaging import UPRIGHT, grey_of_16_bit, orientation_of, upright
 from cxr_serving.sniffing import PNG_SIGNATURE
-from cxr_serving.imaging import UPRIGHT, orientation_of, upright
 
 _GREY, _RGB, _PALETTE, _GREY_ALPHA, _RGB_ALPHA = 0, 2, 3, 4, 6
 # All that the pixels need. Whatever else a file carries (profiles and texts can be zlib bombs) is

@@ -137,6 +137,6 @@ def _relabelled(one: Found, number: np.ndarray) -> Found:
     labels = number[detections.labels]
     kept = labels >= 0
     chosen = Detections(
-        labels[kept], detections.scores[kept], detections.boxes[kept], detections.shown[kept]
+        labels[kept], detections.scores[kept], detections.boxes[kept], detections.above_threshold[kept]
     )
     return replace(one, detections=chosen)

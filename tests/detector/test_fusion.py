@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cxr_contracts import MOST_BOXES
-from cxr_detector.fused import choose
+from cxr_detector.fused import select_boxes
 from cxr_detector.fusion import fuse, overlap
 from cxr_detector.postprocessing import Detections
 
@@ -39,7 +39,7 @@ def test_a_box_of_both_is_their_mean_by_score_and_scores_their_mean() -> None:
     shifted = [14.0, 10.0, 54.0, 50.0]
     one = fuse([found((3, 0.6, BOX)), found((3, 0.2, shifted))], iou=0.5)
     assert rows_of(one) == [(3, pytest.approx(0.4), pytest.approx([11.0, 10.0, 51.0, 50.0]))]
-    assert not one.shown.any()
+    assert not one.above_threshold.any()
 
 
 def test_a_network_without_the_box_counts_as_zero() -> None:
@@ -81,14 +81,14 @@ def test_one_network_alone_answers_as_it_did() -> None:
 
 def test_the_order_of_the_networks_does_not_matter() -> None:
     generator = np.random.default_rng(0)
-    films = []
+    detections = []
     for _ in range(3):
         low = generator.uniform(0, 80, (40, 2))
         boxes = np.concatenate([low, low + generator.uniform(5, 40, (40, 2))], axis=1)
         scores = np.sort(generator.uniform(0, 1, 40))[::-1]
         labels = generator.integers(0, 3, 40)
-        films.append(found(*zip(labels, scores, boxes.tolist(), strict=True)))
-    forth, back = fuse(films, iou=0.5), fuse(films[::-1], iou=0.5)
+        detections.append(found(*zip(labels, scores, boxes.tolist(), strict=True)))
+    forth, back = fuse(detections, iou=0.5), fuse(detections[::-1], iou=0.5)
     assert len(forth.scores) < 120
     assert (np.diff(forth.scores) <= 0).all()
     np.testing.assert_allclose(forth.scores, back.scores, atol=1e-6)
@@ -104,28 +104,28 @@ def test_a_box_without_a_score_is_none() -> None:
 def test_nothing_found_is_nothing() -> None:
     nothing = fuse([found(), found()], iou=0.5)
     assert nothing.boxes.shape == (0, 4)
-    assert len(choose(nothing, np.array([0.5], np.float32), max_boxes=3).scores) == 0
+    assert len(select_boxes(nothing, np.array([0.5], np.float32), max_boxes=3).scores) == 0
 
 
 THRESHOLDS = np.array([0.5, 0.2], dtype=np.float32)
 MIXED = found((0, 0.9, BOX), (0, 0.4, BOX), (1, 0.3, BOX), (1, 0.25, BOX), (1, 0.1, BOX))
 
 
-def test_shown_is_what_reaches_the_threshold_of_its_class_up_to_the_limit() -> None:
-    shown = choose(MIXED, THRESHOLDS, max_boxes=2)
-    assert shown.scores.tolist() == pytest.approx([0.9, 0.3])
-    assert shown.shown.all()
+def test_above_threshold_is_what_reaches_the_threshold_of_its_class_up_to_the_limit() -> None:
+    above = select_boxes(MIXED, THRESHOLDS, max_boxes=2)
+    assert above.scores.tolist() == pytest.approx([0.9, 0.3])
+    assert above.above_threshold.all()
 
 
 def test_below_the_thresholds_comes_what_is_asked_for() -> None:
-    asked = choose(MIXED, THRESHOLDS, max_boxes=2, min_score=0.2)
+    asked = select_boxes(MIXED, THRESHOLDS, max_boxes=2, min_score=0.2)
     assert asked.scores.tolist() == pytest.approx([0.9, 0.4, 0.3, 0.25])
-    assert asked.shown.tolist() == [True, False, True, False]
+    assert asked.above_threshold.tolist() == [True, False, True, False]
 
 
-def test_a_crowd_of_weak_boxes_pushes_out_nothing_that_is_shown() -> None:
+def test_a_crowd_of_weak_boxes_pushes_out_nothing_above_threshold() -> None:
     crowd = [(0, 0.45, BOX)] * (MOST_BOXES + 50)
-    asked = choose(found(*crowd, (1, 0.3, BOX)), THRESHOLDS, max_boxes=2, min_score=0.2)
+    asked = select_boxes(found(*crowd, (1, 0.3, BOX)), THRESHOLDS, max_boxes=2, min_score=0.2)
     assert len(asked.scores) == MOST_BOXES
-    assert asked.shown.sum() == 1
-    assert asked.labels[asked.shown].tolist() == [1]
+    assert asked.above_threshold.sum() == 1
+    assert asked.labels[asked.above_threshold].tolist() == [1]

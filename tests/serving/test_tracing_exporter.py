@@ -21,7 +21,7 @@ class Scripted(SpanExporter):
         return SpanExportResult.SUCCESS if next(self._taken) else SpanExportResult.FAILURE
 
 
-def test_a_collector_that_goes_and_comes_is_told_at_each_change(
+def test_a_collector_that_goes_and_comes_is_logged_at_each_change(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     script = (True, True, False, False, False, True, True, False)

@@ -1,4 +1,4 @@
-"""The two readers as apps, with real networks of random weights, over ASGI."""
+"""The two inference services as apps, with real networks of random weights, over ASGI."""
 
 import asyncio
 import contextlib
@@ -53,11 +53,11 @@ async def client_of(app: FastAPI, *, wait: bool = True) -> AsyncIterator[httpx.A
     async with (
         app.router.lifespan_context(app),
         httpx.AsyncClient(
-            transport=httpx.ASGITransport(app), base_url="http://reader", timeout=30
+            transport=httpx.ASGITransport(app), base_url="http://service", timeout=30
         ) as client,
     ):
         if wait:
-            assert await app.state.reader.loaded()
+            assert await app.state.service.loaded()
         yield client
 
 
@@ -85,20 +85,20 @@ def folder(role: str, request: pytest.FixtureRequest) -> Path:
 
 
 def as_file(data: bytes) -> dict[str, tuple[str, bytes]]:
-    return {"image": ("film.png", data)}
+    return {"image": ("radiograph.png", data)}
 
 
 async def test_the_classifier_answers_fourteen_findings_most_probable_first(
     classifier: httpx.AsyncClient, classifier_folder: Path
 ) -> None:
     response = await classifier.post(CLASSIFY_PATH, files=as_file(png()))
-    answer = ClassifyResponse.model_validate_json(response.content)
-    probabilities = [item.probability for item in answer.findings]
+    body = ClassifyResponse.model_validate_json(response.content)
+    probabilities = [item.probability for item in body.findings]
     assert probabilities == sorted(probabilities, reverse=True)
-    assert {item.finding for item in answer.findings} == set(Finding)
-    assert all(item.positive == (item.probability >= item.threshold) for item in answer.findings)
-    assert answer.cams == []
-    assert answer.model == open_model_folder(classifier_folder, "classifier").identity
+    assert {item.finding for item in body.findings} == set(Finding)
+    assert all(item.positive == (item.probability >= item.threshold) for item in body.findings)
+    assert body.cams == []
+    assert body.model == open_model_folder(classifier_folder, "classifier").identity
 
 
 async def test_probabilities_are_the_networks_logits_calibrated(
@@ -122,9 +122,9 @@ async def test_maps_come_for_the_most_probable_findings_and_their_mean_is_the_lo
     manifest = open_model_folder(classifier_folder, "classifier").manifest
     label = {label.name: label for label in manifest.labels}
     response = await classifier.post(CLASSIFY_PATH, params={"explain": 3}, files=as_file(png()))
-    answer = ClassifyResponse.model_validate_json(response.content)
-    assert [cam.finding for cam in answer.cams] == [item.finding for item in answer.findings[:3]]
-    for cam, item in zip(answer.cams, answer.findings, strict=False):
+    body = ClassifyResponse.model_validate_json(response.content)
+    assert [cam.finding for cam in body.cams] == [item.finding for item in body.findings[:3]]
+    for cam, item in zip(body.cams, body.findings, strict=False):
         spec = label[cam.finding]
         z = spec.slope * float(np.mean(cam.values)) + spec.intercept
         assert 1 / (1 + np.exp(-z)) == pytest.approx(item.probability, abs=1e-3)
@@ -141,15 +141,15 @@ async def test_the_detector_answers_boxes_in_pixels_of_the_image(
     detector: httpx.AsyncClient,
 ) -> None:
     response = await detector.post(DETECT_PATH, files=as_file(png(600, 200)))
-    answer = DetectResponse.model_validate_json(response.content)
-    assert (answer.image.width, answer.image.height) == (600, 200)
-    assert 0 < len(answer.boxes) <= 10
-    for box in answer.boxes:
+    body = DetectResponse.model_validate_json(response.content)
+    assert (body.image.width, body.image.height) == (600, 200)
+    assert 0 < len(body.boxes) <= 10
+    for box in body.boxes:
         assert box.finding in Region
         assert 0 <= box.x_min < box.x_max <= 600
         assert 0 <= box.y_min < box.y_max <= 200
     # The random network draws large boxes, so one of them must reach beyond a 200 px square.
-    assert max(box.x_max for box in answer.boxes) > 200
+    assert max(box.x_max for box in body.boxes) > 200
 
 
 async def test_the_detector_answers_boxes_below_its_thresholds_if_it_is_asked(
@@ -165,12 +165,12 @@ async def test_the_detector_answers_boxes_below_its_thresholds_if_it_is_asked(
     strict = manifest.model_copy(update={"labels": labels})
     (folder / "manifest.json").write_text(strict.model_dump_json())
     async with client_of(create("detector", folder)) as client:
-        usual = (await client.post(DETECT_PATH, files=as_file(png()))).json()["boxes"]
+        default = (await client.post(DETECT_PATH, files=as_file(png()))).json()["boxes"]
         asked = await client.post(f"{DETECT_PATH}?min_score={lowest}", files=as_file(png()))
         above = await client.post(f"{DETECT_PATH}?min_score=1", files=as_file(png()))
     boxes = asked.json()["boxes"]
-    assert [box for box in boxes if box["shown"]] == usual == above.json()["boxes"]
-    below = [box["score"] for box in boxes if not box["shown"]]
+    assert [box for box in boxes if box["above_threshold"]] == default == above.json()["boxes"]
+    below = [box["score"] for box in boxes if not box["above_threshold"]]
     assert below
     # Scores are rounded on the wire, thresholds are not.
     assert all(lowest - 1e-6 <= score <= middle + 1e-6 for score in below)
@@ -188,16 +188,14 @@ async def test_a_wrong_query_of_the_detector_is_refused(
     assert Problem.model_validate_json(response.content).status == 422
 
 
-async def test_the_same_picture_gets_the_same_answer_alone_and_in_a_crowd(
+async def test_the_same_image_gets_the_same_result_alone_and_in_a_batch(
     role: str, folder: Path
 ) -> None:
-    pictures = [png(seed=seed) for seed in range(9)]
+    images = [png(seed=seed) for seed in range(9)]
     async with client_of(create(role, folder, max_batch_size=3)) as client:
-        alone = [
-            (await client.post(PATHS[role], files=as_file(picture))).json() for picture in pictures
-        ]
+        alone = [(await client.post(PATHS[role], files=as_file(image))).json() for image in images]
         together = await asyncio.gather(
-            *(client.post(PATHS[role], files=as_file(picture)) for picture in pictures)
+            *(client.post(PATHS[role], files=as_file(image)) for image in images)
         )
         metrics = (await client.get("/metrics")).text.splitlines()
     for one, many in zip(alone, together, strict=True):
@@ -260,7 +258,7 @@ async def test_info_says_what_is_served_and_how(role: str, folder: Path) -> None
     assert info.labels == [str(name) for name in (Finding if role == "classifier" else Region)]
 
 
-async def test_a_reader_is_not_ready_before_its_model_is_loaded(role: str, folder: Path) -> None:
+async def test_a_service_is_not_ready_before_its_model_is_loaded(role: str, folder: Path) -> None:
     app = create(role, folder)
     async with client_of(app, wait=False) as client:
         assert (await client.get("/readyz")).status_code == 503
@@ -268,12 +266,12 @@ async def test_a_reader_is_not_ready_before_its_model_is_loaded(role: str, folde
         assert (await client.get("/info")).status_code == 503
         early = await client.post(PATHS[role], files=as_file(png()))
         assert early.status_code == 503
-        assert await app.state.reader.loaded()
+        assert await app.state.service.loaded()
         assert (await client.get("/readyz")).status_code == 200
 
 
 @pytest.mark.parametrize("name", ["weights.safetensors", "model.onnx"])
-async def test_a_reader_of_a_changed_file_never_becomes_ready(
+async def test_a_service_of_a_changed_file_never_becomes_ready(
     role: str, folder: Path, tmp_path: Path, name: str
 ) -> None:
     copy = Path(shutil.copytree(folder, tmp_path / "model"))
@@ -282,7 +280,7 @@ async def test_a_reader_of_a_changed_file_never_becomes_ready(
     (copy / name).write_bytes(data)
     app = create(role, copy)
     async with client_of(app, wait=False) as client:
-        assert not await app.state.reader.loaded()
+        assert not await app.state.service.loaded()
         assert (await client.get("/readyz")).status_code == 503
         assert (await client.post(PATHS[role], files=as_file(png()))).status_code == 503
 
@@ -302,7 +300,7 @@ async def test_the_openapi_document_describes_the_upload(role: str, folder: Path
     model.model_validate(example)
 
 
-async def test_pictures_larger_than_the_network_cost_no_lasting_memory(
+async def test_images_larger_than_the_network_cost_no_lasting_memory(
     classifier: httpx.AsyncClient,
 ) -> None:
     process = psutil.Process()

@@ -9,10 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin
 
-from cxr_serving.imaging import grey_of_16_bit
 from cxr_serving.errors import PayloadTooLarge, Unprocessable, UnsupportedMedia
-from cxr_serving.imaging import decode_grey
-from cxr_serving.imaging import ImageLimits
+from cxr_serving.imaging import ImageLimits, decode_grey, grey_of_16_bit
 from films import encoded, png, png_header_of, radiograph_like
 
 GREY = radiograph_like()
@@ -32,7 +30,7 @@ def test_a_grey_jpeg_comes_out_nearly_so() -> None:
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG"])
-def test_a_colour_file_of_a_grey_picture_is_that_picture(kind: str) -> None:
+def test_a_colour_file_of_a_grey_image_is_that_image(kind: str) -> None:
     grey = decode_grey(encoded(GREY, kind)).grey.astype(int)
     from_colour = decode_grey(encoded(Image.fromarray(GREY).convert("RGB"), kind)).grey
     assert np.abs(grey - from_colour).max() <= 3
@@ -53,7 +51,7 @@ def test_white_is_white_at_every_depth(bits: int) -> None:
     assert np.abs(decoded.grey - values / white * 255).max() <= 0.51
 
 
-def test_an_all_black_16_bit_picture_stays_black() -> None:
+def test_an_all_black_16_bit_image_stays_black() -> None:
     assert grey_of_16_bit(np.zeros((4, 4), np.uint16)).max() == 0
 
 
@@ -105,10 +103,10 @@ def test_what_is_broken_or_not_acceptable_is_named(data: bytes, words: str) -> N
 @pytest.mark.parametrize(
     ("data", "words"),
     [
-        (b"GIF89a" + bytes(50), "a GIF picture"),
-        (encoded(GREY, "TIFF"), "a TIFF picture"),
-        (encoded(GREY, "BMP"), "a BMP picture"),
-        (encoded(GREY, "WEBP"), "a WebP picture"),
+        (b"GIF89a" + bytes(50), "a GIF image"),
+        (encoded(GREY, "TIFF"), "a TIFF image"),
+        (encoded(GREY, "BMP"), "a BMP image"),
+        (encoded(GREY, "WEBP"), "a WebP image"),
         (b"%PDF-1.7", "a PDF document"),
         (b"<html>", "an HTML page"),
         (b"just text", "a text file"),
@@ -150,7 +148,7 @@ PNG, JPEG = png(64, 48), encoded(radiograph_like(64, 48), "JPEG")
     edits=st.lists(st.tuples(st.integers(0, 2000), st.integers(0, 255)), max_size=12),
     length=st.integers(1, 4000),
 )
-def test_no_damage_ends_in_anything_but_a_picture_or_a_refusal(
+def test_no_damage_ends_in_anything_but_an_image_or_a_refusal(
     original: bytes, edits: list[tuple[int, int]], length: int
 ) -> None:
     data = bytearray(original)

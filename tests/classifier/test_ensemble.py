@@ -1,4 +1,4 @@
-"""Several networks as one: its answers are the means of theirs, on either runtime."""
+"""Several networks as one: its outputs are the means of theirs, on either runtime."""
 
 from pathlib import Path
 
@@ -47,23 +47,23 @@ def together(
 def test_logits_and_maps_are_the_means_over_the_members(alone: list[CamNetwork]) -> None:
     with torch.inference_mode():
         logits, cams = together(alone)(IMAGE)
-        answers = [one(IMAGE) for one in alone]
-    torch.testing.assert_close(logits, torch.stack([each for each, _ in answers]).mean(dim=0))
-    torch.testing.assert_close(cams, torch.stack([each for _, each in answers]).mean(dim=0))
+        outputs = [one(IMAGE) for one in alone]
+    torch.testing.assert_close(logits, torch.stack([each for each, _ in outputs]).mean(dim=0))
+    torch.testing.assert_close(cams, torch.stack([each for _, each in outputs]).mean(dim=0))
     torch.testing.assert_close(cams.mean(dim=(2, 3)), logits)
-    assert not torch.allclose(answers[0][0], answers[1][0])
+    assert not torch.allclose(outputs[0][0], outputs[1][0])
 
 
-def test_the_mirror_image_and_the_usual_map_are_of_the_whole(alone: list[CamNetwork]) -> None:
-    usual = torch.randn(14, 2, 2)
-    usual -= usual.mean(dim=(1, 2), keepdim=True)
+def test_the_mirror_image_and_the_mean_normal_cam_are_of_the_whole(alone: list[CamNetwork]) -> None:
+    mean = torch.randn(14, 2, 2)
+    mean -= mean.mean(dim=(1, 2), keepdim=True)
     with torch.inference_mode():
         plain = together(alone)
-        whole = together(alone, {"usual_map": usual}, mirrored=True, usual_map=[2, 2])
+        whole = together(alone, {"mean_normal_cam": mean}, mirrored=True, mean_normal_cam=[2, 2])
         (logits, cams), (mirror_logits, mirror_cams) = plain(IMAGE), plain(IMAGE.flip(3))
         found_logits, found_cams = whole(IMAGE)
     torch.testing.assert_close(found_logits, (logits + mirror_logits) / 2)
-    torch.testing.assert_close(found_cams, (cams + mirror_cams.flip(3)) / 2 - usual)
+    torch.testing.assert_close(found_cams, (cams + mirror_cams.flip(3)) / 2 - mean)
     torch.testing.assert_close(found_cams.mean(dim=(2, 3)), found_logits)
 
 
@@ -96,8 +96,8 @@ def test_the_tensors_are_named_by_their_member_and_of_one_as_they_always_were(
 def test_one_onnx_file_answers_as_pytorch_does_on_any_batch(
     alone: list[CamNetwork], tmp_path: Path
 ) -> None:
-    usual = torch.randn(14, 2, 2)
-    network = together(alone[:2], {"usual_map": usual}, usual_map=[2, 2])
+    mean = torch.randn(14, 2, 2)
+    network = together(alone[:2], {"mean_normal_cam": mean}, mean_normal_cam=[2, 2])
     # Compares both runtimes, on a batch and on one image alone.
     export(network, tmp_path, np.asarray(IMAGE))
     assert {path.name for path in tmp_path.iterdir()} == {"model.onnx", "weights.safetensors"}

@@ -96,24 +96,24 @@ def test_each_class_has_its_own_threshold() -> None:
     np.testing.assert_allclose(got.scores, [0.6, 0.4])
 
 
-def test_a_score_at_the_threshold_is_shown() -> None:
+def test_a_score_at_the_threshold_is_enough() -> None:
     predictions = np.array([[10], [10], [4], [4], [0.25]], dtype=np.float32)
     got = postprocess(predictions, SQUARE, np.array([0.25], np.float32), nms_iou=0.5, max_boxes=1)
     assert len(got.scores) == 1
 
 
 @pytest.mark.parametrize("max_boxes", [5, 300])
-def test_asking_for_weaker_boxes_changes_nothing_of_what_is_shown(max_boxes: int) -> None:
+def test_asking_for_weaker_boxes_changes_nothing_above_the_thresholds(max_boxes: int) -> None:
     predictions = crowded_predictions(4)
     thresholds = np.linspace(0.2, 0.6, N_CLASSES, dtype=np.float32)
-    usual = postprocess(predictions, SQUARE, thresholds, nms_iou=0.5, max_boxes=max_boxes)
+    default = postprocess(predictions, SQUARE, thresholds, nms_iou=0.5, max_boxes=max_boxes)
     asked = postprocess(
         predictions, SQUARE, thresholds, nms_iou=0.5, max_boxes=max_boxes, min_score=0.1
     )
-    assert usual.shown.all()
-    assert len(usual.scores) <= len(asked.scores) == 300
-    np.testing.assert_array_equal(asked.boxes[asked.shown], usual.boxes)
-    np.testing.assert_array_equal(asked.labels[asked.shown], usual.labels)
+    assert default.above_threshold.all()
+    assert len(default.scores) <= len(asked.scores) == 300
+    np.testing.assert_array_equal(asked.boxes[asked.above_threshold], default.boxes)
+    np.testing.assert_array_equal(asked.labels[asked.above_threshold], default.labels)
     assert (np.diff(asked.scores) <= 0).all()
 
 

@@ -67,7 +67,7 @@ def write_detector_folder(
     regions: Sequence[Region] = tuple(Region),
     resize: Resize | None = None,
 ) -> Path:
-    """A detector with random weights, written to `folder`; it shows whatever it scores."""
+    """A detector with random weights, written to `folder`; it reports whatever it scores."""
     torch.manual_seed(seed)
     architecture = Architecture(library="ultralytics", name=name, arguments={})
     network = build_detector(architecture, len(regions))
@@ -87,17 +87,17 @@ def write_detector_folder(
 
 
 def settle(network: nn.Module, spec: InputSpec) -> None:
-    """Give random weights activations of a trained network's size, so that answers differ.
+    """Give random weights activations of a trained network's size, so that outputs differ.
 
-    As they are initialised, the signal dies on its way, and every image gets the same answer.
+    As they are initialised, the signal dies on its way, and every image gets the same body.
     """
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.momentum = 1.0
         if isinstance(module, nn.Conv2d) and module.bias is not None:
             nn.init.normal_(module.weight, std=0.5 / module.in_channels**0.5)
-    pictures = [fit(radiograph_like(*size), spec)[0] for size in _SIZES]
-    grey = torch.from_numpy(np.stack(pictures)).float()[:, None] / 255.0
+    images = [fit(radiograph_like(*size), spec)[0] for size in _SIZES]
+    grey = torch.from_numpy(np.stack(images)).float()[:, None] / 255.0
     examples = ((grey - spec.mean) / spec.std).expand(-1, spec.channels, -1, -1)
     with torch.no_grad():
         network.train()

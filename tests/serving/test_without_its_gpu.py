@@ -1,4 +1,4 @@
-"""A reader that is told to use a GPU where there is none: a sentence, exit code 1."""
+"""A service that is told to use a GPU where there is none: a sentence, exit code 1."""
 
 import json
 import os
@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 
-def test_a_gpu_that_is_not_there_is_told_in_a_sentence(detector_folder: Path) -> None:
+def test_a_gpu_that_is_not_there_ends_the_start_with_a_sentence(detector_folder: Path) -> None:
     settings = {"RUNTIME": "torch", "DEVICE": "cuda:0", "PORT": "0", "MODEL_DIR": detector_folder}
     given = {f"CXR_DETECTOR_{name}": str(value) for name, value in settings.items()}
     finished = subprocess.run(

@@ -14,7 +14,7 @@ LOADING = {"status": 503, "detail": "The model is being loaded."}
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Answers by path."""
+    """Responds by path."""
 
     def do_GET(self) -> None:
         status, body = {

@@ -1,4 +1,4 @@
-"""A reader with more work than it can do: it refuses at once, and says when to come back."""
+"""A service with more work than it can do: it refuses at once, and says when to come back."""
 
 import asyncio
 import threading
@@ -58,15 +58,15 @@ def app(runtime: HeldRuntime, classifier_folder: Path) -> FastAPI:
 
 def client_of(app: FastAPI) -> httpx.AsyncClient:
     return httpx.AsyncClient(
-        transport=httpx.ASGITransport(app), base_url="http://reader", timeout=30
+        transport=httpx.ASGITransport(app), base_url="http://service", timeout=30
     )
 
 
-async def test_a_full_reader_answers_503_with_retry_after_and_recovers(
+async def test_a_full_service_answers_503_with_retry_after_and_recovers(
     app: FastAPI, runtime: HeldRuntime
 ) -> None:
     async with app.router.lifespan_context(app), client_of(app) as client:
-        assert await app.state.reader.loaded()
+        assert await app.state.service.loaded()
 
         async def ask() -> httpx.Response:
             return await client.post(CLASSIFY_PATH, files={"image": png()})
@@ -82,7 +82,7 @@ async def test_a_full_reader_answers_503_with_retry_after_and_recovers(
         assert {Problem.model_validate_json(response.content).type for response in refused} == {
             "urn:cxr:problem:overloaded"
         }
-        # The probes answer all the while.
+        # The probes respond all the while.
         assert (await client.get("/readyz")).status_code == 200
         runtime.let_go.set()
         assert {(await response).status_code for response in inside} == {200}
@@ -95,7 +95,7 @@ async def test_an_answer_that_is_not_finite_is_an_error_and_no_answer(
     runtime.fail = True
     runtime.let_go.set()
     async with app.router.lifespan_context(app), client_of(app) as client:
-        assert await app.state.reader.loaded()
+        assert await app.state.service.loaded()
         response = await client.post(CLASSIFY_PATH, files={"image": png()})
         assert response.status_code == 500
         assert "not finite" in caplog.text
@@ -107,7 +107,7 @@ async def test_a_client_that_goes_away_gives_up_its_place_in_the_queue(
     app: FastAPI, runtime: HeldRuntime
 ) -> None:
     async with app.router.lifespan_context(app), client_of(app) as client:
-        assert await app.state.reader.loaded()
+        assert await app.state.service.loaded()
         first = asyncio.create_task(client.post(CLASSIFY_PATH, files={"image": png()}))
         assert await asyncio.to_thread(runtime.running.wait, 10)
         await _ask_and_leave(app, client)
@@ -118,14 +118,14 @@ async def test_a_client_that_goes_away_gives_up_its_place_in_the_queue(
 
 
 async def _wait_for_queue(client: httpx.AsyncClient, length: int) -> None:
-    """Return when `length` images wait for the model, by the reader's own metric."""
+    """Return when `length` images wait for the model, by the service's own metric."""
     async with asyncio.timeout(10):
         while f"cxr_batch_queue_length {length:.1f}" not in (await client.get("/metrics")).text:
             await asyncio.sleep(0.01)
 
 
 async def _ask_and_leave(app: FastAPI, client: httpx.AsyncClient) -> None:
-    """Send a whole request, and close the connection before the answer, as ASGI servers say it."""
+    """Send a whole request and close the connection before the response, as an ASGI server says it."""
     request = client.build_request("POST", CLASSIFY_PATH, files={"image": png()})
     body = b"".join([part async for part in request.stream])  # type: ignore[union-attr]
     messages: list[dict[str, Any]] = [
@@ -151,7 +151,7 @@ async def _ask_and_leave(app: FastAPI, client: httpx.AsyncClient) -> None:
         "root_path": "",
         "headers": [(name.lower(), value) for name, value in request.headers.raw],
         "client": None,
-        "server": ("reader", 80),
+        "server": ("service", 80),
         "state": {},
     }
     await app(scope, receive, send)

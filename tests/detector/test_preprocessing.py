@@ -102,26 +102,26 @@ def test_what_is_no_grey_image_is_refused(bad: np.ndarray) -> None:
 
 
 def test_a_stretched_film_fills_the_input_without_padding() -> None:
-    film = np.full((100, 300), 255, dtype=np.uint8)
-    tensor, placed = preprocess(film, SPEC, "stretch")
+    image = np.full((100, 300), 255, dtype=np.uint8)
+    tensor, placed = preprocess(image, SPEC, "stretch")
     assert (tensor == 1.0).all()
     assert (placed.left, placed.top, placed.scaled_width, placed.scaled_height) == (0, 0, 320, 320)
 
 
 def test_a_square_film_is_the_same_letterboxed_and_stretched() -> None:
-    film = smooth_image(256, 256)
-    (one, _), (other, _) = fit(film, SPEC, "letterbox"), fit(film, SPEC, "stretch")
+    image = smooth_image(256, 256)
+    (one, _), (other, _) = fit(image, SPEC, "letterbox"), fit(image, SPEC, "stretch")
     assert (one == other).all()
 
 
 def test_a_bright_box_on_a_wide_film_comes_back_from_the_stretched_input_where_it_was() -> None:
-    film = np.zeros((200, 800), dtype=np.uint8)
-    film[50:150, 200:400] = 255
-    canvas, placed = fit(film, SPEC, "stretch")
+    image = np.zeros((200, 800), dtype=np.uint8)
+    image[50:150, 200:400] = 255
+    canvas, placed = fit(image, SPEC, "stretch")
     rows, columns = np.nonzero(canvas > 127)
     corners = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
     back = placed.to_image(np.array([corners], np.float32))[0]
-    # A pixel of the input is 2.5 pixels of the film wide and 0.6 high.
+    # A pixel of the input is 2.5 pixels of the image wide and 0.6 high.
     np.testing.assert_allclose(back, [200, 50, 400, 150], atol=2.5)
 
 

@@ -1,4 +1,4 @@
-"""The readers as real processes: what a supervisor sees of them."""
+"""The inference services as real processes: what a supervisor sees of them."""
 
 import json
 import shutil
@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from films import encoded, png, radiograph_like
-from reader_process import PATHS, running, start
+from inference_process import PATHS, running, start
 from waiting import free_port
 
 
@@ -19,7 +19,7 @@ def lines_of(log: Path) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("role", ["classifier", "detector"])
-def test_a_reader_answers_logs_json_and_ends_on_a_signal(
+def test_a_service_answers_logs_json_and_ends_on_a_signal(
     role: str, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
     log = tmp_path / "log"
@@ -72,13 +72,13 @@ def test_memory_stays_flat_over_hundreds_of_requests(
     role: str, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
     folder = request.getfixturevalue(f"{role}_folder")
-    films = [encoded(radiograph_like(width, 700)) for width in (500, 700, 900)]
+    images = [encoded(radiograph_like(width, 700)) for width in (500, 700, 900)]
     with running(role, folder, tmp_path / "log") as (process, client):
 
         def ask(times: int) -> int:
             for turn in range(times):
-                film = films[turn % len(films)]
-                assert client.post(PATHS[role], files={"image": film}).status_code == 200
+                image = images[turn % len(images)]
+                assert client.post(PATHS[role], files={"image": image}).status_code == 200
             return int(psutil.Process(process.pid).memory_info().rss)
 
         settled = ask(100)

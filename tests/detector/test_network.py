@@ -15,10 +15,10 @@ YOLO = Architecture(library="ultralytics", name="yolov5n", arguments={})
 def test_the_network_answers_decoded_predictions() -> None:
     network = build_network(YOLO, 15)
     with torch.no_grad():
-        answer = network(torch.rand(2, 3, 320, 320))
-    assert answer.shape == (2, 19, 2100)
-    assert answer[:, 4:].min() >= 0
-    assert answer[:, 4:].max() <= 1
+        output = network(torch.rand(2, 3, 320, 320))
+    assert output.shape == (2, 19, 2100)
+    assert output[:, 4:].min() >= 0
+    assert output[:, 4:].max() <= 1
     assert next(iter(network.state_dict())) == "model.0.conv.weight"
 
 
@@ -44,14 +44,14 @@ def test_importing_the_package_loads_neither_torch_nor_ultralytics() -> None:
         "import sys, cxr_detector.network, cxr_detector.preprocessing, cxr_detector.postprocessing;"
         "print([m for m in ('torch', 'ultralytics', 'cv2') if m in sys.modules])"
     )
-    answer = subprocess.run(
+    output = subprocess.run(
         [sys.executable, "-c", code],
         capture_output=True,
         text=True,
         check=True,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
     )
-    assert answer.stdout.strip() == "[]"
+    assert output.stdout.strip() == "[]"
 
 
 def test_building_writes_nothing_outside_its_own_folder(tmp_path: Path) -> None:
@@ -63,7 +63,7 @@ def test_building_writes_nothing_outside_its_own_folder(tmp_path: Path) -> None:
         "build_network(Architecture(library='ultralytics', name='yolov5n', arguments={}), 2);"
         "from ultralytics.utils import ONLINE; print(ONLINE)"
     )
-    answer = subprocess.run(
+    output = subprocess.run(
         [sys.executable, "-c", code],
         capture_output=True,
         text=True,
@@ -76,5 +76,5 @@ def test_building_writes_nothing_outside_its_own_folder(tmp_path: Path) -> None:
             "PYTHONPATH": os.pathsep.join(sys.path),
         },
     )
-    assert answer.stdout.split()[-1] == "False"
+    assert output.stdout.split()[-1] == "False"
     assert list(home.rglob("*")) == []

@@ -1,4 +1,4 @@
-"""What every service answers: problems, request ids, limits, metrics, probes."""
+"""What every service has: problems, request ids, limits, metrics, probes."""
 
 import json
 import logging
@@ -157,7 +157,7 @@ async def test_a_single_file_is_read(client: httpx.AsyncClient) -> None:
     [
         ([("other", b"1")], "Unknown form field: other"),
         ([("image", b"1"), ("other", b"1")], "Unknown form field: other"),
-        ([("image", b"1"), ("image", b"2")], "there is 2"),
+        ([("image", b"1"), ("image", b"2")], "there are more"),
         ([("image", b"")], "empty"),
     ],
 )

@@ -1,4 +1,4 @@
-"""A reader as a real process."""
+"""An inference service as a real process."""
 
 import contextlib
 import os
@@ -16,7 +16,7 @@ PATHS = {"classifier": CLASSIFY_PATH, "detector": DETECT_PATH}
 
 
 def start(role: str, folder: Path, log: Path, **settings: object) -> "subprocess.Popen[bytes]":
-    """Start the reader `role` with the model in `folder`; its log is written anew."""
+    """Start the service `role` with the model in `folder`; its log is written anew."""
     prefix = f"CXR_{role.upper()}_"
     values = {"model_dir": folder, "runtime": "onnxruntime", "threads": 1} | settings
     environment = {
@@ -34,7 +34,7 @@ def start(role: str, folder: Path, log: Path, **settings: object) -> "subprocess
 def running(
     role: str, folder: Path, log: Path, **settings: object
 ) -> Iterator[tuple["subprocess.Popen[bytes]", httpx.Client]]:
-    """A reader that is ready, and a client of it; killed at the end."""
+    """A service that is ready, and a client of it; killed at the end."""
     port = settings.pop("port", free_port())
     process = start(role, folder, log, port=port, **settings)
     try:
@@ -47,7 +47,7 @@ def running(
 
 
 def wait_until_ready(process: "subprocess.Popen[bytes]", client: httpx.Client, log: Path) -> None:
-    """Return when it answers that it is ready; fail with its log if it ends before."""
+    """Return when it says that it is ready; fail with its log if it ends before."""
 
     def ready() -> bool:
         assert process.poll() is None, log.read_text()
@@ -55,4 +55,4 @@ def wait_until_ready(process: "subprocess.Popen[bytes]", client: httpx.Client, l
             return client.get("/readyz").status_code == 200
         return False
 
-    eventually(ready, f"the reader is not ready: {log}", timeout_s=120)
+    eventually(ready, f"the service is not ready: {log}", timeout_s=120)

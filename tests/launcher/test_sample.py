@@ -1,4 +1,4 @@
-"""The launcher at a gateway that asks who is there."""
+"""The launcher at a gateway that asks for a sign-in."""
 
 import threading
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from cxr_launcher.sample import Refused, read_sample
+from cxr_launcher.sample import Refused, analyse_sample
 from cxr_launcher.settings import Service
 
 
@@ -33,4 +33,4 @@ def closed_port() -> Iterator[int]:
 
 def test_a_closed_gateway_is_no_failure_of_the_start(closed_port: int) -> None:
     with pytest.raises(Refused):
-        read_sample(Service("gateway", "cxr_gateway", closed_port, {}))
+        analyse_sample(Service("gateway", "cxr_gateway", closed_port, {}))

@@ -1,4 +1,4 @@
-"""ONNX Runtime and PyTorch give the same answers, from the same folder, to 1e-3."""
+"""ONNX Runtime and PyTorch give the same outputs, from the same folder, to 1e-3."""
 
 from pathlib import Path
 
@@ -16,13 +16,12 @@ from cxr_serving.imaging import DecodedImage
 from cxr_serving.model_folder import ModelFolder, choose_model, open_model_folder
 from cxr_serving.onnx_runtime import OnnxRuntime
 from cxr_serving.settings import RuntimeChoice
-from cxr_serving.runtime import choose_runtime
 from films import radiograph_like
 
 MODELS = Path(__file__).parents[2] / "models"
 RUNTIMES: tuple[RuntimeChoice, ...] = ("onnxruntime", "torch")
 DEVICES = ["cpu", *(["cuda:0"] if torch.cuda.is_available() else [])]
-FILMS = [
+IMAGES = [
     DecodedImage(radiograph_like(width, height, seed=width), "png", as_stored=True)
     for width, height in ((1024, 1024), (600, 900), (1500, 700), (96, 96))
 ]
@@ -50,20 +49,20 @@ def test_the_runtime_is_pytorch_where_cuda_is_and_onnx_runtime_elsewhere() -> No
 def test_the_classifiers_probabilities_and_maps_agree(
     classifier_model: ModelFolder, device: str
 ) -> None:
-    answers = []
+    results = []
     for runtime in RUNTIMES:
         model = classifier.load_predictor(
             ClassifierSettings(model_dir=classifier_model.path, runtime=runtime, device=device)
         )
         assert model.runtime == runtime
-        readings = model.predict([model.prepare(film) for film in FILMS])
-        answers.append(
+        outputs = model.predict([model.prepare(image) for image in IMAGES])
+        results.append(
             (
-                np.stack([model.calibration.probabilities(one.logits) for one in readings]),
-                np.stack([one.cams for one in readings]),
+                np.stack([model.calibration.probabilities(one.logits) for one in outputs]),
+                np.stack([one.cams for one in outputs]),
             )
         )
-    (onnx_probabilities, onnx_cams), (torch_probabilities, torch_cams) = answers
+    (onnx_probabilities, onnx_cams), (torch_probabilities, torch_cams) = results
     assert np.abs(onnx_probabilities - torch_probabilities).max() < 1e-3
     # Maps are in logits, some tens of units wide where the weights are random.
     assert np.abs(onnx_cams - torch_cams).max() < 1e-3 * max(1.0, np.abs(onnx_cams).max())
@@ -80,7 +79,7 @@ def test_the_detectors_scores_and_boxes_agree(detector_model: ModelFolder, devic
             load_torch_runtime(network, device=device, threads=1),
         )
         model = DetectorPredictor(network.manifest, runtimes[0])
-        images = np.stack([model.prepare(film).inputs[0].pixels for film in FILMS])
+        images = np.stack([model.prepare(image).inputs[0].pixels for image in IMAGES])
         (from_onnx,), (from_torch,) = (runtime.run(images) for runtime in runtimes)
         assert from_onnx.shape == from_torch.shape
         assert np.abs(from_onnx[:, 4:] - from_torch[:, 4:]).max() < 1e-3
@@ -88,14 +87,14 @@ def test_the_detectors_scores_and_boxes_agree(detector_model: ModelFolder, devic
 
 
 @pytest.mark.parametrize("device", DEVICES)
-def test_the_detector_shows_the_same_boxes(detector_model: ModelFolder, device: str) -> None:
-    shown = []
+def test_the_detector_reports_the_same_boxes(detector_model: ModelFolder, device: str) -> None:
+    reported = []
     for runtime in RUNTIMES:
         model = load_detector(
             DetectorSettings(model_dir=detector_model.path, runtime=runtime, device=device)
         )
         assert model.runtime == runtime
-        shown.append(model.predict([model.prepare(film) for film in FILMS]))
-    for one, other in zip(*shown, strict=True):
+        reported.append(model.predict([model.prepare(image) for image in IMAGES]))
+    for one, other in zip(*reported, strict=True):
         assert one.scores == pytest.approx(other.scores, abs=1e-3)
         assert len(one.boxes) == len(other.boxes)

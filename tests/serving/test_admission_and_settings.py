@@ -16,7 +16,6 @@ from cxr_detector.settings import DetectorSettings
 from cxr_serving.admission import Admission
 from cxr_serving.errors import Overloaded
 from cxr_serving.process import settings_or_exit
-from cxr_serving.runtime import choose_runtime
 
 
 def request(length: int | None) -> Request:
@@ -31,29 +30,29 @@ def admission(max_requests: int = 3, max_bytes: int = 1000) -> Admission:
 
 
 def test_no_more_requests_than_the_limit_are_inside() -> None:
-    door = admission(max_requests=2)
-    with door.admit(request(1)), door.admit(request(1)):
-        with pytest.raises(Overloaded) as refusal, door.admit(request(1)):
+    gate = admission(max_requests=2)
+    with gate.admit(request(1)), gate.admit(request(1)):
+        with pytest.raises(Overloaded) as refusal, gate.admit(request(1)):
             pass
         assert refusal.value.retry_after_s == 4
-    with door.admit(request(1)):
+    with gate.admit(request(1)):
         pass
 
 
 def test_no_more_bytes_than_the_limit_are_inside() -> None:
-    door = admission()
+    gate = admission()
     with (
-        door.admit(request(500)),
-        door.admit(request(500)),
+        gate.admit(request(500)),
+        gate.admit(request(500)),
         pytest.raises(Overloaded),
-        door.admit(request(1)),
+        gate.admit(request(1)),
     ):
         pass
 
 
 def test_a_body_of_unknown_length_counts_as_a_large_one() -> None:
-    door = admission()
-    with door.admit(request(None)), pytest.raises(Overloaded), door.admit(request(None)):
+    gate = admission()
+    with gate.admit(request(None)), pytest.raises(Overloaded), gate.admit(request(None)):
         pass
 
 
@@ -63,15 +62,15 @@ def test_a_lone_request_is_let_in_however_large() -> None:
 
 
 def test_a_request_that_fails_leaves_its_place() -> None:
-    door = admission(max_requests=1)
+    gate = admission(max_requests=1)
     for _ in range(3):
-        with contextlib.suppress(ValueError), door.admit(request(1)):
+        with contextlib.suppress(ValueError), gate.admit(request(1)):
             raise ValueError
-    with door.admit(request(1)):
+    with gate.admit(request(1)):
         pass
 
 
-def test_the_readers_have_their_own_ports_and_models() -> None:
+def test_the_services_have_their_own_ports_and_models() -> None:
     classifier, detector = ClassifierSettings(), DetectorSettings()
     assert (classifier.port, detector.port) == (8001, 8002)
     assert classifier.model_dir == Path("models/classifier/lite0-nih14")
@@ -123,7 +122,7 @@ def test_a_chosen_runtime_is_taken_without_looking_at_the_machine() -> None:
     assert choose_runtime("torch") == "torch"
 
 
-def test_importing_the_readers_imports_no_pytorch() -> None:
+def test_importing_the_services_imports_no_pytorch() -> None:
     code = (
         "import sys, cxr_classifier.app, cxr_detector.app;"
         "print([name for name in ('torch', 'timm', 'ultralytics') if name in sys.modules])"

@@ -37,7 +37,7 @@ def test_an_output_stride_of_16_gives_a_finer_map_of_the_same_weights(dilated: b
     assert dilations == ({(1, 1), (2, 2)} if dilated else {(1, 1)})
 
 
-def test_a_mirrored_reading_is_the_mean_of_both_and_its_map_lies_as_the_image_does() -> None:
+def test_a_mirrored_output_is_the_mean_of_both_and_its_map_lies_as_the_image_does() -> None:
     torch.manual_seed(0)
     plain = build_network(_architecture(), 14).eval()
     both = load_weights(build_network(_architecture(mirrored=True), 14), plain.state_dict())
@@ -50,23 +50,25 @@ def test_a_mirrored_reading_is_the_mean_of_both_and_its_map_lies_as_the_image_do
         torch.testing.assert_close(both(image.flip(3))[0], found_logits)
 
 
-def test_what_healthy_maps_have_in_common_is_taken_off_and_the_mean_stays_the_logit() -> None:
+def test_what_normal_maps_have_in_common_is_subtracted_and_the_mean_stays_the_logit() -> None:
     torch.manual_seed(0)
     plain = build_network(_architecture(), 14).eval()
-    relative = build_network(_architecture(usual_map=[3, 3]), 14)
-    usual = torch.randn(14, 3, 3)
-    usual -= usual.mean(dim=(1, 2), keepdim=True)
-    load_weights(relative, {**plain.state_dict(), "usual_map": usual})
+    relative = build_network(_architecture(mean_normal_cam=[3, 3]), 14)
+    mean = torch.randn(14, 3, 3)
+    mean -= mean.mean(dim=(1, 2), keepdim=True)
+    load_weights(relative, {**plain.state_dict(), "mean_normal_cam": mean})
     image = torch.randn(2, 1, 96, 96)
     with torch.inference_mode():
         (logits, cams), (same_logits, relative_cams) = plain(image), relative(image)
         torch.testing.assert_close(same_logits, logits)
-        torch.testing.assert_close(relative_cams, cams - usual)
+        torch.testing.assert_close(relative_cams, cams - mean)
         torch.testing.assert_close(relative_cams.mean(dim=(2, 3)), logits)
         relative.train()
         assert relative(image)[1].shape == cams.shape
-    with pytest.raises(RuntimeError, match="usual_map"):
-        load_weights(build_network(_architecture(usual_map=[4, 4]), 14), relative.state_dict())
+    with pytest.raises(RuntimeError, match="mean_normal_cam"):
+        load_weights(
+            build_network(_architecture(mean_normal_cam=[4, 4]), 14), relative.state_dict()
+        )
 
 
 def test_dropout_acts_in_training_only() -> None:
