@@ -16,6 +16,7 @@ from cxr_detector.settings import DetectorSettings
 from cxr_serving.admission import Admission
 from cxr_serving.errors import Overloaded
 from cxr_serving.process import settings_or_exit
+from cxr_serving.runtime import choose_runtime
 
 
 def request(length: int | None) -> Request:

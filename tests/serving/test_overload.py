@@ -125,7 +125,7 @@ async def _wait_for_queue(client: httpx.AsyncClient, length: int) -> None:
 
 
 async def _ask_and_leave(app: FastAPI, client: httpx.AsyncClient) -> None:
-    """Send a whole request and close the connection before the response, as an ASGI server says it."""
+    """Send a whole request and close the connection before the response, as ASGI servers do."""
     request = client.build_request("POST", CLASSIFY_PATH, files={"image": png()})
     body = b"".join([part async for part in request.stream])  # type: ignore[union-attr]
     messages: list[dict[str, Any]] = [

@@ -15,6 +15,7 @@ from cxr_detector.settings import DetectorSettings
 from cxr_serving.imaging import DecodedImage
 from cxr_serving.model_folder import ModelFolder, choose_model, open_model_folder
 from cxr_serving.onnx_runtime import OnnxRuntime
+from cxr_serving.runtime import choose_runtime
 from cxr_serving.settings import RuntimeChoice
 from films import radiograph_like
 

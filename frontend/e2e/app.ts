@@ -10,7 +10,7 @@ export interface UploadedFile {
 }
 
 /** The page as a person sees it: its parts by their names, and what can be done with them. */
-export class Reader {
+export class App {
   readonly result: Locator;
   readonly viewport: Locator;
   readonly radiograph: Locator;
@@ -23,13 +23,13 @@ export class Reader {
     readonly page: Page,
     private readonly api: APIRequestContext,
   ) {
-    this.result = page.getByRole("complementary", { name: "Reading" });
+    this.result = page.getByRole("complementary", { name: "Result" });
     this.viewport = page.getByRole("application");
     this.radiograph = page.locator('[data-layer="radiograph"]');
     this.boxes = this.viewport.locator("rect[data-finding]");
     this.tray = page.getByRole("region", { name: "Uploads" });
     this.list = page.getByRole("navigation", { name: "Studies" });
-    this.examples = page.getByRole("region", { name: "No film at hand? Try an example" });
+    this.examples = page.getByRole("region", { name: "No radiograph at hand? Try an example" });
   }
 
   async open(path = "/"): Promise<void> {
@@ -38,30 +38,30 @@ export class Reader {
   }
 
   async choose(files: string | readonly UploadedFile[]): Promise<void> {
-    const picker = this.page.getByLabel("Radiographs to read");
+    const picker = this.page.getByLabel("Radiographs to analyse");
     await picker.setInputFiles(typeof files === "string" ? files : [...files]);
   }
 
   /** The button of the example that was asked to show `finding`. */
   example(finding: string): Locator {
-    return this.examples.getByRole("button", { name: `Read a synthetic film: ${finding}`, exact: true });
+    return this.examples.getByRole("button", { name: `Analyse a synthetic radiograph: ${finding}`, exact: true });
   }
 
-  /** Waits until the pictures of all examples are there; how many they are. */
+  /** Waits until the images of all examples are there; how many they are. */
   async showsExamples(): Promise<number> {
     await expect(this.examples).toBeVisible();
-    const pictures = this.examples.getByRole("listitem").locator("img");
+    const images = this.examples.getByRole("listitem").locator("img");
     await expect
       .poll(() =>
-        pictures.evaluateAll((all) =>
-          all.every((picture) => picture instanceof HTMLImageElement && picture.naturalWidth > 0),
+        images.evaluateAll((all) =>
+          all.every((image) => image instanceof HTMLImageElement && image.naturalWidth > 0),
         ),
       )
       .toBe(true);
-    return pictures.count();
+    return images.count();
   }
 
-  /** Waits until the study of the address stands on the page, its picture too. */
+  /** Waits until the study of the address stands on the page, its image too. */
   async showsStudy(): Promise<Study> {
     await expect(this.page).toHaveURL(/\/studies\/[0-9a-z]{26}$/);
     await expect(this.result).toBeVisible();
@@ -75,22 +75,22 @@ export class Reader {
 
   /** What the REST API says, asked without the page. */
   async study(id: string): Promise<Study> {
-    const answer = await this.api.get(`/api/v1/studies/${id}`);
-    expect(answer.status()).toBe(200);
-    return (await answer.json()) as Study;
+    const response = await this.api.get(`/api/v1/studies/${id}`);
+    expect(response.status()).toBe(200);
+    return (await response.json()) as Study;
   }
 
   /** Sends a file as a hospital system would. */
   async send(file: UploadedFile): Promise<Study> {
-    const answer = await this.api.post("/api/v1/studies", { multipart: { file } });
-    expect(answer.ok(), await answer.text()).toBe(true);
-    return (await answer.json()) as Study;
+    const response = await this.api.post("/api/v1/studies", { multipart: { file } });
+    expect(response.ok(), await response.text()).toBe(true);
+    return (await response.json()) as Study;
   }
 }
 
 interface Fixtures {
   readonly watch: Watch;
-  readonly reader: Reader;
+  readonly app: App;
 }
 
 /** Every spec fails on a console error or a failed request that it did not announce. */
@@ -103,8 +103,8 @@ export const test = base.extend<Fixtures>({
     },
     { auto: true },
   ],
-  reader: async ({ page, request }, use) => {
-    await use(new Reader(page, request));
+  app: async ({ page, request }, use) => {
+    await use(new App(page, request));
   },
 });
 

@@ -2,7 +2,7 @@ import { randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { basename, join } from "node:path";
 
-import type { UploadedFile } from "./reader";
+import type { UploadedFile } from "./app";
 
 /** The public CR radiograph of a chest. */
 export const SAMPLE = variable("CXR_SAMPLE");
@@ -11,7 +11,7 @@ export const SAMPLE = variable("CXR_SAMPLE");
 const PREAMBLE_BYTES = 128;
 
 /** One of pydicom's public files, for instance `RG3_UNCI.dcm`, a leg. */
-export function film(name: string): UploadedFile {
+export function dicomFile(name: string): UploadedFile {
   return asUpload(name, readFileSync(join(variable("CXR_SAMPLES_DIR"), name)));
 }
 
