@@ -34,7 +34,7 @@ export function asUpload(name: string, buffer: Buffer): UploadedFile {
 export function variable(name: string): string {
   const value = process.env[name];
   if (value === undefined || value === "") {
-    throw new Error(`${name} is not set; start the specs by tests/e2e/test_page.py`);
+    throw new Error(`${name} is not set; start the specs by tests/e2e/test_browser.py`);
   }
   return value;
 }

@@ -54,6 +54,7 @@ def test_importing_the_package_loads_neither_torch_nor_ultralytics() -> None:
     assert output.stdout.strip() == "[]"
 
 
+@pytest.mark.slow
 def test_building_writes_nothing_outside_its_own_folder(tmp_path: Path) -> None:
     home, config = tmp_path / "home", tmp_path / "config"
     home.mkdir()

@@ -300,6 +300,7 @@ async def test_the_openapi_document_describes_the_upload(role: str, folder: Path
     model.model_validate(example)
 
 
+@pytest.mark.slow
 async def test_images_larger_than_the_network_cost_no_lasting_memory(
     classifier: httpx.AsyncClient,
 ) -> None:

@@ -13,6 +13,8 @@ from films import encoded, png, radiograph_like
 from inference_process import PATHS, running, start
 from waiting import free_port
 
+pytestmark = pytest.mark.slow
+
 
 def lines_of(log: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in log.read_text().splitlines()]

@@ -19,6 +19,7 @@ from cxr_serving.runtime import choose_runtime
 from cxr_serving.settings import RuntimeChoice
 from films import radiograph_like
 
+pytestmark = pytest.mark.slow
 MODELS = Path(__file__).parents[2] / "models"
 RUNTIMES: tuple[RuntimeChoice, ...] = ("onnxruntime", "torch")
 DEVICES = ["cpu", *(["cuda:0"] if torch.cuda.is_available() else [])]

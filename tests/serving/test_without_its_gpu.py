@@ -6,7 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 
+
+@pytest.mark.slow
 def test_a_gpu_that_is_not_there_ends_the_start_with_a_sentence(detector_folder: Path) -> None:
     settings = {"RUNTIME": "torch", "DEVICE": "cuda:0", "PORT": "0", "MODEL_DIR": detector_folder}
     given = {f"CXR_DETECTOR_{name}": str(value) for name, value in settings.items()}

@@ -1,27 +1,27 @@
-"""The page: its own unit tests, and its browser tests against the running system."""
+"""The page in a browser, against the running system: a test for each file of `frontend/e2e`."""
 
 import os
 import sys
 from pathlib import Path
 
+import pytest
+
 from benchmarks.stack import Stack
-from page_scripts import npm
+from page_scripts import FRONTEND, npm
+
+SPECS = sorted(path.name for path in (FRONTEND / "e2e").glob("*.spec.ts"))
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 
-def test_the_pages_own_unit_tests_pass() -> None:
-    npm("test")
-
-
-def test_the_pages_types_are_those_of_the_committed_openapi_document() -> None:
-    npm("check:generated")
-
-
+@pytest.mark.parametrize("spec", SPECS)
 def test_a_browser_can_use_the_page(
-    stack: Stack, sample: Path, remote_control: str, tmp_path: Path
+    spec: str, stack: Stack, sample: Path, remote_control: str, tmp_path: Path
 ) -> None:
     post = f"{sys.executable} -c \"import urllib.request as r; r.urlopen('{{}}', data=b'')\""
     npm(
         "e2e",
+        spec,
         environment={
             "CXR_BASE_URL": stack.url,
             "CXR_SAMPLE": str(sample),

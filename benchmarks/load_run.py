@@ -10,7 +10,7 @@ class Plan:
     Attributes:
         rated_s: at the rated load.
         overload_s: at `overload` times the capacity.
-        calibration_s: while the capacity is found; not used if `capacity` is told.
+        calibration_s: while the capacity is found; not used if `capacity` is given.
         share: of the capacity that is the rated load.
         capacity: requests a second, or None to find it.
     """
@@ -24,8 +24,8 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """One request: when it was sent since the run began, and its answer; status 0: none came.
+class RequestResult:
+    """One request: when it was sent since the run began, and what came back; status 0: nothing did.
 
     `failure` is then what came instead.
     """
@@ -41,7 +41,7 @@ class Answer:
 
     @property
     def good(self) -> bool:
-        """Whether it was answered with what was asked for, and whole."""
+        """Whether the complete result came."""
         return self.status in (200, 201) and self.study != "partial"
 
 
@@ -57,7 +57,7 @@ class Outcome:
 
     plan: Plan
     capacity: float = 0.0
-    answers: list[Answer] = field(default_factory=list)
+    results: list[RequestResult] = field(default_factory=list)
     memory: list[tuple[float, str, float]] = field(default_factory=list)
     phases: dict[str, tuple[float, float]] = field(default_factory=dict)
     unsent: int = 0

@@ -1,4 +1,4 @@
-"""What the load run sends: films of three kinds, films that were sent before, lists, pictures."""
+"""What the load run sends: files of three kinds, files that were sent before, lists, images."""
 
 import io
 import itertools
@@ -13,16 +13,16 @@ from pydicom import Dataset
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import DigitalXRayImageStorageForPresentation, ExplicitVRLittleEndian
 
-from benchmarks.pictures import sample_png, unique_pngs
+from benchmarks.images import sample_png, unique_pngs
 
 _DICOM_SIDE_PX = 512
 # Of twenty requests; the order is drawn, always the same.
-_SHARES = {"png": 5, "jpeg": 2, "dicom": 2, "repeated": 5, "list": 3, "picture": 3}
+_SHARES = {"png": 5, "jpeg": 2, "dicom": 2, "repeated": 5, "list": 3, "image": 3}
 _REMEMBERED = 500
 
 
 @dataclass(frozen=True, slots=True)
-class Film:
+class Upload:
     """A file to upload; `sha256` is its name in the ledger."""
 
     content: bytes
@@ -31,20 +31,20 @@ class Film:
 
 @dataclass
 class Mix:
-    """The requests one after another, and what has been answered so far.
+    """The requests one after another, and what has been accepted so far.
 
     Attributes:
-        ids: of studies that were answered 2xx, the latest ones.
-        sent: films that were answered 2xx, the latest ones.
+        ids: of studies that were accepted, the latest ones.
+        sent: files that were accepted, the latest ones.
     """
 
     ids: list[str] = field(default_factory=list)
-    sent: list[Film] = field(default_factory=list)
+    sent: list[Upload] = field(default_factory=list)
     _draw: random.Random = field(default_factory=lambda: random.Random(0))  # noqa: S311
 
     def __post_init__(self) -> None:
         png = sample_png()
-        self._films = {
+        self._files = {
             "png": unique_pngs(png),
             "jpeg": _unique_jpegs(png),
             "dicom": _unique_dicoms(png),
@@ -55,27 +55,27 @@ class Mix:
     def _shuffled(self, deck: list[str]) -> list[str]:
         return self._draw.sample(deck, len(deck))
 
-    def next(self) -> tuple[str, Film | str | None]:
-        """A kind and what belongs to it: a film, a study's id, or None for a list."""
+    def next(self) -> tuple[str, Upload | str | None]:
+        """A kind and what belongs to it: a file, a study's id, or None for a list."""
         kind = next(self._kinds)
         if kind == "repeated" and self.sent:
             return kind, self._draw.choice(self.sent)
-        if kind == "picture" and self.ids:
+        if kind == "image" and self.ids:
             return kind, self._draw.choice(self.ids)
-        if kind in ("list", "picture"):
+        if kind in ("list", "image"):
             return "list", None
-        content = next(self._films[kind if kind in self._films else "png"])
-        return kind if kind in self._films else "png", Film(content, sha256(content).hexdigest())
+        content = next(self._files[kind if kind in self._files else "png"])
+        return kind if kind in self._files else "png", Upload(content, sha256(content).hexdigest())
 
-    def answered(self, film: Film, study_id: str) -> None:
-        """Remember that a film is kept."""
-        for memory, item in ((self.ids, study_id), (self.sent, film)):
+    def accepted(self, file: Upload, study_id: str) -> None:
+        """Remember that a file is kept."""
+        for memory, item in ((self.ids, study_id), (self.sent, file)):
             memory.append(item)  # type: ignore[arg-type]  # each its own kind
             del memory[:-_REMEMBERED]
 
 
 def _unique_jpegs(png: bytes) -> Iterator[bytes]:
-    """The picture as JPEG, each with another comment behind its first marker."""
+    """The image as JPEG, each with another comment behind its first marker."""
     stream = io.BytesIO()
     Image.open(io.BytesIO(png)).save(stream, "JPEG", quality=90)
     jpeg = stream.getvalue()
@@ -86,7 +86,7 @@ def _unique_jpegs(png: bytes) -> Iterator[bytes]:
 
 
 def _unique_dicoms(png: bytes) -> Iterator[bytes]:
-    """The picture as a DICOM file of 12 bits, each with another preamble."""
+    """The image as a DICOM file of 12 bits, each with another preamble."""
     small = Image.open(io.BytesIO(png)).resize((_DICOM_SIDE_PX, _DICOM_SIDE_PX))
     dataset = Dataset()
     dataset.SOPClassUID = DigitalXRayImageStorageForPresentation

@@ -8,7 +8,7 @@ import uvicorn
 from fastapi import FastAPI, UploadFile
 from PIL import Image
 
-from benchmarks.peers.models import EagerModels
+from benchmarks.peers.eager import EagerModels
 
 
 def create_app() -> FastAPI:
@@ -18,8 +18,8 @@ def create_app() -> FastAPI:
 
     @app.post("/predict")
     async def predict(file: UploadFile) -> dict[str, Any]:
-        picture = Image.open(io.BytesIO(await file.read()))
-        return models.read([picture])[0]
+        image = Image.open(io.BytesIO(await file.read()))
+        return models.analyse([image])[0]
 
     @app.get("/health")
     def health() -> dict[str, str]:

@@ -29,14 +29,14 @@ def sample_png() -> bytes:
     grey = (values - values.min()) / (values.max() - values.min())
     if dataset.PhotometricInterpretation == "MONOCHROME1":
         grey = 1.0 - grey
-    picture = Image.fromarray((grey * 255).astype(np.uint8)).resize((SIDE_PX, SIDE_PX))
+    image = Image.fromarray((grey * 255).astype(np.uint8)).resize((SIDE_PX, SIDE_PX))
     stream = io.BytesIO()
-    picture.save(stream, "PNG")
+    image.save(stream, "PNG")
     return stream.getvalue()
 
 
 def unique_pngs(png: bytes) -> Iterator[bytes]:
-    """`png` again and again, each with another comment: same picture, other content hash."""
+    """`png` again and again, each with another comment: same image, other content hash."""
     for number in itertools.count():
         body = b"Comment\0" + str(number).encode()
         chunk = struct.pack(">I", len(body)) + b"tEXt" + body
