@@ -101,7 +101,7 @@ class ShadowStand:
     async def readings(self, role: str, outcome: str) -> int:
         """How many of a shadow's readings ended so, by the gateway's metrics."""
         lines = (await self.gateway.client.get("/metrics")).text.splitlines()
-        head = f'cxr_shadow_readings_total{{outcome="{outcome}",role="{role}"}} '
+        head = f'cxr_shadow_analyses_total{{outcome="{outcome}",role="{role}"}} '
         return sum(round(float(line.removeprefix(head))) for line in lines if head in line)
 
     async def promote(self, role: str, evidence: Evidence | None = None) -> ModelIdentity:

@@ -20,7 +20,7 @@ from cxr_gateway.core.image_numbers import week_of
 from cxr_gateway.core.settings import GatewaySettings
 from cxr_gateway.drift.report import report_of
 from cxr_gateway.drift.weeks import Week, filled, weeks_until
-from drifts import CLASSIFIER_SHA, GATE_SHA, a_reference, named, write_reference
+from drifts import CLASSIFIER_SHA, OOD_SHA, a_reference, named, write_reference
 from films import encoded, png, radiograph_like
 from gateway_stand import ReaderStand, Stand, probabilities, refused, settings_for, standing_gateway
 from shadows import until
@@ -229,7 +229,7 @@ def put_films(session: Session, weeks: list[str], count: int = PER_WEEK) -> None
             "accepted": "true",
             "source": "'png'",
             "view": "CASE WHEN i % 4 < 3 THEN 'PA' ELSE 'AP' END",
-            "gate_sha256": f"'{GATE_SHA}'",
+            "ood_sha256": f"'{OOD_SHA}'",
             "classifier_sha256": f"'{CLASSIFIER_SHA}'",
             "values_json": f"CASE WHEN i % 8 < 4 THEN '{numbers[0]}' ELSE '{numbers[1]}' END",
         }

@@ -169,8 +169,8 @@ async def test_the_detector_answers_boxes_below_its_thresholds_if_it_is_asked(
         asked = await client.post(f"{DETECT_PATH}?min_score={lowest}", files=as_file(png()))
         above = await client.post(f"{DETECT_PATH}?min_score=1", files=as_file(png()))
     boxes = asked.json()["boxes"]
-    assert [box for box in boxes if box["shown"]] == usual == above.json()["boxes"]
-    below = [box["score"] for box in boxes if not box["shown"]]
+    assert [box for box in boxes if box["above_threshold"]] == usual == above.json()["boxes"]
+    below = [box["score"] for box in boxes if not box["above_threshold"]]
     assert below
     # Scores are rounded on the wire, thresholds are not.
     assert all(lowest - 1e-6 <= score <= middle + 1e-6 for score in below)

@@ -79,10 +79,10 @@ class DetectedBox(_Response):
 
     finding: Region
     score: Probability
-    shown: bool = Field(
+    above_threshold: bool = Field(
         default=True,
-        description="Whether the detector's own operating threshold lets it be shown; false only "
-        "for what `min_score` asked for beyond.",
+        description="Whether `score` reaches the detector's own operating threshold; false only "
+        "for boxes that `min_score` asked for.",
     )
     x_min: float
     y_min: float

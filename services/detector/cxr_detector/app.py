@@ -40,7 +40,7 @@ _EXAMPLE = {
         {
             "finding": "Mass",
             "score": 0.64,
-            "shown": True,
+            "above_threshold": True,
             "x_min": 1210.0,
             "y_min": 790.5,
             "x_max": 1402.0,
@@ -133,7 +133,7 @@ def detected_boxes(detections: Detections, manifest: ModelManifest) -> list[Dete
         DetectedBox(
             finding=Region(manifest.labels[label].name),
             score=score,
-            shown=shown,
+            above_threshold=shown,
             x_min=x_min,
             y_min=y_min,
             x_max=x_max,

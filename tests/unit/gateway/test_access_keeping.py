@@ -76,7 +76,7 @@ async def test_a_backup_carries_keys_and_departments_and_no_session(
         await put(archive, b"film", None, "surgery")
     key, token = Keys(engine).create("PACS", frozenset({Role.INTEGRATOR}), "radiology", None)
     sessions = Sessions(engine, settings)
-    session = sessions.open(Person("user-1", "Test", frozenset({Role.READER}), None, "a.b.c"))
+    session = sessions.open(Person("user-1", "Test", frozenset({Role.VIEWER}), None, "a.b.c"))
     back_up(settings, tmp_path / "b.zip")
     with zipfile.ZipFile(tmp_path / "b.zip") as archived:
         names = archived.namelist()

@@ -47,7 +47,7 @@ def other(tmp_path: Path, database_url: str | None) -> Iterator[GatewaySettings]
 async def fill(settings: GatewaySettings) -> None:
     """A study with its statistics, a shadow's answer and failure, a promotion and its rollback."""
     async with open_archive(settings) as archive:
-        gate = UsedModel(role="gate", name="gate", version="1", sha256=SHA)
+        gate = UsedModel(role="ood", name="gate", version="1", sha256=SHA)
         study = a_study(b"film").model_copy(update={"models": [gate]})
         await archive.in_thread(archive.files.write, study.id, "original.png", b"film")
         await archive.add(study, [], None, None, ImageStatistics(100.5, 40.25, 0.125))
@@ -68,14 +68,14 @@ def _observe(session: Session, study_id: str) -> None:
                 model_sha256=NEW.sha256,
                 current_sha256=OLD.sha256,
                 duration_ms=12.5,
-                shown_ms=None,
+                current_ms=None,
                 error=error,
                 detail=error,
                 answer_json=None if error else '{"findings":[],"boxes":[]}',
                 priority=None if error else "soon",
-                shown_priority="urgent",
+                current_priority="urgent",
                 boxes=None if error else 2,
-                shown_boxes=1,
+                current_boxes=1,
             )
         )
     add = partial(PromotionLog(session).add, role="classifier", made_by="tester")

@@ -38,7 +38,7 @@ def _for(*roles: Role) -> Rule:
 EVERYBODY = Rule(for_everybody=True)
 SIGNED_IN = Rule()
 ADMINS = _for()
-SEES = _for(Role.READER, Role.CLINICIAN, Role.INTEGRATOR)
+SEES = _for(Role.VIEWER, Role.CLINICIAN, Role.INTEGRATOR)
 SENDS = _for(Role.CLINICIAN, Role.INTEGRATOR)
 DECIDES = _for(Role.CLINICIAN)
 
@@ -121,14 +121,14 @@ _HEAD = """\
 Written by `make generate` from the table that the gateway uses; do not edit it here. A route
 without a line in that table, `access/permissions.py`, keeps the gateway from starting.
 
-- **reader** sees studies. **clinician** sees, sends, and has studies read again. **integrator** is
+- **viewer** sees studies. **clinician** sees, sends, and has studies read again. **integrator** is
   for hospital systems: sends and sees, by an API key. **admin** may do everything.
 - A user or key of a department sees that department's studies; another's is answered 404, like one
   that is not there ([ADR 0025](adr/0025-departments.md)).
 - Nobody: 401. A role that is too small: 403. While the gateway is open to this machine only,
   whoever sits at it has every role.
 
-| operation | request | everybody | signed in | reader | clinician | integrator | admin |
+| operation | request | everybody | signed in | viewer | clinician | integrator | admin |
 |---|---|:-:|:-:|:-:|:-:|:-:|:-:|
 """
 

@@ -149,7 +149,7 @@ class AnalysisPipeline:
         if reading.stored.status is StudyStatus.FAILED:
             study = reading.stored.study
             raise InferenceUnavailable(
-                "Neither reader answered. The study is kept and can be run again.",
+                "Neither inference service answered. The study is kept and can be run again.",
                 study_id=study.id,
                 problems=[problem.model_dump() for problem in study.problems],
             )
@@ -228,7 +228,7 @@ class AnalysisPipeline:
     @asynccontextmanager
     async def _turn(self) -> AsyncIterator[None]:
         """Hold one of the `max_concurrent_analyses` until the end of the block."""
-        with self._metrics.stage("wait"), self._metrics.readings_waiting.track_inprogress():
+        with self._metrics.stage("wait"), self._metrics.studies_waiting.track_inprogress():
             await self._slots.acquire()
         try:
             yield
@@ -279,7 +279,7 @@ def _assembled(
         content_sha256=subject.content_sha256,
         image=intake.facts,
         patient=intake.patient,
-        gate=examined.gate,
+        ood=examined.ood,
         top_findings=opinion.findings[:TOP_FINDINGS],
         findings=opinion.findings,
         boxes=opinion.boxes,
@@ -289,7 +289,7 @@ def _assembled(
         models=examined.models,
         timings_ms=Timings(
             decode=stages_ms["decode"],
-            gate=stages_ms.get("gate"),
+            ood=stages_ms.get("ood"),
             classifier=stages_ms.get("classifier"),
             detector=stages_ms.get("detector"),
             archive=stages_ms.get("archive"),

@@ -23,7 +23,6 @@ from cxr_gateway.archive.files import FileStore
 from cxr_gateway.archive.models import (
     Cursor,
     StoredStudy,
-    in_todays_form,
     owned_by,
     urgency,
 )
@@ -352,7 +351,7 @@ def _stored(row: StudyRow) -> StoredStudy:
         status=StudyStatus(row.status),
         source=ImageSource(row.source),
         revision=row.revision,
-        result_json=in_todays_form(row.result_json),
+        result_json=row.result_json,
         cams_json=row.cams_json,
         department=row.department or None,
     )

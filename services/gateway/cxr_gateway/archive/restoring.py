@@ -64,6 +64,7 @@ class Restoration:
             rows: of the backup.
             removed: studies that were deleted while the backup was made.
             folder: where there is room for what is written aside.
+            event: of the restore.
 
         Returns:
             Studies of the backup that have been deleted since, and stay so.

@@ -33,14 +33,14 @@ class ImageGroup:
     accepted: bool
     source: str
     view: str
-    gate_sha256: str
+    ood_sha256: str
     classifier_sha256: str | None
     numbers: NDArray[np.float64]
 
     def fits(self, reference: DriftReference) -> bool:
         """Whether the reference's models read these images; the classifier may be missing."""
-        gate, classifier = reference.models
-        return self.gate_sha256 == gate and self.classifier_sha256 in (classifier, None)
+        ood, classifier = reference.models
+        return self.ood_sha256 == ood and self.classifier_sha256 in (classifier, None)
 
 
 def statistics_of(study: Study, measures: ImageStatistics | None) -> dict[str, Any] | None:
@@ -48,14 +48,14 @@ def statistics_of(study: Study, measures: ImageStatistics | None) -> dict[str, A
     if measures is None:
         return None
     used: dict[str, UsedModel] = {model.role: model for model in study.models}
-    numbers = numbers_of(study.image, study.gate, measures, study.findings)
+    numbers = numbers_of(study.image, study.ood, measures, study.findings)
     return {
         "study_id": study.id,
         "week": week_of(study.received_at),
-        "accepted": study.gate.accepted,
+        "accepted": study.ood.accepted,
         "source": study.image.source.value,
         "view": view_of(study.image.view),
-        "gate_sha256": used["gate"].sha256,
+        "ood_sha256": used["ood"].sha256,
         "classifier_sha256": used["classifier"].sha256 if "classifier" in used else None,
         "values_json": json.dumps(numbers, separators=(",", ":")),
     }
@@ -85,7 +85,7 @@ def _groups(session: Session, week: str) -> Iterator[ImageGroup]:
         select(row).where(row.week == week).order_by(row.study_id.desc()).limit(LATEST).subquery()
     )
     kinds = [
-        latest.c[name] for name in ("accepted", *CATEGORIES, "gate_sha256", "classifier_sha256")
+        latest.c[name] for name in ("accepted", *CATEGORIES, "ood_sha256", "classifier_sha256")
     ]
     wanted = select(*kinds, latest.c.values_json).execution_options(yield_per=_ROWS_AT_ONCE)
     kept: dict[tuple[Any, ...], list[NDArray[np.float64]]] = {}

@@ -180,14 +180,14 @@ class ShadowAnswerRow(Base):
     # The model of the same role that the study shows.
     current_sha256: Mapped[str] = mapped_column(CHAR(64))
     duration_ms: Mapped[float] = mapped_column(Double)
-    shown_ms: Mapped[float | None] = mapped_column(Double)
+    current_ms: Mapped[float | None] = mapped_column(Double)
     error: Mapped[str | None] = mapped_column(String(16))
     detail: Mapped[str | None] = mapped_column(Text)
     answer_json: Mapped[str | None] = mapped_column(Text)
     priority: Mapped[str | None] = mapped_column(String(16))
-    shown_priority: Mapped[str] = mapped_column(String(16))
+    current_priority: Mapped[str] = mapped_column(String(16))
     boxes: Mapped[int | None] = mapped_column()
-    shown_boxes: Mapped[int] = mapped_column()
+    current_boxes: Mapped[int] = mapped_column()
 
     __table_args__ = (
         Index("shadow_answers_by_pair", role, model_sha256, current_sha256, id),
@@ -227,7 +227,7 @@ class StudyStatisticsRow(Base):
     accepted: Mapped[bool] = mapped_column(Boolean)
     source: Mapped[str] = mapped_column(String(16))
     view: Mapped[str] = mapped_column(String(16))
-    gate_sha256: Mapped[str] = mapped_column(CHAR(64))
+    ood_sha256: Mapped[str] = mapped_column(CHAR(64))
     classifier_sha256: Mapped[str | None] = mapped_column(CHAR(64))
     # A JSON array in the order of `cxr_contracts.NUMBERS`, with nulls for what is not known:
     # a week's films are fetched as one text, which a column for each number would not allow.

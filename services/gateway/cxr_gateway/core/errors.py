@@ -25,11 +25,11 @@ _NOT_KNOWN = "Sign in, or send a valid API key as `Authorization: Bearer`."
 
 
 class TextInImage(ServiceError):
-    """A picture in which a name may be burnt is not exported as de-identified."""
+    """An image into which a name may be burnt is not exported as de-identified."""
 
     status = 409
-    type = "urn:cxr:problem:text-in-picture"
-    title = "Text in the picture"
+    type = "urn:cxr:problem:text-in-image"
+    title = "Text in the image"
 
 
 class CommandError(Exception):
@@ -45,10 +45,10 @@ class StorageFull(ServiceError):
 
 
 class InferenceUnavailable(Unavailable):
-    """Neither reader answered; the study is kept as failed and can be run again."""
+    """Neither inference service answered; the study is kept as failed and can be run again."""
 
-    type = "urn:cxr:problem:readers-down"
-    title = "Readers down"
+    type = "urn:cxr:problem:inference-unavailable"
+    title = "Inference unavailable"
 
 
 class StorageDown(Unavailable):

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
 from cxr_contracts import NUMBERS, Finding, FindingProbability
-from cxr_gateway.core.schemas import Gate, ImageMetadata
+from cxr_gateway.core.schemas import ImageMetadata, OodResult
 
 # A file may say anything of its view; what is frontal has two.
 _VIEWS = ("PA", "AP")
@@ -44,14 +44,14 @@ def view_of(view: str | None) -> str:
 
 def numbers_of(
     image: ImageMetadata,
-    gate: Gate,
+    ood: OodResult,
     measures: ImageStatistics,
     findings: Sequence[FindingProbability],
 ) -> list[float | None]:
-    """In the order of `NUMBERS`; None for what the gate or the classifier did not say."""
+    """In the order of `NUMBERS`; None for what the OOD detector or the classifier did not say."""
     said: Mapping[Finding, float] = {row.finding: row.probability for row in findings}
     known: dict[str, float | None] = {
-        "ood_score": None if gate.score is None else round(gate.score, 6),
+        "ood_score": None if ood.score is None else round(ood.score, 6),
         "width": image.width,
         "height": image.height,
         **asdict(measures),

@@ -7,7 +7,7 @@ from enum import StrEnum
 class Role(StrEnum):
     """What someone may do; the table of permissions says it route by route."""
 
-    READER = "reader"
+    VIEWER = "viewer"
     CLINICIAN = "clinician"
     INTEGRATOR = "integrator"
     ADMIN = "admin"

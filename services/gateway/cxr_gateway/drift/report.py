@@ -14,7 +14,7 @@ from cxr_gateway.core.image_numbers import UNKNOWN_VIEW
 from cxr_gateway.drift.psi import DRIFTED, WATCH, DriftFlag, counts_in, flag_of, psi
 from cxr_gateway.drift.schemas import (
     DriftBin,
-    DriftReferenceFacts,
+    DriftReferenceSummary,
     DriftReport,
     DriftRules,
     DriftStatistic,
@@ -23,7 +23,7 @@ from cxr_gateway.drift.schemas import (
 )
 from cxr_gateway.drift.weeks import Week, counts_of, values_of
 
-_OTHER = "other words"
+_OTHER = "other values"
 _SCORES_OF_INPUT = "ood_score"
 _ORDER = (DriftFlag.DRIFTED, DriftFlag.WATCH, DriftFlag.STABLE, DriftFlag.TOO_FEW)
 _DECIMALS = 4
@@ -38,11 +38,11 @@ def report_of(
         weeks: the latest last.
         reference: of the models that answer; None if there is none.
         why_none: a sentence in that case.
-        min_images: a distribution of fewer films is not judged.
+        min_images: a distribution of fewer images is not evaluated.
     """
     judged, statistics = None, list[DriftStatistic]()
     if reference is not None:
-        judged = _judged_week(weeks, reference, min_images)
+        judged = _evaluated_week(weeks, reference, min_images)
         statistics = [
             _statistic(one, weeks, reference, judged, min_images) for one in reference.statistics
         ]
@@ -50,7 +50,7 @@ def report_of(
     return DriftReport(
         summary=_summary(statistics, judged, min_images) if reference else why_none,
         judged_week=judged,
-        reference=_facts(reference) if reference else None,
+        reference=_summary_of(reference) if reference else None,
         rules=DriftRules(watch=WATCH, drifted=DRIFTED, min_images=min_images),
         weeks=[_week(week, reference) for week in weeks],
         statistics=statistics,
@@ -59,7 +59,7 @@ def report_of(
 
 def _summary(statistics: Sequence[DriftStatistic], judged: str | None, min_images: int) -> str:
     if judged is None:
-        return f"No week has {min_images} films to compare yet, so nothing is judged."
+        return f"No week has {min_images} images to compare yet, so nothing is evaluated."
     drifted = sum(one.flag is DriftFlag.DRIFTED for one in statistics)
     watched = sum(one.flag is DriftFlag.WATCH for one in statistics)
     verb = "have" if drifted > 1 else "has"
@@ -71,7 +71,9 @@ def _summary(statistics: Sequence[DriftStatistic], judged: str | None, min_image
     return f"{of_all} {verb} drifted in week {judged}.{more}"
 
 
-def _judged_week(weeks: Sequence[Week], reference: DriftReference, min_images: int) -> str | None:
+def _evaluated_week(
+    weeks: Sequence[Week], reference: DriftReference, min_images: int
+) -> str | None:
     for week in reversed(weeks):
         if _number_of(_accepted(week.of(reference))) >= min_images:
             return week.name
@@ -84,7 +86,7 @@ def _week(week: Week, reference: DriftReference | None) -> DriftWeek:
     return DriftWeek(
         week=week.name,
         starts_on=week.starts_on,
-        films=week.total,
+        images=week.total,
         compared=compared,
         refused=compared - _number_of(_accepted(fitting)),
         other_models=taken - compared,
@@ -119,13 +121,13 @@ def _week_of(
     groups: Sequence[ImageGroup],
     min_images: int,
 ) -> WeekOfStatistic:
-    # What the gate refuses is no chest film: its greys and its size say nothing of those that are.
+    # A refused image is no chest radiograph: its greys and size say nothing of those that are.
     counted = _counts(one, groups if one.name == _SCORES_OF_INPUT else _accepted(groups))
     n = sum(counted)
     value = None if n < min_images else round(psi(counted, _reference_counts(one)), _DECIMALS)
     return WeekOfStatistic(
         week=week,
-        films=n,
+        images=n,
         psi=value,
         flag=flag_of(value),
         shares=[round(count / n, _DECIMALS) for count in counted] if n else None,
@@ -170,13 +172,13 @@ def _range(low: float | None, high: float | None) -> str:
     return f"{low:.4g} to {high:.4g}"
 
 
-def _facts(reference: DriftReference) -> DriftReferenceFacts:
-    return DriftReferenceFacts(
+def _summary_of(reference: DriftReference) -> DriftReferenceSummary:
+    return DriftReferenceSummary(
         name=reference.name,
         created_at=reference.created_at,
         ood=reference.ood,
         classifier=reference.classifier,
-        films=reference.data.n_images,
+        images=reference.data.n_images,
         patients=reference.data.n_patients,
         split=reference.data.split,
     )

@@ -16,4 +16,4 @@ class InferenceFailure(Exception):
     def problem(self, role: str) -> StudyProblem:
         """The line in the study's `problems`."""
         detail = f"The {role} is missing from this answer: {self.detail}."
-        return StudyProblem(part=role, kind=self.kind.value, detail=detail)
+        return StudyProblem(service=role, kind=self.kind.value, detail=detail)

@@ -74,7 +74,7 @@ class _Role(Generic[_Client]):
             self._slot = slot
             found = self._models.get(slot)
             named = {"model": found.name, "version": found.version} if found else {}
-            _LOG.info("another model answers", extra={"reader": self.name, **named})
+            _LOG.info("another model answers", extra={"service": self.name, **named})
 
 
 LookUp = Callable[[], Awaitable[Mapping[str, Promotion]]]

@@ -60,9 +60,9 @@ def columns_of(
         "model_sha256": reading.model.sha256,
         "current_sha256": shown.sha256,
         "duration_ms": reading.duration_ms,
-        "shown_ms": examined.stages_ms.get(reading.role),
-        "shown_priority": study.triage.priority.value,
-        "shown_boxes": len(study.boxes),
+        "current_ms": examined.stages_ms.get(reading.role),
+        "current_priority": study.triage.priority.value,
+        "current_boxes": len(study.boxes),
     }
     if isinstance(reading.answer, InferenceFailure):
         failure = reading.answer

@@ -53,7 +53,7 @@ class _Images:
         self._failures: Counter[str] = Counter()
         self._priorities: Counter[tuple[str, str]] = Counter()
         self._boxes: list[tuple[int, int]] = []
-        self._shown_ms: list[float] = []
+        self._current_ms: list[float] = []
         self._shadow_ms: list[float] = []
         self._verdicts: dict[str, Counter[tuple[bool, bool]]] = defaultdict(Counter)
         self._differences: dict[str, float] = defaultdict(float)
@@ -69,11 +69,11 @@ class _Images:
             self._failures[row.error] += 1
         if row.answer_json is None or row.priority is None or row.boxes is None:
             return
-        self._priorities[row.shown_priority, row.priority] += 1
-        self._boxes.append((row.shown_boxes, row.boxes))
+        self._priorities[row.current_priority, row.priority] += 1
+        self._boxes.append((row.current_boxes, row.boxes))
         self._shadow_ms.append(row.duration_ms)
-        if row.shown_ms is not None:
-            self._shown_ms.append(row.shown_ms)
+        if row.current_ms is not None:
+            self._current_ms.append(row.current_ms)
         if row.role == "classifier":
             self._compare(_by_finding(result_json), _by_finding(row.answer_json))
 
@@ -82,10 +82,12 @@ class _Images:
         if self._model is None:
             return None
         changes = [
-            PriorityChange(shown=shown, shadow=shadow, studies=self._priorities[shown, shadow])
-            for shown in Priority
+            PriorityChange(
+                current=current, shadow=shadow, studies=self._priorities[current, shadow]
+            )
+            for current in Priority
             for shadow in Priority
-            if self._priorities[shown, shadow]
+            if self._priorities[current, shadow]
         ]
         return ShadowReport(
             role=role,
@@ -100,10 +102,10 @@ class _Images:
             ],
             findings=[self._agreement(one) for one in Finding if self._verdicts[one.value]],
             priorities=changes,
-            priority_changes=sum(one.studies for one in changes if one.shown != one.shadow),
+            priority_changes=sum(one.studies for one in changes if one.current != one.shadow),
             boxes_per_image_current=_mean(shown for shown, _ in self._boxes),
             boxes_per_image_shadow=_mean(shadow for _, shadow in self._boxes),
-            latency_current=_latency(self._shown_ms),
+            latency_current=_latency(self._current_ms),
             latency_shadow=_latency(self._shadow_ms),
         )
 

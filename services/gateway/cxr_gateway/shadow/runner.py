@@ -62,7 +62,7 @@ class ShadowRunner:
         self._idle_s = settings.shadow_idle_s
         self._waiting: asyncio.Queue[_Waiting] = asyncio.Queue(settings.shadow_queue_length)
         self._readings = Counter(
-            "cxr_shadow_readings",
+            "cxr_shadow_analyses",
             "Studies for a shadow: recorded, failed (recorded, too), dropped (the queue was "
             "full) or lost (not recorded).",
             ["role", "outcome"],

@@ -30,13 +30,12 @@ router = APIRouter(prefix="/api/v1", tags=["models"])
 )
 async def get_models(parts: AppStateDep) -> ModelsStatus:
     """As this gateway sees it now; another may be some seconds behind a promotion."""
-    answering = {status.role: status for status in await parts.readers.status()}
+    active = {status.role: status for status in await parts.readers.status()}
     shadows = {status.role: status for status in await parts.readers.shadow_status()}
     names: tuple[RoleName, ...] = get_args(RoleName)
     return ModelsStatus(
         roles=[
-            RoleModels(role=role, answering=answering[role], shadow=shadows.get(role))
-            for role in names
+            RoleModels(role=role, active=active[role], shadow=shadows.get(role)) for role in names
         ],
         history=[_entry(one) for one in await parts.archive.query(promotion_history)],
     )
