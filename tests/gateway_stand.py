@@ -169,7 +169,7 @@ async def never(_request: Request) -> Response:
 
 
 @dataclass
-class RuleGate:
+class RuleOodDetector:
     """Accepts a picture by its mean brightness: a stranger is nearly white."""
 
     manifest: ModelManifest = field(
@@ -244,7 +244,9 @@ async def standing_gateway(
         DETECTOR_URL: httpx.ASGITransport(detector.app()),
     }
     mounts.update(transports or {})
-    app = create_app(settings, gate=RuleGate(), readers=readers_over(mounts), provider=provider)
+    app = create_app(
+        settings, ood=RuleOodDetector(), readers=readers_over(mounts), provider=provider
+    )
     async with app.router.lifespan_context(app), client_of(app) as client:
         yield Stand(app, client, classifier, detector, settings.archive_dir)
 

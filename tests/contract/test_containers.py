@@ -130,7 +130,7 @@ def test_the_monitoring_reaches_the_services_and_nobody_reaches_it() -> None:
         network: {name for name, service in services.items() if network in service["networks"]}
         for network in networks
     }
-    assert on["readers"] == {"gateway", "classifier", "detector", "prometheus", *SHADOWS}
+    assert on["services"] == {"gateway", "classifier", "detector", "prometheus", *SHADOWS}
     assert on["monitoring"] == {"prometheus", "grafana"}
     assert on["desk"] == {"grafana"}
     with_a_way_out = {name for name, network in networks.items() if not network.get("internal")}

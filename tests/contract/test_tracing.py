@@ -31,7 +31,7 @@ FILE_NAME = "Smith_John_1950.png"
 STEPS = {
     "gateway": {
         "POST /api/v1/studies",
-        *("receive", "wait", "decode", "gate", "encode", "classifier", "detector"),
+        *("receive", "wait", "decode", "ood", "encode", "classifier", "detector"),
         *("archive", "merge", "record"),
     },
     "classifier": {"POST /v1/classify", "upload", "decode", "prepare", "model", "queue", "run"},

@@ -81,8 +81,8 @@ class DetectedBox(_Response):
     score: Probability
     # Without a default: boxes below the threshold must not pass for the others.
     above_threshold: bool = Field(
-        description="Whether the detector's own operating threshold lets it through; false only "
-        "for what `min_score` asked for beyond.",
+        description="Whether `score` reaches the detector's own operating threshold; false only "
+        "for boxes that `min_score` asked for.",
     )
     x_min: float
     y_min: float
