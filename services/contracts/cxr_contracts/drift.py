@@ -1,7 +1,8 @@
-"""What drift is measured against: the distributions of the validation patients' films.
+"""What drift is measured against: the distributions of the validation patients' images.
 
 Training writes `reference.json`, the gateway reads it. Scores of other networks are distributed
-otherwise, so a reference names gate and classifier by the sha256 of their weights.
+otherwise, so a reference names the out-of-distribution (OOD) detector and the classifier by the
+sha256 of their weights.
 """
 
 from typing import Annotated, Literal, Self
@@ -12,7 +13,7 @@ from cxr_contracts.findings import Finding
 from cxr_contracts.inference import ModelIdentity, Sha256
 
 REFERENCE_NAME = "reference.json"
-# Of the picture and of the gate; the classifier's follow. Sizes in pixels; grey values 0..255.
+# Of the image and the OOD detector; the classifier's follow. Sizes in px, grey values 0..255.
 IMAGE_NUMBERS = ("ood_score", "width", "height", "mean_grey", "contrast", "sharpness")
 NUMBERS = (*IMAGE_NUMBERS, *(finding.value for finding in Finding))
 CATEGORIES = ("source", "view")
@@ -63,17 +64,17 @@ StatisticReference = Annotated[NumberReference | CategoryReference, Field(discri
 
 
 class ReferenceData(_Strict):
-    """The patients whose films were read."""
+    """The patients whose images were analysed."""
 
     split: str = Field(description="E.g. `validation`.")
     split_sha256: Sha256 = Field(description="Of the split file: patient and split, a line each.")
     n_images: int = Field(gt=0)
-    n_accepted: int = Field(gt=0, description="By the gate; all but its score are of these.")
+    n_accepted: int = Field(gt=0, description="As in distribution; all but the score are of these.")
     n_patients: int = Field(gt=0)
 
 
 class DriftReference(_Strict):
-    """The distributions of every statistic on the films of `data`, as two networks read them."""
+    """The distributions of every statistic on the images of `data`, as two networks see them."""
 
     schema_version: Literal[1]
     role: Literal["reference"]
