@@ -144,7 +144,7 @@ secrets: .venv-dev/.synced ## Look for passwords, keys and tokens in the tracked
 
 .PHONY: audit
 audit: secrets ## Secrets, and known vulnerabilities of what is locked (asks the network)
-	$(SHELL) deploy/audit-dependencies.sh
+	deploy/audit-dependencies.sh
 
 .PHONY: docs
 docs: .venv-dev/.synced ## Build the documentation site in site/; a broken link is an error
@@ -187,11 +187,11 @@ test-compose: .venv-dev/.synced images ## The system under docker compose: up, a
 	$(DEV) -m pytest tests/compose
 
 .PHONY: sbom
-sbom: .venv-dev/.synced ## Write what each image installs to sbom/, as CycloneDX documents
+sbom: .venv-dev/.synced ## Write what each image installs from the locked lists to sbom/, as CycloneDX documents
 	mkdir -p sbom
 	for list in inference serving cuda; do \
 	  .venv-dev/bin/cyclonedx-py requirements --output-reproducible --validate --output-file sbom/$$list.cdx.json requirements/$$list.txt; done
-	cd frontend && npm sbom --omit dev --sbom-format cyclonedx --package-lock-only > ../sbom/frontend.cdx.json
+	cd frontend && npm sbom --sbom-format cyclonedx --package-lock-only > ../sbom/frontend.cdx.json
 
 # --- measure --------------------------------------------------------------------------------
 
