@@ -124,7 +124,7 @@ test-fast: lint ## Before each commit: lint, types, unit and contract tests; no 
 	$(PYTEST) -m "not slow and not browser" $(FAST_TESTS)
 
 .PHONY: test
-test: lint setup docs $(CHROMIUM) $(PROMETHEUS) ## Everything that must hold, the page in a real browser included
+test: lint secrets setup docs $(CHROMIUM) $(PROMETHEUS) ## Everything that must hold, the page in a real browser included
 	CXR_CHROMIUM=$(CHROMIUM) CXR_PROMETHEUS=$(abspath $(PROMETHEUS)) $(PYTEST) --durations 20
 
 # A compiler, for the clock that jumps.

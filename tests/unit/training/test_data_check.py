@@ -1,7 +1,6 @@
 """`cxr data check`: every problem by file, and the numbers of what there is."""
 
 import json
-import os
 import re
 import subprocess
 import sys
