@@ -148,7 +148,7 @@ audit: secrets ## Secrets, and known vulnerabilities of what is locked (asks the
 
 .PHONY: docs
 docs: .venv-dev/.synced ## Build the documentation site in site/; a broken link is an error
-	.venv-dev/bin/mkdocs build --strict --quiet
+	.venv-dev/bin/mkdocs build --strict
 
 .PHONY: generate
 generate: .venv-dev/.synced frontend/node_modules/.installed ## Write what is generated: OpenAPI, types, triage table, figures
