@@ -152,9 +152,9 @@ docs: .venv-dev/.synced ## Build the documentation site in site/; a broken link 
 
 .PHONY: generate
 generate: .venv-dev/.synced frontend/node_modules/.installed ## Write what is generated: OpenAPI, types, triage table, figures
-	$(DEV) -m cxr_gateway.api.openapi > docs/openapi.json
-	$(DEV) -m cxr_gateway.analysis.triage > docs/triage.md
-	$(DEV) -m cxr_gateway.access.permissions > docs/permissions.md
+	$(DEV) -m cxr_gateway docs openapi > docs/openapi.json
+	$(DEV) -m cxr_gateway docs triage > docs/triage.md
+	$(DEV) -m cxr_gateway docs permissions > docs/permissions.md
 	$(DEV) -m deploy.settings_table > docs/settings.md
 	$(DEV) -m cxr_training.report.figures
 	cd frontend && npm run --silent generate

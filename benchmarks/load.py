@@ -27,7 +27,7 @@ class Run:
 
     latencies_ms: np.ndarray
     wall_s: float
-    answers: list[dict[str, Any]]
+    responses: list[dict[str, Any]]
 
     @property
     def p50_ms(self) -> float:
@@ -41,35 +41,35 @@ class Run:
 
     @property
     def per_second(self) -> float:
-        """Answers a second."""
+        """Responses a second."""
         return len(self.latencies_ms) / self.wall_s
 
 
-def send(target: Target, pictures: Iterator[bytes], *, requests: int, clients: int) -> Run:
-    """Post `requests` pictures from `clients` clients, each waiting for its answer.
+def send(target: Target, images: Iterator[bytes], *, requests: int, clients: int) -> Run:
+    """Post `requests` images from `clients` clients, each waiting for its response.
 
     Raises:
-        RuntimeError: an answer is not 2xx; a refused request must not count as a fast one.
+        RuntimeError: a response is not 2xx; a refused request must not count as a fast one.
     """
-    return asyncio.run(_send(target, pictures, requests, clients))
+    return asyncio.run(_send(target, images, requests, clients))
 
 
-async def _send(target: Target, pictures: Iterator[bytes], requests: int, clients: int) -> Run:
+async def _send(target: Target, images: Iterator[bytes], requests: int, clients: int) -> Run:
     latencies: list[float] = []
-    answers: list[dict[str, Any]] = []
+    responses: list[dict[str, Any]] = []
     remaining = iter(range(requests))
 
     async def one_client(client: httpx.AsyncClient) -> None:
         for _ in remaining:
-            picture = next(pictures)
+            image = next(images)
             start = time.perf_counter()
             response = await client.post(
-                target.url, files={target.field: ("film.png", picture, "image/png")}
+                target.url, files={target.field: ("radiograph.png", image, "image/png")}
             )
             latencies.append((time.perf_counter() - start) * 1000)
             if not response.is_success:
                 raise RuntimeError(f"{target.name}: {response.status_code} {response.text[:300]}")
-            answers.append(response.json())
+            responses.append(response.json())
 
     async with httpx.AsyncClient(timeout=_TIMEOUT_S, trust_env=False) as client:
         start = time.perf_counter()
@@ -77,4 +77,4 @@ async def _send(target: Target, pictures: Iterator[bytes], requests: int, client
             for _ in range(clients):
                 group.create_task(one_client(client))
         wall = time.perf_counter() - start
-    return Run(np.array(latencies), wall, answers)
+    return Run(np.array(latencies), wall, responses)

@@ -11,17 +11,17 @@ import numpy as np
 import psutil
 from tqdm import tqdm
 
+from benchmarks.images import sample_png, unique_pngs
 from benchmarks.load import Run, Target, send
 from benchmarks.peers.running import running
-from benchmarks.pictures import sample_png, unique_pngs
 from benchmarks.stack import Stack
 
 OURS = "this system"
-NAIVE = "one process, eager PyTorch"
+ONE_PROCESS = "one process, eager PyTorch"
 LITSERVE = "LitServe, eager PyTorch"
 # Module and file field of each; LitServe names the field after its function's argument.
 PEERS = {
-    NAIVE: ("benchmarks.peers.naive", "file"),
+    ONE_PROCESS: ("benchmarks.peers.one_process", "file"),
     LITSERVE: ("benchmarks.peers.litserve_peer", "request"),
 }
 CLIENTS = 8
@@ -60,7 +60,7 @@ def measure(plan: Plan) -> Measurement:
     """Run all rounds, then the memory run over this system alone."""
     png = sample_png()
     with tempfile.TemporaryDirectory() as folder, ExitStack() as everything:
-        # The peers make no pictures of a study. This system makes them when it is idle, which
+        # The peers make no images of a study. This system makes them when it is idle, which
         # would be while a peer is measured.
         quiet = {"CXR_GATEWAY_RENDERING_IDLE_S": "86400"}
         stack = everything.enter_context(Stack(Path(folder), quiet))
@@ -70,25 +70,25 @@ def measure(plan: Plan) -> Measurement:
             peer = running(name, module, field_name)
             targets[name], families[name] = everything.enter_context(peer)
         samples = {name: Samples() for name in targets}
-        pictures = unique_pngs(png)
-        added_ms = _rounds(plan, targets, samples, pictures)
+        images = unique_pngs(png)
+        added_ms = _rounds(plan, targets, samples, images)
         for name, family in families.items():
             samples[name].resident_mb = _resident_mb(family)
         samples[OURS].resident_mb = stack.resident_bytes() / 2**20
-        memory = _memory(plan, stack, targets[OURS], pictures)
+        memory = _memory(plan, stack, targets[OURS], images)
         return Measurement(samples, float(np.median(added_ms)), memory)
 
 
 def _rounds(
-    plan: Plan, targets: dict[str, Target], samples: dict[str, Samples], pictures: Iterator[bytes]
+    plan: Plan, targets: dict[str, Target], samples: dict[str, Samples], images: Iterator[bytes]
 ) -> list[float]:
     for target in targets.values():
-        send(target, pictures, requests=plan.warm_up, clients=2)
+        send(target, images, requests=plan.warm_up, clients=2)
     added_ms: list[float] = []
     for _ in tqdm(range(plan.rounds), desc="rounds"):
         for name, target in targets.items():
-            alone = send(target, pictures, requests=plan.requests, clients=1)
-            together = send(target, pictures, requests=plan.requests, clients=CLIENTS)
+            alone = send(target, images, requests=plan.requests, clients=1)
+            together = send(target, images, requests=plan.requests, clients=CLIENTS)
             _record(samples[name], alone, together)
             if name == OURS:
                 added_ms.extend(_gateway_adds_ms(alone))
@@ -102,8 +102,8 @@ def _record(samples: Samples, alone: Run, together: Run) -> None:
 
 
 def _gateway_adds_ms(alone: Run) -> list[float]:
-    """What each study took its client beyond the slower reader; one client, so in its order."""
-    timings = (answer["timings_ms"] for answer in alone.answers)
+    """What each study took beyond the slower inference service; of one client, in its order."""
+    timings = (response["timings_ms"] for response in alone.responses)
     slower = [max(times["classifier"], times["detector"]) for times in timings]
     return [float(value) for value in alone.latencies_ms - np.array(slower)]
 
@@ -114,11 +114,11 @@ def _resident_mb(family: psutil.Process) -> float:
 
 
 def _memory(
-    plan: Plan, stack: Stack, target: Target, pictures: Iterator[bytes]
+    plan: Plan, stack: Stack, target: Target, images: Iterator[bytes]
 ) -> list[tuple[int, float]]:
     series = [(0, stack.resident_bytes() / 2**20)]
     step = max(1, plan.memory_requests // 20)
     for done in tqdm(range(step, plan.memory_requests + 1, step), desc="memory"):
-        send(target, itertools.islice(pictures, step), requests=step, clients=CLIENTS)
+        send(target, itertools.islice(images, step), requests=step, clients=CLIENTS)
         series.append((done, stack.resident_bytes() / 2**20))
     return series

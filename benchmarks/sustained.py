@@ -1,6 +1,6 @@
 """`python -m benchmarks.sustained`: the running system under load for a long time, and over it.
 
-First the capacity is found, or told: what eight clients get that wait for their answers. Then
+First the capacity is found, or given: what eight clients get that wait for their responses. Then
 requests arrive at the rated load, a part of that, whether or not the ones before were answered, as
 requests do. Then they arrive at twice the capacity. All of it stays on this machine and ends by
 itself.
@@ -19,8 +19,8 @@ from pathlib import Path
 import httpx
 import psutil
 
-from benchmarks.mix import Film, Mix
-from benchmarks.outcome import Answer, Outcome, Plan
+from benchmarks.load_run import Outcome, Plan, RequestResult
+from benchmarks.requests_mix import Mix, Upload
 from benchmarks.stack import Stack
 from benchmarks.sustained_report import write
 
@@ -47,7 +47,7 @@ class Load:
         return time.perf_counter() - self._began
 
     async def closed(self, phase: str, seconds: float) -> float:
-        """Clients that wait for their answers; good answers a second."""
+        """Clients that wait for their responses; complete results a second."""
         start = self.now_s()
 
         async def client() -> None:
@@ -59,7 +59,7 @@ class Load:
                 group.create_task(client())
         took = self.now_s() - start
         self._outcome.phases[phase] = (start, start + took)
-        good = sum(answer.good for answer in self._outcome.answers if answer.phase == phase)
+        good = sum(result.good for result in self._outcome.results if result.phase == phase)
         return good / took
 
     async def open(self, phase: str, seconds: float, per_second: float) -> None:
@@ -85,23 +85,23 @@ class Load:
         except httpx.TransportError as error:
             took_ms = (self.now_s() - sent) * 1000
             failure = f"{type(error).__name__} {error}".strip()
-            answer = Answer(phase, kind, sent, took_ms, 0, False, failure=failure)
-            self._outcome.answers.append(answer)
+            result = RequestResult(phase, kind, sent, took_ms, 0, False, failure=failure)
+            self._outcome.results.append(result)
             return
         took_ms = (self.now_s() - sent) * 1000
         study = None
-        if isinstance(what, Film) and response.is_success:
+        if isinstance(what, Upload) and response.is_success:
             body = response.json()
             study = body["status"]
-            self._mix.answered(what, body["id"])
+            self._mix.accepted(what, body["id"])
             self._outcome.accepted[what.sha256] = body["id"]
         status, retry_after = response.status_code, "retry-after" in response.headers
-        answer = Answer(phase, kind, sent, took_ms, status, retry_after, study)
-        self._outcome.answers.append(answer)
+        result = RequestResult(phase, kind, sent, took_ms, status, retry_after, study)
+        self._outcome.results.append(result)
 
-    async def _asked(self, what: Film | str | None) -> httpx.Response:
-        if isinstance(what, Film):
-            return await self._http.post(STUDIES, files={"file": ("film", what.content)})
+    async def _asked(self, what: Upload | str | None) -> httpx.Response:
+        if isinstance(what, Upload):
+            return await self._http.post(STUDIES, files={"file": ("radiograph", what.content)})
         if what is None:
             return await self._http.get(STUDIES)
         return await self._http.get(f"{STUDIES}/{what}/overlay.png")
@@ -145,7 +145,7 @@ def run(plan: Plan, environment: Mapping[str, str] | None = None) -> Outcome:
     with tempfile.TemporaryDirectory() as folder:
         needed = (plan.rated_s + plan.overload_s) * 40 * _MB_A_REQUEST * 1e6
         if shutil.disk_usage(folder).free < needed:
-            raise RuntimeError(f"{needed / 1e9:.0f} GB are needed for the films in {folder}")
+            raise RuntimeError(f"{needed / 1e9:.0f} GB are needed for the uploads in {folder}")
         with Stack(Path(folder), environment) as stack:
             return asyncio.run(_run(plan, stack))
 
@@ -155,7 +155,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=Plan().rated_s / 60)
     parser.add_argument("--overload-minutes", type=float, default=Plan().overload_s / 60)
-    parser.add_argument("--capacity", type=float, help="requests a second; found if not told")
+    parser.add_argument("--capacity", type=float, help="requests a second; found if not given")
     parser.add_argument("--out", type=Path, default=Path("docs/results/load"))
     options = parser.parse_args(arguments)
     plan = Plan(options.minutes * 60, options.overload_minutes * 60, capacity=options.capacity)

@@ -9,7 +9,7 @@ from pathlib import Path
 import matplotlib as mpl
 import numpy as np
 
-from benchmarks.outcome import Answer, Outcome
+from benchmarks.load_run import Outcome, RequestResult
 
 mpl.use("Agg")
 import matplotlib.pyplot as plt  # the backend is chosen first
@@ -51,22 +51,22 @@ def growth(outcome: Outcome, service: str) -> tuple[float, float, float]:
 def criteria(outcome: Outcome) -> Iterator[tuple[str, str, bool]]:
     """What has to hold, what was seen, and whether it did."""
     rated, over = (_of(outcome, phase) for phase in ("rated", "overload"))
-    bad = [answer for answer in rated if not answer.good]
+    bad = [result for result in rated if not result.good]
     seen = f"{len(bad)} of {len(rated)}" + (f": {_statuses(bad)}" if bad else "")
-    yield "no request at the rated load fails or is read in part", seen, not bad
+    yield "no request at the rated load fails or is analysed in part", seen, not bad
     for name in dict.fromkeys(name for _, name, _ in outcome.memory):
         mean, per_hour, grown = growth(outcome, name)
-        told = f"{mean:.0f} MB, {per_hour:+.1f} MB an hour, {grown:+.1%} over the time"
-        yield f"the {name}'s memory grows by less than {STEADY:.0%}", told, grown < STEADY
-    refused = [answer for answer in over if answer.status == 503 and answer.retry_after]
+        seen = f"{mean:.0f} MB, {per_hour:+.1f} MB an hour, {grown:+.1%} over the time"
+        yield f"the {name}'s memory grows by less than {STEADY:.0%}", seen, grown < STEADY
+    refused = [result for result in over if result.status == 503 and result.retry_after]
     others = [a for a in over if a.status not in (200, 201) and a not in refused]
-    told = f"{len(refused)} of {len(over)} refused; otherwise {len(others)}"
+    seen = f"{len(refused)} of {len(over)} refused; otherwise {len(others)}"
     if others:
-        told += f": {_statuses(others)}"
-    yield "beyond the capacity some are refused", told, bool(refused)
-    yield "and with nothing but 503 and Retry-After", told, not others
-    kept = f"{len(outcome.accepted)} films accepted, {len(outcome.lost)} not as they were sent"
-    yield "every film that was accepted is in the archive, to the byte", kept, not outcome.lost
+        seen += f": {_statuses(others)}"
+    yield "beyond the capacity some are refused", seen, bool(refused)
+    yield "and with nothing but 503 and Retry-After", seen, not others
+    kept = f"{len(outcome.accepted)} uploads accepted, {len(outcome.lost)} not as they were sent"
+    yield "every upload that was accepted is in the archive, to the byte", kept, not outcome.lost
 
 
 def _text(outcome: Outcome, found: Sequence[tuple[str, str, bool]]) -> str:
@@ -76,10 +76,10 @@ def _text(outcome: Outcome, found: Sequence[tuple[str, str, bool]]) -> str:
         "# Under load",
         "",
         f"Made by `make load MINUTES={plan.rated_s / 60:g}`, the clients on the same machine as",
-        "the services. Of twenty requests nine are new films (five PNG and two JPEG of 1024 x 1024",
-        "pixels, two DICOM of 512 x 512 and 12 bits), five are films that were sent before, three",
+        "the services. Of twenty requests nine are new files (five PNG and two JPEG of 1024 x 1024",
+        "pixels, two DICOM of 512 x 512 and 12 bits), five are files that were sent before, three",
         "ask for the list and three for an overlay. The capacity is what eight clients get that",
-        f"wait for their answers: {outcome.capacity:.1f} requests a second. Rated are",
+        f"wait for their results: {outcome.capacity:.1f} requests a second. Rated are",
         f"{plan.share:.0%} of it, {rated:.1f} a second, arriving evenly whether or not the ones",
         f"before are answered, for {plan.rated_s / 60:g} minutes; then {plan.overload:g} times the",
         f"capacity for {plan.overload_s / 60:g} minutes.",
@@ -104,14 +104,14 @@ def _text(outcome: Outcome, found: Sequence[tuple[str, str, bool]]) -> str:
 
 
 def _phase_row(outcome: Outcome, phase: str) -> str:
-    answers = _of(outcome, phase)
+    results = _of(outcome, phase)
     start, end = outcome.phases[phase]
-    good = [answer for answer in answers if answer.good]
+    good = [result for result in results if result.good]
     uploads, reads = _split(good)
     shown = (_percentiles(uploads, 50, 95, 99), _percentiles(reads, 50, 95))
     cells = (", ".join(f"{value:.0f}" for value in values) for values in shown)
-    rate = len(answers) / (end - start)
-    return f"| {phase} | {len(answers)} | {rate:.1f} | {' | '.join(cells)} |"
+    rate = len(results) / (end - start)
+    return f"| {phase} | {len(results)} | {rate:.1f} | {' | '.join(cells)} |"
 
 
 def _write_minutes(outcome: Outcome, path: Path) -> None:
@@ -119,12 +119,12 @@ def _write_minutes(outcome: Outcome, path: Path) -> None:
         writer = csv.writer(stream, lineterminator="\n")
         head = ["phase", "minute", "requests", "good", "refused_503", "other"]
         writer.writerow([*head, "upload_p50_ms", "upload_p95_ms", "upload_p99_ms", "read_p95_ms"])
-        for (phase, minute), answers in _by_minute(outcome):
-            good = [answer for answer in answers if answer.good]
-            refused = sum(answer.status == 503 for answer in answers)
+        for (phase, minute), results in _by_minute(outcome):
+            good = [result for result in results if result.good]
+            refused = sum(result.status == 503 for result in results)
             uploads, reads = _split(good)
             figures = [*_percentiles(uploads, 50, 95, 99), *_percentiles(reads, 95)]
-            counts = [len(answers), len(good), refused, len(answers) - len(good) - refused]
+            counts = [len(results), len(good), refused, len(results) - len(good) - refused]
             writer.writerow([phase, minute, *counts, *(f"{value:.1f}" for value in figures)])
 
 
@@ -135,31 +135,31 @@ def _write_memory(outcome: Outcome, path: Path) -> None:
         writer.writerows((f"{at:.0f}", name, f"{mb:.1f}") for at, name, mb in outcome.memory)
 
 
-def _by_minute(outcome: Outcome) -> Iterator[tuple[tuple[str, int], list[Answer]]]:
-    def minute(answer: Answer) -> tuple[str, int]:
-        return answer.phase, int(answer.sent_s // _MINUTE_S)
+def _by_minute(outcome: Outcome) -> Iterator[tuple[tuple[str, int], list[RequestResult]]]:
+    def minute(result: RequestResult) -> tuple[str, int]:
+        return result.phase, int(result.sent_s // _MINUTE_S)
 
-    ordered = sorted(outcome.answers, key=lambda answer: answer.sent_s)
-    for key, answers in itertools.groupby(ordered, minute):
-        yield key, list(answers)
-
-
-def _of(outcome: Outcome, phase: str) -> list[Answer]:
-    return [answer for answer in outcome.answers if answer.phase == phase]
+    ordered = sorted(outcome.results, key=lambda result: result.sent_s)
+    for key, results in itertools.groupby(ordered, minute):
+        yield key, list(results)
 
 
-def _split(answers: Sequence[Answer]) -> tuple[list[Answer], list[Answer]]:
-    uploads = [answer for answer in answers if answer.kind in _UPLOADS]
-    return uploads, [answer for answer in answers if answer.kind not in _UPLOADS]
+def _of(outcome: Outcome, phase: str) -> list[RequestResult]:
+    return [result for result in outcome.results if result.phase == phase]
 
 
-def _percentiles(answers: Sequence[Answer], *which: int) -> list[float]:
-    took = [answer.took_ms for answer in answers]
+def _split(results: Sequence[RequestResult]) -> tuple[list[RequestResult], list[RequestResult]]:
+    uploads = [result for result in results if result.kind in _UPLOADS]
+    return uploads, [result for result in results if result.kind not in _UPLOADS]
+
+
+def _percentiles(results: Sequence[RequestResult], *which: int) -> list[float]:
+    took = [result.took_ms for result in results]
     return [float(value) for value in np.percentile(took, which)] if took else [0.0] * len(which)
 
 
-def _statuses(answers: Sequence[Answer]) -> str:
-    counted = Counter(answer.study or answer.status or answer.failure for answer in answers)
+def _statuses(results: Sequence[RequestResult]) -> str:
+    counted = Counter(result.study or result.status or result.failure for result in results)
     return ", ".join(f"{count} x {what}" for what, count in counted.most_common())
 
 

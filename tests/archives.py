@@ -9,12 +9,13 @@ from datetime import UTC, datetime
 from pydantic import SecretStr
 
 from cxr_contracts import CamGrid, Finding
-from cxr_gateway.__main__ import parser
-from cxr_gateway.archive import Archive, StoredStudy, new_study_id, open_archive
+from cxr_gateway.archive import Archive, StoredStudy, open_archive
+from cxr_gateway.cli import parser
+from cxr_gateway.core.ids import new_study_id
 from cxr_gateway.core.schemas import (
-    Gate,
     ImageMetadata,
     ImageSource,
+    OodResult,
     Priority,
     Study,
     StudyStatus,
@@ -37,7 +38,7 @@ def a_study(content: bytes) -> Study:
         content_sha256=hashlib.sha256(content).hexdigest(),
         image=ImageMetadata(width=4, height=3, view=None, source=ImageSource.PNG),
         patient=NO_PATIENT,
-        gate=Gate(accepted=True, score=0.9, threshold=0.5, reason=None),
+        ood=OodResult(accepted=True, score=0.9, threshold=0.5, reason=None),
         top_findings=[],
         findings=[],
         boxes=[],
@@ -46,7 +47,7 @@ def a_study(content: bytes) -> Study:
         triage=Triage(priority=Priority.URGENT, reason="Because."),
         models=[],
         timings_ms=Timings(
-            decode=1, gate=None, classifier=None, detector=None, archive=None, total=1
+            decode=1, ood=None, classifier=None, detector=None, archive=None, total=1
         ),
         problems=[],
     )

@@ -14,7 +14,7 @@ from cxr_gateway.cli.serve import server_of
 from cxr_gateway.core.settings import GatewaySettings
 from cxr_serving.logs import configure_logging
 from fault_points import arm
-from gateway_stand import RuleGate
+from gateway_stand import RuleOodDetector
 
 
 def main() -> int:
@@ -28,7 +28,7 @@ def main() -> int:
         arm(name, Path(armed), int(hits))
     settings = GatewaySettings()
     configure_logging("gateway", settings.log_level)
-    server = server_of(create_app(settings, gate=RuleGate()), settings)
+    server = server_of(create_app(settings, ood=RuleOodDetector()), settings)
     server.run()
     return 0 if server.started else 3
 

@@ -141,11 +141,13 @@ class ReaderStand:
         )
 
 
-def box(finding: Region, score: float, *corners: float, shown: bool = True) -> dict[str, Any]:
+def box(
+    finding: Region, score: float, *corners: float, above_threshold: bool = True
+) -> dict[str, Any]:
     """A box as the detector sends it; corners are x_min, y_min, x_max, y_max."""
     names = ("x_min", "y_min", "x_max", "y_max")
     place = dict(zip(names, corners, strict=True))
-    return {"finding": finding.value, "score": score, "shown": shown, **place}
+    return {"finding": finding.value, "score": score, "above_threshold": above_threshold, **place}
 
 
 class Unreachable(httpx.AsyncBaseTransport):
@@ -167,7 +169,7 @@ async def never(_request: Request) -> Response:
 
 
 @dataclass
-class RuleGate:
+class RuleOodDetector:
     """Accepts a picture by its mean brightness: a stranger is nearly white."""
 
     manifest: ModelManifest = field(
@@ -242,7 +244,9 @@ async def standing_gateway(
         DETECTOR_URL: httpx.ASGITransport(detector.app()),
     }
     mounts.update(transports or {})
-    app = create_app(settings, gate=RuleGate(), readers=readers_over(mounts), provider=provider)
+    app = create_app(
+        settings, ood=RuleOodDetector(), readers=readers_over(mounts), provider=provider
+    )
     async with app.router.lifespan_context(app), client_of(app) as client:
         yield Stand(app, client, classifier, detector, settings.archive_dir)
 

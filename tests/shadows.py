@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from cxr_contracts import ModelIdentity
 from cxr_gateway.api.dependencies import AppState
-from cxr_gateway.archive import ShadowAnswerRow
+from cxr_gateway.archive.tables import ShadowAnswerRow
 from cxr_gateway.core.settings import GatewaySettings
 from cxr_gateway.shadow.evidence import Evidence
 from cxr_gateway.shadow.promoting import ask_readers, promote, roll_back
@@ -101,7 +101,7 @@ class ShadowStand:
     async def readings(self, role: str, outcome: str) -> int:
         """How many of a shadow's readings ended so, by the gateway's metrics."""
         lines = (await self.gateway.client.get("/metrics")).text.splitlines()
-        head = f'cxr_shadow_readings_total{{outcome="{outcome}",role="{role}"}} '
+        head = f'cxr_shadow_analyses_total{{outcome="{outcome}",role="{role}"}} '
         return sum(round(float(line.removeprefix(head))) for line in lines if head in line)
 
     async def promote(self, role: str, evidence: Evidence | None = None) -> ModelIdentity:

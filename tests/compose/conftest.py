@@ -8,7 +8,7 @@ from typing import Any
 import docker
 import pytest
 
-from benchmarks.pictures import sample_png, unique_pngs
+from benchmarks.images import sample_png, unique_pngs
 from compose_stack import SERVICES, ComposeStack, image_name
 
 StackMaker = Callable[..., ComposeStack]

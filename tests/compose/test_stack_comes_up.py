@@ -122,7 +122,7 @@ def test_the_sample_radiograph_is_read_through_the_door(stack: ComposeStack, sam
     assert study["problems"] == []
     assert len(study["top_findings"]) == 3
     assert len(study["findings"]) == 14
-    assert {model["role"] for model in study["models"]} == {"gate", *READERS}
+    assert {model["role"] for model in study["models"]} == {"ood", *READERS}
     shown = stack.get(f"/api/v1/studies/{study['id']}")
     assert shown.json() == study
     overlay = stack.get(f"/api/v1/studies/{study['id']}/overlay.png")

@@ -32,7 +32,7 @@ def test_a_film_is_partial_while_the_detector_is_away_and_complete_afterwards(
     stack.container("detector").kill()
     partial = stack.post(next(films)).json()
     assert partial["status"] == "partial"
-    assert [problem["part"] for problem in partial["problems"]] == ["detector"]
+    assert [problem["service"] for problem in partial["problems"]] == ["detector"]
     stack.container("detector").start()
     stack.wait_healthy("detector")
     again = httpx.post(

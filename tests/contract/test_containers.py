@@ -31,7 +31,7 @@ SETTINGS: dict[str, ServiceSettings] = {
     "detector": DetectorSettings(),
 }
 DOCKERFILES = ("services/Dockerfile", "frontend/Dockerfile", "deploy/database/Dockerfile")
-NGINX = (ROOT / "deploy/nginx/front-door.conf.template").read_text()
+NGINX = (ROOT / "deploy/nginx/reverse-proxy.conf.template").read_text()
 
 
 def services_of(name: str) -> dict[str, Any]:
@@ -129,11 +129,11 @@ def test_the_monitoring_reaches_the_services_and_nobody_reaches_it() -> None:
         network: {name for name, service in services.items() if network in service["networks"]}
         for network in networks
     }
-    assert on["readers"] == {"gateway", "classifier", "detector", "prometheus", *SHADOWS}
+    assert on["services"] == {"gateway", "classifier", "detector", "prometheus", *SHADOWS}
     assert on["monitoring"] == {"prometheus", "grafana"}
-    assert on["desk"] == {"grafana"}
+    assert on["dashboard"] == {"grafana"}
     with_a_way_out = {name for name, network in networks.items() if not network.get("internal")}
-    assert with_a_way_out == {"door", "desk"}
+    assert with_a_way_out == {"public", "dashboard"}
     assert services["grafana"]["ports"] == ["127.0.0.1:${CXR_GRAFANA_PORT:-3000}:3000"]
     for name in MONITORING:
         user, _, _group = services[name]["user"].partition(":")

@@ -26,8 +26,8 @@ from cxr_detector.app import create_app as create_detector
 from cxr_detector.settings import DetectorSettings
 from cxr_gateway.app import create_app as create_gateway
 from films import png
-from gateway_stand import RuleGate, settings_for
-from live_gateway import STUDIES, Readers, readers
+from gateway_stand import RuleOodDetector, settings_for
+from live_gateway import STUDIES, Readers
 from served_app import served
 from waiting import eventually
 
@@ -61,7 +61,7 @@ def service(name: str, readers: Readers, folder: Path) -> Iterator[tuple[FastAPI
         app = create_detector(DetectorSettings(runtime="onnxruntime", threads=1))
     else:
         ports = {f"{r}_url": f"http://127.0.0.1:{port}" for r, port in readers.ports.items()}
-        app = create_gateway(settings_for(folder / "archive", **ports), gate=RuleGate())
+        app = create_gateway(settings_for(folder / "archive", **ports), ood=RuleOodDetector())
     with served(app) as port:
         url = f"http://127.0.0.1:{port}"
         ready = f"{url}/readyz"

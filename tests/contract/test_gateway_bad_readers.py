@@ -357,7 +357,7 @@ async def test_a_study_ends_within_the_timeout_and_names_what_is_missing(
         async with asyncio.timeout(3):
             response = await stand.post(png())
     assert response.status_code == status
-    assert {entry["part"]: entry["kind"] for entry in response.json()["problems"]} == parts
+    assert {entry["service"]: entry["kind"] for entry in response.json()["problems"]} == parts
 
 
 def test_the_stands_speak_of_all_fourteen() -> None:

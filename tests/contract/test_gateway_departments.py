@@ -95,7 +95,7 @@ async def test_what_was_there_before_is_seen_by_those_who_see_all(
     async with standing_gateway(open_settings) as stand:
         before = (await stand.post(FILM)).headers["location"]
     async with closed_gateway(settings) as stand:
-        async with client_as(stand, Role.READER, department="radiology") as reader:
+        async with client_as(stand, Role.VIEWER, department="radiology") as reader:
             refused(await reader.get(before), 404)
-        async with client_as(stand, Role.READER) as reader:
+        async with client_as(stand, Role.VIEWER) as reader:
             assert (await reader.get(before)).status_code == 200

@@ -88,7 +88,7 @@ async def test_a_picture_of_which_nothing_is_known_has_to_be_looked_at(
 ) -> None:
     study = await sent(stand, content)
     problem = refused(await stand.client.get(f"{STUDIES}/{study}/deidentified"), 409)
-    assert problem.type == "urn:cxr:problem:text-in-picture"
+    assert problem.type == "urn:cxr:problem:text-in-image"
     answer = await stand.client.get(f"{STUDIES}/{study}/deidentified", params=REVIEWED)
     assert answer.status_code == 200
 

@@ -27,7 +27,7 @@ async def stand(tmp_path: Path) -> AsyncIterator[Stand]:
 
 
 async def test_a_key_that_asks_too_often_is_told_when_to_go_on(stand: Stand) -> None:
-    async with client_as(stand, Role.READER) as busy, client_as(stand, Role.READER) as calm:
+    async with client_as(stand, Role.VIEWER) as busy, client_as(stand, Role.VIEWER) as calm:
         for _ in range(5):
             assert (await busy.get(STUDIES)).status_code == 200
         answer = await busy.get(STUDIES)
@@ -37,7 +37,7 @@ async def test_a_key_that_asks_too_often_is_told_when_to_go_on(stand: Stand) -> 
 
 
 async def test_an_address_that_fails_too_often_is_told_nothing_more(stand: Stand) -> None:
-    token = a_key(stand, Role.READER)
+    token = a_key(stand, Role.VIEWER)
     async with client_with(stand, "cxr_guess") as guessing, client_with(stand, token) as right:
         for _ in range(3):
             refused(await guessing.get(STUDIES), 401)

@@ -39,7 +39,7 @@ async def asked_with(stand: Stand, token: str) -> httpx.Response:
 async def test_a_key_is_valid_until_it_is_revoked_at_once_in_every_gateway(
     stand: Stand, settings: GatewaySettings
 ) -> None:
-    token = a_key(stand, Role.READER)
+    token = a_key(stand, Role.VIEWER)
     async with closed_gateway(settings) as other:
         assert (await asked_with(stand, token)).status_code == 200
         assert (await asked_with(other, token)).status_code == 200
@@ -49,8 +49,8 @@ async def test_a_key_is_valid_until_it_is_revoked_at_once_in_every_gateway(
 
 
 async def test_whatever_is_wrong_with_a_key_the_answer_is_the_same(stand: Stand) -> None:
-    token = a_key(stand, Role.READER)
-    revoked, expired = a_key(stand, Role.READER), a_key(stand, Role.READER, lasts=timedelta(0))
+    token = a_key(stand, Role.VIEWER)
+    revoked, expired = a_key(stand, Role.VIEWER), a_key(stand, Role.VIEWER, lasts=timedelta(0))
     keys_of(stand).revoke(revoked.split("_")[1])
     other_secret = token[:-4] + ("AAAA" if token[-4:] != "AAAA" else "BBBB")
     unknown = "cxr_" + "0" * 12 + token[16:]
@@ -70,7 +70,7 @@ async def test_another_form_of_authorization_is_refused(stand: Stand, header: st
 async def test_the_database_holds_no_key_and_notes_its_last_use(
     stand: Stand, settings: GatewaySettings
 ) -> None:
-    token = a_key(stand, Role.READER, lasts=None)
+    token = a_key(stand, Role.VIEWER, lasts=None)
     await asked_with(stand, token)
     engine = create_engine(settings.resolved_database_url)
     with engine.connect() as connection:

@@ -50,7 +50,7 @@ async def test_what_the_gate_refuses_is_counted_by_the_class_of_its_reason(
     async with standing_gateway(settings_for(tmp_path)) as stand:
         answer = await stand.post(film)
         assert answer.json()["status"] == "rejected", answer.text
-        assert await value(stand, f'cxr_gate_refusals_total{{reason="{reason}"}}') == 1
+        assert await value(stand, f'cxr_ood_refusals_total{{reason="{reason}"}}') == 1
         assert await value(stand, 'cxr_studies_total{priority="none",status="rejected"}') == 1
         assert await value(stand, "cxr_classified_studies_total") == 0
 
@@ -91,13 +91,13 @@ async def test_readings_that_go_on_and_films_that_wait_are_counted(tmp_path: Pat
     async with standing_gateway(settings, classifier=classifier) as stand:
         posts = [asyncio.create_task(stand.post(png(seed=seed))) for seed in range(3)]
         async with asyncio.timeout(30):
-            while await value(stand, "cxr_readings_waiting") != 2:
+            while await value(stand, "cxr_studies_waiting") != 2:
                 await asyncio.sleep(0.01)
         assert await value(stand, "cxr_studies_in_flight") == 3
         assert await value(stand, "cxr_studies_in_flight_limit") == 5
         released.set()
         assert {(await post).status_code for post in posts} == {201}
-        assert await value(stand, "cxr_readings_waiting") == 0
+        assert await value(stand, "cxr_studies_waiting") == 0
         assert await value(stand, "cxr_studies_in_flight") == 0
         for stage in ("receive", "wait", "merge", "record"):
             series = f'cxr_study_stage_seconds_count{{stage="{stage}"}}'
@@ -109,7 +109,7 @@ async def test_a_reading_again_is_a_reading_and_the_archives_room_is_known(tmp_p
     async with standing_gateway(settings_for(tmp_path), transports=down) as stand:
         study = (await stand.post(png())).json()
         await stand.client.post(f"/api/v1/studies/{study['id']}/rerun")
-        failures = 'cxr_reader_failures_total{kind="unreachable",reader="detector"}'
+        failures = 'cxr_inference_failures_total{kind="unreachable",service="detector"}'
         assert await value(stand, failures) == 2
         assert await value(stand, "cxr_study_seconds_count") == 2
         free = await value(stand, "cxr_archive_free_bytes")

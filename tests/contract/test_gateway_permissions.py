@@ -87,7 +87,7 @@ async def test_every_route_asked_by_somebody_signed_in(tmp_path: Path, role: str
 
 
 async def test_somebody_with_two_roles_may_what_either_may(stand: Stand) -> None:
-    async with client_as(stand, Role.READER, Role.INTEGRATOR) as client:
+    async with client_as(stand, Role.VIEWER, Role.INTEGRATOR) as client:
         may_do = (await client.get("/api/v1/me")).json()["may"]
     assert {"listStudies", "createStudy"} <= set(may_do)
     assert "rerunStudy" not in may_do
@@ -95,9 +95,7 @@ async def test_somebody_with_two_roles_may_what_either_may(stand: Stand) -> None
 
 async def test_the_written_table_is_that_of_the_running_app(stand: Stand) -> None:
     written = (ROOT / "docs/permissions.md").read_text()
-    assert written == markdown(Operations(stand.app.routes)), (
-        "run python -m cxr_gateway.access.permissions > docs/permissions.md"
-    )
+    assert written == markdown(Operations(stand.app.routes)), "run make generate"
 
 
 async def test_the_table_has_a_line_for_each_route_and_no_other(stand: Stand) -> None:
@@ -128,7 +126,7 @@ def test_a_route_that_is_in_no_table_keeps_the_gateway_from_starting(tmp_path: P
 async def test_a_refusal_comes_before_anything_of_the_request_is_read(stand: Stand) -> None:
     endless = httpx.Request("POST", "http://localhost/api/v1/studies", content=b"not a form")
     assert (await stand.client.send(endless)).status_code == 401
-    async with client_as(stand, Role.READER) as client:
+    async with client_as(stand, Role.VIEWER) as client:
         answer = await client.get("/api/v1/studies", params={"limit": "many"})
         assert answer.status_code == 422
     assert (await stand.client.get("/api/v1/studies?limit=many")).status_code == 401
@@ -149,7 +147,7 @@ async def test_what_stands_outside_sees_who_asked_and_what_came_of_it(stand: Sta
         await inner(scope, receive, send)
         seen.append(scope["state"])
 
-    token = a_key(stand, Role.READER)
+    token = a_key(stand, Role.VIEWER)
     headers = {"Authorization": f"Bearer {token}"}
     async with client_of(outside, **headers) as client:  # type: ignore[arg-type]
         await client.get("/api/v1/system")

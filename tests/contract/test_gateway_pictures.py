@@ -123,7 +123,7 @@ async def test_the_system_names_readers_models_rules_and_limits(
         ("classifier", True),
         ("detector", False),
     ]
-    assert [model.role for model in status.models] == ["gate", "classifier"]
+    assert [model.role for model in status.models] == ["ood", "classifier"]
     assert status.max_upload_bytes == 50_000_000
     assert status.max_pixels == 50_000_000
     assert "image/png" in status.accepted
@@ -139,6 +139,6 @@ async def test_metrics_count_studies_and_failures_and_time_the_stages(
         await stand.post(png())
         text = (await stand.client.get("/metrics")).text
     assert 'cxr_studies_total{priority="soon",status="partial"} 1.0' in text
-    assert 'cxr_reader_failures_total{kind="unreachable",reader="detector"} 1.0' in text
-    for stage in ("decode", "gate", "encode", "classifier", "detector", "archive"):
+    assert 'cxr_inference_failures_total{kind="unreachable",service="detector"} 1.0' in text
+    for stage in ("decode", "ood", "encode", "classifier", "detector", "archive"):
         assert f'cxr_study_stage_seconds_count{{stage="{stage}"}} 1.0' in text

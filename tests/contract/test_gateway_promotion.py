@@ -5,14 +5,14 @@ import logging
 from pathlib import Path
 
 import pytest
-from rescorings import a_joining, write_joining
 
-from cxr_gateway.archive.tables import open_engine
+from cxr_gateway.archive.database import open_engine
 from cxr_gateway.core.settings import GatewaySettings
 from cxr_gateway.shadow.evidence import Evidence
 from cxr_gateway.shadow.promoting import NotPromoted
 from films import png
 from gateway_stand import SHA, ReaderStand, probabilities, settings_for
+from rescorings import a_joining, write_joining
 from shadows import NEW_SHA, WITH_SHADOWS, FourReaders, ShadowStand, standing_with_shadows, until
 
 
@@ -28,7 +28,7 @@ def quick(tmp_path: Path, **more: object) -> GatewaySettings:
 async def answering(stand: ShadowStand, seed: int) -> dict[str, str]:
     """Which model answers of each role, by a new study."""
     study = await stand.read(png(seed=seed))
-    return {model["role"]: model["sha256"] for model in study["models"] if model["role"] != "gate"}
+    return {model["role"]: model["sha256"] for model in study["models"] if model["role"] != "ood"}
 
 
 async def test_a_promoted_model_answers_the_next_study_and_the_old_one_is_the_shadow(
@@ -54,9 +54,9 @@ async def test_a_promoted_model_answers_the_next_study_and_the_old_one_is_the_sh
         ("classifier", SHA, NEW_SHA),
         ("detector", NEW_SHA, SHA),
     ]
-    assert [reader["model"]["sha256"] for reader in system["readers"]] == [NEW_SHA, SHA]
+    assert [reader["model"]["sha256"] for reader in system["services"]] == [NEW_SHA, SHA]
     [classifier, detector] = models["roles"]
-    assert classifier["answering"]["model"]["sha256"] == NEW_SHA
+    assert classifier["active"]["model"]["sha256"] == NEW_SHA
     assert classifier["shadow"]["model"]["sha256"] == SHA
     assert detector["shadow"]["model"]["sha256"] == NEW_SHA
     [entry] = models["history"]
@@ -98,7 +98,7 @@ async def test_every_running_gateway_follows_within_its_poll(tmp_path: Path) -> 
 
         async def both() -> bool:
             systems = [await stand.get("/api/v1/system") for stand in (one, other)]
-            return all(found["readers"][1]["model"]["sha256"] == NEW_SHA for found in systems)
+            return all(found["services"][1]["model"]["sha256"] == NEW_SHA for found in systems)
 
         await until(both, "a gateway did not follow")
         await one.roll_back("detector")
@@ -145,7 +145,7 @@ async def test_a_promoted_model_that_is_away_is_missing_and_not_replaced_in_sile
         # Its readings still go to it; a reader that is not ready says so itself.
         assert (await answering(stand, 1))["classifier"] == NEW_SHA
     async with standing_with_shadows(settings, readers) as stand:
-        [status, _] = (await stand.get("/api/v1/system"))["readers"]
+        [status, _] = (await stand.get("/api/v1/system"))["services"]
         assert not status["ready"]
 
 

@@ -53,12 +53,12 @@ async def test_a_shadows_answer_is_recorded_with_what_would_have_followed_and_no
     assert NEW_SHA not in json.dumps(study)
     assert by_classifier["study_id"] == by_detector["study_id"] == study["id"]
     assert (by_classifier["model_sha256"], by_classifier["current_sha256"]) == (NEW_SHA, SHA)
-    assert (by_classifier["shown_priority"], by_classifier["priority"]) == ("soon", "urgent")
-    assert by_classifier["shown_ms"] == study["timings_ms"]["classifier"]
+    assert (by_classifier["current_priority"], by_classifier["priority"]) == ("soon", "urgent")
+    assert by_classifier["current_ms"] == study["timings_ms"]["classifier"]
     assert by_classifier["duration_ms"] > 0
     findings = json.loads(by_classifier["answer_json"])["findings"]
     assert (findings[0]["finding"], findings[0]["probability"]) == ("Edema", 0.8)
-    assert (by_detector["shown_boxes"], by_detector["boxes"]) == (1, 0)
+    assert (by_detector["current_boxes"], by_detector["boxes"]) == (1, 0)
     assert json.loads(by_detector["answer_json"]) == {"findings": [], "boxes": []}
 
 
@@ -90,7 +90,7 @@ async def test_a_shadow_that_is_away_from_the_start_holds_nothing_up(tmp_path: P
         assert (await stand.read(png()))["status"] == "complete"
         [status, _] = (await stand.get("/api/v1/models"))["roles"]
     assert status["shadow"] is None
-    assert status["answering"]["ready"]
+    assert status["active"]["ready"]
 
 
 async def test_a_shadow_that_is_behind_drops_studies_and_counts_them(tmp_path: Path) -> None:
@@ -179,7 +179,7 @@ async def test_the_report_counts_what_was_recorded(settings: GatewaySettings) ->
     assert report["current_sha256"] == SHA
     # All four have a box of a mass, which is `soon` whatever the classifier says.
     assert report["priority_changes"] == 0
-    assert report["priorities"] == [{"shown": "soon", "shadow": "soon", "studies": 4}]
+    assert report["priorities"] == [{"current": "soon", "shadow": "soon", "studies": 4}]
     assert (report["boxes_per_image_current"], report["boxes_per_image_shadow"]) == (1.0, 1.0)
     assert (boxes["recorded"], boxes["findings"]) == (4, [])
 
@@ -212,7 +212,7 @@ async def test_boxes_of_a_shadow_are_cut_by_its_own_thresholds(tmp_path: Path) -
     boxes = [
         box(Region.MASS, 0.6, 10, 20, 40, 50),
         box(Region.NODULE, 0.5, 1, 2, 9, 9),
-        box(Region.EFFUSION, 0.2, 1, 2, 9, 9, shown=False),
+        box(Region.EFFUSION, 0.2, 1, 2, 9, 9, above_threshold=False),
     ]
     detector = ReaderStand("detector", sha256=NEW_SHA, boxes=boxes)
     settings = quick(tmp_path, shadow_classifier_url=None)
@@ -220,4 +220,4 @@ async def test_boxes_of_a_shadow_are_cut_by_its_own_thresholds(tmp_path: Path) -
     async with standing_with_shadows(settings, readers) as stand:
         await stand.read(png())
         [row] = await stand.recorded(1)
-    assert (row["shown_boxes"], row["boxes"]) == (1, 2)
+    assert (row["current_boxes"], row["boxes"]) == (1, 2)

@@ -67,7 +67,7 @@ async def test_a_film_becomes_a_complete_study(stand: Stand) -> None:
     }
     assert study.triage is not None
     assert study.triage.priority == "soon"
-    assert [model.role for model in study.models] == ["gate", "classifier", "detector"]
+    assert [model.role for model in study.models] == ["ood", "classifier", "detector"]
     assert study.timings_ms.classifier is not None
     assert study.timings_ms.total >= study.timings_ms.decode
     assert study.problems == []
@@ -147,7 +147,7 @@ async def test_a_stranger_is_a_rejected_study_and_no_reader_sees_it(stand: Stand
     assert response.status_code == 201
     study = Study.model_validate_json(response.content)
     assert study.status == "rejected"
-    assert study.gate.model_dump() == {
+    assert study.ood.model_dump() == {
         "accepted": False,
         "score": pytest.approx(1 / 255),
         "threshold": 0.1,
@@ -169,7 +169,7 @@ async def test_with_one_reader_down_a_study_is_partial_and_names_it(
         study = Study.model_validate_json(response.content)
     assert study.status == "partial"
     (problem,) = study.problems
-    assert (problem.part, problem.kind) == (missing, "unreachable")
+    assert (problem.service, problem.kind) == (missing, "unreachable")
     assert missing in problem.detail
     assert study.triage is not None
     if missing == "classifier":
@@ -219,9 +219,12 @@ async def test_with_both_readers_down_the_study_is_kept_and_can_be_run_again(
     down = {CLASSIFIER_URL: Unreachable(), DETECTOR_URL: Unreachable()}
     async with standing_gateway(settings, transports=down) as stand:
         problem = refused(await stand.post(png()), 503)
-        assert problem.type == "urn:cxr:problem:readers-down"
+        assert problem.type == "urn:cxr:problem:inference-unavailable"
         study_id = problem.extensions()["study_id"]
-        assert {p["part"] for p in problem.extensions()["problems"]} == {"classifier", "detector"}
+        assert {p["service"] for p in problem.extensions()["problems"]} == {
+            "classifier",
+            "detector",
+        }
         kept = (await stand.client.get(f"{STUDIES}/{study_id}")).json()
         assert (kept["status"], kept["triage"]) == ("failed", None)
         assert len(stand.files()) == 1

@@ -84,8 +84,8 @@ async def test_a_colour_photograph_is_rejected_with_reason_and_score(stand: Stan
     response = await stand.post(encoded(np.full((64, 64, 3), (200, 40, 40), np.uint8)))
     study = response.json()
     assert (response.status_code, study["status"]) == (201, "rejected")
-    assert "colour picture" in study["gate"]["reason"]
-    assert 0 <= study["gate"]["score"] <= 1
+    assert "colour picture" in study["ood"]["reason"]
+    assert 0 <= study["ood"]["score"] <= 1
     assert (study["findings"], study["boxes"], study["triage"]) == ([], [], None)
 
 
@@ -95,9 +95,9 @@ async def test_a_dicom_of_another_modality_is_rejected_by_its_tag(stand: Stand) 
     assert response.status_code == 201
     study = response.json()
     assert study["status"] == "rejected"
-    assert not study["gate"]["accepted"]
-    assert 0 <= study["gate"]["score"] <= 1
-    assert "CT" in study["gate"]["reason"]
+    assert not study["ood"]["accepted"]
+    assert 0 <= study["ood"]["score"] <= 1
+    assert "CT" in study["ood"]["reason"]
     assert stand.classifier.asked == 0
 
 

@@ -27,19 +27,19 @@ def page_dir() -> Path:
     return FRONTEND / "dist"
 
 
-@pytest.fixture
-def stack(tmp_path: Path, page_dir: Path) -> Iterator[Stack]:
-    """A fresh system over an empty archive."""
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory, page_dir: Path) -> Iterator[Stack]:
+    """A fresh system over an empty archive, for all tests of a module."""
     environment = {
         "CXR_GATEWAY_CLASSIFIER_TIMEOUT_S": "5",
         "CXR_GATEWAY_DETECTOR_TIMEOUT_S": "5",
         "CXR_GATEWAY_PAGE_DIR": str(page_dir),
     }
-    with Stack(tmp_path, environment) as running:
+    with Stack(tmp_path_factory.mktemp("stack"), environment) as running:
         yield running
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def remote_control(stack: Stack) -> Iterator[str]:
     """An address whose `POST /stop/NAME` and `/start/NAME` kill and start a service.
 

@@ -1,4 +1,4 @@
-"""What `make run` promises: one command, one answer, one fate for all processes."""
+"""What `make run` promises: one command, one result, one fate for all processes."""
 
 import json
 import os
@@ -13,6 +13,7 @@ import pytest
 
 from benchmarks.stack import ROOT, SERVING_PYTHON, free_ports
 
+pytestmark = pytest.mark.slow
 Launcher = subprocess.Popen[str]
 
 
@@ -45,15 +46,15 @@ def launcher(environment: dict[str, str], tmp_path: Path) -> Iterator[Launcher]:
             process.terminate()
 
 
-def read_answer(launcher: Launcher) -> dict[str, object]:
+def read_result(launcher: Launcher) -> dict[str, object]:
     assert launcher.stdout is not None
     lines: list[str] = []
     for line in launcher.stdout:
         lines.append(line)
         if line == "}\n":
             break
-    answer: dict[str, object] = json.loads("".join(lines))
-    return answer
+    result: dict[str, object] = json.loads("".join(lines))
+    return result
 
 
 def services_of(launcher: Launcher) -> dict[str, psutil.Process]:
@@ -66,25 +67,25 @@ def services_of(launcher: Launcher) -> dict[str, psutil.Process]:
     return named
 
 
-def test_it_prints_the_samples_answer_and_the_pages_address(launcher: Launcher) -> None:
-    answer = read_answer(launcher)
-    assert answer["status"] == "complete"
-    assert len(answer["top_findings"]) == 3  # type: ignore[arg-type]
-    assert answer["boxes"]
-    assert answer["triage"]
+def test_it_prints_the_samples_result_and_the_pages_address(launcher: Launcher) -> None:
+    result = read_result(launcher)
+    assert result["status"] == "complete"
+    assert len(result["top_findings"]) == 3  # type: ignore[arg-type]
+    assert result["boxes"]
+    assert result["triage"]
     assert launcher.stdout is not None
     assert "http://localhost:" in launcher.stdout.readline() + launcher.stdout.readline()
 
 
 def test_a_second_start_is_quick(launcher: Launcher) -> None:
     start = time.monotonic()
-    read_answer(launcher)
+    read_result(launcher)
     # The promise is ten seconds; a shared machine under load gets three times as long.
     assert time.monotonic() - start < 30
 
 
 def test_when_one_service_dies_all_stop_and_the_exit_status_says_so(launcher: Launcher) -> None:
-    read_answer(launcher)
+    read_result(launcher)
     running = services_of(launcher)
     assert set(running) == {"gateway", "classifier", "detector"}
     running["detector"].kill()
@@ -95,7 +96,7 @@ def test_when_one_service_dies_all_stop_and_the_exit_status_says_so(launcher: La
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
 def test_no_service_outlives_the_supervisor(launcher: Launcher, number: signal.Signals) -> None:
-    read_answer(launcher)
+    read_result(launcher)
     running = list(services_of(launcher).values())
     assert len(running) == 3
     launcher.send_signal(number)
@@ -105,7 +106,7 @@ def test_no_service_outlives_the_supervisor(launcher: Launcher, number: signal.S
 
 
 def test_everything_listens_on_loopback_only(launcher: Launcher) -> None:
-    read_answer(launcher)
+    read_result(launcher)
     listening = [
         connection.laddr.ip
         for process in services_of(launcher).values()
@@ -117,7 +118,7 @@ def test_everything_listens_on_loopback_only(launcher: Launcher) -> None:
 
 
 def test_a_port_in_use_is_one_sentence(environment: dict[str, str], launcher: Launcher) -> None:
-    read_answer(launcher)
+    read_result(launcher)
     second = subprocess.run(
         [SERVING_PYTHON, "-m", "cxr_launcher"],
         cwd=ROOT,

@@ -11,6 +11,8 @@ import pytest
 from benchmarks.stack import Stack, free_ports, wait_for
 from page_scripts import FRONTEND, npm
 
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
 END_SESSIONS = (
     "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); "
     "c.execute('DELETE FROM sessions'); c.commit()"

@@ -3,25 +3,25 @@
 import csv
 from pathlib import Path
 
-from benchmarks.outcome import Answer, Outcome, Plan
+from benchmarks.load_run import Outcome, Plan, RequestResult
 from benchmarks.sustained import run
 from benchmarks.sustained_report import criteria, growth, write
 
 
-def test_a_short_run_loads_refuses_and_finds_every_accepted_film(tmp_path: Path) -> None:
+def test_a_short_run_loads_refuses_and_finds_every_accepted_upload(tmp_path: Path) -> None:
     plan = Plan(rated_s=3, overload_s=3, calibration_s=3, overload=6)
     # So few that a short overload reaches the bound whatever this machine can do.
     outcome = run(plan, {"CXR_GATEWAY_MAX_STUDIES_IN_FLIGHT": "3"})
     assert outcome.accepted
     assert outcome.lost == []
-    over = [answer for answer in outcome.answers if answer.phase == "overload"]
-    refused = [answer for answer in over if answer.status == 503]
+    over = [result for result in outcome.results if result.phase == "overload"]
+    refused = [result for result in over if result.status == 503]
     assert refused
-    assert all(answer.retry_after for answer in refused)
+    assert all(result.retry_after for result in refused)
     text, _ = write(outcome, tmp_path)
-    assert "every film that was accepted is in the archive, to the byte" in text
+    assert "every upload that was accepted is in the archive, to the byte" in text
     with (tmp_path / "minutes.csv").open() as stream:
-        assert sum(int(row["requests"]) for row in csv.DictReader(stream)) == len(outcome.answers)
+        assert sum(int(row["requests"]) for row in csv.DictReader(stream)) == len(outcome.results)
     assert {p.name for p in tmp_path.iterdir()} == {
         *("README.md", "load.png", "memory.csv", "minutes.csv")
     }
@@ -32,8 +32,10 @@ def made_up(mb_a_second: float, status: int = 201) -> Outcome:
     outcome = Outcome(Plan(rated_s=40), capacity=10)
     outcome.phases = {"rated": (0.0, 40.0), "overload": (40.0, 50.0)}
     outcome.memory = [(float(s), "gateway", 100 + mb_a_second * s) for s in range(50)]
-    outcome.answers = [Answer("rated", "png", float(s), 50.0, status, False) for s in range(40)]
-    outcome.answers += [Answer("overload", "png", 41.0, 5.0, 503, True)]
+    outcome.results = [
+        RequestResult("rated", "png", float(s), 50.0, status, False) for s in range(40)
+    ]
+    outcome.results += [RequestResult("overload", "png", 41.0, 5.0, 503, True)]
     outcome.accepted = {"a digest": "a study"}
     return outcome
 
@@ -42,7 +44,7 @@ def held(outcome: Outcome) -> bool:
     return all(met for _, _, met in criteria(outcome))
 
 
-def test_memory_that_grows_is_told_and_does_not_hold() -> None:
+def test_memory_that_grows_is_reported_and_does_not_hold() -> None:
     assert held(made_up(0.01))
     assert not held(made_up(1.0))
     mean, per_hour, grown = growth(made_up(1.0), "gateway")
@@ -54,13 +56,13 @@ def test_an_error_at_the_rated_load_does_not_hold() -> None:
     assert "40 of 40: 40 x 500" in [seen for _, seen, _ in criteria(made_up(0.0, status=500))]
 
 
-def test_a_film_read_in_part_at_the_rated_load_does_not_hold() -> None:
+def test_a_study_analysed_in_part_at_the_rated_load_does_not_hold() -> None:
     outcome = made_up(0.0)
-    outcome.answers.append(Answer("rated", "png", 3.0, 50.0, 201, False, "partial"))
+    outcome.results.append(RequestResult("rated", "png", 3.0, 50.0, 201, False, "partial"))
     assert not held(outcome)
 
 
-def test_a_lost_film_does_not_hold() -> None:
+def test_a_lost_upload_does_not_hold() -> None:
     outcome = made_up(0.0)
     outcome.lost = ["a study"]
     assert not held(outcome)
@@ -68,5 +70,5 @@ def test_a_lost_film_does_not_hold() -> None:
 
 def test_a_refusal_without_retry_after_does_not_hold() -> None:
     outcome = made_up(0.0)
-    outcome.answers.append(Answer("overload", "png", 42.0, 5.0, 503, False))
+    outcome.results.append(RequestResult("overload", "png", 42.0, 5.0, 503, False))
     assert not held(outcome)

@@ -146,7 +146,7 @@ def check_counts(prometheus: Prometheus) -> None:
 
     assert value('sum(cxr_studies_total{status="complete"})') == 1
     assert value('cxr_studies_total{status="rejected"}') == 1
-    assert value("sum(cxr_gate_refusals_total)") == 1
+    assert value("sum(cxr_ood_refusals_total)") == 1
     assert value('cxr_problems_total{job="gateway", type="unsupported-media"}') == 1
     assert value("cxr_classified_studies_total") == 1
     assert 1 <= value("sum(cxr_positive_findings_total)") <= 14

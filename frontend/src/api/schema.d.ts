@@ -15,7 +15,7 @@ export interface paths {
          * The audit log, the latest first
          * @description Whether the log is whole, `cxr-gateway audit verify` says, and not the gateway itself.
          */
-        get: operations["listAuditLines"];
+        get: operations["listAuditEntries"];
         put?: never;
         post?: never;
         delete?: never;
@@ -366,7 +366,7 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Version and gate of this process
+         * Version and OOD detector of this process
          * @description What does not change while the process runs.
          */
         get: operations["getInfo"];
@@ -434,10 +434,10 @@ export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
         /**
-         * AuditLine
+         * AuditEntry
          * @description A line of the audit log; `outcome` is an HTTP status, or a command's exit status.
          */
-        AuditLine: {
+        AuditEntry: {
             /** Action */
             action: string;
             /** At */
@@ -462,6 +462,16 @@ export interface components {
             subject: string;
         };
         /**
+         * AuditPage
+         * @description Some lines, the latest first; `next_before` goes on where they end.
+         */
+        AuditPage: {
+            /** Items */
+            items: components["schemas"]["AuditEntry"][];
+            /** Next Before */
+            next_before: number | null;
+        };
+        /**
          * Box
          * @description One suspicious region in pixels of the uploaded image; x to the right, y down.
          */
@@ -471,15 +481,15 @@ export interface components {
              * @description What the classifier says of the same finding; null if it has no such label.
              */
             classifier_probability: number | null;
+            /**
+             * Detector Score
+             * @description The detector's own.
+             */
+            detector_score: number;
             finding: components["schemas"]["Region"];
             /**
-             * Joined Score
-             * @description Made of the two below by the study's `joining`: how likely it is that this box is right. Null where the study has none; then `score` alone counts.
-             */
-            joined_score: number | null;
-            /**
              * Score
-             * @description The detector's own.
+             * @description How likely it is that this box is right: rescored with the classifier's probability by the study's `rescoring`, or the detector's own score where it has none.
              */
             score: number;
             /** X Max */
@@ -490,6 +500,34 @@ export interface components {
             y_max: number;
             /** Y Min */
             y_min: number;
+        };
+        /**
+         * DicomMetadata
+         * @description What a DICOM file says of the patient; all null for PNG and JPEG.
+         */
+        DicomMetadata: {
+            /** Accession Number */
+            accession_number: string | null;
+            /**
+             * Birth Date
+             * @description YYYY-MM-DD.
+             */
+            birth_date: string | null;
+            /** Name */
+            name: string | null;
+            /** Patient Id */
+            patient_id: string | null;
+            /** Sex */
+            sex: string | null;
+            /** Sop Instance Uid */
+            sop_instance_uid: string | null;
+            /**
+             * Study Date
+             * @description YYYY-MM-DD.
+             */
+            study_date: string | null;
+            /** Study Instance Uid */
+            study_instance_uid: string | null;
         };
         /**
          * DriftBin
@@ -504,7 +542,7 @@ export interface components {
             low: number | null;
             /**
              * Share
-             * @description Of the reference's films, 0..1.
+             * @description Of the reference's images, 0..1.
              */
             share: number;
         };
@@ -515,23 +553,23 @@ export interface components {
          */
         DriftFlag: "stable" | "watch" | "drifted" | "too-few";
         /**
-         * DriftReferenceFacts
-         * @description What the weeks are held against.
+         * DriftReferenceSummary
+         * @description What the weeks are compared with.
          */
-        DriftReferenceFacts: {
+        DriftReferenceSummary: {
             classifier: components["schemas"]["ModelIdentity"];
             /** Created At */
             created_at: string;
-            /** Films */
-            films: number;
-            gate: components["schemas"]["ModelIdentity"];
+            /** Images */
+            images: number;
             /** Name */
             name: string;
+            ood: components["schemas"]["ModelIdentity"];
             /** Patients */
             patients: number;
             /**
              * Split
-             * @description Whose films these are, e.g. `validation`.
+             * @description Whose images these are, e.g. `validation`.
              */
             split: string;
         };
@@ -542,11 +580,11 @@ export interface components {
         DriftReport: {
             /**
              * Judged Week
-             * @description The latest week with enough films.
+             * @description The latest week with enough images.
              */
             judged_week: string | null;
             /** @description Null where none was made with the models that answer. */
-            reference: components["schemas"]["DriftReferenceFacts"] | null;
+            reference: components["schemas"]["DriftReferenceSummary"] | null;
             rules: components["schemas"]["DriftRules"];
             /**
              * Statistics
@@ -575,10 +613,10 @@ export interface components {
              */
             drifted: number;
             /**
-             * Min Films
-             * @description A week with fewer films is not judged.
+             * Min Images
+             * @description A week with fewer images is not evaluated.
              */
-            min_films: number;
+            min_images: number;
             /**
              * Watch
              * @description From this PSI on, to be watched.
@@ -597,7 +635,7 @@ export interface components {
             about: "input" | "score";
             /** Bins */
             bins: components["schemas"]["DriftBin"][];
-            /** @description In the week that is judged. */
+            /** @description In the week that is evaluated. */
             flag: components["schemas"]["DriftFlag"];
             /**
              * Kind
@@ -619,7 +657,7 @@ export interface components {
         };
         /**
          * DriftWeek
-         * @description The films of an ISO week, by the time at which they were received, in UTC.
+         * @description The images of an ISO week, by the time at which they were received, in UTC.
          */
         DriftWeek: {
             /**
@@ -627,16 +665,16 @@ export interface components {
              * @description At most the latest 5,000, of the reference's models.
              */
             compared: number;
-            /** Films */
-            films: number;
+            /** Images */
+            images: number;
             /**
              * Other Models
-             * @description Read by other models, and compared with nothing.
+             * @description Analysed by other models, and compared with nothing.
              */
             other_models: number;
             /**
              * Refused
-             * @description Of those compared, by the gate; only its score counts.
+             * @description Of those compared, by the OOD detector; only its score counts.
              */
             refused: number;
             /**
@@ -689,13 +727,13 @@ export interface components {
             mean_absolute_difference: number;
             /** Neither */
             neither: number;
-            /** Only Shadow */
-            only_shadow: number;
             /**
-             * Only Shown
+             * Only Current
              * @description Positive by the model that answered only.
              */
-            only_shown: number;
+            only_current: number;
+            /** Only Shadow */
+            only_shadow: number;
         };
         /**
          * FindingProbability
@@ -720,31 +758,11 @@ export interface components {
             threshold: number;
         };
         /**
-         * Gate
-         * @description Whether this is a frontal chest radiograph at all.
-         */
-        Gate: {
-            /** Accepted */
-            accepted: boolean;
-            /**
-             * Reason
-             * @description Why it was refused; null if it was accepted.
-             */
-            reason: string | null;
-            /**
-             * Score
-             * @description How like a frontal chest film the picture is, whatever decided.
-             */
-            score: number | null;
-            /** Threshold */
-            threshold: number | null;
-        };
-        /**
          * GatewayInfo
          * @description This process.
          */
         GatewayInfo: {
-            gate: components["schemas"]["UsedModel"];
+            ood: components["schemas"]["UsedModel"];
             /** Role */
             role: string;
             /** Service Version */
@@ -759,10 +777,10 @@ export interface components {
             status: string;
         };
         /**
-         * ImageFacts
+         * ImageMetadata
          * @description What is known of the image; sizes in pixels of the uploaded image.
          */
-        ImageFacts: {
+        ImageMetadata: {
             /** Height */
             height: number;
             source: components["schemas"]["ImageSource"];
@@ -781,16 +799,6 @@ export interface components {
          */
         ImageSource: "png" | "jpeg" | "dicom";
         /**
-         * JoiningStatus
-         * @description Whether boxes of the readers that are there now are joined.
-         */
-        JoiningStatus: {
-            /** Detail */
-            detail: string;
-            /** @description Null where the detector's scores decide. */
-            in_use: components["schemas"]["UsedJoining"] | null;
-        };
-        /**
          * Latency
          * @description Milliseconds from the question to the answer.
          */
@@ -799,16 +807,6 @@ export interface components {
             median_ms: number;
             /** P95 Ms */
             p95_ms: number;
-        };
-        /**
-         * LinePage
-         * @description Some lines, the latest first; `next_before` goes on where they end.
-         */
-        LinePage: {
-            /** Items */
-            items: components["schemas"]["AuditLine"][];
-            /** Next Before */
-            next_before: number | null;
         };
         /**
          * Me
@@ -866,32 +864,24 @@ export interface components {
             roles: components["schemas"]["RoleModels"][];
         };
         /**
-         * PatientFacts
-         * @description What a DICOM file says of the patient; all null for PNG and JPEG.
+         * OodResult
+         * @description Whether the image is a frontal chest radiograph, as the out-of-distribution detector says.
          */
-        PatientFacts: {
-            /** Accession Number */
-            accession_number: string | null;
+        OodResult: {
+            /** Accepted */
+            accepted: boolean;
             /**
-             * Birth Date
-             * @description YYYY-MM-DD.
+             * Reason
+             * @description Why it was refused; null if it was accepted.
              */
-            birth_date: string | null;
-            /** Name */
-            name: string | null;
-            /** Patient Id */
-            patient_id: string | null;
-            /** Sex */
-            sex: string | null;
-            /** Sop Instance Uid */
-            sop_instance_uid: string | null;
+            reason: string | null;
             /**
-             * Study Date
-             * @description YYYY-MM-DD.
+             * Score
+             * @description How like a frontal chest radiograph the image is, whatever decided.
              */
-            study_date: string | null;
-            /** Study Instance Uid */
-            study_instance_uid: string | null;
+            score: number | null;
+            /** Threshold */
+            threshold: number | null;
         };
         /**
          * PrincipalKind
@@ -910,8 +900,8 @@ export interface components {
          * @description Films of one priority that would have had this one.
          */
         PriorityChange: {
+            current: components["schemas"]["Priority"];
             shadow: components["schemas"]["Priority"];
-            shown: components["schemas"]["Priority"];
             /** Studies */
             studies: number;
         };
@@ -977,10 +967,46 @@ export interface components {
             undoes: number | null;
         };
         /**
-         * ReaderStatus
-         * @description A reader as the gateway sees it now.
+         * Region
+         * @description A kind of box of the detector; the order is the order of its classes.
+         * @enum {string}
          */
-        ReaderStatus: {
+        Region: "Atelectasis" | "Calcification" | "Cardiomegaly" | "Consolidation" | "Diffuse_Nodule" | "Effusion" | "Emphysema" | "Fibrosis" | "Fracture" | "Infiltration" | "Mass" | "Nodule" | "Pleural_Thickening" | "Pneumonia" | "Pneumothorax";
+        /**
+         * RescoringStatus
+         * @description Whether boxes of the models that are active now are rescored.
+         */
+        RescoringStatus: {
+            /** Detail */
+            detail: string;
+            /** @description Null where the detector's scores decide. */
+            in_use: components["schemas"]["UsedRescoring"] | null;
+        };
+        /**
+         * Role
+         * @description What someone may do; the table of permissions says it route by route.
+         * @enum {string}
+         */
+        Role: "viewer" | "clinician" | "integrator" | "admin";
+        /**
+         * RoleModels
+         * @description Which model of a role answers, and which reads beside it.
+         */
+        RoleModels: {
+            active: components["schemas"]["ServiceStatus"];
+            /**
+             * Role
+             * @enum {string}
+             */
+            role: "classifier" | "detector";
+            /** @description Null without a second address, or while it has not been ready yet. */
+            shadow: components["schemas"]["ServiceStatus"] | null;
+        };
+        /**
+         * ServiceStatus
+         * @description An inference service as the gateway sees it now.
+         */
+        ServiceStatus: {
             /** Detail */
             detail: string | null;
             model: components["schemas"]["UsedModel"] | null;
@@ -990,42 +1016,21 @@ export interface components {
             role: string;
         };
         /**
-         * Region
-         * @description A kind of box of the detector; the order is the order of its classes.
-         * @enum {string}
-         */
-        Region: "Atelectasis" | "Calcification" | "Cardiomegaly" | "Consolidation" | "Diffuse_Nodule" | "Effusion" | "Emphysema" | "Fibrosis" | "Fracture" | "Infiltration" | "Mass" | "Nodule" | "Pleural_Thickening" | "Pneumonia" | "Pneumothorax";
-        /**
-         * Role
-         * @description What someone may do; the table of permissions says it route by route.
-         * @enum {string}
-         */
-        Role: "reader" | "clinician" | "integrator" | "admin";
-        /**
-         * RoleModels
-         * @description Which model of a role answers, and which reads beside it.
-         */
-        RoleModels: {
-            answering: components["schemas"]["ReaderStatus"];
-            /**
-             * Role
-             * @enum {string}
-             */
-            role: "classifier" | "detector";
-            /** @description Null without a second address, or while it has not been ready yet. */
-            shadow: components["schemas"]["ReaderStatus"] | null;
-        };
-        /**
          * ShadowReport
          * @description A shadow beside the model that answered, over the films that both have read.
          */
         ShadowReport: {
             /** Answered */
             answered: number;
-            /** Boxes Per Film Shadow */
-            boxes_per_film_shadow: number;
-            /** Boxes Per Film Shown */
-            boxes_per_film_shown: number;
+            /** Boxes Per Image Current */
+            boxes_per_image_current: number;
+            /** Boxes Per Image Shadow */
+            boxes_per_image_shadow: number;
+            /**
+             * Current Sha256
+             * @description The model whose answers the studies show.
+             */
+            current_sha256: string;
             /** Failures */
             failures: components["schemas"]["FailureCount"][];
             /**
@@ -1043,8 +1048,8 @@ export interface components {
              * Format: date-time
              */
             last_at: string;
+            latency_current: components["schemas"]["Latency"] | null;
             latency_shadow: components["schemas"]["Latency"] | null;
-            latency_shown: components["schemas"]["Latency"] | null;
             /**
              * Priorities
              * @description The same priority included.
@@ -1066,11 +1071,6 @@ export interface components {
              */
             role: "classifier" | "detector";
             shadow: components["schemas"]["ModelIdentity"];
-            /**
-             * Shown Sha256
-             * @description The model whose answers the studies show.
-             */
-            shown_sha256: string;
         };
         /**
          * SignedOut
@@ -1082,12 +1082,12 @@ export interface components {
         };
         /**
          * Study
-         * @description One read radiograph.
+         * @description One analysed radiograph.
          */
         Study: {
             /**
              * Boxes
-             * @description Highest joined score first, or score without `joining`.
+             * @description Highest score first.
              */
             boxes: components["schemas"]["Box"][];
             /** Content Sha256 */
@@ -1102,7 +1102,6 @@ export interface components {
              * @description All fourteen, most probable first.
              */
             findings: components["schemas"]["FindingProbability"][];
-            gate: components["schemas"]["Gate"];
             /**
              * Heatmaps
              * @description Findings for which `/heatmaps/{finding}.png` exists, most probable first.
@@ -1113,12 +1112,11 @@ export interface components {
              * @description Sortable by time.
              */
             id: string;
-            image: components["schemas"]["ImageFacts"];
-            /** @description What chose and ordered the boxes: their joined scores, made by this; null where the detector's own scores and thresholds did, because a reader is missing or no joining was fitted to these two models. */
-            joining: components["schemas"]["UsedJoining"] | null;
+            image: components["schemas"]["ImageMetadata"];
             /** Models */
             models: components["schemas"]["UsedModel"][];
-            patient: components["schemas"]["PatientFacts"];
+            ood: components["schemas"]["OodResult"];
+            patient: components["schemas"]["DicomMetadata"];
             /** Problems */
             problems: components["schemas"]["StudyProblem"][];
             /**
@@ -1126,6 +1124,8 @@ export interface components {
              * Format: date-time
              */
             received_at: string;
+            /** @description By what the boxes were rescored; null where the detector's own scores and thresholds decided, because a service did not answer or no rescoring was fitted to these two models. */
+            rescoring: components["schemas"]["UsedRescoring"] | null;
             status: components["schemas"]["StudyStatus"];
             timings_ms: components["schemas"]["Timings"];
             /**
@@ -1153,7 +1153,7 @@ export interface components {
         };
         /**
          * StudyProblem
-         * @description A part that is missing from the answer, and why.
+         * @description A service whose part is missing from the study, and why.
          */
         StudyProblem: {
             /** Detail */
@@ -1164,14 +1164,14 @@ export interface components {
              */
             kind: string;
             /**
-             * Part
+             * Service
              * @description `classifier` or `detector`.
              */
-            part: string;
+            service: string;
         };
         /**
          * StudyStatus
-         * @description How far the reading of a study came.
+         * @description How far the analysis of a study came.
          * @enum {string}
          */
         StudyStatus: "complete" | "partial" | "failed" | "rejected";
@@ -1182,14 +1182,14 @@ export interface components {
         StudySummary: {
             /** File Name */
             file_name: string | null;
-            gate: components["schemas"]["Gate"];
             /**
              * Id
              * @description Sortable by time.
              */
             id: string;
-            image: components["schemas"]["ImageFacts"];
-            patient: components["schemas"]["PatientFacts"];
+            image: components["schemas"]["ImageMetadata"];
+            ood: components["schemas"]["OodResult"];
+            patient: components["schemas"]["DicomMetadata"];
             /**
              * Received At
              * Format: date-time
@@ -1212,15 +1212,15 @@ export interface components {
             accepted: string[];
             /** Intended Use */
             intended_use: string;
-            joining: components["schemas"]["JoiningStatus"];
             /** Max Pixels */
             max_pixels: number;
             /** Max Upload Bytes */
             max_upload_bytes: number;
             /** Models */
             models: components["schemas"]["UsedModel"][];
-            /** Readers */
-            readers: components["schemas"]["ReaderStatus"][];
+            rescoring: components["schemas"]["RescoringStatus"];
+            /** Services */
+            services: components["schemas"]["ServiceStatus"][];
             /** Triage Rules */
             triage_rules: components["schemas"]["TriageRule"][];
             /** Version */
@@ -1239,8 +1239,8 @@ export interface components {
             decode: number;
             /** Detector */
             detector: number | null;
-            /** Gate */
-            gate: number | null;
+            /** Ood */
+            ood: number | null;
             /** Total */
             total: number;
         };
@@ -1264,10 +1264,27 @@ export interface components {
             rule: string;
         };
         /**
-         * UsedJoining
-         * @description The constants that joined the boxes' scores with the classifier's probabilities.
+         * UsedModel
+         * @description A model that took part in the analysis.
          */
-        UsedJoining: {
+        UsedModel: {
+            /** Name */
+            name: string;
+            /**
+             * Role
+             * @description `ood`, `classifier` or `detector`.
+             */
+            role: string;
+            /** Sha256 */
+            sha256: string;
+            /** Version */
+            version: string;
+        };
+        /**
+         * UsedRescoring
+         * @description The constants by which boxes were rescored with the classifier's probabilities.
+         */
+        UsedRescoring: {
             /** Name */
             name: string;
             /**
@@ -1277,41 +1294,24 @@ export interface components {
             sha256: string;
         };
         /**
-         * UsedModel
-         * @description A model that took part in the answer.
-         */
-        UsedModel: {
-            /** Name */
-            name: string;
-            /**
-             * Role
-             * @description `gate`, `classifier` or `detector`.
-             */
-            role: string;
-            /** Sha256 */
-            sha256: string;
-            /** Version */
-            version: string;
-        };
-        /**
          * WeekOfStatistic
          * @description One distribution in one week.
          */
         WeekOfStatistic: {
-            /**
-             * Films
-             * @description Those of which the value is known.
-             */
-            films: number;
             flag: components["schemas"]["DriftFlag"];
             /**
+             * Images
+             * @description Those of which the value is known.
+             */
+            images: number;
+            /**
              * Psi
-             * @description Null where there are too few films.
+             * @description Null where there are too few images.
              */
             psi: number | null;
             /**
              * Shares
-             * @description Of each bin, 0..1; null without films.
+             * @description Of each bin, 0..1; null without images.
              */
             shares: number[] | null;
             /** Week */
@@ -1324,11 +1324,13 @@ export interface components {
     headers: never;
     pathItems: never;
 }
-export type AuditLine = components['schemas']['AuditLine'];
+export type AuditEntry = components['schemas']['AuditEntry'];
+export type AuditPage = components['schemas']['AuditPage'];
 export type Box = components['schemas']['Box'];
+export type DicomMetadata = components['schemas']['DicomMetadata'];
 export type DriftBin = components['schemas']['DriftBin'];
 export type DriftFlag = components['schemas']['DriftFlag'];
-export type DriftReferenceFacts = components['schemas']['DriftReferenceFacts'];
+export type DriftReferenceSummary = components['schemas']['DriftReferenceSummary'];
 export type DriftReport = components['schemas']['DriftReport'];
 export type DriftRules = components['schemas']['DriftRules'];
 export type DriftStatistic = components['schemas']['DriftStatistic'];
@@ -1337,27 +1339,25 @@ export type FailureCount = components['schemas']['FailureCount'];
 export type Finding = components['schemas']['Finding'];
 export type FindingAgreement = components['schemas']['FindingAgreement'];
 export type FindingProbability = components['schemas']['FindingProbability'];
-export type Gate = components['schemas']['Gate'];
 export type GatewayInfo = components['schemas']['GatewayInfo'];
 export type Health = components['schemas']['Health'];
-export type ImageFacts = components['schemas']['ImageFacts'];
+export type ImageMetadata = components['schemas']['ImageMetadata'];
 export type ImageSource = components['schemas']['ImageSource'];
-export type JoiningStatus = components['schemas']['JoiningStatus'];
 export type Latency = components['schemas']['Latency'];
-export type LinePage = components['schemas']['LinePage'];
 export type Me = components['schemas']['Me'];
 export type ModelIdentity = components['schemas']['ModelIdentity'];
 export type ModelsStatus = components['schemas']['ModelsStatus'];
-export type PatientFacts = components['schemas']['PatientFacts'];
+export type OodResult = components['schemas']['OodResult'];
 export type PrincipalKind = components['schemas']['PrincipalKind'];
 export type Priority = components['schemas']['Priority'];
 export type PriorityChange = components['schemas']['PriorityChange'];
 export type Problem = components['schemas']['Problem'];
 export type PromotionEntry = components['schemas']['PromotionEntry'];
-export type ReaderStatus = components['schemas']['ReaderStatus'];
 export type Region = components['schemas']['Region'];
+export type RescoringStatus = components['schemas']['RescoringStatus'];
 export type Role = components['schemas']['Role'];
 export type RoleModels = components['schemas']['RoleModels'];
+export type ServiceStatus = components['schemas']['ServiceStatus'];
 export type ShadowReport = components['schemas']['ShadowReport'];
 export type SignedOut = components['schemas']['SignedOut'];
 export type Study = components['schemas']['Study'];
@@ -1369,12 +1369,12 @@ export type SystemStatus = components['schemas']['SystemStatus'];
 export type Timings = components['schemas']['Timings'];
 export type Triage = components['schemas']['Triage'];
 export type TriageRule = components['schemas']['TriageRule'];
-export type UsedJoining = components['schemas']['UsedJoining'];
 export type UsedModel = components['schemas']['UsedModel'];
+export type UsedRescoring = components['schemas']['UsedRescoring'];
 export type WeekOfStatistic = components['schemas']['WeekOfStatistic'];
 export type $defs = Record<string, never>;
 export interface operations {
-    listAuditLines: {
+    listAuditEntries: {
         parameters: {
             query?: {
                 /** @description Only this: an operation's id, or a command. */
@@ -1402,7 +1402,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["LinePage"];
+                    "application/json": components["schemas"]["AuditPage"];
                 };
             };
             /** @description Nobody that is known asks. */
@@ -1477,7 +1477,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Both readers are down (with `study_id`: kept, can be run again), or the gateway is full. */
+            /** @description Neither inference service answers (with `study_id`: kept, can be run again), or the gateway is full. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -1485,10 +1485,10 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "urn:cxr:problem:readers-down",
-                     *       "title": "Readers down",
+                     *       "type": "urn:cxr:problem:inference-unavailable",
+                     *       "title": "Inference unavailable",
                      *       "status": 503,
-                     *       "detail": "Neither reader answered; the study is kept and can be run again.",
+                     *       "detail": "Neither inference service answered; the study is kept and can be run again.",
                      *       "instance": "/api/v1/studies",
                      *       "study_id": "01k6xw3m9v5t8r2q4n7j1h0g6f"
                      *     }
@@ -1591,7 +1591,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Both readers are down (with `study_id`: kept, can be run again), or the gateway is full. */
+            /** @description Neither inference service answers (with `study_id`: kept, can be run again), or the gateway is full. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -1599,10 +1599,10 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "urn:cxr:problem:readers-down",
-                     *       "title": "Readers down",
+                     *       "type": "urn:cxr:problem:inference-unavailable",
+                     *       "title": "Inference unavailable",
                      *       "status": 503,
-                     *       "detail": "Neither reader answered; the study is kept and can be run again.",
+                     *       "detail": "Neither inference service answered; the study is kept and can be run again.",
                      *       "instance": "/api/v1/studies",
                      *       "study_id": "01k6xw3m9v5t8r2q4n7j1h0g6f"
                      *     }
@@ -1666,7 +1666,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Both readers are down (with `study_id`: kept, can be run again), or the gateway is full. */
+            /** @description Neither inference service answers (with `study_id`: kept, can be run again), or the gateway is full. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -1674,10 +1674,10 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "urn:cxr:problem:readers-down",
-                     *       "title": "Readers down",
+                     *       "type": "urn:cxr:problem:inference-unavailable",
+                     *       "title": "Inference unavailable",
                      *       "status": 503,
-                     *       "detail": "Neither reader answered; the study is kept and can be run again.",
+                     *       "detail": "Neither inference service answered; the study is kept and can be run again.",
                      *       "instance": "/api/v1/studies",
                      *       "study_id": "01k6xw3m9v5t8r2q4n7j1h0g6f"
                      *     }
@@ -1759,7 +1759,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Both readers are down (with `study_id`: kept, can be run again), or the gateway is full. */
+            /** @description Neither inference service answers (with `study_id`: kept, can be run again), or the gateway is full. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -1767,10 +1767,10 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "urn:cxr:problem:readers-down",
-                     *       "title": "Readers down",
+                     *       "type": "urn:cxr:problem:inference-unavailable",
+                     *       "title": "Inference unavailable",
                      *       "status": 503,
-                     *       "detail": "Neither reader answered; the study is kept and can be run again.",
+                     *       "detail": "Neither inference service answered; the study is kept and can be run again.",
                      *       "instance": "/api/v1/studies",
                      *       "study_id": "01k6xw3m9v5t8r2q4n7j1h0g6f"
                      *     }
@@ -1890,7 +1890,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Both readers are down (with `study_id`: kept, can be run again), or the gateway is full. */
+            /** @description Neither inference service answers (with `study_id`: kept, can be run again), or the gateway is full. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -1898,10 +1898,10 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "urn:cxr:problem:readers-down",
-                     *       "title": "Readers down",
+                     *       "type": "urn:cxr:problem:inference-unavailable",
+                     *       "title": "Inference unavailable",
                      *       "status": 503,
-                     *       "detail": "Neither reader answered; the study is kept and can be run again.",
+                     *       "detail": "Neither inference service answered; the study is kept and can be run again.",
                      *       "instance": "/api/v1/studies",
                      *       "study_id": "01k6xw3m9v5t8r2q4n7j1h0g6f"
                      *     }
@@ -1984,7 +1984,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Both readers are down (with `study_id`: kept, can be run again), or the gateway is full. */
+            /** @description Neither inference service answers (with `study_id`: kept, can be run again), or the gateway is full. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -1992,10 +1992,10 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "urn:cxr:problem:readers-down",
-                     *       "title": "Readers down",
+                     *       "type": "urn:cxr:problem:inference-unavailable",
+                     *       "title": "Inference unavailable",
                      *       "status": 503,
-                     *       "detail": "Neither reader answered; the study is kept and can be run again.",
+                     *       "detail": "Neither inference service answered; the study is kept and can be run again.",
                      *       "instance": "/api/v1/studies",
                      *       "study_id": "01k6xw3m9v5t8r2q4n7j1h0g6f"
                      *     }
@@ -2097,7 +2097,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Both readers are down (with `study_id`: kept, can be run again), or the gateway is full. */
+            /** @description Neither inference service answers (with `study_id`: kept, can be run again), or the gateway is full. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -2105,10 +2105,10 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "urn:cxr:problem:readers-down",
-                     *       "title": "Readers down",
+                     *       "type": "urn:cxr:problem:inference-unavailable",
+                     *       "title": "Inference unavailable",
                      *       "status": 503,
-                     *       "detail": "Neither reader answered; the study is kept and can be run again.",
+                     *       "detail": "Neither inference service answered; the study is kept and can be run again.",
                      *       "instance": "/api/v1/studies",
                      *       "study_id": "01k6xw3m9v5t8r2q4n7j1h0g6f"
                      *     }
@@ -2154,7 +2154,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Both readers are down (with `study_id`: kept, can be run again), or the gateway is full. */
+            /** @description Neither inference service answers (with `study_id`: kept, can be run again), or the gateway is full. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -2162,10 +2162,10 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "urn:cxr:problem:readers-down",
-                     *       "title": "Readers down",
+                     *       "type": "urn:cxr:problem:inference-unavailable",
+                     *       "title": "Inference unavailable",
                      *       "status": 503,
-                     *       "detail": "Neither reader answered; the study is kept and can be run again.",
+                     *       "detail": "Neither inference service answered; the study is kept and can be run again.",
                      *       "instance": "/api/v1/studies",
                      *       "study_id": "01k6xw3m9v5t8r2q4n7j1h0g6f"
                      *     }
@@ -2223,7 +2223,7 @@ export interface operations {
                      *             "study_instance_uid": null,
                      *             "sop_instance_uid": null
                      *           },
-                     *           "gate": {
+                     *           "ood": {
                      *             "accepted": true,
                      *             "score": 0.98,
                      *             "threshold": 0.5,
@@ -2352,7 +2352,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Both readers are down (with `study_id`: kept, can be run again), or the gateway is full. */
+            /** @description Neither inference service answers (with `study_id`: kept, can be run again), or the gateway is full. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -2360,10 +2360,10 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "urn:cxr:problem:readers-down",
-                     *       "title": "Readers down",
+                     *       "type": "urn:cxr:problem:inference-unavailable",
+                     *       "title": "Inference unavailable",
                      *       "status": 503,
-                     *       "detail": "Neither reader answered; the study is kept and can be run again.",
+                     *       "detail": "Neither inference service answered; the study is kept and can be run again.",
                      *       "instance": "/api/v1/studies",
                      *       "study_id": "01k6xw3m9v5t8r2q4n7j1h0g6f"
                      *     }
@@ -2423,7 +2423,7 @@ export interface operations {
                      *         "study_instance_uid": null,
                      *         "sop_instance_uid": null
                      *       },
-                     *       "gate": {
+                     *       "ood": {
                      *         "accepted": true,
                      *         "score": 0.98,
                      *         "threshold": 0.5,
@@ -2543,8 +2543,8 @@ export interface operations {
                      *       "boxes": [
                      *         {
                      *           "finding": "Mass",
-                     *           "joined_score": 0.58,
-                     *           "score": 0.64,
+                     *           "score": 0.58,
+                     *           "detector_score": 0.64,
                      *           "classifier_probability": 0.71,
                      *           "x_min": 1210,
                      *           "y_min": 790.5,
@@ -2552,7 +2552,7 @@ export interface operations {
                      *           "y_max": 985
                      *         }
                      *       ],
-                     *       "joining": {
+                     *       "rescoring": {
                      *         "name": "lite0-nih14--fused-both",
                      *         "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
                      *       },
@@ -2563,8 +2563,8 @@ export interface operations {
                      *       ],
                      *       "models": [
                      *         {
-                     *           "role": "gate",
-                     *           "name": "gate-cxr",
+                     *           "role": "ood",
+                     *           "name": "ood-cxr",
                      *           "version": "1.0.0",
                      *           "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
                      *         },
@@ -2583,7 +2583,7 @@ export interface operations {
                      *       ],
                      *       "timings_ms": {
                      *         "decode": 14.2,
-                     *         "gate": 2.1,
+                     *         "ood": 2.1,
                      *         "classifier": 31,
                      *         "detector": 60.3,
                      *         "archive": 1.9,
@@ -2623,7 +2623,7 @@ export interface operations {
                      *         "study_instance_uid": null,
                      *         "sop_instance_uid": null
                      *       },
-                     *       "gate": {
+                     *       "ood": {
                      *         "accepted": true,
                      *         "score": 0.98,
                      *         "threshold": 0.5,
@@ -2743,8 +2743,8 @@ export interface operations {
                      *       "boxes": [
                      *         {
                      *           "finding": "Mass",
-                     *           "joined_score": 0.58,
-                     *           "score": 0.64,
+                     *           "score": 0.58,
+                     *           "detector_score": 0.64,
                      *           "classifier_probability": 0.71,
                      *           "x_min": 1210,
                      *           "y_min": 790.5,
@@ -2752,7 +2752,7 @@ export interface operations {
                      *           "y_max": 985
                      *         }
                      *       ],
-                     *       "joining": {
+                     *       "rescoring": {
                      *         "name": "lite0-nih14--fused-both",
                      *         "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
                      *       },
@@ -2763,8 +2763,8 @@ export interface operations {
                      *       ],
                      *       "models": [
                      *         {
-                     *           "role": "gate",
-                     *           "name": "gate-cxr",
+                     *           "role": "ood",
+                     *           "name": "ood-cxr",
                      *           "version": "1.0.0",
                      *           "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
                      *         },
@@ -2783,7 +2783,7 @@ export interface operations {
                      *       ],
                      *       "timings_ms": {
                      *         "decode": 14.2,
-                     *         "gate": 2.1,
+                     *         "ood": 2.1,
                      *         "classifier": 31,
                      *         "detector": 60.3,
                      *         "archive": 1.9,
@@ -2957,7 +2957,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Both readers are down (with `study_id`: kept, can be run again), or the gateway is full. */
+            /** @description Neither inference service answers (with `study_id`: kept, can be run again), or the gateway is full. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -2965,10 +2965,10 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "urn:cxr:problem:readers-down",
-                     *       "title": "Readers down",
+                     *       "type": "urn:cxr:problem:inference-unavailable",
+                     *       "title": "Inference unavailable",
                      *       "status": 503,
-                     *       "detail": "Neither reader answered; the study is kept and can be run again.",
+                     *       "detail": "Neither inference service answered; the study is kept and can be run again.",
                      *       "instance": "/api/v1/studies",
                      *       "study_id": "01k6xw3m9v5t8r2q4n7j1h0g6f"
                      *     }
@@ -3036,7 +3036,7 @@ export interface operations {
                      *         "study_instance_uid": null,
                      *         "sop_instance_uid": null
                      *       },
-                     *       "gate": {
+                     *       "ood": {
                      *         "accepted": true,
                      *         "score": 0.98,
                      *         "threshold": 0.5,
@@ -3156,8 +3156,8 @@ export interface operations {
                      *       "boxes": [
                      *         {
                      *           "finding": "Mass",
-                     *           "joined_score": 0.58,
-                     *           "score": 0.64,
+                     *           "score": 0.58,
+                     *           "detector_score": 0.64,
                      *           "classifier_probability": 0.71,
                      *           "x_min": 1210,
                      *           "y_min": 790.5,
@@ -3165,7 +3165,7 @@ export interface operations {
                      *           "y_max": 985
                      *         }
                      *       ],
-                     *       "joining": {
+                     *       "rescoring": {
                      *         "name": "lite0-nih14--fused-both",
                      *         "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
                      *       },
@@ -3176,8 +3176,8 @@ export interface operations {
                      *       ],
                      *       "models": [
                      *         {
-                     *           "role": "gate",
-                     *           "name": "gate-cxr",
+                     *           "role": "ood",
+                     *           "name": "ood-cxr",
                      *           "version": "1.0.0",
                      *           "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
                      *         },
@@ -3196,7 +3196,7 @@ export interface operations {
                      *       ],
                      *       "timings_ms": {
                      *         "decode": 14.2,
-                     *         "gate": 2.1,
+                     *         "ood": 2.1,
                      *         "classifier": 31,
                      *         "detector": 60.3,
                      *         "archive": 1.9,
@@ -3298,7 +3298,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Both readers are down (with `study_id`: kept, can be run again), or the gateway is full. */
+            /** @description Neither inference service answers (with `study_id`: kept, can be run again), or the gateway is full. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -3306,10 +3306,10 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "urn:cxr:problem:readers-down",
-                     *       "title": "Readers down",
+                     *       "type": "urn:cxr:problem:inference-unavailable",
+                     *       "title": "Inference unavailable",
                      *       "status": 503,
-                     *       "detail": "Neither reader answered; the study is kept and can be run again.",
+                     *       "detail": "Neither inference service answered; the study is kept and can be run again.",
                      *       "instance": "/api/v1/studies",
                      *       "study_id": "01k6xw3m9v5t8r2q4n7j1h0g6f"
                      *     }
@@ -3428,7 +3428,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Both readers are down (with `study_id`: kept, can be run again), or the gateway is full. */
+            /** @description Neither inference service answers (with `study_id`: kept, can be run again), or the gateway is full. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -3436,10 +3436,10 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "urn:cxr:problem:readers-down",
-                     *       "title": "Readers down",
+                     *       "type": "urn:cxr:problem:inference-unavailable",
+                     *       "title": "Inference unavailable",
                      *       "status": 503,
-                     *       "detail": "Neither reader answered; the study is kept and can be run again.",
+                     *       "detail": "Neither inference service answered; the study is kept and can be run again.",
                      *       "instance": "/api/v1/studies",
                      *       "study_id": "01k6xw3m9v5t8r2q4n7j1h0g6f"
                      *     }
@@ -3582,7 +3582,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Both readers are down (with `study_id`: kept, can be run again), or the gateway is full. */
+            /** @description Neither inference service answers (with `study_id`: kept, can be run again), or the gateway is full. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -3590,10 +3590,10 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "urn:cxr:problem:readers-down",
-                     *       "title": "Readers down",
+                     *       "type": "urn:cxr:problem:inference-unavailable",
+                     *       "title": "Inference unavailable",
                      *       "status": 503,
-                     *       "detail": "Neither reader answered; the study is kept and can be run again.",
+                     *       "detail": "Neither inference service answered; the study is kept and can be run again.",
                      *       "instance": "/api/v1/studies",
                      *       "study_id": "01k6xw3m9v5t8r2q4n7j1h0g6f"
                      *     }
@@ -3723,7 +3723,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Both readers are down (with `study_id`: kept, can be run again), or the gateway is full. */
+            /** @description Neither inference service answers (with `study_id`: kept, can be run again), or the gateway is full. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -3731,10 +3731,10 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "urn:cxr:problem:readers-down",
-                     *       "title": "Readers down",
+                     *       "type": "urn:cxr:problem:inference-unavailable",
+                     *       "title": "Inference unavailable",
                      *       "status": 503,
-                     *       "detail": "Neither reader answered; the study is kept and can be run again.",
+                     *       "detail": "Neither inference service answered; the study is kept and can be run again.",
                      *       "instance": "/api/v1/studies",
                      *       "study_id": "01k6xw3m9v5t8r2q4n7j1h0g6f"
                      *     }
@@ -3880,7 +3880,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Both readers are down (with `study_id`: kept, can be run again), or the gateway is full. */
+            /** @description Neither inference service answers (with `study_id`: kept, can be run again), or the gateway is full. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -3888,10 +3888,10 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "urn:cxr:problem:readers-down",
-                     *       "title": "Readers down",
+                     *       "type": "urn:cxr:problem:inference-unavailable",
+                     *       "title": "Inference unavailable",
                      *       "status": 503,
-                     *       "detail": "Neither reader answered; the study is kept and can be run again.",
+                     *       "detail": "Neither inference service answered; the study is kept and can be run again.",
                      *       "instance": "/api/v1/studies",
                      *       "study_id": "01k6xw3m9v5t8r2q4n7j1h0g6f"
                      *     }
@@ -4032,7 +4032,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Both readers are down (with `study_id`: kept, can be run again), or the gateway is full. */
+            /** @description Neither inference service answers (with `study_id`: kept, can be run again), or the gateway is full. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -4040,10 +4040,10 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "urn:cxr:problem:readers-down",
-                     *       "title": "Readers down",
+                     *       "type": "urn:cxr:problem:inference-unavailable",
+                     *       "title": "Inference unavailable",
                      *       "status": 503,
-                     *       "detail": "Neither reader answered; the study is kept and can be run again.",
+                     *       "detail": "Neither inference service answered; the study is kept and can be run again.",
                      *       "instance": "/api/v1/studies",
                      *       "study_id": "01k6xw3m9v5t8r2q4n7j1h0g6f"
                      *     }
@@ -4171,7 +4171,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Both readers are down (with `study_id`: kept, can be run again), or the gateway is full. */
+            /** @description Neither inference service answers (with `study_id`: kept, can be run again), or the gateway is full. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -4179,10 +4179,10 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "urn:cxr:problem:readers-down",
-                     *       "title": "Readers down",
+                     *       "type": "urn:cxr:problem:inference-unavailable",
+                     *       "title": "Inference unavailable",
                      *       "status": 503,
-                     *       "detail": "Neither reader answered; the study is kept and can be run again.",
+                     *       "detail": "Neither inference service answered; the study is kept and can be run again.",
                      *       "instance": "/api/v1/studies",
                      *       "study_id": "01k6xw3m9v5t8r2q4n7j1h0g6f"
                      *     }
@@ -4250,7 +4250,7 @@ export interface operations {
                      *         "study_instance_uid": null,
                      *         "sop_instance_uid": null
                      *       },
-                     *       "gate": {
+                     *       "ood": {
                      *         "accepted": true,
                      *         "score": 0.98,
                      *         "threshold": 0.5,
@@ -4370,8 +4370,8 @@ export interface operations {
                      *       "boxes": [
                      *         {
                      *           "finding": "Mass",
-                     *           "joined_score": 0.58,
-                     *           "score": 0.64,
+                     *           "score": 0.58,
+                     *           "detector_score": 0.64,
                      *           "classifier_probability": 0.71,
                      *           "x_min": 1210,
                      *           "y_min": 790.5,
@@ -4379,7 +4379,7 @@ export interface operations {
                      *           "y_max": 985
                      *         }
                      *       ],
-                     *       "joining": {
+                     *       "rescoring": {
                      *         "name": "lite0-nih14--fused-both",
                      *         "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
                      *       },
@@ -4390,8 +4390,8 @@ export interface operations {
                      *       ],
                      *       "models": [
                      *         {
-                     *           "role": "gate",
-                     *           "name": "gate-cxr",
+                     *           "role": "ood",
+                     *           "name": "ood-cxr",
                      *           "version": "1.0.0",
                      *           "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
                      *         },
@@ -4410,7 +4410,7 @@ export interface operations {
                      *       ],
                      *       "timings_ms": {
                      *         "decode": 14.2,
-                     *         "gate": 2.1,
+                     *         "ood": 2.1,
                      *         "classifier": 31,
                      *         "detector": 60.3,
                      *         "archive": 1.9,
@@ -4512,7 +4512,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Both readers are down (with `study_id`: kept, can be run again), or the gateway is full. */
+            /** @description Neither inference service answers (with `study_id`: kept, can be run again), or the gateway is full. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -4520,10 +4520,10 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "urn:cxr:problem:readers-down",
-                     *       "title": "Readers down",
+                     *       "type": "urn:cxr:problem:inference-unavailable",
+                     *       "title": "Inference unavailable",
                      *       "status": 503,
-                     *       "detail": "Neither reader answered; the study is kept and can be run again.",
+                     *       "detail": "Neither inference service answered; the study is kept and can be run again.",
                      *       "instance": "/api/v1/studies",
                      *       "study_id": "01k6xw3m9v5t8r2q4n7j1h0g6f"
                      *     }
@@ -4623,7 +4623,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Both readers are down (with `study_id`: kept, can be run again), or the gateway is full. */
+            /** @description Neither inference service answers (with `study_id`: kept, can be run again), or the gateway is full. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -4631,10 +4631,10 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "urn:cxr:problem:readers-down",
-                     *       "title": "Readers down",
+                     *       "type": "urn:cxr:problem:inference-unavailable",
+                     *       "title": "Inference unavailable",
                      *       "status": 503,
-                     *       "detail": "Neither reader answered; the study is kept and can be run again.",
+                     *       "detail": "Neither inference service answered; the study is kept and can be run again.",
                      *       "instance": "/api/v1/studies",
                      *       "study_id": "01k6xw3m9v5t8r2q4n7j1h0g6f"
                      *     }

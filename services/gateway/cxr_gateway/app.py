@@ -5,6 +5,7 @@ import logging
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 
 from fastapi import FastAPI
 from starlette.middleware import Middleware
@@ -32,6 +33,9 @@ from cxr_gateway.api.security import install_security
 from cxr_gateway.api.spa import add_page
 from cxr_gateway.api.upload import ENVELOPE_BYTES
 from cxr_gateway.archive import Archive, StoredStudy, open_archive
+from cxr_gateway.archive.api_keys import Keys
+from cxr_gateway.archive.promotions import latest_promotions
+from cxr_gateway.archive.sessions import Sessions
 from cxr_gateway.audit import open_audit_log
 from cxr_gateway.core.metrics import GatewayMetrics
 from cxr_gateway.core.settings import GatewaySettings
@@ -45,7 +49,7 @@ from cxr_gateway.middleware.client_address import ForwardedMiddleware
 from cxr_gateway.middleware.security_headers import ProtectionMiddleware
 from cxr_gateway.ood import OodModelError, load_ood_detector
 from cxr_gateway.rendering.cache import Pictures
-from cxr_gateway.retention import cleaned_daily
+from cxr_gateway.retention.daily import cleaned_daily
 from cxr_gateway.shadow.runner import ShadowRunner
 from cxr_serving.errors import ServiceError
 from cxr_serving.model_folder import identity_of
@@ -80,7 +84,7 @@ _STARTS_FAIL_WITH = (ServiceError, OodModelError, RescoringError)
 def create_app(
     settings: GatewaySettings,
     *,
-    gate: OodModel | None = None,
+    ood: OodModel | None = None,
     readers: ClientOpener = open_clients,
     provider: ProviderOpener = open_provider,
 ) -> FastAPI:
@@ -88,8 +92,8 @@ def create_app(
 
     Args:
         settings: limits, places, addresses.
-        gate: a loaded gate; without one, what `settings` name is loaded at start.
-        readers: opens the readers' clients.
+        ood: a loaded OOD detector; without one, the one in `settings` is loaded at start.
+        readers: opens the clients of the inference services.
         provider: opens the client of the OpenID provider.
     """
     metrics, readiness = GatewayMetrics(), Readiness()
@@ -98,7 +102,7 @@ def create_app(
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
             app.state.parts = parts = await _open(
-                stack, settings, metrics, gate=gate, readers=readers, provider=provider
+                stack, settings, metrics, ood=ood, readers=readers, provider=provider
             )
             await stack.enter_async_context(_watched(parts, readiness, metrics))
             yield
@@ -144,7 +148,7 @@ async def _open(
     settings: GatewaySettings,
     metrics: GatewayMetrics,
     *,
-    gate: OodModel | None,
+    ood: OodModel | None,
     readers: ClientOpener,
     provider: ProviderOpener,
 ) -> AppState:
@@ -154,15 +158,22 @@ async def _open(
     threads = stack.enter_context(
         ThreadPoolExecutor(settings.cpu_threads, thread_name_prefix="image")
     )
-    if gate is None:
-        gate = await asyncio.to_thread(load_ood_detector, settings.ood_model_dir)
+    if ood is None:
+        ood = await asyncio.to_thread(load_ood_detector, settings.ood_model_dir)
     rescorings = await asyncio.to_thread(load_rescorings, settings.rescoring_dir)
     clients = await stack.enter_async_context(readers(settings))
     signing_in = await stack.enter_async_context(provider(settings))
-    authenticator = Authenticator(archive.engine, archive.in_thread, settings, signing_in)
-    answering = ModelRouter(clients, archive, settings.promotion_poll_s)
+    authenticator = Authenticator(
+        Keys(archive.engine),
+        Sessions(archive.engine, settings),
+        archive.in_thread,
+        settings,
+        signing_in,
+    )
+    promotions = partial(archive.query, latest_promotions)
+    answering = ModelRouter(clients, promotions, settings.promotion_poll_s)
     await stack.enter_async_context(answering.kept_current())
-    analyzer = Analyzer(gate, answering, rescorings, threads, metrics)
+    analyzer = Analyzer(ood, answering, rescorings, threads, metrics)
     drawn = Pictures(archive, analyzer, settings)
     shadows = ShadowRunner(
         archive, analyzer, answering, rescorings, settings=settings, registry=metrics.registry
@@ -170,9 +181,9 @@ async def _open(
     reading = AnalysisPipeline(archive, analyzer, metrics, settings, _announcing(drawn, shadows))
     await stack.enter_async_context(drawn.made_when_idle(reading.idle))
     await stack.enter_async_context(shadows.read_when_idle(reading.idle))
-    gate_sha256 = gate.manifest.weights.sha256
+    ood_sha256 = ood.manifest.weights.sha256
     observer = DriftObserver(
-        archive, answering, gate_sha256, settings=settings, registry=metrics.registry
+        archive, answering, ood_sha256, settings=settings, registry=metrics.registry
     )
     await stack.enter_async_context(observer.kept_in_metrics())
     return AppState(
@@ -184,7 +195,7 @@ async def _open(
         Exports(archive, analyzer),
         reading,
         answering,
-        gate,
+        ood,
         rescorings,
         observer,
         authenticator,
@@ -212,7 +223,7 @@ async def _watched(
             await asyncio.sleep(parts.settings.readiness_interval_s)
             await _check(parts.archive, readiness, metrics)
 
-    metrics.name_model("gate", identity_of(parts.gate.manifest))
+    metrics.name_model("ood", identity_of(parts.ood.manifest))
     await _check(parts.archive, readiness, metrics)
     watcher = asyncio.create_task(watch())
     try:

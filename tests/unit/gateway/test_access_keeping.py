@@ -9,9 +9,9 @@ import pytest
 from sqlalchemy import Engine, create_engine, text
 
 from archives import put
-from cxr_gateway.access.keys import Keys
-from cxr_gateway.access.sessions import Person, Sessions
 from cxr_gateway.archive import open_archive, schema
+from cxr_gateway.archive.api_keys import Keys
+from cxr_gateway.archive.sessions import Person, Sessions
 from cxr_gateway.backup.backup import back_up
 from cxr_gateway.backup.restore import restore
 from cxr_gateway.core.errors import SchemaMismatch
@@ -76,7 +76,7 @@ async def test_a_backup_carries_keys_and_departments_and_no_session(
         await put(archive, b"film", None, "surgery")
     key, token = Keys(engine).create("PACS", frozenset({Role.INTEGRATOR}), "radiology", None)
     sessions = Sessions(engine, settings)
-    session = sessions.open(Person("user-1", "Test", frozenset({Role.READER}), None, "a.b.c"))
+    session = sessions.open(Person("user-1", "Test", frozenset({Role.VIEWER}), None, "a.b.c"))
     back_up(settings, tmp_path / "b.zip")
     with zipfile.ZipFile(tmp_path / "b.zip") as archived:
         names = archived.namelist()

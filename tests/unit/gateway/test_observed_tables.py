@@ -13,20 +13,14 @@ from sqlalchemy.orm import Session
 
 from archives import a_study
 from cxr_contracts import ModelIdentity
-from cxr_gateway.archive import (
-    PromotionRow,
-    ShadowAnswerRow,
-    StudyStatisticsRow,
-    open_archive,
-    schema,
-)
-from cxr_gateway.archive.tables import Base
+from cxr_gateway.archive import open_archive, schema
+from cxr_gateway.archive.promotions import PromotionLog, Slot
+from cxr_gateway.archive.tables import Base, PromotionRow, ShadowAnswerRow, StudyStatisticsRow
 from cxr_gateway.backup.backup import back_up
 from cxr_gateway.backup.restore import restore
+from cxr_gateway.core.image_numbers import ImageStatistics
 from cxr_gateway.core.schemas import UsedModel
 from cxr_gateway.core.settings import GatewaySettings
-from cxr_gateway.drift.measures import ImageStatistics
-from cxr_gateway.shadow.promotions import Slot, add_promotion
 from databases import postgresql_database
 from gateway_stand import SHA, settings_for
 
@@ -53,7 +47,7 @@ def other(tmp_path: Path, database_url: str | None) -> Iterator[GatewaySettings]
 async def fill(settings: GatewaySettings) -> None:
     """A study with its statistics, a shadow's answer and failure, a promotion and its rollback."""
     async with open_archive(settings) as archive:
-        gate = UsedModel(role="gate", name="gate", version="1", sha256=SHA)
+        gate = UsedModel(role="ood", name="gate", version="1", sha256=SHA)
         study = a_study(b"film").model_copy(update={"models": [gate]})
         await archive.in_thread(archive.files.write, study.id, "original.png", b"film")
         await archive.add(study, [], None, None, ImageStatistics(100.5, 40.25, 0.125))
@@ -74,17 +68,17 @@ def _observe(session: Session, study_id: str) -> None:
                 model_sha256=NEW.sha256,
                 current_sha256=OLD.sha256,
                 duration_ms=12.5,
-                shown_ms=None,
+                current_ms=None,
                 error=error,
                 detail=error,
                 answer_json=None if error else '{"findings":[],"boxes":[]}',
                 priority=None if error else "soon",
-                shown_priority="urgent",
+                current_priority="urgent",
                 boxes=None if error else 2,
-                shown_boxes=1,
+                current_boxes=1,
             )
         )
-    add = partial(add_promotion, session, role="classifier", made_by="tester")
+    add = partial(PromotionLog(session).add, role="classifier", made_by="tester")
     add(slot=Slot.SECOND, model=NEW, before=OLD)
     add(slot=Slot.FIRST, model=OLD, before=NEW, undoes=1)
 

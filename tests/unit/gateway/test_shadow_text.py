@@ -35,8 +35,8 @@ REPORT = ShadowReport(
         )
     ],
     priorities=[
-        PriorityChange(shown=Priority.SOON, shadow=Priority.SOON, studies=95),
-        PriorityChange(shown=Priority.SOON, shadow=Priority.URGENT, studies=5),
+        PriorityChange(current=Priority.SOON, shadow=Priority.SOON, studies=95),
+        PriorityChange(current=Priority.SOON, shadow=Priority.URGENT, studies=5),
     ],
     priority_changes=5,
     boxes_per_image_current=1.25,

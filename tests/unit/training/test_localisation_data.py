@@ -12,7 +12,7 @@ from PIL import Image
 from cxr_classifier.predictor import load_predictor
 from cxr_classifier.settings import ClassifierSettings
 from cxr_contracts import Finding, MetricRow
-from cxr_serving.image import DecodedImage
+from cxr_serving.imaging import DecodedImage
 from cxr_serving.model_folder import open_model_folder
 from cxr_serving.onnx_runtime import OnnxRuntime
 from cxr_training.classifier.localisation import (

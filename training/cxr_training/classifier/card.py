@@ -133,7 +133,7 @@ def _mirrored(manifest: ModelManifest) -> str:
 
 
 def _usual_map(manifest: ModelManifest) -> str:
-    if not manifest.architecture.arguments.get("usual_map"):
+    if not manifest.architecture.arguments.get("mean_normal_cam"):
         return ""
     return (
         " Taken off every map is what the maps of healthy training radiographs have in common, so "

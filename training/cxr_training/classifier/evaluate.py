@@ -116,7 +116,7 @@ def load_network(
         config,
         published_architecture(config, usual),
         checkpoint=BEST,
-        more={} if usual is None else {"usual_map": torch.from_numpy(usual)},
+        more={} if usual is None else {"mean_normal_cam": torch.from_numpy(usual)},
     )
     return load_weights(network, rounded(network.state_dict())), epochs
 
@@ -128,7 +128,7 @@ def published_architecture(config: ClassifierConfig, usual: MapArray | None) -> 
     if config.evaluation.mirrored:
         arguments["mirrored"] = True
     if usual is not None:
-        arguments["usual_map"] = list(usual.shape[1:])
+        arguments["mean_normal_cam"] = list(usual.shape[1:])
     return whole.model_copy(update={"arguments": arguments})
 
 

@@ -23,7 +23,7 @@ from ultralytics.cfg import get_cfg
 from ultralytics.models.yolo.detect import DetectionTrainer
 
 from cxr_detector.network import network_layout
-from cxr_detector.trunk import replace_backbone
+from cxr_detector.backbone import replace_backbone
 from cxr_training.detector.config import DetectorConfig
 from cxr_training.detector.dataset import UNKNOWN_FILE
 from cxr_training.detector.partly_known import PartlyKnownDataset, PartlyKnownModel

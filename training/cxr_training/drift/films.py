@@ -12,8 +12,8 @@ from cxr_gateway.drift.measures import measure
 from cxr_gateway.gate import Gate
 from cxr_gateway.intake import Limits, read_upload
 from cxr_gateway.schemas import Gate as GateWord
-from cxr_serving.image import decode_grey
-from cxr_serving.image_limits import ImageLimits
+from cxr_serving.imaging import decode_grey
+from cxr_serving.imaging import ImageLimits
 from cxr_training.data.radiographs import Radiograph
 
 

@@ -1,12 +1,11 @@
 """Who may do what: one line for each operation of the gateway, and none that is forgotten.
 
-`python -m cxr_gateway.access.permissions > docs/permissions.md` writes it down. An operation is a
+`cxr-gateway docs permissions` writes it down. An operation is a
 route's operation id, or its name where it has none; the gateway does not start with a route that
 has no line here.
 """
 
 import re
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -39,7 +38,7 @@ def _for(*roles: Role) -> Rule:
 EVERYBODY = Rule(for_everybody=True)
 SIGNED_IN = Rule()
 ADMINS = _for()
-SEES = _for(Role.READER, Role.CLINICIAN, Role.INTEGRATOR)
+SEES = _for(Role.VIEWER, Role.CLINICIAN, Role.INTEGRATOR)
 SENDS = _for(Role.CLINICIAN, Role.INTEGRATOR)
 DECIDES = _for(Role.CLINICIAN)
 
@@ -122,14 +121,14 @@ _HEAD = """\
 Written by `make generate` from the table that the gateway uses; do not edit it here. A route
 without a line in that table, `access/permissions.py`, keeps the gateway from starting.
 
-- **reader** sees studies. **clinician** sees, sends, and has studies read again. **integrator** is
+- **viewer** sees studies. **clinician** sees, sends, and has studies read again. **integrator** is
   for hospital systems: sends and sees, by an API key. **admin** may do everything.
 - A user or key of a department sees that department's studies; another's is answered 404, like one
   that is not there ([ADR 0024](adr/0024-sign-in-keys-and-departments.md)).
 - Nobody: 401. A role that is too small: 403. While the gateway is open to this machine only,
   whoever sits at it has every role.
 
-| operation | request | everybody | signed in | reader | clinician | integrator | admin |
+| operation | request | everybody | signed in | viewer | clinician | integrator | admin |
 |---|---|:-:|:-:|:-:|:-:|:-:|:-:|
 """
 
@@ -146,11 +145,3 @@ def _row(operation: Operation) -> str:
     marks = " | ".join("yes" if may else "" for may in columns)
     request = f"`{' '.join(sorted(operation.methods))} {operation.path}`"
     return f"| {operation.id} | {request} | {marks} |"
-
-
-if __name__ == "__main__":
-    from cxr_gateway.app import create_app
-    from cxr_gateway.core.settings import GatewaySettings
-
-    app = create_app(GatewaySettings.model_construct())
-    sys.stdout.write(markdown(Operations(app.routes)))

@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from cxr_contracts import ClassifyResponse, DetectResponse, ModelIdentity, ModelManifest
 from cxr_gateway.analysis.merge import TOP_FINDINGS
 from cxr_gateway.analysis.rescoring import Rescoring, Rescorings
+from cxr_gateway.core.image_numbers import ImageStatistics
 from cxr_gateway.core.metrics import GatewayMetrics, OodRefusal
-from cxr_gateway.core.schemas import Gate, ImageSource, StudyProblem, StudyStatus, UsedModel
-from cxr_gateway.drift.measures import ImageStatistics, measure
+from cxr_gateway.core.schemas import ImageSource, OodResult, StudyProblem, StudyStatus, UsedModel
 from cxr_gateway.imaging import DecodedImage, Limits, read_upload
+from cxr_gateway.imaging.statistics import measure
 from cxr_gateway.inference.clients import Picture
 from cxr_gateway.inference.failures import InferenceFailure
 from cxr_gateway.inference.image_encoding import stored_png
@@ -43,7 +44,7 @@ class OodModel(Protocol):
 class Analysis:
     """What is known after an examination; milliseconds of each stage that took place."""
 
-    gate: Gate
+    ood: OodResult
     classified: ClassifyResponse | None = None
     detected: DetectResponse | None = None
     rescoring: Rescoring | None = None
@@ -54,7 +55,7 @@ class Analysis:
     @property
     def status(self) -> StudyStatus:
         """What the study's status follows to be."""
-        if not self.gate.accepted:
+        if not self.ood.accepted:
             return StudyStatus.REJECTED
         if not self.problems:
             return StudyStatus.COMPLETE
@@ -68,7 +69,7 @@ class Prepared:
 
     intake: DecodedImage
     measures: ImageStatistics
-    gate: Gate
+    ood: OodResult
     picture: Picture | None
     stages_ms: dict[str, float]
 
@@ -78,13 +79,13 @@ class Analyzer:
 
     def __init__(
         self,
-        gate: OodModel,
+        ood: OodModel,
         readers: ModelRouter,
         rescorings: Rescorings,
         threads: ThreadPoolExecutor,
         metrics: GatewayMetrics,
     ) -> None:
-        self.gate = gate
+        self.ood = ood
         self._readers = readers
         self._rescorings = rescorings
         self._threads = threads
@@ -108,9 +109,9 @@ class Analyzer:
 
         A reader's failure becomes a problem of the study, never an error.
         """
-        examined = Analysis(prepared.gate, stages_ms=dict(prepared.stages_ms))
-        if "gate" in prepared.stages_ms:
-            examined.models.append(gate_model(self.gate.manifest))
+        examined = Analysis(prepared.ood, stages_ms=dict(prepared.stages_ms))
+        if "ood" in prepared.stages_ms:
+            examined.models.append(ood_model(self.ood.manifest))
         if prepared.picture is not None:
             await self._ask_readers(examined, prepared.picture)
         return examined
@@ -119,10 +120,10 @@ class Analyzer:
         with self._metrics.stage("decode") as decoding:
             intake = read_upload(load(), limits=limits)
         stages_ms = {"decode": decoding.ms}
-        with self._metrics.stage("gate") as judging:
-            score = self.gate.check(intake.grey)
-        stages_ms["gate"] = judging.ms
-        gate = Gate(
+        with self._metrics.stage("ood") as judging:
+            score = self.ood.check(intake.grey)
+        stages_ms["ood"] = judging.ms
+        ood = OodResult(
             # What the file itself says decides; the score stands beside it.
             accepted=score.accepted and intake.refused is None,
             score=score.score,
@@ -130,12 +131,12 @@ class Analyzer:
             reason=intake.refused or score.reason,
         )
         measures = measure(intake.grey)
-        if not gate.accepted:
+        if not ood.accepted:
             self._metrics.count_refusal(_refusal(intake))
-            return Prepared(intake, measures, gate, None, stages_ms)
+            return Prepared(intake, measures, ood, None, stages_ms)
         with self._metrics.stage("encode"):
             picture = picture_for_readers(intake)
-        return Prepared(intake, measures, gate, picture, stages_ms)
+        return Prepared(intake, measures, ood, picture, stages_ms)
 
     async def _ask_readers(self, examined: Analysis, picture: Picture) -> None:
         async with asyncio.TaskGroup() as group:
@@ -148,7 +149,7 @@ class Analyzer:
             examined.classified.model if examined.classified else None,
             examined.detected.model if examined.detected else None,
         )
-        examined.problems.sort(key=lambda problem: problem.part)
+        examined.problems.sort(key=lambda problem: problem.service)
         for role, answer in (("classifier", examined.classified), ("detector", examined.detected)):
             if answer is not None:
                 examined.models.append(_used_model(role, answer.model))
@@ -182,10 +183,10 @@ def picture_for_readers(intake: DecodedImage) -> Picture:
     return picture
 
 
-def gate_model(manifest: ModelManifest) -> UsedModel:
+def ood_model(manifest: ModelManifest) -> UsedModel:
     """The gate's network as a study names it."""
     return UsedModel(
-        role="gate",
+        role="ood",
         name=manifest.name,
         version=manifest.version,
         sha256=manifest.weights.sha256,

@@ -44,11 +44,13 @@ def rescored_boxes(
         return []
     said = {row.finding: row.probability for row in findings}
     if rescoring is None:
-        boxes = [_box(box, detected.image, said, None) for box in detected.boxes if box.shown]
+        boxes = [
+            _box(box, detected.image, said, None) for box in detected.boxes if box.above_threshold
+        ]
         return sorted(boxes, key=lambda box: box.score, reverse=True)
     rows = _joined(detected, said, rescoring)
     boxes = [_box(box, detected.image, said, rescored) for box, rescored in rows]
-    boxes.sort(key=lambda box: box.ranking_score, reverse=True)
+    boxes.sort(key=lambda box: box.score, reverse=True)
     return boxes[: rescoring.manifest.max_boxes]
 
 
@@ -74,8 +76,8 @@ def _box(
     same = finding_of_region(box.finding)
     return Box(
         finding=box.finding,
-        rescored_score=rescored,
-        score=box.score,
+        score=box.score if rescored is None else rescored,
+        detector_score=box.score,
         classifier_probability=said.get(same) if same else None,
         x_min=max(0.0, box.x_min),
         y_min=max(0.0, box.y_min),

@@ -1,11 +1,10 @@
 """How soon a person should look: one table, and the sentence that names the line which applied.
 
-`python -m cxr_gateway.analysis.triage > docs/triage.md` writes the table down; a test holds both together.
+`cxr-gateway docs triage` writes the table down; a test compares both.
 The priorities order a worklist. They follow what the findings usually mean for a patient in an
 emergency department; no rule lowers what another one raised.
 """
 
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -84,7 +83,7 @@ def triage(
 
     Args:
         findings: all fourteen, or none if the classifier did not answer.
-        boxes: highest ranking score first.
+        boxes: highest score first.
         detector_answered: whether an absence of boxes means anything.
     """
     table = TABLE if findings else (UNCONTRADICTED, *TABLE)
@@ -156,8 +155,7 @@ def _of_finding(evidence: Evidence, row: FindingProbability) -> str:
 
 
 def _of_box(box: Box, findings: Sequence[FindingProbability]) -> str:
-    kind = "score" if box.rescored_score is None else "rescored score"
-    sentence = f"The detector marks {_shown(box.finding)} with a {kind} of {box.ranking_score:.2f}"
+    sentence = f"The detector marks {_shown(box.finding)} with a score of {box.score:.2f}"
     same = finding_of_region(box.finding)
     for row in findings:
         if row.finding is same and not row.positive:
@@ -209,12 +207,12 @@ def _rule_text(rule: Rule, name: Finding | Region) -> str:
 _HEAD = """\
 # How urgent a study is
 
-Written by `python -m cxr_gateway.analysis.triage > docs/triage.md` from the table that the gateway uses;
-do not edit it here. The rules are tried from the top; the first that applies decides, and the
-study's `triage.reason` is its sentence, with the finding, its probability and its threshold.
+Written by `make generate` from the table that the gateway uses; do not edit it here. The rules are
+tried from the top; the first that applies decides, and the study's `triage.reason` is its
+sentence, with the finding, its probability and its threshold.
 Thresholds are the operating points in the models' manifests (`GET /api/v1/system` names them).
-A region is marked where its rescored score reaches its threshold, or, in a study without `rescoring`,
-the detector's own score its own.
+A region is marked where its box's score reaches the threshold of `rescoring`, or, in a study
+without it, the detector's own.
 
 | priority | when |
 |---|---|
@@ -222,18 +220,18 @@ the detector's own score its own.
 _TAIL = f"""\
 | {Priority.ROUTINE} | Nothing of the above. |
 
-- A study that one reader could not read is `partial`. Without the classifier it is at least
+- A study that one inference service did not answer is `partial`. Without the classifier it is at least
   `{Priority.SOON}`; without the detector the classifier's findings decide. The reason says so.
-- A study that neither reader could read is `failed` and has no priority. The list shows it behind
+- A study that neither service answered is `failed` and has no priority. The list shows it behind
   the urgent ones and before all others: it may be urgent.
-- A picture that is no frontal chest radiograph is `rejected`, has no priority and comes last.
+- An image that is no frontal chest radiograph is `rejected`, has no priority and comes last.
 - The list orders by priority, then newest first.
 
 An operating threshold balances sensitivity and specificity finding by finding, so most healthy
-films reach one of fourteen; that is why a priority above the ordinary asks for more. How often
-each kind of film gets which priority is measured in [results/triage](results/triage/README.md).
+radiographs reach one of fourteen; that is why a priority above the ordinary asks for more. How often
+each kind of radiograph gets which priority is measured in [results/triage](results/triage/README.md).
 
-The order helps people to choose what to read first. It replaces no reading.
+The order helps people to choose what to read first. It does not replace reading.
 """
 
 
@@ -241,7 +239,3 @@ def markdown() -> str:
     """The table as `docs/triage.md`."""
     rows = [f"| {rule.priority} | {rule.rule} |" for rule in rules()]
     return _HEAD + "\n".join(rows) + "\n" + _TAIL
-
-
-if __name__ == "__main__":
-    sys.stdout.write(markdown())

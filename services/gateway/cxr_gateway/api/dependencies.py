@@ -8,12 +8,13 @@ from fastapi import Depends, Request
 from cxr_contracts import ModelIdentity
 from cxr_gateway.access.authenticator import Authenticator
 from cxr_gateway.analysis import triage
-from cxr_gateway.analysis.analyzer import OodModel, gate_model
+from cxr_gateway.analysis.analyzer import OodModel, ood_model
 from cxr_gateway.analysis.pipeline import AnalysisPipeline
 from cxr_gateway.analysis.rescoring import Rescorings
 from cxr_gateway.archive import Archive
 from cxr_gateway.audit import AuditLog
-from cxr_gateway.core.principal import Principal, principal_of
+from cxr_gateway.core.principal import Principal
+from cxr_gateway.core.request_state import principal_of
 from cxr_gateway.core.schemas import SystemStatus, UsedModel
 from cxr_gateway.core.settings import GatewaySettings
 from cxr_gateway.drift.observer import DriftObserver
@@ -40,20 +41,20 @@ class AppState:
     exports: Exports
     reading: AnalysisPipeline
     readers: ModelRouter
-    gate: OodModel
+    ood: OodModel
     rescorings: Rescorings
     drift: DriftObserver
     authenticator: Authenticator
 
     @property
-    def gate_model(self) -> UsedModel:
-        """The gate's network."""
-        return gate_model(self.gate.manifest)
+    def ood_model(self) -> UsedModel:
+        """The network of the OOD detector."""
+        return ood_model(self.ood.manifest)
 
     async def system_status(self) -> SystemStatus:
         """What this installation is, with the readers as they are now."""
-        readers = await self.readers.status()
-        models = [reader.model for reader in readers if reader.model is not None]
+        services = await self.readers.status()
+        models = [service.model for service in services if service.model is not None]
         there = {
             model.role: ModelIdentity.model_validate(model.model_dump(exclude={"role"}))
             for model in models
@@ -61,8 +62,8 @@ class AppState:
         return SystemStatus(
             version=self.version,
             intended_use=INTENDED_USE,
-            readers=readers,
-            models=[self.gate_model, *models],
+            services=services,
+            models=[self.ood_model, *models],
             rescoring=self.rescorings.status(there.get("classifier"), there.get("detector")),
             triage_rules=triage.rules(),
             max_upload_bytes=self.settings.max_upload_bytes,

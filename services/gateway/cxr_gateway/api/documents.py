@@ -51,9 +51,10 @@ _PROBLEMS: dict[int, tuple[str, str, str]] = {
         "Too many requests in a minute; try again later.",
     ),
     503: (
-        "Both readers are down (with `study_id`: kept, can be run again), or the gateway is full.",
-        "readers-down",
-        "Neither reader answered; the study is kept and can be run again.",
+        "Neither inference service answers (with `study_id`: kept, can be run again), or the "
+        "gateway is full.",
+        "inference-unavailable",
+        "Neither inference service answered; the study is kept and can be run again.",
     ),
     507: (
         "The archive's disk is full; nothing was kept.",
@@ -72,7 +73,7 @@ _TITLES = {
     415: "Unsupported file",
     422: "Unprocessable",
     429: "Too many requests",
-    503: "Readers down",
+    503: "Inference unavailable",
     507: "Archive full",
 }
 
@@ -172,7 +173,7 @@ STUDY_SUMMARY_EXAMPLE: dict[str, Any] = {
         "study_instance_uid": None,
         "sop_instance_uid": None,
     },
-    "gate": {"accepted": True, "score": 0.98, "threshold": 0.5, "reason": None},
+    "ood": {"accepted": True, "score": 0.98, "threshold": 0.5, "reason": None},
     "top_findings": _FINDINGS[:3],
     "triage": {
         "priority": "soon",
@@ -186,8 +187,8 @@ STUDY_EXAMPLE: dict[str, Any] = {
     "boxes": [
         {
             "finding": "Mass",
-            "rescored_score": 0.58,
-            "score": 0.64,
+            "score": 0.58,
+            "detector_score": 0.64,
             "classifier_probability": 0.71,
             "x_min": 1210.0,
             "y_min": 790.5,
@@ -198,13 +199,13 @@ STUDY_EXAMPLE: dict[str, Any] = {
     "rescoring": {"name": "lite0-nih14--fused-both", "sha256": _SHA},
     "heatmaps": ["Mass", "Effusion", "Nodule"],
     "models": [
-        {"role": "gate", "name": "ood-cxr", "version": "1.0.0", "sha256": _SHA},
+        {"role": "ood", "name": "ood-cxr", "version": "1.0.0", "sha256": _SHA},
         {"role": "classifier", "name": "lite0-nih14", "version": "1.0.0", "sha256": _SHA},
         {"role": "detector", "name": "fused-both", "version": "1.0.0", "sha256": _SHA},
     ],
     "timings_ms": {
         "decode": 14.2,
-        "gate": 2.1,
+        "ood": 2.1,
         "classifier": 31.0,
         "detector": 60.3,
         "archive": 1.9,

@@ -1,6 +1,5 @@
 """What the archive hands out and takes in, and how it names a study's files."""
 
-import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -33,19 +32,6 @@ def owned_by(source: ImageSource, revision: int) -> Callable[[str], bool]:
     pattern = re.compile(rf"(overlay-{revision}|heatmap-{revision}-\w+)\.png")
     always = (original_name(source), IMAGE_NAME)
     return lambda name: name in always or pattern.fullmatch(name) is not None
-
-
-def in_todays_form(result_json: str) -> str:
-    """A result as it is answered today.
-
-    One that was written before boxes were rescored gets the nulls that say so.
-    """
-    # Only a key can look like this: a quote within a text is escaped.
-    if '"rescoring":' in result_json:
-        return result_json
-    study = json.loads(result_json)
-    boxes = [{"rescored_score": None, **box} for box in study["boxes"]]
-    return json.dumps(study | {"boxes": boxes, "rescoring": None}, ensure_ascii=False)
 
 
 def urgency(status: StudyStatus, priority: Priority | None) -> int:

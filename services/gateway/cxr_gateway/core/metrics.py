@@ -8,12 +8,11 @@ from itertools import product
 from prometheus_client import Counter, Gauge
 
 from cxr_contracts import Finding
-from cxr_gateway.core.schemas import Priority, Study, StudyStatus
-from cxr_gateway.inference.failures import FailureKind
+from cxr_gateway.core.schemas import FailureKind, Priority, Study, StudyStatus
 from cxr_serving.metrics import ServiceMetrics, Span
 
 _NO_PRIORITY = "none"
-_READERS = ("classifier", "detector")
+_SERVICES = ("classifier", "detector")
 
 
 class OodRefusal(StrEnum):
@@ -30,30 +29,30 @@ class GatewayMetrics(ServiceMetrics):
     def __init__(self) -> None:
         super().__init__()
         self._stages = self.stages(
-            "cxr_study_stage_seconds", "Time of a study in each stage of its reading."
+            "cxr_study_stage_seconds", "Time of a study in each stage of its analysis."
         )
         self._study_s = self.histogram_s(
             "cxr_study_seconds",
             "From a received file to its archived result, all waiting included.",
         )
         self._studies = self._counter(
-            "cxr_studies", "Finished readings.", ["status", "priority"], _outcomes()
+            "cxr_studies", "Finished analyses.", ["status", "priority"], _outcomes()
         )
-        self._reader_failures = self._counter(
-            "cxr_reader_failures",
-            "Calls of a reader without a usable answer.",
-            ["reader", "kind"],
-            product(_READERS, FailureKind),
+        self._inference_failures = self._counter(
+            "cxr_inference_failures",
+            "Calls of an inference service without a usable response.",
+            ["service", "kind"],
+            product(_SERVICES, FailureKind),
         )
-        self._gate_refusals = self._counter(
-            "cxr_gate_refusals",
-            "Films that the gate refused.",
+        self._ood_refusals = self._counter(
+            "cxr_ood_refusals",
+            "Images that were refused as no frontal chest radiograph.",
             ["reason"],
             ((reason,) for reason in OodRefusal),
         )
         self._classified = Counter(
             "cxr_classified_studies",
-            "Readings that the classifier answered; of these the positive findings are a share.",
+            "Analyses that the classifier answered; the denominator of the positive findings.",
             registry=self.registry,
         )
         self._positive = self._counter(
@@ -63,13 +62,13 @@ class GatewayMetrics(ServiceMetrics):
             ((finding,) for finding in Finding),
         )
         self.studies_in_flight = self._gauge(
-            "cxr_studies_in_flight", "Uploads and re-readings inside the gateway."
+            "cxr_studies_in_flight", "Uploads and repeated analyses inside the gateway."
         )
         self.studies_in_flight_limit = self._gauge(
             "cxr_studies_in_flight_limit", "More at once are refused."
         )
-        self.readings_waiting = self._gauge(
-            "cxr_readings_waiting", "Received studies that wait for their turn to be read."
+        self.studies_waiting = self._gauge(
+            "cxr_studies_waiting", "Received studies that wait to be analysed."
         )
         self.archive_free = self._gauge(
             "cxr_archive_free_bytes", "Free on the volume of the archive's folder."
@@ -88,7 +87,7 @@ class GatewayMetrics(ServiceMetrics):
         self._studies.labels(study.status.value, priority).inc()
         self._study_s.observe(seconds)
         for problem in study.problems:
-            self._reader_failures.labels(problem.part, problem.kind).inc()
+            self._inference_failures.labels(problem.service, problem.kind).inc()
         if study.findings:
             self._classified.inc()
         for row in study.findings:
@@ -97,7 +96,7 @@ class GatewayMetrics(ServiceMetrics):
 
     def count_refusal(self, reason: OodRefusal) -> None:
         """Count a film that the gate refused."""
-        self._gate_refusals.labels(reason.value).inc()
+        self._ood_refusals.labels(reason.value).inc()
 
     def _counter(
         self, name: str, description: str, labels: list[str], values: Iterable[tuple[str, ...]]

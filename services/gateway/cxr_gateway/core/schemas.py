@@ -1,4 +1,4 @@
-"""The public answers of the REST API. Field names are settled; fields may be added.
+"""The public responses of the REST API.
 
 Output schemas carry no defaults, so that every field is required in the generated clients.
 """
@@ -15,11 +15,11 @@ StudyId = Annotated[str, Field(pattern=r"^[0-9a-z]{26}$", description="Sortable 
 
 
 class StudyStatus(StrEnum):
-    """How far the reading of a study came."""
+    """How far the analysis of a study came."""
 
-    COMPLETE = "complete"  # both readers answered
-    PARTIAL = "partial"  # one reader is missing; `problems` names it
-    FAILED = "failed"  # both readers are missing; kept, and can be run again
+    COMPLETE = "complete"  # both inference services answered
+    PARTIAL = "partial"  # one did not answer; `problems` names it
+    FAILED = "failed"  # neither answered; kept, and can be run again
     REJECTED = "rejected"  # not a frontal chest radiograph; nothing was diagnosed
 
 
@@ -39,11 +39,21 @@ class ImageSource(StrEnum):
     DICOM = "dicom"
 
 
-class _Answer(BaseModel):
+class FailureKind(StrEnum):
+    """The `kind` of a `StudyProblem`."""
+
+    UNREACHABLE = "unreachable"
+    TIMEOUT = "timeout"
+    OVERLOADED = "overloaded"
+    ERROR = "error"
+    INVALID_ANSWER = "invalid-answer"
+
+
+class _Output(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class ImageMetadata(_Answer):
+class ImageMetadata(_Output):
     """What is known of the image; sizes in pixels of the uploaded image."""
 
     width: int
@@ -52,7 +62,7 @@ class ImageMetadata(_Answer):
     source: ImageSource
 
 
-class DicomMetadata(_Answer):
+class DicomMetadata(_Output):
     """What a DICOM file says of the patient; all null for PNG and JPEG."""
 
     patient_id: str | None
@@ -65,26 +75,26 @@ class DicomMetadata(_Answer):
     sop_instance_uid: str | None
 
 
-class Gate(_Answer):
-    """Whether this is a frontal chest radiograph at all."""
+class OodResult(_Output):
+    """Whether the image is a frontal chest radiograph, as the out-of-distribution detector says."""
 
     accepted: bool
     score: Probability | None = Field(
-        description="How like a frontal chest film the picture is, whatever decided."
+        description="How like a frontal chest radiograph the image is, whatever decided."
     )
     threshold: Probability | None
     reason: str | None = Field(description="Why it was refused; null if it was accepted.")
 
 
-class Box(_Answer):
+class Box(_Output):
     """One suspicious region in pixels of the uploaded image; x to the right, y down."""
 
     finding: Region
-    rescored_score: Probability | None = Field(
-        description="Made of the two below by the study's `rescoring`: how likely it is that this "
-        "box is right. Null where the study has none; then `score` alone counts."
+    score: Probability = Field(
+        description="How likely it is that this box is right: rescored with the classifier's "
+        "probability by the study's `rescoring`, or the detector's own score where it has none."
     )
-    score: Probability = Field(description="The detector's own.")
+    detector_score: Probability = Field(description="The detector's own.")
     classifier_probability: Probability | None = Field(
         description="What the classifier says of the same finding; null if it has no such label."
     )
@@ -93,58 +103,53 @@ class Box(_Answer):
     x_max: float
     y_max: float
 
-    @property
-    def ranking_score(self) -> float:
-        """The score by which boxes are chosen and ordered."""
-        return self.score if self.rescored_score is None else self.rescored_score
 
-
-class Triage(_Answer):
+class Triage(_Output):
     """How urgent the study is, and which rule said so."""
 
     priority: Priority
     reason: str
 
 
-class UsedModel(_Answer):
-    """A model that took part in the answer."""
+class UsedModel(_Output):
+    """A model that took part in the analysis."""
 
-    role: str = Field(description="`gate`, `classifier` or `detector`.")
+    role: str = Field(description="`ood`, `classifier` or `detector`.")
     name: str
     version: str
     sha256: Sha256
 
 
-class UsedRescoring(_Answer):
-    """The constants that rescored the boxes' scores with the classifier's probabilities."""
+class UsedRescoring(_Output):
+    """The constants by which boxes were rescored with the classifier's probabilities."""
 
     name: str
     sha256: Sha256 = Field(description="Of its manifest.")
 
 
-class Timings(_Answer):
+class Timings(_Output):
     """Milliseconds spent; null for a step that did not take place."""
 
     decode: float
-    gate: float | None
+    ood: float | None
     classifier: float | None
     detector: float | None
     archive: float | None
     total: float
 
 
-class StudyProblem(_Answer):
-    """A part that is missing from the answer, and why."""
+class StudyProblem(_Output):
+    """A service whose part is missing from the study, and why."""
 
-    part: str = Field(description="`classifier` or `detector`.")
+    service: str = Field(description="`classifier` or `detector`.")
     kind: str = Field(
         description="`unreachable`, `timeout`, `overloaded`, `error` or `invalid-answer`."
     )
     detail: str
 
 
-class Study(_Answer):
-    """One read radiograph."""
+class Study(_Output):
+    """One analysed radiograph."""
 
     id: StudyId
     status: StudyStatus
@@ -153,16 +158,14 @@ class Study(_Answer):
     content_sha256: Sha256
     image: ImageMetadata
     patient: DicomMetadata
-    gate: Gate
+    ood: OodResult
     top_findings: list[FindingProbability] = Field(description="The three most probable.")
     findings: list[FindingProbability] = Field(description="All fourteen, most probable first.")
-    boxes: list[Box] = Field(
-        description="Highest rescored score first, or score without `rescoring`."
-    )
+    boxes: list[Box] = Field(description="Highest score first.")
     rescoring: UsedRescoring | None = Field(
-        description="What chose and ordered the boxes: their rescored scores, made by this; null "
-        "where the detector's own scores and thresholds did, because a reader is missing or no "
-        "rescoring was fitted to these two models."
+        description="By what the boxes were rescored; null where the detector's own scores and "
+        "thresholds decided, because a service did not answer or no rescoring was fitted to these "
+        "two models."
     )
     heatmaps: list[Finding] = Field(
         description="Findings for which `/heatmaps/{finding}.png` exists, most probable first."
@@ -173,7 +176,7 @@ class Study(_Answer):
     problems: list[StudyProblem]
 
 
-class StudySummary(_Answer):
+class StudySummary(_Output):
     """A study in the list."""
 
     id: StudyId
@@ -182,12 +185,12 @@ class StudySummary(_Answer):
     file_name: str | None
     image: ImageMetadata
     patient: DicomMetadata
-    gate: Gate
+    ood: OodResult
     top_findings: list[FindingProbability]
     triage: Triage | None
 
 
-class StudyPage(_Answer):
+class StudyPage(_Output):
     """Studies, most urgent first, then newest first."""
 
     items: list[StudySummary]
@@ -195,8 +198,8 @@ class StudyPage(_Answer):
     total: int
 
 
-class ServiceStatus(_Answer):
-    """A reader as the gateway sees it now."""
+class ServiceStatus(_Output):
+    """An inference service as the gateway sees it now."""
 
     role: str
     ready: bool
@@ -204,7 +207,7 @@ class ServiceStatus(_Answer):
     model: UsedModel | None
 
 
-class TriageRule(_Answer):
+class TriageRule(_Output):
     """A line of the triage table."""
 
     priority: Priority
@@ -212,19 +215,19 @@ class TriageRule(_Answer):
     rule: str
 
 
-class RescoringStatus(_Answer):
-    """Whether boxes of the readers that are there now are rescored."""
+class RescoringStatus(_Output):
+    """Whether boxes of the models that are active now are rescored."""
 
     in_use: UsedRescoring | None = Field(description="Null where the detector's scores decide.")
     detail: str
 
 
-class SystemStatus(_Answer):
+class SystemStatus(_Output):
     """What this installation is, for the page and for operators."""
 
     version: str
     intended_use: str
-    readers: list[ServiceStatus]
+    services: list[ServiceStatus]
     models: list[UsedModel]
     rescoring: RescoringStatus
     triage_rules: list[TriageRule]

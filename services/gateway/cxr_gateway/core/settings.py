@@ -1,7 +1,8 @@
 """Settings of the gateway: environment variables `CXR_GATEWAY_*`, units in the names."""
 
+import os
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
@@ -9,12 +10,25 @@ from pydantic_settings import SettingsConfigDict
 from cxr_gateway.core.access_settings import LOOPBACK_NAMES, AccessSettings, is_loopback
 
 _MEBIBYTE = 1024 * 1024
+_PREFIX = "CXR_GATEWAY_"
+# Settings of 0.1 under another name today; one that is still set stops the start.
+RENAMED = {
+    "READER_CONNECT_TIMEOUT_S": "INFERENCE_CONNECT_TIMEOUT_S",
+    "READER_PROBE_TIMEOUT_S": "INFERENCE_PROBE_TIMEOUT_S",
+    "READER_PROBE_TTL_S": "INFERENCE_PROBE_TTL_S",
+    "READER_MAX_CONNECTIONS": "INFERENCE_MAX_CONNECTIONS",
+    "READER_MAX_ANSWER_BYTES": "INFERENCE_MAX_RESPONSE_BYTES",
+    "GATE_MODEL_DIR": "OOD_MODEL_DIR",
+    "JOINING_DIR": "RESCORING_DIR",
+    "MAX_READINGS": "MAX_CONCURRENT_ANALYSES",
+    "PICTURES_IDLE_S": "RENDERING_IDLE_S",
+}
 
 
 class GatewaySettings(AccessSettings):
     """Everything that an operator can set; the defaults run on one machine without a server."""
 
-    model_config = SettingsConfigDict(env_prefix="CXR_GATEWAY_", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(env_prefix=_PREFIX, extra="ignore", frozen=True)
 
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)
@@ -110,7 +124,7 @@ class GatewaySettings(AccessSettings):
     ood_model_dir: Path = Path("models/ood/ood-cxr")
     rescoring_dir: Path = Field(
         default=Path("models/rescoring"),
-        description="A folder for each rescoring; the one fitted to the models that answer is used.",
+        description="A folder for each rescoring; the one fitted to the active models is used.",
     )
     reference_dir: Path = Field(
         default=Path("models/reference"),
@@ -124,6 +138,14 @@ class GatewaySettings(AccessSettings):
         default=300.0, gt=0, description="How often the current week's metrics are computed."
     )
     page_dir: Path = Path("frontend/dist")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_renamed_setting(cls, values: Any) -> Any:
+        for old, new in RENAMED.items():
+            if _PREFIX + old in os.environ:
+                raise ValueError(f"{_PREFIX}{old} is called {_PREFIX}{new} now; rename it")
+        return values
 
     @field_validator("shadow_classifier_url", "shadow_detector_url", mode="after")
     @classmethod

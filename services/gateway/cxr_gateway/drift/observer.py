@@ -11,6 +11,7 @@ from functools import partial
 from prometheus_client import CollectorRegistry, Gauge
 
 from cxr_gateway.archive import Archive
+from cxr_gateway.archive.statistics import groups_by_week
 from cxr_gateway.core.settings import GatewaySettings
 from cxr_gateway.drift.references import load_references
 from cxr_gateway.drift.report import report_of
@@ -28,20 +29,20 @@ class DriftObserver:
         self,
         archive: Archive,
         answering: ModelRouter,
-        gate_sha256: str,
+        ood_sha256: str,
         *,
         settings: GatewaySettings,
         registry: CollectorRegistry,
     ) -> None:
         self._archive = archive
         self._answering = answering
-        self._gate_sha256 = gate_sha256
+        self._ood_sha256 = ood_sha256
         self._references = load_references(settings.reference_dir)
-        self._min_films = settings.drift_min_studies
+        self._min_images = settings.drift_min_studies
         self._refresh_s = settings.drift_refresh_s
         self._psi = Gauge(
             "cxr_drift_psi",
-            "PSI of the current week's films against the reference; absent with too few films.",
+            "PSI of the current week's images against the reference; absent with too few images.",
             ["statistic"],
             registry=registry,
         )
@@ -56,11 +57,13 @@ class DriftObserver:
         classifier = identity_of(status)
         reference = None
         if classifier is not None:
-            reference = self._references.of(self._gate_sha256, classifier.sha256)
+            reference = self._references.of(self._ood_sha256, classifier.sha256)
         empty = list(weeks_until(datetime.now(UTC), weeks))
-        found = await self._archive.query(partial(filled, weeks=empty))
+        names = [week.name for week in empty]
+        groups = await self._archive.query(partial(groups_by_week, weeks=names))
+        found = filled(empty, groups)
         why_none = self._references.why_none(classifier)
-        compare = partial(report_of, found, reference, why_none, self._min_films)
+        compare = partial(report_of, found, reference, why_none, self._min_images)
         return await self._archive.in_thread(compare)
 
     @asynccontextmanager

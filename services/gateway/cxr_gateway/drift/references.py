@@ -1,4 +1,4 @@
-"""The references that are installed: one for each pair of gate and classifier."""
+"""The references that are installed: one for each pair of OOD detector and classifier."""
 
 import logging
 from collections.abc import Sequence
@@ -19,9 +19,9 @@ class References:
     installed: Sequence[DriftReference]
     broken: Sequence[str]
 
-    def of(self, gate_sha256: str, classifier_sha256: str) -> DriftReference | None:
+    def of(self, ood_sha256: str, classifier_sha256: str) -> DriftReference | None:
         """The reference that was made with these two networks, and with no others."""
-        pair = gate_sha256, classifier_sha256
+        pair = ood_sha256, classifier_sha256
         return next((one for one in self.installed if one.models == pair), None)
 
     def why_none(self, classifier: ModelIdentity | None) -> str:
@@ -34,7 +34,7 @@ class References:
         )
         made = f" Those installed were made with {others}." if others else ""
         broken = "".join(f" {sentence}" for sentence in self.broken)
-        return f"There is no reference for this gate and {named}.{made}{broken}"
+        return f"There is no reference for this OOD detector and {named}.{made}{broken}"
 
 
 def load_references(folder: Path) -> References:

@@ -9,20 +9,21 @@ from cxr_contracts import (
     NumberReference,
     StatisticReference,
 )
-from cxr_gateway.drift.image import UNKNOWN_VIEW
+from cxr_gateway.archive.statistics import ImageGroup
+from cxr_gateway.core.image_numbers import UNKNOWN_VIEW
 from cxr_gateway.drift.psi import DRIFTED, WATCH, DriftFlag, counts_in, flag_of, psi
 from cxr_gateway.drift.schemas import (
     DriftBin,
-    DriftReferenceFacts,
+    DriftReferenceSummary,
     DriftReport,
     DriftRules,
     DriftStatistic,
     DriftWeek,
     WeekOfStatistic,
 )
-from cxr_gateway.drift.weeks import Films, Week, counts_of, values_of
+from cxr_gateway.drift.weeks import Week, counts_of, values_of
 
-_OTHER = "other words"
+_OTHER = "other values"
 _SCORES_OF_INPUT = "ood_score"
 _ORDER = (DriftFlag.DRIFTED, DriftFlag.WATCH, DriftFlag.STABLE, DriftFlag.TOO_FEW)
 _DECIMALS = 4
@@ -37,11 +38,11 @@ def report_of(
         weeks: the latest last.
         reference: of the models that answer; None if there is none.
         why_none: a sentence in that case.
-        min_images: a distribution of fewer films is not judged.
+        min_images: a distribution of fewer images is not evaluated.
     """
     judged, statistics = None, list[DriftStatistic]()
     if reference is not None:
-        judged = _judged_week(weeks, reference, min_images)
+        judged = _evaluated_week(weeks, reference, min_images)
         statistics = [
             _statistic(one, weeks, reference, judged, min_images) for one in reference.statistics
         ]
@@ -49,7 +50,7 @@ def report_of(
     return DriftReport(
         summary=_summary(statistics, judged, min_images) if reference else why_none,
         judged_week=judged,
-        reference=_facts(reference) if reference else None,
+        reference=_summary_of(reference) if reference else None,
         rules=DriftRules(watch=WATCH, drifted=DRIFTED, min_images=min_images),
         weeks=[_week(week, reference) for week in weeks],
         statistics=statistics,
@@ -58,7 +59,7 @@ def report_of(
 
 def _summary(statistics: Sequence[DriftStatistic], judged: str | None, min_images: int) -> str:
     if judged is None:
-        return f"No week has {min_images} films to compare yet, so nothing is judged."
+        return f"No week has {min_images} images to compare yet, so nothing is evaluated."
     drifted = sum(one.flag is DriftFlag.DRIFTED for one in statistics)
     watched = sum(one.flag is DriftFlag.WATCH for one in statistics)
     verb = "have" if drifted > 1 else "has"
@@ -70,7 +71,9 @@ def _summary(statistics: Sequence[DriftStatistic], judged: str | None, min_image
     return f"{of_all} {verb} drifted in week {judged}.{more}"
 
 
-def _judged_week(weeks: Sequence[Week], reference: DriftReference, min_images: int) -> str | None:
+def _evaluated_week(
+    weeks: Sequence[Week], reference: DriftReference, min_images: int
+) -> str | None:
     for week in reversed(weeks):
         if _number_of(_accepted(week.of(reference))) >= min_images:
             return week.name
@@ -79,11 +82,11 @@ def _judged_week(weeks: Sequence[Week], reference: DriftReference, min_images: i
 
 def _week(week: Week, reference: DriftReference | None) -> DriftWeek:
     fitting = week.of(reference) if reference else []
-    taken, compared = _number_of(week.films), _number_of(fitting)
+    taken, compared = _number_of(week.groups), _number_of(fitting)
     return DriftWeek(
         week=week.name,
         starts_on=week.starts_on,
-        films=week.total,
+        images=week.total,
         compared=compared,
         refused=compared - _number_of(_accepted(fitting)),
         other_models=taken - compared,
@@ -115,26 +118,26 @@ def _statistic(
 def _week_of(
     one: StatisticReference,
     week: str,
-    films: Sequence[Films],
+    groups: Sequence[ImageGroup],
     min_images: int,
 ) -> WeekOfStatistic:
-    # What the gate refuses is no chest film: its greys and its size say nothing of those that are.
-    counted = _counts(one, films if one.name == _SCORES_OF_INPUT else _accepted(films))
+    # A refused image is no chest radiograph: its greys and size say nothing of those that are.
+    counted = _counts(one, groups if one.name == _SCORES_OF_INPUT else _accepted(groups))
     n = sum(counted)
     value = None if n < min_images else round(psi(counted, _reference_counts(one)), _DECIMALS)
     return WeekOfStatistic(
         week=week,
-        films=n,
+        images=n,
         psi=value,
         flag=flag_of(value),
         shares=[round(count / n, _DECIMALS) for count in counted] if n else None,
     )
 
 
-def _counts(one: StatisticReference, films: Sequence[Films]) -> list[int]:
+def _counts(one: StatisticReference, groups: Sequence[ImageGroup]) -> list[int]:
     if isinstance(one, NumberReference):
-        return counts_in(values_of(films, one.name), one.edges)
-    words = counts_of(films, one.name)
+        return counts_in(values_of(groups, one.name), one.edges)
+    words = counts_of(groups, one.name)
     words.pop(UNKNOWN_VIEW, None)
     known = [words.pop(category, 0) for category in one.categories]
     return [*known, sum(words.values())]
@@ -169,21 +172,21 @@ def _range(low: float | None, high: float | None) -> str:
     return f"{low:.4g} to {high:.4g}"
 
 
-def _facts(reference: DriftReference) -> DriftReferenceFacts:
-    return DriftReferenceFacts(
+def _summary_of(reference: DriftReference) -> DriftReferenceSummary:
+    return DriftReferenceSummary(
         name=reference.name,
         created_at=reference.created_at,
         ood=reference.ood,
         classifier=reference.classifier,
-        films=reference.data.n_images,
+        images=reference.data.n_images,
         patients=reference.data.n_patients,
         split=reference.data.split,
     )
 
 
-def _accepted(films: Iterable[Films]) -> list[Films]:
-    return [some for some in films if some.accepted]
+def _accepted(groups: Iterable[ImageGroup]) -> list[ImageGroup]:
+    return [some for some in groups if some.accepted]
 
 
-def _number_of(films: Iterable[Films]) -> int:
-    return sum(len(some.numbers) for some in films)
+def _number_of(groups: Iterable[ImageGroup]) -> int:
+    return sum(len(some.numbers) for some in groups)

@@ -1,4 +1,4 @@
-"""The public answer about drift."""
+"""The public response about drift."""
 
 from datetime import date
 from typing import Literal
@@ -9,78 +9,80 @@ from cxr_contracts import ModelIdentity
 from cxr_gateway.drift.psi import DriftFlag
 
 
-class _Answer(BaseModel):
+class _Output(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class DriftReferenceFacts(_Answer):
-    """What the weeks are held against."""
+class DriftReferenceSummary(_Output):
+    """What the weeks are compared with."""
 
     name: str
     created_at: str
     ood: ModelIdentity
     classifier: ModelIdentity
-    films: int
+    images: int
     patients: int
-    split: str = Field(description="Whose films these are, e.g. `validation`.")
+    split: str = Field(description="Whose images these are, e.g. `validation`.")
 
 
-class DriftRules(_Answer):
+class DriftRules(_Output):
     """When something is flagged."""
 
     watch: float = Field(description="From this PSI on, to be watched.")
     drifted: float = Field(description="From this PSI on, drifted.")
-    min_images: int = Field(description="A week with fewer films is not judged.")
+    min_images: int = Field(description="A week with fewer images is not evaluated.")
 
 
-class DriftWeek(_Answer):
-    """The films of an ISO week, by the time at which they were received, in UTC."""
+class DriftWeek(_Output):
+    """The images of an ISO week, by the time at which they were received, in UTC."""
 
     week: str = Field(description="E.g. `2026-W47`.")
     starts_on: date
-    films: int
+    images: int
     compared: int = Field(description="At most the latest 5,000, of the reference's models.")
-    refused: int = Field(description="Of those compared, by the gate; only its score counts.")
-    other_models: int = Field(description="Read by other models, and compared with nothing.")
+    refused: int = Field(
+        description="Of those compared, by the OOD detector; only its score counts."
+    )
+    other_models: int = Field(description="Analysed by other models, and compared with nothing.")
 
 
-class DriftBin(_Answer):
+class DriftBin(_Output):
     """A part of a distribution: a word, or the values from `low` on and below `high`."""
 
     label: str
     low: float | None
     high: float | None
-    share: float = Field(description="Of the reference's films, 0..1.")
+    share: float = Field(description="Of the reference's images, 0..1.")
 
 
-class WeekOfStatistic(_Answer):
+class WeekOfStatistic(_Output):
     """One distribution in one week."""
 
     week: str
-    films: int = Field(description="Those of which the value is known.")
-    psi: float | None = Field(description="Null where there are too few films.")
+    images: int = Field(description="Those of which the value is known.")
+    psi: float | None = Field(description="Null where there are too few images.")
     flag: DriftFlag
-    shares: list[float] | None = Field(description="Of each bin, 0..1; null without films.")
+    shares: list[float] | None = Field(description="Of each bin, 0..1; null without images.")
 
 
-class DriftStatistic(_Answer):
+class DriftStatistic(_Output):
     """One distribution: the reference's, and week by week."""
 
     name: str
     kind: Literal["number", "category"]
     about: Literal["input", "score"]
-    flag: DriftFlag = Field(description="In the week that is judged.")
+    flag: DriftFlag = Field(description="In the week that is evaluated.")
     psi: float | None = Field(description="Likewise.")
     bins: list[DriftBin]
     weeks: list[WeekOfStatistic] = Field(description="The latest last.")
 
 
-class DriftReport(_Answer):
+class DriftReport(_Output):
     """The weeks against the reference."""
 
     summary: str = Field(description="What a person is to know, a sentence or two.")
-    judged_week: str | None = Field(description="The latest week with enough films.")
-    reference: DriftReferenceFacts | None = Field(
+    judged_week: str | None = Field(description="The latest week with enough images.")
+    reference: DriftReferenceSummary | None = Field(
         description="Null where none was made with the models that answer."
     )
     rules: DriftRules

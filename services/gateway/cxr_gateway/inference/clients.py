@@ -74,7 +74,7 @@ class InferenceClient:
         self.role = role
         self.timeout_s: float = getattr(settings, f"{role}_timeout_s")
         # The log tells two readers of one role apart by where they are.
-        self._named = {"reader": role, "address": httpx.URL(base_url).netloc.decode()}
+        self._named = {"service": role, "address": httpx.URL(base_url).netloc.decode()}
         self._http = http
         self._base_url = base_url.rstrip("/")
         self._settings = settings

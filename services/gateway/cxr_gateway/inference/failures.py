@@ -1,18 +1,8 @@
-"""What can be wrong with a reader, as the gateway tells it."""
+"""What can be wrong with an inference service, as the gateway reports it."""
 
-from enum import StrEnum
+from cxr_gateway.core.schemas import FailureKind, StudyProblem
 
-from cxr_gateway.core.schemas import StudyProblem
-
-
-class FailureKind(StrEnum):
-    """The `kind` of a `StudyProblem`."""
-
-    UNREACHABLE = "unreachable"
-    TIMEOUT = "timeout"
-    OVERLOADED = "overloaded"
-    ERROR = "error"
-    INVALID_ANSWER = "invalid-answer"
+__all__ = ["FailureKind", "InferenceFailure"]
 
 
 class InferenceFailure(Exception):
@@ -26,4 +16,4 @@ class InferenceFailure(Exception):
     def problem(self, role: str) -> StudyProblem:
         """The line in the study's `problems`."""
         detail = f"The {role} is missing from this answer: {self.detail}."
-        return StudyProblem(part=role, kind=self.kind.value, detail=detail)
+        return StudyProblem(service=role, kind=self.kind.value, detail=detail)

@@ -45,7 +45,7 @@ def draw_boxes(
         _draw_outline(draw, outline, colour_of(box.finding), style.line_px)
     labels: list[Rectangle] = []
     for box, outline in zip(boxes, outlines, strict=True):
-        text = f"{display_name(box.finding)} {box.ranking_score:.2f}"
+        text = f"{display_name(box.finding)} {box.score:.2f}"
         label = place_label(_label_size(text, style), outline, size, labels)
         _draw_label(draw, label, text, colour_of(box.finding), style)
         labels.append(label)

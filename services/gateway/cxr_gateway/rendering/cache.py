@@ -118,8 +118,8 @@ class Pictures:
 
 def _overlay_png(intake: DecodedImage, study: Study) -> bytes:
     notes = [problem.detail for problem in study.problems]
-    if study.gate.reason is not None:
-        notes.append(study.gate.reason)
+    if study.ood.reason is not None:
+        notes.append(study.ood.reason)
     return render_overlay(
         intake.grey,
         boxes=study.boxes,

@@ -5,15 +5,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import insert
-from sqlalchemy.orm import Session
-
 from cxr_contracts import ClassifyResponse, DetectResponse, ModelIdentity
 from cxr_gateway.analysis.analyzer import Analysis
 from cxr_gateway.analysis.prediction import Opinion, opinion_of
 from cxr_gateway.analysis.rescoring import Rescorings
 from cxr_gateway.archive.models import StoredStudy
-from cxr_gateway.archive.observed_tables import ShadowAnswerRow
 from cxr_gateway.core.ids import new_study_id
 from cxr_gateway.inference.failures import InferenceFailure
 
@@ -64,9 +60,9 @@ def columns_of(
         "model_sha256": reading.model.sha256,
         "current_sha256": shown.sha256,
         "duration_ms": reading.duration_ms,
-        "shown_ms": examined.stages_ms.get(reading.role),
-        "shown_priority": study.triage.priority.value,
-        "shown_boxes": len(study.boxes),
+        "current_ms": examined.stages_ms.get(reading.role),
+        "current_priority": study.triage.priority.value,
+        "current_boxes": len(study.boxes),
     }
     if isinstance(reading.answer, InferenceFailure):
         failure = reading.answer
@@ -77,11 +73,6 @@ def columns_of(
         "priority": opinion.triage.priority.value if opinion.triage else None,
         "boxes": len(opinion.boxes),
     }
-
-
-def add_answer(session: Session, columns: dict[str, Any]) -> None:
-    """Write the row."""
-    session.execute(insert(ShadowAnswerRow).values(columns))
 
 
 def _kept(role: str, opinion: Opinion) -> str:

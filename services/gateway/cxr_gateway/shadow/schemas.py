@@ -11,18 +11,18 @@ from cxr_gateway.core.schemas import Priority, ServiceStatus
 RoleName = Literal["classifier", "detector"]
 
 
-class _Answer(BaseModel):
+class _Output(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class FailureCount(_Answer):
+class FailureCount(_Output):
     """How often a shadow failed in one way."""
 
     kind: str = Field(description="As in a study's `problems`.")
     studies: int
 
 
-class FindingAgreement(_Answer):
+class FindingAgreement(_Output):
     """What two classifiers say of one finding on the same films."""
 
     finding: Finding
@@ -34,22 +34,22 @@ class FindingAgreement(_Answer):
     mean_absolute_difference: float = Field(description="Of the two probabilities, 0..1.")
 
 
-class PriorityChange(_Answer):
+class PriorityChange(_Output):
     """Films of one priority that would have had this one."""
 
-    shown: Priority
+    current: Priority
     shadow: Priority
     studies: int
 
 
-class Latency(_Answer):
+class Latency(_Output):
     """Milliseconds from the question to the answer."""
 
     median_ms: float
     p95_ms: float
 
 
-class ShadowReport(_Answer):
+class ShadowReport(_Output):
     """A shadow beside the model that answered, over the films that both have read."""
 
     role: RoleName
@@ -69,17 +69,17 @@ class ShadowReport(_Answer):
     latency_shadow: Latency | None
 
 
-class RoleModels(_Answer):
+class RoleModels(_Output):
     """Which model of a role answers, and which reads beside it."""
 
     role: RoleName
-    answering: ServiceStatus
+    active: ServiceStatus
     shadow: ServiceStatus | None = Field(
         description="Null without a second address, or while it has not been ready yet."
     )
 
 
-class PromotionEntry(_Answer):
+class PromotionEntry(_Output):
     """A line of the history."""
 
     number: int
@@ -91,7 +91,7 @@ class PromotionEntry(_Answer):
     before: ModelIdentity
 
 
-class ModelsStatus(_Answer):
+class ModelsStatus(_Output):
     """The models of this gateway, and what was promoted."""
 
     roles: list[RoleModels]

@@ -14,9 +14,9 @@ def report_text(report: ShadowReport) -> str:
         f"failures        {failures}",
         f"priorities      {report.priority_changes} of {report.answered} would have changed"
         + "".join(
-            f"; {one.shown} to {one.shadow} {one.studies}"
+            f"; {one.current} to {one.shadow} {one.studies}"
             for one in report.priorities
-            if one.shown != one.shadow
+            if one.current != one.shadow
         ),
         f"boxes a film    {report.boxes_per_image_current:.2f} shown, "
         f"{report.boxes_per_image_shadow:.2f} by the shadow",

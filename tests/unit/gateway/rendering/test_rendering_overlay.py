@@ -21,7 +21,7 @@ RECEIVED = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 MID = np.full((1024, 1024), 100, np.uint8)
 MODELS = [
     UsedModel(role=role, name=name, version="1.2.3", sha256="0" * 64)
-    for role, name in (("gate", "gate-a"), ("classifier", "reader-b"), ("detector", "finder-c"))
+    for role, name in (("ood", "ood-a"), ("classifier", "reader-b"), ("detector", "finder-c"))
 ]
 Pixels = npt.NDArray[np.uint8]
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cxr_classifier.calibration import Calibration, Reading
+from cxr_classifier.calibration import Calibration, ClassifierOutput
 from cxr_classifier.preprocessing import preprocess
 from cxr_contracts import MetricRow
 from cxr_serving.model_folder import ModelFolder
@@ -52,7 +52,7 @@ def read_maps(folder: ModelFolder, runtime: OnnxRuntime, cases: Sequence[Case]) 
         ]
         for logits, maps in zip(*runtime.run(np.stack(images)), strict=True):
             # The service's own word: it rounds before it compares.
-            findings, _ = Reading(calibration, logits, maps).answer(explain=0)
+            findings, _ = ClassifierOutput(calibration, logits, maps).findings_and_cams(explain=0)
             positive = {row.finding for row in findings if row.positive}
             called.append([label in positive for label in LABELS])
             cams.append(maps[columns])

@@ -7,7 +7,7 @@ from fastapi import APIRouter
 
 from cxr_gateway.api.dependencies import AppStateDep
 from cxr_gateway.api.documents import problem_responses
-from cxr_gateway.shadow.promotions import Promotion, promotion_history
+from cxr_gateway.archive.promotions import Promotion, promotion_history
 from cxr_gateway.shadow.report import shadow_report
 from cxr_gateway.shadow.schemas import (
     ModelsStatus,
@@ -30,13 +30,12 @@ router = APIRouter(prefix="/api/v1", tags=["models"])
 )
 async def get_models(parts: AppStateDep) -> ModelsStatus:
     """As this gateway sees it now; another may be some seconds behind a promotion."""
-    answering = {status.role: status for status in await parts.readers.status()}
+    active = {status.role: status for status in await parts.readers.status()}
     shadows = {status.role: status for status in await parts.readers.shadow_status()}
     names: tuple[RoleName, ...] = get_args(RoleName)
     return ModelsStatus(
         roles=[
-            RoleModels(role=role, answering=answering[role], shadow=shadows.get(role))
-            for role in names
+            RoleModels(role=role, active=active[role], shadow=shadows.get(role)) for role in names
         ],
         history=[_entry(one) for one in await parts.archive.query(promotion_history)],
     )

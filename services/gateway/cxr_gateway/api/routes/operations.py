@@ -14,10 +14,10 @@ class GatewayInfo(BaseModel):
 
     role: str
     service_version: str
-    gate: UsedModel
+    ood: UsedModel
 
 
-@router.get("/info", operation_id="getInfo", summary="Version and gate of this process")
+@router.get("/info", operation_id="getInfo", summary="Version and OOD detector of this process")
 async def get_info(parts: AppStateDep) -> GatewayInfo:
     """What does not change while the process runs."""
-    return GatewayInfo(role="gateway", service_version=parts.version, gate=parts.gate_model)
+    return GatewayInfo(role="gateway", service_version=parts.version, ood=parts.ood_model)
