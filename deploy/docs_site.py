@@ -1,6 +1,6 @@
 """MkDocs hooks: pages from outside docs/, and links that leave it.
 
-The README, CONTRIBUTING.md, SECURITY.md, CHANGELOG.md and the model cards are pages of the site, too.
+README.md, CONTRIBUTING.md, SECURITY.md, CHANGELOG.md and the model cards are pages of the site.
 A link to any other file of the repository becomes its text and path, for the site does not hold the
 file; a link to a file that is not there is a warning, which `mkdocs build --strict` refuses.
 """
@@ -18,9 +18,7 @@ from mkdocs.structure.pages import Page
 ROOT = Path(__file__).parents[1]
 _LOG = logging.getLogger("mkdocs.hooks.docs_site")
 _LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^)\s]+)\)")
-_CARDS = sorted(
-    path.relative_to(ROOT).as_posix() for path in ROOT.glob("models/*/*/MODEL_CARD.md")
-)
+_CARDS = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.glob("models/*/*/MODEL_CARD.md"))
 # Of each page from elsewhere, its file in the repository and its place in the site.
 PAGES = {
     "README.md": "index.md",
