@@ -10,16 +10,15 @@ DATA ?= ../shared/data
 # YOLOv5n trained on COCO, as safetensors (docs/data.md).
 COCO_START ?= ../shared/weights/yolov5n-coco.safetensors
 RUNS ?= runs
-# The published classifier that `make evaluate-classifier` judges.
+# The published classifier that `make evaluate-classifier` measures.
 CLASSIFIER ?= models/classifier/lite0-nih14
 
-comma := ,
-space := $(subst ,, )
-PACKAGE_DIRS := $(addprefix services/,contracts serving gateway classifier detector launcher) training gan
-export PYTHONPATH := $(subst $(space),:,$(addprefix $(CURDIR)/,$(PACKAGE_DIRS)))
-SERVE := .venv/bin/python
-TRAIN := .venv-train/bin/python
+# In the order in which they build on one another.
+SERVING_PACKAGES := $(addprefix services/,contracts serving classifier detector gateway launcher)
+PACKAGES := $(SERVING_PACKAGES) training gan
 DEV := .venv-dev/bin/python
+CXR := .venv-train/bin/cxr
+CXR_GAN := .venv-train/bin/cxr-gan
 PYTHON_CODE := services training gan benchmarks deploy tests
 CHROMIUM ?= /usr/bin/chromium
 # 0 runs the tests in one process, one after the other.
@@ -31,7 +30,7 @@ COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose
 
 .PHONY: help
 help: ## List the commands
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-22s %s\n", $$1, $$2}'
 
 # --- environments ---------------------------------------------------------------------------
 
@@ -42,20 +41,23 @@ help: ## List the commands
 	.uv/bin/python -m pip install --quiet --require-hashes -r requirements/uv.txt
 	@touch $@
 
+# An environment at $(1): what $(2) locks, then this project's packages in $(3), editable.
 define sync_environment
 	test -x $(1)/bin/python || .uv/bin/uv venv --quiet --python "$$($(PYTHON) -c 'import sys; print(sys.executable)')" $(1)
-	.uv/bin/uv pip sync --quiet --require-hashes --python $(1)/bin/python $(2)
+	.uv/bin/uv pip sync --quiet --require-hashes --python $(1)/bin/python $(2) requirements/build.txt
+	.uv/bin/uv pip install --quiet --no-deps --no-index --no-build-isolation --python $(1)/bin/python $(addprefix --editable ,$(3))
 	@touch $(1)/.synced
 endef
+manifests = requirements/build.txt $(addsuffix /pyproject.toml,$(1))
 
-.venv/.synced: requirements/serving.txt | .uv/bin/uv
-	$(call sync_environment,.venv,$<)
+.venv/.synced: requirements/serving.txt $(call manifests,$(SERVING_PACKAGES)) | .uv/bin/uv
+	$(call sync_environment,.venv,$<,$(SERVING_PACKAGES))
 
-.venv-train/.synced: requirements/training.txt | .uv/bin/uv
-	$(call sync_environment,.venv-train,$<)
+.venv-train/.synced: requirements/training.txt $(call manifests,$(PACKAGES)) | .uv/bin/uv
+	$(call sync_environment,.venv-train,$<,$(PACKAGES))
 
-.venv-dev/.synced: requirements/dev.txt | .uv/bin/uv
-	$(call sync_environment,.venv-dev,$<)
+.venv-dev/.synced: requirements/dev.txt $(call manifests,$(PACKAGES)) | .uv/bin/uv
+	$(call sync_environment,.venv-dev,$<,$(PACKAGES))
 
 PAGE_SOURCES := $(shell find frontend -type f -not -path '*/node_modules/*' -not -path '*/dist/*' -not -path '*/test-results/*' 2>/dev/null)
 
@@ -71,12 +73,20 @@ frontend/dist/index.html: frontend/node_modules/.installed $(PAGE_SOURCES)
 
 .PHONY: setup
 setup: .venv/.synced frontend/dist/index.html ## Make the serving environment and build the page
+	@echo "The commands are in .venv/bin: cxr-gateway, or after 'source .venv/bin/activate' without a path."
+
+.PHONY: setup-training
+setup-training: .venv-train/.synced ## Make the environment that trains: cxr, cxr-gan (PyTorch, some GB)
+	@echo "The commands are in .venv-train/bin: cxr and cxr-gan, or after 'source .venv-train/bin/activate' without a path."
+
+.PHONY: setup-dev
+setup-dev: .venv-dev/.synced frontend/node_modules/.installed ## Make the environment of lint and tests
 
 # --- run ------------------------------------------------------------------------------------
 
 .PHONY: run
 run: setup ## Start everything on http://localhost:8000 and read the sample radiograph
-	@exec $(SERVE) -m cxr_launcher
+	@exec .venv/bin/python -m cxr_launcher
 
 # --- check ----------------------------------------------------------------------------------
 
@@ -89,7 +99,8 @@ format: .venv-dev/.synced ## Format the code
 lint: .venv-dev/.synced frontend/node_modules/.installed ## Style and types, Python and TypeScript
 	$(DEV) -m ruff format --check $(PYTHON_CODE)
 	$(DEV) -m ruff check $(PYTHON_CODE)
-	$(DEV) -m mypy services/*/cxr_* training/cxr_training gan/cxr_gan benchmarks deploy tests
+	$(DEV) -m mypy services training gan
+	$(DEV) -m mypy --explicit-package-bases benchmarks deploy tests
 	cd frontend && npm run --silent lint && npm run --silent typecheck
 
 $(CHROMIUM):
@@ -104,10 +115,17 @@ $(CHROMIUM):
 	  && dpkg-deb --fsys-tarfile prometheus_*.deb | tar -x ./usr/bin && rm prometheus_*.deb
 	@touch $@
 
+# Everything but what starts services, browsers, containers or breaks them.
+FAST_TESTS = $(filter-out %/integration/ %/e2e/ %/compose/ %/chaos/ %/support/,$(wildcard tests/*/))
+PYTEST = $(DEV) -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
+
+.PHONY: test-fast
+test-fast: lint ## Before each commit: lint, types, unit and contract tests; no browser, nothing slow
+	$(PYTEST) -m "not slow and not browser" $(FAST_TESTS)
+
 .PHONY: test
-test: lint setup $(CHROMIUM) $(PROMETHEUS) ## Everything that must hold, the page in a real browser included
-	CXR_CHROMIUM=$(CHROMIUM) CXR_PROMETHEUS=$(abspath $(PROMETHEUS)) $(DEV) -m pytest \
-	  --numprocesses $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder --durations 20
+test: lint secrets setup docs $(CHROMIUM) $(PROMETHEUS) ## Everything that must hold, the page in a real browser included
+	CXR_CHROMIUM=$(CHROMIUM) CXR_PROMETHEUS=$(abspath $(PROMETHEUS)) $(PYTEST) --durations 20
 
 # A compiler, for the clock that jumps.
 .PHONY: test-chaos
@@ -120,10 +138,17 @@ EXAMPLES ?= 100
 fuzz: .venv-dev/.synced ## What make test fuzzes, with EXAMPLES for each operation and decoder, others each time
 	CXR_FUZZ_EXAMPLES=$(EXAMPLES) $(DEV) -m pytest tests/contract/test_fuzzed_by_openapi.py tests/unit/gateway/intake/test_intake_survives.py tests/unit/gateway/intake/test_structures_survive.py
 
+.PHONY: secrets
+secrets: .venv-dev/.synced ## Look for passwords, keys and tokens in the tracked files
+	git ls-files -z --cached --others --exclude-standard | xargs -0 .venv-dev/bin/detect-secrets-hook --no-verify --baseline .secrets.baseline
+
 .PHONY: audit
-audit: .venv-dev/.synced ## Secrets in the tree, known vulnerabilities of what is locked
-	$(DEV) -m deploy.secret_scan
-	$(DEV) -m deploy.dependency_audit
+audit: secrets ## Secrets, and known vulnerabilities of what is locked (asks the network)
+	deploy/audit-dependencies.sh
+
+.PHONY: docs
+docs: .venv-dev/.synced ## Build the documentation site in site/; a broken link is an error
+	.venv-dev/bin/mkdocs build --strict
 
 .PHONY: generate
 generate: .venv-dev/.synced frontend/node_modules/.installed ## Write what is generated: OpenAPI, types, triage table, figures
@@ -131,14 +156,22 @@ generate: .venv-dev/.synced frontend/node_modules/.installed ## Write what is ge
 	$(DEV) -m cxr_gateway docs triage > docs/triage.md
 	$(DEV) -m cxr_gateway docs permissions > docs/permissions.md
 	$(DEV) -m deploy.settings_table > docs/settings.md
-	$(DEV) -m cxr_training.figures
+	$(DEV) -m cxr_training.report.figures
 	cd frontend && npm run --silent generate
 
+# Each list from the dependencies that the packages name; a list builds on the ones before it.
+LOCK = .uv/bin/uv pip compile --quiet --upgrade --generate-hashes --no-header --no-emit-index-url --python-version 3.11 \
+  $(addprefix --no-emit-package cxr-,$(notdir $(PACKAGES)))
+INFERENCE_MANIFESTS := $(patsubst %,services/%/pyproject.toml,contracts serving classifier detector)
+MANIFESTS := $(addsuffix /pyproject.toml,$(PACKAGES))
 .PHONY: lock
-lock: .uv/bin/uv ## Resolve requirements/*.in again, with hashes and no index address
-	for name in uv readers serving training cuda dev; do \
-	  .uv/bin/uv pip compile --quiet --upgrade --generate-hashes --no-header --no-emit-index-url \
-	    --python-version 3.11 requirements/$$name.in -o requirements/$$name.txt; done
+lock: .uv/bin/uv ## Resolve the packages' dependencies and requirements/*.in again, with hashes and no index address
+	for name in uv build; do $(LOCK) requirements/$$name.in -o requirements/$$name.txt; done
+	$(LOCK) $(INFERENCE_MANIFESTS) -c requirements/build.txt -o requirements/inference.txt
+	$(LOCK) $(addsuffix /pyproject.toml,$(SERVING_PACKAGES)) -c requirements/build.txt -c requirements/inference.txt -o requirements/serving.txt
+	$(LOCK) $(MANIFESTS) -c requirements/build.txt -c requirements/serving.txt -o requirements/training.txt
+	$(LOCK) --extra cuda $(INFERENCE_MANIFESTS) -c requirements/inference.txt -c requirements/training.txt -o requirements/cuda.txt
+	$(LOCK) $(MANIFESTS) requirements/dev.in -c requirements/build.txt -c requirements/training.txt -o requirements/dev.txt
 
 # --- containers -----------------------------------------------------------------------------
 
@@ -150,12 +183,15 @@ images: ## Build the images of docker-compose.yml
 	$(COMPOSE) build
 
 .PHONY: test-compose
-test-compose: .venv-dev/.synced images ## The system under docker compose: up, read, killed, scaled, refused; needs an engine
+test-compose: .venv-dev/.synced images ## The system under docker compose: up, analysed, killed, scaled, refused; needs an engine
 	$(DEV) -m pytest tests/compose
 
 .PHONY: sbom
-sbom: .venv-dev/.synced ## Write what each built image is made of to sbom/, as CycloneDX
-	$(DEV) -m deploy.sbom
+sbom: .venv-dev/.synced ## Write what each image installs from the locked lists to sbom/, as CycloneDX documents
+	mkdir -p sbom
+	for list in inference serving cuda; do \
+	  .venv-dev/bin/cyclonedx-py requirements --output-reproducible --validate --output-file sbom/$$list.cdx.json requirements/$$list.txt; done
+	cd frontend && npm sbom --sbom-format cyclonedx --package-lock-only > ../sbom/frontend.cdx.json
 
 # --- measure --------------------------------------------------------------------------------
 
@@ -169,87 +205,98 @@ load: .venv-dev/.synced setup ## A long run at the rated load and a short one be
 	$(DEV) -m benchmarks.sustained --minutes $(MINUTES)
 
 # --- models ---------------------------------------------------------------------------------
-# Each model: `train-` trains into $(RUNS) and judges the run on validation patients, `publish-`
-# writes that run into models/. docs/data.md says what DATA and COCO_START are.
+# One verb each: `train-` trains into $(RUNS) and measures the run on validation patients, `publish-`
+# writes that run into models/, `evaluate-` measures a published model and writes its figures,
+# `verify-` recomputes the published figures and changes nothing. docs/data.md says what DATA and
+# COCO_START are.
 
-# A recipe of training/configs/detector, which is the name of its model, too. COCO's weights fit
-# YOLOv5n only; the others start from random ones. A recipe on the classifier's network starts from
-# the published classifier, too.
-RECIPE ?= yolov5n-both
-START ?= $(if $(filter yolov5n-%,$(notdir $(RECIPE))),--coco-start $(COCO_START)) \
-  $(if $(findstring -lite0-,$(notdir $(RECIPE))),--trunk-start $(CLASSIFIER))
-DETECTOR = $(TRAIN) -m cxr_training.detector --nih $(DATA)/nih --chestx-det $(DATA)/chestx-det
-DETECTOR_RUN = --out $(RUNS)/detector/$(RECIPE)
+.PHONY: verify
+verify: verify-classifier verify-detector verify-ood verify-rescoring ## Recompute the figures of every published model
 
-.PHONY: publish evaluate
-publish: publish-classifier ## Write every judged run into models/
-evaluate: evaluate-classifier evaluate-detector evaluate-gate evaluate-joining ## Measure every published model again and compare it with its manifest
-
-.PHONY: train-classifier publish-classifier evaluate-classifier ablate-classifier
-train-classifier: .venv-train/.synced ## Train and judge the classifier
-	$(TRAIN) -m cxr_training.classifier train --config training/configs/classifier.yaml --data $(DATA) --out $(RUNS)/classifier
-	$(TRAIN) -m cxr_training.classifier evaluate --data $(DATA) --out $(RUNS)/classifier
-publish-classifier: .venv-train/.synced ## Write the judged classifier into models/
-	$(TRAIN) -m cxr_training.classifier publish --data $(DATA) --out $(RUNS)/classifier --models models --results docs/results/classifier
-evaluate-classifier: .venv-train/.synced ## Judge the published classifier again and compare it with its manifest
-	$(TRAIN) -m cxr_training.classifier judge --model $(CLASSIFIER) --data $(DATA) --results docs/results/classifier --check
-
+.PHONY: train-classifier publish-classifier evaluate-classifier verify-classifier ablate-classifier
+CLASSIFIER_RUN = --data $(DATA) --out $(RUNS)/classifier
+train-classifier: .venv-train/.synced ## Train the classifier and measure the run
+	$(CXR) classifier train --config training/configs/classifier.yaml $(CLASSIFIER_RUN)
+	$(CXR) classifier evaluate $(CLASSIFIER_RUN)
+publish-classifier: .venv-train/.synced ## Write the classifier's run into models/
+	$(CXR) classifier publish $(CLASSIFIER_RUN)
+evaluate-classifier: .venv-train/.synced ## Measure the published classifier and write its figures
+	$(CXR) classifier evaluate --model $(CLASSIFIER) --data $(DATA)
+verify-classifier: .venv-train/.synced ## Recompute the published classifier's figures
+	$(CXR) classifier verify --model $(CLASSIFIER) --data $(DATA)
 ablate-classifier: .venv-train/.synced ## Train the classifier's recipe with one part changed at a time
-	$(TRAIN) -m cxr_training.classifier ablate --config training/configs/classifier.yaml --plan training/configs/ablation.yaml \
+	$(CXR) classifier ablate --config training/configs/classifier.yaml --plan training/configs/ablation.yaml \
 	  --data $(DATA) --out $(RUNS)/ablation --results docs/results/classifier
 
-.PHONY: train-detector publish-detector fuse-detectors evaluate-detector
-train-detector: .venv-train/.synced ## Train and judge a detector: RECIPE=yolov5s-both, default yolov5n-both
-	$(DETECTOR) train --config training/configs/detector/$(RECIPE).yaml $(START) $(DETECTOR_RUN)
-	$(DETECTOR) evaluate $(DETECTOR_RUN)
-publish-detector: .venv-train/.synced ## Write the judged detector into models/: RECIPE=..., VERSION=...
-	$(DETECTOR) publish $(DETECTOR_RUN) $(if $(VERSION),--version $(VERSION))
+# A recipe of training/configs/detector, which is the name of its model, too. COCO's weights fit
+# YOLOv5n only; a recipe on the classifier's network starts from the published classifier, too.
+RECIPE ?= yolov5n-both
+START ?= $(if $(filter yolov5n-%,$(notdir $(RECIPE))),--coco-start $(COCO_START)) \
+  $(if $(findstring -lite0-,$(notdir $(RECIPE))),--backbone-start $(CLASSIFIER))
+DETECTORS = $(patsubst %/manifest.json,--model %,$(wildcard models/detector/*/manifest.json))
+DETECTOR_RUN = --data $(DATA) --out $(RUNS)/detector/$(RECIPE)
+.PHONY: train-detector publish-detector fuse-detectors evaluate-detector verify-detector
+train-detector: .venv-train/.synced ## Train a detector and measure the run: RECIPE=yolov5s-both, default yolov5n-both
+	$(CXR) detector train --config training/configs/detector/$(RECIPE).yaml $(START) $(DETECTOR_RUN)
+	$(CXR) detector evaluate $(DETECTOR_RUN)
+publish-detector: .venv-train/.synced ## Write a detector's run into models/: RECIPE=..., VERSION=...
+	$(CXR) detector publish --out $(RUNS)/detector/$(RECIPE) $(if $(VERSION),--version $(VERSION))
 MEMBERS ?= yolov5n-both yolov5n-lite0-both yolov5s-both yolo26n-both
 fuse-detectors: .venv-train/.synced ## Write models/detector/fused-both from published ones: MEMBERS=...
-	$(DETECTOR) fuse $(addprefix --model models/detector/,$(MEMBERS)) $(if $(VERSION),--version $(VERSION))
-evaluate-detector: .venv-train/.synced ## Judge every published detector again and compare it with its manifest
-	$(DETECTOR) judge $(patsubst %/manifest.json,--model %,$(wildcard models/detector/*/manifest.json)) --check
+	$(CXR) detector fuse --data $(DATA) $(addprefix --model models/detector/,$(MEMBERS)) $(if $(VERSION),--version $(VERSION))
+evaluate-detector: .venv-train/.synced ## Measure every published detector and write the tables
+	$(CXR) detector evaluate --data $(DATA) $(DETECTORS)
+verify-detector: .venv-train/.synced ## Recompute every published detector's figures
+	$(CXR) detector verify --data $(DATA) $(DETECTORS)
 
-.PHONY: fit-joining evaluate-joining
-fit-joining: .venv-train/.synced ## Join a detector's boxes with the served classifier's opinion: JOINED=yolov5n-both, default the served one
-	$(TRAIN) -m cxr_training.joining fit --data $(DATA) --out $(RUNS)/joining $(if $(JOINED),--detector $(JOINED))
-evaluate-joining: .venv-train/.synced ## Judge the published joinings again and compare them with their manifests
-	$(TRAIN) -m cxr_training.joining evaluate --data $(DATA) --out $(RUNS)/joining
+# In the tools' environment: the photographs it learns to refuse come with packages of requirements/dev.in.
+.PHONY: train-ood publish-ood evaluate-ood verify-ood
+OOD = .venv-dev/bin/cxr ood
+train-ood: .venv-dev/.synced ## Train the out-of-distribution detector
+	$(OOD) train --data $(DATA) --out $(RUNS)/ood
+publish-ood: .venv-dev/.synced ## Write it into models/ and measure it: VERSION=...
+	$(OOD) publish --run $(RUNS)/ood --version $(VERSION)
+	$(OOD) evaluate --data $(DATA)
+evaluate-ood: .venv-dev/.synced ## Measure the published out-of-distribution detector and write its figures
+	$(OOD) evaluate --data $(DATA)
+verify-ood: .venv-dev/.synced ## Recompute its figures
+	$(OOD) verify --data $(DATA)
 
-.PHONY: drift-reference
-drift-reference: .venv-train/.synced ## Write what drift is measured against, for the served gate and classifier; after every publish
-	$(TRAIN) -m cxr_training.drift --data $(DATA) --classifier $(CLASSIFIER)
+.PHONY: fit-rescoring evaluate-rescoring verify-rescoring
+fit-rescoring: .venv-train/.synced ## Fit the rescoring of a detector's boxes: DETECTOR=yolov5n-both, default the served one
+	$(CXR) rescoring fit --data $(DATA) --out $(RUNS)/rescoring $(if $(DETECTOR),--detector $(DETECTOR))
+evaluate-rescoring: .venv-train/.synced ## Measure the published rescorings and write their figures
+	$(CXR) rescoring evaluate --data $(DATA) --out $(RUNS)/rescoring
+verify-rescoring: .venv-train/.synced ## Recompute the published rescorings' figures
+	$(CXR) rescoring verify --data $(DATA) --out $(RUNS)/rescoring
 
-.PHONY: train-gate publish-gate evaluate-gate
-train-gate: .venv-dev/.synced ## Train the gate (its photographs come with packages of requirements/dev.txt)
-	$(DEV) -m cxr_training.gate train --data $(DATA)/nih --out $(RUNS)/gate
-publish-gate: .venv-dev/.synced ## Write the gate into models/ and judge it; GATE_VERSION names it
-	$(DEV) -m cxr_training.gate publish --run $(RUNS)/gate --version $(GATE_VERSION)
-	$(DEV) -m cxr_training.gate evaluate --data $(DATA)/nih --out docs/results/ood
-evaluate-gate: .venv-dev/.synced ## Judge the published gate again and compare it with its manifest
-	$(DEV) -m cxr_training.gate evaluate --check --data $(DATA)/nih --out docs/results/ood
+.PHONY: evaluate-triage drift-reference
+evaluate-triage: .venv-train/.synced ## Measure how the triage table orders validation radiographs
+	$(CXR) triage evaluate --data $(DATA)
+drift-reference: .venv-train/.synced ## Write what drift is measured against; after publishing a classifier or an OOD detector
+	$(CXR) drift reference --data $(DATA) --classifier $(CLASSIFIER)
 
 GAN ?= pggan-modern
 GENERATOR ?= models/gan/$(notdir $(GAN))
-.PHONY: train-gan publish-gan examples
-train-gan: .venv-train/.synced ## Train and judge a generator; GAN=dcgan, or GAN=gpu/dcgan, names its recipe in gan/configs
-	./cxr-gan train --config gan/configs/$(GAN).yaml --data $(DATA) --out $(RUNS)/gan/$(GAN)
-	./cxr-gan judge --model $(RUNS)/gan/$(GAN) --data $(DATA) --results docs/results/gan
-publish-gan: .venv-train/.synced ## Write a judged generator into models/; GAN, GAN_VERSION name it
-	./cxr-gan publish --run $(RUNS)/gan/$(GAN) --version $(GAN_VERSION) --models models/gan --results docs/results/gan
-examples: .venv-train/.synced ## Make the page's example films; GENERATOR=models/gan/NAME names who makes them
-	./cxr-gan examples --model $(GENERATOR)
+.PHONY: train-gan publish-gan evaluate-gan verify-gan examples
+train-gan: .venv-train/.synced ## Train a generator and measure the run: GAN=dcgan or gpu/dcgan, a recipe of gan/configs
+	$(CXR_GAN) train --config gan/configs/$(GAN).yaml --data $(DATA) --out $(RUNS)/gan/$(GAN)
+	$(CXR_GAN) evaluate --model $(RUNS)/gan/$(GAN) --data $(DATA)
+publish-gan: .venv-train/.synced ## Write a generator's run into models/: GAN=..., VERSION=...
+	$(CXR_GAN) publish --run $(RUNS)/gan/$(GAN) --version $(VERSION)
+evaluate-gan: .venv-train/.synced ## Measure a published generator and write its figures: GENERATOR=models/gan/NAME
+	$(CXR_GAN) evaluate --model $(GENERATOR) --data $(DATA)
+verify-gan: .venv-train/.synced ## Recompute a published generator's figures: GENERATOR=models/gan/NAME
+	$(CXR_GAN) verify --model $(GENERATOR) --data $(DATA)
+examples: .venv-train/.synced ## Make the page's example radiographs: GENERATOR=models/gan/NAME
+	$(CXR_GAN) examples --model $(GENERATOR)
 
 # STUDY=--status says what is done and left; STUDY=--smoke tries the way, and STUDY='--jobs 1' one training at a time.
 STUDY ?=
 .PHONY: gan-study
-gan-study: .venv-train/.synced ## Do synthetic images help rare findings? Goes on where it was; writes docs/results/gan-study.md
-	./cxr-gan study --data $(DATA) $(STUDY)
-
-.PHONY: evaluate-triage
-evaluate-triage: .venv-train/.synced ## Measure how the triage table orders validation radiographs
-	$(TRAIN) -m cxr_training.triage --data $(DATA)
+gan-study: .venv-train/.synced ## Do synthetic images help rare findings? Resumes; writes docs/results/gan-study.md
+	$(CXR_GAN) study --data $(DATA) $(STUDY)
 
 clean: ## Remove environments, builds and caches (never the archive in var/)
-	rm -rf .prometheus .uv .venv .venv-train .venv-dev frontend/node_modules frontend/dist .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .prometheus .uv .venv .venv-train .venv-dev frontend/node_modules frontend/dist site sbom .mypy_cache .ruff_cache .pytest_cache
 .PHONY: clean

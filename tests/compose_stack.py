@@ -29,6 +29,7 @@ MONITORING = ("prometheus", "grafana")
 # Started with the profile `shadow` only.
 SHADOWS = {"classifier-shadow": "classifier", "detector-shadow": "detector"}
 PROFILES = ("monitoring", "shadow")
+# pragma: allowlist nextline secret
 PASSWORD = "p@ss:w/rd with#everything%"  # must survive .env, URL and shell
 _START_TIMEOUT_S = 240
 

@@ -10,17 +10,25 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # The long ones first, so that no process is left with one of them at the end.
-_ORDER = ("integration", "e2e", "contract", "unit")
+_SLOW = ("integration", "e2e")
+_ORDER = (*_SLOW, "contract")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """By the time that they take, room by room; within a room as they are found."""
+    """Sort by the time that each folder takes; what starts services or trains is `slow`."""
+    for item in items:
+        if _folder(item.path) in _SLOW:
+            item.add_marker(pytest.mark.slow)
     items.sort(key=lambda item: _place(item.path))
 
 
+def _folder(path: Path) -> str:
+    return path.relative_to(Path(__file__).parent).parts[0]
+
+
 def _place(path: Path) -> int:
-    rooms = path.parts
-    return next((place for place, room in enumerate(_ORDER) if room in rooms), len(_ORDER))
+    folder = _folder(path)
+    return _ORDER.index(folder) if folder in _ORDER else len(_ORDER)
 
 
 @pytest.fixture(scope="session")

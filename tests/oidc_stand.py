@@ -26,6 +26,8 @@ from cxr_gateway.core.access_settings import AccessSettings
 
 ISSUER = "https://login.example.org"
 CLIENT_ID = "cxr"
+# Of a client at a provider that lives for one test.
+# pragma: allowlist nextline secret
 SECRET = "only-in-tests"
 AUDIENCE = "cxr-api"
 PUBLIC_URL = "https://cxr.example.org"

@@ -14,6 +14,8 @@ const provider = new Provider(issuer, {
   clients: [
     {
       client_id: "cxr",
+      // Of a client at a provider that lives for one test.
+      // pragma: allowlist nextline secret
       client_secret: "only-in-tests",
       redirect_uris: [`${page}/api/v1/sign-in/callback`],
       post_logout_redirect_uris: [`${page}/`],

@@ -108,6 +108,8 @@ def test_a_model_that_is_not_what_its_manifest_says_keeps_the_gateway_from_start
 def test_a_changed_password_is_told_by_the_gateway(stack_of: StackMaker) -> None:
     stack = stack_of()
     stack.up()
+    # A password that the database must refuse.
+    # pragma: allowlist nextline secret
     stack.secret = "another"
     stack.compose("up", "--detach", "--no-build", "--no-deps", "gateway", check=False)
     eventually(lambda: "password authentication failed" in logged(stack, "database"), stack.told())

@@ -31,6 +31,8 @@ def closed_stack(tmp_path: Path, page_dir: Path) -> Iterator[Stack]:
         "CXR_GATEWAY_PUBLIC_URL": page,
         "CXR_GATEWAY_OIDC_ISSUER": issuer,
         "CXR_GATEWAY_OIDC_CLIENT_ID": "cxr",
+        # Of a client at a provider that lives for one test.
+        # pragma: allowlist nextline secret
         "CXR_GATEWAY_OIDC_CLIENT_SECRET": "only-in-tests",
         "CXR_GATEWAY_OIDC_DEPARTMENT_CLAIM": "department",
         "NO_PROXY": "127.0.0.1",

@@ -12,6 +12,8 @@ LOGITS = torch.tensor([[2.0, -1.0], [0.5, -3.0]])
 TARGETS = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
 
 
+# Not a token, a test's name.
+# pragma: allowlist nextline secret
 def test_the_balanced_loss_weighs_a_positive_by_the_negatives_it_stands_against() -> None:
     seen = torch.tensor([[1.0, 0.0]] + [[0.0, 0.0]] * 4 + [[UNJUDGED, 1.0]])
     balanced = element_loss("balanced", seen)(LOGITS, TARGETS)

@@ -124,7 +124,7 @@ without a line in that table, `access/permissions.py`, keeps the gateway from st
 - **viewer** sees studies. **clinician** sees, sends, and has studies read again. **integrator** is
   for hospital systems: sends and sees, by an API key. **admin** may do everything.
 - A user or key of a department sees that department's studies; another's is answered 404, like one
-  that is not there ([ADR 0025](adr/0025-departments.md)).
+  that is not there ([ADR 0024](adr/0024-sign-in-keys-and-departments.md)).
 - Nobody: 401. A role that is too small: 403. While the gateway is open to this machine only,
   whoever sits at it has every role.
 

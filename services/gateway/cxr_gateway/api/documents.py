@@ -153,6 +153,8 @@ _NAMES = [
 _FINDINGS = [
     {"finding": name, "probability": p, "threshold": t, "positive": p >= t} for name, p, t in _NAMES
 ]
+# The sha256 of the word test.
+# pragma: allowlist nextline secret
 _SHA = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 
 STUDY_SUMMARY_EXAMPLE: dict[str, Any] = {

@@ -8,6 +8,8 @@ import secrets
 import time
 from datetime import UTC, datetime
 
+# An alphabet.
+# pragma: allowlist nextline secret
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 _TIME_CHARS = 10
 _ID = re.compile(f"[0-7][{_ALPHABET}]{{25}}")
