@@ -95,7 +95,9 @@ def first_frame(ds: Dataset, syntax: UID, header: PixelHeader) -> NDArray[Any]:
             # libjpeg as pylibjpeg has it forgets to shift these back up, and says nothing.
             return _by_second_decoder(frame, header, bits)
         try:
-            return _decoded(ds, syntax, bits_stored=bits)
+            # A stream of 16 bits may hold signed values of 12, whose sign no decoder looks for.
+            values = _decoded(ds, syntax, bits_stored=bits)
+            return _without_unused_bits(values, replace(header, bits_stored=bits))
         except Exception:
             if syntax not in _SECOND_DECODER or header.samples != 1:
                 raise
