@@ -127,9 +127,9 @@ audit: .venv-dev/.synced ## Secrets in the tree, known vulnerabilities of what i
 
 .PHONY: generate
 generate: .venv-dev/.synced frontend/node_modules/.installed ## Write what is generated: OpenAPI, types, triage table, figures
-	$(DEV) -m cxr_gateway.openapi > docs/openapi.json
-	$(DEV) -m cxr_gateway.triage > docs/triage.md
-	$(DEV) -m cxr_gateway.access.permissions > docs/permissions.md
+	$(DEV) -m cxr_gateway docs openapi > docs/openapi.json
+	$(DEV) -m cxr_gateway docs triage > docs/triage.md
+	$(DEV) -m cxr_gateway docs permissions > docs/permissions.md
 	$(DEV) -m deploy.settings_table > docs/settings.md
 	$(DEV) -m cxr_training.figures
 	cd frontend && npm run --silent generate

@@ -8,10 +8,10 @@ from typing import Any
 
 import httpx
 
-from cxr_gateway.access.keys import Keys
-from cxr_gateway.access.tokens import now
+from cxr_gateway.archive.api_keys import Keys
 from cxr_gateway.core.principal import Role
 from cxr_gateway.core.settings import GatewaySettings
+from cxr_gateway.core.tokens import now
 from gateway_stand import Stand, client_of, settings_for, standing_gateway
 from oidc_stand import SETTINGS, OidcStand
 

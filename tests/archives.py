@@ -9,8 +9,9 @@ from datetime import UTC, datetime
 from pydantic import SecretStr
 
 from cxr_contracts import CamGrid, Finding
-from cxr_gateway.__main__ import parser
-from cxr_gateway.archive import Archive, StoredStudy, new_study_id, open_archive
+from cxr_gateway.archive import Archive, StoredStudy, open_archive
+from cxr_gateway.cli import parser
+from cxr_gateway.core.ids import new_study_id
 from cxr_gateway.core.schemas import (
     Gate,
     ImageMetadata,

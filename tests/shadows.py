@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from cxr_contracts import ModelIdentity
 from cxr_gateway.api.dependencies import AppState
-from cxr_gateway.archive import ShadowAnswerRow
+from cxr_gateway.archive.tables import ShadowAnswerRow
 from cxr_gateway.core.settings import GatewaySettings
 from cxr_gateway.shadow.evidence import Evidence
 from cxr_gateway.shadow.promoting import ask_readers, promote, roll_back

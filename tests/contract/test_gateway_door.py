@@ -9,9 +9,9 @@ import httpx
 import pytest
 
 from cxr_contracts import PROBLEM_MEDIA_TYPE, Problem
-from cxr_gateway.api.openapi import document_text
-from cxr_gateway.api.openapi import main as export
 from cxr_gateway.app import create_app
+from cxr_gateway.cli import main
+from cxr_gateway.cli.docs import document_text
 from cxr_gateway.core.schemas import Study, StudyPage
 from cxr_gateway.core.settings import GatewaySettings
 from films import png
@@ -181,21 +181,19 @@ async def test_a_page_of_another_site_cannot_send_a_film(stand: Stand) -> None:
 
 
 def test_the_committed_description_is_what_the_code_says() -> None:
-    assert DOCUMENT.read_text(encoding="utf-8") == document_text(), (
-        "run python -m cxr_gateway.api.openapi > docs/openapi.json"
-    )
+    assert DOCUMENT.read_text(encoding="utf-8") == document_text("openapi"), "run make generate"
 
 
 def test_the_check_of_a_stale_description_fails_with_the_command_that_helps(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     stale = tmp_path / "openapi.json"
-    assert export(["--check", str(stale)]) == 1
-    stale.write_text(document_text() + " ")
-    assert export(["--check", str(stale)]) == 1
-    assert f"python -m cxr_gateway.api.openapi > {stale}" in capsys.readouterr().err
-    stale.write_text(document_text())
-    assert export(["--check", str(stale)]) == 0
+    assert main(["docs", "openapi", "--check", str(stale)]) == 1
+    stale.write_text(document_text("openapi") + " ")
+    assert main(["docs", "openapi", "--check", str(stale)]) == 1
+    assert f"cxr-gateway docs openapi > {stale}" in capsys.readouterr().err
+    stale.write_text(document_text("openapi"))
+    assert main(["docs", "openapi", "--check", str(stale)]) == 0
 
 
 def operations() -> list[tuple[str, str, dict[str, Any]]]:

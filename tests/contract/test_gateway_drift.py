@@ -1,7 +1,9 @@
 """Drift through the REST API: what was read, week by week, against a reference."""
 
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +15,11 @@ from starlette.responses import JSONResponse, Response
 
 from cxr_contracts import NUMBERS
 from cxr_gateway.archive import open_archive
+from cxr_gateway.archive.statistics import LATEST, groups_by_week
+from cxr_gateway.core.image_numbers import week_of
 from cxr_gateway.core.settings import GatewaySettings
-from cxr_gateway.drift.image import week_of
 from cxr_gateway.drift.report import report_of
-from cxr_gateway.drift.weeks import LATEST, filled, weeks_until
+from cxr_gateway.drift.weeks import Week, filled, weeks_until
 from drifts import CLASSIFIER_SHA, GATE_SHA, a_reference, named, write_reference
 from films import encoded, png, radiograph_like
 from gateway_stand import ReaderStand, Stand, probabilities, refused, settings_for, standing_gateway
@@ -164,8 +167,8 @@ async def test_the_films_of_a_week_come_as_a_few_rows(settings: GatewaySettings)
     async with open_archive(settings) as archive:
         empty = list(weeks_until(NOW, 12))
         await archive.query(lambda session: put_films(session, [week.name for week in empty]))
-        weeks = await archive.query(lambda session: filled(session, empty))
-    assert [len(week.films) for week in weeks] == [2] * 12
+        weeks = filled(empty, await archive.query(groups_of(empty)))
+    assert [len(week.groups) for week in weeks] == [2] * 12
     report = report_of(weeks, a_reference(), "", 300)
     assert [(week.films, week.compared) for week in report.weeks] == [(PER_WEEK, PER_WEEK)] * 12
     mass = next(one for one in report.statistics if one.name == "Mass")
@@ -179,9 +182,13 @@ async def test_of_a_week_with_very_many_films_the_latest_are_compared(tmp_path: 
     async with open_archive(settings) as archive:
         [week] = weeks_until(NOW, 1)
         await archive.query(lambda session: put_films(session, [week.name], LATEST + 12))
-        await archive.query(lambda session: filled(session, [week]))
+        filled([week], await archive.query(groups_of([week])))
     [counted] = report_of([week], a_reference(), "", 300).weeks
     assert (counted.films, counted.compared) == (LATEST + 12, LATEST)
+
+
+def groups_of(weeks: list[Week]) -> Callable[[Session], Any]:
+    return partial(groups_by_week, weeks=[week.name for week in weeks])
 
 
 PER_WEEK = 800

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rescorings import SHA, a_joining, write_joining
 
 from cxr_contracts import Region
 from cxr_gateway.analysis.rescoring import RescoringError
@@ -22,6 +21,7 @@ from gateway_stand import (
     settings_for,
     standing_gateway,
 )
+from rescorings import SHA, a_joining, write_joining
 
 # Joined from a score of 0.05 and shown from a rescored one of 0.5 on (`a_joining`).
 BOXES = [

@@ -95,9 +95,7 @@ async def test_somebody_with_two_roles_may_what_either_may(stand: Stand) -> None
 
 async def test_the_written_table_is_that_of_the_running_app(stand: Stand) -> None:
     written = (ROOT / "docs/permissions.md").read_text()
-    assert written == markdown(Operations(stand.app.routes)), (
-        "run python -m cxr_gateway.access.permissions > docs/permissions.md"
-    )
+    assert written == markdown(Operations(stand.app.routes)), "run make generate"
 
 
 async def test_the_table_has_a_line_for_each_route_and_no_other(stand: Stand) -> None:

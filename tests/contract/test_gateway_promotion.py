@@ -5,14 +5,14 @@ import logging
 from pathlib import Path
 
 import pytest
-from rescorings import a_joining, write_joining
 
-from cxr_gateway.archive.tables import open_engine
+from cxr_gateway.archive.database import open_engine
 from cxr_gateway.core.settings import GatewaySettings
 from cxr_gateway.shadow.evidence import Evidence
 from cxr_gateway.shadow.promoting import NotPromoted
 from films import png
 from gateway_stand import SHA, ReaderStand, probabilities, settings_for
+from rescorings import a_joining, write_joining
 from shadows import NEW_SHA, WITH_SHADOWS, FourReaders, ShadowStand, standing_with_shadows, until
 
 

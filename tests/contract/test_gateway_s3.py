@@ -10,7 +10,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from archives import gateway
-from cxr_gateway.archive import new_study_id, open_archive
+from cxr_gateway.archive import open_archive
+from cxr_gateway.core.ids import new_study_id
 from cxr_gateway.core.settings import GatewaySettings
 from films import png
 from gateway_stand import ReaderStand, refused, settings_for, standing_gateway

@@ -5,6 +5,7 @@ import logging
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 
 from fastapi import FastAPI
 from starlette.middleware import Middleware
@@ -32,6 +33,9 @@ from cxr_gateway.api.security import install_security
 from cxr_gateway.api.spa import add_page
 from cxr_gateway.api.upload import ENVELOPE_BYTES
 from cxr_gateway.archive import Archive, StoredStudy, open_archive
+from cxr_gateway.archive.api_keys import Keys
+from cxr_gateway.archive.promotions import latest_promotions
+from cxr_gateway.archive.sessions import Sessions
 from cxr_gateway.audit import open_audit_log
 from cxr_gateway.core.metrics import GatewayMetrics
 from cxr_gateway.core.settings import GatewaySettings
@@ -45,7 +49,7 @@ from cxr_gateway.middleware.client_address import ForwardedMiddleware
 from cxr_gateway.middleware.security_headers import ProtectionMiddleware
 from cxr_gateway.ood import OodModelError, load_ood_detector
 from cxr_gateway.rendering.cache import Pictures
-from cxr_gateway.retention import cleaned_daily
+from cxr_gateway.retention.daily import cleaned_daily
 from cxr_gateway.shadow.runner import ShadowRunner
 from cxr_serving.errors import ServiceError
 from cxr_serving.model_folder import identity_of
@@ -159,8 +163,15 @@ async def _open(
     rescorings = await asyncio.to_thread(load_rescorings, settings.rescoring_dir)
     clients = await stack.enter_async_context(readers(settings))
     signing_in = await stack.enter_async_context(provider(settings))
-    authenticator = Authenticator(archive.engine, archive.in_thread, settings, signing_in)
-    answering = ModelRouter(clients, archive, settings.promotion_poll_s)
+    authenticator = Authenticator(
+        Keys(archive.engine),
+        Sessions(archive.engine, settings),
+        archive.in_thread,
+        settings,
+        signing_in,
+    )
+    promotions = partial(archive.query, latest_promotions)
+    answering = ModelRouter(clients, promotions, settings.promotion_poll_s)
     await stack.enter_async_context(answering.kept_current())
     analyzer = Analyzer(gate, answering, rescorings, threads, metrics)
     drawn = Pictures(archive, analyzer, settings)

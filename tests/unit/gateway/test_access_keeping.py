@@ -9,9 +9,9 @@ import pytest
 from sqlalchemy import Engine, create_engine, text
 
 from archives import put
-from cxr_gateway.access.keys import Keys
-from cxr_gateway.access.sessions import Person, Sessions
 from cxr_gateway.archive import open_archive, schema
+from cxr_gateway.archive.api_keys import Keys
+from cxr_gateway.archive.sessions import Person, Sessions
 from cxr_gateway.backup.backup import back_up
 from cxr_gateway.backup.restore import restore
 from cxr_gateway.core.errors import SchemaMismatch

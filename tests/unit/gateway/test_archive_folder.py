@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from cxr_gateway.archive import FileStore, new_study_id
+from cxr_gateway.archive import FileStore
 from cxr_gateway.core.errors import StorageFull
+from cxr_gateway.core.ids import new_study_id
 from cxr_serving.errors import Unavailable
 
 
@@ -89,7 +90,8 @@ def test_a_folder_that_cannot_be_written_is_a_503(tmp_path: Path) -> None:
 _FILL = """
 import resource, sys
 from pathlib import Path
-from cxr_gateway.archive import FileStore, new_study_id
+from cxr_gateway.archive import FileStore
+from cxr_gateway.core.ids import new_study_id
 from cxr_gateway.core.errors import StorageFull
 files = FileStore(Path(sys.argv[1]))
 files.open()

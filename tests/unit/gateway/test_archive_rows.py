@@ -16,10 +16,10 @@ from cxr_gateway.archive import (
     Archive,
     Cursor,
     StoredStudy,
-    new_study_id,
     open_archive,
 )
-from cxr_gateway.archive.tables import open_by_itself, open_engine
+from cxr_gateway.archive.database import open_by_itself, open_engine
+from cxr_gateway.core.ids import new_study_id
 from cxr_gateway.core.schemas import (
     Box,
     Gate,

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from cxr_contracts import Finding, NumberReference
-from cxr_gateway.drift.image import view_of, week_of
-from cxr_gateway.drift.measures import measure
+from cxr_gateway.core.image_numbers import view_of, week_of
 from cxr_gateway.drift.psi import DriftFlag, counts_in, flag_of, psi, quantile_edges
 from cxr_gateway.drift.references import load_references
 from cxr_gateway.drift.weeks import weeks_until
+from cxr_gateway.imaging.statistics import measure
 from drifts import a_reference, words, write_reference
 from films import radiograph_like
 

@@ -7,10 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from rescorings import SHA, a_joining, region_joining, write_joining
 
 from cxr_contracts import Finding, ModelIdentity, Region, RescoringManifest
-from cxr_gateway.__main__ import main
 from cxr_gateway.analysis.rescoring import (
     Rescoring,
     RescoringError,
@@ -18,6 +16,8 @@ from cxr_gateway.analysis.rescoring import (
     join,
     load_rescorings,
 )
+from cxr_gateway.cli import main
+from rescorings import SHA, a_joining, region_joining, write_joining
 
 SHIPPED = Path(__file__).parents[3] / "models/rescoring"
 

@@ -1,7 +1,5 @@
 """Merging what both readers said."""
 
-from rescorings import a_joining
-
 from cxr_contracts import (
     ClassifyResponse,
     DetectedBox,
@@ -14,6 +12,7 @@ from cxr_contracts import (
 )
 from cxr_gateway.analysis.merge import ranked_findings, rescored_boxes
 from cxr_gateway.analysis.rescoring import Rescoring
+from rescorings import a_joining
 
 MODEL = ModelIdentity(name="m", version="1", sha256="0" * 64)
 

@@ -13,20 +13,14 @@ from sqlalchemy.orm import Session
 
 from archives import a_study
 from cxr_contracts import ModelIdentity
-from cxr_gateway.archive import (
-    PromotionRow,
-    ShadowAnswerRow,
-    StudyStatisticsRow,
-    open_archive,
-    schema,
-)
-from cxr_gateway.archive.tables import Base
+from cxr_gateway.archive import open_archive, schema
+from cxr_gateway.archive.promotions import PromotionLog, Slot
+from cxr_gateway.archive.tables import Base, PromotionRow, ShadowAnswerRow, StudyStatisticsRow
 from cxr_gateway.backup.backup import back_up
 from cxr_gateway.backup.restore import restore
+from cxr_gateway.core.image_numbers import ImageStatistics
 from cxr_gateway.core.schemas import UsedModel
 from cxr_gateway.core.settings import GatewaySettings
-from cxr_gateway.drift.measures import ImageStatistics
-from cxr_gateway.shadow.promotions import Slot, add_promotion
 from databases import postgresql_database
 from gateway_stand import SHA, settings_for
 
@@ -84,7 +78,7 @@ def _observe(session: Session, study_id: str) -> None:
                 shown_boxes=1,
             )
         )
-    add = partial(add_promotion, session, role="classifier", made_by="tester")
+    add = partial(PromotionLog(session).add, role="classifier", made_by="tester")
     add(slot=Slot.SECOND, model=NEW, before=OLD)
     add(slot=Slot.FIRST, model=OLD, before=NEW, undoes=1)
 

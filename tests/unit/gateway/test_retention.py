@@ -10,18 +10,19 @@ from sqlalchemy import Engine, select, update
 from sqlalchemy.exc import ProgrammingError
 
 from archives import commanded, content_of, filled, put
-from cxr_gateway.archive import Archive, new_study_id, open_archive, open_files
-from cxr_gateway.archive.tables import AuditRow, KeyRow, StudyRow, open_engine
-from cxr_gateway.audit import by_the_machine, hash_chain as chain
-from cxr_gateway.core.ids import made_at
+from cxr_gateway.archive import Archive, open_archive, open_files
+from cxr_gateway.archive import audit_chain as chain
+from cxr_gateway.archive.database import open_engine
+from cxr_gateway.archive.removal import (
+    EXPIRY_ACTION,
+    Removals,
+    remove_rows,
+)
+from cxr_gateway.archive.tables import AuditRow, KeyRow, StudyRow
+from cxr_gateway.audit import by_the_machine
+from cxr_gateway.core.ids import made_at, new_study_id
 from cxr_gateway.core.settings import GatewaySettings
 from cxr_gateway.retention.daily import Cleaned, clean
-from cxr_gateway.retention.removal import (
-    EXPIRY_ACTION,
-    remove_rows,
-    remove_study,
-    sweep_leftovers,
-)
 from cxr_serving.errors import Unavailable
 from gateway_stand import settings_for
 from s3_server import S3Server, free_port
@@ -68,14 +69,14 @@ async def test_studies_beyond_their_time_go_with_files_and_keys_and_a_line_each(
         [*old, "2 studies would be deleted."]
     )
     assert await content_of(settings) == studies
-    assert clean(engine, open_files(settings), settings, RUNNING) == Cleaned(studies=2)
+    assert clean(Removals(engine, open_files(settings)), settings, RUNNING) == Cleaned(studies=2)
     assert await content_of(settings) == {study: studies[study] for study in young}
     assert {path.name for path in settings.archive_dir.glob("studies/*/*")} == set(young)
     with engine.connect() as connection:
         assert set(connection.scalars(select(KeyRow.study_id))) == set(young)
     expiries = [line for line in removals(engine) if line[0] == EXPIRY_ACTION]
     assert expiries == [(EXPIRY_ACTION, "retention", study) for study in old]
-    assert clean(engine, open_files(settings), settings, RUNNING) == Cleaned()
+    assert clean(Removals(engine, open_files(settings)), settings, RUNNING) == Cleaned()
 
 
 async def test_the_command_does_it_and_is_on_record(
@@ -95,7 +96,7 @@ async def test_without_a_time_everything_is_kept(settings: GatewaySettings, engi
     studies = await filled(settings, 1)
     age(engine, list(studies), 36500)
     kept = settings.model_copy(update={"retention_days": None})
-    assert clean(engine, open_files(kept), kept, RUNNING) == Cleaned()
+    assert clean(Removals(engine, open_files(kept)), kept, RUNNING) == Cleaned()
     assert await content_of(kept) == studies
 
 
@@ -107,7 +108,7 @@ async def test_of_several_that_clean_at_once_each_study_goes_once(
     done: list[Cleaned] = []
 
     def work() -> None:
-        done.append(clean(engine, open_files(settings), settings, RUNNING))
+        done.append(clean(Removals(engine, open_files(settings)), settings, RUNNING))
 
     threads = [threading.Thread(target=work) for _ in range(3)]
     for thread in threads:
@@ -131,7 +132,7 @@ async def test_what_a_crash_left_after_the_commit_goes_with_the_next_cleaning(
         with engine.begin() as connection:
             assert remove_rows(connection, gone)
         assert files.names(gone) != []
-        assert sweep_leftovers(engine, files) == 1
+        assert Removals(engine, files).leftovers() == 1
         assert files.names(gone) == []
         assert set(files.study_ids()) == {kept.id, arriving}
 
@@ -158,7 +159,7 @@ async def test_a_removal_that_cannot_be_put_on_record_does_not_take_place(
     with engine.begin() as connection:
         connection.exec_driver_sql("ALTER TABLE audit_log RENAME TO elsewhere")
     with pytest.raises((Unavailable, ProgrammingError)):
-        remove_study(engine, open_files(settings), study, event)
+        Removals(engine, open_files(settings)).study(study, event)
     with engine.begin() as connection:
         connection.exec_driver_sql("ALTER TABLE elsewhere RENAME TO audit_log")
     assert await content_of(settings) == studies
@@ -171,7 +172,7 @@ async def test_old_lines_of_the_audit_log_go_by_a_time_of_their_own(
     with engine.begin() as connection:
         chain.append(connection, [by_the_machine("early") for _ in range(3)])
     kept = settings.model_copy(update={"audit_retention_days": 1})
-    assert clean(engine, open_files(settings), kept, RUNNING).audit_lines == 0
+    assert clean(Removals(engine, open_files(settings)), kept, RUNNING).audit_lines == 0
     with engine.begin() as connection:
         later = (datetime.now(UTC) + timedelta(days=2)).isoformat()
         assert chain.remove_oldest(connection, later, 2) is not None
@@ -186,7 +187,9 @@ async def test_files_in_a_bucket_go_too(tmp_path: Path) -> None:
         studies = await filled(settings, 2)
         engine = open_engine(settings.resolved_database_url, 5)
         age(engine, [min(studies)], 31)
-        assert clean(engine, open_files(settings), settings, RUNNING) == Cleaned(studies=1)
+        assert clean(Removals(engine, open_files(settings)), settings, RUNNING) == Cleaned(
+            studies=1
+        )
         engine.dispose()
         assert {key.split("/")[1] for key in server.all_keys()} == {max(studies)}
     finally:
@@ -200,7 +203,7 @@ async def test_nothing_of_a_deleted_row_stays_in_sqlites_files(tmp_path: Path) -
     engine = open_engine(settings.resolved_database_url, 5)
     files = open_files(settings)
     assert any(study.encode() in content for content in _database_files(settings))
-    assert remove_study(engine, files, study, by_the_machine(EXPIRY_ACTION))
+    assert Removals(engine, files).study(study, by_the_machine(EXPIRY_ACTION))
     assert not any(study.encode() in content for content in _database_files(settings))
     engine.dispose()
 

@@ -24,7 +24,6 @@ from cxr_training.rescoring.judging import (
 )
 from cxr_training.rescoring.operating import lowest_useful, operation
 from cxr_training.rescoring.report import page, write_results
-from rescorings import SHA, region_joining, write_joining
 
 from cxr_contracts import Finding, ModelIdentity, Region
 from cxr_gateway.analysis.rescoring import join, load_rescorings
@@ -34,6 +33,7 @@ from cxr_training.detector.annotations import REGIONS, AnnotatedImage
 from cxr_training.detector.scoring import IOU_THRESHOLDS
 from cxr_training.detector.thresholds import Threshold, joined_thresholds
 from cxr_training.publishing import read_manifest
+from rescorings import SHA, region_joining, write_joining
 
 DETECTOR = choose_model(Path(__file__).parents[3] / "models/detector")
 

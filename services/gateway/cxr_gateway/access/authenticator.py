@@ -4,17 +4,16 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Engine
 from starlette.requests import HTTPConnection
 
-from cxr_gateway.access.keys import PREFIX, Keys
 from cxr_gateway.access.limits import RateLimits
 from cxr_gateway.access.oidc import Provider
-from cxr_gateway.access.sessions import Session, Sessions
+from cxr_gateway.archive.api_keys import PREFIX, Keys
+from cxr_gateway.archive.sessions import Session, Sessions
 from cxr_gateway.core.access_settings import AccessSettings
+from cxr_gateway.core.client_address import client_address
 from cxr_gateway.core.errors import Forbidden, Unauthenticated
 from cxr_gateway.core.principal import NOBODY, Principal
-from cxr_gateway.middleware.client_address import source_of
 
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 InThread = Callable[..., Awaitable[Any]]
@@ -32,7 +31,8 @@ class Authenticator:
     """Keys, sessions, access tokens and limits of a gateway that is closed.
 
     Args:
-        engine: of the archive's database.
+        keys: of the archive.
+        sessions: likewise.
         in_thread: runs what blocks.
         settings: of access.
         provider: where people sign in; None for keys alone.
@@ -40,13 +40,14 @@ class Authenticator:
 
     def __init__(
         self,
-        engine: Engine,
+        keys: Keys,
+        sessions: Sessions,
         in_thread: InThread,
         settings: AccessSettings,
         provider: Provider | None,
     ) -> None:
-        self.keys = Keys(engine)
-        self.sessions = Sessions(engine, settings)
+        self.keys = keys
+        self.sessions = sessions
         self.limits = RateLimits(settings)
         self.provider = provider
         self.in_thread = in_thread
@@ -125,4 +126,4 @@ class Authenticator:
 
 def address_of(request: HTTPConnection) -> str:
     """Whence a request comes, as far as is known."""
-    return source_of(request) or "unknown"
+    return client_address(request) or "unknown"

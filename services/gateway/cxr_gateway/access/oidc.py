@@ -21,7 +21,7 @@ from joserfc.jwk import KeySet
 from pydantic import BaseModel, ValidationError
 
 from cxr_gateway.access.claims import claim, person_from, principal_from
-from cxr_gateway.access.sessions import Person, SignIn
+from cxr_gateway.archive.sessions import Person, SignIn
 from cxr_gateway.core.access_settings import AccessSettings
 from cxr_gateway.core.errors import ProviderDown, Unauthenticated
 from cxr_gateway.core.principal import Principal

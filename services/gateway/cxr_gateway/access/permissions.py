@@ -1,12 +1,11 @@
 """Who may do what: one line for each operation of the gateway, and none that is forgotten.
 
-`python -m cxr_gateway.access.permissions > docs/permissions.md` writes it down. An operation is a
+`cxr-gateway docs permissions` writes it down. An operation is a
 route's operation id, or its name where it has none; the gateway does not start with a route that
 has no line here.
 """
 
 import re
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -146,11 +145,3 @@ def _row(operation: Operation) -> str:
     marks = " | ".join("yes" if may else "" for may in columns)
     request = f"`{' '.join(sorted(operation.methods))} {operation.path}`"
     return f"| {operation.id} | {request} | {marks} |"
-
-
-if __name__ == "__main__":
-    from cxr_gateway.app import create_app
-    from cxr_gateway.core.settings import GatewaySettings
-
-    app = create_app(GatewaySettings.model_construct())
-    sys.stdout.write(markdown(Operations(app.routes)))

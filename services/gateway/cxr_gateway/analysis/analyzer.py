@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from cxr_contracts import ClassifyResponse, DetectResponse, ModelIdentity, ModelManifest
 from cxr_gateway.analysis.merge import TOP_FINDINGS
 from cxr_gateway.analysis.rescoring import Rescoring, Rescorings
+from cxr_gateway.core.image_numbers import ImageStatistics
 from cxr_gateway.core.metrics import GatewayMetrics, OodRefusal
 from cxr_gateway.core.schemas import Gate, ImageSource, StudyProblem, StudyStatus, UsedModel
-from cxr_gateway.drift.measures import ImageStatistics, measure
 from cxr_gateway.imaging import DecodedImage, Limits, read_upload
+from cxr_gateway.imaging.statistics import measure
 from cxr_gateway.inference.clients import Picture
 from cxr_gateway.inference.failures import InferenceFailure
 from cxr_gateway.inference.image_encoding import stored_png

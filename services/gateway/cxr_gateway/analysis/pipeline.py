@@ -10,7 +10,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -19,15 +19,15 @@ from cxr_contracts import CamGrid
 from cxr_gateway.analysis.analyzer import Analysis, Analyzer
 from cxr_gateway.analysis.merge import TOP_FINDINGS
 from cxr_gateway.analysis.prediction import opinion_of
-from cxr_gateway.api.upload import Upload
 from cxr_gateway.archive import (
     AlreadyArchived,
     Archive,
+    IncomingFile,
     StoredStudy,
-    new_study_id,
     original_name,
 )
 from cxr_gateway.core.errors import CommitUnanswered, InferenceUnavailable
+from cxr_gateway.core.ids import new_study_id
 from cxr_gateway.core.locks import NamedLocks
 from cxr_gateway.core.metrics import GatewayMetrics
 from cxr_gateway.core.schemas import Study, StudyStatus, Timings
@@ -36,6 +36,18 @@ from cxr_gateway.imaging import DecodedImage, Limits
 from cxr_serving.errors import Overloaded
 
 _UNFINISHED = (StudyStatus.FAILED, StudyStatus.PARTIAL)
+
+
+@dataclass
+class Upload:
+    """A received file, outside every study until the archive keeps it."""
+
+    incoming: IncomingFile
+    sha256: str
+    size_bytes: int
+    file_name: str | None
+    received_at: datetime
+    started: float = field(default_factory=time.perf_counter)
 
 
 @dataclass(frozen=True)

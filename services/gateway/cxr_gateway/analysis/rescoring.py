@@ -1,7 +1,7 @@
-"""A box's score and the classifier's opinion of the same finding, rescored into one score.
+"""Rescoring: a box's score and the classifier's probability of the same finding, made one score.
 
-The constants come from manifests that training wrote (`make fit-rescoring`), each for one classifier
-and one detector. `docs/adr/0008-rescored-boxes.md` says why.
+The constants come from manifests that training wrote (`make fit-rescoring`), each for one
+classifier and one detector. ADR 0008 says why.
 """
 
 import hashlib

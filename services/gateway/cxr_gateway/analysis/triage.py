@@ -1,11 +1,10 @@
 """How soon a person should look: one table, and the sentence that names the line which applied.
 
-`python -m cxr_gateway.analysis.triage > docs/triage.md` writes the table down; a test holds both together.
+`cxr-gateway docs triage` writes the table down; a test compares both.
 The priorities order a worklist. They follow what the findings usually mean for a patient in an
 emergency department; no rule lowers what another one raised.
 """
 
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -209,12 +208,11 @@ def _rule_text(rule: Rule, name: Finding | Region) -> str:
 _HEAD = """\
 # How urgent a study is
 
-Written by `python -m cxr_gateway.analysis.triage > docs/triage.md` from the table that the gateway uses;
-do not edit it here. The rules are tried from the top; the first that applies decides, and the
+Written by `make generate` from the table that the gateway uses; do not edit it here. The rules are tried from the top; the first that applies decides, and the
 study's `triage.reason` is its sentence, with the finding, its probability and its threshold.
 Thresholds are the operating points in the models' manifests (`GET /api/v1/system` names them).
-A region is marked where its rescored score reaches its threshold, or, in a study without `rescoring`,
-the detector's own score its own.
+A region is marked where its rescored score reaches its threshold, or, in a study without
+`rescoring`, where the detector's own score reaches the detector's.
 
 | priority | when |
 |---|---|
@@ -241,7 +239,3 @@ def markdown() -> str:
     """The table as `docs/triage.md`."""
     rows = [f"| {rule.priority} | {rule.rule} |" for rule in rules()]
     return _HEAD + "\n".join(rows) + "\n" + _TAIL
-
-
-if __name__ == "__main__":
-    sys.stdout.write(markdown())

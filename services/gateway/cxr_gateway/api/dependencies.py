@@ -13,7 +13,8 @@ from cxr_gateway.analysis.pipeline import AnalysisPipeline
 from cxr_gateway.analysis.rescoring import Rescorings
 from cxr_gateway.archive import Archive
 from cxr_gateway.audit import AuditLog
-from cxr_gateway.core.principal import Principal, principal_of
+from cxr_gateway.core.principal import Principal
+from cxr_gateway.core.request_state import principal_of
 from cxr_gateway.core.schemas import SystemStatus, UsedModel
 from cxr_gateway.core.settings import GatewaySettings
 from cxr_gateway.drift.observer import DriftObserver

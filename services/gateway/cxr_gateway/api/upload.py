@@ -4,9 +4,7 @@ memory, refused as soon as it is too large or anything else than the one file.
 
 import asyncio
 import hashlib
-import time
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,6 +12,7 @@ from fastapi import Request
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
+from cxr_gateway.analysis.pipeline import Upload
 from cxr_gateway.archive import Archive, IncomingFile
 from cxr_gateway.core.errors import UploadTimeout
 from cxr_gateway.core.settings import GatewaySettings
@@ -31,18 +30,6 @@ MAX_NAME_CHARS = 255
 ENVELOPE_BYTES = 64 * 1024
 # Written in pieces of this size, so that a 50 MB file costs neither memory nor many thread hops.
 _PIECE_BYTES = 1024 * 1024
-
-
-@dataclass
-class Upload:
-    """A received file, outside every study until the archive keeps it."""
-
-    incoming: IncomingFile
-    sha256: str
-    size_bytes: int
-    file_name: str | None
-    received_at: datetime
-    started: float = field(default_factory=time.perf_counter)
 
 
 async def receive_upload(request: Request, archive: Archive, settings: GatewaySettings) -> Upload:

@@ -1,17 +1,17 @@
-"""The archive: what was read, as it was read, found again after every restart."""
+"""The archive: studies as they were analysed, found again after every restart.
 
-# Its tables are among those that are migrated, compared and backed up.
-import cxr_gateway.archive.access_tables  # noqa: F401
-from cxr_gateway.archive.archive import AlreadyArchived, Archive, open_archive, open_files
+The only home of SQLAlchemy. `Session` is re-exported for those who hand the archive's functions to
+`Archive.query`: nothing outside calls its methods.
+"""
+
+from sqlalchemy.orm import Session
+
+from cxr_gateway.archive.archive import AlreadyArchived, Archive, open_archive
 from cxr_gateway.archive.db_errors import folder_failures
 from cxr_gateway.archive.files import FileStore, IncomingFile
 from cxr_gateway.archive.models import IMAGE_NAME, Cursor, StoredFile, StoredStudy, original_name
-from cxr_gateway.archive.observed_tables import (
-    PromotionRow,
-    ShadowAnswerRow,
-    StudyStatisticsRow,
-)
-from cxr_gateway.core.ids import new_study_id
+from cxr_gateway.archive.schema import query_once
+from cxr_gateway.archive.store import open_files
 
 __all__ = [
     "IMAGE_NAME",
@@ -20,14 +20,12 @@ __all__ = [
     "Cursor",
     "FileStore",
     "IncomingFile",
-    "PromotionRow",
-    "ShadowAnswerRow",
+    "Session",
     "StoredFile",
     "StoredStudy",
-    "StudyStatisticsRow",
     "folder_failures",
-    "new_study_id",
     "open_archive",
     "open_files",
     "original_name",
+    "query_once",
 ]

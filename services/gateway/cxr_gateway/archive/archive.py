@@ -17,7 +17,8 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from cxr_contracts import CamGrid
-from cxr_gateway.archive.db_errors import commit, database_failures, folder_failures
+from cxr_gateway.archive.database import open_engine
+from cxr_gateway.archive.db_errors import commit, database_failures
 from cxr_gateway.archive.files import FileStore
 from cxr_gateway.archive.models import (
     Cursor,
@@ -26,11 +27,14 @@ from cxr_gateway.archive.models import (
     owned_by,
     urgency,
 )
+from cxr_gateway.archive.removal import Removals
 from cxr_gateway.archive.schema import migrate_if_older, refuse_other
 from cxr_gateway.archive.statistics import put_statistics, statistics_of
+from cxr_gateway.archive.store import DISK_THREADS, open_files
 from cxr_gateway.archive.sweeping import sweep_folder, sweep_storage
-from cxr_gateway.archive.tables import NO_DEPARTMENT, KeyRow, StudyRow, open_engine
+from cxr_gateway.archive.tables import NO_DEPARTMENT, KeyRow, StudyRow
 from cxr_gateway.core.ids import is_study_id
+from cxr_gateway.core.image_numbers import ImageStatistics
 from cxr_gateway.core.schemas import (
     ImageSource,
     Priority,
@@ -40,12 +44,10 @@ from cxr_gateway.core.schemas import (
     StudySummary,
 )
 from cxr_gateway.core.settings import GatewaySettings
-from cxr_gateway.drift.measures import ImageStatistics
 from cxr_serving.errors import Conflict, NotFound, ServiceError
 
 _LOG = logging.getLogger(__name__)
 _T = TypeVar("_T")
-_DISK_THREADS = 8
 
 
 class AlreadyArchived(Exception):
@@ -67,6 +69,11 @@ class Archive:
         self.files = files
         self._engine = engine
         self._threads = threads
+
+    @property
+    def removals(self) -> Removals:
+        """What removes studies and old audit entries, for blocking work in a thread."""
+        return Removals(self._engine, self.files)
 
     @property
     def engine(self) -> Engine:
@@ -257,19 +264,6 @@ class Archive:
         return StudyPage(items=items, next_cursor=end, total=total)
 
 
-def open_files(settings: GatewaySettings) -> FileStore:
-    """The files of these settings: in the archive's folder, or in a bucket beside it."""
-    with folder_failures():
-        # Films and names of patients: for this user's eyes only.
-        settings.archive_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if settings.storage == "s3":
-        # Its client is large; whoever keeps a folder does without.
-        from cxr_gateway.archive.s3 import S3Store
-
-        return S3Store(settings, _DISK_THREADS)
-    return FileStore(settings.archive_dir)
-
-
 @asynccontextmanager
 async def open_archive(settings: GatewaySettings) -> AsyncIterator[Archive]:
     """The archive of these settings, swept and ready; closed at the end."""
@@ -277,7 +271,7 @@ async def open_archive(settings: GatewaySettings) -> AsyncIterator[Archive]:
     engine = open_engine(settings.resolved_database_url, settings.database_timeout_s)
     stopped = threading.Event()
     # One thread more than the disk's: the sweep of a bucket.
-    threads = ThreadPoolExecutor(_DISK_THREADS + 1, thread_name_prefix="archive")
+    threads = ThreadPoolExecutor(DISK_THREADS + 1, thread_name_prefix="archive")
     archive = Archive(files, engine, threads)
     try:
         if settings.resolved_migrate_at_start:

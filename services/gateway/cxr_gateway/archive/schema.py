@@ -6,21 +6,25 @@ several gateways that start at once take turns, and one that is killed leaves th
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, inspect, text
+from sqlalchemy.orm import Session
 
+from cxr_gateway.archive.database import open_by_itself, open_engine
 from cxr_gateway.archive.db_errors import database_failures
-from cxr_gateway.archive.tables import open_by_itself
 from cxr_gateway.core.errors import SchemaMismatch
+from cxr_gateway.core.settings import GatewaySettings
 
 _LOG = logging.getLogger(__name__)
+_T = TypeVar("_T")
 _FOLDER = str(Path(__file__).with_name("migrations"))
 REVISIONS = [script.revision for script in ScriptDirectory(_FOLDER).walk_revisions()][::-1]
 LATEST = REVISIONS[-1]
@@ -51,6 +55,38 @@ def refuse_other(connection: Connection) -> None:
             f"The archive's database has {state}, and this gateway needs {LATEST}. Make a backup, "
             "then run `python -m cxr_gateway migrate`."
         )
+
+
+@contextmanager
+def current_database(settings: GatewaySettings, *, migrates: bool = False) -> Iterator[Engine]:
+    """The database of a command or a start-up check, closed at the end.
+
+    Args:
+        settings: name it.
+        migrates: whether an older schema is migrated first, where the settings allow it.
+
+    Raises:
+        SchemaMismatch: it has another schema than this gateway's.
+    """
+    engine = open_engine(settings.resolved_database_url, settings.database_timeout_s)
+    try:
+        if migrates and settings.resolved_migrate_at_start:
+            migrate_if_older(engine, settings.database_timeout_s)
+        with database_failures(), engine.connect() as connection:
+            refuse_other(connection)
+        yield engine
+    finally:
+        engine.dispose()
+
+
+def query_once(settings: GatewaySettings, work: Callable[[Session], _T]) -> _T:
+    """Read from the database for a command; `work` is one of the archive's functions, or several.
+
+    Raises:
+        SchemaMismatch: it has another schema than this gateway's.
+    """
+    with current_database(settings) as engine, database_failures(), Session(engine) as session:
+        return work(session)
 
 
 def migrate_if_older(engine: Engine, timeout_s: float) -> None:

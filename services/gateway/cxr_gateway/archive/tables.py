@@ -1,36 +1,36 @@
-"""The database's tables, and the engine for SQLite or PostgreSQL."""
+"""The database's tables: studies, access, the audit log, and what is kept beside the studies.
 
-import sqlite3
+No secret is in them: a token is found by its sha256. That is enough, without salt or stretching,
+for each is 256 random bits, which nobody can guess; a password would need more.
+"""
+
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy import (
     CHAR,
     BigInteger,
+    Boolean,
     DateTime,
-    Engine,
+    Double,
     ForeignKey,
     Index,
     SmallInteger,
     String,
     Text,
     UniqueConstraint,
-    create_engine,
-    event,
-    make_url,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 MAX_KEY_CHARS = 200
 MAX_DEPARTMENT_CHARS = 64
-# As the columns write "of no department": unlike NULL it is equal to itself, in a unique index too.
+MAX_NAME_CHARS = 200
+MAX_SUBJECT_CHARS = 255
+MAX_PLACE_CHARS = 200
+_MAX_ROLES_CHARS = 100
+# How the columns write "no department": unlike NULL it equals itself, in a unique index too.
 NO_DEPARTMENT = ""
-# The `info` of a table whose rows belong to the running system and into no backup.
+# The `info` of a table whose rows belong to the running system and are not backed up.
 LIVE_ONLY = {"live_only": True}
-# How a running gateway's connections are called in PostgreSQL's list of them.
-APPLICATION = "cxr-gateway"
-# How long a migration, a restore or a backup waits for its turn.
-_TURN_S = 60
 
 
 class Base(DeclarativeBase):
@@ -115,69 +115,122 @@ class PseudonymKeyRow(Base):
     key: Mapped[str] = mapped_column(CHAR(64))
 
 
-def open_engine(url: str, timeout_s: float) -> Engine:
-    """An engine whose every wait ends after `timeout_s`.
+class ApiKeyRow(Base):
+    """A system's key. Rows are never removed: the audit log names their ids."""
 
-    Its errors name no values: they reach the log, and the values are a patient's.
+    __tablename__ = "api_keys"
 
-    Args:
-        url: SQLAlchemy's, `sqlite:///...` or `postgresql+psycopg://...`.
-        timeout_s: for a lock, a connection of the pool, or the server to be reached.
-    """
-    timeout_ms = int(timeout_s * 1000)
-    if make_url(url).get_backend_name() == "sqlite":
-        engine = create_engine(
-            url, pool_timeout=timeout_s, hide_parameters=True, connect_args={"timeout": timeout_s}
-        )
-        event.listen(engine, "connect", _prepare_sqlite)
-        return engine
-    return create_engine(
-        url,
-        pool_timeout=timeout_s,
-        hide_parameters=True,
-        pool_pre_ping=True,
-        connect_args={
-            "application_name": APPLICATION,
-            "connect_timeout": max(2, round(timeout_s)),
-            "options": f"-c lock_timeout={timeout_ms} -c statement_timeout={timeout_ms}",
-        },
+    id: Mapped[str] = mapped_column(CHAR(12), primary_key=True)
+    secret_sha256: Mapped[str] = mapped_column(CHAR(64))
+    name: Mapped[str] = mapped_column(String(MAX_NAME_CHARS))
+    roles: Mapped[str] = mapped_column(String(_MAX_ROLES_CHARS))
+    department: Mapped[str | None] = mapped_column(String(MAX_DEPARTMENT_CHARS))
+    created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+    expires_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    revoked_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    last_used_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+
+
+class SessionRow(Base):
+    """A person who is signed in. Not in backups: a restored one must let nobody in again."""
+
+    __tablename__ = "sessions"
+
+    token_sha256: Mapped[str] = mapped_column(CHAR(64), primary_key=True)
+    subject: Mapped[str] = mapped_column(String(MAX_SUBJECT_CHARS))
+    name: Mapped[str] = mapped_column(String(MAX_NAME_CHARS))
+    roles: Mapped[str] = mapped_column(String(_MAX_ROLES_CHARS))
+    department: Mapped[str | None] = mapped_column(String(MAX_DEPARTMENT_CHARS))
+    id_token: Mapped[str] = mapped_column(Text)
+    seen_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+    expires_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+
+    __table_args__ = (Index("sessions_by_expiry", expires_at), {"info": LIVE_ONLY})
+
+
+class SignInRow(Base):
+    """A sign-in that is at the provider; gone when it comes back, so it comes back once."""
+
+    __tablename__ = "sign_ins"
+
+    state_sha256: Mapped[str] = mapped_column(CHAR(64), primary_key=True)
+    browser_sha256: Mapped[str] = mapped_column(CHAR(64))
+    nonce: Mapped[str] = mapped_column(String(64))
+    verifier: Mapped[str] = mapped_column(String(128))
+    return_to: Mapped[str] = mapped_column(String(MAX_PLACE_CHARS))
+    expires_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+
+    __table_args__ = (Index("sign_ins_by_expiry", expires_at), {"info": LIVE_ONLY})
+
+
+class ShadowAnswerRow(Base):
+    """What a shadow model said of a study's picture, and what would have followed; never shown."""
+
+    __tablename__ = "shadow_answers"
+
+    id: Mapped[str] = mapped_column(CHAR(26), primary_key=True)
+    study_id: Mapped[str] = mapped_column(CHAR(26), ForeignKey("studies.id"))
+    # The reading of the study that it stands beside.
+    revision: Mapped[int] = mapped_column()
+    recorded_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+    role: Mapped[str] = mapped_column(String(16))
+    model_name: Mapped[str] = mapped_column(String(200))
+    model_version: Mapped[str] = mapped_column(String(200))
+    model_sha256: Mapped[str] = mapped_column(CHAR(64))
+    # The model of the same role that the study shows.
+    current_sha256: Mapped[str] = mapped_column(CHAR(64))
+    duration_ms: Mapped[float] = mapped_column(Double)
+    shown_ms: Mapped[float | None] = mapped_column(Double)
+    error: Mapped[str | None] = mapped_column(String(16))
+    detail: Mapped[str | None] = mapped_column(Text)
+    answer_json: Mapped[str | None] = mapped_column(Text)
+    priority: Mapped[str | None] = mapped_column(String(16))
+    shown_priority: Mapped[str] = mapped_column(String(16))
+    boxes: Mapped[int | None] = mapped_column()
+    shown_boxes: Mapped[int] = mapped_column()
+
+    __table_args__ = (
+        Index("shadow_answers_by_pair", role, model_sha256, current_sha256, id),
+        Index("shadow_answers_by_study", study_id),
     )
 
 
-def open_by_itself(url: str, sqlite_begin: str, isolation: str | None = None) -> Engine:
-    """An engine for one long transaction: a migration, a restore, a backup.
+class PromotionRow(Base):
+    """From then on this model answered; the latest row of a role counts."""
 
-    On SQLite without its foreign keys, for a migration makes a table anew that others point to;
-    `schema.exclusively` looks at them before it commits.
+    __tablename__ = "promotions"
 
-    Args:
-        url: as of `open_engine`.
-        sqlite_begin: how SQLite begins it; the driver would leave changes of tables outside.
-        isolation: PostgreSQL's level, its default if None.
-    """
-    if make_url(url).get_backend_name() == "sqlite":
-        engine = create_engine(
-            url,
-            hide_parameters=True,
-            connect_args={"timeout": _TURN_S, "isolation_level": None},
-        )
-        event.listen(engine, "connect", _prepare_sqlite)
-        event.listen(engine, "connect", _without_foreign_keys)
-        event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(sqlite_begin))
-        return engine
-    options = {"options": f"-c lock_timeout={_TURN_S * 1000}", "connect_timeout": 10}
-    level = {"isolation_level": isolation} if isolation else {}
-    return create_engine(url, hide_parameters=True, connect_args=options, **level)
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    role: Mapped[str] = mapped_column(String(16))
+    made_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+    made_by: Mapped[str] = mapped_column(String(200))
+    # The promotion that this row takes back; null for a promotion.
+    undoes: Mapped[int | None] = mapped_column()
+    slot: Mapped[str] = mapped_column(String(16))
+    model_name: Mapped[str] = mapped_column(String(200))
+    model_version: Mapped[str] = mapped_column(String(200))
+    model_sha256: Mapped[str] = mapped_column(CHAR(64))
+    before_name: Mapped[str] = mapped_column(String(200))
+    before_version: Mapped[str] = mapped_column(String(200))
+    before_sha256: Mapped[str] = mapped_column(CHAR(64))
+
+    __table_args__ = (Index("promotions_by_role", role, number),)
 
 
-def _prepare_sqlite(connection: sqlite3.Connection, _record: Any) -> None:
-    # WAL: readers and the writer do not wait for each other. FULL: a committed study survives
-    # a power cut, too; measured, that costs about a millisecond. SECURE_DELETE: what is removed
-    # is overwritten, for a study's row holds a patient's name.
-    pragmas = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON")
-    for pragma in pragmas:
-        connection.execute(f"PRAGMA {pragma}")
+class StudyStatisticsRow(Base):
+    """The numbers of one film by which drift is seen; written and replaced with its study."""
 
+    __tablename__ = "study_statistics"
 
-def _without_foreign_keys(connection: sqlite3.Connection, _record: Any) -> None:
-    connection.execute("PRAGMA foreign_keys=OFF")
+    study_id: Mapped[str] = mapped_column(CHAR(26), ForeignKey("studies.id"), primary_key=True)
+    week: Mapped[str] = mapped_column(CHAR(8))
+    accepted: Mapped[bool] = mapped_column(Boolean)
+    source: Mapped[str] = mapped_column(String(16))
+    view: Mapped[str] = mapped_column(String(16))
+    gate_sha256: Mapped[str] = mapped_column(CHAR(64))
+    classifier_sha256: Mapped[str | None] = mapped_column(CHAR(64))
+    # A JSON array in the order of `cxr_contracts.NUMBERS`, with nulls for what is not known:
+    # a week's films are fetched as one text, which a column for each number would not allow.
+    values_json: Mapped[str] = mapped_column(Text)
+
+    __table_args__ = (Index("study_statistics_by_week", week, study_id),)

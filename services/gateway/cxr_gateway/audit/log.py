@@ -5,17 +5,13 @@ takes them all: so a busy gateway pays for far fewer commits than it answers req
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager
 
-from sqlalchemy import Connection, Engine
-
-from cxr_gateway.archive.db_errors import database_failures
-from cxr_gateway.archive.tables import open_engine
-from cxr_gateway.audit import hash_chain as chain
-from cxr_gateway.audit.entries import Event
-from cxr_gateway.audit.queries import AuditPage, LineQuery, page
+from cxr_gateway.archive.audit_chain import AuditRepository, open_audit_repository
+from cxr_gateway.archive.audit_entries import Event
+from cxr_gateway.archive.audit_queries import AuditPage, LineQuery
 from cxr_gateway.core.settings import GatewaySettings
 
 _MOST_AT_ONCE = 500
@@ -24,8 +20,8 @@ _MOST_AT_ONCE = 500
 class AuditLog:
     """Writes and reads the log of a running gateway."""
 
-    def __init__(self, engine: Engine, threads: ThreadPoolExecutor) -> None:
-        self._engine = engine
+    def __init__(self, repository: AuditRepository, threads: ThreadPoolExecutor) -> None:
+        self._repository = repository
         self._threads = threads
         self._waiting: list[tuple[Event, asyncio.Future[None]]] = []
         self._writer: asyncio.Task[None] | None = None
@@ -46,7 +42,7 @@ class AuditLog:
     async def page(self, query: LineQuery) -> AuditPage:
         """Some of the lines, the latest first."""
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._threads, self._page, query)
+        return await loop.run_in_executor(self._threads, self._repository.page, query)
 
     async def close(self) -> None:
         """Wait for what is being written."""
@@ -59,7 +55,8 @@ class AuditLog:
             batch, self._waiting = self._waiting[:_MOST_AT_ONCE], self._waiting[_MOST_AT_ONCE:]
             failure: Exception | None = None
             try:
-                await loop.run_in_executor(self._threads, self._append, [line for line, _ in batch])
+                events = [event for event, _ in batch]
+                await loop.run_in_executor(self._threads, self._repository.append, events)
             except Exception as error:
                 failure = error
             for _, written in batch:
@@ -70,46 +67,17 @@ class AuditLog:
                 else:
                     written.set_exception(failure)
 
-    def _append(self, events: Sequence[Event]) -> None:
-        with database_failures(), self._engine.begin() as connection:
-            chain.append(connection, events)
-
-    def _page(self, query: LineQuery) -> AuditPage:
-        with database_failures(), self._engine.connect() as connection:
-            return page(connection, query)
-
 
 @asynccontextmanager
 async def open_audit_log(settings: GatewaySettings) -> AsyncIterator[AuditLog]:
     """The log of these settings; what is being written at the end is waited for."""
-    engine = open_engine(settings.resolved_database_url, settings.database_timeout_s)
-    try:
-        # A thread for writing and one for reading: a page of the log holds up no request.
-        with ThreadPoolExecutor(2, thread_name_prefix="audit") as threads:
-            log = AuditLog(engine, threads)
-            try:
-                yield log
-            finally:
-                await log.close()
-    finally:
-        engine.dispose()
-
-
-@contextmanager
-def log_database(settings: GatewaySettings) -> Iterator[Connection]:
-    """A transaction of a command on the log's database; committed at the end."""
-    engine = open_engine(settings.resolved_database_url, settings.database_timeout_s)
-    try:
-        with database_failures(), engine.begin() as connection:
-            yield connection
-    finally:
-        engine.dispose()
-
-
-def record(settings: GatewaySettings, event: Event) -> bool:
-    """Write the line of a command; False if this database has no log, being of an older schema."""
-    with log_database(settings) as connection:
-        if not chain.is_kept(connection):
-            return False
-        chain.append(connection, [event])
-    return True
+    # A thread for writing and one for reading: a page of the log holds up no request.
+    with (
+        open_audit_repository(settings) as repository,
+        ThreadPoolExecutor(2, thread_name_prefix="audit") as threads,
+    ):
+        log = AuditLog(repository, threads)
+        try:
+            yield log
+        finally:
+            await log.close()

@@ -16,15 +16,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Any
-
-from sqlalchemy import Connection, MetaData, Table, inspect, select
+from typing import IO
 
 from cxr_gateway.archive import FileStore, open_files, original_name
-from cxr_gateway.archive.db_errors import FULL_ERRORS, database_failures
+from cxr_gateway.archive.db_errors import FULL_ERRORS
+from cxr_gateway.archive.dump import STUDIES, snapshot, studies_gone
 from cxr_gateway.archive.models import owned_by
-from cxr_gateway.archive.schema import revision_of
-from cxr_gateway.archive.tables import Base, StudyRow, open_by_itself
 from cxr_gateway.backup.form import FORMAT, MANIFEST, BackupError, Entry, Manifest, rows_name
 from cxr_gateway.backup.form import file_name as entry_of_file
 from cxr_gateway.core.schemas import ImageSource
@@ -34,9 +31,6 @@ from cxr_serving.product import VERSION
 
 _LOG = logging.getLogger(__name__)
 _PART = ".cxr-backup-part"
-_ROWS_AT_ONCE = 500
-# What 0.1 made has tables, and no revision of its own.
-_FIRST = "0001"
 
 
 def back_up(settings: GatewaySettings, target: Path) -> Manifest:
@@ -58,7 +52,7 @@ def back_up(settings: GatewaySettings, target: Path) -> Manifest:
                 copied = _write_file(files, archive, entries, study_id, name)
                 if not copied and name == original:
                     missing.append(study_id)
-        removed = _removed(settings, missing)
+        removed = studies_gone(settings, missing)
         manifest = Manifest(
             format=FORMAT,
             product=VERSION,
@@ -73,54 +67,21 @@ def back_up(settings: GatewaySettings, target: Path) -> Manifest:
     return manifest
 
 
-def tables_of(connection: Connection) -> list[Table]:
-    """The archive's tables as they are in this database, those that others point to first.
-
-    Without those of which a backup holds nothing.
-    """
-    there = set(inspect(connection).get_table_names())
-    kept = {name for name, table in Base.metadata.tables.items() if not table.info.get("live_only")}
-    found = MetaData()
-    found.reflect(connection, only=sorted(there & kept))
-    return found.sorted_tables
-
-
 def _write_rows(
     settings: GatewaySettings, archive: zipfile.ZipFile, entries: dict[str, Entry]
 ) -> tuple[str, list[tuple[str, ImageSource, int]]]:
     studies = []
-    engine = open_by_itself(settings.resolved_database_url, "BEGIN", "REPEATABLE READ")
-    try:
-        with database_failures(), engine.begin() as connection:
-            revision = revision_of(connection)
-            tables = tables_of(connection)
-            if "studies" not in {table.name for table in tables}:
-                raise BackupError("There is no archive to back up: its database has no studies.")
-            for table in tables:
-                rows = connection.execution_options(yield_per=_ROWS_AT_ONCE).execute(select(table))
-                with _entry(archive, entries, rows_name(table.name), zipfile.ZIP_DEFLATED) as put:
-                    for row in rows.mappings():
-                        put(json.dumps(dict(row), default=_in_utc, ensure_ascii=False).encode())
-                        put(b"\n")
-                        if table.name == "studies":
-                            source = ImageSource(row["source"])
-                            studies.append((row["id"], source, row["revision"]))
-    finally:
-        engine.dispose()
-    return revision or _FIRST, studies
-
-
-def _removed(settings: GatewaySettings, without_original: list[str]) -> list[str]:
-    """Those of the studies that are no longer in the database."""
-    if not without_original:
-        return []
-    engine = open_by_itself(settings.resolved_database_url, "BEGIN")
-    try:
-        with database_failures(), engine.begin() as connection:
-            there = select(StudyRow.id).where(StudyRow.id.in_(without_original))
-            return sorted(set(without_original) - set(connection.scalars(there)))
-    finally:
-        engine.dispose()
+    with snapshot(settings) as database:
+        if STUDIES not in database.tables:
+            raise BackupError("There is no archive to back up: its database has no studies.")
+        for table in database.tables:
+            with _entry(archive, entries, rows_name(table), zipfile.ZIP_DEFLATED) as put:
+                for row in database.rows(table):
+                    put(json.dumps(row, ensure_ascii=False).encode())
+                    put(b"\n")
+                    if table == STUDIES:
+                        studies.append((row["id"], ImageSource(row["source"]), row["revision"]))
+        return database.revision, studies
 
 
 def _write_file(
@@ -191,11 +152,3 @@ def _remove_what_a_kill_left(folder: Path) -> None:
                 continue  # another backup is being written
             path.unlink()
             _LOG.warning("what a killed backup left was removed", extra={"file": path.name})
-
-
-def _in_utc(value: Any) -> str:
-    if not isinstance(value, datetime):
-        raise TypeError(f"no form for {type(value).__name__} in a backup")
-    # SQLite forgets the zone; the archive writes UTC only.
-    aware = value if value.tzinfo else value.replace(tzinfo=UTC)
-    return aware.astimezone(UTC).isoformat()

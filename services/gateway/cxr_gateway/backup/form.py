@@ -20,7 +20,7 @@ from typing import IO
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from cxr_contracts import Sha256
-from cxr_gateway.core.errors import NotDone
+from cxr_gateway.core.errors import CommandError
 from cxr_gateway.core.ids import is_study_id
 
 MANIFEST = "manifest.json"
@@ -33,7 +33,7 @@ _MAX_MANIFEST_BYTES = 1 << 30
 _BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError)
 
 
-class BackupError(NotDone):
+class BackupError(CommandError):
     """What an operator is told, a sentence: the backup or the archive is not as it must be."""
 
 

@@ -5,27 +5,19 @@ written by then belong to no study, and are swept at the next start. The audit l
 back, and what it says was deleted stays deleted; see `log_rows.py`.
 """
 
+import json
 import zipfile
 from collections.abc import Iterator
-from datetime import datetime
-from itertools import islice
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, DateTime, Table, delete, func, insert, inspect, select, text
-
 from cxr_gateway.archive import FileStore, open_files
-from cxr_gateway.archive.schema import EMPTY, LATEST, REVISIONS, change, exclusively
-from cxr_gateway.archive.tables import APPLICATION, StudyRow
+from cxr_gateway.archive.restoring import restoration
+from cxr_gateway.archive.schema import LATEST, REVISIONS
 from cxr_gateway.audit import by_the_machine
-from cxr_gateway.audit import hash_chain as chain
-from cxr_gateway.backup.backup import tables_of
 from cxr_gateway.backup.form import BackupError, Manifest, file_of, opened, rows_name, verify
-from cxr_gateway.backup.log_rows import LOG, LOG_TABLES, keeping_log, removed_by_log, rows_in
 from cxr_gateway.core.settings import GatewaySettings
-from cxr_gateway.retention.removal import remove_rows
-
-_ROWS_AT_ONCE = 500
 
 
 def restore(settings: GatewaySettings, source: Path, *, replace: bool) -> Manifest:
@@ -51,21 +43,25 @@ def restore(settings: GatewaySettings, source: Path, *, replace: bool) -> Manife
         if not files.open():
             raise BackupError(f"{settings.archive_dir}: a gateway uses this archive; stop it.")
         files.check_writable()
-        database = settings.resolved_database_url
-        with (
-            opened(source) as (archive, _),
-            exclusively(database, settings.database_timeout_s) as connection,
-        ):
-            _refuse_users(connection)
-            held = _studies_in(connection)
+        with opened(source) as (archive, _), restoration(settings) as database:
+            if database.is_used():
+                raise BackupError(
+                    "A gateway uses this archive's database; stop every gateway first."
+                )
+            held = database.studies()
             if held and not replace:
                 raise BackupError(
                     f"The archive holds {held} studies. `--replace` puts the backup in their place."
                 )
             _put_files(files, archive, manifest)
-            gone = _put_rows(connection, archive, manifest, settings.archive_dir)
-            chain.append(connection, [by_the_machine("restore")])
-            known = set(connection.scalars(select(StudyRow.id)))
+            gone = database.replace(
+                manifest.schema_revision,
+                partial(_rows_in, archive),
+                manifest.removed,
+                settings.archive_dir,
+                by_the_machine("restore"),
+            )
+            known = database.study_ids()
         # Committed: from here on the archive is the backup's.
         if files.sweep_age is None:
             files.sweep(set(files.study_ids()) - known)
@@ -82,53 +78,12 @@ def _put_files(files: FileStore, archive: zipfile.ZipFile, manifest: Manifest) -
             files.write(*place, archive.read(entry))
 
 
-def _put_rows(
-    connection: Connection, archive: zipfile.ZipFile, manifest: Manifest, folder: Path
-) -> list[str]:
-    """Replace all rows; the studies of the backup that have been deleted since, and stay so."""
-    # By way of the schema that the rows were written in, whichever that was.
-    change(connection, LATEST)
-    with keeping_log(connection, rows_in(archive, rows_name(LOG)), folder) as kept:
-        # What is there goes first: not all of it need have a form in an older schema.
-        for table in reversed(tables_of(connection)):
-            if table.name not in LOG_TABLES:
-                connection.execute(delete(table))
-        change(connection, EMPTY)
-        change(connection, manifest.schema_revision)
-        for table in tables_of(connection):
-            entry = rows_name(table.name)
-            if entry in manifest.entries and not (kept and table.name in LOG_TABLES):
-                _insert(connection, table, rows_in(archive, entry))
-        change(connection, LATEST)
-        if kept:
-            for table in tables_of(connection):
-                if table.name in LOG_TABLES:
-                    _insert(connection, table, kept.rows(table.name))
-    gone = sorted({*manifest.removed, *removed_by_log(connection)})
-    return [study_id for study_id in gone if remove_rows(connection, study_id)]
+def _rows_in(archive: zipfile.ZipFile, table: str) -> Iterator[dict[str, Any]] | None:
+    """The rows of a table, as `archive.restoring` reads them."""
+    entry = rows_name(table)
+    return _lines(archive, entry) if entry in archive.namelist() else None
 
 
-def _insert(connection: Connection, table: Table, rows: Iterator[dict[str, Any]]) -> None:
-    times = {column.name for column in table.columns if isinstance(column.type, DateTime)}
-    while some := list(islice(rows, _ROWS_AT_ONCE)):
-        for row in some:
-            for name in times & row.keys():
-                row[name] = row[name] and datetime.fromisoformat(row[name])
-        connection.execute(insert(table), some)
-
-
-def _studies_in(connection: Connection) -> int:
-    if not inspect(connection).has_table("studies"):
-        return 0
-    return connection.scalar(select(func.count()).select_from(StudyRow)) or 0
-
-
-def _refuse_users(connection: Connection) -> None:
-    if connection.dialect.name != "postgresql":
-        return  # the folder's register has told
-    others = text(
-        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "
-        "AND application_name = :name AND pid <> pg_backend_pid()"
-    )
-    if connection.scalar(others, {"name": APPLICATION}):
-        raise BackupError("A gateway uses this archive's database; stop every gateway first.")
+def _lines(archive: zipfile.ZipFile, entry: str) -> Iterator[dict[str, Any]]:
+    with archive.open(entry) as lines:
+        yield from map(json.loads, lines)

@@ -2,20 +2,13 @@
 
 import argparse
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection
-
-from cxr_gateway.archive.db_errors import database_failures
-from cxr_gateway.archive.schema import refuse_other
-from cxr_gateway.archive.tables import open_by_itself
-from cxr_gateway.audit import hash_chain as chain
-from cxr_gateway.audit.entries import Anchor, as_written
-from cxr_gateway.audit.queries import LineQuery, page
-from cxr_gateway.backup.command_runner import told
+from cxr_gateway.archive import audit_chain as chain
+from cxr_gateway.archive.audit_entries import Anchor, as_written
+from cxr_gateway.archive.audit_queries import LineQuery, page
+from cxr_gateway.cli.command_runner import told
 from cxr_gateway.core.settings import GatewaySettings
 
 
@@ -51,13 +44,13 @@ def _anchor(text: str) -> Anchor:
 
 
 def _verify(settings: GatewaySettings, options: argparse.Namespace) -> str:
-    with _moment(settings) as connection:
+    with chain.audit_snapshot(settings) as connection:
         count = chain.verify(connection, options.anchor)
         return f"The audit log is whole: {count} lines, up to {chain.head(connection)}"
 
 
 def _print_anchor(settings: GatewaySettings, _options: argparse.Namespace) -> str:
-    with _moment(settings) as connection:
+    with chain.audit_snapshot(settings) as connection:
         return str(chain.head(connection))
 
 
@@ -69,17 +62,6 @@ def _show(settings: GatewaySettings, options: argparse.Namespace) -> str:
         since=options.since,
         limit=options.limit,
     )
-    with _moment(settings) as connection:
+    with chain.audit_snapshot(settings) as connection:
         found = page(connection, query).items
     return "\n".join(json.dumps(line.model_dump(), ensure_ascii=False) for line in found)
-
-
-@contextmanager
-def _moment(settings: GatewaySettings) -> Iterator[Connection]:
-    engine = open_by_itself(settings.resolved_database_url, "BEGIN", "REPEATABLE READ")
-    try:
-        with database_failures(), engine.begin() as connection:
-            refuse_other(connection)
-            yield connection
-    finally:
-        engine.dispose()

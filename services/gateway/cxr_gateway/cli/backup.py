@@ -7,9 +7,9 @@ from typing import Any
 
 from cxr_gateway.archive.schema import EMPTY, LATEST, REVISIONS, migrate
 from cxr_gateway.backup.backup import back_up
-from cxr_gateway.backup.command_runner import told
 from cxr_gateway.backup.form import Manifest, verify
 from cxr_gateway.backup.restore import restore
+from cxr_gateway.cli.command_runner import told
 from cxr_gateway.core.settings import GatewaySettings
 
 

@@ -9,8 +9,8 @@ from typing import Any
 
 from cxr_gateway.archive import folder_failures, open_archive
 from cxr_gateway.audit import AuditLog, by_the_machine, open_audit_log
-from cxr_gateway.backup.command_runner import told
-from cxr_gateway.core.errors import NotDone
+from cxr_gateway.cli.command_runner import told
+from cxr_gateway.core.errors import CommandError
 from cxr_gateway.core.ids import is_study_id
 from cxr_gateway.core.settings import GatewaySettings
 from cxr_serving.errors import ServiceError
@@ -59,7 +59,7 @@ async def _export_all(settings: GatewaySettings, options: argparse.Namespace) ->
             sys.stdout.write(f"{study_id} {exported.name}\n")
     written = len(options.deidentified) - refused
     if refused:
-        raise NotDone(f"{written} studies were written to {options.out}, {refused} were not.")
+        raise CommandError(f"{written} studies were written to {options.out}, {refused} were not.")
     return f"{written} studies were written to {options.out}."
 
 

@@ -3,20 +3,16 @@
 import argparse
 import re
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
-from cxr_gateway.access.keys import ApiKey, Keys
-from cxr_gateway.access.tokens import now
-from cxr_gateway.archive.access_tables import MAX_NAME_CHARS
-from cxr_gateway.archive.db_errors import database_failures
-from cxr_gateway.archive.schema import migrate_if_older, refuse_other
-from cxr_gateway.archive.tables import MAX_DEPARTMENT_CHARS, open_engine
-from cxr_gateway.backup.command_runner import Work, told
+from cxr_gateway.archive.api_keys import ApiKey, Keys, open_keys
+from cxr_gateway.archive.tables import MAX_DEPARTMENT_CHARS, MAX_NAME_CHARS
+from cxr_gateway.cli.command_runner import Work, told
 from cxr_gateway.core.principal import Role
 from cxr_gateway.core.settings import GatewaySettings
+from cxr_gateway.core.tokens import now
 
 _UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
 _LONGEST = timedelta(days=3650)
@@ -50,24 +46,10 @@ def add_to(commands: "argparse._SubParsersAction[Any]") -> None:
 
 def _with_keys(work: Callable[[Keys, argparse.Namespace], str]) -> Work:
     def run(settings: GatewaySettings, options: argparse.Namespace) -> str:
-        with _keys(settings) as keys:
+        with open_keys(settings) as keys:
             return work(keys, options)
 
     return run
-
-
-@contextmanager
-def _keys(settings: GatewaySettings) -> Iterator[Keys]:
-    settings.archive_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    engine = open_engine(settings.resolved_database_url, settings.database_timeout_s)
-    try:
-        if settings.resolved_migrate_at_start:
-            migrate_if_older(engine, settings.database_timeout_s)
-        with database_failures(), engine.connect() as connection:
-            refuse_other(connection)
-        yield Keys(engine)
-    finally:
-        engine.dispose()
 
 
 def _create(keys: Keys, options: argparse.Namespace) -> str:

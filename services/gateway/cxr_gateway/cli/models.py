@@ -4,10 +4,10 @@ import argparse
 from collections.abc import Callable
 from typing import Any
 
-from cxr_gateway.backup.command_runner import told
+from cxr_gateway.archive.promotions import ROLES
+from cxr_gateway.cli.command_runner import told
 from cxr_gateway.core.settings import GatewaySettings
 from cxr_gateway.shadow.evidence import MAX_FAILURES, MIN_ANSWERS
-from cxr_gateway.shadow.promotions import ROLES
 
 # What changes something; the rest only looks.
 _ON_RECORD = {"promote": "models promote", "roll_back": "models rollback"}

@@ -5,14 +5,10 @@ import threading
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from cxr_gateway.archive import open_files
-from cxr_gateway.archive.db_errors import database_failures
-from cxr_gateway.archive.schema import refuse_other
-from cxr_gateway.archive.tables import open_engine
-from cxr_gateway.backup.command_runner import told
+from cxr_gateway.archive.removal import open_removals
+from cxr_gateway.cli.command_runner import told
 from cxr_gateway.core.settings import GatewaySettings
 from cxr_gateway.retention.daily import clean
-from cxr_gateway.retention.removal import expired
 
 _MANY = 1_000_000
 
@@ -28,18 +24,13 @@ def add_to(commands: "argparse._SubParsersAction[Any]") -> None:
 
 
 def _run(settings: GatewaySettings, options: argparse.Namespace) -> str:
-    engine = open_engine(settings.resolved_database_url, settings.database_timeout_s)
-    try:
-        with database_failures(), engine.connect() as connection:
-            refuse_other(connection)
+    with open_removals(settings) as removals:
         if options.dry_run:
             days = settings.retention_days
             before = None if days is None else datetime.now(UTC) - timedelta(days=days)
-            studies = [] if before is None else expired(engine, before, _MANY)
+            studies = [] if before is None else removals.expired(before, _MANY)
             return "\n".join([*studies, f"{len(studies)} studies would be deleted."])
-        cleaned = clean(engine, open_files(settings), settings, threading.Event())
-    finally:
-        engine.dispose()
+        cleaned = clean(removals, settings, threading.Event())
     return (
         f"{cleaned.studies} studies and {cleaned.audit_lines} lines of the audit log were deleted, "
         f"and files of {cleaned.leftovers} studies that were gone."

@@ -5,15 +5,13 @@ import shutil
 
 import uvicorn
 from fastapi import FastAPI
-from sqlalchemy import Engine
 
 from cxr_gateway.access.start import refuse_open_to_others
 from cxr_gateway.analysis.rescoring import RescoringError, load_rescorings
 from cxr_gateway.app import create_app
 from cxr_gateway.archive import open_files
-from cxr_gateway.archive.db_errors import database_failures, folder_failures
-from cxr_gateway.archive.schema import migrate_if_older, refuse_other
-from cxr_gateway.archive.tables import open_engine
+from cxr_gateway.archive.db_errors import folder_failures
+from cxr_gateway.archive.schema import current_database
 from cxr_gateway.core.errors import StorageFull
 from cxr_gateway.core.settings import GatewaySettings
 from cxr_serving.errors import ServiceError
@@ -72,15 +70,5 @@ def _check_archive(settings: GatewaySettings) -> None:
         files.check_writable()
     finally:
         files.close()
-    engine = open_engine(settings.resolved_database_url, settings.database_timeout_s)
-    try:
-        _check_schema(settings, engine)
-    finally:
-        engine.dispose()
-
-
-def _check_schema(settings: GatewaySettings, engine: Engine) -> None:
-    if settings.resolved_migrate_at_start:
-        migrate_if_older(engine, settings.database_timeout_s)
-    with database_failures(), engine.connect() as connection:
-        refuse_other(connection)
+    with current_database(settings, migrates=True):
+        pass

@@ -1,20 +1,20 @@
 """The gateway's own leaves of the error tree in `cxr_serving.errors`.
 
 ServiceError
-├── Unauthenticated     401 nobody that is known asks; the cause is in the log alone
-├── Forbidden           403 a page of another site wants to send something, or a role is too small
-├── TextInPicture       409 a picture that may show a name is to leave the house
-├── UploadTimeout       408 the client fell silent in the middle of its upload
-├── TooManyRequests     429 `Retry-After` says when there is room again
-├── StorageFull         507 the archive's disk is full; nothing was kept
+├── Unauthenticated           401 no known user or key; only the log has the cause
+├── Forbidden                 403 a page of another site sends something, or a role is missing
+├── TextInImage               409 an image that may show a name is not exported
+├── UploadTimeout             408 the client stopped sending in the middle of its upload
+├── TooManyRequests           429 `Retry-After` says when there is room again
+├── StorageFull               507 the archive's disk is full; nothing was kept
 └── Unavailable
-    ├── InferenceUnavailable     503 neither reader answered; the study is kept, `study_id` says where
-    ├── ProviderDown    503 the OpenID provider does not answer, or not as it must
-    ├── StorageDown     503 the S3 storage does not answer or refuses; `Retry-After` says when
-    ├── CommitUnanswered 503 the database went away while it committed; the study may be kept
-    └── SchemaMismatch      the database has another schema; met at a start only
+    ├── InferenceUnavailable  503 neither inference service answered; `study_id` names the study
+    ├── ProviderDown          503 the OpenID provider does not answer, or not as it must
+    ├── StorageDown           503 the S3 storage does not answer or refuses; see `Retry-After`
+    ├── CommitUnanswered      503 the database went away during a commit; the study may be kept
+    └── SchemaMismatch            the database has another schema; met at a start only
 
-NotDone                     of a command; its leaves are `BackupError` and `BrokenChain`
+CommandError                  of a command; its leaves are `BackupError` and `BrokenChain`
 """
 
 from typing import Any
@@ -24,7 +24,7 @@ from cxr_serving.errors import ServiceError, Unavailable
 _NOT_KNOWN = "Sign in, or send a valid API key as `Authorization: Bearer`."
 
 
-class TextInPicture(ServiceError):
+class TextInImage(ServiceError):
     """A picture in which a name may be burnt is not exported as de-identified."""
 
     status = 409
@@ -32,7 +32,7 @@ class TextInPicture(ServiceError):
     title = "Text in the picture"
 
 
-class NotDone(Exception):
+class CommandError(Exception):
     """What an operator's command ends with, a sentence: why nothing was done, or not all."""
 
 

@@ -8,8 +8,7 @@ from itertools import product
 from prometheus_client import Counter, Gauge
 
 from cxr_contracts import Finding
-from cxr_gateway.core.schemas import Priority, Study, StudyStatus
-from cxr_gateway.inference.failures import FailureKind
+from cxr_gateway.core.schemas import FailureKind, Priority, Study, StudyStatus
 from cxr_serving.metrics import ServiceMetrics, Span
 
 _NO_PRIORITY = "none"

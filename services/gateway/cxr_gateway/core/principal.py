@@ -3,8 +3,6 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from starlette.requests import HTTPConnection
-
 
 class Role(StrEnum):
     """What someone may do; the table of permissions says it route by route."""
@@ -45,9 +43,3 @@ class Principal:
 # Whoever sits at the machine, where nothing but loopback is listened on.
 LOCAL = Principal(PrincipalKind.LOCAL, "local", frozenset(Role))
 NOBODY = Principal(PrincipalKind.NOBODY, "nobody", frozenset())
-
-
-def principal_of(connection: HTTPConnection) -> Principal:
-    """Who asks; `NOBODY` before it is known."""
-    principal: Principal = getattr(connection.state, "principal", NOBODY)
-    return principal

@@ -39,6 +39,16 @@ class ImageSource(StrEnum):
     DICOM = "dicom"
 
 
+class FailureKind(StrEnum):
+    """The `kind` of a `StudyProblem`."""
+
+    UNREACHABLE = "unreachable"
+    TIMEOUT = "timeout"
+    OVERLOADED = "overloaded"
+    ERROR = "error"
+    INVALID_ANSWER = "invalid-answer"
+
+
 class _Answer(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 

@@ -110,7 +110,7 @@ class GatewaySettings(AccessSettings):
     ood_model_dir: Path = Path("models/ood/ood-cxr")
     rescoring_dir: Path = Field(
         default=Path("models/rescoring"),
-        description="A folder for each rescoring; the one fitted to the models that answer is used.",
+        description="A folder for each rescoring; the one fitted to the active models is used.",
     )
     reference_dir: Path = Field(
         default=Path("models/reference"),

@@ -11,6 +11,7 @@ from functools import partial
 from prometheus_client import CollectorRegistry, Gauge
 
 from cxr_gateway.archive import Archive
+from cxr_gateway.archive.statistics import groups_by_week
 from cxr_gateway.core.settings import GatewaySettings
 from cxr_gateway.drift.references import load_references
 from cxr_gateway.drift.report import report_of
@@ -58,7 +59,9 @@ class DriftObserver:
         if classifier is not None:
             reference = self._references.of(self._gate_sha256, classifier.sha256)
         empty = list(weeks_until(datetime.now(UTC), weeks))
-        found = await self._archive.query(partial(filled, weeks=empty))
+        names = [week.name for week in empty]
+        groups = await self._archive.query(partial(groups_by_week, weeks=names))
+        found = filled(empty, groups)
         why_none = self._references.why_none(classifier)
         compare = partial(report_of, found, reference, why_none, self._min_films)
         return await self._archive.in_thread(compare)

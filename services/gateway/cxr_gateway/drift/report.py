@@ -9,7 +9,8 @@ from cxr_contracts import (
     NumberReference,
     StatisticReference,
 )
-from cxr_gateway.drift.image import UNKNOWN_VIEW
+from cxr_gateway.archive.statistics import ImageGroup
+from cxr_gateway.core.image_numbers import UNKNOWN_VIEW
 from cxr_gateway.drift.psi import DRIFTED, WATCH, DriftFlag, counts_in, flag_of, psi
 from cxr_gateway.drift.schemas import (
     DriftBin,
@@ -20,7 +21,7 @@ from cxr_gateway.drift.schemas import (
     DriftWeek,
     WeekOfStatistic,
 )
-from cxr_gateway.drift.weeks import Films, Week, counts_of, values_of
+from cxr_gateway.drift.weeks import Week, counts_of, values_of
 
 _OTHER = "other words"
 _SCORES_OF_INPUT = "ood_score"
@@ -79,7 +80,7 @@ def _judged_week(weeks: Sequence[Week], reference: DriftReference, min_images: i
 
 def _week(week: Week, reference: DriftReference | None) -> DriftWeek:
     fitting = week.of(reference) if reference else []
-    taken, compared = _number_of(week.films), _number_of(fitting)
+    taken, compared = _number_of(week.groups), _number_of(fitting)
     return DriftWeek(
         week=week.name,
         starts_on=week.starts_on,
@@ -115,11 +116,11 @@ def _statistic(
 def _week_of(
     one: StatisticReference,
     week: str,
-    films: Sequence[Films],
+    groups: Sequence[ImageGroup],
     min_images: int,
 ) -> WeekOfStatistic:
     # What the gate refuses is no chest film: its greys and its size say nothing of those that are.
-    counted = _counts(one, films if one.name == _SCORES_OF_INPUT else _accepted(films))
+    counted = _counts(one, groups if one.name == _SCORES_OF_INPUT else _accepted(groups))
     n = sum(counted)
     value = None if n < min_images else round(psi(counted, _reference_counts(one)), _DECIMALS)
     return WeekOfStatistic(
@@ -131,10 +132,10 @@ def _week_of(
     )
 
 
-def _counts(one: StatisticReference, films: Sequence[Films]) -> list[int]:
+def _counts(one: StatisticReference, groups: Sequence[ImageGroup]) -> list[int]:
     if isinstance(one, NumberReference):
-        return counts_in(values_of(films, one.name), one.edges)
-    words = counts_of(films, one.name)
+        return counts_in(values_of(groups, one.name), one.edges)
+    words = counts_of(groups, one.name)
     words.pop(UNKNOWN_VIEW, None)
     known = [words.pop(category, 0) for category in one.categories]
     return [*known, sum(words.values())]
@@ -181,9 +182,9 @@ def _facts(reference: DriftReference) -> DriftReferenceFacts:
     )
 
 
-def _accepted(films: Iterable[Films]) -> list[Films]:
-    return [some for some in films if some.accepted]
+def _accepted(groups: Iterable[ImageGroup]) -> list[ImageGroup]:
+    return [some for some in groups if some.accepted]
 
 
-def _number_of(films: Iterable[Films]) -> int:
-    return sum(len(some.numbers) for some in films)
+def _number_of(groups: Iterable[ImageGroup]) -> int:
+    return sum(len(some.numbers) for some in groups)

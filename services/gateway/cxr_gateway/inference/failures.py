@@ -1,18 +1,8 @@
-"""What can be wrong with a reader, as the gateway tells it."""
+"""What can be wrong with an inference service, as the gateway reports it."""
 
-from enum import StrEnum
+from cxr_gateway.core.schemas import FailureKind, StudyProblem
 
-from cxr_gateway.core.schemas import StudyProblem
-
-
-class FailureKind(StrEnum):
-    """The `kind` of a `StudyProblem`."""
-
-    UNREACHABLE = "unreachable"
-    TIMEOUT = "timeout"
-    OVERLOADED = "overloaded"
-    ERROR = "error"
-    INVALID_ANSWER = "invalid-answer"
+__all__ = ["FailureKind", "InferenceFailure"]
 
 
 class InferenceFailure(Exception):

@@ -8,16 +8,15 @@ reading no question to the database.
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from cxr_contracts import ModelIdentity
-from cxr_gateway.archive import Archive
+from cxr_gateway.archive.promotions import Promotion, Slot, active_slot
 from cxr_gateway.core.schemas import ServiceStatus
 from cxr_gateway.inference.clients import ClassifierClient, DetectorClient, InferenceClient, Readers
-from cxr_gateway.shadow.promotions import Promotion, Slot, answering_slot, latest_promotions
 from cxr_serving.errors import ServiceError
 
 _LOG = logging.getLogger(__name__)
@@ -70,7 +69,7 @@ class _Role(Generic[_Client]):
         statuses = await asyncio.gather(*(client.status() for client in self._clients.values()))
         now = dict(zip(self._clients, map(identity_of, statuses), strict=True))
         self._models |= {slot: model for slot, model in now.items() if model is not None}
-        slot = answering_slot(promoted, now[Slot.FIRST], now.get(Slot.SECOND))
+        slot = active_slot(promoted, now[Slot.FIRST], now.get(Slot.SECOND))
         if slot is not self._slot:
             self._slot = slot
             found = self._models.get(slot)
@@ -78,13 +77,22 @@ class _Role(Generic[_Client]):
             _LOG.info("another model answers", extra={"reader": self.name, **named})
 
 
-class ModelRouter:
-    """The readers that answer, and their shadows."""
+LookUp = Callable[[], Awaitable[Mapping[str, Promotion]]]
 
-    def __init__(self, readers: Readers, archive: Archive, poll_s: float) -> None:
+
+class ModelRouter:
+    """The clients of the active models, and of their shadows.
+
+    Args:
+        clients: one for each address in the settings.
+        look_up: the latest promotion of each role that has one.
+        poll_s: seconds between two look-ups.
+    """
+
+    def __init__(self, readers: Readers, look_up: LookUp, poll_s: float) -> None:
         self._classifier = _Role(readers.classifier, readers.second_classifier)
         self._detector = _Role(readers.detector, readers.second_detector)
-        self._archive = archive
+        self._look_up = look_up
         self._poll_s = poll_s
 
     @property
@@ -124,7 +132,7 @@ class ModelRouter:
     async def refresh(self) -> None:
         """Look up what was promoted and which model is where."""
         try:
-            promoted = await self._archive.query(latest_promotions)
+            promoted = await self._look_up()
         except ServiceError as error:
             # Whoever answered goes on.
             _LOG.warning("promotions could not be looked up", extra={"detail": error.detail})

@@ -14,10 +14,11 @@ from starlette.requests import HTTPConnection
 from starlette.routing import compile_path
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from cxr_gateway.audit.entries import Event, by_request
+from cxr_gateway.audit import Event, by_request
 from cxr_gateway.audit.log import AuditLog
 from cxr_gateway.core.errors import StorageFull
 from cxr_gateway.core.ids import is_study_id
+from cxr_gateway.core.request_state import is_recorded, study_of
 from cxr_serving.errors import ServiceError, Unavailable
 from cxr_serving.problems import problem_response
 
@@ -43,16 +44,6 @@ _OF_THE_CONTENT = frozenset(
         "set-cookie",
     }
 )
-
-
-def about(connection: HTTPConnection, study_id: str) -> None:
-    """Say which study a request is about whose path does not name it."""
-    connection.state.audit_study = study_id
-
-
-def already_recorded(connection: HTTPConnection) -> None:
-    """Say that the request's line was written together with what it did."""
-    connection.state.audit_recorded = True
 
 
 class AuditMiddleware:
@@ -89,7 +80,7 @@ class AuditMiddleware:
 
     async def _record(self, connection: HTTPConnection, status: int) -> ServiceError | None:
         """Write the line; why the answer may not be given, if so."""
-        if getattr(connection.state, "audit_recorded", False):
+        if is_recorded(connection):
             return None
         event = self._event(connection, status)
         log: AuditLog = connection.app.state.parts.audit
@@ -108,7 +99,7 @@ class AuditMiddleware:
         return None
 
     def _event(self, connection: HTTPConnection, status: int) -> Event:
-        study_id = getattr(connection.state, "audit_study", None)
+        study_id = study_of(connection)
         if study_id is None:
             match = _STUDY_IN_PATH.search(connection.scope["path"])
             study_id = match[1] if match and is_study_id(match[1]) else None

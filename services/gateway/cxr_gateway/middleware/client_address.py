@@ -6,11 +6,10 @@ proxies of one's own, which a setting says. A list of networks to trust would no
 the hospital's network could name any address as its own.
 """
 
-import ipaddress
-
 from starlette.datastructures import Headers
-from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Receive, Scope, Send
+
+from cxr_gateway.core.client_address import plain_address
 
 FORWARDED = "X-Forwarded-For"
 
@@ -27,19 +26,8 @@ class ForwardedMiddleware:
         if scope["type"] == "http" and self._proxies:
             entries = ",".join(Headers(scope=scope).getlist(FORWARDED)).split(",")
             # Where the header does not reach so far, the peer's stays.
-            if self._proxies <= len(entries) and (address := _address(entries[-self._proxies])):
+            if self._proxies <= len(entries) and (
+                address := plain_address(entries[-self._proxies])
+            ):
                 scope["client"] = (address, 0)
         await self._app(scope, receive, send)
-
-
-def source_of(connection: HTTPConnection) -> str | None:
-    """Whence a request comes; None for a peer without an address."""
-    return None if connection.client is None else _address(connection.client.host)
-
-
-def _address(text: str) -> str | None:
-    """`text` in its usual form, if it is an address: nothing else gets into a log."""
-    try:
-        return str(ipaddress.ip_address(text.strip().strip("[]")))
-    except ValueError:
-        return None

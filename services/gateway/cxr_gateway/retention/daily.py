@@ -12,15 +12,11 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import Engine
-
-from cxr_gateway.archive import Archive, FileStore
-from cxr_gateway.archive.db_errors import database_failures
+from cxr_gateway.archive import Archive
+from cxr_gateway.archive.audit_entries import as_written
+from cxr_gateway.archive.removal import EXPIRY_ACTION, Removals
 from cxr_gateway.audit import by_the_machine
-from cxr_gateway.audit import hash_chain as chain
-from cxr_gateway.audit.entries import as_written
 from cxr_gateway.core.settings import GatewaySettings
-from cxr_gateway.retention.removal import EXPIRY_ACTION, expired, remove_study, sweep_leftovers
 from cxr_serving.errors import ServiceError
 
 _LOG = logging.getLogger(__name__)
@@ -39,9 +35,7 @@ class Cleaned:
     leftovers: int = 0
 
 
-def clean(
-    engine: Engine, files: FileStore, settings: GatewaySettings, stopped: threading.Event
-) -> Cleaned:
+def clean(removals: Removals, settings: GatewaySettings, stopped: threading.Event) -> Cleaned:
     """Remove what is older than the settings keep, and files that a crash left without a study.
 
     Ends early, in good order, once `stopped` is set.
@@ -49,30 +43,27 @@ def clean(
     cleaned = Cleaned()
     if settings.retention_days is not None:
         before = datetime.now(UTC) - timedelta(days=settings.retention_days)
-        while not stopped.is_set() and (old := expired(engine, before, _STUDIES_AT_ONCE)):
+        while not stopped.is_set() and (old := removals.expired(before, _STUDIES_AT_ONCE)):
             for study_id in old:
                 event = by_the_machine(EXPIRY_ACTION, study_id=study_id, subject=_SUBJECT)
-                cleaned.studies += remove_study(engine, files, study_id, event)
+                cleaned.studies += removals.study(study_id, event)
                 if stopped.is_set():
                     break
     if settings.audit_retention_days is not None:
-        cleaned.audit_lines = _clean_log(engine, settings.audit_retention_days, stopped)
+        cleaned.audit_lines = _clean_log(removals, settings.audit_retention_days, stopped)
     if not stopped.is_set():
-        cleaned.leftovers = sweep_leftovers(engine, files)
+        cleaned.leftovers = removals.leftovers()
     return cleaned
 
 
-def _clean_log(engine: Engine, days: int, stopped: threading.Event) -> int:
+def _clean_log(removals: Removals, days: int, stopped: threading.Event) -> int:
     before = as_written(datetime.now(UTC) - timedelta(days=days))
     removed = 0
     while not stopped.is_set():
-        with database_failures(), engine.begin() as connection:
-            first = chain.start(connection).seq
-            anchor = chain.remove_oldest(connection, before, _LINES_AT_ONCE)
-            if anchor is None:
-                break
-            chain.append(connection, [by_the_machine("pruneAuditLog", subject=_SUBJECT)])
-        removed += anchor.seq - first
+        event = by_the_machine("pruneAuditLog", subject=_SUBJECT)
+        if not (gone := removals.audit_entries(before, _LINES_AT_ONCE, event)):
+            break
+        removed += gone
     return removed
 
 
@@ -84,9 +75,7 @@ async def cleaned_daily(archive: Archive, settings: GatewaySettings) -> AsyncIte
     async def work() -> None:
         while not ended.is_set():
             try:
-                done = await archive.in_thread(
-                    clean, archive.engine, archive.files, settings, stopped
-                )
+                done = await archive.in_thread(clean, archive.removals, settings, stopped)
             except ServiceError as error:
                 _LOG.warning("the archive was not cleaned", extra={"detail": error.detail})
             except Exception:

@@ -3,27 +3,21 @@
 import argparse
 import asyncio
 import getpass
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import get_args
 
-from sqlalchemy.orm import Session
-
-from cxr_gateway.archive.db_errors import database_failures
-from cxr_gateway.archive.schema import refuse_other
-from cxr_gateway.archive.tables import open_engine
-from cxr_gateway.core.schemas import ServiceStatus
-from cxr_gateway.core.settings import GatewaySettings
-from cxr_gateway.shadow import promoting
-from cxr_gateway.shadow.evidence import Evidence
-from cxr_gateway.shadow.promoting import RoleStatuses, ask_readers, told
-from cxr_gateway.shadow.promotions import (
+from cxr_gateway.archive import Session, query_once
+from cxr_gateway.archive.promotions import (
     ROLES,
     Promotion,
     Slot,
     latest_promotions,
     promotion_history,
 )
+from cxr_gateway.core.schemas import ServiceStatus
+from cxr_gateway.core.settings import GatewaySettings
+from cxr_gateway.shadow import promoting
+from cxr_gateway.shadow.evidence import Evidence
+from cxr_gateway.shadow.promoting import RoleStatuses, ask_readers, told
 from cxr_gateway.shadow.report import shadow_report
 from cxr_gateway.shadow.schemas import RoleName
 from cxr_gateway.shadow.text import report_text
@@ -33,8 +27,9 @@ _NOTHING = "No answer of a shadow {role} is recorded."
 
 def models(settings: GatewaySettings, _options: argparse.Namespace) -> str:
     """Who answers, who shadows, and the history."""
-    with _session(settings) as session:
-        promoted, history = latest_promotions(session), promotion_history(session)
+    promoted, history = query_once(
+        settings, lambda session: (latest_promotions(session), promotion_history(session))
+    )
     lines = []
     for role in ROLES:
         found = asyncio.run(ask_readers(settings, role))
@@ -78,23 +73,12 @@ def report(settings: GatewaySettings, options: argparse.Namespace) -> str:
     """The reports of some roles, or of both."""
     names: tuple[RoleName, ...] = get_args(RoleName)
     roles = [role for role in names if role in options.role or not options.role]
-    parts = []
-    with _session(settings) as session:
-        for role in roles:
-            found = shadow_report(session, role)
-            parts.append(report_text(found) if found else _NOTHING.format(role=role))
-    return "\n\n".join(parts)
 
+    def reports(session: Session) -> list[str]:
+        found = ((role, shadow_report(session, role)) for role in roles)
+        return [report_text(one) if one else _NOTHING.format(role=role) for role, one in found]
 
-@contextmanager
-def _session(settings: GatewaySettings) -> Iterator[Session]:
-    engine = open_engine(settings.resolved_database_url, settings.database_timeout_s)
-    try:
-        with database_failures(), engine.connect() as connection:
-            refuse_other(connection)
-            yield Session(connection)
-    finally:
-        engine.dispose()
+    return "\n\n".join(query_once(settings, reports))
 
 
 def _by(options: argparse.Namespace) -> str:

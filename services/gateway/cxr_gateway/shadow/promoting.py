@@ -2,25 +2,19 @@
 
 from dataclasses import dataclass
 
-from sqlalchemy import func, select
-from sqlalchemy.orm import Session
-
 from cxr_contracts import ModelIdentity
-from cxr_gateway.archive.observed_tables import ShadowAnswerRow
-from cxr_gateway.archive.schema import exclusively, refuse_other
+from cxr_gateway.archive.promotions import (
+    Promotion,
+    PromotionLog,
+    Slot,
+    active_slot,
+    changing_promotions,
+)
 from cxr_gateway.core.schemas import ServiceStatus
 from cxr_gateway.core.settings import GatewaySettings
 from cxr_gateway.inference.clients import ClientOpener, InferenceClient, Readers, open_clients
 from cxr_gateway.inference.routing import identity_of
 from cxr_gateway.shadow.evidence import Evidence
-from cxr_gateway.shadow.promotions import (
-    Promotion,
-    Slot,
-    add_promotion,
-    answering_slot,
-    last_standing,
-    latest_promotions,
-)
 from cxr_serving.errors import Conflict
 
 
@@ -43,7 +37,7 @@ class RoleStatuses:
         """Where the model is that answers."""
         if self.second is None:
             return Slot.FIRST
-        return answering_slot(promoted, identity_of(self.first), identity_of(self.second))
+        return active_slot(promoted, identity_of(self.first), identity_of(self.second))
 
 
 async def ask_readers(
@@ -80,19 +74,14 @@ def promote(
         raise NotPromoted(
             f"There is no second {role}: set CXR_GATEWAY_SHADOW_{role.upper()}_URL first."
         )
-    with exclusively(settings.resolved_database_url, settings.database_timeout_s) as connection:
-        refuse_other(connection)
-        session = Session(connection)
-        slot = found.answering(latest_promotions(session).get(role))
+    with changing_promotions(settings) as log:
+        slot = found.answering(log.latest(role))
         before, model = _ready(found, slot, role), _ready(found, slot.other, role)
         if before.sha256 == model.sha256:
             raise NotPromoted(f"Both addresses have the same {role}, {told(model)}.")
         if evidence is not None:
-            _refuse_without(evidence, session, role, model, before)
-        add_promotion(
-            session, role=role, made_by=made_by, slot=slot.other, model=model, before=before
-        )
-        session.flush()
+            _refuse_without(evidence, log, role, model, before)
+        log.add(role=role, made_by=made_by, slot=slot.other, model=model, before=before)
     return model, before
 
 
@@ -105,10 +94,8 @@ def roll_back(
         NotPromoted: none is left, or no address has the model that answered before, ready.
         ServiceError: the database cannot be used.
     """
-    with exclusively(settings.resolved_database_url, settings.database_timeout_s) as connection:
-        refuse_other(connection)
-        session = Session(connection)
-        last = last_standing(session, role)
+    with changing_promotions(settings) as log:
+        last = log.last_standing(role)
         if last is None:
             raise NotPromoted(f"No promotion of a {role} is left to take back.")
         slot = _slot_of(last.before, found)
@@ -116,8 +103,7 @@ def roll_back(
             raise NotPromoted(
                 f"No address has {told(last.before)}, which answered before, ready to answer."
             )
-        add_promotion(
-            session,
+        log.add(
             role=role,
             made_by=made_by,
             slot=slot,
@@ -125,7 +111,6 @@ def roll_back(
             before=last.model,
             undoes=last.number,
         )
-        session.flush()
     return last.before, last.model
 
 
@@ -153,15 +138,9 @@ def _slot_of(model: ModelIdentity, found: RoleStatuses) -> Slot | None:
 
 
 def _refuse_without(
-    evidence: Evidence, session: Session, role: str, model: ModelIdentity, before: ModelIdentity
+    evidence: Evidence, log: PromotionLog, role: str, model: ModelIdentity, before: ModelIdentity
 ) -> None:
-    of_pair = (
-        ShadowAnswerRow.role == role,
-        ShadowAnswerRow.model_sha256 == model.sha256,
-        ShadowAnswerRow.current_sha256 == before.sha256,
-    )
-    counted = select(func.count(), func.count(ShadowAnswerRow.error)).where(*of_pair)
-    recorded, failed = session.execute(counted).one()
+    recorded, failed = log.recorded(role, model, before)
     answered = recorded - failed
     if answered < evidence.min_answers:
         raise NotPromoted(

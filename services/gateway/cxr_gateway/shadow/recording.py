@@ -5,15 +5,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import insert
-from sqlalchemy.orm import Session
-
 from cxr_contracts import ClassifyResponse, DetectResponse, ModelIdentity
 from cxr_gateway.analysis.analyzer import Analysis
 from cxr_gateway.analysis.prediction import Opinion, opinion_of
 from cxr_gateway.analysis.rescoring import Rescorings
 from cxr_gateway.archive.models import StoredStudy
-from cxr_gateway.archive.observed_tables import ShadowAnswerRow
 from cxr_gateway.core.ids import new_study_id
 from cxr_gateway.inference.failures import InferenceFailure
 
@@ -77,11 +73,6 @@ def columns_of(
         "priority": opinion.triage.priority.value if opinion.triage else None,
         "boxes": len(opinion.boxes),
     }
-
-
-def add_answer(session: Session, columns: dict[str, Any]) -> None:
-    """Write the row."""
-    session.execute(insert(ShadowAnswerRow).values(columns))
 
 
 def _kept(role: str, opinion: Opinion) -> str:

@@ -7,12 +7,10 @@ from datetime import UTC, datetime
 from statistics import median
 from typing import Any
 
-from sqlalchemy import select
-from sqlalchemy.orm import Session
-
 from cxr_contracts import Finding, ModelIdentity
-from cxr_gateway.archive.observed_tables import ShadowAnswerRow
-from cxr_gateway.archive.tables import StudyRow
+from cxr_gateway.archive import Session
+from cxr_gateway.archive.shadow_answers import latest_pair, shadow_answers
+from cxr_gateway.archive.tables import ShadowAnswerRow
 from cxr_gateway.core.schemas import Priority
 from cxr_gateway.shadow.schemas import (
     FailureCount,
@@ -25,7 +23,6 @@ from cxr_gateway.shadow.schemas import (
 
 # The latest so many: what a report needs, and what a gateway counts in about a second.
 LATEST = 10_000
-_ROWS_AT_ONCE = 500
 
 
 def shadow_report(
@@ -38,36 +35,16 @@ def shadow_report(
         role: whose.
         pair: sha256 of the shadow and of the model that answered; None: the latest recorded.
     """
-    pair = pair or _latest_pair(session, role)
+    pair = pair or latest_pair(session, role)
     if pair is None:
         return None
-    films = _Films()
-    row = ShadowAnswerRow
-    wanted = (
-        select(row, StudyRow.result_json)
-        .join(StudyRow, (StudyRow.id == row.study_id) & (StudyRow.revision == row.revision))
-        .where(row.role == role, row.model_sha256 == pair[0], row.current_sha256 == pair[1])
-        .order_by(row.id.desc())
-        .limit(LATEST)
-        .execution_options(yield_per=_ROWS_AT_ONCE)
-    )
-    for answer, result_json in session.execute(wanted):
-        films.add(answer, result_json)
-    return films.report(role, pair[1])
+    images = _Images()
+    for answer, result_json in shadow_answers(session, role, pair, LATEST):
+        images.add(answer, result_json)
+    return images.report(role, pair[1])
 
 
-def _latest_pair(session: Session, role: str) -> tuple[str, str] | None:
-    latest = (
-        select(ShadowAnswerRow.model_sha256, ShadowAnswerRow.current_sha256)
-        .where(ShadowAnswerRow.role == role)
-        .order_by(ShadowAnswerRow.id.desc())
-        .limit(1)
-    )
-    row = session.execute(latest).first()
-    return None if row is None else (row.model_sha256, row.current_sha256)
-
-
-class _Films:
+class _Images:
     """What is counted while the rows come, the latest first."""
 
     def __init__(self) -> None:

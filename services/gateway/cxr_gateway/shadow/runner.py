@@ -20,14 +20,15 @@ from cxr_contracts import ClassifyResponse, DetectResponse
 from cxr_gateway.analysis.analyzer import Analysis, Analyzer, picture_for_readers
 from cxr_gateway.analysis.rescoring import Rescorings
 from cxr_gateway.archive import Archive, StoredStudy
+from cxr_gateway.archive.promotions import ROLES
+from cxr_gateway.archive.shadow_answers import add_shadow_answer
 from cxr_gateway.core.background import quiet
 from cxr_gateway.core.settings import GatewaySettings
 from cxr_gateway.imaging import Limits, read_upload
 from cxr_gateway.inference.clients import ClassifierClient, DetectorClient, Picture
 from cxr_gateway.inference.failures import InferenceFailure
 from cxr_gateway.inference.routing import ModelRouter, Shadow
-from cxr_gateway.shadow.promotions import ROLES
-from cxr_gateway.shadow.recording import ShadowReading, add_answer, columns_of, shown_model
+from cxr_gateway.shadow.recording import ShadowReading, columns_of, shown_model
 
 _LOG = logging.getLogger(__name__)
 # What was accepted once can be read again, whatever the limits are by then.
@@ -133,7 +134,7 @@ class ShadowRunner:
         model = shadow.model if isinstance(answer, InferenceFailure) else answer.model
         reading = ShadowReading(role, model, duration_ms, answer)
         columns = columns_of(waiting.stored, waiting.examined, reading, self._rescorings)
-        await self._archive.query(partial(add_answer, columns=columns))
+        await self._archive.query(partial(add_shadow_answer, columns=columns))
         return "failed" if isinstance(answer, InferenceFailure) else "recorded"
 
     async def _asked(

@@ -10,13 +10,14 @@ import pytest
 from sqlalchemy import Engine, create_engine
 
 from archives import commanded, content_of, filled
+from cxr_gateway.archive import audit_chain as chain
 from cxr_gateway.archive import open_files
-from cxr_gateway.archive.tables import open_engine
-from cxr_gateway.audit import by_the_machine, hash_chain as chain
+from cxr_gateway.archive.database import open_engine
+from cxr_gateway.archive.removal import EXPIRY_ACTION, Removals
+from cxr_gateway.audit import by_the_machine
 from cxr_gateway.backup.backup import back_up
 from cxr_gateway.backup.restore import restore
 from cxr_gateway.core.settings import GatewaySettings
-from cxr_gateway.retention.removal import EXPIRY_ACTION, remove_study
 from databases import database_url, postgresql_database
 from gateway_stand import settings_for
 
@@ -58,7 +59,7 @@ def note(settings: GatewaySettings, *names: str) -> None:
 def remove(settings: GatewaySettings, study: str) -> None:
     engine = open_engine(settings.resolved_database_url, 5)
     event = by_the_machine(EXPIRY_ACTION, study_id=study)
-    assert remove_study(engine, open_files(settings), study, event)
+    assert Removals(engine, open_files(settings)).study(study, event)
     engine.dispose()
 
 

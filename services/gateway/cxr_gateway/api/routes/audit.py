@@ -7,8 +7,8 @@ from fastapi import APIRouter, Query, Request
 
 from cxr_gateway.api.dependencies import AppStateDep, PrincipalDep
 from cxr_gateway.api.documents import problem_responses
-from cxr_gateway.audit.entries import as_written
-from cxr_gateway.audit.queries import AuditPage, LineQuery
+from cxr_gateway.archive.audit_entries import as_written
+from cxr_gateway.archive.audit_queries import AuditPage, LineQuery
 from cxr_serving.uploads import forbid_unknown_query
 
 router = APIRouter(prefix="/api/v1", tags=["audit"])

@@ -5,9 +5,9 @@ from fastapi import APIRouter, Request, Response
 from cxr_gateway.api.dependencies import AppStateDep, PrincipalDep
 from cxr_gateway.api.documents import problem_responses
 from cxr_gateway.api.routes.studies import StudyIdPath
+from cxr_gateway.archive.removal import DELETE_ACTION
 from cxr_gateway.audit import by_request
-from cxr_gateway.middleware.audit import already_recorded
-from cxr_gateway.retention import DELETE_ACTION, remove_study
+from cxr_gateway.core.request_state import mark_recorded
 from cxr_serving.errors import NotFound
 
 router = APIRouter(prefix="/api/v1/studies", tags=["studies"])
@@ -34,8 +34,7 @@ async def delete_study(
     stored = await parts.archive.get(study_id, principal.department)
     event = by_request(request, DELETE_ACTION, stored.id, 204)
     archive = parts.archive
-    work = (remove_study, archive.engine, archive.files, stored.id, event)
-    if not await archive.in_thread(*work):
+    if not await archive.in_thread(archive.removals.study, stored.id, event):
         raise NotFound("There is no study of this id.")
-    already_recorded(request)
+    mark_recorded(request)
     return Response(status_code=204)

@@ -7,7 +7,7 @@ from fastapi import APIRouter
 
 from cxr_gateway.api.dependencies import AppStateDep
 from cxr_gateway.api.documents import problem_responses
-from cxr_gateway.shadow.promotions import Promotion, promotion_history
+from cxr_gateway.archive.promotions import Promotion, promotion_history
 from cxr_gateway.shadow.report import shadow_report
 from cxr_gateway.shadow.schemas import (
     ModelsStatus,

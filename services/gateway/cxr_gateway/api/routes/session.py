@@ -13,12 +13,13 @@ from starlette.responses import Response
 from cxr_gateway.access.authenticator import address_of
 from cxr_gateway.access.oidc import Provider
 from cxr_gateway.access.permissions import PERMISSIONS
-from cxr_gateway.access.sessions import Session
 from cxr_gateway.api.dependencies import AppState, AppStateDep, PrincipalDep
 from cxr_gateway.api.documents import problem_responses
-from cxr_gateway.archive.access_tables import MAX_PLACE_CHARS
+from cxr_gateway.archive.sessions import Session
+from cxr_gateway.archive.tables import MAX_PLACE_CHARS
 from cxr_gateway.core.errors import ProviderDown, Unauthenticated
 from cxr_gateway.core.principal import PrincipalKind, Role
+from cxr_gateway.core.request_state import session_of, set_principal, set_refusal
 from cxr_serving.errors import NotFound
 
 router = APIRouter(prefix="/api/v1", tags=["access"])
@@ -54,7 +55,7 @@ class SignedOut(BaseModel):
 )
 async def get_me(request: Request, principal: PrincipalDep) -> Me:
     """Any user or key may ask, with or without a role."""
-    session: Session | None = getattr(request.state, "session", None)
+    session: Session | None = session_of(request)
     return Me(
         kind=principal.kind,
         name=session.person.name if session else principal.subject,
@@ -120,12 +121,12 @@ async def finish_sign_in(
         person = await provider.redeem(code, iss, sign_in)
     except Unauthenticated as error:
         authenticator.limits.count_failure(address)
-        request.state.refusal = error.reason
+        set_refusal(request, error.reason)
         if request.headers.get("sec-fetch-mode") != "navigate":
             raise
         # A person is looking at this; the page has words for it.
         return _see_other(f"/?{urlencode({'sign-in': 'failed'})}")
-    request.state.principal = person.principal
+    set_principal(request, person.principal)
     # Whatever session the browser had, perhaps one that somebody had given it, ends here.
     if (before := request.cookies.get(authenticator.session_cookie)) is not None:
         await authenticator.in_thread(authenticator.sessions.end, before)
@@ -152,7 +153,7 @@ async def sign_out(request: Request, parts: AppStateDep) -> Response:
         authenticator.refuse_other_pages(request)
         session = await authenticator.in_thread(authenticator.sessions.find_and_end, token)
         if session is not None:
-            request.state.principal = session.person.principal
+            set_principal(request, session.person.principal)
         if session is not None and authenticator.provider is not None:
             # The session here has ended, whether the provider can be asked or not.
             with contextlib.suppress(ProviderDown):

@@ -10,8 +10,8 @@ from cxr_gateway.api.documents import UPLOAD_BODY, problem_responses
 from cxr_gateway.api.upload import receive_upload
 from cxr_gateway.archive import Cursor
 from cxr_gateway.core.errors import InferenceUnavailable
+from cxr_gateway.core.request_state import set_study
 from cxr_gateway.core.schemas import Priority, Study, StudyPage, StudyStatus
-from cxr_gateway.middleware.audit import about
 from cxr_serving.uploads import forbid_unknown_query
 
 router = APIRouter(prefix="/api/v1/studies", tags=["studies"])
@@ -58,9 +58,9 @@ async def create_study(
         try:
             reading = await parts.reading.read(upload, idempotency_key, principal.department)
         except InferenceUnavailable as error:
-            about(request, error.extensions["study_id"])
+            set_study(request, error.extensions["study_id"])
             raise
-    about(request, reading.stored.id)
+    set_study(request, reading.stored.id)
     return _answer(reading)
 
 

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from cxr_gateway.archive import Archive, StoredStudy
-from cxr_gateway.core.errors import TextInPicture
+from cxr_gateway.archive.pseudonym_key import pseudonym_key
+from cxr_gateway.core.errors import TextInImage
 from cxr_gateway.core.schemas import ImageSource
 from cxr_gateway.exports.deidentification.dicom import burned_in, deidentified_dicom
-from cxr_gateway.exports.deidentification.pseudonyms import Pseudonyms, pseudonyms_of
+from cxr_gateway.exports.deidentification.pseudonyms import Pseudonyms
 from cxr_gateway.imaging import Limits, read_upload
 from cxr_gateway.rendering import render_image
 
@@ -58,13 +59,13 @@ class Exports:
 
         Raises:
             NotFound: no such study, another department's, or its original is missing.
-            TextInPicture: it may show a name.
+            TextInImage: it may show a name.
             Unprocessable: a DICOM file of several frames.
         """
         archive = self._archive
         stored = await archive.get(study_id, department)
         content = await archive.in_thread(archive.files.read, stored.id, stored.original)
-        pseudonyms = await archive.in_thread(pseudonyms_of, archive.engine)
+        pseudonyms = Pseudonyms(await archive.in_thread(pseudonym_key, archive.engine))
         return await self._workers.in_thread(export_study, stored, content, pseudonyms, reviewed)
 
 
@@ -91,15 +92,15 @@ def export_study(
 
 
 def check_picture(annotation: str | None, reviewed: bool) -> None:
-    """Raise TextInPicture unless the picture may leave: NO, or unknown and looked at."""
+    """Raise TextInImage unless the picture may leave: NO, or unknown and looked at."""
     if annotation == "NO" or (annotation != "YES" and reviewed):
         return
     if annotation == "YES":
-        raise TextInPicture(
+        raise TextInImage(
             "The file says that text is burnt into its picture (Burned In Annotation is YES); the "
             "profile does not remove it, so the file is not exported."
         )
-    raise TextInPicture(
+    raise TextInImage(
         "Nobody knows whether text about the patient is burnt into this picture, and the profile "
         "does not look. Look at it; if there is none, ask again and say that it was reviewed."
     )

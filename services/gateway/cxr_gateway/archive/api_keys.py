@@ -7,17 +7,21 @@ The prefix lets a scanner for secrets find a key that went astray.
 import hmac
 import re
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy import Engine, select, update
 from sqlalchemy.orm import Session
 
-from cxr_gateway.access.tokens import in_utc, new_token, now, read, sha256_of, written
-from cxr_gateway.archive.access_tables import ApiKeyRow
 from cxr_gateway.archive.db_errors import database_failures
+from cxr_gateway.archive.schema import current_database
+from cxr_gateway.archive.tables import ApiKeyRow
 from cxr_gateway.core.errors import Unauthenticated
 from cxr_gateway.core.principal import Principal, PrincipalKind, Role
+from cxr_gateway.core.settings import GatewaySettings
+from cxr_gateway.core.tokens import in_utc, new_token, now, roles_from, roles_text, sha256_of
 from cxr_serving.errors import NotFound
 
 PREFIX = "cxr_"
@@ -73,7 +77,7 @@ class Keys:
             id=key_id,
             secret_sha256=sha256_of(secret),
             name=name,
-            roles=written(roles),
+            roles=roles_text(roles),
             department=department,
             created_at=now(),
             expires_at=expires_at,
@@ -125,11 +129,19 @@ class Keys:
             connection.execute(used)
 
 
+@contextmanager
+def open_keys(settings: GatewaySettings) -> Iterator[Keys]:
+    """For a command: the keys of these settings' archive, which is made if it is not there."""
+    settings.archive_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with current_database(settings, migrates=True) as engine:
+        yield Keys(engine)
+
+
 def _key(row: ApiKeyRow) -> ApiKey:
     return ApiKey(
         id=row.id,
         name=row.name,
-        roles=read(row.roles),
+        roles=roles_from(row.roles),
         department=row.department,
         created_at=in_utc(row.created_at),
         expires_at=row.expires_at and in_utc(row.expires_at),

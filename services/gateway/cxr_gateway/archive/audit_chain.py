@@ -4,14 +4,19 @@ Whoever appends holds the chain's lock until the commit, so that no two lines fo
 SQLite's only writer, or a lock of PostgreSQL's that nothing else takes.
 """
 
-from collections.abc import Generator, Sequence
-from contextlib import closing
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
 
-from sqlalchemy import Connection, delete, insert, inspect, select, text
+from sqlalchemy import Connection, Engine, delete, insert, inspect, select, text
 
+from cxr_gateway.archive.audit_entries import GENESIS, Anchor, Event, Line, next_line
+from cxr_gateway.archive.audit_queries import AuditPage, LineQuery, page
+from cxr_gateway.archive.database import open_by_itself, open_engine
+from cxr_gateway.archive.db_errors import database_failures
+from cxr_gateway.archive.schema import refuse_other
 from cxr_gateway.archive.tables import AuditAnchorRow, AuditRow, Base
-from cxr_gateway.audit.entries import GENESIS, Anchor, Event, Line, next_line
-from cxr_gateway.core.errors import NotDone
+from cxr_gateway.core.errors import CommandError
+from cxr_gateway.core.settings import GatewaySettings
 
 # Any number, as long as nothing else of the database takes it: "cxr" and a 2.
 _POSTGRES_LOCK = 0x63787202
@@ -26,7 +31,7 @@ _LAST = select(_LINES.c.seq, _LINES.c.hash, _LINES.c.at).order_by(_LINES.c.seq.d
 _WRITE = insert(_LINES)
 
 
-class BrokenChain(NotDone):
+class BrokenChain(CommandError):
     """What an operator is told, a sentence: the log is not as it was written, and where."""
 
 
@@ -126,6 +131,63 @@ def remove_oldest(connection: Connection, before: str, at_most: int) -> Anchor |
     connection.execute(insert(_ANCHORS).values(seq=anchor.seq, hash=anchor.hash))
     connection.execute(delete(_LINES).where(_LINES.c.seq <= anchor.seq))
     return anchor
+
+
+class AuditRepository:
+    """The log of a running gateway, on connections of its own. Every method blocks.
+
+    Raises (all methods):
+        Unavailable: the database is locked or unreachable beyond the timeout.
+        StorageFull: no room.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def append(self, events: Sequence[Event]) -> None:
+        """Write an entry for each event, in one commit."""
+        with database_failures(), self._engine.begin() as connection:
+            append(connection, events)
+
+    def page(self, query: LineQuery) -> AuditPage:
+        """Some of the entries, the latest first."""
+        with database_failures(), self._engine.connect() as connection:
+            return page(connection, query)
+
+
+@contextmanager
+def open_audit_repository(settings: GatewaySettings) -> Iterator[AuditRepository]:
+    """The log of these settings, closed at the end."""
+    engine = open_engine(settings.resolved_database_url, settings.database_timeout_s)
+    try:
+        yield AuditRepository(engine)
+    finally:
+        engine.dispose()
+
+
+def record(settings: GatewaySettings, event: Event) -> bool:
+    """Write a command's entry; False if this database has no log, being of an older schema."""
+    engine = open_engine(settings.resolved_database_url, settings.database_timeout_s)
+    try:
+        with database_failures(), engine.begin() as connection:
+            if not is_kept(connection):
+                return False
+            append(connection, [event])
+    finally:
+        engine.dispose()
+    return True
+
+
+@contextmanager
+def audit_snapshot(settings: GatewaySettings) -> Iterator[Connection]:
+    """The log at one moment, for `verify`, `head` and `page`."""
+    engine = open_by_itself(settings.resolved_database_url, "BEGIN", "REPEATABLE READ")
+    try:
+        with database_failures(), engine.begin() as connection:
+            refuse_other(connection)
+            yield connection
+    finally:
+        engine.dispose()
 
 
 def _check(line: Line, before: Anchor, at: str) -> None:

@@ -8,15 +8,8 @@ from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from typing import Any, Self
 
-from starlette.requests import HTTPConnection
-
-from cxr_gateway.core.principal import LOCAL, Principal, principal_of
-from cxr_gateway.middleware.client_address import source_of
-from cxr_serving.logs import request_id
-
 # What the first line of all follows.
 GENESIS = "0" * 64
-_MAX_CHARS = 255
 _ANCHOR = re.compile(r"([0-9]{1,18}):([0-9a-f]{64})")
 
 
@@ -116,52 +109,3 @@ def next_line(event: Event, after: Anchor, not_before: str) -> Line:
     known = {field.name: getattr(event, field.name) for field in fields(Event)}
     line = {"seq": after.seq + 1, "at": max(now, not_before), "previous_hash": after.hash, **known}
     return Line(**line, hash=hash_of([line[name] for name in _HASHED]))
-
-
-def by_request(
-    connection: HTTPConnection, action: str, study_id: str | None, outcome: int
-) -> Event:
-    """What whoever asks has done with this request, or has tried to.
-
-    Args:
-        connection: the request.
-        action: as in `Event`, like the two that follow.
-        study_id: the study.
-        outcome: the answer's status.
-    """
-    return Event(
-        **_who(principal_of(connection)),
-        action=action,
-        study_id=study_id,
-        outcome=outcome,
-        source=source_of(connection),
-        request_id=request_id.get(),
-    )
-
-
-def by_the_machine(
-    action: str, outcome: int = 0, study_id: str | None = None, subject: str = LOCAL.subject
-) -> Event:
-    """What a command has done, or the gateway by itself: `subject` says which of them."""
-    return Event(
-        **_who(Principal(LOCAL.kind, subject, LOCAL.roles)),
-        action=action,
-        study_id=study_id,
-        outcome=outcome,
-        source=None,
-        request_id=None,
-    )
-
-
-def _who(principal: Principal) -> dict[str, Any]:
-    department = principal.department
-    return {
-        "kind": principal.kind.value,
-        "subject": _storable(principal.subject),
-        "department": None if department is None else _storable(department),
-    }
-
-
-def _storable(text: str) -> str:
-    """`text` as every database takes it: PostgreSQL has no zero character, and a limit."""
-    return text.replace("\0", "�")[:_MAX_CHARS]

@@ -4,9 +4,9 @@ import argparse
 import sys
 from collections.abc import Callable
 
-from cxr_gateway.audit.entries import by_the_machine
-from cxr_gateway.audit.log import record
-from cxr_gateway.core.errors import NotDone
+from cxr_gateway.archive.audit_chain import record
+from cxr_gateway.audit.events import by_the_machine
+from cxr_gateway.core.errors import CommandError
 from cxr_gateway.core.settings import GatewaySettings
 from cxr_serving.errors import ServiceError
 
@@ -18,7 +18,7 @@ def told(work: Work, *, action: str | None = None) -> Run:
     """A command out of its work, which returns what is said at the end.
 
     Args:
-        work: raises NotDone or ServiceError for what the operator can mend.
+        work: raises CommandError or ServiceError for what the operator can mend.
         action: what the audit log calls it; None for what touches no archive, or writes its line
             itself.
 
@@ -31,7 +31,7 @@ def told(work: Work, *, action: str | None = None) -> Run:
         status = 0
         try:
             sys.stdout.write(work(settings, options) + "\n")
-        except (NotDone, ServiceError) as error:
+        except (CommandError, ServiceError) as error:
             sys.stderr.write(f"{options.command}: {error}\n")
             status = 1
         if action is not None:

@@ -1,19 +1,32 @@
-"""The numbers of one film, as they are kept beside its study and as a reference is made of."""
+"""The numbers of one image that drift is computed from, stored beside its study."""
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import Any
 
 from cxr_contracts import NUMBERS, Finding, FindingProbability
-from cxr_gateway.core.schemas import Gate, ImageMetadata, Study, UsedModel
-from cxr_gateway.drift.measures import ImageStatistics
+from cxr_gateway.core.schemas import Gate, ImageMetadata
 
 # A file may say anything of its view; what is frontal has two.
 _VIEWS = ("PA", "AP")
 # A PNG or JPEG file says nothing of its view; then there is nothing to compare.
 UNKNOWN_VIEW = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class ImageStatistics:
+    """Of a grey image, as `imaging.statistics.measure` computes them.
+
+    Attributes:
+        mean_grey: 0 black to 255 white.
+        contrast: the grey values' standard deviation, 0 to 127.5.
+        sharpness: the mean step from one pixel to the next beside and below it, in the middle of
+            the image, in standard deviations of the grey values there; 0 for a blank image.
+    """
+
+    mean_grey: float
+    contrast: float
+    sharpness: float
 
 
 def week_of(moment: datetime) -> str:
@@ -45,19 +58,3 @@ def numbers_of(
         **{finding.value: said.get(finding) for finding in Finding},
     }
     return [known[name] for name in NUMBERS]
-
-
-def columns_of(study: Study, measures: ImageStatistics) -> dict[str, Any]:
-    """The row of a study that was just read."""
-    used: dict[str, UsedModel] = {model.role: model for model in study.models}
-    numbers = numbers_of(study.image, study.gate, measures, study.findings)
-    return {
-        "study_id": study.id,
-        "week": week_of(study.received_at),
-        "accepted": study.gate.accepted,
-        "source": study.image.source.value,
-        "view": view_of(study.image.view),
-        "gate_sha256": used["gate"].sha256,
-        "classifier_sha256": used["classifier"].sha256 if "classifier" in used else None,
-        "values_json": json.dumps(numbers, separators=(",", ":")),
-    }

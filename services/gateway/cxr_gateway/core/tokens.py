@@ -20,12 +20,12 @@ def sha256_of(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()
 
 
-def written(roles: Iterable[Role]) -> str:
+def roles_text(roles: Iterable[Role]) -> str:
     """Roles as a column holds them."""
     return " ".join(sorted(roles))
 
 
-def read(roles: str) -> frozenset[Role]:
+def roles_from(roles: str) -> frozenset[Role]:
     """The roles of a column; one that this release does not know gives no right."""
     return frozenset(Role(name) for name in roles.split() if name in list(Role))
 

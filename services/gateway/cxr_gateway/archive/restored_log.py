@@ -9,7 +9,6 @@ the other.
 import json
 import logging
 import tempfile
-import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,10 +16,10 @@ from typing import IO, Any
 
 from sqlalchemy import Connection, select
 
+from cxr_gateway.archive import audit_chain as chain
+from cxr_gateway.archive.audit_entries import GENESIS, Anchor
+from cxr_gateway.archive.removal import DELETE_ACTION, EXPIRY_ACTION
 from cxr_gateway.archive.tables import AuditAnchorRow, AuditRow, Base, StudyRow
-from cxr_gateway.audit import hash_chain as chain
-from cxr_gateway.audit.entries import GENESIS, Anchor
-from cxr_gateway.retention.removal import DELETE_ACTION, EXPIRY_ACTION
 
 _LOG = logging.getLogger(__name__)
 LOG = AuditRow.__tablename__
@@ -86,13 +85,6 @@ def removed_by_log(connection: Connection) -> list[str]:
         AuditRow.study_id.in_(select(StudyRow.id)),
     )
     return [study_id for study_id in connection.scalars(gone) if study_id is not None]
-
-
-def rows_in(archive: zipfile.ZipFile, entry: str) -> Iterator[dict[str, Any]]:
-    """The rows of a backup's entry; none if it has no such entry."""
-    if entry in archive.namelist():
-        with archive.open(entry) as lines:
-            yield from map(json.loads, lines)
 
 
 def _write_aside(connection: Connection, name: str, aside: IO[bytes]) -> None:

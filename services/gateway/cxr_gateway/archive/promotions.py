@@ -5,7 +5,8 @@ role counts. It names a model and not an address: a model may move to the other 
 another model that takes its address is not promoted thereby.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -15,7 +16,9 @@ from sqlalchemy import func, insert, select
 from sqlalchemy.orm import Session
 
 from cxr_contracts import ModelIdentity
-from cxr_gateway.archive.observed_tables import PromotionRow
+from cxr_gateway.archive.schema import exclusively, refuse_other
+from cxr_gateway.archive.tables import PromotionRow, ShadowAnswerRow
+from cxr_gateway.core.settings import GatewaySettings
 
 ROLES = ("classifier", "detector")
 
@@ -69,10 +72,10 @@ class Promotion:
         )
 
 
-def answering_slot(
+def active_slot(
     promoted: Promotion | None, first: ModelIdentity | None, second: ModelIdentity | None
 ) -> Slot:
-    """Whose answers are shown.
+    """The address of the model whose answers are shown.
 
     The promoted model's, wherever it is. Where its address does not say what it has, it is
     believed to have it still: then studies are partial, and not read by a model that was replaced.
@@ -105,42 +108,69 @@ def promotion_history(session: Session, limit: int = 50) -> list[Promotion]:
     return [Promotion.of(row) for row in rows]
 
 
-def last_standing(session: Session, role: str) -> Promotion | None:
-    """The last promotion of a role that no rollback has taken back."""
-    rows = session.scalars(
-        select(PromotionRow).where(PromotionRow.role == role).order_by(PromotionRow.number.desc())
-    )
-    return _last_standing([Promotion.of(row) for row in rows])
+class PromotionLog:
+    """The history in a transaction that no other change of it runs beside."""
 
+    def __init__(self, session: Session) -> None:
+        self._session = session
 
-def add_promotion(
-    session: Session,
-    *,
-    role: str,
-    made_by: str,
-    slot: Slot,
-    model: ModelIdentity,
-    before: ModelIdentity,
-    undoes: int | None = None,
-) -> None:
-    """Write the next row, in a transaction that no other is written beside."""
-    last = session.scalar(select(func.max(PromotionRow.number))) or 0
-    session.execute(
-        insert(PromotionRow).values(
-            number=last + 1,
-            role=role,
-            made_at=datetime.now(UTC),
-            made_by=made_by,
-            undoes=undoes,
-            slot=slot.value,
-            model_name=model.name,
-            model_version=model.version,
-            model_sha256=model.sha256,
-            before_name=before.name,
-            before_version=before.version,
-            before_sha256=before.sha256,
+    def latest(self, role: str) -> Promotion | None:
+        """The latest row of a role."""
+        return latest_promotions(self._session).get(role)
+
+    def last_standing(self, role: str) -> Promotion | None:
+        """The last promotion of a role that no rollback has taken back."""
+        wanted = select(PromotionRow).where(PromotionRow.role == role)
+        rows = self._session.scalars(wanted.order_by(PromotionRow.number.desc()))
+        return _last_standing([Promotion.of(row) for row in rows])
+
+    def recorded(self, role: str, shadow: ModelIdentity, current: ModelIdentity) -> tuple[int, int]:
+        """How many answers of a shadow beside the current model are recorded; how many failed."""
+        of_pair = (
+            ShadowAnswerRow.role == role,
+            ShadowAnswerRow.model_sha256 == shadow.sha256,
+            ShadowAnswerRow.current_sha256 == current.sha256,
         )
-    )
+        counted = select(func.count(), func.count(ShadowAnswerRow.error)).where(*of_pair)
+        recorded, failed = self._session.execute(counted).one()
+        return recorded, failed
+
+    def add(
+        self,
+        *,
+        role: str,
+        made_by: str,
+        slot: Slot,
+        model: ModelIdentity,
+        before: ModelIdentity,
+        undoes: int | None = None,
+    ) -> None:
+        """Write the next row."""
+        last = self._session.scalar(select(func.max(PromotionRow.number))) or 0
+        self._session.execute(
+            insert(PromotionRow).values(
+                number=last + 1,
+                role=role,
+                made_at=datetime.now(UTC),
+                made_by=made_by,
+                undoes=undoes,
+                slot=slot.value,
+                model_name=model.name,
+                model_version=model.version,
+                model_sha256=model.sha256,
+                before_name=before.name,
+                before_version=before.version,
+                before_sha256=before.sha256,
+            )
+        )
+
+
+@contextmanager
+def changing_promotions(settings: GatewaySettings) -> Iterator[PromotionLog]:
+    """The history of these settings' archive, to be changed; committed at the end."""
+    with exclusively(settings.resolved_database_url, settings.database_timeout_s) as connection:
+        refuse_other(connection)
+        yield PromotionLog(Session(connection))
 
 
 def _last_standing(latest_first: Sequence[Promotion]) -> Promotion | None:

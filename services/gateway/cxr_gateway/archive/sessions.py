@@ -11,12 +11,12 @@ from datetime import datetime, timedelta
 from sqlalchemy import Engine, delete, update
 from sqlalchemy.orm import Session as Transaction
 
-from cxr_gateway.access.tokens import in_utc, new_token, now, read, sha256_of, written
-from cxr_gateway.archive.access_tables import SessionRow, SignInRow
 from cxr_gateway.archive.db_errors import database_failures
+from cxr_gateway.archive.tables import SessionRow, SignInRow
 from cxr_gateway.core.access_settings import AccessSettings
 from cxr_gateway.core.errors import Unauthenticated
 from cxr_gateway.core.principal import Principal, PrincipalKind, Role
+from cxr_gateway.core.tokens import in_utc, new_token, now, roles_from, roles_text, sha256_of
 
 # A row is written once a minute of use, not once a request.
 _SEEN_EVERY = timedelta(minutes=1)
@@ -117,7 +117,7 @@ class Sessions:
             token_sha256=sha256_of(token),
             subject=person.subject,
             name=person.name,
-            roles=written(person.roles),
+            roles=roles_text(person.roles),
             department=person.department,
             id_token=person.id_token,
             seen_at=moment,
@@ -139,7 +139,9 @@ class Sessions:
             row = transaction.get(SessionRow, sha256_of(token))
             if row is None:
                 return None
-            person = Person(row.subject, row.name, read(row.roles), row.department, row.id_token)
+            person = Person(
+                row.subject, row.name, roles_from(row.roles), row.department, row.id_token
+            )
             seen_at, expires_at = in_utc(row.seen_at), in_utc(row.expires_at)
         moment = now()
         if moment >= min(seen_at + self._idle, expires_at):

@@ -1,0 +1,57 @@
+"""What the middleware and the routes tell each other about a request: every key, in one place.
+
+principal       who asks, set by the access middleware
+session         the session by which a person asks, if by one
+operation       the operation that the router will answer, set by `middleware.operation`
+refusal         why access was refused, for the access log
+audit_study     the study that a request is about whose path does not name it
+audit_recorded  whether the request's audit entry is written already
+"""
+
+from typing import Any
+
+from starlette.requests import HTTPConnection
+
+from cxr_gateway.core.principal import NOBODY, Principal
+
+
+def principal_of(connection: HTTPConnection) -> Principal:
+    """Who asks; `NOBODY` before it is known."""
+    principal: Principal = getattr(connection.state, "principal", NOBODY)
+    return principal
+
+
+def session_of(connection: HTTPConnection) -> Any:
+    """The `Session` by which a person asks; None for everybody else."""
+    return getattr(connection.state, "session", None)
+
+
+def set_principal(connection: HTTPConnection, principal: Principal, session: Any = None) -> None:
+    """Say who asks, and by which session."""
+    connection.state.principal = principal
+    connection.state.session = session
+
+
+def set_refusal(connection: HTTPConnection, reason: str) -> None:
+    """Say why access was refused."""
+    connection.state.refusal = reason
+
+
+def set_study(connection: HTTPConnection, study_id: str) -> None:
+    """Say which study a request is about whose path does not name it."""
+    connection.state.audit_study = study_id
+
+
+def study_of(connection: HTTPConnection) -> str | None:
+    """The study that `set_study` named."""
+    return getattr(connection.state, "audit_study", None)
+
+
+def mark_recorded(connection: HTTPConnection) -> None:
+    """Say that the request's audit entry was written together with what it did."""
+    connection.state.audit_recorded = True
+
+
+def is_recorded(connection: HTTPConnection) -> bool:
+    """Whether `mark_recorded` was called."""
+    return getattr(connection.state, "audit_recorded", False)

@@ -1,0 +1,1 @@
+"""What leaves the archive: pure functions of an archived study."""
