@@ -2,13 +2,14 @@
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cxr_serving.errors import Unprocessable
 
 SOS, EOI, APP1 = 0xDA, 0xD9, 0xE1
 _NOT_FRAMES = frozenset({0xC4, 0xC8, 0xCC})  # Huffman tables, reserved, arithmetic conditioning
 JPEG_LS_FRAME = 0xF7
+LOSSLESS_FRAMES = frozenset({0xC3, 0xC7, 0xCB, 0xCF})
 _MAX_SEGMENTS = 10_000
 # A progressive file of 10 scans is usual; each one costs a pass over all coefficients (0.14 s at 50
 # megapixels), so a small file of thousands of scans is a way to occupy a processor for minutes.
@@ -17,12 +18,16 @@ _MAX_SCANS = 40
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """The frame header of a JPEG, JPEG-LS or JPEG 2000 codestream."""
+    """The frame header of a JPEG, JPEG-LS or JPEG 2000 codestream.
+
+    `point_transform` is by how many bits the samples of a lossless JPEG were shifted down.
+    """
 
     width: int
     height: int
     components: int
     precision: int
+    point_transform: int = 0
 
 
 def is_frame_marker(marker: int) -> bool:
@@ -66,12 +71,15 @@ def jpeg_stream_frame(data: bytes) -> Frame:
     """The frame header of a JPEG or JPEG-LS codestream that has one scan at least."""
     if not data.startswith(b"\xff\xd8"):
         raise Unprocessable("The compressed pixel data does not start like a JPEG.")
-    frame = None
+    frame, is_lossless = None, False
     for marker, start, end in jpeg_segments(data):
         if is_frame_marker(marker):
             frame = jpeg_frame(data[start:end])
+            is_lossless = marker in LOSSLESS_FRAMES
         elif marker == SOS:
             check_scans(data, end)
+            if frame is not None and is_lossless:
+                frame = replace(frame, point_transform=data[end - 1] & 0x0F)
     if frame is None:
         raise Unprocessable("The JPEG is damaged: a scan comes before the frame header.")
     return frame

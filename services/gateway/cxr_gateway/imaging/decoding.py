@@ -13,14 +13,16 @@ def decoding(kind: str) -> Iterator[None]:
     """Turn whatever a decoder raises on a broken file into Unprocessable.
 
     Pillow and pydicom document no closed set of exceptions: on damaged input they raise
-    anything from SyntaxError to struct.error. Only a lack of memory is ours to report.
+    anything from SyntaxError to struct.error. Their texts stay out of the answer: they name
+    functions, files and bytes that say nothing to whoever sent the file. Only a lack of memory is
+    ours to report.
     """
     try:
         yield
     except (ServiceError, MemoryError):
         raise
     except Exception as error:
-        raise Unprocessable(f"The {kind} is damaged or incomplete: {plain(error)}.") from error
+        raise Unprocessable(f"The {kind} is damaged or incomplete.") from error
 
 
 def plain(text: object) -> str:

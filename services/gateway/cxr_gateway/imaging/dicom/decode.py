@@ -12,10 +12,12 @@ from cxr_gateway.imaging.colour import luma
 from cxr_gateway.imaging.decoding import decoding
 from cxr_gateway.imaging.dicom.display import to_grey
 from cxr_gateway.imaging.dicom.file import read_dicom
+from cxr_gateway.imaging.dicom.geometry import squared, upright
 from cxr_gateway.imaging.dicom.header import PixelHeader, read_header, require_radiograph
-from cxr_gateway.imaging.dicom.metadata import patient_of
+from cxr_gateway.imaging.dicom.metadata import metadata_of
 from cxr_gateway.imaging.dicom.pixels import check_syntax, first_frame
 from cxr_gateway.imaging.dicom.suitability import refusal_by_tags, view_of
+from cxr_gateway.imaging.dicom.tags import code_string, tag_name
 from cxr_gateway.imaging.limits import Limits
 from cxr_gateway.imaging.result import DecodedImage, GreyImage
 
@@ -38,21 +40,42 @@ def decode_dicom(data: bytes, limits: Limits) -> DecodedImage:
         check_syntax(syntax)
         if refused is None:
             require_radiograph(header)
-        grey = _grey(first_frame(ds, syntax, header), ds, header)
+        grey, notes = _grey(first_frame(ds, syntax, header), ds, header)
+        if refused is None:
+            grey, more = _as_displayed(grey, ds, limits)
+            notes += more
+        metadata, left_out = metadata_of(ds)
+        height, width = grey.shape
         facts = ImageMetadata(
-            width=header.columns, height=header.rows, view=view_of(ds), source=ImageSource.DICOM
+            width=width, height=height, view=view_of(ds), source=ImageSource.DICOM
         )
-        return DecodedImage(grey, facts, patient_of(ds), refused)
+        return DecodedImage(grey, facts, metadata, refused, (*notes, *left_out, *_intent(ds)))
 
 
-def _grey(values: NDArray[Any], ds: Dataset, header: PixelHeader) -> GreyImage:
+def _as_displayed(grey: GreyImage, ds: Dataset, limits: Limits) -> tuple[GreyImage, list[str]]:
+    """Square pixels first: rows and columns are still those of the file's spacing."""
+    grey, stretched = squared(grey, ds, limits)
+    grey, turned = upright(grey, ds)
+    return grey, stretched + turned
+
+
+def _intent(ds: Dataset) -> list[str]:
+    if (code_string(ds, "PresentationIntentType") or "").upper() != "FOR PROCESSING":
+        return []
+    return [
+        f"{tag_name('PresentationIntentType')} is FOR PROCESSING: these are raw detector values, "
+        "which look other than the image that is made for display."
+    ]
+
+
+def _grey(values: NDArray[Any], ds: Dataset, header: PixelHeader) -> tuple[GreyImage, list[str]]:
     if header.photometric == "PALETTE COLOR":
         values = apply_color_lut(values, ds)
     if values.ndim == 3:
         red, green, blue = np.moveaxis(_to_8_bits(values), 2, 0)
-        return luma(red, green, blue)
+        return luma(red, green, blue), []
     if values.dtype.itemsize > 2:
-        return _stretched(values)
+        return _stretched(values), []
     return to_grey(values, ds, header)
 
 

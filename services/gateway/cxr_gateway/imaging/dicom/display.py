@@ -1,19 +1,28 @@
 """Stored values to the 8-bit grey that a person would be shown (PS3.3, C.11; PS3.4, N.2).
 
 Every step, modality LUT or rescale, VOI LUT or window, inversion, is a function of one stored
-value. So it is computed once for each possible value, at most 65,536, and the picture is looked up.
+value. So it is computed once for each possible value, at most 65,536, and the image is looked up.
+An optional element that is empty is absent; one that cannot be true is passed over, with a note.
 """
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
-from pydicom.pixels.processing import apply_modality_lut, apply_voi
 
 from cxr_gateway.imaging.dicom.header import PixelHeader
-from cxr_gateway.imaging.dicom.tags import integer, real, text
+from cxr_gateway.imaging.dicom.tags import (
+    code_string,
+    integer,
+    is_present,
+    items,
+    real,
+    reals,
+    tag_name,
+)
 from cxr_gateway.imaging.result import GreyImage
 
 Ramp = NDArray[np.float64]
@@ -23,16 +32,23 @@ Ramp = NDArray[np.float64]
 PERCENTILES = (0.5, 99.5)
 # A window that shows nearly all pixels in one grey is a mistake in the file; it is ignored.
 _FLAT_SHARE = 0.99
+# So is one between whose greys for `PERCENTILES` of the pixels there are fewer levels than this,
+# where the stored values have more: nobody could read that, and no network was trained on it.
+_MIN_LEVELS = 32
 _SAMPLED_PIXELS = 400_000
+_MOST_ENTRIES = 1 << 16
 
 
-def to_grey(values: NDArray[Any], ds: Dataset, header: PixelHeader) -> GreyImage:
+def to_grey(values: NDArray[Any], ds: Dataset, header: PixelHeader) -> tuple[GreyImage, list[str]]:
     """uint8 [H, W] as it is to be displayed: 0 black, 255 white, MONOCHROME1 turned.
 
     Args:
         values: stored values, uint8, int8, uint16 or int16, [H, W].
         ds: rescale or modality LUT, VOI LUT or window (the first one), pixel padding.
         header: photometric interpretation.
+
+    Returns:
+        The image, and a note for each element that was passed over.
     """
     unsigned = np.dtype(f"u{values.dtype.itemsize}")
     stored = np.arange(1 << 8 * values.dtype.itemsize, dtype=unsigned).view(
@@ -43,14 +59,15 @@ def to_grey(values: NDArray[Any], ds: Dataset, header: PixelHeader) -> GreyImage
     step = max(1, math.isqrt(native.size // _SAMPLED_PIXELS))
     counts = np.bincount(native[::step, ::step].ravel(), minlength=stored.size)
     counts[padding] = 0
-    ramp = np.asarray(apply_modality_lut(stored, ds), dtype=np.float64)
-    shown = _voi(ramp, ds, counts)
+    notes: list[str] = []
+    ramp = _modality(stored.astype(np.float64), ds, notes)
+    shown = _voi(ramp, ds, counts, notes)
     if header.photometric == "MONOCHROME1":
         shown = 255.0 - shown
     lookup: GreyImage = np.rint(shown).astype(np.uint8)
     lookup[padding] = 0
     # "wrap" spares the check of every index; none is outside of the table.
-    return np.take(lookup, native, mode="wrap")
+    return np.take(lookup, native, mode="wrap"), notes
 
 
 def linear(ramp: Ramp, centre: float, width: float) -> Ramp:
@@ -70,28 +87,112 @@ def sigmoid(ramp: Ramp, centre: float, width: float) -> Ramp:
     return 255.0 / (1.0 + np.exp(np.clip(-4.0 * (ramp - centre) / width, -700.0, 700.0)))
 
 
-def _voi(ramp: Ramp, ds: Dataset, counts: NDArray[np.int64]) -> Ramp:
-    """The VOI LUT, else the first window, else percentiles; onto 0..255."""
-    for shown in (_voi_lut(ramp, ds), _window(ramp, ds)):
-        if shown is not None and not _is_flat(shown, counts):
-            return shown
-    return _percentile_window(ramp, counts)
+@dataclass(frozen=True, slots=True)
+class _Table:
+    """A lookup table (PS3.3, C.11.1.1): what `first` and the values behind it become."""
+
+    first: int
+    entries: Ramp
+    bits: int
+
+    def of(self, ramp: Ramp) -> Ramp:
+        """The entry of each value; those outside get the first or the last one."""
+        first = self.first
+        if first > ramp.max():
+            first -= _MOST_ENTRIES  # a negative number that was read as an unsigned one
+        places = np.clip(np.rint(ramp) - first, 0, self.entries.size - 1)
+        return self.entries[places.astype(np.intp)]
 
 
-def _voi_lut(ramp: Ramp, ds: Dataset) -> Ramp | None:
-    if not ds.get("VOILUTSequence"):
+def _table(ds: Dataset, keyword: str, notes: list[str]) -> _Table | None:
+    """The first table of a LUT sequence; None if it is missing or empty, or noted as no table."""
+    found = items(ds, keyword)
+    if not found or not is_present(found[0], "LUTData"):
         return None
-    shown = np.asarray(apply_voi(np.rint(ramp).astype(np.int32), ds), dtype=np.float64)
-    bits = int(ds.VOILUTSequence[0].LUTDescriptor[2])
+    descriptor = reals(found[0], "LUTDescriptor")
+    if descriptor is not None and len(descriptor) == 3:
+        count, first, bits = (int(number) for number in descriptor)
+        count = count % _MOST_ENTRIES or _MOST_ENTRIES
+        entries = _entries(found[0].LUTData, count, is_little=ds.original_encoding[1] is not False)
+        if entries is not None and 1 <= bits <= 16:
+            return _Table(first, entries, bits)
+    notes.append(f"{tag_name(keyword)} holds no table and was passed over.")
+    return None
+
+
+def _entries(data: Any, count: int, *, is_little: bool) -> Ramp | None:
+    """`count` entries out of LUTData: words, or bytes where there is one byte an entry."""
+    if isinstance(data, bytes):
+        if len(data) in (count, count + 1) and count > 1:
+            return np.frombuffer(data, np.uint8, count).astype(np.float64)
+        words = np.frombuffer(data, "<u2" if is_little else ">u2", len(data) // 2)
+    else:
+        words = np.atleast_1d(np.asarray(data, dtype=np.int64)).astype(np.uint16)
+        if words.size == (count + 1) // 2 and count > 1:  # two entries of 8 bits in each word
+            words = words.astype("<u2").view(np.uint8)
+    return words[:count].astype(np.float64) if words.size >= count else None
+
+
+def _modality(stored: Ramp, ds: Dataset, notes: list[str]) -> Ramp:
+    """Modality LUT, else rescale, else the stored values (PS3.3, C.11.1)."""
+    table = _table(ds, "ModalityLUTSequence", notes)
+    if table is not None:
+        return table.of(stored)
+    slope, intercept = (_number(ds, f"Rescale{end}", notes) for end in ("Slope", "Intercept"))
+    if slope == 0.0:
+        notes.append(f"{tag_name('RescaleSlope')} is 0 and was passed over.")
+        slope = None
+    return stored if slope is None else stored * slope + (intercept or 0.0)
+
+
+def _number(ds: Dataset, keyword: str, notes: list[str]) -> float | None:
+    numbers = reals(ds, keyword)
+    if numbers is not None and len(numbers) == 1:
+        return numbers[0]
+    if is_present(ds, keyword):
+        notes.append(f"{tag_name(keyword)} is no single number and was passed over.")
+    return None
+
+
+def _voi(ramp: Ramp, ds: Dataset, counts: NDArray[np.int64], notes: list[str]) -> Ramp:
+    """The VOI LUT, else the first window, else percentiles; onto 0..255."""
+    table = _table(ds, "VOILUTSequence", notes)
+    own = _percentile_window(ramp, counts)
+    for keyword, shown in (
+        ("VOILUTSequence", None if table is None else _of_table(ramp, table)),
+        ("WindowWidth", _window(ramp, ds)),
+    ):
+        if shown is None:
+            continue
+        if _is_flat(shown, counts):
+            notes.append(f"{tag_name(keyword)} shows all in one grey and was passed over.")
+        elif (levels := _levels(shown, counts)) < min(_MIN_LEVELS, _levels(own, counts) / 2):
+            notes.append(f"{tag_name(keyword)} leaves {levels} levels of grey; passed over.")
+        else:
+            return shown
+    return own
+
+
+def _of_table(ramp: Ramp, table: _Table) -> Ramp:
+    shown = table.of(ramp)
     # Some devices declare 16 bits and fill 12 of them: then white is the top of those 12.
     used = int(shown.max()).bit_length()
-    top = (1 << (bits if used >= bits - 1 else used)) - 1
+    top = (1 << (table.bits if used >= table.bits - 1 else used)) - 1
     return np.clip(shown / max(top, 1), 0.0, 1.0) * 255.0
+
+
+def _levels(shown: Ramp, counts: NDArray[np.int64]) -> int:
+    """How many 8-bit greys there are for the pixels between `PERCENTILES`."""
+    greys = np.bincount(np.rint(shown).astype(np.intp), weights=counts, minlength=256)
+    cumulated = np.cumsum(greys)
+    low, high = np.asarray(PERCENTILES) / 100.0 * cumulated[-1]
+    within = (cumulated >= low) & (cumulated - greys <= high) & (greys > 0)
+    return int(within.sum())
 
 
 def _window(ramp: Ramp, ds: Dataset) -> Ramp | None:
     centre, width = real(ds, "WindowCenter"), real(ds, "WindowWidth")
-    function = (text(ds, "VOILUTFunction") or "LINEAR").upper()
+    function = (code_string(ds, "VOILUTFunction") or "LINEAR").upper()
     if centre is None or width is None or width <= 0.0:
         return None
     if function == "SIGMOID":
@@ -107,7 +208,7 @@ def _is_flat(shown: Ramp, counts: NDArray[np.int64]) -> bool:
 
 
 def _percentile_window(ramp: Ramp, counts: NDArray[np.int64]) -> Ramp:
-    """LINEAR_EXACT between `PERCENTILES` of the picture's values."""
+    """LINEAR_EXACT between `PERCENTILES` of the image's values."""
     order = np.argsort(ramp, kind="stable")
     cumulated = np.cumsum(counts[order])
     ends = np.searchsorted(cumulated, np.asarray(PERCENTILES) / 100.0 * cumulated[-1])
@@ -119,7 +220,7 @@ def _percentile_window(ramp: Ramp, counts: NDArray[np.int64]) -> Ramp:
 
 
 def _padding(ds: Dataset, stored: NDArray[Any]) -> NDArray[np.bool_]:
-    """Which stored values are padding and no picture (PixelPaddingValue and its range limit)."""
+    """Which stored values are padding and no image (PixelPaddingValue and its range limit)."""
     if "PixelPaddingValue" not in ds:
         return np.zeros(stored.size, dtype=bool)
     size = stored.size

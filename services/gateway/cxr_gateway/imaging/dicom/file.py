@@ -2,15 +2,21 @@
 
 pydicom parses what it is given without a limit: sequences of undefined length become an object
 for each item, and a deflated data set is inflated whole. So the number of reads is counted, the
-inflation is cut off, and only the elements that intake asks for are kept.
+inflation is cut off, and only the elements that imaging asks for are kept. The pixel data are
+found here and not by pydicom: it drops them where the sequence delimiter is missing, as several
+modalities and archives write them, and it does not tell a transfer that broke off from a file
+without an image.
 """
 
 import warnings
 import zlib
+from dataclasses import dataclass
 from io import BytesIO
+from typing import Literal
 
 from pydicom import config
-from pydicom.datadict import tag_for_keyword
+from pydicom.datadict import keyword_for_tag, tag_for_keyword
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.filereader import read_dataset
 from pydicom.tag import BaseTag
@@ -21,6 +27,7 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
+from cxr_gateway.imaging.dicom.tags import tag_name
 from cxr_gateway.imaging.limits import Limits
 from cxr_gateway.imaging.sniff import ACCEPTED, DICOM_PREAMBLE_BYTES
 from cxr_serving.errors import PayloadTooLarge, Unprocessable, UnsupportedMedia
@@ -44,9 +51,10 @@ _KEYWORDS = (
     "AccessionNumber", "Modality", "PatientName", "PatientID", "PatientBirthDate", "PatientSex",
     "BodyPartExamined", "ViewPosition", "StudyInstanceUID", "PatientOrientation",
     "AnatomicRegionSequence", "ViewCodeSequence", "SamplesPerPixel", "PhotometricInterpretation",
-    "PlanarConfiguration", "NumberOfFrames", "Rows", "Columns", "BitsAllocated", "BitsStored",
-    "HighBit", "PixelRepresentation", "PixelPaddingValue", "PixelPaddingRangeLimit",
-    "WindowCenter", "WindowWidth", "VOILUTFunction", "VOILUTSequence", "RescaleIntercept",
+    "PlanarConfiguration", "PresentationIntentType",
+    "PixelAspectRatio", "PixelSpacing", "ImagerPixelSpacing", "NumberOfFrames", "Rows", "Columns",
+    "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "PixelPaddingValue",
+    "PixelPaddingRangeLimit", "WindowCenter", "WindowWidth", "VOILUTFunction", "VOILUTSequence", "RescaleIntercept",
     "RescaleSlope", "ModalityLUTSequence", "RedPaletteColorLookupTableDescriptor",
     "GreenPaletteColorLookupTableDescriptor", "BluePaletteColorLookupTableDescriptor",
     "RedPaletteColorLookupTableData", "GreenPaletteColorLookupTableData",
@@ -62,6 +70,12 @@ _BULK = frozenset(
     tag_for_keyword(keyword) for keyword in ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 )
 
+
+_PIXEL_DATA = BaseTag(0x7FE00010)
+_PIXEL_DATA_NAME = tag_name("PixelData")
+_UNDEFINED = 0xFFFFFFFF
+_ITEM, _SEQUENCE_END = b"\xfe\xff\x00\xe0", b"\xfe\xff\xdd\xe0\x00\x00\x00\x00"
+_LONG_VRS = frozenset({"OB", "OW", "UN", "OD", "OF", "OL", "OV"})
 
 _TABLE_WORDS = ("Sequence", "LookupTable", "OffsetTable")
 _TABLES = frozenset(
@@ -116,13 +130,79 @@ def _read(data: bytes, limits: Limits, tags: list[BaseTag | int] | None) -> tupl
     syntax = UID(str(meta.get("TransferSyntaxUID") or "")) or ImplicitVRLittleEndian
     if syntax == DeflatedExplicitVRLittleEndian:
         source = _CountedReads(_inflate(source.read(), 2 * limits.max_bytes))
+    is_implicit, is_little = syntax == ImplicitVRLittleEndian, syntax != ExplicitVRBigEndian
+    elements = _TopLevel(source)
     ds = read_dataset(
-        source,
-        syntax == ImplicitVRLittleEndian,
-        syntax != ExplicitVRBigEndian,
-        specific_tags=tags,
+        source, is_implicit, is_little, stop_when=elements.is_pixel_data, specific_tags=tags
     )
+    if elements.found_pixel_data:
+        element = _pixel_data(source.getvalue(), source.tell(), is_implicit, is_little)
+        ds[element.tag] = element
+    elif "Rows" in ds or "TransferSyntaxUID" in meta:
+        elements.refuse_if_cut()
     return ds, syntax
+
+
+@dataclass
+class _TopLevel:
+    """Watches pydicom walk over the top-level elements, up to the pixel data."""
+
+    source: _CountedReads
+    found_pixel_data: bool = False
+    _tag: BaseTag | None = None
+    _end: int | None = 0  # of the last element's value; None if its length is undefined
+
+    def is_pixel_data(self, tag: BaseTag, _vr: str | None, length: int) -> bool:
+        """Called behind each element's tag, VR and length."""
+        self.found_pixel_data = tag == _PIXEL_DATA
+        self._tag = tag
+        self._end = None if length == _UNDEFINED else self.source.tell() + length
+        return self.found_pixel_data
+
+    def refuse_if_cut(self) -> None:
+        """Raise Unprocessable if the file ends within an element."""
+        data = self.source.getvalue()
+        is_open = self._end is None and not data.endswith(_SEQUENCE_END)
+        if is_open or (self._end is not None and self._end != len(data)):
+            where = keyword_for_tag(self._tag) if self._tag is not None else ""
+            within = tag_name(where) if where else f"element {self._tag}"
+            raise Unprocessable(f"The DICOM file is truncated: it ends within {within}.")
+
+
+def _pixel_data(data: bytes, start: int, is_implicit: bool, is_little: bool) -> RawDataElement:
+    """The PixelData element whose tag is at `start`, its sequence delimiter there or not."""
+    order: Literal["little", "big"] = "little" if is_little else "big"
+    head = data[start : start + 12]
+    vr, size_at, size_bytes = None, 4, 4
+    if not is_implicit:
+        vr = head[4:6].decode("ascii", "replace")
+        size_at, size_bytes = (8, 4) if vr in _LONG_VRS else (6, 2)
+    begin = start + size_at + size_bytes
+    if len(data) < begin:
+        raise Unprocessable(f"The DICOM file is truncated: it ends within {_PIXEL_DATA_NAME}.")
+    length = int.from_bytes(head[size_at : size_at + size_bytes], order)
+    end = _end_of_items(data, begin) if length == _UNDEFINED else begin + length
+    if end == begin:
+        raise Unprocessable(f"The DICOM file's {_PIXEL_DATA_NAME} is empty.")
+    return RawDataElement(
+        _PIXEL_DATA, vr or "OW", length, data[begin:end], begin, is_implicit, is_little
+    )
+
+
+def _end_of_items(data: bytes, begin: int) -> int:
+    """Where the items of encapsulated pixel data end (PS3.5, A.4).
+
+    The sequence delimiter ends them; so do the end of the file and whatever is no item, because
+    there are writers that leave the delimiter out or put zeros there. Whether the codestream in
+    the items is whole is found out when its own end marker is looked for.
+    """
+    position = begin
+    while data[position : position + 4] == _ITEM and position + 8 <= len(data):
+        length = int.from_bytes(data[position + 4 : position + 8], "little")
+        if position + 8 + length > len(data):
+            raise Unprocessable(f"The DICOM file is truncated: it ends within {_PIXEL_DATA_NAME}.")
+        position += 8 + length
+    return position
 
 
 def _has_preamble(data: bytes) -> bool:

@@ -6,7 +6,7 @@ from pydicom.dataset import Dataset
 from pydicom.uid import UID
 
 from cxr_gateway.imaging.decoding import plain
-from cxr_gateway.imaging.dicom.tags import integer, tag_name, text
+from cxr_gateway.imaging.dicom.tags import code_string, integer, tag_name
 from cxr_gateway.imaging.limits import Limits
 from cxr_serving.errors import Unprocessable
 
@@ -52,7 +52,7 @@ def read_header(ds: Dataset, limits: Limits) -> PixelHeader:
         PayloadTooLarge: Rows x Columns is over the limit.
     """
     if "PixelData" not in ds:
-        modality = text(ds, "Modality")
+        modality = code_string(ds, "Modality")
         told = f" ({tag_name('Modality')} is {modality})" if modality else ""
         raise Unprocessable(f"The DICOM file has no {tag_name('PixelData')}{told}.")
     rows, columns = integer(ds, "Rows"), integer(ds, "Columns")
@@ -64,7 +64,7 @@ def read_header(ds: Dataset, limits: Limits) -> PixelHeader:
         columns=columns,
         frames=integer(ds, "NumberOfFrames", 1),
         samples=integer(ds, "SamplesPerPixel"),
-        photometric=(text(ds, "PhotometricInterpretation") or "").upper(),
+        photometric=(code_string(ds, "PhotometricInterpretation") or "").upper(),
         bits_allocated=integer(ds, "BitsAllocated"),
         bits_stored=integer(ds, "BitsStored"),
         is_signed=integer(ds, "PixelRepresentation") == 1,

@@ -5,23 +5,40 @@ from datetime import date
 from pydicom.dataset import Dataset
 
 from cxr_gateway.core.schemas import DicomMetadata
-from cxr_gateway.imaging.dicom.tags import text
+from cxr_gateway.imaging.dicom.tags import code_string, is_present, tag_name, whole_text
 
-_MAX_NAME_CHARACTERS = 128
+# What tells patients and studies apart: whole, or not at all.
+_IDENTIFIERS = {
+    "patient_id": "PatientID",
+    "name": "PatientName",
+    "accession_number": "AccessionNumber",
+    "study_instance_uid": "StudyInstanceUID",
+    "sop_instance_uid": "SOPInstanceUID",
+}
 
 
-def patient_of(ds: Dataset) -> DicomMetadata:
-    """The facts; None for each one that is absent or not what its tag should hold."""
-    return DicomMetadata(
-        patient_id=text(ds, "PatientID"),
-        name=readable_name(text(ds, "PatientName")),
-        birth_date=iso_date(text(ds, "PatientBirthDate")),
-        sex=text(ds, "PatientSex"),
-        accession_number=text(ds, "AccessionNumber"),
-        study_date=iso_date(text(ds, "StudyDate")),
-        study_instance_uid=text(ds, "StudyInstanceUID"),
-        sop_instance_uid=text(ds, "SOPInstanceUID"),
+def metadata_of(ds: Dataset) -> tuple[DicomMetadata, list[str]]:
+    """What is said of patient and study, and a note for each identifier that cannot be shown whole.
+
+    A value is None where it is absent or not what its tag should hold.
+    """
+    found = {field: whole_text(ds, keyword) for field, keyword in _IDENTIFIERS.items()}
+    notes = [
+        f"{tag_name(keyword)} is too long to be shown whole and is left out."
+        for field, keyword in _IDENTIFIERS.items()
+        if found[field] is None and is_present(ds, keyword)
+    ]
+    metadata = DicomMetadata(
+        patient_id=found["patient_id"],
+        name=readable_name(found["name"]),
+        birth_date=iso_date(whole_text(ds, "PatientBirthDate")),
+        sex=code_string(ds, "PatientSex"),
+        accession_number=found["accession_number"],
+        study_date=iso_date(whole_text(ds, "StudyDate")),
+        study_instance_uid=found["study_instance_uid"],
+        sop_instance_uid=found["sop_instance_uid"],
     )
+    return metadata, notes
 
 
 def iso_date(value: str | None) -> str | None:
@@ -46,7 +63,7 @@ def readable_name(value: str | None) -> str | None:
     if not written:
         return None
     in_brackets = f" ({', '.join(written[1:])})" if written[1:] else ""
-    return (written[0] + in_brackets)[:_MAX_NAME_CHARACTERS]
+    return written[0] + in_brackets
 
 
 def _spoken(group: str) -> str:

@@ -1,17 +1,23 @@
 """Stored values out of pixel data, after the codestream was held against the header."""
 
+from dataclasses import replace
 from typing import Any
 
+import imagecodecs
+import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.encaps import get_frame
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.uid import (
+    HTJ2K,
     JPEG2000,
     UID,
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
+    HTJ2KLossless,
+    HTJ2KLosslessRPCL,
     ImplicitVRLittleEndian,
     JPEG2000Lossless,
     JPEGBaseline8Bit,
@@ -23,7 +29,7 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from cxr_gateway.imaging.codestream import jpeg_stream_frame
+from cxr_gateway.imaging.codestream import Frame, jpeg_stream_frame
 from cxr_gateway.imaging.decoding import decoding, plain
 from cxr_gateway.imaging.dicom.header import PixelHeader, unsupported_syntax
 from cxr_gateway.imaging.dicom.tags import tag_name
@@ -49,7 +55,8 @@ _JPEG = frozenset(
         JPEGLSNearLossless,
     }
 )
-_J2K = frozenset({JPEG2000, JPEG2000Lossless})
+_J2K = frozenset({JPEG2000, JPEG2000Lossless, HTJ2K, HTJ2KLossless, HTJ2KLosslessRPCL})
+_SECOND_DECODER = _JPEG - {JPEGLSLossless, JPEGLSNearLossless}
 
 
 def check_syntax(syntax: UID) -> None:
@@ -83,8 +90,32 @@ def first_frame(ds: Dataset, syntax: UID, header: PixelHeader) -> NDArray[Any]:
         frame = get_frame(element.value, 0, number_of_frames=header.frames)
         if syntax == RLELossless:
             return _rle(frame, header)
-        bits = _check_stream(frame, syntax, header)
-        return _decoded(ds, syntax, bits_stored=bits)
+        stream, bits = _check_stream(frame, syntax, header)
+        if stream.point_transform:
+            # libjpeg as pylibjpeg has it forgets to shift these back up, and says nothing.
+            return _by_second_decoder(frame, header, bits)
+        try:
+            # A stream of 16 bits may hold signed values of 12, whose sign no decoder looks for.
+            values = _decoded(ds, syntax, bits_stored=bits)
+            return _without_unused_bits(values, replace(header, bits_stored=bits))
+        except Exception:
+            if syntax not in _SECOND_DECODER or header.samples != 1:
+                raise
+            return _by_second_decoder(frame, header, bits)
+
+
+def _by_second_decoder(frame: bytes, header: PixelHeader, bits: int) -> NDArray[Any]:
+    """libjpeg-turbo, for what the first decoder fails on or is known to get wrong."""
+    values = imagecodecs.jpeg_decode(frame)
+    if values.shape != (header.rows, header.columns):
+        raise Unprocessable("The compressed image has another size than its header says.")
+    container = np.dtype(f"u{header.bits_allocated // 8}")
+    if values.dtype.itemsize > container.itemsize:
+        raise Unprocessable("The compressed image has more bits than its header says.")
+    values = values.astype(container, copy=False)
+    if header.is_signed:
+        values = values.view(f"i{container.itemsize}")
+    return _without_unused_bits(values, replace(header, bits_stored=bits))
 
 
 def _decoded(ds: Dataset, syntax: UID, **options: Any) -> NDArray[Any]:
@@ -104,8 +135,8 @@ def _check_length(n_bytes: int, header: PixelHeader) -> None:
         )
 
 
-def _check_stream(frame: bytes, syntax: UID, header: PixelHeader) -> int:
-    """Hold the codestream's own header against the data set's; returns the bits to decode with.
+def _check_stream(frame: bytes, syntax: UID, header: PixelHeader) -> tuple[Frame, int]:
+    """Hold the codestream's own header against the data set's; with the bits to decode with.
 
     Extended JPEG always says 12 bits and scanners store 10 in it, so more bits than are stored
     are allowed, and then used: a wrong BitsStored must not wrap bright pixels to black.
@@ -128,8 +159,8 @@ def _check_stream(frame: bytes, syntax: UID, header: PixelHeader) -> int:
             f"{header.bits_allocated}, but the compressed picture has {stream.precision} bits."
         )
     if header.is_signed:
-        return header.bits_stored
-    return max(header.bits_stored, stream.precision)
+        return stream, header.bits_stored
+    return stream, max(header.bits_stored, stream.precision)
 
 
 def _rle(frame: bytes, header: PixelHeader) -> NDArray[Any]:

@@ -1,8 +1,14 @@
-"""Elements of a DICOM data set, read with their tag named in every complaint."""
+"""Elements of a DICOM data set, read with their tag named in every complaint.
+
+Every number and every text of a file comes through here, so that one odd optional element neither
+refuses a radiograph nor reaches a client as a library's exception.
+"""
 
 import math
+import re
 from typing import Any
 
+from pydicom.charset import convert_encodings, decode_bytes
 from pydicom.datadict import tag_for_keyword
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
@@ -10,7 +16,14 @@ from pydicom.multival import MultiValue
 from cxr_gateway.imaging.decoding import plain
 from cxr_serving.errors import Unprocessable
 
-_MAX_TEXT_CHARACTERS = 64
+_MAX_CODE_CHARACTERS = 64
+# Three groups of a person name, each of 64 characters, or a long text (LO) many times over. What
+# is longer is not cut, because half an identifier may be another patient's.
+_MAX_TEXT_CHARACTERS = 512
+# What CS allows beside letters outside of ASCII: a writer used the data set's own character set.
+# Code extensions (ISO/IEC 2022) that the decoder of the character set left in.
+_ESCAPES = re.compile(r"\x1b[\x20-\x2f]+[\x30-\x7e]")
+_TEXT_DELIMITERS = {"\t", "\n", "\f", "\r", "\\"}
 
 
 def tag_name(keyword: str) -> str:
@@ -23,7 +36,7 @@ def tag_name(keyword: str) -> str:
 
 def integer(ds: Dataset, keyword: str, default: int | None = None) -> int:
     """A single integer; Unprocessable if it is malformed, or missing without a default."""
-    value = _value(ds, keyword)
+    value = _first(_value(ds, keyword))
     if value is None:
         if default is None:
             raise Unprocessable(f"The DICOM file lacks {tag_name(keyword)}.")
@@ -38,35 +51,57 @@ def integer(ds: Dataset, keyword: str, default: int | None = None) -> int:
 
 def real(ds: Dataset, keyword: str) -> float | None:
     """The first of one or more decimal numbers; None if missing or not a finite number."""
-    value = _value(ds, keyword)
-    try:
-        number = float(value)
-    except (TypeError, ValueError, OverflowError):
-        return None
-    return number if math.isfinite(number) else None
+    return _finite(_first(_value(ds, keyword)))
 
 
-def text(ds: Dataset, keyword: str) -> str | None:
-    """The first value as one printable line of at most 64 characters; None if missing or empty."""
+def reals(ds: Dataset, keyword: str) -> list[float] | None:
+    """All decimal numbers of an element; None if it is missing, or one of them is no number."""
     value = _value(ds, keyword)
+    values = [*value] if isinstance(value, list | tuple | MultiValue) else [value]
+    numbers = [_finite(one) for one in values]
+    return [one for one in numbers if one is not None] if None not in numbers else None
+
+
+def is_present(ds: Dataset, keyword: str) -> bool:
+    """Whether the element is there and not empty, whatever it holds."""
+    return _value(ds, keyword) is not None
+
+
+def code_string(ds: Dataset, keyword: str) -> str | None:
+    """The first value as one printable line of at most 64 characters; None if missing or empty.
+
+    For coded terms and for display. Letters outside of ASCII, which a code string may not have,
+    are read in the data set's own character set: that is what their writers meant.
+    """
+    value = _first(_value(ds, keyword))
     if value is None:
         return None
-    line = "".join(c if c.isprintable() else " " for c in str(value))
-    line = " ".join(line.split())
-    return line[:_MAX_TEXT_CHARACTERS].rstrip() or None
+    return _line(_in_own_letters(str(value), ds))[:_MAX_CODE_CHARACTERS].rstrip() or None
 
 
-def code_meaning(ds: Dataset, keyword: str) -> str | None:
-    """The meaning of the first code of a code sequence; None if missing."""
-    items = _value(ds, keyword, first=False)
+def whole_text(ds: Dataset, keyword: str) -> str | None:
+    r"""The whole value as one printable line; None if missing, empty or too long to be one.
+
+    Several values keep the backslash between them: an identifier is never half of itself.
+    """
+    value = _value(ds, keyword)
+    if isinstance(value, list | tuple | MultiValue):
+        value = "\\".join(map(str, value))
+    line = "" if value is None else _line(str(value))
+    return line if 0 < len(line) <= _MAX_TEXT_CHARACTERS else None
+
+
+def items(ds: Dataset, keyword: str) -> list[Dataset]:
+    """The items of a sequence; none if it is missing, empty or no sequence."""
+    value = _value(ds, keyword)
     try:
-        return text(items[0], "CodeMeaning")
-    except (TypeError, IndexError, AttributeError):
-        return None
+        return [item for item in value if isinstance(item, Dataset)]
+    except TypeError:
+        return []
 
 
-def _value(ds: Dataset, keyword: str, *, first: bool = True) -> Any:
-    """The element's value, or the first of several; None if it is missing or empty.
+def _value(ds: Dataset, keyword: str) -> Any:
+    """The element's value; None if it is missing or empty.
 
     pydicom converts on access and raises whatever the conversion raises; then the raw value
     stands in, which no number and no date will be made of.
@@ -75,6 +110,36 @@ def _value(ds: Dataset, keyword: str, *, first: bool = True) -> Any:
         value = ds.get(keyword)
     except Exception:
         value = repr(ds.get_item(keyword))
-    if first and isinstance(value, list | tuple | MultiValue):
-        value = value[0] if value else None
+    if isinstance(value, list | tuple | MultiValue) and not value:
+        return None
     return None if value is None or value == "" else value
+
+
+def _first(value: Any) -> Any:
+    if isinstance(value, list | tuple | MultiValue):
+        value = value[0]
+    return None if value is None or value == "" else value
+
+
+def _finite(value: Any) -> float | None:
+    try:
+        number = float(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _line(value: str) -> str:
+    value = _ESCAPES.sub("", value)
+    return " ".join("".join(c if c.isprintable() else " " for c in value).split())
+
+
+def _in_own_letters(value: str, ds: Dataset) -> str:
+    """Pydicom reads code strings as Latin-1; the same bytes in the data set's character set."""
+    if value.isascii():
+        return value
+    try:
+        encodings = convert_encodings(ds.get("SpecificCharacterSet") or "ISO_IR 6")
+        return decode_bytes(value.encode("latin-1"), encodings, _TEXT_DELIMITERS)
+    except Exception:
+        return value
