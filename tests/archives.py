@@ -36,7 +36,7 @@ def a_study(content: bytes) -> Study:
         received_at=datetime.now(UTC),
         file_name='é "name".png',
         content_sha256=hashlib.sha256(content).hexdigest(),
-        image=ImageMetadata(width=4, height=3, view=None, source=ImageSource.PNG),
+        image=ImageMetadata(width=4, height=3, view=None, source=ImageSource.PNG, notes=[]),
         patient=NO_PATIENT,
         ood=OodResult(accepted=True, score=0.9, threshold=0.5, reason=None),
         top_findings=[],

@@ -49,7 +49,7 @@ export function aStudy(change: Partial<Study> = {}): Study {
     received_at: "2026-11-03T14:03:00Z",
     file_name: "radiograph.png",
     content_sha256: "0".repeat(64),
-    image: { width: 400, height: 200, view: "PA", source: "png" },
+    image: { width: 400, height: 200, view: "PA", source: "png", notes: [] },
     patient: NOBODY,
     ood: { accepted: true, score: 0.99, threshold: 0.5, reason: null },
     top_findings: [EFFUSION, NODULE, HERNIA],

@@ -6,6 +6,10 @@ once that is on disk, and takes any number of fields.
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from email.errors import HeaderParseError
+from email.header import decode_header, make_header
+from email.message import Message
+from email.utils import collapse_rfc2231_value
 from typing import Any
 
 from fastapi import Request
@@ -19,6 +23,9 @@ from cxr_serving.errors import (
     Unprocessable,
     UnsupportedMedia,
 )
+
+# A preamble is for people whose program knows no multipart; more than this is something else.
+_MAX_PREAMBLE_BYTES = 8192
 
 
 @dataclass
@@ -57,6 +64,8 @@ class FileForm:
         self._field_name = field_name
         self._max_bytes = max_bytes
         self._pending = bytearray()
+        self._opening: bytearray | None = bytearray()
+        self._boundary = b"--" + boundary
         self._files = 0
         self._ended = False
         self._header = (bytearray(), bytearray())
@@ -84,7 +93,7 @@ class FileForm:
         """
         async for chunk in chunks:
             try:
-                self._parser.write(chunk)
+                self._parser.write(self._from_boundary(chunk))
             except FormParserError as error:
                 raise BadRequest("The multipart form is malformed.") from error
             if self._refusal is not None:
@@ -93,6 +102,22 @@ class FileForm:
                 yield self._take()
         self._check_complete()
         yield self._take()
+
+    def _from_boundary(self, chunk: bytes) -> bytes:
+        """`chunk` without what may come before the first part: preamble and padding (RFC 2046)."""
+        if self._opening is None:
+            return chunk
+        self._opening += chunk
+        opening = bytes(self._opening)
+        at = 0 if opening.startswith(self._boundary) else opening.find(b"\n" + self._boundary) + 1
+        end = opening.find(b"\n", at + len(self._boundary))
+        if (at or opening.startswith(self._boundary)) and end >= 0:
+            self._opening = None
+            line = opening[at:end].rstrip(b" \t\r")
+            return line + b"\r\n" + opening[end + 1 :]
+        if len(opening) > _MAX_PREAMBLE_BYTES + len(self._boundary):
+            raise BadRequest("The multipart form does not begin with its boundary.")
+        return b""
 
     def _take(self) -> bytes:
         piece = bytes(self._pending)
@@ -128,8 +153,7 @@ class FileForm:
         value.clear()
 
     def _headers_finished(self) -> None:
-        options = parse_options_header(self._headers.get(b"content-disposition", b""))[1]
-        name = options.get(b"name", b"").decode("utf-8", "replace")
+        name, file_name = _names(self._headers.get(b"content-disposition", b""))
         wanted = self._field_name
         if name != wanted:
             self._refuse(f"Unknown form field: {name}. The form takes one file, `{wanted}`.")
@@ -138,12 +162,11 @@ class FileForm:
         if self._files > 1:
             self._refuse(f"The form needs exactly one file in `{wanted}`; there are more.")
             return
-        file_name = options.get(b"filename")
         if file_name is None:
             self._refuse(f"`{wanted}` must be a file (with a filename), not a text field.")
             return
         media_type = self._headers.get(b"content-type")
-        self.file_name = file_name.decode("utf-8", "replace")
+        self.file_name = file_name
         self.media_type = None if media_type is None else media_type.decode("latin-1")
 
     def _data(self, data: bytes, start: int, end: int) -> None:
@@ -163,6 +186,33 @@ class FileForm:
         self._refusal = self._refusal or Unprocessable(detail)
 
 
+def _names(disposition: bytes) -> tuple[str, str | None]:
+    """The field's name and the file's, however a client writes them.
+
+    `filename*` (RFC 5987) stands before `filename`, and either may be alone. .NET sends the
+    encoded words of RFC 2047, which RFC 7578 does not know.
+    """
+    header = Message()
+    header["Content-Disposition"] = disposition.decode("utf-8", "replace")
+    found = {
+        name: collapse_rfc2231_value(value) if isinstance(value, tuple) else value
+        for name, value in header.get_params(failobj=[], header="content-disposition")
+    }
+    plain = parse_options_header(disposition)[1].get(b"filename")
+    extended = found.get("filename") if b"filename*" in disposition.lower() else None
+    file_name = extended or (None if plain is None else plain.decode("utf-8", "replace"))
+    return found.get("name", ""), None if file_name is None else _decoded_words(file_name)
+
+
+def _decoded_words(text: str) -> str:
+    if "=?" not in text:
+        return text
+    try:
+        return str(make_header(decode_header(text)))
+    except (HeaderParseError, LookupError, UnicodeDecodeError, ValueError):
+        return text
+
+
 async def read_single_file(request: Request, field_name: str) -> UploadedFile:
     """The one file of a multipart form, whole in memory; `BodyLimitMiddleware` bounds it.
 
@@ -171,9 +221,19 @@ async def read_single_file(request: Request, field_name: str) -> UploadedFile:
         BadRequest: The form is malformed or cut short.
         Unprocessable: No file, an empty file, two files, or another field than `field_name`.
     """
+    refuse_content_encoding(request)
     form = FileForm(request.headers.get("content-type", ""), field_name)
     [data] = [piece async for piece in form.pieces(request.stream())]
     return UploadedFile(name=form.file_name, media_type=form.media_type, data=data)
+
+
+def refuse_content_encoding(request: Request) -> None:
+    """Raise UnsupportedMedia for a compressed body: images are compressed, and bombs are easy."""
+    encoding = request.headers.get("content-encoding", "identity").strip().lower()
+    if encoding != "identity":
+        raise UnsupportedMedia(
+            f"Content-Encoding is {encoding[:40]}; bodies are accepted as they are, without one."
+        )
 
 
 def forbid_unknown_query(request: Request, *known: str) -> None:

@@ -60,7 +60,7 @@ def a_study(
         received_at=datetime.now(UTC),
         file_name="a <b>name</b>.png",
         content_sha256=content.encode().hex().rjust(64, "0"),
-        image=ImageMetadata(width=4, height=3, view=None, source=ImageSource.PNG),
+        image=ImageMetadata(width=4, height=3, view=None, source=ImageSource.PNG, notes=[]),
         patient=NO_PATIENT,
         ood=OodResult(accepted=True, score=0.9, threshold=0.5, reason=None),
         top_findings=[],

@@ -162,7 +162,7 @@ STUDY_SUMMARY_EXAMPLE: dict[str, Any] = {
     "status": "complete",
     "received_at": "2026-05-04T09:30:12.481000Z",
     "file_name": "chest.dcm",
-    "image": {"width": 1841, "height": 1955, "view": "PA", "source": "dicom"},
+    "image": {"width": 1841, "height": 1955, "view": "PA", "source": "dicom", "notes": []},
     "patient": {
         "patient_id": "RG1",
         "name": None,

@@ -23,6 +23,7 @@ from cxr_serving.errors import (
     Unprocessable,
     UnsupportedMedia,
 )
+from cxr_serving.uploads import refuse_content_encoding
 
 FIELD = "file"
 MAX_NAME_CHARS = 255
@@ -43,6 +44,7 @@ async def receive_upload(request: Request, archive: Archive, settings: GatewaySe
         UploadTimeout: the client fell silent.
         StorageFull: the archive has no room.
     """
+    refuse_content_encoding(request)
     parser, form = _open_form(request, settings.max_upload_bytes)
     receiver = _Receiver(archive)
     try:

@@ -54,12 +54,15 @@ class _Output(BaseModel):
 
 
 class ImageMetadata(_Output):
-    """What is known of the image; sizes in pixels of the uploaded image."""
+    """What is known of the image, which hangs as usual and has square pixels."""
 
-    width: int
-    height: int
+    width: int = Field(description="Pixels, as displayed; boxes and heat maps are in these.")
+    height: int = Field(description="Likewise.")
     view: str | None = Field(description="`PA`, `AP` or what the file says; null if it is silent.")
     source: ImageSource
+    notes: list[str] = Field(
+        description="What was odd in the file and how it was read, a sentence each; usually none."
+    )
 
 
 class DicomMetadata(_Output):

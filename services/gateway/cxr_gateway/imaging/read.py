@@ -37,5 +37,5 @@ def read_upload(data: bytes, *, limits: Limits = _DEFAULT_LIMITS) -> DecodedImag
     picture = decode(data, limits)
     picture.grey.setflags(write=False)
     height, width = picture.grey.shape
-    facts = ImageMetadata(width=width, height=height, view=None, source=source)
+    facts = ImageMetadata(width=width, height=height, view=None, source=source, notes=[])
     return DecodedImage(picture.grey, facts, NO_PATIENT, picture.refused)

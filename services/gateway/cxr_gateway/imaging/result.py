@@ -44,11 +44,9 @@ class DecodedImage:
         patient: what a DICOM file says of the patient; all None for PNG and JPEG.
         refused: why the file's own DICOM tags, or its colours, say that this is no frontal chest
             radiograph; None if they do not say so.
-        notes: what was odd in the file and how it was read, a sentence each, for the study.
     """
 
     grey: GreyImage
     facts: ImageMetadata
     patient: DicomMetadata
     refused: str | None
-    notes: tuple[str, ...] = ()

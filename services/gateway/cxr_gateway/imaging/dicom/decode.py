@@ -47,9 +47,13 @@ def decode_dicom(data: bytes, limits: Limits) -> DecodedImage:
         metadata, left_out = metadata_of(ds)
         height, width = grey.shape
         facts = ImageMetadata(
-            width=width, height=height, view=view_of(ds), source=ImageSource.DICOM
+            width=width,
+            height=height,
+            view=view_of(ds),
+            source=ImageSource.DICOM,
+            notes=[*notes, *left_out, *_intent(ds)],
         )
-        return DecodedImage(grey, facts, metadata, refused, (*notes, *left_out, *_intent(ds)))
+        return DecodedImage(grey, facts, metadata, refused)
 
 
 def _as_displayed(grey: GreyImage, ds: Dataset, limits: Limits) -> tuple[GreyImage, list[str]]:

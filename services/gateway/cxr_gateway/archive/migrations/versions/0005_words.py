@@ -3,6 +3,7 @@
     study     gate -> ood, joining -> rescoring, problems' part -> service, model role gate -> ood
     box       score is the number shown, detector_score the detector's own; joined_score goes
     key       role reader -> viewer, also of sessions
+    image     gains notes, of which there are none
     column    study_statistics.gate_sha256 -> ood_sha256; shadow_answers.shown_* -> current_*
 
 A result from before boxes were rescored has neither `joining` nor `joined_score`: it gets what says
@@ -59,6 +60,7 @@ def _study_up(study: Json) -> Json:
     names = {"gate": "ood", "joining": "rescoring"}
     new = {names.get(name, name): value for name, value in study.items()}
     new.setdefault("rescoring", None)
+    new["image"] = study["image"] | {"notes": []}
     new["boxes"] = [_box_up(box) for box in study["boxes"]]
     new["models"] = [_renamed_value(model, "role", "gate", "ood") for model in study["models"]]
     new["timings_ms"] = _renamed(study["timings_ms"], "gate", "ood")
@@ -73,6 +75,7 @@ def _study_down(study: Json) -> Json:
     names = {"ood": "gate", "rescoring": "joining"}
     old = {names.get(name, name): value for name, value in study.items()}
     joined = study["rescoring"] is not None
+    old["image"] = {name: value for name, value in study["image"].items() if name != "notes"}
     old["boxes"] = [_box_down(box, joined=joined) for box in study["boxes"]]
     old["models"] = [_renamed_value(model, "role", "ood", "gate") for model in study["models"]]
     old["timings_ms"] = _renamed(study["timings_ms"], "ood", "gate")
