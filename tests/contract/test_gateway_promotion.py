@@ -160,7 +160,7 @@ async def test_the_joining_is_that_of_the_pair_that_answered(tmp_path: Path) -> 
         after = await stand.read(png(seed=2))
     assert before["rescoring"] is None
     assert after["rescoring"]["name"] == manifest.name
-    assert after["boxes"][0]["rescored_score"] is not None
+    assert after["boxes"][0]["score"] != after["boxes"][0]["detector_score"]
 
 
 async def test_a_promotion_is_refused_with_the_reason(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from starlette.middleware import Middleware
 
 from cxr_gateway.access.authenticator import Authenticator
 from cxr_gateway.access.oidc import ProviderOpener, open_provider
+from cxr_gateway.access.permissions import Operations
 from cxr_gateway.analysis.analyzer import Analysis, Analyzer, OodModel
 from cxr_gateway.analysis.pipeline import AnalysisPipeline
 from cxr_gateway.analysis.rescoring import RescoringError, load_rescorings
@@ -37,26 +38,34 @@ from cxr_gateway.archive.api_keys import Keys
 from cxr_gateway.archive.promotions import latest_promotions
 from cxr_gateway.archive.sessions import Sessions
 from cxr_gateway.audit import open_audit_log
+from cxr_gateway.core.background import in_background, repeat
 from cxr_gateway.core.metrics import GatewayMetrics
 from cxr_gateway.core.settings import GatewaySettings
 from cxr_gateway.drift.observer import DriftObserver
 from cxr_gateway.exports.deidentification.exports import Exports
 from cxr_gateway.inference.clients import ClientOpener, open_clients
 from cxr_gateway.inference.routing import ModelRouter
-from cxr_gateway.middleware.access import install_access
+from cxr_gateway.middleware.access import AccessMiddleware
 from cxr_gateway.middleware.audit import AuditMiddleware
 from cxr_gateway.middleware.client_address import ForwardedMiddleware
+from cxr_gateway.middleware.operation import OperationMiddleware
 from cxr_gateway.middleware.security_headers import ProtectionMiddleware
 from cxr_gateway.ood import OodModelError, load_ood_detector
 from cxr_gateway.rendering.cache import Pictures
 from cxr_gateway.retention.daily import cleaned_daily
 from cxr_gateway.shadow.runner import ShadowRunner
 from cxr_serving.errors import ServiceError
+from cxr_serving.middleware import (
+    BodyLimitMiddleware,
+    MetricsMiddleware,
+    RequestIdMiddleware,
+    UnexpectedErrorMiddleware,
+)
 from cxr_serving.model_folder import identity_of
 from cxr_serving.product import VERSION
 from cxr_serving.service import Readiness, create_service
 from cxr_serving.starting import StartFailureMiddleware
-from cxr_serving.tracing import Tracing
+from cxr_serving.tracing import Tracing, TracingMiddleware
 
 _LOG = logging.getLogger(__name__)
 # Of the REST API, not of the product: the document must be the same wherever it is exported.
@@ -109,38 +118,53 @@ def create_app(
             readiness.mark_unready("The service is stopping.")
             await parts.reading.close()
 
+    tracing = Tracing("gateway", settings.resolved_traces_endpoint)
     app = create_service(
         title=TITLE,
         version=API_VERSION,
         description=DESCRIPTION,
         metrics=metrics,
         readiness=readiness,
-        max_body_bytes=settings.max_upload_bytes + ENVELOPE_BYTES,
+        max_body_bytes=_max_body_bytes(settings),
         lifespan=lifespan,
-        tracing=Tracing("gateway", settings.resolved_traces_endpoint),
+        tracing=tracing,
     )
-    _add_outer_middleware(app, settings)
-    app.add_middleware(StartFailureMiddleware, name="gateway", known=_STARTS_FAIL_WITH)
     for part in _ROUTES:
         app.include_router(part.router)
     add_page(app, settings.page_dir)
-    install_access(app, settings)
+    app.user_middleware = _middleware(Operations(app.routes), settings, metrics, tracing)
     install_examples(app)
     install_security(app)
     return app
 
 
-def _add_outer_middleware(app: FastAPI, settings: GatewaySettings) -> None:
-    # Within the request's id, which is the outermost: refusals are put on record with it.
-    app.user_middleware[1:1] = [
+def _middleware(
+    operations: Operations, settings: GatewaySettings, metrics: GatewayMetrics, tracing: Tracing
+) -> list[Middleware]:
+    """All middleware, the outermost first."""
+    return [
+        Middleware(StartFailureMiddleware, name="gateway", known=_STARTS_FAIL_WITH),
+        # Refusals, too, are logged and put on record with the request's id.
+        Middleware(RequestIdMiddleware),
         Middleware(ForwardedMiddleware, proxies=settings.trusted_proxies),
+        Middleware(OperationMiddleware, operations=operations),
         Middleware(AuditMiddleware),
         Middleware(
             ProtectionMiddleware,
             allowed_hosts=settings.resolved_allowed_hosts,
             is_https=settings.is_https,
         ),
+        Middleware(TracingMiddleware, tracing=tracing),
+        Middleware(MetricsMiddleware, metrics=metrics),
+        Middleware(BodyLimitMiddleware, max_body_bytes=_max_body_bytes(settings)),
+        Middleware(UnexpectedErrorMiddleware),
+        # The innermost: its refusals are counted and logged like every response.
+        Middleware(AccessMiddleware, settings=settings),
     ]
+
+
+def _max_body_bytes(settings: GatewaySettings) -> int:
+    return settings.max_upload_bytes + ENVELOPE_BYTES
 
 
 async def _open(
@@ -217,19 +241,13 @@ async def _watched(
     parts: AppState, readiness: Readiness, metrics: GatewayMetrics
 ) -> AsyncIterator[None]:
     """Keep `readiness` at what the archive is: writable or not. The readers do not matter here."""
-
-    async def watch() -> None:
-        while True:
-            await asyncio.sleep(parts.settings.readiness_interval_s)
-            await _check(parts.archive, readiness, metrics)
-
     metrics.name_model("ood", identity_of(parts.ood.manifest))
-    await _check(parts.archive, readiness, metrics)
-    watcher = asyncio.create_task(watch())
-    try:
+    check = partial(_check, parts.archive, readiness, metrics)
+    await check()
+    interval_s = parts.settings.readiness_interval_s
+    failure = "whether the archive can be used was not found out"
+    async with in_background(partial(repeat, check, interval_s, failure, at_once=False)):
         yield
-    finally:
-        watcher.cancel()
 
 
 async def _check(archive: Archive, readiness: Readiness, metrics: GatewayMetrics) -> None:

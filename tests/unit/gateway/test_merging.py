@@ -99,11 +99,10 @@ def test_joined_scores_choose_and_order_the_boxes() -> None:
         box(Region.FRACTURE, 0.45),
     )
     boxes = rescored_boxes(answer, said(mass=0.1, nodule=0.9), JOINING)
-    assert [(one.finding, one.score, one.rescored_score) for one in boxes] == [
+    assert [(one.finding, one.detector_score, one.score) for one in boxes] == [
         (Region.NODULE, 0.2, 0.692308),
         (Region.FRACTURE, 0.55, 0.55),
     ]
-    assert [one.ranking_score for one in boxes] == [0.692308, 0.55]
     assert boxes[0].classifier_probability == 0.9
 
 
@@ -114,16 +113,15 @@ def test_without_a_joining_the_detectors_own_choice_and_order_stand() -> None:
         box(Region.MASS, 0.6),
     )
     boxes = rescored_boxes(answer, said(mass=0.1, nodule=0.9), None)
-    assert [(one.finding, one.score, one.rescored_score) for one in boxes] == [
-        (Region.MASS, 0.6, None),
-        (Region.FRACTURE, 0.3, None),
+    assert [(one.finding, one.detector_score, one.score) for one in boxes] == [
+        (Region.MASS, 0.6, 0.6),
+        (Region.FRACTURE, 0.3, 0.3),
     ]
-    assert [one.ranking_score for one in boxes] == [0.6, 0.3]
 
 
 def test_a_joined_score_at_its_threshold_is_shown() -> None:
     (shown,) = rescored_boxes(detected(box(Region.MASS, 0.5)), said(mass=0.5), JOINING)
-    assert shown.rescored_score == 0.5
+    assert shown.score == 0.5
 
 
 def test_the_best_joined_boxes_are_kept_when_there_are_too_many() -> None:

@@ -42,6 +42,9 @@ SEES = _for(Role.VIEWER, Role.CLINICIAN, Role.INTEGRATOR)
 SENDS = _for(Role.CLINICIAN, Role.INTEGRATOR)
 DECIDES = _for(Role.CLINICIAN)
 
+# The name of the route that serves the page, and every path that no other route has.
+PAGE = "get_page"
+
 PERMISSIONS: dict[str, Rule] = {
     "createStudy": SENDS,
     "listStudies": SEES,
@@ -70,7 +73,7 @@ PERMISSIONS: dict[str, Rule] = {
     "getMetrics": EVERYBODY,
     "openapi": EVERYBODY,
     # The page shows the sign-in, and nothing of a patient before.
-    "get_page": EVERYBODY,
+    PAGE: EVERYBODY,
 }
 
 

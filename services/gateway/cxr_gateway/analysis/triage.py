@@ -220,16 +220,17 @@ without it, the detector's own.
 _TAIL = f"""\
 | {Priority.ROUTINE} | Nothing of the above. |
 
-- A study that one inference service did not answer is `partial`. Without the classifier it is at least
-  `{Priority.SOON}`; without the detector the classifier's findings decide. The reason says so.
+- A study that one inference service did not answer is `partial`. Without the classifier it is at
+  least `{Priority.SOON}`; without the detector the classifier's findings decide. The reason says so.
 - A study that neither service answered is `failed` and has no priority. The list shows it behind
   the urgent ones and before all others: it may be urgent.
 - An image that is no frontal chest radiograph is `rejected`, has no priority and comes last.
 - The list orders by priority, then newest first.
 
 An operating threshold balances sensitivity and specificity finding by finding, so most healthy
-radiographs reach one of fourteen; that is why a priority above the ordinary asks for more. How often
-each kind of radiograph gets which priority is measured in [results/triage](results/triage/README.md).
+radiographs reach one of fourteen; that is why a priority above the ordinary asks for more. How
+often each kind of radiograph gets which priority is measured in
+[results/triage](results/triage/README.md).
 
 The order helps people to choose what to read first. It does not replace reading.
 """

@@ -30,7 +30,7 @@ from cxr_gateway.archive.removal import Removals
 from cxr_gateway.archive.schema import migrate_if_older, refuse_other
 from cxr_gateway.archive.statistics import put_statistics, statistics_of
 from cxr_gateway.archive.store import DISK_THREADS, open_files
-from cxr_gateway.archive.sweeping import sweep_folder, sweep_storage
+from cxr_gateway.archive.sweeping import sweep_alone, sweep_daily
 from cxr_gateway.archive.tables import NO_DEPARTMENT, KeyRow, StudyRow
 from cxr_gateway.core.ids import is_study_id
 from cxr_gateway.core.image_numbers import ImageStatistics
@@ -183,9 +183,9 @@ class Archive:
         if not self.files.open():
             return
         if self.files.sweep_age is None:
-            sweep_folder(self.files, self._engine)
+            sweep_alone(self._engine, self.files)
         else:
-            self.files.sweep(())  # a bucket is swept by `sweep_storage`, beside the work
+            self.files.remove_incoming()  # a bucket is swept by `sweep_daily`, beside the work
         self.files.share()
 
     def _query(self, work: Callable[[Session], _T]) -> _T:
@@ -276,7 +276,7 @@ async def open_archive(settings: GatewaySettings) -> AsyncIterator[Archive]:
         if settings.resolved_migrate_at_start:
             await archive.in_thread(migrate_if_older, engine, settings.database_timeout_s)
         await archive.in_thread(archive.prepare)
-        sweeping = threads.submit(sweep_storage, files, engine, stopped)
+        sweeping = threads.submit(sweep_daily, engine, files, stopped)
         yield archive
         stopped.set()
         await asyncio.wrap_future(sweeping)

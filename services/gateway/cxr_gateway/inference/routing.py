@@ -6,15 +6,16 @@ reading no question to the database.
 """
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Generic, TypeVar
 
 from cxr_contracts import ModelIdentity
 from cxr_gateway.archive.promotions import Promotion, Slot, active_slot
+from cxr_gateway.core.background import in_background, repeat
 from cxr_gateway.core.schemas import ServiceStatus
 from cxr_gateway.inference.clients import ClassifierClient, DetectorClient, InferenceClient, Readers
 from cxr_serving.errors import ServiceError
@@ -152,19 +153,7 @@ class ModelRouter:
             yield
             return
         await self.refresh()
-        watcher = asyncio.create_task(self._watch())
-        try:
+        failure = "which model is active could not be looked up"
+        watch = partial(repeat, self.refresh, self._poll_s, failure, at_once=False)
+        async with in_background(watch):
             yield
-        finally:
-            watcher.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await watcher
-
-    async def _watch(self) -> None:
-        while True:
-            await asyncio.sleep(self._poll_s)
-            try:
-                await self.refresh()
-            except Exception:
-                # Whatever it is must not end the watch: the next promotion counts, too.
-                _LOG.warning("which model answers could not be looked up", exc_info=True)

@@ -8,7 +8,6 @@ study has new pictures.
 
 import asyncio
 import contextlib
-import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
@@ -16,7 +15,7 @@ from functools import partial
 from cxr_contracts import Finding
 from cxr_gateway.analysis.analyzer import Analyzer
 from cxr_gateway.archive import IMAGE_NAME, Archive, StoredFile, StoredStudy
-from cxr_gateway.core.background import quiet
+from cxr_gateway.core.background import guarded, idle_for, in_background
 from cxr_gateway.core.locks import NamedLocks
 from cxr_gateway.core.schemas import Study
 from cxr_gateway.core.settings import GatewaySettings
@@ -24,7 +23,6 @@ from cxr_gateway.imaging import DecodedImage, Limits, read_upload
 from cxr_gateway.rendering import render_heatmap, render_image, render_overlay
 from cxr_serving.errors import NotFound
 
-_LOG = logging.getLogger(__name__)
 _MAX_WAITING = 256
 
 
@@ -74,25 +72,16 @@ class Pictures:
     @asynccontextmanager
     async def made_when_idle(self, idle: asyncio.Event) -> AsyncIterator[None]:
         """Run the worker that makes expected pictures while nobody is being served."""
-        worker = asyncio.create_task(self._work(idle))
-        try:
+        async with in_background(partial(self._work, idle)):
             yield
-        finally:
-            worker.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await worker
 
     async def _work(self, idle: asyncio.Event) -> None:
         while True:
             stored = await self._waiting.get()
             for make in (self._image, self._overlay):
-                await quiet(idle, self._idle_s)
-                try:
-                    await make(stored)
-                except Exception:
-                    # Whatever it is must not end the worker: the picture is made, or fails with
-                    # its reason, when somebody asks for it.
-                    _LOG.warning("a picture could not be made ahead", exc_info=True)
+                await idle_for(idle, self._idle_s)
+                # One that fails is made, or fails with its reason, when somebody asks for it.
+                await guarded(partial(make, stored), "an image could not be rendered ahead")
 
     async def _image(self, stored: StoredStudy) -> StoredFile:
         return await self._kept(stored, IMAGE_NAME, lambda: render_image(self._intake(stored).grey))

@@ -6,7 +6,6 @@ shadow. What does not fit into the queue is not read by a shadow, and counted.
 """
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -22,7 +21,7 @@ from cxr_gateway.analysis.rescoring import Rescorings
 from cxr_gateway.archive import Archive, StoredStudy
 from cxr_gateway.archive.promotions import ROLES
 from cxr_gateway.archive.shadow_answers import add_shadow_answer
-from cxr_gateway.core.background import quiet
+from cxr_gateway.core.background import idle_for, in_background
 from cxr_gateway.core.settings import GatewaySettings
 from cxr_gateway.imaging import Limits, read_upload
 from cxr_gateway.inference.clients import ClassifierClient, DetectorClient, Picture
@@ -86,18 +85,13 @@ class ShadowRunner:
         if not self._answering.has_shadows:
             yield
             return
-        worker = asyncio.create_task(self._work(idle))
-        try:
+        async with in_background(partial(self._work, idle)):
             yield
-        finally:
-            worker.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await worker
 
     async def _work(self, idle: asyncio.Event) -> None:
         while True:
             waiting = await self._waiting.get()
-            await quiet(idle, self._idle_s)
+            await idle_for(idle, self._idle_s)
             # Asked anew: meanwhile another model may have been promoted.
             for role, shadow in self._roles(waiting.examined).items():
                 try:
