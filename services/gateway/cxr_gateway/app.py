@@ -50,7 +50,7 @@ from cxr_gateway.middleware.audit import AuditMiddleware
 from cxr_gateway.middleware.client_address import ForwardedMiddleware
 from cxr_gateway.middleware.operation import OperationMiddleware
 from cxr_gateway.middleware.security_headers import ProtectionMiddleware
-from cxr_gateway.ood import OodModelError, load_ood_detector
+from cxr_gateway.ood import load_ood_detector
 from cxr_gateway.rendering.cache import Pictures
 from cxr_gateway.retention.daily import cleaned_daily
 from cxr_gateway.shadow.runner import ShadowRunner
@@ -61,7 +61,7 @@ from cxr_serving.middleware import (
     RequestIdMiddleware,
     UnexpectedErrorMiddleware,
 )
-from cxr_serving.model_folder import identity_of
+from cxr_serving.model_folder import ModelFolderError, identity_of
 from cxr_serving.product import VERSION
 from cxr_serving.service import Readiness, create_service
 from cxr_serving.starting import StartFailureMiddleware
@@ -87,7 +87,7 @@ _ROUTES = (
     audit,
     operations,
 )
-_STARTS_FAIL_WITH = (ServiceError, OodModelError, RescoringError)
+_STARTS_FAIL_WITH = (ServiceError, ModelFolderError, RescoringError)
 
 
 def create_app(

@@ -28,7 +28,7 @@ _T = TypeVar("_T")
 
 
 class OodModel(Protocol):
-    """The gate as the gateway uses it: `cxr_gateway.ood.Gate` in production."""
+    """The gate as the gateway uses it: `cxr_gateway.ood.OodDetector` in production."""
 
     @property
     def manifest(self) -> ModelManifest:

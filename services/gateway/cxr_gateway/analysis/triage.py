@@ -221,7 +221,8 @@ _TAIL = f"""\
 | {Priority.ROUTINE} | Nothing of the above. |
 
 - A study that one inference service did not answer is `partial`. Without the classifier it is at
-  least `{Priority.SOON}`; without the detector the classifier's findings decide. The reason says so.
+  least `{Priority.SOON}`; without the detector the classifier's findings decide. The reason says
+  so.
 - A study that neither service answered is `failed` and has no priority. The list shows it behind
   the urgent ones and before all others: it may be urgent.
 - An image that is no frontal chest radiograph is `rejected`, has no priority and comes last.
