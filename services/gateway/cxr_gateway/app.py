@@ -1,4 +1,4 @@
-"""The gateway's application: its parts opened and closed, its routes, the page."""
+"""The gateway's application: its state opened and closed, its routes, the page."""
 
 import asyncio
 import logging
@@ -51,7 +51,7 @@ from cxr_gateway.middleware.client_address import ForwardedMiddleware
 from cxr_gateway.middleware.operation import OperationMiddleware
 from cxr_gateway.middleware.security_headers import ProtectionMiddleware
 from cxr_gateway.ood import load_ood_detector
-from cxr_gateway.rendering.cache import Pictures
+from cxr_gateway.rendering.cache import RenderedImages
 from cxr_gateway.retention.daily import cleaned_daily
 from cxr_gateway.shadow.runner import ShadowRunner
 from cxr_serving.errors import ServiceError
@@ -70,7 +70,7 @@ from cxr_serving.tracing import Tracing, TracingMiddleware
 _LOG = logging.getLogger(__name__)
 # Of the REST API, not of the product: the document must be the same wherever it is exported.
 API_VERSION = "1.0"
-TITLE = "Open chest X-ray reader"
+TITLE = "Open chest X-ray inference service"
 DESCRIPTION = (
     "A chest radiograph goes in; the most likely findings, the suspicious regions and how urgent "
     "it is come out. Research use only, not a medical device. Every error is an RFC 9457 problem."
@@ -94,7 +94,7 @@ def create_app(
     settings: GatewaySettings,
     *,
     ood: OodModel | None = None,
-    readers: ClientOpener = open_clients,
+    clients: ClientOpener = open_clients,
     provider: ProviderOpener = open_provider,
 ) -> FastAPI:
     """The gateway as an ASGI app; nothing is opened or loaded before its lifespan begins.
@@ -102,7 +102,7 @@ def create_app(
     Args:
         settings: limits, places, addresses.
         ood: a loaded OOD detector; without one, the one in `settings` is loaded at start.
-        readers: opens the clients of the inference services.
+        clients: opens the clients of the inference services.
         provider: opens the client of the OpenID provider.
     """
     metrics, readiness = GatewayMetrics(), Readiness()
@@ -110,13 +110,13 @@ def create_app(
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
-            app.state.parts = parts = await _open(
-                stack, settings, metrics, ood=ood, readers=readers, provider=provider
+            app.state.gateway = state = await _open(
+                stack, settings, metrics, ood=ood, clients=clients, provider=provider
             )
-            await stack.enter_async_context(_watched(parts, readiness, metrics))
+            await stack.enter_async_context(_watched(state, readiness, metrics))
             yield
             readiness.mark_unready("The service is stopping.")
-            await parts.reading.close()
+            await state.pipeline.close()
 
     tracing = Tracing("gateway", settings.resolved_traces_endpoint)
     app = create_service(
@@ -173,7 +173,7 @@ async def _open(
     metrics: GatewayMetrics,
     *,
     ood: OodModel | None,
-    readers: ClientOpener,
+    clients: ClientOpener,
     provider: ProviderOpener,
 ) -> AppState:
     archive = await stack.enter_async_context(open_archive(settings))
@@ -185,7 +185,7 @@ async def _open(
     if ood is None:
         ood = await asyncio.to_thread(load_ood_detector, settings.ood_model_dir)
     rescorings = await asyncio.to_thread(load_rescorings, settings.rescoring_dir)
-    clients = await stack.enter_async_context(readers(settings))
+    opened = await stack.enter_async_context(clients(settings))
     signing_in = await stack.enter_async_context(provider(settings))
     authenticator = Authenticator(
         Keys(archive.engine),
@@ -195,19 +195,19 @@ async def _open(
         signing_in,
     )
     promotions = partial(archive.query, latest_promotions)
-    answering = ModelRouter(clients, promotions, settings.promotion_poll_s)
-    await stack.enter_async_context(answering.kept_current())
-    analyzer = Analyzer(ood, answering, rescorings, threads, metrics)
-    drawn = Pictures(archive, analyzer, settings)
+    router = ModelRouter(opened, promotions, settings.promotion_poll_s)
+    await stack.enter_async_context(router.kept_current())
+    analyzer = Analyzer(ood, router, rescorings, threads, metrics)
+    images = RenderedImages(archive, analyzer, settings)
     shadows = ShadowRunner(
-        archive, analyzer, answering, rescorings, settings=settings, registry=metrics.registry
+        archive, analyzer, router, rescorings, settings=settings, registry=metrics.registry
     )
-    reading = AnalysisPipeline(archive, analyzer, metrics, settings, _announcing(drawn, shadows))
-    await stack.enter_async_context(drawn.made_when_idle(reading.idle))
-    await stack.enter_async_context(shadows.read_when_idle(reading.idle))
+    pipeline = AnalysisPipeline(archive, analyzer, metrics, settings, _announcing(images, shadows))
+    await stack.enter_async_context(images.made_when_idle(pipeline.idle))
+    await stack.enter_async_context(shadows.read_when_idle(pipeline.idle))
     ood_sha256 = ood.manifest.weights.sha256
     observer = DriftObserver(
-        archive, answering, ood_sha256, settings=settings, registry=metrics.registry
+        archive, router, ood_sha256, settings=settings, registry=metrics.registry
     )
     await stack.enter_async_context(observer.kept_in_metrics())
     return AppState(
@@ -215,10 +215,10 @@ async def _open(
         settings,
         archive,
         audit_log,
-        drawn,
+        images,
         Exports(archive, analyzer),
-        reading,
-        answering,
+        pipeline,
+        router,
         ood,
         rescorings,
         observer,
@@ -226,25 +226,27 @@ async def _open(
     )
 
 
-def _announcing(drawn: Pictures, shadows: ShadowRunner) -> Callable[[StoredStudy, Analysis], None]:
-    """What is made of a study later, by those who have time: its pictures, a shadow's answer."""
+def _announcing(
+    images: RenderedImages, shadows: ShadowRunner
+) -> Callable[[StoredStudy, Analysis], None]:
+    """What is made of a study later, by those who have time: its images, a shadow's answer."""
 
-    def on_read(stored: StoredStudy, examined: Analysis) -> None:
-        drawn.expect(stored)
-        shadows.expect(stored, examined)
+    def on_read(stored: StoredStudy, analysis: Analysis) -> None:
+        images.expect(stored)
+        shadows.expect(stored, analysis)
 
     return on_read
 
 
 @asynccontextmanager
 async def _watched(
-    parts: AppState, readiness: Readiness, metrics: GatewayMetrics
+    state: AppState, readiness: Readiness, metrics: GatewayMetrics
 ) -> AsyncIterator[None]:
-    """Keep `readiness` at what the archive is: writable or not. The readers do not matter here."""
-    metrics.name_model("ood", identity_of(parts.ood.manifest))
-    check = partial(_check, parts.archive, readiness, metrics)
+    """Keep `readiness` at what the archive is: writable or not. The services do not matter here."""
+    metrics.name_model("ood", identity_of(state.ood.manifest))
+    check = partial(_check, state.archive, readiness, metrics)
     await check()
-    interval_s = parts.settings.readiness_interval_s
+    interval_s = state.settings.readiness_interval_s
     failure = "whether the archive can be used was not found out"
     async with in_background(partial(repeat, check, interval_s, failure, at_once=False)):
         yield

@@ -13,7 +13,7 @@ from cxr_contracts import Finding, FindingProbability, Region, finding_of_region
 from cxr_gateway.core.schemas import Box, Priority, Triage, TriageRule
 
 # An operating point is where sensitivity and specificity balance, finding by finding; with
-# fourteen findings most healthy films reach one of them. A priority above the ordinary needs
+# fourteen findings most healthy radiographs reach one of them. A priority above the ordinary needs
 # more: this many times the operating threshold. docs/results/triage holds what follows from it.
 STRONG_FACTOR = 2.0
 
@@ -79,7 +79,7 @@ UNCONTRADICTED = Rule(Priority.URGENT, Evidence.BOX, (Region.PNEUMOTHORAX,))
 def triage(
     findings: Sequence[FindingProbability], boxes: Sequence[Box], *, detector_answered: bool
 ) -> Triage:
-    """The priority of a study that at least one reader has read, and why.
+    """The priority of a study that at least one inference service has read, and why.
 
     Args:
         findings: all fourteen, or none if the classifier did not answer.

@@ -111,7 +111,7 @@ class Archive:
         department: str | None,
         measures: ImageStatistics | None = None,
     ) -> StoredStudy:
-        """Commit a new study whose original is on disk already, and what its picture measures.
+        """Commit a new study whose original is on disk already, and what its image measures.
 
         Raises:
             AlreadyArchived: the content has got a study in between.
@@ -131,10 +131,10 @@ class Archive:
         key: str | None,
         measures: ImageStatistics | None = None,
     ) -> StoredStudy:
-        """Commit a new reading of a study, and remove the pictures of the one before.
+        """Commit a new reading of a study, and remove the images of the one before.
 
         Raises:
-            AlreadyArchived: the study has been read again in between.
+            AlreadyArchived: the study has been analysed again in between.
             Conflict: `key` has been used for another content in between.
         """
         stored = StoredStudy.of(
@@ -147,7 +147,7 @@ class Archive:
             await self.in_thread(self.files.remove_others, stored.id, owns)
         except ServiceError:
             # The reading is committed; what is left over is never shown, and swept at a start.
-            _LOG.warning("pictures of an earlier reading are left", exc_info=True)
+            _LOG.warning("images of an earlier reading are left", exc_info=True)
         return stored
 
     async def remember_key(self, key: str, stored: StoredStudy) -> None:

@@ -28,7 +28,7 @@ async def in_background(work: Work) -> AsyncIterator[None]:
 
 
 async def repeat(
-    work: Callable[[], Awaitable[None]], interval_s: float, failure: str, *, at_once: bool = True
+    work: Callable[[], Awaitable[object]], interval_s: float, failure: str, *, at_once: bool = True
 ) -> None:
     """Do `work` every `interval_s`, for ever.
 
@@ -45,7 +45,7 @@ async def repeat(
         await asyncio.sleep(interval_s)
 
 
-async def guarded(work: Callable[[], Awaitable[None]], failure: str) -> bool:
+async def guarded(work: Callable[[], Awaitable[object]], failure: str) -> bool:
     """Do `work`; whether it succeeded. A failure is logged as `failure`, with its traceback."""
     try:
         await work()

@@ -24,14 +24,14 @@ class DriftObserver:
     def __init__(
         self,
         archive: Archive,
-        answering: ModelRouter,
+        router: ModelRouter,
         ood_sha256: str,
         *,
         settings: GatewaySettings,
         registry: CollectorRegistry,
     ) -> None:
         self._archive = archive
-        self._answering = answering
+        self._router = router
         self._ood_sha256 = ood_sha256
         self._references = load_references(settings.reference_dir)
         self._min_images = settings.drift_min_studies
@@ -49,7 +49,7 @@ class DriftObserver:
         Raises:
             Unavailable: the database is locked or unreachable.
         """
-        status = await self._answering.classifier.status()
+        status = await self._router.classifier.status()
         classifier = identity_of(status)
         reference = None
         if classifier is not None:

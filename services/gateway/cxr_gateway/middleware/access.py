@@ -52,7 +52,7 @@ class AccessMiddleware:
         await self._app(scope, receive, send)
 
     async def _admit(self, request: HTTPConnection, operation: Operation) -> None:
-        authenticator: Authenticator = request.app.state.parts.authenticator
+        authenticator: Authenticator = request.app.state.gateway.authenticator
         caller = await authenticator.authenticate(request, attended=operation.id not in _UNATTENDED)
         principal = caller.principal
         set_principal(request, principal, caller.session)

@@ -81,7 +81,7 @@ class AuditMiddleware:
         if is_recorded(connection):
             return None
         event = self._event(connection, status)
-        log: AuditLog = connection.app.state.parts.audit
+        log: AuditLog = connection.app.state.gateway.audit
         try:
             await log.record(event)
         except Exception as error:

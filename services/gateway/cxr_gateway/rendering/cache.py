@@ -1,9 +1,9 @@
-"""The pictures of a study, made once from the archived original and result, then kept.
+"""The images of a study, made once from the archived original and result, then kept.
 
 None is made while a client waits for a reading. A worker makes image and overlay when the gateway
-has been idle for a moment; a picture that is asked for earlier is made at once. Either way it
+has been idle for a moment; an image that is asked for earlier is made at once. Either way it
 follows from what is archived alone, so it does not matter when it is made. A new reading of a
-study has new pictures.
+study has new images.
 """
 
 import asyncio
@@ -26,8 +26,8 @@ from cxr_serving.errors import NotFound
 _MAX_WAITING = 256
 
 
-class Pictures:
-    """Finds or makes pictures; NotFound for a study that is not there, or another department's."""
+class RenderedImages:
+    """Finds or makes images; NotFound for a study that is not there, or another department's."""
 
     def __init__(self, archive: Archive, analyzer: Analyzer, settings: GatewaySettings) -> None:
         self._archive = archive
@@ -52,8 +52,8 @@ class Pictures:
         grid = next((cam.values for cam in stored.cams if cam.finding is finding), None)
         if grid is None:
             raise NotFound(f"This study has no heat map of {finding.value}.")
-        facts = stored.study.image
-        make = partial(render_heatmap, grid, facts.width, facts.height)
+        metadata = stored.study.image
+        make = partial(render_heatmap, grid, metadata.width, metadata.height)
         return await self._kept(stored, stored.heatmap(finding), make)
 
     async def original(
@@ -65,13 +65,13 @@ class Pictures:
         return stored, StoredFile(stored.id, stored.original, media_type, tag)
 
     def expect(self, stored: StoredStudy) -> None:
-        """Have the pictures of a new reading made in an idle moment; if too many wait, later."""
+        """Have the images of a new reading made in an idle moment; if too many wait, later."""
         with contextlib.suppress(asyncio.QueueFull):
             self._waiting.put_nowait(stored)
 
     @asynccontextmanager
     async def made_when_idle(self, idle: asyncio.Event) -> AsyncIterator[None]:
-        """Run the worker that makes expected pictures while nobody is being served."""
+        """Run the worker that makes expected images while nobody is being served."""
         async with in_background(partial(self._work, idle)):
             yield
 
@@ -105,12 +105,12 @@ class Pictures:
         return read_upload(content, limits=self._limits)
 
 
-def _overlay_png(intake: DecodedImage, study: Study) -> bytes:
+def _overlay_png(decoded: DecodedImage, study: Study) -> bytes:
     notes = [problem.detail for problem in study.problems]
     if study.ood.reason is not None:
         notes.append(study.ood.reason)
     return render_overlay(
-        intake.grey,
+        decoded.grey,
         boxes=study.boxes,
         top_findings=study.top_findings,
         triage=study.triage,

@@ -31,7 +31,7 @@ class Cleaned:
     """What has gone."""
 
     studies: int = 0
-    audit_lines: int = 0
+    audit_entries: int = 0
     leftovers: int = 0
 
 
@@ -50,7 +50,7 @@ def clean(removals: Removals, settings: GatewaySettings, stopped: threading.Even
                 if stopped.is_set():
                     break
     if settings.audit_retention_days is not None:
-        cleaned.audit_lines = _clean_log(removals, settings.audit_retention_days, stopped)
+        cleaned.audit_entries = _clean_log(removals, settings.audit_retention_days, stopped)
     if not stopped.is_set():
         cleaned.leftovers = removals.leftovers()
     return cleaned

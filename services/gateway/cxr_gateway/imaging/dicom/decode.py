@@ -1,4 +1,4 @@
-"""DICOM (PS3) to an DecodedImage: tags first, then the header, then the pixels."""
+"""DICOM (PS3) to a DecodedImage: tags first, then the header, then the pixels."""
 
 from typing import Any
 
@@ -39,10 +39,10 @@ def decode_dicom(data: bytes, limits: Limits) -> DecodedImage:
         if refused is None:
             require_radiograph(header)
         grey = _grey(first_frame(ds, syntax, header), ds, header)
-        facts = ImageMetadata(
+        metadata = ImageMetadata(
             width=header.columns, height=header.rows, view=view_of(ds), source=ImageSource.DICOM
         )
-        return DecodedImage(grey, facts, patient_of(ds), refused)
+        return DecodedImage(grey, metadata, patient_of(ds), refused)
 
 
 def _grey(values: NDArray[Any], ds: Dataset, header: PixelHeader) -> GreyImage:

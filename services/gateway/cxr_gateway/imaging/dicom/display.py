@@ -1,7 +1,7 @@
 """Stored values to the 8-bit grey that a person would be shown (PS3.3, C.11; PS3.4, N.2).
 
 Every step, modality LUT or rescale, VOI LUT or window, inversion, is a function of one stored
-value. So it is computed once for each possible value, at most 65,536, and the picture is looked up.
+value. So it is computed once for each possible value, at most 65,536, and the image is looked up.
 """
 
 import math
@@ -107,7 +107,7 @@ def _is_flat(shown: Ramp, counts: NDArray[np.int64]) -> bool:
 
 
 def _percentile_window(ramp: Ramp, counts: NDArray[np.int64]) -> Ramp:
-    """LINEAR_EXACT between `PERCENTILES` of the picture's values."""
+    """LINEAR_EXACT between `PERCENTILES` of the image's values."""
     order = np.argsort(ramp, kind="stable")
     cumulated = np.cumsum(counts[order])
     ends = np.searchsorted(cumulated, np.asarray(PERCENTILES) / 100.0 * cumulated[-1])
@@ -119,7 +119,7 @@ def _percentile_window(ramp: Ramp, counts: NDArray[np.int64]) -> Ramp:
 
 
 def _padding(ds: Dataset, stored: NDArray[Any]) -> NDArray[np.bool_]:
-    """Which stored values are padding and no picture (PixelPaddingValue and its range limit)."""
+    """Which stored values are padding and no image (PixelPaddingValue and its range limit)."""
     if "PixelPaddingValue" not in ds:
         return np.zeros(stored.size, dtype=bool)
     size = stored.size

@@ -2,7 +2,7 @@
 
 pydicom parses what it is given without a limit: sequences of undefined length become an object
 for each item, and a deflated data set is inflated whole. So the number of reads is counted, the
-inflation is cut off, and only the elements that intake asks for are kept.
+inflation is cut off, and only the elements that decoded asks for are kept.
 """
 
 import warnings
@@ -84,7 +84,7 @@ class _CountedReads(BytesIO):
 
 
 def read_dicom(data: bytes, limits: Limits) -> tuple[Dataset, UID]:
-    """The elements that intake needs, and the transfer syntax.
+    """The elements that decoded needs, and the transfer syntax.
 
     Raises:
         UnsupportedMedia: not a DICOM file after all.

@@ -11,7 +11,7 @@ _MAX_NAME_CHARACTERS = 128
 
 
 def patient_of(ds: Dataset) -> DicomMetadata:
-    """The facts; None for each one that is absent or not what its tag should hold."""
+    """The metadata; None for each one that is absent or not what its tag should hold."""
     return DicomMetadata(
         patient_id=text(ds, "PatientID"),
         name=readable_name(text(ds, "PatientName")),

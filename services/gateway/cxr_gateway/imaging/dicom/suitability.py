@@ -1,6 +1,6 @@
 """Whether a DICOM file's own tags say that it is no frontal chest radiograph.
 
-A silent or unclear tag refuses nothing: then the picture itself decides, in the gate.
+A silent or unclear tag refuses nothing: then the image itself decides, in the OOD detector.
 """
 
 from pydicom.dataset import Dataset
@@ -8,12 +8,12 @@ from pydicom.dataset import Dataset
 from cxr_gateway.imaging.dicom.tags import code_meaning, tag_name, text
 
 # Projection radiography by its defined terms (CR, DX, RG, RF) and by what senders write for it
-# (DR, XR); OT says nothing, and secondary captures of films come with it.
+# (DR, XR); OT says nothing, and secondary captures of radiographs come with it.
 _MODALITIES = frozenset({"CR", "DX", "RG", "RF", "DR", "XR", "OT"})
 _MODALITY_NAMES = {
     "CT": "computed tomography", "MR": "magnetic resonance", "US": "ultrasound",
     "MG": "mammography", "NM": "nuclear medicine", "PT": "positron emission tomography",
-    "XA": "angiography", "IO": "a dental film", "PX": "a dental panorama",
+    "XA": "angiography", "IO": "a dental radiograph", "PX": "a dental panorama",
     "SEG": "a segmentation", "RTDOSE": "a dose map", "ECG": "an electrocardiogram",
     "ES": "endoscopy", "OP": "an eye photograph", "SM": "a microscope slide",
     "XC": "a photograph", "BMD": "bone densitometry",
@@ -72,15 +72,15 @@ def _by_view(ds: Dataset) -> str | None:
     if "DECUB" in letters:
         return None
     if letters in _LATERAL_VIEWS or "LATERAL" in letters:
-        return f"{tag_name(keyword)} is {view}, a lateral view; only frontal films are read."
+        return f"{tag_name(keyword)} is {view}, a lateral view; only frontal radiographs are read."
     if letters in _OBLIQUE_VIEWS or "OBLIQUE" in letters:
-        return f"{tag_name(keyword)} is {view}, an oblique view; only frontal films are read."
-    # The rows of a lateral film run to the patient's front or back (PS3.3, C.7.6.1.1.1).
+        return f"{tag_name(keyword)} is {view}, an oblique view; only frontal radiographs are read."
+    # The rows of a lateral radiograph run to the patient's front or back (PS3.3, C.7.6.1.1.1).
     orientation = (text(ds, "PatientOrientation") or "").upper()
     if not letters and orientation in ("A", "P"):
         return (
             f"{tag_name('PatientOrientation')} is {orientation}, a lateral view; only frontal "
-            "films are read."
+            "radiographs are read."
         )
     return None
 
