@@ -34,7 +34,7 @@ async def closed_gateway(
 
 def keys_of(stand: Stand) -> Keys:
     """The keys in the gateway's database."""
-    keys: Keys = stand.app.state.parts.authenticator.keys
+    keys: Keys = stand.app.state.gateway.authenticator.keys
     return keys
 
 

@@ -35,7 +35,7 @@ from cxr_contracts import (
 from cxr_gateway.access.oidc import ProviderOpener, open_provider
 from cxr_gateway.app import create_app
 from cxr_gateway.core.settings import GatewaySettings
-from cxr_gateway.inference.clients import Readers, open_clients
+from cxr_gateway.inference.clients import InferenceClients, open_clients
 from cxr_gateway.ood import OodScore
 
 CLASSIFIER_URL = "http://classifier.test"
@@ -245,7 +245,7 @@ async def standing_gateway(
     }
     mounts.update(transports or {})
     app = create_app(
-        settings, ood=RuleOodDetector(), readers=readers_over(mounts), provider=provider
+        settings, ood=RuleOodDetector(), clients=readers_over(mounts), provider=provider
     )
     async with app.router.lifespan_context(app), client_of(app) as client:
         yield Stand(app, client, classifier, detector, settings.archive_dir)
@@ -261,10 +261,10 @@ def client_of(app: FastAPI, **headers: str) -> httpx.AsyncClient:
 
 def readers_over(
     mounts: Mapping[str, httpx.AsyncBaseTransport],
-) -> Callable[[GatewaySettings], AbstractAsyncContextManager[Readers]]:
+) -> Callable[[GatewaySettings], AbstractAsyncContextManager[InferenceClients]]:
     """An opener of the real clients on these transports; any other address fails."""
 
-    def opener(settings: GatewaySettings) -> AbstractAsyncContextManager[Readers]:
+    def opener(settings: GatewaySettings) -> AbstractAsyncContextManager[InferenceClients]:
         http = httpx.AsyncClient(transport=Unreachable(), mounts=mounts, trust_env=False)
         return open_clients(settings, http)
 

@@ -15,7 +15,7 @@ from cxr_gateway.api.dependencies import AppState
 from cxr_gateway.archive.tables import ShadowAnswerRow
 from cxr_gateway.core.settings import GatewaySettings
 from cxr_gateway.shadow.evidence import Evidence
-from cxr_gateway.shadow.promoting import ask_readers, promote, roll_back
+from cxr_gateway.shadow.promoting import ask_services, promote, roll_back
 from gateway_stand import (
     CLASSIFIER_URL,
     DETECTOR_URL,
@@ -72,7 +72,7 @@ class ShadowStand:
     @property
     def parts(self) -> AppState:
         """What the gateway is made of."""
-        return cast(AppState, self.gateway.app.state.parts)
+        return cast(AppState, self.gateway.app.state.gateway)
 
     async def get(self, path: str) -> dict[str, Any]:
         """What the gateway answers."""
@@ -106,7 +106,7 @@ class ShadowStand:
 
     async def promote(self, role: str, evidence: Evidence | None = None) -> ModelIdentity:
         """Promote as the operator's command does; the model that answers from then on."""
-        found = await ask_readers(self.settings, role, readers_over(self.readers.transports()))
+        found = await ask_services(self.settings, role, readers_over(self.readers.transports()))
         model, _ = await asyncio.to_thread(
             promote, self.settings, role, found, made_by="tester", evidence=evidence
         )
@@ -114,7 +114,7 @@ class ShadowStand:
 
     async def roll_back(self, role: str) -> ModelIdentity:
         """Likewise take the last promotion back."""
-        found = await ask_readers(self.settings, role, readers_over(self.readers.transports()))
+        found = await ask_services(self.settings, role, readers_over(self.readers.transports()))
         model, _ = await asyncio.to_thread(roll_back, self.settings, role, found, made_by="tester")
         return model
 

@@ -17,7 +17,7 @@ from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Re
 
 from cxr_contracts import Finding, Region
 from cxr_gateway.core.settings import GatewaySettings
-from cxr_gateway.inference.clients import Picture, Readers, open_clients
+from cxr_gateway.inference.clients import EncodedImage, Readers, open_clients
 from cxr_gateway.inference.failures import FailureKind, InferenceFailure
 from cxr_gateway.inference.image_encoding import stored_png
 from films import png, radiograph_like
@@ -35,7 +35,7 @@ from gateway_stand import (
     standing_gateway,
 )
 
-PICTURE = Picture(stored_png(radiograph_like(120, 100)), "image/png", 120, 100)
+PICTURE = EncodedImage(stored_png(radiograph_like(120, 100)), "image/png", 120, 100)
 QUICK: dict[str, Any] = {
     "classifier_timeout_s": 0.4,
     "detector_timeout_s": 0.4,

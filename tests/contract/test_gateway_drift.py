@@ -60,7 +60,7 @@ async def test_films_are_held_against_the_reference_as_they_are_read(
         report = await drift(stand)
     [week] = report["weeks"]
     assert week["week"] == week_of(datetime.now(UTC)) == report["judged_week"]
-    assert (week["films"], week["compared"], week["refused"], week["other_models"]) == (4, 4, 1, 0)
+    assert (week["images"], week["compared"], week["refused"], week["other_models"]) == (4, 4, 1, 0)
     mass = named(report, "Mass")
     # All three from 0.5 on, half of the reference's: 0.5/4 and 3.5/4 against a half each.
     # (0.125 - 0.5) ln(0.25) + (0.875 - 0.5) ln(1.75) = 0.51986 + 0.20986
@@ -71,11 +71,11 @@ async def test_films_are_held_against_the_reference_as_they_are_read(
         {"label": "0.5 and above", "low": 0.5, "high": None, "share": 0.5},
     ]
     # The gate's score is of all four, what else there is of the three that it let through.
-    assert [named(report, name)["weeks"][0]["films"] for name in ("ood_score", "width")] == [4, 3]
+    assert [named(report, name)["weeks"][0]["images"] for name in ("ood_score", "width")] == [4, 3]
     view = named(report, "view")
-    assert [one["label"] for one in view["bins"]] == ["PA", "AP", "other words"]
+    assert [one["label"] for one in view["bins"]] == ["PA", "AP", "other values"]
     # A PNG says nothing of its view, so there is nothing to compare.
-    assert (view["weeks"][0]["films"], view["flag"]) == (0, "too-few")
+    assert (view["weeks"][0]["images"], view["flag"]) == (0, "too-few")
     assert report["summary"] == f"20 of 22 distributions have drifted in week {week['week']}."
     flags = [one["flag"] for one in report["statistics"]]
     assert flags == ["drifted"] * 20 + ["stable", "too-few"]
@@ -96,9 +96,9 @@ async def test_a_study_that_is_read_again_counts_once_and_as_it_is_then(
         classifier.answer = None
         await stand.client.post(f"/api/v1/studies/{study['id']}/rerun")
         after = await drift(stand)
-    assert [before["weeks"][0]["films"], after["weeks"][0]["films"]] == [1, 1]
-    assert named(before, "Mass")["weeks"][0]["films"] == 0
-    assert named(after, "Mass")["weeks"][0]["films"] == 1
+    assert [before["weeks"][0]["images"], after["weeks"][0]["images"]] == [1, 1]
+    assert named(before, "Mass")["weeks"][0]["images"] == 0
+    assert named(after, "Mass")["weeks"][0]["images"] == 1
 
 
 async def test_other_models_are_never_held_against_a_reference(tmp_path: Path) -> None:
@@ -110,14 +110,14 @@ async def test_other_models_are_never_held_against_a_reference(tmp_path: Path) -
     assert report["reference"] is None
     assert report["statistics"] == []
     assert report["summary"] == (
-        "There is no reference for this gate and classifier-stand 1. "
+        "There is no reference for this OOD detector and classifier-stand 1. "
         "Those installed were made with classifier-stand 1."
     )
     # Its films stay out when the reference's classifier answers again.
     async with standing_gateway(settings) as stand:
         await stand.post(png(seed=1))
         [week] = (await drift(stand))["weeks"]
-    assert (week["films"], week["compared"], week["other_models"]) == (2, 1, 1)
+    assert (week["images"], week["compared"], week["other_models"]) == (2, 1, 1)
 
 
 async def test_too_few_films_are_said_to_be_too_few(tmp_path: Path) -> None:
@@ -125,7 +125,7 @@ async def test_too_few_films_are_said_to_be_too_few(tmp_path: Path) -> None:
     async with standing_gateway(settings) as stand:
         await stand.post(png())
         report = await drift(stand, weeks=3)
-    assert report["summary"] == "No week has 300 films to compare yet, so nothing is judged."
+    assert report["summary"] == "No week has 300 images to compare yet, so nothing is evaluated."
     assert len(report["weeks"]) == 3
     for one in report["statistics"]:
         assert (one["flag"], one["psi"]) == ("too-few", None)
@@ -140,7 +140,7 @@ async def test_without_a_classifier_or_a_reference_the_reason_is_said(tmp_path: 
     none = settings_for(tmp_path / "archive", reference_dir=tmp_path / "nowhere")
     async with standing_gateway(none) as stand:
         assert (await drift(stand))["summary"] == (
-            "There is no reference for this gate and classifier-stand 1."
+            "There is no reference for this OOD detector and classifier-stand 1."
         )
 
 
@@ -170,9 +170,9 @@ async def test_the_films_of_a_week_come_as_a_few_rows(settings: GatewaySettings)
         weeks = filled(empty, await archive.query(groups_of(empty)))
     assert [len(week.groups) for week in weeks] == [2] * 12
     report = report_of(weeks, a_reference(), "", 300)
-    assert [(week.films, week.compared) for week in report.weeks] == [(PER_WEEK, PER_WEEK)] * 12
+    assert [(week.images, week.compared) for week in report.weeks] == [(PER_WEEK, PER_WEEK)] * 12
     mass = next(one for one in report.statistics if one.name == "Mass")
-    assert [(week.films, week.psi) for week in mass.weeks] == [(PER_WEEK, 0)] * 12
+    assert [(week.images, week.psi) for week in mass.weeks] == [(PER_WEEK, 0)] * 12
     view = next(one for one in report.statistics if one.name == "view")
     assert [week.shares for week in view.weeks] == [[0.75, 0.25, 0]] * 12
 
@@ -184,7 +184,7 @@ async def test_of_a_week_with_very_many_films_the_latest_are_compared(tmp_path: 
         await archive.query(lambda session: put_films(session, [week.name], LATEST + 12))
         filled([week], await archive.query(groups_of([week])))
     [counted] = report_of([week], a_reference(), "", 300).weeks
-    assert (counted.films, counted.compared) == (LATEST + 12, LATEST)
+    assert (counted.images, counted.compared) == (LATEST + 12, LATEST)
 
 
 def groups_of(weeks: list[Week]) -> Callable[[Session], Any]:

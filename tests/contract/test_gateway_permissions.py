@@ -13,7 +13,6 @@ from cxr_contracts import Problem
 from cxr_gateway.access.permissions import EVERYBODY, PERMISSIONS, Operation, Operations, markdown
 from cxr_gateway.app import create_app
 from cxr_gateway.core.principal import Role
-from cxr_gateway.middleware.access import install_access
 from gateway_stand import Stand, client_of, settings_for, standing_gateway
 from oidc_stand import OidcStand, browser, signed_in
 
@@ -116,7 +115,7 @@ def test_a_route_that_is_in_no_table_keeps_the_gateway_from_starting(tmp_path: P
         app = create_app(settings)
         app.get(path, operation_id="forgotten")(lambda: "everything")
         with pytest.raises(LookupError, match=r"forgotten .* has no line"):
-            install_access(app, settings)
+            Operations(app.routes)
     mounted = FastAPI()
     mounted.mount("/files", FastAPI())
     with pytest.raises(LookupError, match="no line"):
@@ -155,7 +154,7 @@ async def test_what_stands_outside_sees_who_asked_and_what_came_of_it(stand: Sta
         await client.get("/api/v1/system", headers={"Authorization": "Bearer cxr_wrong"})
     let_in, too_small, wrong = seen
     key_id = token.split("_")[1]
-    assert (let_in["principal"].subject, let_in["operation"]) == (key_id, "getSystem")
+    assert (let_in["principal"].subject, let_in["operation"].id) == (key_id, "getSystem")
     assert "refusal" not in let_in
     assert (too_small["principal"].subject, too_small["refusal"]) == (key_id, "Forbidden")
     assert (wrong["principal"].subject, wrong["refusal"]) == ("nobody", "not a key")

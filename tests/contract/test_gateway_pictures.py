@@ -119,7 +119,7 @@ async def test_the_system_names_readers_models_rules_and_limits(
     async with standing_gateway(settings, detector=detector) as stand:
         status = SystemStatus.model_validate((await stand.client.get("/api/v1/system")).json())
         ready = await stand.client.get("/readyz")
-    assert [(reader.role, reader.ready) for reader in status.readers] == [
+    assert [(reader.role, reader.ready) for reader in status.services] == [
         ("classifier", True),
         ("detector", False),
     ]

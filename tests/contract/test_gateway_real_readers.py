@@ -15,7 +15,7 @@ from cxr_detector.app import create_app as create_detector
 from cxr_detector.settings import DetectorSettings
 from cxr_gateway.core.schemas import Study
 from cxr_gateway.core.settings import GatewaySettings
-from cxr_gateway.inference.clients import Picture, Readers
+from cxr_gateway.inference.clients import EncodedImage, Readers
 from cxr_gateway.inference.failures import FailureKind, InferenceFailure
 from cxr_gateway.inference.image_encoding import stored_png
 from films import encoded, png, radiograph_like
@@ -115,7 +115,7 @@ async def test_the_real_readers_say_that_they_are_ready_and_with_which_model(
 
 async def test_a_real_readers_refusal_reaches_the_study_in_its_own_words(readers: Readers) -> None:
     with pytest.raises(InferenceFailure) as caught:
-        await readers.classifier.classify(Picture(b"no picture", "image/png", 1, 1), explain=3)
+        await readers.classifier.classify(EncodedImage(b"no picture", "image/png", 1, 1), explain=3)
     assert caught.value.kind is FailureKind.ERROR
     assert caught.value.detail.startswith("it answered with status 415: ")
 

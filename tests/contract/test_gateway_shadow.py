@@ -125,7 +125,7 @@ async def test_a_shadow_waits_while_somebody_is_served(tmp_path: Path) -> None:
         return await readers.detector.usual(request)
 
     async with standing_with_shadows(settings, readers) as stand:
-        with stand.parts.reading.admit():
+        with stand.parts.pipeline.admit():
             await stand.read(png(seed=1))
             readers.detector.answer = slow
             second = asyncio.create_task(stand.read(png(seed=2)))
@@ -195,7 +195,7 @@ async def test_a_film_that_is_gone_is_lost_to_the_shadow_and_nothing_else_is(
         await stand.read(png(seed=1))
         await stand.recorded(2)
         # The film of a third study is gone before the shadow comes to it.
-        with stand.parts.reading.admit():
+        with stand.parts.pipeline.admit():
             third = await stand.read(png(seed=2))
             files.remove_study(third["id"])
 

@@ -13,14 +13,14 @@ import uvicorn
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from cxr_gateway.inference.clients import Picture, Readers, SpreadingTransport, open_clients
+from cxr_gateway.inference.clients import EncodedImage, Readers, SpreadingTransport, open_clients
 from cxr_gateway.inference.failures import FailureKind, InferenceFailure
 from cxr_gateway.inference.load_balancing import Addresses
 from films import png
 from gateway_stand import ReaderStand, settings_for
 
 ADDRESSES = ["127.0.0.1", "127.0.0.2", "127.0.0.3"]
-PICTURE = Picture(png(), "image/png", 120, 100)
+PICTURE = EncodedImage(png(), "image/png", 120, 100)
 
 
 class Detectors:

@@ -155,8 +155,8 @@ async def test_a_single_file_is_read(client: httpx.AsyncClient) -> None:
 @pytest.mark.parametrize(
     ("files", "words"),
     [
-        ([("other", b"1")], "Unknown form field: other"),
-        ([("image", b"1"), ("other", b"1")], "Unknown form field: other"),
+        ([("other", b"1")], "Unknown form field `other`"),
+        ([("image", b"1"), ("other", b"1")], "Unknown form field `other`"),
         ([("image", b"1"), ("image", b"2")], "there are more"),
         ([("image", b"")], "empty"),
     ],

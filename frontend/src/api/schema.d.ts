@@ -33,7 +33,7 @@ export interface paths {
         };
         /**
          * Distributions of inputs and scores by week, against the validation reference
-         * @description The population stability index of each distribution; numbers of films, and no films.
+         * @description The population stability index of each distribution; counts of images, and no images.
          */
         get: operations["getDrift"];
         put?: never;
@@ -181,7 +181,7 @@ export interface paths {
          * Read a radiograph
          * @description Read one PNG, JPEG or DICOM file and keep it; the same bytes are the same study.
          *
-         *     A study whose earlier reading failed or was partial is read again.
+         *     A study whose earlier result failed or was partial is analysed again.
          */
         post: operations["createStudy"];
         delete?: never;
@@ -227,7 +227,7 @@ export interface paths {
          * The file without its patient
          * @description UIDs and the patient's number become pseudonyms that only this installation can make.
          *
-         *     Without a word on the picture it is given only if the file says that no text is burnt into it.
+         *     Without a word on the image it is given only if the file says that no text is burnt into it.
          */
         get: operations["getStudyDeidentified"];
         put?: never;
@@ -307,7 +307,7 @@ export interface paths {
         };
         /**
          * The radiograph with the findings burnt in
-         * @description The picture that a doctor can save.
+         * @description The image that a doctor can save.
          */
         get: operations["getStudyOverlay"];
         put?: never;
@@ -329,7 +329,7 @@ export interface paths {
         put?: never;
         /**
          * Read a failed or partial study again
-         * @description Ask the readers again; a complete or rejected study is answered as it stands.
+         * @description Ask the inference services again; a complete or rejected study is answered as it stands.
          */
         post: operations["rerunStudy"];
         delete?: never;
@@ -346,8 +346,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Readers, models, triage rules and limits
-         * @description The readers as the gateway sees them now, at most a second old.
+         * InferenceClients, models, triage rules and limits
+         * @description The inference services as the gateway sees them now, at most a second old.
          */
         get: operations["getSystem"];
         put?: never;
@@ -709,12 +709,12 @@ export interface components {
         Finding: "Atelectasis" | "Cardiomegaly" | "Effusion" | "Infiltration" | "Mass" | "Nodule" | "Pneumonia" | "Pneumothorax" | "Consolidation" | "Edema" | "Emphysema" | "Fibrosis" | "Pleural_Thickening" | "Hernia";
         /**
          * FindingAgreement
-         * @description What two classifiers say of one finding on the same films.
+         * @description What two classifiers say of one finding on the same radiographs.
          */
         FindingAgreement: {
             /**
              * Agreement
-             * @description The share of films on which both say the same, 0..1.
+             * @description The share of radiographs on which both say the same, 0..1.
              */
             agreement: number;
             /** Both Positive */
@@ -897,7 +897,7 @@ export interface components {
         Priority: "urgent" | "soon" | "routine";
         /**
          * PriorityChange
-         * @description Films of one priority that would have had this one.
+         * @description Radiographs of one priority that would have had this one.
          */
         PriorityChange: {
             current: components["schemas"]["Priority"];
@@ -1017,7 +1017,7 @@ export interface components {
         };
         /**
          * ShadowReport
-         * @description A shadow beside the model that answered, over the films that both have read.
+         * @description A shadow beside the model that answered, over the radiographs that both have read.
          */
         ShadowReport: {
             /** Answered */
@@ -1057,12 +1057,12 @@ export interface components {
             priorities: components["schemas"]["PriorityChange"][];
             /**
              * Priority Changes
-             * @description Films whose priority would have been another.
+             * @description Radiographs whose priority would have been another.
              */
             priority_changes: number;
             /**
              * Recorded
-             * @description Films in this report, the latest ones; failures with them.
+             * @description Radiographs in this report, the latest ones; failures with them.
              */
             recorded: number;
             /**
@@ -2867,7 +2867,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The Idempotency-Key was used for another file, or a picture that may show a name is not exported. */
+            /** @description The Idempotency-Key was used for another file, or an image that may show a name is not exported. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -3331,7 +3331,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Gone: its result, its pictures, and the file as it came. */
+            /** @description Gone: its result, its images, and the file as it came. */
             204: {
                 headers: {
                     [name: string]: unknown;
@@ -3452,7 +3452,7 @@ export interface operations {
     getStudyDeidentified: {
         parameters: {
             query?: {
-                /** @description Someone has looked: the picture shows no text about a patient. */
+                /** @description Someone has looked: the image shows no text about a patient. */
                 pixels_reviewed?: boolean;
             };
             header?: never;
@@ -3528,7 +3528,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The Idempotency-Key was used for another file, or a picture that may show a name is not exported. */
+            /** @description The Idempotency-Key was used for another file, or an image that may show a name is not exported. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -4222,7 +4222,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The study as it stands now, read again where needed. */
+            /** @description The study as it stands now, analysed again where needed. */
             200: {
                 headers: {
                     [name: string]: unknown;

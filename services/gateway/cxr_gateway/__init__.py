@@ -1,1 +1,1 @@
-"""The only door: REST API, intake, gate, fan-out, merge, triage, archive, page."""
+"""The only door: REST API, decoded, gate, fan-out, merge, triage, archive, page."""

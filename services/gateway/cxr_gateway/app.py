@@ -1,4 +1,4 @@
-"""The gateway's application: its parts opened and closed, its routes, the page."""
+"""The gateway's application: its state opened and closed, its routes, the page."""
 
 import asyncio
 import logging
@@ -12,6 +12,7 @@ from starlette.middleware import Middleware
 
 from cxr_gateway.access.authenticator import Authenticator
 from cxr_gateway.access.oidc import ProviderOpener, open_provider
+from cxr_gateway.access.permissions import Operations
 from cxr_gateway.analysis.analyzer import Analysis, Analyzer, OodModel
 from cxr_gateway.analysis.pipeline import AnalysisPipeline
 from cxr_gateway.analysis.rescoring import RescoringError, load_rescorings
@@ -37,31 +38,39 @@ from cxr_gateway.archive.api_keys import Keys
 from cxr_gateway.archive.promotions import latest_promotions
 from cxr_gateway.archive.sessions import Sessions
 from cxr_gateway.audit import open_audit_log
+from cxr_gateway.core.background import in_background, repeat
 from cxr_gateway.core.metrics import GatewayMetrics
 from cxr_gateway.core.settings import GatewaySettings
 from cxr_gateway.drift.observer import DriftObserver
 from cxr_gateway.exports.deidentification.exports import Exports
 from cxr_gateway.inference.clients import ClientOpener, open_clients
 from cxr_gateway.inference.routing import ModelRouter
-from cxr_gateway.middleware.access import install_access
+from cxr_gateway.middleware.access import AccessMiddleware
 from cxr_gateway.middleware.audit import AuditMiddleware
 from cxr_gateway.middleware.client_address import ForwardedMiddleware
+from cxr_gateway.middleware.operation import OperationMiddleware
 from cxr_gateway.middleware.security_headers import ProtectionMiddleware
-from cxr_gateway.ood import OodModelError, load_ood_detector
-from cxr_gateway.rendering.cache import Pictures
+from cxr_gateway.ood import load_ood_detector
+from cxr_gateway.rendering.cache import RenderedImages
 from cxr_gateway.retention.daily import cleaned_daily
 from cxr_gateway.shadow.runner import ShadowRunner
 from cxr_serving.errors import ServiceError
-from cxr_serving.model_folder import identity_of
+from cxr_serving.middleware import (
+    BodyLimitMiddleware,
+    MetricsMiddleware,
+    RequestIdMiddleware,
+    UnexpectedErrorMiddleware,
+)
+from cxr_serving.model_folder import ModelFolderError, identity_of
 from cxr_serving.product import VERSION
 from cxr_serving.service import Readiness, create_service
 from cxr_serving.starting import StartFailureMiddleware
-from cxr_serving.tracing import Tracing
+from cxr_serving.tracing import Tracing, TracingMiddleware
 
 _LOG = logging.getLogger(__name__)
 # Of the REST API, not of the product: the document must be the same wherever it is exported.
 API_VERSION = "1.0"
-TITLE = "Open chest X-ray reader"
+TITLE = "Open chest X-ray inference service"
 DESCRIPTION = (
     "A chest radiograph goes in; the most likely findings, the suspicious regions and how urgent "
     "it is come out. Research use only, not a medical device. Every error is an RFC 9457 problem."
@@ -78,14 +87,14 @@ _ROUTES = (
     audit,
     operations,
 )
-_STARTS_FAIL_WITH = (ServiceError, OodModelError, RescoringError)
+_STARTS_FAIL_WITH = (ServiceError, ModelFolderError, RescoringError)
 
 
 def create_app(
     settings: GatewaySettings,
     *,
     ood: OodModel | None = None,
-    readers: ClientOpener = open_clients,
+    clients: ClientOpener = open_clients,
     provider: ProviderOpener = open_provider,
 ) -> FastAPI:
     """The gateway as an ASGI app; nothing is opened or loaded before its lifespan begins.
@@ -93,7 +102,7 @@ def create_app(
     Args:
         settings: limits, places, addresses.
         ood: a loaded OOD detector; without one, the one in `settings` is loaded at start.
-        readers: opens the clients of the inference services.
+        clients: opens the clients of the inference services.
         provider: opens the client of the OpenID provider.
     """
     metrics, readiness = GatewayMetrics(), Readiness()
@@ -101,46 +110,61 @@ def create_app(
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
-            app.state.parts = parts = await _open(
-                stack, settings, metrics, ood=ood, readers=readers, provider=provider
+            app.state.gateway = state = await _open(
+                stack, settings, metrics, ood=ood, clients=clients, provider=provider
             )
-            await stack.enter_async_context(_watched(parts, readiness, metrics))
+            await stack.enter_async_context(_watched(state, readiness, metrics))
             yield
             readiness.mark_unready("The service is stopping.")
-            await parts.reading.close()
+            await state.pipeline.close()
 
+    tracing = Tracing("gateway", settings.resolved_traces_endpoint)
     app = create_service(
         title=TITLE,
         version=API_VERSION,
         description=DESCRIPTION,
         metrics=metrics,
         readiness=readiness,
-        max_body_bytes=settings.max_upload_bytes + ENVELOPE_BYTES,
+        max_body_bytes=_max_body_bytes(settings),
         lifespan=lifespan,
-        tracing=Tracing("gateway", settings.resolved_traces_endpoint),
+        tracing=tracing,
     )
-    _add_outer_middleware(app, settings)
-    app.add_middleware(StartFailureMiddleware, name="gateway", known=_STARTS_FAIL_WITH)
     for part in _ROUTES:
         app.include_router(part.router)
     add_page(app, settings.page_dir)
-    install_access(app, settings)
+    app.user_middleware = _middleware(Operations(app.routes), settings, metrics, tracing)
     install_examples(app)
     install_security(app)
     return app
 
 
-def _add_outer_middleware(app: FastAPI, settings: GatewaySettings) -> None:
-    # Within the request's id, which is the outermost: refusals are put on record with it.
-    app.user_middleware[1:1] = [
+def _middleware(
+    operations: Operations, settings: GatewaySettings, metrics: GatewayMetrics, tracing: Tracing
+) -> list[Middleware]:
+    """All middleware, the outermost first."""
+    return [
+        Middleware(StartFailureMiddleware, name="gateway", known=_STARTS_FAIL_WITH),
+        # Refusals, too, are logged and put on record with the request's id.
+        Middleware(RequestIdMiddleware),
         Middleware(ForwardedMiddleware, proxies=settings.trusted_proxies),
+        Middleware(OperationMiddleware, operations=operations),
         Middleware(AuditMiddleware),
         Middleware(
             ProtectionMiddleware,
             allowed_hosts=settings.resolved_allowed_hosts,
             is_https=settings.is_https,
         ),
+        Middleware(TracingMiddleware, tracing=tracing),
+        Middleware(MetricsMiddleware, metrics=metrics),
+        Middleware(BodyLimitMiddleware, max_body_bytes=_max_body_bytes(settings)),
+        Middleware(UnexpectedErrorMiddleware),
+        # The innermost: its refusals are counted and logged like every response.
+        Middleware(AccessMiddleware, settings=settings),
     ]
+
+
+def _max_body_bytes(settings: GatewaySettings) -> int:
+    return settings.max_upload_bytes + ENVELOPE_BYTES
 
 
 async def _open(
@@ -149,7 +173,7 @@ async def _open(
     metrics: GatewayMetrics,
     *,
     ood: OodModel | None,
-    readers: ClientOpener,
+    clients: ClientOpener,
     provider: ProviderOpener,
 ) -> AppState:
     archive = await stack.enter_async_context(open_archive(settings))
@@ -161,7 +185,7 @@ async def _open(
     if ood is None:
         ood = await asyncio.to_thread(load_ood_detector, settings.ood_model_dir)
     rescorings = await asyncio.to_thread(load_rescorings, settings.rescoring_dir)
-    clients = await stack.enter_async_context(readers(settings))
+    opened = await stack.enter_async_context(clients(settings))
     signing_in = await stack.enter_async_context(provider(settings))
     authenticator = Authenticator(
         Keys(archive.engine),
@@ -171,19 +195,19 @@ async def _open(
         signing_in,
     )
     promotions = partial(archive.query, latest_promotions)
-    answering = ModelRouter(clients, promotions, settings.promotion_poll_s)
-    await stack.enter_async_context(answering.kept_current())
-    analyzer = Analyzer(ood, answering, rescorings, threads, metrics)
-    drawn = Pictures(archive, analyzer, settings)
+    router = ModelRouter(opened, promotions, settings.promotion_poll_s)
+    await stack.enter_async_context(router.kept_current())
+    analyzer = Analyzer(ood, router, rescorings, threads, metrics)
+    images = RenderedImages(archive, analyzer, settings)
     shadows = ShadowRunner(
-        archive, analyzer, answering, rescorings, settings=settings, registry=metrics.registry
+        archive, analyzer, router, rescorings, settings=settings, registry=metrics.registry
     )
-    reading = AnalysisPipeline(archive, analyzer, metrics, settings, _announcing(drawn, shadows))
-    await stack.enter_async_context(drawn.made_when_idle(reading.idle))
-    await stack.enter_async_context(shadows.read_when_idle(reading.idle))
+    pipeline = AnalysisPipeline(archive, analyzer, metrics, settings, _announcing(images, shadows))
+    await stack.enter_async_context(images.made_when_idle(pipeline.idle))
+    await stack.enter_async_context(shadows.read_when_idle(pipeline.idle))
     ood_sha256 = ood.manifest.weights.sha256
     observer = DriftObserver(
-        archive, answering, ood_sha256, settings=settings, registry=metrics.registry
+        archive, router, ood_sha256, settings=settings, registry=metrics.registry
     )
     await stack.enter_async_context(observer.kept_in_metrics())
     return AppState(
@@ -191,10 +215,10 @@ async def _open(
         settings,
         archive,
         audit_log,
-        drawn,
+        images,
         Exports(archive, analyzer),
-        reading,
-        answering,
+        pipeline,
+        router,
         ood,
         rescorings,
         observer,
@@ -202,34 +226,30 @@ async def _open(
     )
 
 
-def _announcing(drawn: Pictures, shadows: ShadowRunner) -> Callable[[StoredStudy, Analysis], None]:
-    """What is made of a study later, by those who have time: its pictures, a shadow's answer."""
+def _announcing(
+    images: RenderedImages, shadows: ShadowRunner
+) -> Callable[[StoredStudy, Analysis], None]:
+    """What is made of a study later, by those who have time: its images, a shadow's answer."""
 
-    def on_read(stored: StoredStudy, examined: Analysis) -> None:
-        drawn.expect(stored)
-        shadows.expect(stored, examined)
+    def on_read(stored: StoredStudy, analysis: Analysis) -> None:
+        images.expect(stored)
+        shadows.expect(stored, analysis)
 
     return on_read
 
 
 @asynccontextmanager
 async def _watched(
-    parts: AppState, readiness: Readiness, metrics: GatewayMetrics
+    state: AppState, readiness: Readiness, metrics: GatewayMetrics
 ) -> AsyncIterator[None]:
-    """Keep `readiness` at what the archive is: writable or not. The readers do not matter here."""
-
-    async def watch() -> None:
-        while True:
-            await asyncio.sleep(parts.settings.readiness_interval_s)
-            await _check(parts.archive, readiness, metrics)
-
-    metrics.name_model("ood", identity_of(parts.ood.manifest))
-    await _check(parts.archive, readiness, metrics)
-    watcher = asyncio.create_task(watch())
-    try:
+    """Keep `readiness` at what the archive is: writable or not. The services do not matter here."""
+    metrics.name_model("ood", identity_of(state.ood.manifest))
+    check = partial(_check, state.archive, readiness, metrics)
+    await check()
+    interval_s = state.settings.readiness_interval_s
+    failure = "whether the archive can be used was not found out"
+    async with in_background(partial(repeat, check, interval_s, failure, at_once=False)):
         yield
-    finally:
-        watcher.cancel()
 
 
 async def _check(archive: Archive, readiness: Readiness, metrics: GatewayMetrics) -> None:

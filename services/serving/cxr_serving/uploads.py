@@ -1,10 +1,9 @@
-"""The one file of a multipart request: whole in memory, or piece by piece as it arrives.
+"""Receiving a multipart form that carries exactly one file: as it comes, or whole in memory.
 
 Starlette's own parser writes files to a spooled temporary file, with a thread hop for every chunk
-once that is on disk, and takes any number of fields.
+once that is on disk. Here the caller decides where the pieces go.
 """
 
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from email.errors import HeaderParseError
 from email.header import decode_header, make_header
@@ -24,6 +23,7 @@ from cxr_serving.errors import (
     UnsupportedMedia,
 )
 
+
 # A preamble is for people whose program knows no multipart; more than this is something else.
 _MAX_PREAMBLE_BYTES = 8192
 
@@ -37,20 +37,47 @@ class UploadedFile:
     data: bytes
 
 
-class FileForm:
-    """A multipart form of exactly one file; anything else is refused as soon as it is seen.
+def forbid_unknown_query(request: Request, *known: str) -> None:
+    """Raise Unprocessable if the query has another parameter than `known`; it may be misspelt."""
+    if unknown := sorted(set(request.query_params) - set(known)):
+        raise Unprocessable(
+            f"Unknown query parameter: {', '.join(unknown)}. "
+            f"Known: {', '.join(known) if known else 'none'}."
+        )
 
-    Args:
-        content_type: The request's header.
-        field_name: Of the file.
-        max_bytes: The largest file; None where something else bounds the request.
+
+async def read_single_file(request: Request, field_name: str) -> UploadedFile:
+    """The one file of a multipart form, whose field is called `field_name`, whole in memory.
+
+    The size of the body is bounded by `BodyLimitMiddleware`.
 
     Raises:
         UnsupportedMedia: The request is no multipart form.
-        BadRequest: The form's boundary is malformed.
+        BadRequest: The form is malformed or cut short.
+        Unprocessable: The field is missing, empty or there twice, or there is another field.
+    """
+    refuse_content_encoding(request)
+    form = SingleFileForm(request.headers.get("content-type", ""), field_name)
+    async for chunk in request.stream():
+        form.feed(chunk)
+    form.check_complete()
+    return UploadedFile(name=form.file_name, media_type=form.media_type, data=form.take())
+
+
+class SingleFileForm:
+    """A multipart form that is fed in chunks and lets one file through, in the field `field_name`.
+
+    Args:
+        content_type: the request's header.
+        field_name: of the one field.
+        max_bytes: of the file; None where something else bounds it.
+
+    Raises:
+        UnsupportedMedia: the header is not that of a multipart form.
+        BadRequest: the form's boundary cannot be one.
     """
 
-    def __init__(self, content_type: str, field_name: str, *, max_bytes: int | None = None) -> None:
+    def __init__(self, content_type: str, field_name: str, max_bytes: int | None = None) -> None:
         kind, options = parse_options_header(content_type)
         boundary = options.get(b"boundary", b"")
         if kind != b"multipart/form-data" or not boundary:
@@ -58,50 +85,40 @@ class FileForm:
                 f"The request must be multipart/form-data with one file in `{field_name}`; "
                 f"it is {kind.decode('latin-1') or 'without a content type'}."
             )
-        self.file_name: str | None = None
-        self.media_type: str | None = None
-        self.size_bytes = 0
-        self._field_name = field_name
-        self._max_bytes = max_bytes
-        self._pending = bytearray()
-        self._opening: bytearray | None = bytearray()
-        self._boundary = b"--" + boundary
-        self._files = 0
-        self._ended = False
-        self._header = (bytearray(), bytearray())
-        self._headers: dict[bytes, bytes] = {}
-        # Noted and raised after the chunk: the parser may be in the middle of it.
-        self._refusal: ServiceError | None = None
         try:
             self._parser = MultipartParser(boundary, self._callbacks())  # type: ignore[arg-type]
         except FormParserError as error:
             raise BadRequest("The multipart form's boundary is not acceptable.") from error
+        self.pending = bytearray()
+        self._opening: bytearray | None = bytearray()
+        self._boundary = b"--" + boundary
+        self.size_bytes = 0
+        self.file_name: str | None = None
+        self.media_type: str | None = None
+        self._field_name = field_name
+        self._max_bytes = max_bytes
+        # Noted and raised by `feed`: the parser may be in the middle of a chunk.
+        self._refusal: ServiceError | None = None
+        self._files = 0
+        self._ended = False
+        self._name = bytearray()
+        self._value = bytearray()
+        self._headers: dict[bytes, bytes] = {}
 
-    async def pieces(
-        self, chunks: AsyncIterator[bytes], *, piece_bytes: int | None = None
-    ) -> AsyncIterator[bytes]:
-        """The file's content, from the body's `chunks`.
-
-        Args:
-            chunks: The body as it arrives.
-            piece_bytes: A piece has at least so many, but for the last; None: one piece.
+    def feed(self, chunk: bytes) -> None:
+        """Take a piece of the body.
 
         Raises:
-            BadRequest: The form is malformed or cut short.
-            Unprocessable: No file, an empty file, two files, or another field.
-            PayloadTooLarge: The file has more than `max_bytes`.
+            BadRequest: the form is malformed.
+            Unprocessable: another field, a second file, or a text instead of a file.
+            PayloadTooLarge: the file is larger than `max_bytes`.
         """
-        async for chunk in chunks:
-            try:
-                self._parser.write(self._from_boundary(chunk))
-            except FormParserError as error:
-                raise BadRequest("The multipart form is malformed.") from error
-            if self._refusal is not None:
-                raise self._refusal
-            if piece_bytes is not None and len(self._pending) >= piece_bytes:
-                yield self._take()
-        self._check_complete()
-        yield self._take()
+        try:
+            self._parser.write(self._from_boundary(chunk))
+        except FormParserError as error:
+            raise BadRequest("The multipart form is malformed.") from error
+        if self._refusal is not None:
+            raise self._refusal
 
     def _from_boundary(self, chunk: bytes) -> bytes:
         """`chunk` without what may come before the first part: preamble and padding (RFC 2046)."""
@@ -119,54 +136,58 @@ class FileForm:
             raise BadRequest("The multipart form does not begin with its boundary.")
         return b""
 
-    def _take(self) -> bytes:
-        piece = bytes(self._pending)
-        self._pending.clear()
+    def take(self) -> bytes:
+        """What has come of the file since the last call."""
+        piece = bytes(self.pending)
+        self.pending.clear()
         return piece
 
-    def _check_complete(self) -> None:
+    def check_complete(self) -> None:
+        """Raise if the request ended before the form did, or without a file."""
+        field_name = self._field_name
         if not self._ended:
             raise BadRequest("The multipart form is cut short: its closing boundary is missing.")
         if not self._files:
             raise Unprocessable(
-                f"The form needs exactly one file in `{self._field_name}`; there is none."
+                f"The form needs exactly one file in `{field_name}`; there is none."
             )
         if not self.size_bytes:
-            raise Unprocessable(f"The file in `{self._field_name}` is empty.")
+            raise Unprocessable(f"The file in `{field_name}` is empty.")
 
     def _callbacks(self) -> dict[str, Any]:
-        name, value = self._header
         return {
-            "on_part_begin": self._headers.clear,
-            "on_header_field": lambda data, start, end: name.extend(data[start:end]),
-            "on_header_value": lambda data, start, end: value.extend(data[start:end]),
+            "on_part_begin": self._begin,
+            "on_header_field": lambda data, start, end: self._name.extend(data[start:end]),
+            "on_header_value": lambda data, start, end: self._value.extend(data[start:end]),
             "on_header_end": self._header_end,
             "on_headers_finished": self._headers_finished,
             "on_part_data": self._data,
             "on_end": self._end,
         }
 
+    def _begin(self) -> None:
+        self._headers.clear()
+
     def _header_end(self) -> None:
-        name, value = self._header
-        self._headers[bytes(name).lower()] = bytes(value)
-        name.clear()
-        value.clear()
+        self._headers[bytes(self._name).lower()] = bytes(self._value)
+        self._name.clear()
+        self._value.clear()
 
     def _headers_finished(self) -> None:
         name, file_name = _names(self._headers.get(b"content-disposition", b""))
-        wanted = self._field_name
-        if name != wanted:
-            self._refuse(f"Unknown form field: {name}. The form takes one file, `{wanted}`.")
+        field_name = self._field_name
+        if name != field_name:
+            self._refuse(f"Unknown form field `{name}`. The form takes one file, `{field_name}`.")
             return
         self._files += 1
         if self._files > 1:
-            self._refuse(f"The form needs exactly one file in `{wanted}`; there are more.")
+            self._refuse(f"The form needs exactly one file in `{field_name}`; there are more.")
             return
         if file_name is None:
-            self._refuse(f"`{wanted}` must be a file (with a filename), not a text field.")
+            self._refuse(f"`{field_name}` must be a file (with a filename), not a text field.")
             return
-        media_type = self._headers.get(b"content-type")
         self.file_name = file_name
+        media_type = self._headers.get(b"content-type")
         self.media_type = None if media_type is None else media_type.decode("latin-1")
 
     def _data(self, data: bytes, start: int, end: int) -> None:
@@ -177,7 +198,7 @@ class FileForm:
                 max_bytes=self._max_bytes,
             )
         if self._refusal is None:
-            self._pending += memoryview(data)[start:end]
+            self.pending += memoryview(data)[start:end]
 
     def _end(self) -> None:
         self._ended = True
@@ -213,33 +234,10 @@ def _decoded_words(text: str) -> str:
         return text
 
 
-async def read_single_file(request: Request, field_name: str) -> UploadedFile:
-    """The one file of a multipart form, whole in memory; `BodyLimitMiddleware` bounds it.
-
-    Raises:
-        UnsupportedMedia: The request is no multipart form.
-        BadRequest: The form is malformed or cut short.
-        Unprocessable: No file, an empty file, two files, or another field than `field_name`.
-    """
-    refuse_content_encoding(request)
-    form = FileForm(request.headers.get("content-type", ""), field_name)
-    [data] = [piece async for piece in form.pieces(request.stream())]
-    return UploadedFile(name=form.file_name, media_type=form.media_type, data=data)
-
-
 def refuse_content_encoding(request: Request) -> None:
     """Raise UnsupportedMedia for a compressed body: images are compressed, and bombs are easy."""
     encoding = request.headers.get("content-encoding", "identity").strip().lower()
     if encoding != "identity":
         raise UnsupportedMedia(
             f"Content-Encoding is {encoding[:40]}; bodies are accepted as they are, without one."
-        )
-
-
-def forbid_unknown_query(request: Request, *known: str) -> None:
-    """Raise Unprocessable if the query has another parameter than `known`; it may be misspelt."""
-    if unknown := sorted(set(request.query_params) - set(known)):
-        raise Unprocessable(
-            f"Unknown query parameter: {', '.join(unknown)}. "
-            f"Known: {', '.join(known) if known else 'none'}."
         )

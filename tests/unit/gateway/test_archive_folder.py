@@ -66,7 +66,8 @@ def test_a_sweep_empties_incoming_and_removes_the_named_studies(
     files.write(orphan, "original.png", b"orphan")
     (tmp_path / "archive/incoming/half.part").write_bytes(b"half")
     assert sorted(files.study_ids()) == sorted([kept, orphan])
-    assert files.sweep({orphan}) == 1
+    assert files.remove_incoming() == 1
+    files.remove_study(orphan)
     assert everything(tmp_path / "archive") == [f"studies/{kept[-2:]}/{kept}/original.png"]
 
 

@@ -10,7 +10,7 @@ from cxr_contracts import (
     ModelIdentity,
     Region,
 )
-from cxr_gateway.analysis.merge import ranked_findings, rescored_boxes
+from cxr_gateway.analysis.merge import merged_boxes, ranked_findings
 from cxr_gateway.analysis.rescoring import Rescoring
 from rescorings import a_joining
 
@@ -67,7 +67,7 @@ def test_boxes_come_highest_score_first_with_the_classifiers_opinion() -> None:
     answer = detected(
         box(Region.FRACTURE, 0.2), box(Region.MASS, 0.5), box(Region.DIFFUSE_NODULE, 0.9)
     )
-    rescored = rescored_boxes(answer, findings, None)
+    rescored = merged_boxes(answer, findings, None)
     assert [(one.finding, one.classifier_probability) for one in rescored] == [
         (Region.DIFFUSE_NODULE, 0.6),  # a diffuse nodule is a nodule to the classifier
         (Region.MASS, 0.3),
@@ -76,19 +76,17 @@ def test_boxes_come_highest_score_first_with_the_classifiers_opinion() -> None:
 
 
 def test_without_the_classifier_boxes_carry_no_opinion() -> None:
-    (rescored,) = rescored_boxes(detected(box(Region.MASS, 0.5)), ranked_findings(None), None)
+    (rescored,) = merged_boxes(detected(box(Region.MASS, 0.5)), ranked_findings(None), None)
     assert rescored.classifier_probability is None
 
 
 def test_boxes_are_cut_to_the_image() -> None:
-    (rescored,) = rescored_boxes(
-        detected(box(Region.MASS, 0.5, x_min=-0.5, x_max=100.75)), [], None
-    )
+    (rescored,) = merged_boxes(detected(box(Region.MASS, 0.5, x_min=-0.5, x_max=100.75)), [], None)
     assert (rescored.x_min, rescored.x_max) == (0.0, 100.0)
 
 
 def test_without_the_detector_there_are_no_boxes() -> None:
-    assert rescored_boxes(None, [], None) == []
+    assert merged_boxes(None, [], None) == []
 
 
 def test_joined_scores_choose_and_order_the_boxes() -> None:
@@ -98,12 +96,11 @@ def test_joined_scores_choose_and_order_the_boxes() -> None:
         box(Region.FRACTURE, 0.55),  # which the classifier does not know
         box(Region.FRACTURE, 0.45),
     )
-    boxes = rescored_boxes(answer, said(mass=0.1, nodule=0.9), JOINING)
-    assert [(one.finding, one.score, one.rescored_score) for one in boxes] == [
+    boxes = merged_boxes(answer, said(mass=0.1, nodule=0.9), JOINING)
+    assert [(one.finding, one.detector_score, one.score) for one in boxes] == [
         (Region.NODULE, 0.2, 0.692308),
         (Region.FRACTURE, 0.55, 0.55),
     ]
-    assert [one.ranking_score for one in boxes] == [0.692308, 0.55]
     assert boxes[0].classifier_probability == 0.9
 
 
@@ -113,25 +110,24 @@ def test_without_a_joining_the_detectors_own_choice_and_order_stand() -> None:
         box(Region.FRACTURE, 0.3),
         box(Region.MASS, 0.6),
     )
-    boxes = rescored_boxes(answer, said(mass=0.1, nodule=0.9), None)
-    assert [(one.finding, one.score, one.rescored_score) for one in boxes] == [
-        (Region.MASS, 0.6, None),
-        (Region.FRACTURE, 0.3, None),
+    boxes = merged_boxes(answer, said(mass=0.1, nodule=0.9), None)
+    assert [(one.finding, one.detector_score, one.score) for one in boxes] == [
+        (Region.MASS, 0.6, 0.6),
+        (Region.FRACTURE, 0.3, 0.3),
     ]
-    assert [one.ranking_score for one in boxes] == [0.6, 0.3]
 
 
 def test_a_joined_score_at_its_threshold_is_shown() -> None:
-    (shown,) = rescored_boxes(detected(box(Region.MASS, 0.5)), said(mass=0.5), JOINING)
-    assert shown.rescored_score == 0.5
+    (shown,) = merged_boxes(detected(box(Region.MASS, 0.5)), said(mass=0.5), JOINING)
+    assert shown.score == 0.5
 
 
 def test_the_best_joined_boxes_are_kept_when_there_are_too_many() -> None:
     answer = detected(*(box(Region.FRACTURE, score) for score in (0.5, 0.9, 0.6, 0.8, 0.7)))
-    boxes = rescored_boxes(answer, said(), JOINING)
+    boxes = merged_boxes(answer, said(), JOINING)
     assert [one.score for one in boxes] == [0.9, 0.8, 0.7]
 
 
 def test_boxes_below_what_the_joining_was_fitted_to_are_left_out() -> None:
     answer = detected(box(Region.MASS, 0.04, above_threshold=False))
-    assert rescored_boxes(answer, said(mass=0.9999), JOINING) == []
+    assert merged_boxes(answer, said(mass=0.9999), JOINING) == []

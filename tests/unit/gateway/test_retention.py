@@ -172,7 +172,7 @@ async def test_old_lines_of_the_audit_log_go_by_a_time_of_their_own(
     with engine.begin() as connection:
         chain.append(connection, [by_the_machine("early") for _ in range(3)])
     kept = settings.model_copy(update={"audit_retention_days": 1})
-    assert clean(Removals(engine, open_files(settings)), kept, RUNNING).audit_lines == 0
+    assert clean(Removals(engine, open_files(settings)), kept, RUNNING).audit_entries == 0
     with engine.begin() as connection:
         later = (datetime.now(UTC) + timedelta(days=2)).isoformat()
         assert chain.remove_oldest(connection, later, 2) is not None

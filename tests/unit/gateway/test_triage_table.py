@@ -27,8 +27,8 @@ def findings(**given: float) -> list[FindingProbability]:
 def marked(region: Region, score: float = 0.6, rescored: float | None = None) -> Box:
     return Box(
         finding=region,
-        rescored_score=rescored,
-        score=score,
+        score=score if rescored is None else rescored,
+        detector_score=score,
         classifier_probability=None,
         x_min=0,
         y_min=0,

@@ -20,7 +20,7 @@ InThread = Callable[..., Awaitable[Any]]
 
 
 @dataclass(frozen=True)
-class Visitor:
+class Caller:
     """Who asks, and by which session, if by one."""
 
     principal: Principal
@@ -63,7 +63,7 @@ class Authenticator:
         """The name of the cookie by which a sign-in is its browser's own."""
         return self._cookie("sign-in")
 
-    async def receive(self, request: HTTPConnection, *, attended: bool) -> Visitor:
+    async def authenticate(self, request: HTTPConnection, *, attended: bool) -> Caller:
         """Who asks; `NOBODY` if nothing says so.
 
         Args:
@@ -77,15 +77,15 @@ class Authenticator:
         """
         authorization = request.headers.get("authorization")
         if authorization is not None:
-            return Visitor(await self._by_token(authorization, address_of(request)))
+            return Caller(await self._by_token(authorization, address_of(request)))
         token = request.cookies.get(self.session_cookie)
         session = None
         if token is not None:
             session = await self.in_thread(self._find_session, token, attended)
         if session is None:
-            return Visitor(NOBODY)
+            return Caller(NOBODY)
         self.refuse_other_pages(request)
-        return Visitor(session.person.principal, session)
+        return Caller(session.person.principal, session)
 
     def refuse_other_pages(self, request: HTTPConnection) -> None:
         """Raise Forbidden unless a request that changes something comes from our own page.

@@ -68,5 +68,5 @@ def _department(value: Any) -> str | None:
     match _texts(value):
         case [str(name)] if 0 < len(name) <= MAX_DEPARTMENT_CHARS and name.isprintable():
             return name
-    # None, or several: whose films an upload would be among cannot be told.
+    # None, or several: whose radiographs an upload would be among cannot be told.
     return None

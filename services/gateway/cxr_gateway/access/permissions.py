@@ -42,6 +42,9 @@ SEES = _for(Role.VIEWER, Role.CLINICIAN, Role.INTEGRATOR)
 SENDS = _for(Role.CLINICIAN, Role.INTEGRATOR)
 DECIDES = _for(Role.CLINICIAN)
 
+# The name of the route that serves the page, and every path that no other route has.
+PAGE = "get_page"
+
 PERMISSIONS: dict[str, Rule] = {
     "createStudy": SENDS,
     "listStudies": SEES,
@@ -65,12 +68,12 @@ PERMISSIONS: dict[str, Rule] = {
     "getInfo": ADMINS,
     "getLiveness": EVERYBODY,
     "getReadiness": EVERYBODY,
-    # A scraper has no key. It tells counts and no patient; the front door does not lead to it, and
-    # in a cluster a network policy names who may ask.
+    # A scraper has no key. It tells counts and no patient; the reverse proxy does not lead to it,
+    # and in a cluster a network policy names who may ask.
     "getMetrics": EVERYBODY,
     "openapi": EVERYBODY,
     # The page shows the sign-in, and nothing of a patient before.
-    "get_page": EVERYBODY,
+    PAGE: EVERYBODY,
 }
 
 
@@ -121,8 +124,9 @@ _HEAD = """\
 Written by `make generate` from the table that the gateway uses; do not edit it here. A route
 without a line in that table, `access/permissions.py`, keeps the gateway from starting.
 
-- **viewer** sees studies. **clinician** sees, sends, and has studies read again. **integrator** is
-  for hospital systems: sends and sees, by an API key. **admin** may do everything.
+- **viewer** sees studies. **clinician** sees, sends, and has studies analysed again.
+  **integrator** is for hospital systems: sends and sees, by an API key. **admin** may do
+  everything.
 - A user or key of a department sees that department's studies; another's is answered 404, like one
   that is not there ([ADR 0024](adr/0024-sign-in-keys-and-departments.md)).
 - Nobody: 401. A role that is too small: 403. While the gateway is open to this machine only,

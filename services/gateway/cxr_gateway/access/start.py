@@ -6,7 +6,7 @@ from cxr_serving.errors import ServiceError
 
 
 class OpenToOthers(ServiceError):
-    """Everybody who reaches the gateway could read every film; met at a start only."""
+    """Everybody who reaches the gateway could read every radiograph; met at a start only."""
 
 
 def refuse_open_to_others(settings: GatewaySettings) -> None:

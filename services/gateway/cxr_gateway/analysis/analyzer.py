@@ -1,4 +1,4 @@
-"""What is found out about one picture: the gate, then both readers at the same time."""
+"""The analysis of one image: the OOD detector, then both inference services at once."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -18,7 +18,7 @@ from cxr_gateway.core.metrics import GatewayMetrics, OodRefusal
 from cxr_gateway.core.schemas import ImageSource, OodResult, StudyProblem, StudyStatus, UsedModel
 from cxr_gateway.imaging import DecodedImage, Limits, read_upload
 from cxr_gateway.imaging.statistics import measure
-from cxr_gateway.inference.clients import Picture
+from cxr_gateway.inference.clients import EncodedImage
 from cxr_gateway.inference.failures import InferenceFailure
 from cxr_gateway.inference.image_encoding import stored_png
 from cxr_gateway.inference.routing import ModelRouter
@@ -28,7 +28,7 @@ _T = TypeVar("_T")
 
 
 class OodModel(Protocol):
-    """The gate as the gateway uses it: `cxr_gateway.ood.Gate` in production."""
+    """The OOD detector as the gateway uses it: `cxr_gateway.ood.OodDetector` in production."""
 
     @property
     def manifest(self) -> ModelManifest:
@@ -42,7 +42,7 @@ class OodModel(Protocol):
 
 @dataclass
 class Analysis:
-    """What is known after an examination; milliseconds of each stage that took place."""
+    """What is known of an image; milliseconds of each stage that took place."""
 
     ood: OodResult
     classified: ClassifyResponse | None = None
@@ -65,28 +65,28 @@ class Analysis:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A decoded upload, the gate's word on it, and what the readers get: None if it is refused."""
+    """A decoded upload, the OOD result, and what the services are sent: None if it is refused."""
 
-    intake: DecodedImage
+    decoded: DecodedImage
     measures: ImageStatistics
     ood: OodResult
-    picture: Picture | None
+    image: EncodedImage | None
     stages_ms: dict[str, float]
 
 
 class Analyzer:
-    """Runs examinations; image work in `threads`, the readers' in the event loop."""
+    """Analyses images; image work in `threads`, the inference services' in the event loop."""
 
     def __init__(
         self,
         ood: OodModel,
-        readers: ModelRouter,
+        router: ModelRouter,
         rescorings: Rescorings,
         threads: ThreadPoolExecutor,
         metrics: GatewayMetrics,
     ) -> None:
         self.ood = ood
-        self._readers = readers
+        self._router = router
         self._rescorings = rescorings
         self._threads = threads
         self._metrics = metrics
@@ -97,94 +97,94 @@ class Analyzer:
         return await loop.run_in_executor(self._threads, context.run, work, *arguments)
 
     async def prepare(self, load: Callable[[], bytes], limits: Limits) -> Prepared:
-        """Decode the file that `load` reads, judge it, encode it for the readers, in one thread.
+        """Decode the file that `load` reads, check it and encode it, in one thread.
 
         Raises:
-            UnsupportedMedia, Unprocessable, PayloadTooLarge: what intake refuses.
+            UnsupportedMedia, Unprocessable, PayloadTooLarge: what decoded refuses.
         """
         return await self.in_thread(self._prepare, load, limits)
 
-    async def examine(self, prepared: Prepared) -> Analysis:
-        """Ask both readers, unless the gate refused the picture.
+    async def analyze(self, prepared: Prepared) -> Analysis:
+        """Ask both inference services, unless the OOD detector refused the image.
 
-        A reader's failure becomes a problem of the study, never an error.
+        An inference service's failure becomes a problem of the study, never an error.
         """
-        examined = Analysis(prepared.ood, stages_ms=dict(prepared.stages_ms))
+        analysis = Analysis(prepared.ood, stages_ms=dict(prepared.stages_ms))
         if "ood" in prepared.stages_ms:
-            examined.models.append(ood_model(self.ood.manifest))
-        if prepared.picture is not None:
-            await self._ask_readers(examined, prepared.picture)
-        return examined
+            analysis.models.append(ood_model(self.ood.manifest))
+        if prepared.image is not None:
+            await self._ask_services(analysis, prepared.image)
+        return analysis
 
     def _prepare(self, load: Callable[[], bytes], limits: Limits) -> Prepared:
         with self._metrics.stage("decode") as decoding:
-            intake = read_upload(load(), limits=limits)
+            decoded = read_upload(load(), limits=limits)
         stages_ms = {"decode": decoding.ms}
         with self._metrics.stage("ood") as judging:
-            score = self.ood.check(intake.grey)
+            score = self.ood.check(decoded.grey)
         stages_ms["ood"] = judging.ms
         ood = OodResult(
             # What the file itself says decides; the score stands beside it.
-            accepted=score.accepted and intake.refused is None,
+            accepted=score.accepted and decoded.refused is None,
             score=score.score,
             threshold=score.threshold,
-            reason=intake.refused or score.reason,
+            reason=decoded.refused or score.reason,
         )
-        measures = measure(intake.grey)
+        measures = measure(decoded.grey)
         if not ood.accepted:
-            self._metrics.count_refusal(_refusal(intake))
-            return Prepared(intake, measures, ood, None, stages_ms)
+            self._metrics.count_refusal(_refusal(decoded))
+            return Prepared(decoded, measures, ood, None, stages_ms)
         with self._metrics.stage("encode"):
-            picture = picture_for_readers(intake)
-        return Prepared(intake, measures, ood, picture, stages_ms)
+            image = image_for_services(decoded)
+        return Prepared(decoded, measures, ood, image, stages_ms)
 
-    async def _ask_readers(self, examined: Analysis, picture: Picture) -> None:
+    async def _ask_services(self, analysis: Analysis, image: EncodedImage) -> None:
         async with asyncio.TaskGroup() as group:
-            classify = self._readers.classifier.classify(picture, explain=TOP_FINDINGS)
-            detect = self._readers.detector.detect(picture, min_score=self._rescorings.min_score)
-            classified = group.create_task(self._ask("classifier", classify, examined))
-            detected = group.create_task(self._ask("detector", detect, examined))
-        examined.classified, examined.detected = classified.result(), detected.result()
-        examined.rescoring = self._rescorings.of(
-            examined.classified.model if examined.classified else None,
-            examined.detected.model if examined.detected else None,
+            classify = self._router.classifier.classify(image, explain=TOP_FINDINGS)
+            detect = self._router.detector.detect(image, min_score=self._rescorings.min_score)
+            classified = group.create_task(self._ask("classifier", classify, analysis))
+            detected = group.create_task(self._ask("detector", detect, analysis))
+        analysis.classified, analysis.detected = classified.result(), detected.result()
+        analysis.rescoring = self._rescorings.of(
+            analysis.classified.model if analysis.classified else None,
+            analysis.detected.model if analysis.detected else None,
         )
-        examined.problems.sort(key=lambda problem: problem.service)
-        for role, answer in (("classifier", examined.classified), ("detector", examined.detected)):
+        analysis.problems.sort(key=lambda problem: problem.service)
+        for role, answer in (("classifier", analysis.classified), ("detector", analysis.detected)):
             if answer is not None:
-                examined.models.append(_used_model(role, answer.model))
+                analysis.models.append(_used_model(role, answer.model))
 
-    async def _ask(self, role: str, call: Awaitable[_T], examined: Analysis) -> _T | None:
+    async def _ask(self, role: str, call: Awaitable[_T], analysis: Analysis) -> _T | None:
         span = None
         try:
             with self._metrics.stage(role, asks=True) as span:
                 return await call
         except InferenceFailure as failure:
-            examined.problems.append(failure.problem(role))
+            analysis.problems.append(failure.problem(role))
             return None
         finally:
             if span is not None:
-                examined.stages_ms[role] = span.ms
+                analysis.stages_ms[role] = span.ms
 
 
-def _refusal(intake: DecodedImage) -> OodRefusal:
-    """The class of reason for which the film of `intake` was refused."""
-    if intake.refused is None:
+def _refusal(decoded: DecodedImage) -> OodRefusal:
+    """The class of reason for which the radiograph of `decoded` was refused."""
+    if decoded.refused is None:
         return OodRefusal.PICTURE
-    by_tags = intake.facts.source is ImageSource.DICOM
+    by_tags = decoded.metadata.source is ImageSource.DICOM
     return OodRefusal.TAGS if by_tags else OodRefusal.COLOUR
 
 
-def picture_for_readers(intake: DecodedImage) -> Picture:
-    """What the readers are sent of a decoded upload, whole: the work of a thread."""
-    facts = intake.facts
-    picture = Picture(stored_png(intake.grey), "image/png", facts.width, facts.height)
-    _ = picture.form  # made here and kept
-    return picture
+def image_for_services(decoded: DecodedImage) -> EncodedImage:
+    """What the inference services are sent of a decoded upload, whole: the work of a thread."""
+    metadata = decoded.metadata
+    image = EncodedImage(stored_png(decoded.grey), "image/png", metadata.width, metadata.height)
+    _ = image.form  # made here and kept
+    return image
 
 
 def ood_model(manifest: ModelManifest) -> UsedModel:
-    """The gate's network as a study names it."""
+    """The OOD detector's network as a study names it."""
     return UsedModel(
         role="ood",
         name=manifest.name,

@@ -1,6 +1,7 @@
-"""What the two readers said, as one opinion."""
+"""What the two inference services answered, merged into one prediction of a study."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from cxr_contracts import (
     ClassifyResponse,
@@ -12,10 +13,41 @@ from cxr_contracts import (
     finding_of_region,
 )
 from cxr_gateway.analysis.rescoring import Rescoring, join
-from cxr_gateway.core.schemas import Box
+from cxr_gateway.analysis.triage import triage
+from cxr_gateway.core.schemas import Box, Triage
 
 TOP_FINDINGS = 3
 _SCORE_DECIMALS = 6
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Of one image that at least one inference service has read."""
+
+    findings: list[FindingProbability]
+    boxes: list[Box]
+    triage: Triage | None
+
+
+def predict(
+    classified: ClassifyResponse | None,
+    detected: DetectResponse | None,
+    rescoring: Rescoring | None,
+) -> Prediction:
+    """The prediction of what was answered; without any answer it is empty.
+
+    Args:
+        classified: the classifier's answer, if there is one.
+        detected: the detector's.
+        rescoring: for the two models that answered; without one the detector decides on the boxes.
+    """
+    if classified is None and detected is None:
+        return Prediction([], [], None)
+    findings = ranked_findings(classified)
+    boxes = merged_boxes(detected, findings, rescoring)
+    return Prediction(
+        findings, boxes, triage(findings, boxes, detector_answered=detected is not None)
+    )
 
 
 def ranked_findings(classified: ClassifyResponse | None) -> list[FindingProbability]:
@@ -25,7 +57,7 @@ def ranked_findings(classified: ClassifyResponse | None) -> list[FindingProbabil
     return sorted(classified.findings, key=lambda row: row.probability, reverse=True)
 
 
-def rescored_boxes(
+def merged_boxes(
     detected: DetectResponse | None,
     findings: Sequence[FindingProbability],
     rescoring: Rescoring | None,
@@ -63,9 +95,9 @@ def _joined(
         if box.score < rescoring.manifest.min_score:
             continue
         constants = rescoring.regions[box.finding]
-        opinion = said[constants.finding] if constants.finding else 0.0
+        prediction = said[constants.finding] if constants.finding else 0.0
         # Rounded as every score is, and before the threshold: what is shown is what decided.
-        rescored = round(float(join(constants, box.score, opinion)), _SCORE_DECIMALS)
+        rescored = round(float(join(constants, box.score, prediction)), _SCORE_DECIMALS)
         if rescored >= constants.threshold:
             yield box, rescored
 

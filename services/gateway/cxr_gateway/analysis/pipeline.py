@@ -1,9 +1,9 @@
-"""The way of an upload: decode, gate, both readers, merge, triage, archive, answer.
+"""The way of an upload: decode, gate, both inference services, merge, triage, archive, answer.
 
-The original is written and synced while the readers work, and is on disk before the answer; the
-derived pictures are made later, by `pictures.py`. A reading that has begun is finished even if its
-client has gone: it runs in a task of its own. Two uploads of the same bytes take turns, so the
-second finds the study of the first.
+The original is written and synced while the inference services work, and is on disk before the
+answer; the derived images are made later, by `images.py`. A result that has begun is finished even
+if its client has gone: it runs in a task of its own. Two uploads of the same bytes take turns, so
+the second finds the study of the first.
 """
 
 import asyncio
@@ -17,8 +17,7 @@ from typing import Any
 
 from cxr_contracts import CamGrid
 from cxr_gateway.analysis.analyzer import Analysis, Analyzer
-from cxr_gateway.analysis.merge import TOP_FINDINGS
-from cxr_gateway.analysis.prediction import opinion_of
+from cxr_gateway.analysis.merge import TOP_FINDINGS, predict
 from cxr_gateway.archive import (
     AlreadyArchived,
     Archive,
@@ -51,7 +50,7 @@ class Upload:
 
 
 @dataclass(frozen=True)
-class Reading:
+class AnalysedStudy:
     """What a client gets: a stored study, and whether it was not there before."""
 
     stored: StoredStudy
@@ -77,13 +76,13 @@ class AnalysisPipeline:
         analyzer: Analyzer,
         metrics: GatewayMetrics,
         settings: GatewaySettings,
-        on_read: Callable[[StoredStudy, Analysis], None],
+        on_analysed: Callable[[StoredStudy, Analysis], None],
     ) -> None:
         self._archive = archive
         self._analyzer = analyzer
         self._metrics = metrics
         self._limits = Limits(max_bytes=settings.max_upload_bytes, max_pixels=settings.max_pixels)
-        self._on_read = on_read
+        self._on_analysed = on_analysed
         self._max_in_flight = settings.max_studies_in_flight
         metrics.studies_in_flight_limit.set(self._max_in_flight)
         self._in_flight = 0
@@ -91,7 +90,7 @@ class AnalysisPipeline:
         self.idle.set()
         self._slots = asyncio.Semaphore(settings.max_concurrent_analyses)
         self._contents = NamedLocks()
-        self._tasks: set[asyncio.Task[Reading]] = set()
+        self._tasks: set[asyncio.Task[AnalysedStudy]] = set()
 
     @contextmanager
     def admit(self) -> Iterator[None]:
@@ -114,25 +113,27 @@ class AnalysisPipeline:
         """Measure how long a client takes to send its file."""
         return self._metrics.stage("receive")
 
-    async def read(self, upload: Upload, key: str | None, department: str | None) -> Reading:
+    async def analyze(
+        self, upload: Upload, key: str | None, department: str | None
+    ) -> AnalysedStudy:
         """Read a received file, or find the study that it has already; the file is kept or gone.
 
         Departments share nothing: the same file of another one is another study.
 
         Raises:
-            InferenceUnavailable: neither reader answered; the study is kept.
+            InferenceUnavailable: neither inference service answered; the study is kept.
             Conflict: `key` was used for another content.
-            UnsupportedMedia, Unprocessable, PayloadTooLarge: what intake refuses.
+            UnsupportedMedia, Unprocessable, PayloadTooLarge: what decoded refuses.
             StorageFull, Unavailable: the archive cannot keep it.
         """
         return await self._finish(self._read(upload, key, department))
 
-    async def rerun(self, study_id: str, department: str | None) -> Reading:
+    async def rerun(self, study_id: str, department: str | None) -> AnalysedStudy:
         """Read a failed or partial study again; any other is answered as it stands.
 
         Raises:
             NotFound: no such study, or another department's.
-            InferenceUnavailable: neither reader answered, again.
+            InferenceUnavailable: neither inference service answered, again.
         """
         stored = await self._archive.get(study_id, department)
         return await self._finish(self._rerun(stored))
@@ -141,21 +142,21 @@ class AnalysisPipeline:
         """Wait for the readings that are going on."""
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _finish(self, work: Coroutine[Any, Any, Reading]) -> Reading:
+    async def _finish(self, work: Coroutine[Any, Any, AnalysedStudy]) -> AnalysedStudy:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-        reading = await asyncio.shield(task)
-        if reading.stored.status is StudyStatus.FAILED:
-            study = reading.stored.study
+        result = await asyncio.shield(task)
+        if result.stored.status is StudyStatus.FAILED:
+            study = result.stored.study
             raise InferenceUnavailable(
                 "Neither inference service answered. The study is kept and can be run again.",
                 study_id=study.id,
                 problems=[problem.model_dump() for problem in study.problems],
             )
-        return reading
+        return result
 
-    async def _read(self, upload: Upload, key: str | None, department: str | None) -> Reading:
+    async def _read(self, upload: Upload, key: str | None, department: str | None) -> AnalysedStudy:
         try:
             async with self._contents.hold(_name_of(upload.sha256, department)):
                 while True:
@@ -163,20 +164,20 @@ class AnalysisPipeline:
                     try:
                         if stored is None:
                             new = await self._read_new(upload, key, department)
-                            return Reading(new, is_new=True)
-                        return Reading(await self._read_known(stored, key), is_new=False)
+                            return AnalysedStudy(new, is_new=True)
+                        return AnalysedStudy(await self._read_known(stored, key), is_new=False)
                     except AlreadyArchived:
                         continue  # another gateway on the same archive was quicker
         finally:
             if not upload.incoming.settled:
                 await self._archive.in_thread(upload.incoming.discard)
 
-    async def _rerun(self, stored: StoredStudy) -> Reading:
+    async def _rerun(self, stored: StoredStudy) -> AnalysedStudy:
         async with self._contents.hold(_name_of(stored.content_sha256, stored.department)):
             while True:
                 current = await self._archive.get(stored.id, stored.department)
                 try:
-                    return Reading(await self._read_known(current, None), is_new=False)
+                    return AnalysedStudy(await self._read_known(current, None), is_new=False)
                 except AlreadyArchived:
                     continue
 
@@ -191,13 +192,13 @@ class AnalysisPipeline:
         original = partial(self._archive.files.read, stored.id, stored.original)
         async with self._turn():
             prepared = await self._analyzer.prepare(original, self._limits)
-            examined = await self._analyzer.examine(prepared)
-        study = self._merged(subject, prepared.intake, examined, started)
+            analysis = await self._analyzer.analyze(prepared)
+        study = self._merged(subject, prepared.decoded, analysis, started)
         with self._metrics.stage("record"):
             after = await self._archive.replace(
-                stored, study, _cams(examined), key, prepared.measures
+                stored, study, _cams(analysis), key, prepared.measures
             )
-        return self._announced(after, study, examined, started)
+        return self._announced(after, study, analysis, started)
 
     async def _read_new(
         self, upload: Upload, key: str | None, department: str | None
@@ -205,15 +206,15 @@ class AnalysisPipeline:
         subject = _Subject(new_study_id(), upload.sha256, upload.file_name, upload.received_at)
         async with self._turn():
             prepared = await self._analyzer.prepare(upload.incoming.read, self._limits)
-            intake = prepared.intake
-            keeping = asyncio.create_task(self._keep_original(upload, subject, intake))
+            decoded = prepared.decoded
+            keeping = asyncio.create_task(self._keep_original(upload, subject, decoded))
             try:
-                examined = await self._analyzer.examine(prepared)
-                examined.stages_ms["archive"] = await keeping
-                study = self._merged(subject, intake, examined, upload.started)
+                analysis = await self._analyzer.analyze(prepared)
+                analysis.stages_ms["archive"] = await keeping
+                study = self._merged(subject, decoded, analysis, upload.started)
                 with self._metrics.stage("record"):
                     stored = await self._archive.add(
-                        study, _cams(examined), key, department, prepared.measures
+                        study, _cams(analysis), key, department, prepared.measures
                     )
             except CommitUnanswered:
                 # The row may be there, so its files stay; else they are swept at a start.
@@ -223,7 +224,7 @@ class AnalysisPipeline:
                 await asyncio.gather(keeping, return_exceptions=True)
                 await self._archive.in_thread(self._archive.files.remove_study, subject.study_id)
                 raise
-        return self._announced(stored, study, examined, upload.started)
+        return self._announced(stored, study, analysis, upload.started)
 
     @asynccontextmanager
     async def _turn(self) -> AsyncIterator[None]:
@@ -236,22 +237,22 @@ class AnalysisPipeline:
             self._slots.release()
 
     def _merged(
-        self, subject: _Subject, intake: DecodedImage, examined: Analysis, started: float
+        self, subject: _Subject, decoded: DecodedImage, analysis: Analysis, started: float
     ) -> Study:
         with self._metrics.stage("merge"):
-            return _assembled(subject, intake, examined, started)
+            return _assembled(subject, decoded, analysis, started)
 
     def _announced(
-        self, stored: StoredStudy, study: Study, examined: Analysis, started: float
+        self, stored: StoredStudy, study: Study, analysis: Analysis, started: float
     ) -> StoredStudy:
         self._metrics.count(study, time.perf_counter() - started)
-        self._on_read(stored, examined)
+        self._on_analysed(stored, analysis)
         return stored
 
     async def _keep_original(
-        self, upload: Upload, subject: _Subject, intake: DecodedImage
+        self, upload: Upload, subject: _Subject, decoded: DecodedImage
     ) -> float:
-        name, files = original_name(intake.facts.source), self._archive.files
+        name, files = original_name(decoded.metadata.source), self._archive.files
         with self._metrics.stage("archive") as span:
             await self._archive.in_thread(files.keep, upload.incoming, subject.study_id, name)
         return span.ms
@@ -262,31 +263,31 @@ def _name_of(content_sha256: str, department: str | None) -> str:
     return f"{content_sha256} {department or ''}"
 
 
-def _cams(examined: Analysis) -> list[CamGrid]:
-    return examined.classified.cams if examined.classified else []
+def _cams(analysis: Analysis) -> list[CamGrid]:
+    return analysis.classified.cams if analysis.classified else []
 
 
 def _assembled(
-    subject: _Subject, intake: DecodedImage, examined: Analysis, started: float
+    subject: _Subject, decoded: DecodedImage, analysis: Analysis, started: float
 ) -> Study:
-    opinion = opinion_of(examined.classified, examined.detected, examined.rescoring)
-    stages_ms = examined.stages_ms
+    prediction = predict(analysis.classified, analysis.detected, analysis.rescoring)
+    stages_ms = analysis.stages_ms
     return Study(
         id=subject.study_id,
-        status=examined.status,
+        status=analysis.status,
         received_at=subject.received_at,
         file_name=subject.file_name,
         content_sha256=subject.content_sha256,
-        image=intake.facts,
-        patient=intake.patient,
-        ood=examined.ood,
-        top_findings=opinion.findings[:TOP_FINDINGS],
-        findings=opinion.findings,
-        boxes=opinion.boxes,
-        rescoring=examined.rescoring.used if examined.rescoring else None,
-        heatmaps=[cam.finding for cam in _cams(examined)],
-        triage=opinion.triage,
-        models=examined.models,
+        image=decoded.metadata,
+        patient=decoded.patient,
+        ood=analysis.ood,
+        top_findings=prediction.findings[:TOP_FINDINGS],
+        findings=prediction.findings,
+        boxes=prediction.boxes,
+        rescoring=analysis.rescoring.used if analysis.rescoring else None,
+        heatmaps=[cam.finding for cam in _cams(analysis)],
+        triage=prediction.triage,
+        models=analysis.models,
         timings_ms=Timings(
             decode=stages_ms["decode"],
             ood=stages_ms.get("ood"),
@@ -295,5 +296,5 @@ def _assembled(
             archive=stages_ms.get("archive"),
             total=round((time.perf_counter() - started) * 1000, 2),
         ),
-        problems=examined.problems,
+        problems=analysis.problems,
     )

@@ -124,7 +124,9 @@ class Rescorings:
         if not self._rescorings:
             return RescoringStatus(in_use=None, detail=f"No rescoring is installed; {_OWN_SCORES}.")
         if classifier is None or detector is None:
-            return RescoringStatus(in_use=None, detail=f"A reader does not answer; {_OWN_SCORES}.")
+            return RescoringStatus(
+                in_use=None, detail=f"An inference service does not answer; {_OWN_SCORES}."
+            )
         found = self._find(classifier, detector)
         models = f"classifier {_named(classifier)} and detector {_named(detector)}"
         if found is None:

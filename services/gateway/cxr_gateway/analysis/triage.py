@@ -13,7 +13,7 @@ from cxr_contracts import Finding, FindingProbability, Region, finding_of_region
 from cxr_gateway.core.schemas import Box, Priority, Triage, TriageRule
 
 # An operating point is where sensitivity and specificity balance, finding by finding; with
-# fourteen findings most healthy films reach one of them. A priority above the ordinary needs
+# fourteen findings most healthy radiographs reach one of them. A priority above the ordinary needs
 # more: this many times the operating threshold. docs/results/triage holds what follows from it.
 STRONG_FACTOR = 2.0
 
@@ -79,7 +79,7 @@ UNCONTRADICTED = Rule(Priority.URGENT, Evidence.BOX, (Region.PNEUMOTHORAX,))
 def triage(
     findings: Sequence[FindingProbability], boxes: Sequence[Box], *, detector_answered: bool
 ) -> Triage:
-    """The priority of a study that at least one reader has read, and why.
+    """The priority of a study that at least one inference service has read, and why.
 
     Args:
         findings: all fourteen, or none if the classifier did not answer.
@@ -220,16 +220,18 @@ without it, the detector's own.
 _TAIL = f"""\
 | {Priority.ROUTINE} | Nothing of the above. |
 
-- A study that one inference service did not answer is `partial`. Without the classifier it is at least
-  `{Priority.SOON}`; without the detector the classifier's findings decide. The reason says so.
+- A study that one inference service did not answer is `partial`. Without the classifier it is at
+  least `{Priority.SOON}`; without the detector the classifier's findings decide. The reason says
+  so.
 - A study that neither service answered is `failed` and has no priority. The list shows it behind
   the urgent ones and before all others: it may be urgent.
 - An image that is no frontal chest radiograph is `rejected`, has no priority and comes last.
 - The list orders by priority, then newest first.
 
 An operating threshold balances sensitivity and specificity finding by finding, so most healthy
-radiographs reach one of fourteen; that is why a priority above the ordinary asks for more. How often
-each kind of radiograph gets which priority is measured in [results/triage](results/triage/README.md).
+radiographs reach one of fourteen; that is why a priority above the ordinary asks for more. How
+often each kind of radiograph gets which priority is measured in
+[results/triage](results/triage/README.md).
 
 The order helps people to choose what to read first. It does not replace reading.
 """

@@ -20,7 +20,7 @@ from cxr_gateway.core.settings import GatewaySettings
 from cxr_gateway.drift.observer import DriftObserver
 from cxr_gateway.exports.deidentification.exports import Exports
 from cxr_gateway.inference.routing import ModelRouter
-from cxr_gateway.rendering.cache import Pictures
+from cxr_gateway.rendering.cache import RenderedImages
 
 INTENDED_USE = (
     "Research use only. Not a medical device: no finding here replaces the reading of a "
@@ -37,10 +37,10 @@ class AppState:
     settings: GatewaySettings
     archive: Archive
     audit: AuditLog
-    pictures: Pictures
+    images: RenderedImages
     exports: Exports
-    reading: AnalysisPipeline
-    readers: ModelRouter
+    pipeline: AnalysisPipeline
+    router: ModelRouter
     ood: OodModel
     rescorings: Rescorings
     drift: DriftObserver
@@ -52,8 +52,8 @@ class AppState:
         return ood_model(self.ood.manifest)
 
     async def system_status(self) -> SystemStatus:
-        """What this installation is, with the readers as they are now."""
-        services = await self.readers.status()
+        """What this installation is, with the inference services as they are now."""
+        services = await self.router.status()
         models = [service.model for service in services if service.model is not None]
         there = {
             model.role: ModelIdentity.model_validate(model.model_dump(exclude={"role"}))
@@ -74,7 +74,7 @@ class AppState:
 
 def app_state(request: Request) -> AppState:
     """The parts of the app that serves this request."""
-    return cast(AppState, request.app.state.parts)
+    return cast(AppState, request.app.state.gateway)
 
 
 AppStateDep = Annotated[AppState, Depends(app_state)]

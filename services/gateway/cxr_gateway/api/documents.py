@@ -25,7 +25,7 @@ _PROBLEMS: dict[int, tuple[str, str, str]] = {
         "Nothing came for 30 s in the middle of the upload.",
     ),
     409: (
-        "The Idempotency-Key was used for another file, or a picture that may show a name is not "
+        "The Idempotency-Key was used for another file, or an image that may show a name is not "
         "exported.",
         "conflict",
         "The key `order-4711` belongs to a file with other content.",
@@ -102,7 +102,7 @@ def _problem_response(status: int) -> dict[str, Any]:
 
 
 def png_response(description: str) -> Responses:
-    """A picture, or 304 for a client that has it already."""
+    """An image, or 304 for a client that has it already."""
     return {
         200: {
             "description": description,

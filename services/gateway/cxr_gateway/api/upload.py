@@ -6,24 +6,14 @@ import asyncio
 import hashlib
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
-from typing import Any
 
 from fastapi import Request
-from python_multipart.exceptions import FormParserError
-from python_multipart.multipart import MultipartParser, parse_options_header
 
 from cxr_gateway.analysis.pipeline import Upload
 from cxr_gateway.archive import Archive, IncomingFile
 from cxr_gateway.core.errors import UploadTimeout
 from cxr_gateway.core.settings import GatewaySettings
-from cxr_serving.errors import (
-    BadRequest,
-    PayloadTooLarge,
-    ServiceError,
-    Unprocessable,
-    UnsupportedMedia,
-)
-from cxr_serving.uploads import refuse_content_encoding
+from cxr_serving.uploads import SingleFileForm, refuse_content_encoding
 
 FIELD = "file"
 MAX_NAME_CHARS = 255
@@ -45,11 +35,12 @@ async def receive_upload(request: Request, archive: Archive, settings: GatewaySe
         StorageFull: the archive has no room.
     """
     refuse_content_encoding(request)
-    parser, form = _open_form(request, settings.max_upload_bytes)
+    content_type = request.headers.get("content-type", "")
+    form = SingleFileForm(content_type, FIELD, settings.max_upload_bytes)
     receiver = _Receiver(archive)
     try:
         async for chunk in _chunks(request, settings.upload_idle_timeout_s):
-            _feed(parser, form, chunk)
+            form.feed(chunk)
             if len(form.pending) >= _PIECE_BYTES:
                 await receiver.put(form.take())
         form.check_complete()
@@ -100,21 +91,6 @@ class _Receiver:
         return self._incoming
 
 
-def _open_form(request: Request, max_bytes: int) -> tuple[MultipartParser, "_Form"]:
-    kind, options = parse_options_header(request.headers.get("content-type", ""))
-    boundary = options.get(b"boundary", b"")
-    if kind != b"multipart/form-data" or not boundary:
-        found = kind.decode("latin-1") or "without a content type"
-        raise UnsupportedMedia(
-            f"The request must be multipart/form-data with one file in `{FIELD}`; it is {found}."
-        )
-    form = _Form(max_bytes)
-    try:
-        return MultipartParser(boundary, form.callbacks()), form  # type: ignore[arg-type]
-    except FormParserError as error:
-        raise BadRequest("The multipart form's boundary is not acceptable.") from error
-
-
 async def _chunks(request: Request, idle_timeout_s: float) -> AsyncIterator[bytes]:
     stream = request.stream()
     while True:
@@ -128,99 +104,6 @@ async def _chunks(request: Request, idle_timeout_s: float) -> AsyncIterator[byte
         if chunk is None:
             return
         yield chunk
-
-
-def _feed(parser: MultipartParser, form: "_Form", chunk: bytes) -> None:
-    try:
-        parser.write(chunk)
-    except FormParserError as error:
-        raise BadRequest("The multipart form is malformed.") from error
-    if form.refusal is not None:
-        raise form.refusal
-
-
-class _Form:
-    """Callbacks of the multipart parser: lets one part called `file` through."""
-
-    def __init__(self, max_bytes: int) -> None:
-        self.pending = bytearray()
-        self.size_bytes = 0
-        self.file_name: str | None = None
-        # Noted and raised by the caller: the parser may be in the middle of a chunk.
-        self.refusal: ServiceError | None = None
-        self._max_bytes = max_bytes
-        self._files = 0
-        self._ended = False
-        self._name = bytearray()
-        self._value = bytearray()
-        self._disposition = b""
-
-    def callbacks(self) -> dict[str, Any]:
-        return {
-            "on_part_begin": self._begin,
-            "on_header_field": lambda data, start, end: self._name.extend(data[start:end]),
-            "on_header_value": lambda data, start, end: self._value.extend(data[start:end]),
-            "on_header_end": self._header_end,
-            "on_headers_finished": self._headers_finished,
-            "on_part_data": self._data,
-            "on_end": self._end,
-        }
-
-    def take(self) -> bytes:
-        """What has come since the last call."""
-        piece = bytes(self.pending)
-        self.pending.clear()
-        return piece
-
-    def check_complete(self) -> None:
-        """Raise if the request ended before the form did, or without a file."""
-        if not self._ended:
-            raise BadRequest("The multipart form is cut short: its closing boundary is missing.")
-        if not self._files:
-            raise Unprocessable(f"The form needs exactly one file in `{FIELD}`; there is none.")
-        if not self.size_bytes:
-            raise Unprocessable(f"The file in `{FIELD}` is empty.")
-
-    def _begin(self) -> None:
-        self._disposition = b""
-
-    def _header_end(self) -> None:
-        if self._name.lower() == b"content-disposition":
-            self._disposition = bytes(self._value)
-        self._name.clear()
-        self._value.clear()
-
-    def _headers_finished(self) -> None:
-        options = parse_options_header(self._disposition)[1]
-        name = options.get(b"name", b"").decode("utf-8", "replace")
-        if name != FIELD:
-            self._refuse(f"Unknown form field `{name}`. The form takes one file, `{FIELD}`.")
-            return
-        self._files += 1
-        if self._files > 1:
-            self._refuse(f"The form needs exactly one file in `{FIELD}`; there are more.")
-            return
-        file_name = options.get(b"filename")
-        if file_name is None:
-            self._refuse(f"`{FIELD}` must be a file (with a filename), not a text field.")
-            return
-        self.file_name = file_name.decode("utf-8", "replace")
-
-    def _data(self, data: bytes, start: int, end: int) -> None:
-        self.size_bytes += end - start
-        if self.size_bytes > self._max_bytes:
-            self.refusal = self.refusal or PayloadTooLarge(
-                f"The file is larger than the {self._max_bytes:,} bytes that are accepted.",
-                max_bytes=self._max_bytes,
-            )
-        if self.refusal is None:
-            self.pending += memoryview(data)[start:end]
-
-    def _end(self) -> None:
-        self._ended = True
-
-    def _refuse(self, detail: str) -> None:
-        self.refusal = self.refusal or Unprocessable(detail)
 
 
 def _displayable(name: str | None) -> str | None:

@@ -30,7 +30,7 @@ from cxr_gateway.archive.removal import Removals
 from cxr_gateway.archive.schema import migrate_if_older, refuse_other
 from cxr_gateway.archive.statistics import put_statistics, statistics_of
 from cxr_gateway.archive.store import DISK_THREADS, open_files
-from cxr_gateway.archive.sweeping import sweep_folder, sweep_storage
+from cxr_gateway.archive.sweeping import sweep_alone, sweep_daily
 from cxr_gateway.archive.tables import NO_DEPARTMENT, KeyRow, StudyRow
 from cxr_gateway.core.ids import is_study_id
 from cxr_gateway.core.image_numbers import ImageStatistics
@@ -111,7 +111,7 @@ class Archive:
         department: str | None,
         measures: ImageStatistics | None = None,
     ) -> StoredStudy:
-        """Commit a new study whose original is on disk already, and what its picture measures.
+        """Commit a new study whose original is on disk already, and what its image measures.
 
         Raises:
             AlreadyArchived: the content has got a study in between.
@@ -131,10 +131,10 @@ class Archive:
         key: str | None,
         measures: ImageStatistics | None = None,
     ) -> StoredStudy:
-        """Commit a new reading of a study, and remove the pictures of the one before.
+        """Commit a new reading of a study, and remove the images of the one before.
 
         Raises:
-            AlreadyArchived: the study has been read again in between.
+            AlreadyArchived: the study has been analysed again in between.
             Conflict: `key` has been used for another content in between.
         """
         stored = StoredStudy.of(
@@ -147,7 +147,7 @@ class Archive:
             await self.in_thread(self.files.remove_others, stored.id, owns)
         except ServiceError:
             # The reading is committed; what is left over is never shown, and swept at a start.
-            _LOG.warning("pictures of an earlier reading are left", exc_info=True)
+            _LOG.warning("images of an earlier reading are left", exc_info=True)
         return stored
 
     async def remember_key(self, key: str, stored: StoredStudy) -> None:
@@ -183,9 +183,9 @@ class Archive:
         if not self.files.open():
             return
         if self.files.sweep_age is None:
-            sweep_folder(self.files, self._engine)
+            sweep_alone(self._engine, self.files)
         else:
-            self.files.sweep(())  # a bucket is swept by `sweep_storage`, beside the work
+            self.files.remove_incoming()  # a bucket is swept by `sweep_daily`, beside the work
         self.files.share()
 
     def _query(self, work: Callable[[Session], _T]) -> _T:
@@ -276,7 +276,7 @@ async def open_archive(settings: GatewaySettings) -> AsyncIterator[Archive]:
         if settings.resolved_migrate_at_start:
             await archive.in_thread(migrate_if_older, engine, settings.database_timeout_s)
         await archive.in_thread(archive.prepare)
-        sweeping = threads.submit(sweep_storage, files, engine, stopped)
+        sweeping = threads.submit(sweep_daily, engine, files, stopped)
         yield archive
         stopped.set()
         await asyncio.wrap_future(sweeping)

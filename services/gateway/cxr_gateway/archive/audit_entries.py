@@ -1,4 +1,4 @@
-"""An event, its line in the chain, and the hash that ties each line to the one before."""
+"""An event, its entry in the chain, and the hash that ties each entry to the one before."""
 
 import hashlib
 import json
@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from typing import Any, Self
 
-# What the first line of all follows.
+# What the first entry of all follows.
 GENESIS = "0" * 64
 _ANCHOR = re.compile(r"([0-9]{1,18}):([0-9a-f]{64})")
 
@@ -39,14 +39,14 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True)
-class Line(Event):
+class Entry(Event):
     """An event with its place in the chain.
 
     Attributes:
-        seq: the line's number, from 1, without gaps.
-        at: when it was written, UTC with microseconds, never before the line that it follows.
-        previous_hash: of the line before.
-        hash: SHA-256 over everything else of the line.
+        seq: the entry's number, from 1, without gaps.
+        at: when it was written, UTC with microseconds, never before the entry that it follows.
+        previous_hash: of the entry before.
+        hash: SHA-256 over everything else of the entry.
     """
 
     seq: int
@@ -55,20 +55,20 @@ class Line(Event):
     hash: str
 
     def columns(self) -> dict[str, Any]:
-        """The row that holds the line."""
+        """The row that holds the entry."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
     def true_hash(self) -> str:
-        """The hash that the line must have."""
+        """The hash that the entry must have."""
         return hash_of([getattr(self, name) for name in _HASHED])
 
 
-_HASHED = [field.name for field in fields(Line) if field.name != "hash"]
+_HASHED = [field.name for field in fields(Entry) if field.name != "hash"]
 
 
 @dataclass(frozen=True, slots=True)
 class Anchor:
-    """A line's number and hash: what has to be kept elsewhere to prove the log up to there."""
+    """A entry's number and hash: what has to be kept elsewhere to prove the log up to there."""
 
     seq: int
     hash: str
@@ -100,12 +100,12 @@ def as_written(moment: datetime) -> str:
     return utc.isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
-def next_line(event: Event, after: Anchor, not_before: str) -> Line:
-    """The line that `event` becomes, behind the line of `after`, which was written at `not_before`.
+def next_entry(event: Event, after: Anchor, not_before: str) -> Entry:
+    """The entry of `event`, behind that of `after`, which was written at `not_before`.
 
     A clock that was set back does not set the log back.
     """
     now = as_written(datetime.now(UTC))
     known = {field.name: getattr(event, field.name) for field in fields(Event)}
-    line = {"seq": after.seq + 1, "at": max(now, not_before), "previous_hash": after.hash, **known}
-    return Line(**line, hash=hash_of([line[name] for name in _HASHED]))
+    entry = {"seq": after.seq + 1, "at": max(now, not_before), "previous_hash": after.hash, **known}
+    return Entry(**entry, hash=hash_of([entry[name] for name in _HASHED]))

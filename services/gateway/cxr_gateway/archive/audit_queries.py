@@ -32,7 +32,7 @@ class AuditPage(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
-class LineQuery:
+class AuditQuery:
     """Which lines: each None is no condition.
 
     Attributes:
@@ -54,7 +54,7 @@ class LineQuery:
     limit: int = 100
 
 
-def page(connection: Connection, query: LineQuery) -> AuditPage:
+def page(connection: Connection, query: AuditQuery) -> AuditPage:
     """The latest lines that are asked for."""
     columns = [getattr(AuditRow, name) for name in AuditEntry.model_fields]
     wanted = select(*columns).order_by(AuditRow.seq.desc()).limit(query.limit + 1)

@@ -67,7 +67,7 @@ def open_by_itself(url: str, sqlite_begin: str, isolation: str | None = None) ->
 
 
 def _prepare_sqlite(connection: sqlite3.Connection, _record: Any) -> None:
-    # WAL: readers and the writer do not wait for each other. FULL: a committed study survives
+    # WAL: reads and the writer do not wait for each other. FULL: a committed study survives
     # a power cut, too; measured, that costs about a millisecond. SECURE_DELETE: what is removed
     # is overwritten, for a study's row holds a patient's name.
     pragmas = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON")

@@ -3,24 +3,25 @@
     incoming/<token>.part              being received or written; emptied at start-up
     studies/<shard>/<study id>/<name>  moved here in one step, after it was written and synced
 
-A study's folder belongs to a row of the database; `sweep` removes what does not.
+A study's folder belongs to a row of the database; `sweeping.py` removes what does not.
 """
 
 import fcntl
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Collection, Iterator
-from datetime import timedelta
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple, Self
 
 from cxr_gateway.archive.db_errors import folder_failures
-from cxr_gateway.core.ids import is_study_id
+from cxr_gateway.core.ids import is_study_id, made_at
 from cxr_serving.errors import NotFound
 
 # The end of an id is random, so the folders fill evenly.
 _SHARD_CHARS = 2
+_STUDIES_AT_ONCE = 500
 
 
 class Room(NamedTuple):
@@ -129,9 +130,11 @@ class FileStore:
         return self._studies / study_id[-_SHARD_CHARS:] / study_id
 
     def remove_study(self, study_id: str) -> None:
-        """Remove a study's folder, if it is there."""
+        """Remove a study's folder, if it is there; also one that a stranger put there."""
+        if Path(study_id).name != study_id:
+            raise ValueError(f"not the name of a folder: {study_id!r}")
         with folder_failures():
-            shutil.rmtree(self._folder(study_id), ignore_errors=True)
+            shutil.rmtree(self._studies / study_id[-_SHARD_CHARS:] / study_id, ignore_errors=True)
 
     def remove_others(self, study_id: str, keep: Callable[[str], bool]) -> int:
         """Remove the study's files whose name `keep` refuses; how many they were."""
@@ -157,12 +160,19 @@ class FileStore:
         with folder_failures():
             return [folder.name for shard in self._studies.iterdir() for folder in shard.iterdir()]
 
-    def settled_studies(self, _age: timedelta) -> Iterator[list[str]]:
-        """The studies whose last file is so old, some at a time."""
-        yield self.study_ids()
+    def settled_studies(self, age: timedelta) -> Iterator[list[str]]:
+        """The studies that were begun so long ago, some at a time."""
+        before = datetime.now(UTC) - age
+        settled = [
+            name
+            for name in self.study_ids()
+            if not age or (is_study_id(name) and made_at(name) < before)
+        ]
+        for place in range(0, len(settled), _STUDIES_AT_ONCE):
+            yield settled[place : place + _STUDIES_AT_ONCE]
 
-    def sweep(self, without_row: Collection[str]) -> int:
-        """Remove the folders of the named studies and all incoming files; how many of these.
+    def remove_incoming(self) -> int:
+        """Remove all incoming files; how many.
 
         Only for the one user of the folder: another one's incoming files are alive.
         """
@@ -170,8 +180,6 @@ class FileStore:
             incoming = list(self._incoming.iterdir())
             for path in incoming:
                 path.unlink(missing_ok=True)
-            for name in without_row:
-                shutil.rmtree(self._studies / name[-_SHARD_CHARS:] / name)
             return len(incoming)
 
 

@@ -46,9 +46,9 @@ def urgency(status: StudyStatus, priority: Priority | None) -> int:
 
 @dataclass(frozen=True)
 class StoredStudy:
-    """A row: the result as it was written, and what is needed to draw its pictures.
+    """A row: the result as it was written, and what is needed to draw its images.
 
-    `revision` counts readings from 1; pictures made from a reading carry it in their name.
+    `revision` counts readings from 1; images made from a reading carry it in their name.
     `department` is that of whoever uploaded it; None is none.
     """
 

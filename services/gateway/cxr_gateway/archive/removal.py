@@ -5,10 +5,9 @@ without a row, which nothing shows; `Removals.leftovers` removes them.
 """
 
 import contextlib
-import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, Engine, delete, select
 from sqlalchemy.exc import OperationalError
@@ -19,17 +18,15 @@ from cxr_gateway.archive.db_errors import database_failures
 from cxr_gateway.archive.files import FileStore
 from cxr_gateway.archive.schema import current_database
 from cxr_gateway.archive.store import open_files
+from cxr_gateway.archive.sweeping import sweep
 from cxr_gateway.archive.tables import Base, StudyRow
-from cxr_gateway.core.ids import is_study_id, made_at
 from cxr_gateway.core.settings import GatewaySettings
 
-_LOG = logging.getLogger(__name__)
 # How the audit log calls the end of a study: on request, and for its age.
 DELETE_ACTION = "deleteStudy"
 EXPIRY_ACTION = "removeStudy"
 # An upload's files are without a row for as long as its reading takes: seconds.
 _SETTLED = timedelta(hours=1)
-_IDS_AT_ONCE = 500
 
 
 class Removals:
@@ -69,21 +66,7 @@ class Removals:
         """
         if self._files.sweep_age is not None:
             return 0
-        before = datetime.now(UTC) - _SETTLED
-        settled = [
-            name for name in self._files.study_ids() if is_study_id(name) and made_at(name) < before
-        ]
-        orphans = []
-        for place in range(0, len(settled), _IDS_AT_ONCE):
-            some = settled[place : place + _IDS_AT_ONCE]
-            with database_failures(), self._engine.connect() as connection:
-                known = set(connection.scalars(select(StudyRow.id).where(StudyRow.id.in_(some))))
-            orphans += [study_id for study_id in some if study_id not in known]
-        for study_id in orphans:
-            self._files.remove_study(study_id)
-        if orphans:
-            _LOG.warning("files without a study were removed", extra={"studies": len(orphans)})
-        return len(orphans)
+        return sweep(self._engine, self._files, _SETTLED)
 
     def audit_entries(self, before: str, at_most: int, event: Event) -> int:
         """Remove the oldest entries written before a time, and put `event` on record.

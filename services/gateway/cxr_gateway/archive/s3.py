@@ -10,7 +10,7 @@ to commit: an object without a row is swept when it is old enough to be nobody's
 import base64
 import hashlib
 import logging
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -133,12 +133,6 @@ class S3Store(FileStore):
     def study_ids(self) -> list[str]:
         """Every study that has a file."""
         return [study_id for page in self.settled_studies(timedelta(0)) for study_id in page]
-
-    def sweep(self, without_row: Collection[str]) -> int:
-        """Remove the named studies' files and the local incoming ones; how many of these."""
-        for study_id in without_row:
-            self.remove_study(study_id)
-        return super().sweep(())
 
     def settled_studies(self, age: timedelta) -> Iterator[list[str]]:
         """The studies in the bucket whose last file is so old, some at a time."""

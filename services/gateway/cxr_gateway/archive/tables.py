@@ -164,7 +164,7 @@ class SignInRow(Base):
 
 
 class ShadowAnswerRow(Base):
-    """What a shadow model said of a study's picture, and what would have followed; never shown."""
+    """What a shadow model said of a study's image, and what would have followed; never shown."""
 
     __tablename__ = "shadow_answers"
 
@@ -218,7 +218,7 @@ class PromotionRow(Base):
 
 
 class StudyStatisticsRow(Base):
-    """The numbers of one film by which drift is seen; written and replaced with its study."""
+    """The numbers of one radiograph by which drift is seen; written and replaced with its study."""
 
     __tablename__ = "study_statistics"
 
@@ -230,7 +230,7 @@ class StudyStatisticsRow(Base):
     ood_sha256: Mapped[str] = mapped_column(CHAR(64))
     classifier_sha256: Mapped[str | None] = mapped_column(CHAR(64))
     # A JSON array in the order of `cxr_contracts.NUMBERS`, with nulls for what is not known:
-    # a week's films are fetched as one text, which a column for each number would not allow.
+    # a week's radiographs are fetched as one text, which a column for each number would not allow.
     values_json: Mapped[str] = mapped_column(Text)
 
     __table_args__ = (Index("study_statistics_by_week", week, study_id),)

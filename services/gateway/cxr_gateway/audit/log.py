@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 
 from cxr_gateway.archive.audit_chain import AuditRepository, open_audit_repository
 from cxr_gateway.archive.audit_entries import Event
-from cxr_gateway.archive.audit_queries import AuditPage, LineQuery
+from cxr_gateway.archive.audit_queries import AuditPage, AuditQuery
 from cxr_gateway.core.settings import GatewaySettings
 
 _MOST_AT_ONCE = 500
@@ -39,7 +39,7 @@ class AuditLog:
             self._writer = asyncio.create_task(self._write_all())
         await written
 
-    async def page(self, query: LineQuery) -> AuditPage:
+    async def page(self, query: AuditQuery) -> AuditPage:
         """Some of the lines, the latest first."""
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._threads, self._repository.page, query)

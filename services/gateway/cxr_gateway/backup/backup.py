@@ -2,7 +2,7 @@
 
 The rows come from one snapshot of the database. A row is written after its file, and an original
 is removed with its study only, so each original that the snapshot names is there however long
-copying takes, or its study was deleted meanwhile, which the manifest says. Pictures can be made
+copying takes, or its study was deleted meanwhile, which the manifest says. Images can be made
 again: one that goes meanwhile is left out.
 """
 

@@ -64,7 +64,9 @@ def restore(settings: GatewaySettings, source: Path, *, replace: bool) -> Manife
             known = database.study_ids()
         # Committed: from here on the archive is the backup's.
         if files.sweep_age is None:
-            files.sweep(set(files.study_ids()) - known)
+            files.remove_incoming()
+            for study_id in set(files.study_ids()) - known:
+                files.remove_study(study_id)
         for study_id in gone:
             files.remove_study(study_id)
     finally:

@@ -7,8 +7,8 @@ from typing import Any
 
 from cxr_gateway.archive import audit_chain as chain
 from cxr_gateway.archive.audit_entries import Anchor, as_written
-from cxr_gateway.archive.audit_queries import LineQuery, page
-from cxr_gateway.cli.command_runner import told
+from cxr_gateway.archive.audit_queries import AuditQuery, page
+from cxr_gateway.cli.command_runner import command
 from cxr_gateway.core.settings import GatewaySettings
 
 
@@ -20,16 +20,16 @@ def add_to(commands: "argparse._SubParsersAction[Any]") -> None:
     verify.add_argument(
         "--anchor", type=_anchor, metavar="NUMBER:HASH", help="a line that has to be there"
     )
-    verify.set_defaults(run=told(_verify))
+    verify.set_defaults(run=command(_verify))
     anchor = what.add_parser("anchor", help="print the last line's hash, to be kept elsewhere")
-    anchor.set_defaults(run=told(_print_anchor))
+    anchor.set_defaults(run=command(_print_anchor))
     show = what.add_parser("show", help="print lines as JSON, the latest first")
     show.add_argument("--study", metavar="ID")
     show.add_argument("--subject")
     show.add_argument("--action")
     show.add_argument("--since", type=_since, metavar="TIME", help="ISO 8601; UTC without a zone")
     show.add_argument("--limit", type=int, default=1000, metavar="LINES")
-    show.set_defaults(run=told(_show))
+    show.set_defaults(run=command(_show))
 
 
 def _since(text: str) -> str:
@@ -46,7 +46,7 @@ def _anchor(text: str) -> Anchor:
 def _verify(settings: GatewaySettings, options: argparse.Namespace) -> str:
     with chain.audit_snapshot(settings) as connection:
         count = chain.verify(connection, options.anchor)
-        return f"The audit log is whole: {count} lines, up to {chain.head(connection)}"
+        return f"The audit log is whole: {count} entries, up to {chain.head(connection)}"
 
 
 def _print_anchor(settings: GatewaySettings, _options: argparse.Namespace) -> str:
@@ -55,7 +55,7 @@ def _print_anchor(settings: GatewaySettings, _options: argparse.Namespace) -> st
 
 
 def _show(settings: GatewaySettings, options: argparse.Namespace) -> str:
-    query = LineQuery(
+    query = AuditQuery(
         study_id=options.study,
         subject=options.subject,
         action=options.action,

@@ -9,7 +9,7 @@ from cxr_gateway.archive.schema import EMPTY, LATEST, REVISIONS, migrate
 from cxr_gateway.backup.backup import back_up
 from cxr_gateway.backup.form import Manifest, verify
 from cxr_gateway.backup.restore import restore
-from cxr_gateway.cli.command_runner import told
+from cxr_gateway.cli.command_runner import command
 from cxr_gateway.core.settings import GatewaySettings
 
 
@@ -17,17 +17,17 @@ def add_to(commands: "argparse._SubParsersAction[Any]") -> None:
     """Add the four; each sets its `run`: from the settings and the options to the exit status."""
     up = commands.add_parser("migrate", help="bring the database to this gateway's schema")
     up.add_argument("--to", choices=[EMPTY, *REVISIONS], default=LATEST, help="default: the latest")
-    up.set_defaults(run=told(_migrate, action="migrate"))
+    up.set_defaults(run=command(_migrate, action="migrate"))
     copy = commands.add_parser("backup", help="copy database and files into one file")
     copy.add_argument("--to", type=Path, required=True, metavar="FILE")
-    copy.set_defaults(run=told(_backup, action="backup"))
+    copy.set_defaults(run=command(_backup, action="backup"))
     check = commands.add_parser("verify", help="read a whole backup and hold it to its manifest")
     check.add_argument("--from", type=Path, required=True, metavar="FILE", dest="source")
-    check.set_defaults(run=told(_verify))
+    check.set_defaults(run=command(_verify))
     back = commands.add_parser("restore", help="make the archive what a backup holds")
     back.add_argument("--from", type=Path, required=True, metavar="FILE", dest="source")
     back.add_argument("--replace", action="store_true", help="even if it holds studies")
-    back.set_defaults(run=told(_restore))
+    back.set_defaults(run=command(_restore))
 
 
 def _migrate(settings: GatewaySettings, options: argparse.Namespace) -> str:

@@ -14,7 +14,7 @@ Work = Callable[[GatewaySettings, argparse.Namespace], str]
 Run = Callable[[GatewaySettings, argparse.Namespace], int]
 
 
-def told(work: Work, *, action: str | None = None) -> Run:
+def command(work: Work, *, action: str | None = None) -> Run:
     """A command out of its work, which returns what is said at the end.
 
     Args:

@@ -9,7 +9,7 @@ from typing import Any
 
 from cxr_gateway.archive import folder_failures, open_archive
 from cxr_gateway.audit import AuditLog, by_the_machine, open_audit_log
-from cxr_gateway.cli.command_runner import told
+from cxr_gateway.cli.command_runner import command
 from cxr_gateway.core.errors import CommandError
 from cxr_gateway.core.ids import is_study_id
 from cxr_gateway.core.settings import GatewaySettings
@@ -26,9 +26,9 @@ def add_to(commands: "argparse._SubParsersAction[Any]") -> None:
     export.add_argument(
         "--pixels-reviewed",
         action="store_true",
-        help="someone has looked at each picture: none shows text about a patient",
+        help="someone has looked at each image: none shows text about a patient",
     )
-    export.set_defaults(run=told(_run))
+    export.set_defaults(run=command(_run))
 
 
 def _run(settings: GatewaySettings, options: argparse.Namespace) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 from cxr_gateway.archive.api_keys import ApiKey, Keys, open_keys
 from cxr_gateway.archive.tables import MAX_DEPARTMENT_CHARS, MAX_NAME_CHARS
-from cxr_gateway.cli.command_runner import Work, told
+from cxr_gateway.cli.command_runner import Work, command
 from cxr_gateway.core.principal import Role
 from cxr_gateway.core.settings import GatewaySettings
 from cxr_gateway.core.tokens import now
@@ -36,12 +36,12 @@ def add_to(commands: "argparse._SubParsersAction[Any]") -> None:
     make.add_argument(
         "--expires", type=_span, default="90d", metavar="90d", help="hours, days or weeks; or never"
     )
-    make.set_defaults(run=told(_with_keys(_create), action="keys create"))
+    make.set_defaults(run=command(_with_keys(_create), action="keys create"))
     listed = parts.add_parser("list", help="every key, and whether it is valid")
-    listed.set_defaults(run=told(_with_keys(_list)))
+    listed.set_defaults(run=command(_with_keys(_list)))
     end = parts.add_parser("revoke", help="end a key, from the next request on")
     end.add_argument("id")
-    end.set_defaults(run=told(_with_keys(_revoke), action="keys revoke"))
+    end.set_defaults(run=command(_with_keys(_revoke), action="keys revoke"))
 
 
 def _with_keys(work: Callable[[Keys, argparse.Namespace], str]) -> Work:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from cxr_gateway.archive.promotions import ROLES
-from cxr_gateway.cli.command_runner import told
+from cxr_gateway.cli.command_runner import command
 from cxr_gateway.core.settings import GatewaySettings
 from cxr_gateway.shadow.evidence import MAX_FAILURES, MIN_ANSWERS
 
@@ -39,10 +39,11 @@ def add_to(commands: "argparse._SubParsersAction[Any]") -> None:
 
 def _run(name: str) -> Any:
     def work(settings: GatewaySettings, options: argparse.Namespace) -> str:
-        # The web's packages are for who speaks to the readers; other commands start without.
+        # The web's packages are for who speaks to the inference services; other commands start
+        # without.
         from cxr_gateway.shadow import operating
 
         run: Callable[[GatewaySettings, argparse.Namespace], str] = getattr(operating, name)
         return run(settings, options)
 
-    return told(work, action=_ON_RECORD.get(name))
+    return command(work, action=_ON_RECORD.get(name))

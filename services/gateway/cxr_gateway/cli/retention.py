@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from cxr_gateway.archive.removal import open_removals
-from cxr_gateway.cli.command_runner import told
+from cxr_gateway.cli.command_runner import command
 from cxr_gateway.core.settings import GatewaySettings
 from cxr_gateway.retention.daily import clean
 
@@ -20,7 +20,7 @@ def add_to(commands: "argparse._SubParsersAction[Any]") -> None:
         "run", help="now, as a gateway does once a day"
     )
     run.add_argument("--dry-run", action="store_true", help="only list the studies")
-    run.set_defaults(run=told(_run, action="retention run"))
+    run.set_defaults(run=command(_run, action="retention run"))
 
 
 def _run(settings: GatewaySettings, options: argparse.Namespace) -> str:
@@ -32,6 +32,6 @@ def _run(settings: GatewaySettings, options: argparse.Namespace) -> str:
             return "\n".join([*studies, f"{len(studies)} studies would be deleted."])
         cleaned = clean(removals, settings, threading.Event())
     return (
-        f"{cleaned.studies} studies and {cleaned.audit_lines} lines of the audit log were deleted, "
+        f"{cleaned.studies} studies and {cleaned.audit_entries} audit entries were deleted, "
         f"and files of {cleaned.leftovers} studies that were gone."
     )

@@ -24,7 +24,7 @@ class AccessSettings(ServiceSettings):
     )
     published_address: str = Field(
         default="",
-        description="The address at which a front door publishes this gateway; unset, `host`.",
+        description="The address at which a reverse proxy publishes this gateway; unset, `host`.",
     )
     public_url: str = Field(
         default="",

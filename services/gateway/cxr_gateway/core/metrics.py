@@ -16,11 +16,11 @@ _SERVICES = ("classifier", "detector")
 
 
 class OodRefusal(StrEnum):
-    """Why the gate refused a film, as far as a counter needs to know."""
+    """Why the OOD detector refused a radiograph, as far as a counter needs to know."""
 
     TAGS = "tags"  # the file's own DICOM tags name another body part, modality or view
-    COLOUR = "colour"  # a picture in colour
-    PICTURE = "picture"  # the picture itself, by the network or by its shape
+    COLOUR = "colour"  # an image in colour
+    PICTURE = "image"  # the image itself, by the network or by its shape
 
 
 class GatewayMetrics(ServiceMetrics):
@@ -78,7 +78,7 @@ class GatewayMetrics(ServiceMetrics):
         )
 
     def stage(self, name: str, *, asks: bool = False) -> AbstractContextManager[Span]:
-        """Measure a stage, whether it succeeds or not; `asks` where a reader does the work."""
+        """Measure a stage, whether it succeeds or not; `asks` where a service does the work."""
         return self._stages.measure(name, asks=asks)
 
     def count(self, study: Study, seconds: float) -> None:
@@ -95,7 +95,7 @@ class GatewayMetrics(ServiceMetrics):
                 self._positive.labels(row.finding.value).inc()
 
     def count_refusal(self, reason: OodRefusal) -> None:
-        """Count a film that the gate refused."""
+        """Count a radiograph that the OOD detector refused."""
         self._ood_refusals.labels(reason.value).inc()
 
     def _counter(

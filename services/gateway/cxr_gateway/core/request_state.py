@@ -14,6 +14,9 @@ from starlette.requests import HTTPConnection
 
 from cxr_gateway.core.principal import NOBODY, Principal
 
+# Read by `middleware.operation.operation_of`.
+OPERATION = "operation"
+
 
 def principal_of(connection: HTTPConnection) -> Principal:
     """Who asks; `NOBODY` before it is known."""

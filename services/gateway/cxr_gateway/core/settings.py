@@ -108,7 +108,9 @@ class GatewaySettings(AccessSettings):
         default=30.0, gt=0, description="Longest silence of a client in the middle of an upload."
     )
     max_concurrent_analyses: int = Field(
-        default=8, gt=0, description="Decoded and with the readers at once; others wait on disk."
+        default=8,
+        gt=0,
+        description="Decoded and with the inference services at once; others wait on disk.",
     )
     max_studies_in_flight: int = Field(
         default=32, gt=0, description="More at once are answered 503 with Retry-After."
@@ -116,7 +118,7 @@ class GatewaySettings(AccessSettings):
     cpu_threads: int = Field(default=2, gt=0, description="Decode, gate and encode images.")
 
     rendering_idle_s: float = Field(
-        default=1.0, ge=0, description="Nobody served for so long: pictures are made ahead."
+        default=1.0, ge=0, description="Nobody served for so long: images are made ahead."
     )
     readiness_interval_s: float = Field(default=5.0, gt=0)
     shutdown_grace_s: float = Field(default=15.0, ge=0)
@@ -132,7 +134,7 @@ class GatewaySettings(AccessSettings):
         "is used.",
     )
     drift_min_studies: int = Field(
-        default=300, gt=0, description="A week with fewer films is not judged."
+        default=300, gt=0, description="A week with fewer radiographs is not judged."
     )
     drift_refresh_s: float = Field(
         default=300.0, gt=0, description="How often the current week's metrics are computed."
@@ -174,7 +176,7 @@ class GatewaySettings(AccessSettings):
 
     @property
     def reached_at(self) -> str:
-        """The address that others see: a front door's, or this process' own."""
+        """The address that others see: a reverse proxy's, or this process' own."""
         return self.published_address or self.host
 
     @property

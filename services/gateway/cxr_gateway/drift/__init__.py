@@ -1,1 +1,1 @@
-"""Drift: what each film measures, week by week, against the validation patients' films."""
+"""Drift: the statistics of images, week by week, against those of the validation patients."""

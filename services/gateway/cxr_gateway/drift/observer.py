@@ -1,8 +1,5 @@
 """Drift as this gateway tells it: asked by the page, and kept in the metrics for the week."""
 
-import asyncio
-import contextlib
-import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -12,14 +9,13 @@ from prometheus_client import CollectorRegistry, Gauge
 
 from cxr_gateway.archive import Archive
 from cxr_gateway.archive.statistics import groups_by_week
+from cxr_gateway.core.background import in_background, repeat
 from cxr_gateway.core.settings import GatewaySettings
 from cxr_gateway.drift.references import load_references
 from cxr_gateway.drift.report import report_of
 from cxr_gateway.drift.schemas import DriftReport
 from cxr_gateway.drift.weeks import filled, weeks_until
 from cxr_gateway.inference.routing import ModelRouter, identity_of
-
-_LOG = logging.getLogger(__name__)
 
 
 class DriftObserver:
@@ -28,14 +24,14 @@ class DriftObserver:
     def __init__(
         self,
         archive: Archive,
-        answering: ModelRouter,
+        router: ModelRouter,
         ood_sha256: str,
         *,
         settings: GatewaySettings,
         registry: CollectorRegistry,
     ) -> None:
         self._archive = archive
-        self._answering = answering
+        self._router = router
         self._ood_sha256 = ood_sha256
         self._references = load_references(settings.reference_dir)
         self._min_images = settings.drift_min_studies
@@ -53,7 +49,7 @@ class DriftObserver:
         Raises:
             Unavailable: the database is locked or unreachable.
         """
-        status = await self._answering.classifier.status()
+        status = await self._router.classifier.status()
         classifier = identity_of(status)
         reference = None
         if classifier is not None:
@@ -72,23 +68,13 @@ class DriftObserver:
         if not self._references.installed:
             yield
             return
-        worker = asyncio.create_task(self._keep())
-        try:
+        refresh = partial(repeat, self._refresh, self._refresh_s, "drift could not be computed")
+        async with in_background(refresh):
             yield
-        finally:
-            worker.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await worker
 
-    async def _keep(self) -> None:
-        while True:
-            try:
-                report = await self.report(weeks=1)
-                self._psi.clear()
-                for one in report.statistics:
-                    if one.psi is not None:
-                        self._psi.labels(one.name).set(one.psi)
-            except Exception:
-                # Whatever it is must not end the watch; the page tells it to who asks.
-                _LOG.warning("drift could not be computed", exc_info=True)
-            await asyncio.sleep(self._refresh_s)
+    async def _refresh(self) -> None:
+        report = await self.report(weeks=1)
+        self._psi.clear()
+        for one in report.statistics:
+            if one.psi is not None:
+                self._psi.labels(one.name).set(one.psi)

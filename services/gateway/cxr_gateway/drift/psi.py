@@ -2,10 +2,11 @@
 
     PSI = sum over the bins of (week - reference) * ln(week / reference)
 
-of the shares of films in each bin. It is 0 for the same distribution, and whichever of the two is
-the reference makes no difference. Half a film is added to every bin of both, so that an empty bin
-counts as nearly empty and not as infinitely unlikely. Chance alone makes about (bins - 1) / films
-of it: with ten bins and 300 films 0.03, which is why a week with fewer is not judged.
+of the shares of radiographs in each bin. It is 0 for the same distribution, and whichever of the
+two is the reference makes no difference. Half a radiograph is added to every bin of both, so that
+an empty bin counts as nearly empty and not as infinitely unlikely. Chance alone makes about (bins -
+1) / radiographs of it: with ten bins and 300 radiographs 0.03, which is why a week with fewer is
+not judged.
 """
 
 from collections.abc import Sequence
@@ -25,7 +26,7 @@ class DriftFlag(StrEnum):
     STABLE = "stable"
     WATCH = "watch"  # from 0.1
     DRIFTED = "drifted"  # from 0.25
-    TOO_FEW = "too-few"  # fewer films than are judged
+    TOO_FEW = "too-few"  # fewer radiographs than are judged
 
 
 def psi(week: Sequence[int], reference: Sequence[int]) -> float:
@@ -37,7 +38,7 @@ def psi(week: Sequence[int], reference: Sequence[int]) -> float:
 
 
 def flag_of(value: float | None) -> DriftFlag:
-    """The flag of a PSI; None is that of too few films."""
+    """The flag of a PSI; None is that of too few radiographs."""
     if value is None:
         return DriftFlag.TOO_FEW
     if value >= DRIFTED:

@@ -1,4 +1,4 @@
-"""DecodedImage: one uploaded file in, one canonical grey picture and the facts about it out.
+"""DecodedImage: one uploaded file in, one canonical grey image and the metadata about it out.
 
     read_upload(data, limits=Limits())
       sniff        which kind it is, by content

@@ -45,7 +45,7 @@ def jpeg_segments(data: bytes) -> Iterator[tuple[int, int, int]]:
     for _ in range(_MAX_SEGMENTS):
         marker, position = _next_marker(data, position)
         if marker == EOI:
-            raise Unprocessable("The JPEG holds no picture: it ends before its first scan.")
+            raise Unprocessable("The JPEG holds no image: it ends before its first scan.")
         if 0xD0 <= marker <= 0xD8 or marker == 0x01:
             continue  # restart and start markers carry no segment
         length = int.from_bytes(data[position : position + 2], "big")

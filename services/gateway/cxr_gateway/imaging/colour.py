@@ -2,26 +2,26 @@
 
 import numpy as np
 
-from cxr_gateway.imaging.result import DecodedPicture, GreyImage
+from cxr_gateway.imaging.result import DecodedFile, GreyImage
 
-# A film photographed or saved by JPEG carries a tint and noise of a few levels; a picture in
+# A radiograph photographed or saved by JPEG carries a tint and noise of a few levels; an image in
 # colour carries tens. A small coloured mark (a side letter, an arrow) does not make it one.
 MAX_MEAN_SPREAD = 10.0
 COLOURED_SPREAD = 40
 MAX_COLOURED_SHARE = 0.01
 
 
-def grey_of_rgb(red: GreyImage, green: GreyImage, blue: GreyImage, kind: str) -> DecodedPicture:
-    """The luma (BT.601) of three bands, each uint8 [H, W]; refused if they are a colour picture."""
+def grey_of_rgb(red: GreyImage, green: GreyImage, blue: GreyImage, kind: str) -> DecodedFile:
+    """The luma (BT.601) of three bands, each uint8 [H, W]; refused if they are a colour image."""
     if np.array_equal(red, green) and np.array_equal(red, blue):
-        return DecodedPicture(np.ascontiguousarray(red))
+        return DecodedFile(np.ascontiguousarray(red))
     low = np.minimum(red, green)
     np.minimum(low, blue, out=low)
     spread = np.maximum(red, green)
     np.maximum(spread, blue, out=spread)
     np.subtract(spread, low, out=spread)
     refused = colour_refusal(np.bincount(spread.ravel(), minlength=256), kind)
-    return DecodedPicture(luma(red, green, blue), refused)
+    return DecodedFile(luma(red, green, blue), refused)
 
 
 def luma(red: GreyImage, green: GreyImage, blue: GreyImage) -> GreyImage:
@@ -37,7 +37,7 @@ def luma(red: GreyImage, green: GreyImage, blue: GreyImage) -> GreyImage:
 def colour_refusal(
     spread_counts: np.ndarray[tuple[int], np.dtype[np.int64]], kind: str
 ) -> str | None:
-    """Why a picture with this histogram of max - min over the channels is in colour, if it is.
+    """Why an image with this histogram of max - min over the channels is in colour, if it is.
 
     It is where the channels differ by more than `MAX_MEAN_SPREAD` levels on average, or by more
     than `COLOURED_SPREAD` levels in over `MAX_COLOURED_SHARE` of the pixels.
@@ -48,6 +48,6 @@ def colour_refusal(
     if mean <= MAX_MEAN_SPREAD and share <= MAX_COLOURED_SHARE:
         return None
     return (
-        f"The {kind} is a colour picture (its channels differ by {mean:.0f} of 255 levels on "
+        f"The {kind} is a colour image (its channels differ by {mean:.0f} of 255 levels on "
         f"average, and strongly in {100 * share:.0f}% of the pixels); a radiograph is grey."
     )

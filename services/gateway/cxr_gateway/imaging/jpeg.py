@@ -18,7 +18,7 @@ from cxr_gateway.imaging.codestream import (
 from cxr_gateway.imaging.colour import colour_refusal, grey_of_rgb
 from cxr_gateway.imaging.decoding import decoding
 from cxr_gateway.imaging.limits import Limits
-from cxr_gateway.imaging.result import DecodedPicture, GreyImage
+from cxr_gateway.imaging.result import DecodedFile, GreyImage
 from cxr_serving.errors import Unprocessable, UnsupportedMedia
 from cxr_serving.imaging import UPRIGHT, orientation_of, upright
 
@@ -28,8 +28,8 @@ _EXIF_PREFIX = b"Exif\x00\x00"
 _DECODABLE = frozenset({0xC0, 0xC1, 0xC2, 0xC9, 0xCA})
 
 
-def decode_jpeg(data: bytes, limits: Limits) -> DecodedPicture:
-    """The upright grey picture.
+def decode_jpeg(data: bytes, limits: Limits) -> DecodedFile:
+    """The upright grey image.
 
     Raises:
         UnsupportedMedia: CMYK.
@@ -38,21 +38,21 @@ def decode_jpeg(data: bytes, limits: Limits) -> DecodedPicture:
     """
     orientation = _walk(data, limits)
     with decoding("JPEG"):
-        picture = _grey(data)
-    return replace(picture, grey=upright(picture.grey, orientation))
+        decoded = _grey(data)
+    return replace(decoded, grey=upright(decoded.grey, orientation))
 
 
-def _grey(data: bytes) -> DecodedPicture:
+def _grey(data: bytes) -> DecodedFile:
     image = JpegImagePlugin.JpegImageFile(BytesIO(data))
     if image.mode == "L":
-        return DecodedPicture(np.asarray(image))
+        return DecodedFile(np.asarray(image))
     # Luma and chroma as they are stored: no conversion to RGB and back, which costs time and
     # rounding. Files that store RGB itself (Adobe transform 0) cannot be read this way.
     if image.mode == "RGB" and image.info.get("adobe_transform") != 0 and _is_ycc(image):
         image.draft("YCbCr", None)
         luminance, blue_difference, red_difference = image.split()
         refused = _chroma_refusal(np.asarray(blue_difference), np.asarray(red_difference))
-        return DecodedPicture(np.asarray(luminance), refused)
+        return DecodedFile(np.asarray(luminance), refused)
     red, green, blue = image.convert("RGB").split()
     return grey_of_rgb(np.asarray(red), np.asarray(green), np.asarray(blue), "JPEG")
 
@@ -103,7 +103,7 @@ def _check_frame(frame: Frame, marker: int, limits: Limits) -> None:
         raise Unprocessable(f"The JPEG has {frame.precision} bits a sample; accepted are 8.")
     if frame.components == 4:
         raise UnsupportedMedia(
-            "The JPEG is CMYK; accepted are grey files, and colour files of a grey picture."
+            "The JPEG is CMYK; accepted are grey files, and colour files of a grey image."
         )
     if frame.components not in (1, 3):
         raise Unprocessable(f"The JPEG has {frame.components} components; accepted are 1 and 3.")

@@ -76,7 +76,7 @@ def _segments(data: bytes, position: int) -> Iterator[tuple[int, int, int]]:
 
 
 def _check_coding(segment: bytes, frame: Frame, *, is_default: bool) -> None:
-    """Count what the coding style (A.6.1, A.6.2) cuts the picture into."""
+    """Count what the coding style (A.6.1, A.6.2) cuts the image into."""
     # COD: style, progression, layers, transform; COC: component (one or two bytes), style.
     head = 5 if is_default else (2 if frame.components < 257 else 3)
     if len(segment) < head + 5:
@@ -117,7 +117,7 @@ def _follow_tile_parts(data: bytes, position: int) -> None:
     """Go from tile-part to tile-part (A.4.2) to the end marker; all have to lie in the data."""
     while data[position : position + 2] != _EOC_BYTES:
         if data[position : position + 4] != _SOT_BYTES:
-            raise Unprocessable("The compressed picture is truncated or damaged in a tile.")
+            raise Unprocessable("The compressed image is truncated or damaged in a tile.")
         length = int.from_bytes(data[position + 6 : position + 10], "big")
         if any(marker in (_COD, _COC) for marker, _, _ in _segments(data, position + 12)):
             raise Unprocessable("The JPEG 2000 changes its coding style within a tile.")

@@ -1,4 +1,4 @@
-"""How large an upload may be: in bytes here, in pixels as the readers have it."""
+"""How large an upload may be: in bytes here, in pixels as the inference services have it."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ from cxr_serving.imaging import ImageLimits
 
 @dataclass(frozen=True)
 class Limits(ImageLimits):
-    """What intake refuses before it decodes anything."""
+    """What decoded refuses before it decodes anything."""
 
     max_bytes: int = 50_000_000
 

@@ -1,7 +1,7 @@
-"""RLE Lossless (PS3.5, annex G), stopped at the size that the picture has.
+"""RLE Lossless (PS3.5, annex G), stopped at the size that the image has.
 
 pydicom's own decoder expands a segment to its end before it compares sizes: 50 MB could become
-3 GB. This one never holds more than the picture.
+3 GB. This one never holds more than the image.
 """
 
 import struct

@@ -11,7 +11,7 @@ from PIL import Image, PngImagePlugin
 from cxr_gateway.imaging.colour import grey_of_rgb
 from cxr_gateway.imaging.decoding import decoding
 from cxr_gateway.imaging.limits import Limits
-from cxr_gateway.imaging.result import DecodedPicture
+from cxr_gateway.imaging.result import DecodedFile
 from cxr_serving.errors import Unprocessable, UnsupportedMedia
 from cxr_serving.imaging import UPRIGHT, grey_of_16_bit, orientation_of, upright
 from cxr_serving.sniffing import PNG_SIGNATURE
@@ -39,8 +39,8 @@ class _Walked:
     data: bytes
 
 
-def decode_png(data: bytes, limits: Limits) -> DecodedPicture:
-    """The upright grey picture.
+def decode_png(data: bytes, limits: Limits) -> DecodedFile:
+    """The upright grey image.
 
     Raises:
         UnsupportedMedia: an animation, or an alpha channel.
@@ -54,15 +54,15 @@ def decode_png(data: bytes, limits: Limits) -> DecodedPicture:
         # Pillow leaves rows black that the file does not have, if the data ends in good order.
         if "interlace" in image.info or not np.asarray(image)[-1].any():
             _check_rows(walked.data)
-        picture = _grey(image, walked.colour_type)
-    return replace(picture, grey=upright(picture.grey, walked.orientation))
+        decoded = _grey(image, walked.colour_type)
+    return replace(decoded, grey=upright(decoded.grey, walked.orientation))
 
 
-def _grey(image: Image.Image, colour_type: int) -> DecodedPicture:
+def _grey(image: Image.Image, colour_type: int) -> DecodedFile:
     if image.mode == "L":
-        return DecodedPicture(np.asarray(image))
+        return DecodedFile(np.asarray(image))
     if image.mode.startswith("I"):
-        return DecodedPicture(grey_of_16_bit(np.asarray(image).astype(np.uint16, copy=False)))
+        return DecodedFile(grey_of_16_bit(np.asarray(image).astype(np.uint16, copy=False)))
     kind = "PNG's palette" if colour_type == _PALETTE else "PNG"
     red, green, blue = image.convert("RGB").split()
     return grey_of_rgb(np.asarray(red), np.asarray(green), np.asarray(blue), kind)
@@ -137,14 +137,14 @@ def _header(data: bytes, limits: Limits) -> int:
     if colour_type == _RGB and bit_depth != 8:
         raise Unprocessable(
             f"The PNG stores {bit_depth}-bit colour; accepted are 8- and 16-bit grey and 8-bit "
-            "colour files of a grey picture."
+            "colour files of a grey image."
         )
     return int(colour_type)
 
 
 def _refuse_by_chunk(name: bytes) -> None:
     if name == b"acTL":
-        raise UnsupportedMedia("The PNG is animated (APNG); accepted are still pictures.")
+        raise UnsupportedMedia("The PNG is animated (APNG); accepted are still images.")
     if name == b"tRNS":
         raise UnsupportedMedia(
             "The PNG has transparent pixels (tRNS); accepted are PNGs without transparency."

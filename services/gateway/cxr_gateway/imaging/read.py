@@ -1,4 +1,4 @@
-"""From bytes to an DecodedImage: the kind by content, then that kind's decoder."""
+"""From bytes to a DecodedImage: the kind by content, then that kind's decoder."""
 
 from cxr_gateway.core.schemas import ImageMetadata, ImageSource
 from cxr_gateway.imaging.dicom.decode import decode_dicom
@@ -14,7 +14,7 @@ _DEFAULT_LIMITS = Limits()
 
 
 def read_upload(data: bytes, *, limits: Limits = _DEFAULT_LIMITS) -> DecodedImage:
-    """Decode one uploaded file; the picture's size is checked before anything is decoded.
+    """Decode one uploaded file; the image's size is checked before anything is decoded.
 
     Args:
         data: the whole file.
@@ -30,12 +30,12 @@ def read_upload(data: bytes, *, limits: Limits = _DEFAULT_LIMITS) -> DecodedImag
     if source is None:
         raise UnsupportedMedia(f"The upload is {describe(data)}. {ACCEPTED}")
     if source is ImageSource.DICOM:
-        intake = decode_dicom(data, limits)
-        intake.grey.setflags(write=False)
-        return intake
+        decoded = decode_dicom(data, limits)
+        decoded.grey.setflags(write=False)
+        return decoded
     decode = decode_png if source is ImageSource.PNG else decode_jpeg
-    picture = decode(data, limits)
-    picture.grey.setflags(write=False)
-    height, width = picture.grey.shape
-    facts = ImageMetadata(width=width, height=height, view=None, source=source, notes=[])
-    return DecodedImage(picture.grey, facts, NO_PATIENT, picture.refused)
+    found = decode(data, limits)
+    found.grey.setflags(write=False)
+    height, width = found.grey.shape
+    metadata = ImageMetadata(width=width, height=height, view=None, source=source, notes=[])
+    return DecodedImage(found.grey, metadata, NO_PATIENT, found.refused)

@@ -1,4 +1,4 @@
-"""What intake hands on."""
+"""What decoded hands on."""
 
 from dataclasses import dataclass
 
@@ -22,12 +22,12 @@ NO_PATIENT = DicomMetadata(
 
 
 @dataclass(frozen=True, slots=True)
-class DecodedPicture:
+class DecodedFile:
     """A decoded PNG or JPEG.
 
     Attributes:
         grey: uint8 [H, W].
-        refused: why the picture cannot be a radiograph, being in colour; None if it is grey.
+        refused: why the image cannot be a radiograph, being in colour; None if it is grey.
     """
 
     grey: GreyImage
@@ -36,17 +36,17 @@ class DecodedPicture:
 
 @dataclass(frozen=True, slots=True)
 class DecodedImage:
-    """A decoded upload: one upright grey picture and the facts about it.
+    """A decoded upload: one upright grey image and the metadata about it.
 
     Attributes:
         grey: uint8 [H, W], 0 black (air) to 255 white (bone), C-contiguous, read-only.
-        facts: width and height of `grey`, the view and the kind of file.
+        metadata: width and height of `grey`, the view and the kind of file.
         patient: what a DICOM file says of the patient; all None for PNG and JPEG.
         refused: why the file's own DICOM tags, or its colours, say that this is no frontal chest
             radiograph; None if they do not say so.
     """
 
     grey: GreyImage
-    facts: ImageMetadata
+    metadata: ImageMetadata
     patient: DicomMetadata
     refused: str | None

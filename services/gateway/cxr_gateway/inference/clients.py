@@ -1,7 +1,8 @@
-"""The clients of the two readers: the only place of the gateway that speaks HTTP to anyone.
+"""The clients of the two inference services.
 
-One `httpx.AsyncClient` is shared by both. Whatever goes wrong ends as a `InferenceFailure` within
-the reader's timeout, so a study is never held up by a reader that is down, slow or broken.
+One `httpx.AsyncClient` is shared by both. Whatever goes wrong ends as an `InferenceFailure` within
+the inference service's timeout, so a study is never held up by an inference service that is down,
+slow or broken.
 """
 
 import asyncio
@@ -45,8 +46,8 @@ _Answer = TypeVar("_Answer", bound=BaseModel)
 
 
 @dataclass(frozen=True)
-class Picture:
-    """What is sent to the readers: an encoded image and its size in pixels."""
+class EncodedImage:
+    """What is sent to the inference services: an encoded image and its size in pixels."""
 
     content: bytes
     media_type: str
@@ -55,25 +56,26 @@ class Picture:
 
     @cached_property
     def form(self) -> tuple[bytes, str]:
-        """The multipart body that both readers get, whole, and its content type.
+        """The multipart body that both inference services get, whole, and its content type.
 
         httpx streams a form in pieces, anew for each request; a megabyte of pieces for two
-        readers would keep the event loop busy for longer than the classifier needs to read.
+        inference services would keep the event loop busy for longer than the classifier needs to
+        read.
         """
         files = {"image": ("image", self.content, self.media_type)}
-        request = httpx.Request("POST", "http://reader", files=files)
+        request = httpx.Request("POST", "http://inference service", files=files)
         return request.read(), request.headers["Content-Type"]
 
 
 class InferenceClient:
-    """What both clients share: one bounded call, and the state of the reader's health."""
+    """What both clients share: one bounded call, and the state of the service's health."""
 
     def __init__(
         self, role: str, http: httpx.AsyncClient, base_url: str, settings: GatewaySettings
     ) -> None:
         self.role = role
         self.timeout_s: float = getattr(settings, f"{role}_timeout_s")
-        # The log tells two readers of one role apart by where they are.
+        # The log tells two inference services of one role apart by where they are.
         self._named = {"service": role, "address": httpx.URL(base_url).netloc.decode()}
         self._http = http
         self._base_url = base_url.rstrip("/")
@@ -110,10 +112,10 @@ class InferenceClient:
         return ServiceStatus(role=self.role, ready=True, detail=None, model=model)
 
     async def _read(
-        self, path: str, answer: type[_Answer], picture: Picture, params: Mapping[str, str]
+        self, path: str, answer: type[_Answer], image: EncodedImage, params: Mapping[str, str]
     ) -> _Answer:
         body = await self._exchange(
-            "POST", path, timeout_s=self.timeout_s, form=picture.form, params=params
+            "POST", path, timeout_s=self.timeout_s, form=image.form, params=params
         )
         return _parsed(answer, body)
 
@@ -181,7 +183,7 @@ class InferenceClient:
         return bytes(body)
 
     def _note(self, failure: InferenceFailure | None) -> None:
-        """Log the reader's health when it changes; a full queue is no illness."""
+        """Log the inference service's health when it changes; a full queue is no illness."""
         if failure is not None and failure.kind is FailureKind.OVERLOADED:
             return
         healthy = failure is None
@@ -189,9 +191,9 @@ class InferenceClient:
             return
         if failure is not None:
             extra = {"kind": failure.kind.value, "detail": failure.detail}
-            _LOG.warning("a reader stopped answering", extra=self._named | extra)
+            _LOG.warning("an inference service stopped answering", extra=self._named | extra)
         elif self._healthy is False:
-            _LOG.info("a reader answers again", extra=self._named)
+            _LOG.info("an inference service answers again", extra=self._named)
         self._healthy = healthy
 
 
@@ -203,7 +205,7 @@ class ClassifierClient(InferenceClient):
     ) -> None:
         super().__init__("classifier", http, url or settings.classifier_url, settings)
 
-    async def classify(self, picture: Picture, *, explain: int) -> ClassifyResponse:
+    async def classify(self, image: EncodedImage, *, explain: int) -> ClassifyResponse:
         """All fourteen probabilities, and maps of the `explain` most probable findings.
 
         Raises:
@@ -211,7 +213,7 @@ class ClassifierClient(InferenceClient):
         """
         try:
             params = {EXPLAIN_PARAM: str(explain)}
-            answer = await self._read(CLASSIFY_PATH, ClassifyResponse, picture, params)
+            answer = await self._read(CLASSIFY_PATH, ClassifyResponse, image, params)
             check_classified(answer)
         except InferenceFailure as failure:
             self._note(failure)
@@ -228,16 +230,18 @@ class DetectorClient(InferenceClient):
     ) -> None:
         super().__init__("detector", http, url or settings.detector_url, settings)
 
-    async def detect(self, picture: Picture, *, min_score: float | None = None) -> DetectResponse:
-        """Boxes in pixels of `picture`, with those below their thresholds down to `min_score`.
+    async def detect(
+        self, image: EncodedImage, *, min_score: float | None = None
+    ) -> DetectResponse:
+        """Boxes in pixels of `image`, with those below their thresholds down to `min_score`.
 
         Raises:
             InferenceFailure: no usable answer within the detector's timeout.
         """
         try:
             params = {} if min_score is None else {MIN_SCORE_PARAM: f"{min_score:g}"}
-            answer = await self._read(DETECT_PATH, DetectResponse, picture, params)
-            check_detected(answer, picture.width, picture.height)
+            answer = await self._read(DETECT_PATH, DetectResponse, image, params)
+            check_detected(answer, image.width, image.height)
         except InferenceFailure as failure:
             self._note(failure)
             raise
@@ -246,7 +250,7 @@ class DetectorClient(InferenceClient):
 
 
 @dataclass(frozen=True)
-class Readers:
+class InferenceClients:
     """A client for each address that the settings name.
 
     Which of two of a role answers, and which is its shadow, is `shadow.answering`'s to say.
@@ -258,15 +262,15 @@ class Readers:
     second_detector: DetectorClient | None = None
 
 
-ClientOpener = Callable[[GatewaySettings], AbstractAsyncContextManager[Readers]]
+ClientOpener = Callable[[GatewaySettings], AbstractAsyncContextManager[InferenceClients]]
 
 
 class SpreadingTransport(httpx.AsyncBaseTransport):
     """Spreads requests over the addresses behind a name; each is tried before the request fails.
 
     Nothing is read twice: another address is tried only where no connection opened, or where the
-    reader answered that it is full or not ready. Behind `https` a certificate belongs to the name,
-    and whatever carries it does the spreading.
+    inference service answered that it is full or not ready. Behind `https` a certificate belongs to
+    the name, and whatever carries it does the spreading.
     """
 
     def __init__(self, inner: httpx.AsyncBaseTransport, addresses: Addresses) -> None:
@@ -323,22 +327,23 @@ def _sent_to(address: str, request: httpx.Request) -> httpx.Request:
 @asynccontextmanager
 async def open_clients(
     settings: GatewaySettings, http: httpx.AsyncClient | None = None
-) -> AsyncIterator[Readers]:
+) -> AsyncIterator[InferenceClients]:
     """All clients on one connection pool, closed at the end.
 
-    `http` replaces the pool, e.g. by one whose transports are the readers' own ASGI apps.
+    `http` replaces the pool, e.g. by one whose transports are the inference services' own ASGI
+    apps.
     """
     limits = httpx.Limits(
         max_connections=settings.inference_max_connections,
         max_keepalive_connections=settings.inference_max_connections,
         keepalive_expiry=_KEEPALIVE_EXPIRY_S,
     )
-    # The readers are neighbours: a proxy of the environment is not for them.
+    # The inference services are neighbours: a proxy of the environment is not for them.
     pool = httpx.AsyncHTTPTransport(limits=limits, trust_env=False)
     spreading = SpreadingTransport(pool, Addresses())
     async with http or httpx.AsyncClient(transport=spreading, trust_env=False) as client:
         classifier, detector = settings.shadow_classifier_url, settings.shadow_detector_url
-        yield Readers(
+        yield InferenceClients(
             ClassifierClient(client, settings),
             DetectorClient(client, settings),
             ClassifierClient(client, settings, classifier) if classifier else None,

@@ -6,7 +6,7 @@ __all__ = ["FailureKind", "InferenceFailure"]
 
 
 class InferenceFailure(Exception):
-    """A reader gave no usable answer; `detail` continues the sentence "the reader failed: ..."."""
+    """A service gave no usable response; `detail` continues "the classifier failed: ..."."""
 
     def __init__(self, kind: FailureKind, detail: str) -> None:
         super().__init__(detail)

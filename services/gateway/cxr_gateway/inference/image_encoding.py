@@ -1,4 +1,4 @@
-"""The picture as it goes to the readers: a PNG that costs next to nothing to write and to read."""
+"""The image as it is sent: a PNG that costs next to nothing to write and to read."""
 
 import struct
 import zlib

@@ -1,8 +1,9 @@
-"""Which of the addresses behind a reader's name is asked next.
+"""Which of the addresses behind a service's name is asked next.
 
-A name stands for as many containers as there are of a reader. A connection pool keeps to the one
-that it met first, and the system's resolver sorts addresses the same way each time, so neither
-spreads anything: here the least busy one is asked, and one that failed is left alone for a while.
+A name stands for as many containers as there are of an inference service. A connection pool keeps
+to the one that it met first, and the system's resolver sorts addresses the same way each time, so
+neither spreads anything: here the least busy one is asked, and one that failed is left alone for a
+while.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""What a reader's answer must hold beyond its schema before it may stand in a study."""
+"""What an inference service's answer must hold beyond its schema before it may stand in a study."""
 
 import math
 
@@ -25,23 +25,23 @@ def check_classified(answer: ClassifyResponse) -> None:
 
 
 def check_detected(answer: DetectResponse, width: int, height: int) -> None:
-    """Boxes of the picture that was sent; raises `InferenceFailure`.
+    """Boxes of the image that was sent; raises `InferenceFailure`.
 
     Args:
         answer: what the detector said.
-        width: of the picture that was sent, in pixels.
+        width: of the image that was sent, in pixels.
         height: likewise.
     """
     found = (answer.image.width, answer.image.height)
     if found != (width, height):
         raise _invalid(
-            f"it saw a picture of {found[0]} x {found[1]} pixels, sent were {width} x {height}"
+            f"it saw an image of {found[0]} x {found[1]} pixels, sent were {width} x {height}"
         )
     if len(answer.boxes) > _MAX_BOXES:
         raise _invalid(f"it sent more than {_MAX_BOXES} boxes")
     for box in answer.boxes:
         if not _inside(box, width, height):
-            raise _invalid(f"its box of {box.finding} does not lie in the picture")
+            raise _invalid(f"its box of {box.finding} does not lie in the image")
 
 
 def _drawable(cam: CamGrid) -> bool:

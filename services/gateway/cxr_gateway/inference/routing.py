@@ -1,4 +1,4 @@
-"""Which reader of each role answers, and which is its shadow, at this gateway and now.
+"""Which inference service of each role answers, and which is its shadow, at this gateway and now.
 
 Where a role has one address, it answers and nothing is looked up. Where it has two, the state is
 kept beside the readings: looked up every few seconds, so that a promotion needs no restart and a
@@ -6,17 +6,23 @@ reading no question to the database.
 """
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Generic, TypeVar
 
 from cxr_contracts import ModelIdentity
 from cxr_gateway.archive.promotions import Promotion, Slot, active_slot
+from cxr_gateway.core.background import in_background, repeat
 from cxr_gateway.core.schemas import ServiceStatus
-from cxr_gateway.inference.clients import ClassifierClient, DetectorClient, InferenceClient, Readers
+from cxr_gateway.inference.clients import (
+    ClassifierClient,
+    DetectorClient,
+    InferenceClient,
+    InferenceClients,
+)
 from cxr_serving.errors import ServiceError
 
 _LOG = logging.getLogger(__name__)
@@ -24,7 +30,7 @@ _Client = TypeVar("_Client", bound=InferenceClient)
 
 
 def identity_of(status: ServiceStatus) -> ModelIdentity | None:
-    """The model of a reader that is ready."""
+    """The model of an inference service that is ready."""
     if status.model is None:
         return None
     return ModelIdentity.model_validate(status.model.model_dump(exclude={"role"}))
@@ -32,7 +38,7 @@ def identity_of(status: ServiceStatus) -> ModelIdentity | None:
 
 @dataclass(frozen=True)
 class Shadow(Generic[_Client]):
-    """A reader in the background, and the model that it had when it was last ready."""
+    """An inference service in the background, and the model that it had when it was last ready."""
 
     client: _Client
     model: ModelIdentity
@@ -53,7 +59,7 @@ class _Role(Generic[_Client]):
         return self._clients[Slot.FIRST].role
 
     @property
-    def answering(self) -> _Client:
+    def active(self) -> _Client:
         return self._clients[self._slot]
 
     @property
@@ -89,21 +95,21 @@ class ModelRouter:
         poll_s: seconds between two look-ups.
     """
 
-    def __init__(self, readers: Readers, look_up: LookUp, poll_s: float) -> None:
-        self._classifier = _Role(readers.classifier, readers.second_classifier)
-        self._detector = _Role(readers.detector, readers.second_detector)
+    def __init__(self, clients: InferenceClients, look_up: LookUp, poll_s: float) -> None:
+        self._classifier = _Role(clients.classifier, clients.second_classifier)
+        self._detector = _Role(clients.detector, clients.second_detector)
         self._look_up = look_up
         self._poll_s = poll_s
 
     @property
     def classifier(self) -> ClassifierClient:
         """The one whose answers are shown."""
-        return self._classifier.answering
+        return self._classifier.active
 
     @property
     def detector(self) -> DetectorClient:
         """The one whose answers are shown."""
-        return self._detector.answering
+        return self._detector.active
 
     @property
     def shadow_classifier(self) -> Shadow[ClassifierClient] | None:
@@ -121,7 +127,7 @@ class ModelRouter:
         return self._classifier.has_two or self._detector.has_two
 
     async def status(self) -> list[ServiceStatus]:
-        """The readers that answer as they are now, probed at the same time."""
+        """The inference services that answer as they are now, probed at the same time."""
         return list(await asyncio.gather(self.classifier.status(), self.detector.status()))
 
     async def shadow_status(self) -> list[ServiceStatus]:
@@ -152,19 +158,7 @@ class ModelRouter:
             yield
             return
         await self.refresh()
-        watcher = asyncio.create_task(self._watch())
-        try:
+        failure = "which model is active could not be looked up"
+        watch = partial(repeat, self.refresh, self._poll_s, failure, at_once=False)
+        async with in_background(watch):
             yield
-        finally:
-            watcher.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await watcher
-
-    async def _watch(self) -> None:
-        while True:
-            await asyncio.sleep(self._poll_s)
-            try:
-                await self.refresh()
-            except Exception:
-                # Whatever it is must not end the watch: the next promotion counts, too.
-                _LOG.warning("which model answers could not be looked up", exc_info=True)

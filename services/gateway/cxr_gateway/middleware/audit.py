@@ -6,19 +6,18 @@ that cannot be put on record is not given: 503 instead.
 
 import logging
 import re
-from functools import cached_property
 
-from fastapi import FastAPI
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import HTTPConnection
-from starlette.routing import compile_path
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from cxr_gateway.access.permissions import PAGE
 from cxr_gateway.audit import Event, by_request
 from cxr_gateway.audit.log import AuditLog
 from cxr_gateway.core.errors import StorageFull
 from cxr_gateway.core.ids import is_study_id
 from cxr_gateway.core.request_state import is_recorded, study_of
+from cxr_gateway.middleware.operation import operation_of
 from cxr_serving.errors import ServiceError, Unavailable
 from cxr_serving.problems import problem_response
 
@@ -51,7 +50,6 @@ class AuditMiddleware:
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
-        self._operations: _Operations | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
@@ -83,7 +81,7 @@ class AuditMiddleware:
         if is_recorded(connection):
             return None
         event = self._event(connection, status)
-        log: AuditLog = connection.app.state.parts.audit
+        log: AuditLog = connection.app.state.gateway.audit
         try:
             await log.record(event)
         except Exception as error:
@@ -103,40 +101,11 @@ class AuditMiddleware:
         if study_id is None:
             match = _STUDY_IN_PATH.search(connection.scope["path"])
             study_id = match[1] if match and is_study_id(match[1]) else None
-        action = self._operation_of(connection.scope)
+        operation = operation_of(connection)
+        # The page takes every path that no other route has.
+        named = operation is not None and operation.id != PAGE
+        action = operation.id if operation and named else _NO_ROUTE
         return by_request(connection, action, study_id, status)
-
-    def _operation_of(self, scope: Scope) -> str:
-        route = scope.get("route")
-        operation: str | None = getattr(route, "operation_id", None)
-        # A route is noted, too, where only the path was its own, and not the method.
-        if operation is not None and scope["method"] in getattr(route, "methods", ()):
-            return operation
-        # Refused before it came to a route, or there is none.
-        self._operations = self._operations or _Operations(scope["app"])
-        return self._operations.at(scope["method"], scope["path"])
-
-
-class _Operations:
-    """What each method and path is called in the API's description."""
-
-    def __init__(self, app: FastAPI) -> None:
-        self._app = app
-
-    def at(self, method: str, path: str) -> str:
-        """The operation's id, or a name that says that there is none."""
-        return next(
-            (name for verb, form, name in self._known if verb == method and form.match(path)),
-            _NO_ROUTE,
-        )
-
-    @cached_property
-    def _known(self) -> list[tuple[str, re.Pattern[str], str]]:
-        return [
-            (verb.upper(), compile_path(template)[0], operation["operationId"])
-            for template, operations in self._app.openapi()["paths"].items()
-            for verb, operation in operations.items()
-        ]
 
 
 async def _refuse(

@@ -1,17 +1,17 @@
-"""The gate: is this picture a frontal chest radiograph at all?
+"""Out-of-distribution detection: is this image a frontal chest radiograph at all?
 
-It judges the picture itself, before either reader is asked; nothing is diagnosed on a stranger.
+It looks at the image itself, as a gate before the inference services: nothing is diagnosed on an
+out-of-distribution image.
 """
 
 from cxr_gateway.ood.canonical import canonical
-from cxr_gateway.ood.detector import Gate, OodScore, load_ood_detector
-from cxr_gateway.ood.loading import GateModel, OodModelError, load_model
+from cxr_gateway.ood.detector import OodDetector, OodScore, load_ood_detector
+from cxr_gateway.ood.network import OodNetwork, load_model
 from cxr_gateway.ood.rules import OodRules
 
 __all__ = [
-    "Gate",
-    "GateModel",
-    "OodModelError",
+    "OodDetector",
+    "OodNetwork",
     "OodRules",
     "OodScore",
     "canonical",

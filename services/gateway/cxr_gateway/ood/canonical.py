@@ -1,4 +1,4 @@
-"""The one small picture that the gate looks at, in training and in service alike."""
+"""The one small image that the OOD detector looks at, in training and in service alike."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -6,7 +6,7 @@ from PIL import Image
 
 
 def canonical(grey: NDArray[np.uint8], side_px: int) -> NDArray[np.float32]:
-    """Stretch a grey picture to a small square, antialiased.
+    """Stretch a grey image to a small square, antialiased.
 
     Args:
         grey: uint8 [H, W] of any size, white is bright.

@@ -1,4 +1,4 @@
-"""The decision: score, threshold, and a sentence for the sender of a refused picture."""
+"""The decision: score, threshold, and a sentence for the sender of a refused image."""
 
 import math
 from dataclasses import dataclass
@@ -9,13 +9,13 @@ from numpy.typing import NDArray
 
 from cxr_contracts import ModelManifest
 from cxr_gateway.ood.canonical import canonical
-from cxr_gateway.ood.loading import GateModel, load_model
+from cxr_gateway.ood.network import OodNetwork, load_model
 from cxr_gateway.ood.rules import refuse_blank, refuse_shape
 
 
 @dataclass(frozen=True, slots=True)
 class OodScore:
-    """How like a frontal chest radiograph a picture is, 0..1, and what follows from it."""
+    """How like a frontal chest radiograph an image is, 0..1, and what follows from it."""
 
     accepted: bool
     score: float
@@ -23,10 +23,10 @@ class OodScore:
     reason: str | None
 
 
-class Gate:
-    """Judges pictures; may be shared between threads (it keeps no state between calls)."""
+class OodDetector:
+    """Evaluates images; may be shared between threads (it keeps no state between calls)."""
 
-    def __init__(self, model: GateModel) -> None:
+    def __init__(self, model: OodNetwork) -> None:
         self._model = model
 
     @property
@@ -35,20 +35,20 @@ class Gate:
         return self._model.manifest
 
     def check(self, grey: NDArray[np.uint8]) -> OodScore:
-        """Judge one picture.
+        """Evaluate one image.
 
         Args:
-            grey: uint8 [H, W] of any size, as a reader would see it (white is bright).
+            grey: uint8 [H, W] of any size, white is bright.
 
         Raises:
             ValueError: not two-dimensional, empty, or not uint8.
         """
-        picture = canonical(grey, self._model.manifest.input.width_px)
+        image = canonical(grey, self._model.manifest.input.width_px)
         rules = self._model.extra.rules
-        plain = refuse_shape(grey.shape[0], grey.shape[1], rules) or refuse_blank(picture, rules)
+        plain = refuse_shape(grey.shape[0], grey.shape[1], rules) or refuse_blank(image, rules)
         if plain is not None:
             return OodScore(False, 0.0, self._model.label.threshold, plain)
-        logits, kinds = self._model.run(picture[None])
+        logits, kinds = self._model.run(image[None])
         return self._decide(float(logits[0]), kinds[0])
 
     def _decide(self, logit: float, kinds: NDArray[np.float32]) -> OodScore:
@@ -63,7 +63,7 @@ class Gate:
         # Never rounded up to the threshold that it missed.
         shown = math.floor(score * 100) / 100
         reason = (
-            "The picture does not look like a frontal chest radiograph "
+            "The image does not look like a frontal chest radiograph "
             f"(score {shown:.2f}, needed {threshold:.2f})."
         )
         likely = int(kinds.argmax())
@@ -73,18 +73,18 @@ class Gate:
         return reason
 
 
-def load_ood_detector(model_dir: Path) -> Gate:
-    """The gate of a published model folder, checked against its manifest and warmed.
+def load_ood_detector(model_dir: Path) -> OodDetector:
+    """The detector of a published model folder, checked against its manifest and warmed.
 
     Raises:
-        OodModelError: a missing, altered or contradictory file.
+        ModelFolderError: a missing, altered or contradictory file.
     """
     model = load_model(model_dir)
-    gate = Gate(model)
+    detector = OodDetector(model)
     side = model.manifest.input.width_px
     gradient = np.linspace(0, 255, side * side, dtype=np.uint8).reshape(side, side)
-    gate.check(gradient)
-    return gate
+    detector.check(gradient)
+    return detector
 
 
 def _sigmoid(value: float) -> float:

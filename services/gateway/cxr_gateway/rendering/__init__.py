@@ -1,4 +1,4 @@
-"""Pictures for the archive: the film, the burnt-in overlay, the heat maps; and their colours."""
+"""Images for the archive: the radiograph, the overlay, the heat maps; and their colours."""
 
 from cxr_gateway.rendering.colours import FINDING_COLOURS, PRIORITY_COLOURS, colour_of
 from cxr_gateway.rendering.encode import render_image

@@ -1,4 +1,4 @@
-"""Boxes and their labels over the picture; a label stays inside it and off the other labels."""
+"""Boxes and their labels over the image; a label stays inside it and off the other labels."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ Rectangle = tuple[int, int, int, int]
 
 @dataclass(frozen=True, slots=True)
 class Style:
-    """Sizes in pixels of the picture that is drawn."""
+    """Sizes in pixels of the image that is drawn."""
 
     line_px: int
     pad_px: int
@@ -34,7 +34,7 @@ def draw_boxes(
         draw: on an RGB canvas.
         boxes: highest ranking score first, in pixels of the uploaded image.
         scale: drawn pixels per uploaded pixel.
-        size: width and height of the drawn picture; nothing is drawn outside it.
+        size: width and height of the drawn image; nothing is drawn outside it.
         style: line width and letters.
 
     Returns:
@@ -67,7 +67,7 @@ def place_label(
         for y in (y_min - height, y_max, y_min, y_max - height)
         for x in (x_min, x_max - width)
     ]
-    # A place that had to be pushed back into the picture may cover the box itself; that is
+    # A place that had to be pushed back into the image may cover the box itself; that is
     # allowed, the outline stays visible around it.
     return min(places, key=lambda place: sum(_overlap(place, other) for other in taken))
 
@@ -116,7 +116,7 @@ def _draw_label(
 
 
 def _inside(place: Rectangle, size: tuple[int, int]) -> Rectangle:
-    """`place` moved, and at last cut, into a picture of `size`."""
+    """`place` moved, and at last cut, into an image of `size`."""
     x_min, y_min, x_max, y_max = place
     left = max(min(x_min, size[0] - (x_max - x_min)), 0)
     top = max(min(y_min, size[1] - (y_max - y_min)), 0)

@@ -1,14 +1,13 @@
-"""The pictures of a study, made once from the archived original and result, then kept.
+"""The images of a study, made once from the archived original and result, then kept.
 
 None is made while a client waits for a reading. A worker makes image and overlay when the gateway
-has been idle for a moment; a picture that is asked for earlier is made at once. Either way it
+has been idle for a moment; an image that is asked for earlier is made at once. Either way it
 follows from what is archived alone, so it does not matter when it is made. A new reading of a
-study has new pictures.
+study has new images.
 """
 
 import asyncio
 import contextlib
-import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
@@ -16,7 +15,7 @@ from functools import partial
 from cxr_contracts import Finding
 from cxr_gateway.analysis.analyzer import Analyzer
 from cxr_gateway.archive import IMAGE_NAME, Archive, StoredFile, StoredStudy
-from cxr_gateway.core.background import quiet
+from cxr_gateway.core.background import guarded, idle_for, in_background
 from cxr_gateway.core.locks import NamedLocks
 from cxr_gateway.core.schemas import Study
 from cxr_gateway.core.settings import GatewaySettings
@@ -24,12 +23,11 @@ from cxr_gateway.imaging import DecodedImage, Limits, read_upload
 from cxr_gateway.rendering import render_heatmap, render_image, render_overlay
 from cxr_serving.errors import NotFound
 
-_LOG = logging.getLogger(__name__)
 _MAX_WAITING = 256
 
 
-class Pictures:
-    """Finds or makes pictures; NotFound for a study that is not there, or another department's."""
+class RenderedImages:
+    """Finds or makes images; NotFound for a study that is not there, or another department's."""
 
     def __init__(self, archive: Archive, analyzer: Analyzer, settings: GatewaySettings) -> None:
         self._archive = archive
@@ -54,8 +52,8 @@ class Pictures:
         grid = next((cam.values for cam in stored.cams if cam.finding is finding), None)
         if grid is None:
             raise NotFound(f"This study has no heat map of {finding.value}.")
-        facts = stored.study.image
-        make = partial(render_heatmap, grid, facts.width, facts.height)
+        metadata = stored.study.image
+        make = partial(render_heatmap, grid, metadata.width, metadata.height)
         return await self._kept(stored, stored.heatmap(finding), make)
 
     async def original(
@@ -67,32 +65,23 @@ class Pictures:
         return stored, StoredFile(stored.id, stored.original, media_type, tag)
 
     def expect(self, stored: StoredStudy) -> None:
-        """Have the pictures of a new reading made in an idle moment; if too many wait, later."""
+        """Have the images of a new reading made in an idle moment; if too many wait, later."""
         with contextlib.suppress(asyncio.QueueFull):
             self._waiting.put_nowait(stored)
 
     @asynccontextmanager
     async def made_when_idle(self, idle: asyncio.Event) -> AsyncIterator[None]:
-        """Run the worker that makes expected pictures while nobody is being served."""
-        worker = asyncio.create_task(self._work(idle))
-        try:
+        """Run the worker that makes expected images while nobody is being served."""
+        async with in_background(partial(self._work, idle)):
             yield
-        finally:
-            worker.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await worker
 
     async def _work(self, idle: asyncio.Event) -> None:
         while True:
             stored = await self._waiting.get()
             for make in (self._image, self._overlay):
-                await quiet(idle, self._idle_s)
-                try:
-                    await make(stored)
-                except Exception:
-                    # Whatever it is must not end the worker: the picture is made, or fails with
-                    # its reason, when somebody asks for it.
-                    _LOG.warning("a picture could not be made ahead", exc_info=True)
+                await idle_for(idle, self._idle_s)
+                # One that fails is made, or fails with its reason, when somebody asks for it.
+                await guarded(partial(make, stored), "an image could not be rendered ahead")
 
     async def _image(self, stored: StoredStudy) -> StoredFile:
         return await self._kept(stored, IMAGE_NAME, lambda: render_image(self._intake(stored).grey))
@@ -116,12 +105,12 @@ class Pictures:
         return read_upload(content, limits=self._limits)
 
 
-def _overlay_png(intake: DecodedImage, study: Study) -> bytes:
+def _overlay_png(decoded: DecodedImage, study: Study) -> bytes:
     notes = [problem.detail for problem in study.problems]
     if study.ood.reason is not None:
         notes.append(study.ood.reason)
     return render_overlay(
-        intake.grey,
+        decoded.grey,
         boxes=study.boxes,
         top_findings=study.top_findings,
         triage=study.triage,

@@ -1,4 +1,4 @@
-"""The one table of colours: a colour for each finding, the same on the page and in the pictures.
+"""The one table of colours: a colour for each finding, the same on the page and in the images.
 
 Chosen by search over 1,893 saturated colours for the largest smallest CIEDE2000 distance between
 any two of the seventeen, under normal sight and under simulated protanopia, deuteranopia and

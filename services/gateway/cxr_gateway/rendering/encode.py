@@ -6,13 +6,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-# The archive's pictures are written once and read often, but a person waits for the first one:
+# The archive's images are written once and read often, but a person waits for the first one:
 # level 1 costs a quarter of the time of zlib's default and 10 to 15% more bytes on radiographs.
 _COMPRESS_LEVEL = 1
 
 
 def render_image(grey: NDArray[np.uint8]) -> bytes:
-    """The picture itself, uint8 [H, W], as an 8-bit grey PNG of the same size."""
+    """The image itself, uint8 [H, W], as an 8-bit grey PNG of the same size."""
     return png_bytes(Image.fromarray(grey))
 
 

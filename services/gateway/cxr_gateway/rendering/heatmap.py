@@ -1,4 +1,4 @@
-"""The classifier's evidence map as a transparent picture to lay over the radiograph."""
+"""The classifier's evidence map as a transparent image to lay over the radiograph."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,13 +26,13 @@ _RAMP_RGB = (
 
 
 def render_heatmap(values: list[list[float]], width: int, height: int) -> bytes:
-    """A palette PNG with alpha, of the aspect of the picture.
+    """A palette PNG with alpha, of the aspect of the image.
 
     Colour and opacity rise with evidence for the finding: nothing at or below 0 (fully
     transparent), most at the larger of the map's peak and `MIN_FULL_SCALE`.
 
     Args:
-        values: [h, w] contributions to the logit, row 0 at the top; the grid covers the picture.
+        values: [h, w] contributions to the logit, row 0 at the top; the grid covers the image.
         width: of the radiograph in pixels; both sides are divided alike above `MAX_SIDE_PX`.
         height: of the radiograph in pixels.
 
@@ -52,11 +52,11 @@ def render_heatmap(values: list[list[float]], width: int, height: int) -> bytes:
         _resized(_highest_around(level), size, Image.Resampling.BILINEAR),
     )
     index = np.rint(np.clip(smooth, 0.0, 1.0) * np.float32(255.0)).astype(np.uint8)
-    picture = Image.fromarray(index).convert("P")
+    image = Image.fromarray(index).convert("P")
     palette, alpha = colour_ramp()
-    picture.putpalette(palette.tobytes())
-    picture.info["transparency"] = alpha.tobytes()
-    return png_bytes(picture)
+    image.putpalette(palette.tobytes())
+    image.info["transparency"] = alpha.tobytes()
+    return png_bytes(image)
 
 
 def colour_ramp() -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:

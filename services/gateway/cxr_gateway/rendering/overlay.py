@@ -1,4 +1,4 @@
-"""The picture a doctor can save: the film, its boxes, and a panel that says what it means."""
+"""The image a doctor can save: the radiograph, its boxes, and a panel that says what it means."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -16,7 +16,7 @@ from cxr_gateway.rendering.panel import Panel, draw_panel, panel_height
 from cxr_gateway.rendering.text import face
 
 MAX_SIDE_PX = 2048
-# Below this the panel's letters would not be legible; smaller films are drawn enlarged.
+# Below this the panel's letters would not be legible; smaller radiographs are drawn enlarged.
 MIN_WIDTH_PX = 640
 
 
@@ -38,8 +38,8 @@ def render_overlay(
 ) -> bytes:
     """The burnt-in overlay as an RGB PNG; the same input gives the same bytes.
 
-    The film keeps its own size up to a longest side of `MAX_SIDE_PX`, and is enlarged to a
-    width of `MIN_WIDTH_PX`; the panel is added below it, so pixel (x, y) of the film is at
+    The radiograph keeps its own size up to a longest side of `MAX_SIDE_PX`, and is enlarged to a
+    width of `MIN_WIDTH_PX`; the panel is added below it, so pixel (x, y) of the radiograph is at
     (x, y) * `overlay_scale(width, height)`.
 
     Args:
@@ -49,19 +49,19 @@ def render_overlay(
         triage: priority and its reason; None where nothing was diagnosed.
         models: those that took part.
         received_at: when the study came in; written in UTC.
-        note: what else the reader of the picture has to know: that a service was missing, or
-            why the study was rejected.
+        note: what else a viewer has to know: that a service was missing, or why the
+            study was rejected.
     """
     height, width = grey.shape
     scale = overlay_scale(width, height)
     size = max(1, round(width * scale)), max(1, round(height * scale))
-    film = Image.fromarray(grey)
-    if size != film.size:
-        film = film.resize(size, Image.Resampling.LANCZOS)
+    radiograph = Image.fromarray(grey)
+    if size != radiograph.size:
+        radiograph = radiograph.resize(size, Image.Resampling.LANCZOS)
     panel = Panel(top_findings, triage, models, received_at.astimezone(UTC), note)
     unit = size[0] / 1024
     canvas = Image.new("RGB", (size[0], size[1] + panel_height(panel, unit)), PANEL)
-    canvas.paste(film.convert("RGB"), (0, 0))
+    canvas.paste(radiograph.convert("RGB"), (0, 0))
     draw = ImageDraw.Draw(canvas)
     letter_px = max(12, round(17 * min(size) / 1024))
     style = Style(

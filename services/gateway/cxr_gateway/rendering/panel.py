@@ -1,4 +1,4 @@
-"""The panel below the film: priority and reason, the top findings, models, time, the warning."""
+"""The panel below the image: priority and reason, top findings, models, time, the warning."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -41,7 +41,7 @@ class Panel:
 
 @dataclass(frozen=True, slots=True)
 class _Measures:
-    """Lengths in pixels, all from one unit: 1 at a film 1024 pixels wide."""
+    """Lengths in pixels, all from one unit: 1 at a radiograph 1024 pixels wide."""
 
     margin: int
     gap: int
@@ -62,7 +62,7 @@ class _Measures:
 
 
 def panel_height(panel: Panel, unit: float) -> int:
-    """Pixels that the panel needs below a film 1024 * `unit` pixels wide."""
+    """Pixels that the panel needs below a radiograph 1024 * `unit` pixels wide."""
     sizes = _Measures.of(unit)
     note = _MAX_NOTE_LINES * _line(sizes.small) + sizes.gap if panel.note else 0
     foot = 2 * _line(sizes.small) + sizes.gap

@@ -3,19 +3,19 @@
 Several gateways on one archive may all do it at once: each study and each line goes once.
 """
 
-import asyncio
-import contextlib
 import logging
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 from cxr_gateway.archive import Archive
 from cxr_gateway.archive.audit_entries import as_written
 from cxr_gateway.archive.removal import EXPIRY_ACTION, Removals
 from cxr_gateway.audit import by_the_machine
+from cxr_gateway.core.background import in_background, repeat
 from cxr_gateway.core.settings import GatewaySettings
 from cxr_serving.errors import ServiceError
 
@@ -31,7 +31,7 @@ class Cleaned:
     """What has gone."""
 
     studies: int = 0
-    audit_lines: int = 0
+    audit_entries: int = 0
     leftovers: int = 0
 
 
@@ -50,7 +50,7 @@ def clean(removals: Removals, settings: GatewaySettings, stopped: threading.Even
                 if stopped.is_set():
                     break
     if settings.audit_retention_days is not None:
-        cleaned.audit_lines = _clean_log(removals, settings.audit_retention_days, stopped)
+        cleaned.audit_entries = _clean_log(removals, settings.audit_retention_days, stopped)
     if not stopped.is_set():
         cleaned.leftovers = removals.leftovers()
     return cleaned
@@ -70,28 +70,20 @@ def _clean_log(removals: Removals, days: int, stopped: threading.Event) -> int:
 @asynccontextmanager
 async def cleaned_daily(archive: Archive, settings: GatewaySettings) -> AsyncIterator[None]:
     """Clean at the start and once a day."""
-    stopped, ended = threading.Event(), asyncio.Event()
+    stopped = threading.Event()
 
     async def work() -> None:
-        while not ended.is_set():
-            try:
-                done = await archive.in_thread(clean, archive.removals, settings, stopped)
-            except ServiceError as error:
-                _LOG.warning("the archive was not cleaned", extra={"detail": error.detail})
-            except Exception:
-                # Whatever it is: tomorrow is another day, and the gateway does not depend on it.
-                _LOG.exception("the archive was not cleaned")
-            else:
-                if done != Cleaned():
-                    _LOG.info("the archive was cleaned", extra=vars(done))
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_DAY_S):
-                    await ended.wait()
+        try:
+            done = await archive.in_thread(clean, archive.removals, settings, stopped)
+        except ServiceError as error:
+            _LOG.warning("the archive was not cleaned", extra={"detail": error.detail})
+        else:
+            if done != Cleaned():
+                _LOG.info("the archive was cleaned", extra=vars(done))
 
-    working = asyncio.create_task(work())
-    try:
-        yield
-    finally:
-        stopped.set()
-        ended.set()
-        await working
+    async with in_background(partial(repeat, work, _DAY_S, "the archive was not cleaned")):
+        try:
+            yield
+        finally:
+            # What is being cleaned ends in its thread, in good order; the archive waits for that.
+            stopped.set()

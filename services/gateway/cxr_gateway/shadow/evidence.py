@@ -11,8 +11,8 @@ class Evidence:
     """What a shadow must have shown.
 
     Attributes:
-        min_answers: films that it has answered beside the model that answers now.
-        max_failures: share of films on which it may have failed, 0..1.
+        min_answers: radiographs that it has answered beside the model that answers now.
+        max_failures: share of radiographs on which it may have failed, 0..1.
     """
 
     min_answers: int = MIN_ANSWERS

@@ -1,4 +1,4 @@
-"""The operator's commands at work; readers and their HTTP are loaded for these only."""
+"""The operator's commands at work; inference services and their HTTP are loaded for these only."""
 
 import argparse
 import asyncio
@@ -17,7 +17,7 @@ from cxr_gateway.core.schemas import ServiceStatus
 from cxr_gateway.core.settings import GatewaySettings
 from cxr_gateway.shadow import promoting
 from cxr_gateway.shadow.evidence import Evidence
-from cxr_gateway.shadow.promoting import RoleStatuses, ask_readers, told
+from cxr_gateway.shadow.promoting import RoleStatuses, ask_services, described
 from cxr_gateway.shadow.report import shadow_report
 from cxr_gateway.shadow.schemas import RoleName
 from cxr_gateway.shadow.text import report_text
@@ -32,8 +32,8 @@ def models(settings: GatewaySettings, _options: argparse.Namespace) -> str:
     )
     lines = []
     for role in ROLES:
-        found = asyncio.run(ask_readers(settings, role))
-        slot = found.answering(promoted.get(role))
+        found = asyncio.run(ask_services(settings, role))
+        slot = found.active(promoted.get(role))
         lines.append(f"{role}: {_shown(found, slot)} answers")
         if found.second is not None:
             lines.append(f"{role}: {_shown(found, slot.other)} is the shadow")
@@ -44,7 +44,7 @@ def models(settings: GatewaySettings, _options: argparse.Namespace) -> str:
 def promote(settings: GatewaySettings, options: argparse.Namespace) -> str:
     """Promote the shadow of a role; a sentence of what follows."""
     evidence = Evidence(options.min_answers, options.max_failures)
-    found = asyncio.run(ask_readers(settings, options.role))
+    found = asyncio.run(ask_services(settings, options.role))
     model, before = promoting.promote(
         settings,
         options.role,
@@ -53,19 +53,19 @@ def promote(settings: GatewaySettings, options: argparse.Namespace) -> str:
         evidence=None if options.anyway else evidence,
     )
     return (
-        f"{told(model)} answers from now on, within {settings.promotion_poll_s:g} s at every "
-        f"gateway, and {told(before)} is the shadow. "
+        f"{described(model)} answers from now on, within {settings.promotion_poll_s:g} s at every "
+        f"gateway, and {described(before)} is the shadow. "
         f"`models rollback {options.role}` takes it back."
     )
 
 
 def roll_back(settings: GatewaySettings, options: argparse.Namespace) -> str:
     """Take the last promotion of a role back; likewise."""
-    found = asyncio.run(ask_readers(settings, options.role))
+    found = asyncio.run(ask_services(settings, options.role))
     model, before = promoting.roll_back(settings, options.role, found, made_by=_by(options))
     return (
-        f"{told(model)} answers again, within {settings.promotion_poll_s:g} s at every gateway, "
-        f"in the place of {told(before)}."
+        f"{described(model)} answers again, within {settings.promotion_poll_s:g} s at every "
+        f"gateway, in the place of {described(before)}."
     )
 
 
@@ -102,6 +102,6 @@ def _entry(promotion: Promotion) -> str:
     what = "promoted" if promotion.undoes is None else f"back (undoes {promotion.undoes})"
     return (
         f"{promotion.number}. {promotion.made_at:%Y-%m-%d %H:%M} UTC, {promotion.role}: "
-        f"{told(promotion.model)} {what}, in the place of {told(promotion.before)}, by "
+        f"{described(promotion.model)} {what}, in the place of {described(promotion.before)}, by "
         f"{promotion.made_by}"
     )

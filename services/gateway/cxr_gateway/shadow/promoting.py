@@ -12,7 +12,12 @@ from cxr_gateway.archive.promotions import (
 )
 from cxr_gateway.core.schemas import ServiceStatus
 from cxr_gateway.core.settings import GatewaySettings
-from cxr_gateway.inference.clients import ClientOpener, InferenceClient, Readers, open_clients
+from cxr_gateway.inference.clients import (
+    ClientOpener,
+    InferenceClient,
+    InferenceClients,
+    open_clients,
+)
 from cxr_gateway.inference.routing import identity_of
 from cxr_gateway.shadow.evidence import Evidence
 from cxr_serving.errors import Conflict
@@ -24,28 +29,28 @@ class NotPromoted(Conflict):
 
 @dataclass(frozen=True)
 class RoleStatuses:
-    """A role's readers as they are now; `second` is None without a second address."""
+    """A role's inference services as they are now; `second` is None without a second address."""
 
     first: ServiceStatus
     second: ServiceStatus | None
 
     def at(self, slot: Slot) -> ServiceStatus | None:
-        """The reader at one address."""
+        """The inference service at one address."""
         return self.first if slot is Slot.FIRST else self.second
 
-    def answering(self, promoted: Promotion | None) -> Slot:
+    def active(self, promoted: Promotion | None) -> Slot:
         """Where the model is that answers."""
         if self.second is None:
             return Slot.FIRST
         return active_slot(promoted, identity_of(self.first), identity_of(self.second))
 
 
-async def ask_readers(
+async def ask_services(
     settings: GatewaySettings, role: str, opener: ClientOpener = open_clients
 ) -> RoleStatuses:
     """Ask each address of a role what it has."""
-    async with opener(settings) as readers:
-        first, second = _clients(readers, role)
+    async with opener(settings) as clients:
+        first, second = _clients(clients, role)
         return RoleStatuses(await first.status(), await second.status() if second else None)
 
 
@@ -62,7 +67,7 @@ def promote(
     Args:
         settings: of the archive.
         role: `classifier` or `detector`.
-        found: its readers now.
+        found: its inference services now.
         made_by: who decides it.
         evidence: what is asked of the shadow; None: nothing.
 
@@ -75,10 +80,10 @@ def promote(
             f"There is no second {role}: set CXR_GATEWAY_SHADOW_{role.upper()}_URL first."
         )
     with changing_promotions(settings) as log:
-        slot = found.answering(log.latest(role))
+        slot = found.active(log.latest(role))
         before, model = _ready(found, slot, role), _ready(found, slot.other, role)
         if before.sha256 == model.sha256:
-            raise NotPromoted(f"Both addresses have the same {role}, {told(model)}.")
+            raise NotPromoted(f"Both addresses have the same {role}, {described(model)}.")
         if evidence is not None:
             _refuse_without(evidence, log, role, model, before)
         log.add(role=role, made_by=made_by, slot=slot.other, model=model, before=before)
@@ -101,7 +106,7 @@ def roll_back(
         slot = _slot_of(last.before, found)
         if slot is None:
             raise NotPromoted(
-                f"No address has {told(last.before)}, which answered before, ready to answer."
+                f"No address has {described(last.before)}, which answered before, ready to answer."
             )
         log.add(
             role=role,
@@ -114,7 +119,7 @@ def roll_back(
     return last.before, last.model
 
 
-def told(model: ModelIdentity) -> str:
+def described(model: ModelIdentity) -> str:
     """A model as an operator reads it."""
     return f"{model.name} {model.version} ({model.sha256[:12]})"
 
@@ -144,17 +149,19 @@ def _refuse_without(
     answered = recorded - failed
     if answered < evidence.min_answers:
         raise NotPromoted(
-            f"{told(model)} has answered {answered} films beside {told(before)}, and "
+            f"{described(model)} has answered {answered} images beside {described(before)}, and "
             f"{evidence.min_answers} are asked for."
         )
     if failed > evidence.max_failures * recorded:
         raise NotPromoted(
-            f"{told(model)} failed on {failed} of {recorded} films, more than the "
+            f"{described(model)} failed on {failed} of {recorded} radiographs, more than the "
             f"{evidence.max_failures:.0%} that are allowed."
         )
 
 
-def _clients(readers: Readers, role: str) -> tuple[InferenceClient, InferenceClient | None]:
+def _clients(
+    clients: InferenceClients, role: str
+) -> tuple[InferenceClient, InferenceClient | None]:
     if role == "classifier":
-        return readers.classifier, readers.second_classifier
-    return readers.detector, readers.second_detector
+        return clients.classifier, clients.second_classifier
+    return clients.detector, clients.second_detector

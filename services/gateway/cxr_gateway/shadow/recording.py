@@ -7,7 +7,7 @@ from typing import Any
 
 from cxr_contracts import ClassifyResponse, DetectResponse, ModelIdentity
 from cxr_gateway.analysis.analyzer import Analysis
-from cxr_gateway.analysis.prediction import Opinion, opinion_of
+from cxr_gateway.analysis.merge import Prediction, predict
 from cxr_gateway.analysis.rescoring import Rescorings
 from cxr_gateway.archive.models import StoredStudy
 from cxr_gateway.core.ids import new_study_id
@@ -15,8 +15,8 @@ from cxr_gateway.inference.failures import InferenceFailure
 
 
 @dataclass(frozen=True)
-class ShadowReading:
-    """One picture, read by one shadow, in so many milliseconds: an answer or a failure."""
+class ShadowAnalysis:
+    """One image, read by one shadow, in so many milliseconds: an answer or a failure."""
 
     role: str
     model: ModelIdentity
@@ -24,29 +24,29 @@ class ShadowReading:
     answer: ClassifyResponse | DetectResponse | InferenceFailure
 
 
-def shown_model(examined: Analysis, role: str) -> ModelIdentity | None:
+def current_model(analysis: Analysis, role: str) -> ModelIdentity | None:
     """The model of a role whose answer the study shows; None where it did not answer."""
-    shown = examined.classified if role == "classifier" else examined.detected
+    shown = analysis.classified if role == "classifier" else analysis.detected
     return None if shown is None else shown.model
 
 
 def would_be(
-    examined: Analysis, answer: ClassifyResponse | DetectResponse, rescorings: Rescorings
-) -> Opinion:
+    analysis: Analysis, answer: ClassifyResponse | DetectResponse, rescorings: Rescorings
+) -> Prediction:
     """What the study would say if `answer` stood in the place of its role's."""
-    classified = answer if isinstance(answer, ClassifyResponse) else examined.classified
-    detected = answer if isinstance(answer, DetectResponse) else examined.detected
+    classified = answer if isinstance(answer, ClassifyResponse) else analysis.classified
+    detected = answer if isinstance(answer, DetectResponse) else analysis.detected
     rescoring = rescorings.of(
         classified.model if classified else None, detected.model if detected else None
     )
-    return opinion_of(classified, detected, rescoring)
+    return predict(classified, detected, rescoring)
 
 
 def columns_of(
-    stored: StoredStudy, examined: Analysis, reading: ShadowReading, rescorings: Rescorings
+    stored: StoredStudy, analysis: Analysis, reading: ShadowAnalysis, rescorings: Rescorings
 ) -> dict[str, Any]:
     """The row of a shadow's reading beside a study that shows an answer of the same role."""
-    shown, study = shown_model(examined, reading.role), stored.study
+    shown, study = current_model(analysis, reading.role), stored.study
     if shown is None or study.triage is None:
         raise ValueError(f"study {study.id} shows nothing of the {reading.role}")
     columns = {
@@ -60,27 +60,27 @@ def columns_of(
         "model_sha256": reading.model.sha256,
         "current_sha256": shown.sha256,
         "duration_ms": reading.duration_ms,
-        "current_ms": examined.stages_ms.get(reading.role),
+        "current_ms": analysis.stages_ms.get(reading.role),
         "current_priority": study.triage.priority.value,
         "current_boxes": len(study.boxes),
     }
     if isinstance(reading.answer, InferenceFailure):
         failure = reading.answer
         return columns | {"error": failure.kind.value, "detail": failure.detail}
-    opinion = would_be(examined, reading.answer, rescorings)
+    prediction = would_be(analysis, reading.answer, rescorings)
     return columns | {
-        "answer_json": _kept(reading.role, opinion),
-        "priority": opinion.triage.priority.value if opinion.triage else None,
-        "boxes": len(opinion.boxes),
+        "answer_json": _kept(reading.role, prediction),
+        "priority": prediction.triage.priority.value if prediction.triage else None,
+        "boxes": len(prediction.boxes),
     }
 
 
-def _kept(role: str, opinion: Opinion) -> str:
-    findings = opinion.findings if role == "classifier" else []
+def _kept(role: str, prediction: Prediction) -> str:
+    findings = prediction.findings if role == "classifier" else []
     return json.dumps(
         {
             "findings": [row.model_dump(mode="json") for row in findings],
-            "boxes": [box.model_dump(mode="json") for box in opinion.boxes],
+            "boxes": [box.model_dump(mode="json") for box in prediction.boxes],
         },
         separators=(",", ":"),
     )

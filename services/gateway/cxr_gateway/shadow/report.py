@@ -59,7 +59,7 @@ class _Images:
         self._differences: dict[str, float] = defaultdict(float)
 
     def add(self, row: ShadowAnswerRow, result_json: str) -> None:
-        """Count one film, whose study is `result_json`."""
+        """Count one radiograph, whose study is `result_json`."""
         if self._model is None:
             self._model = ModelIdentity(
                 name=row.model_name, version=row.model_version, sha256=row.model_sha256
@@ -78,7 +78,7 @@ class _Images:
             self._compare(_by_finding(result_json), _by_finding(row.answer_json))
 
     def report(self, role: RoleName, current_sha256: str) -> ShadowReport | None:
-        """What was counted; None without any film."""
+        """What was counted; None without any radiograph."""
         if self._model is None:
             return None
         changes = [
@@ -117,15 +117,15 @@ class _Images:
 
     def _agreement(self, finding: Finding) -> FindingAgreement:
         verdicts = self._verdicts[finding.value]
-        films = verdicts.total()
+        radiographs = verdicts.total()
         return FindingAgreement(
             finding=finding,
             both_positive=verdicts[True, True],
             only_current=verdicts[True, False],
             only_shadow=verdicts[False, True],
             neither=verdicts[False, False],
-            agreement=round((verdicts[True, True] + verdicts[False, False]) / films, 4),
-            mean_absolute_difference=round(self._differences[finding.value] / films, 4),
+            agreement=round((verdicts[True, True] + verdicts[False, False]) / radiographs, 4),
+            mean_absolute_difference=round(self._differences[finding.value] / radiographs, 4),
         )
 
 

@@ -23,19 +23,21 @@ class FailureCount(_Output):
 
 
 class FindingAgreement(_Output):
-    """What two classifiers say of one finding on the same films."""
+    """What two classifiers say of one finding on the same radiographs."""
 
     finding: Finding
     both_positive: int
     only_current: int = Field(description="Positive by the model that answered only.")
     only_shadow: int
     neither: int
-    agreement: float = Field(description="The share of films on which both say the same, 0..1.")
+    agreement: float = Field(
+        description="The share of radiographs on which both say the same, 0..1."
+    )
     mean_absolute_difference: float = Field(description="Of the two probabilities, 0..1.")
 
 
 class PriorityChange(_Output):
-    """Films of one priority that would have had this one."""
+    """Radiographs of one priority that would have had this one."""
 
     current: Priority
     shadow: Priority
@@ -50,19 +52,21 @@ class Latency(_Output):
 
 
 class ShadowReport(_Output):
-    """A shadow beside the model that answered, over the films that both have read."""
+    """A shadow beside the model that answered, over the radiographs that both have read."""
 
     role: RoleName
     shadow: ModelIdentity
     current_sha256: str = Field(description="The model whose answers the studies show.")
     first_at: datetime
     last_at: datetime
-    recorded: int = Field(description="Films in this report, the latest ones; failures with them.")
+    recorded: int = Field(
+        description="Radiographs in this report, the latest ones; failures with them."
+    )
     answered: int
     failures: list[FailureCount]
     findings: list[FindingAgreement] = Field(description="Of a classifier; none of a detector.")
     priorities: list[PriorityChange] = Field(description="The same priority included.")
-    priority_changes: int = Field(description="Films whose priority would have been another.")
+    priority_changes: int = Field(description="Radiographs whose priority would have been another.")
     boxes_per_image_current: float
     boxes_per_image_shadow: float
     latency_current: Latency | None

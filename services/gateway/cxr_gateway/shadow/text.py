@@ -9,7 +9,7 @@ def report_text(report: ShadowReport) -> str:
     failures = ", ".join(f"{one.kind} {one.studies}" for one in report.failures) or "none"
     lines = [
         f"{report.role}: {shadow} beside {report.current_sha256[:12]}",
-        f"films           {report.recorded}, from {report.first_at:%Y-%m-%d %H:%M} to "
+        f"radiographs           {report.recorded}, from {report.first_at:%Y-%m-%d %H:%M} to "
         f"{report.last_at:%Y-%m-%d %H:%M} UTC",
         f"failures        {failures}",
         f"priorities      {report.priority_changes} of {report.answered} would have changed"
@@ -18,7 +18,7 @@ def report_text(report: ShadowReport) -> str:
             for one in report.priorities
             if one.current != one.shadow
         ),
-        f"boxes a film    {report.boxes_per_image_current:.2f} shown, "
+        f"boxes a radiograph    {report.boxes_per_image_current:.2f} shown, "
         f"{report.boxes_per_image_shadow:.2f} by the shadow",
         f"milliseconds    {_ms(report.latency_current)} shown, {_ms(report.latency_shadow)} by the "
         "shadow (median, 95th percentile)",

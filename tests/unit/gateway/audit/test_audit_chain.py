@@ -12,7 +12,7 @@ from sqlalchemy.exc import DBAPIError
 
 from cxr_gateway.archive import audit_chain as chain
 from cxr_gateway.archive import schema
-from cxr_gateway.archive.audit_entries import Anchor, as_written, next_line
+from cxr_gateway.archive.audit_entries import Anchor, as_written, next_entry
 from cxr_gateway.archive.database import open_engine
 from cxr_gateway.archive.tables import AuditRow
 from cxr_gateway.audit import by_the_machine
@@ -150,7 +150,7 @@ def test_lines_that_are_gone_or_changed_places_are_found(
 def test_a_line_that_was_replaced_with_a_hash_of_its_own_breaks_the_next(five: Engine) -> None:
     with five.connect() as connection:
         third = list(chain.lines(connection))[2]
-    line = next_line(by_the_machine("step 9"), Anchor(2, third.previous_hash), third.at)
+    line = next_entry(by_the_machine("step 9"), Anchor(2, third.previous_hash), third.at)
     statement = (
         f"UPDATE audit_log SET action = 'step 9', study_id = NULL, at = '{line.at}', "
         f"hash = '{line.hash}' WHERE seq = 3"
@@ -240,7 +240,7 @@ def in_threads(work: Callable[[], None], count: int) -> None:
 def test_a_clock_that_is_set_back_does_not_set_the_log_back(engine: Engine) -> None:
     future = "2999-01-01T00:00:00.000000Z"
     with engine.begin() as connection:
-        line = next_line(by_the_machine("ahead"), chain.start(connection), future)
+        line = next_entry(by_the_machine("ahead"), chain.start(connection), future)
         connection.execute(AuditRow.__table__.insert().values(line.columns()))  # type: ignore[attr-defined]
     write(engine, 1)
     assert verify(engine) == 2

@@ -163,5 +163,5 @@ def test_a_generated_file_looks_as_dcmtk_shows_it(case: Case, tmp_path: Path) ->
     path.write_bytes(case.encoded())
     ours = read_upload(path.read_bytes())
     theirs = rendered_by_dcmtk(path, case)
-    assert ours.facts.notes == []
+    assert ours.metadata.notes == []
     assert np.abs(ours.grey - theirs).max() <= case.tolerance

@@ -79,7 +79,7 @@ def empty_table() -> list[Dataset]:
 def test_an_empty_display_element_is_absent(odd: dict[str, Any]) -> None:
     image = read(dicom_dataset(GREY, **FULL_8, **odd))
     assert np.array_equal(image.grey, GREY)
-    assert image.facts.notes == []
+    assert image.metadata.notes == []
 
 
 @pytest.mark.parametrize("keyword", ["RescaleSlope", "RescaleIntercept"])
@@ -88,7 +88,7 @@ def test_a_rescale_that_is_no_number_is_passed_over_with_a_note(keyword: str, va
     image = read_upload(raw(keyword, value))
     assert np.array_equal(image.grey, GREY)
     if keyword == "RescaleSlope":
-        assert [note for note in image.facts.notes if note.startswith("RescaleSlope (0028,1053)")]
+        assert [note for note in image.metadata.notes if note.startswith("RescaleSlope (0028,1053)")]
 
 
 def table(entries: npt.NDArray[Any], vr: str, data: Any, *, first: int = 0) -> list[Dataset]:
@@ -117,14 +117,14 @@ def test_a_table_that_is_none_is_passed_over_with_a_note() -> None:
     short = table(np.zeros(4096, np.uint8), "OW", b"\0" * 100)
     image = read(dicom_dataset(GREY, **FULL_8, VOILUTSequence=short))
     assert np.array_equal(image.grey, GREY)
-    assert image.facts.notes == ["VOILUTSequence (0028,3010) holds no table and was passed over."]
+    assert image.metadata.notes == ["VOILUTSequence (0028,3010) holds no table and was passed over."]
 
 
 def test_a_window_that_leaves_few_greys_gives_way_to_the_images_own_values() -> None:
     image = read(dicom_dataset(TWELVE // 16, bits=12, WindowCenter=2048, WindowWidth=4096))
     assert len(np.unique(image.grey)) > 60
     assert [
-        note for note in image.facts.notes if note.startswith("WindowWidth (0028,1051) leaves ")
+        note for note in image.metadata.notes if note.startswith("WindowWidth (0028,1051) leaves ")
     ]
 
 
@@ -362,7 +362,7 @@ def test_an_identifier_is_never_half_of_itself() -> None:
     assert read_upload(raw("PatientID", long.encode())).patient.patient_id == long
     far_too_long = read_upload(raw("AccessionNumber", b"9" * 600))
     assert far_too_long.patient.accession_number is None
-    assert far_too_long.facts.notes == [
+    assert far_too_long.metadata.notes == [
         "AccessionNumber (0008,0050) is too long to be shown whole and is left out.",
     ]
 
@@ -390,8 +390,8 @@ def test_a_radiograph_hangs_as_usual(orientation: list[str], stored: npt.NDArray
     ds = dicom_dataset(np.ascontiguousarray(stored), PatientOrientation=orientation, **FULL_8)
     image = read(ds)
     assert np.array_equal(image.grey, GREY)
-    assert (image.facts.height, image.facts.width) == GREY.shape
-    assert bool(image.facts.notes) == (stored is not GREY)
+    assert (image.metadata.height, image.metadata.width) == GREY.shape
+    assert bool(image.metadata.notes) == (stored is not GREY)
 
 
 @pytest.mark.parametrize(
@@ -412,4 +412,4 @@ def test_pixels_become_square(spacing: dict[str, list[str]], shape: tuple[int, i
 
 def test_raw_detector_values_are_noted() -> None:
     image = read(dicom_dataset(GREY, PresentationIntentType="FOR PROCESSING", **FULL_8))
-    assert [note for note in image.facts.notes if "FOR PROCESSING" in note]
+    assert [note for note in image.metadata.notes if "FOR PROCESSING" in note]

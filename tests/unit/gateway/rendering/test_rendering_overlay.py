@@ -28,7 +28,7 @@ Pixels = npt.NDArray[np.uint8]
 
 def box(region: Region, x_min: float, y_min: float, x_max: float, y_max: float) -> Box:
     return Box(
-        finding=region, rescored_score=None, score=0.5, classifier_probability=None,
+        finding=region, score=0.5, detector_score=0.5, classifier_probability=None,
         x_min=x_min, y_min=y_min, x_max=x_max, y_max=y_max,
     )  # fmt: skip
 

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Request
 from cxr_gateway.api.dependencies import AppStateDep, PrincipalDep
 from cxr_gateway.api.documents import problem_responses
 from cxr_gateway.archive.audit_entries import as_written
-from cxr_gateway.archive.audit_queries import AuditPage, LineQuery
+from cxr_gateway.archive.audit_queries import AuditPage, AuditQuery
 from cxr_serving.uploads import forbid_unknown_query
 
 router = APIRouter(prefix="/api/v1", tags=["audit"])
@@ -26,7 +26,7 @@ router = APIRouter(prefix="/api/v1", tags=["audit"])
 )
 async def list_audit_lines(
     request: Request,
-    parts: AppStateDep,
+    state: AppStateDep,
     principal: PrincipalDep,
     *,
     study_id: Annotated[
@@ -56,8 +56,8 @@ async def list_audit_lines(
     """Whether the log is whole, `cxr-gateway audit verify` says, and not the gateway itself."""
     names = ("study_id", "subject", "action", "since", "before", "limit")
     forbid_unknown_query(request, *names)
-    return await parts.audit.page(
-        LineQuery(
+    return await state.audit.page(
+        AuditQuery(
             study_id=study_id,
             subject=subject,
             # What a department's own people did; what is nobody's is for those who see all.

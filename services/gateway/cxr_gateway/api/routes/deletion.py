@@ -20,20 +20,20 @@ router = APIRouter(prefix="/api/v1/studies", tags=["studies"])
     status_code=204,
     response_class=Response,
     responses={
-        204: {"description": "Gone: its result, its pictures, and the file as it came."},
+        204: {"description": "Gone: its result, its images, and the file as it came."},
         **problem_responses(404, 422, 503),
     },
 )
 async def delete_study(
-    study_id: StudyIdPath, request: Request, parts: AppStateDep, principal: PrincipalDep
+    study_id: StudyIdPath, request: Request, state: AppStateDep, principal: PrincipalDep
 ) -> Response:
     """Remove all that is kept of a study. Backups that were made before still hold it.
 
     The audit log's line and the removal are one commit: neither is there without the other.
     """
-    stored = await parts.archive.get(study_id, principal.department)
+    stored = await state.archive.get(study_id, principal.department)
     event = by_request(request, DELETE_ACTION, stored.id, 204)
-    archive = parts.archive
+    archive = state.archive
     if not await archive.in_thread(archive.removals.study, stored.id, event):
         raise NotFound("There is no study of this id.")
     mark_recorded(request)

@@ -21,12 +21,12 @@ router = APIRouter(prefix="/api/v1", tags=["models"])
 )
 async def get_drift(
     request: Request,
-    parts: AppStateDep,
+    state: AppStateDep,
     *,
     weeks: Annotated[
         int, Query(ge=1, le=26, description="ISO weeks in UTC, the current one included.")
     ] = 12,
 ) -> DriftReport:
-    """The population stability index of each distribution; numbers of films, and no films."""
+    """The population stability index of each distribution; counts of images, and no images."""
     forbid_unknown_query(request, "weeks")
-    return await parts.drift.report(weeks)
+    return await state.drift.report(weeks)

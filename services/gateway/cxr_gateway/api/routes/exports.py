@@ -9,7 +9,7 @@ from cxr_gateway.api.documents import problem_responses
 from cxr_gateway.api.routes.studies import StudyIdPath
 from cxr_serving.uploads import forbid_unknown_query
 
-router = APIRouter(prefix="/api/v1/studies/{study_id}", tags=["pictures"])
+router = APIRouter(prefix="/api/v1/studies/{study_id}", tags=["images"])
 
 
 @router.get(
@@ -32,18 +32,18 @@ router = APIRouter(prefix="/api/v1/studies/{study_id}", tags=["pictures"])
 async def get_study_deidentified(
     study_id: StudyIdPath,
     request: Request,
-    parts: AppStateDep,
+    state: AppStateDep,
     principal: PrincipalDep,
     *,
     pixels_reviewed: Annotated[
-        bool, Query(description="Someone has looked: the picture shows no text about a patient.")
+        bool, Query(description="Someone has looked: the image shows no text about a patient.")
     ] = False,
 ) -> Response:
     """UIDs and the patient's number become pseudonyms that only this installation can make.
 
-    Without a word on the picture it is given only if the file says that no text is burnt into it.
+    Without a word on the image it is given only if the file says that no text is burnt into it.
     """
     forbid_unknown_query(request, "pixels_reviewed")
-    exported = await parts.exports.of(study_id, principal.department, reviewed=pixels_reviewed)
+    exported = await state.exports.of(study_id, principal.department, reviewed=pixels_reviewed)
     headers = {"Content-Disposition": f'attachment; filename="{exported.name}"'}
     return Response(exported.content, media_type=exported.media_type, headers=headers)

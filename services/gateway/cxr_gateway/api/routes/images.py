@@ -1,4 +1,4 @@
-"""The pictures of a study: rendered, burnt-in overlay, heat maps, and the file as it came."""
+"""The images of a study: rendered, burnt-in overlay, heat maps, and the file as it came."""
 
 from typing import Annotated
 
@@ -11,7 +11,7 @@ from cxr_gateway.api.documents import png_response, problem_responses
 from cxr_gateway.api.routes.studies import StudyIdPath
 from cxr_gateway.archive import StoredFile
 
-router = APIRouter(prefix="/api/v1/studies/{study_id}", tags=["pictures"])
+router = APIRouter(prefix="/api/v1/studies/{study_id}", tags=["images"])
 
 _PROBLEMS = problem_responses(404, 422, 503, 507)
 IfNoneMatch = Annotated[str | None, Header(include_in_schema=False)]
@@ -26,13 +26,13 @@ IfNoneMatch = Annotated[str | None, Header(include_in_schema=False)]
 )
 async def get_study_image(
     study_id: StudyIdPath,
-    parts: AppStateDep,
+    state: AppStateDep,
     principal: PrincipalDep,
     if_none_match: IfNoneMatch = None,
 ) -> Response:
     """The canonical grey image: window applied, MONOCHROME1 turned."""
-    found = await parts.pictures.image(study_id, principal.department)
-    return await _png(found, parts, if_none_match)
+    found = await state.images.image(study_id, principal.department)
+    return await _png(found, state, if_none_match)
 
 
 @router.get(
@@ -44,13 +44,13 @@ async def get_study_image(
 )
 async def get_study_overlay(
     study_id: StudyIdPath,
-    parts: AppStateDep,
+    state: AppStateDep,
     principal: PrincipalDep,
     if_none_match: IfNoneMatch = None,
 ) -> Response:
-    """The picture that a doctor can save."""
-    found = await parts.pictures.overlay(study_id, principal.department)
-    return await _png(found, parts, if_none_match)
+    """The image that a doctor can save."""
+    found = await state.images.overlay(study_id, principal.department)
+    return await _png(found, state, if_none_match)
 
 
 @router.get(
@@ -63,13 +63,13 @@ async def get_study_overlay(
 async def get_study_heatmap(
     study_id: StudyIdPath,
     finding: Annotated[Finding, Path(description="One of the study's `heatmaps`.")],
-    parts: AppStateDep,
+    state: AppStateDep,
     principal: PrincipalDep,
     if_none_match: IfNoneMatch = None,
 ) -> Response:
     """The class activation map of one of the study's top findings."""
-    found = await parts.pictures.heatmap(study_id, finding, principal.department)
-    return await _png(found, parts, if_none_match)
+    found = await state.images.heatmap(study_id, finding, principal.department)
+    return await _png(found, state, if_none_match)
 
 
 @router.get(
@@ -89,25 +89,25 @@ async def get_study_heatmap(
     },
 )
 async def get_study_original(
-    study_id: StudyIdPath, parts: AppStateDep, principal: PrincipalDep
+    study_id: StudyIdPath, state: AppStateDep, principal: PrincipalDep
 ) -> Response:
     """The uploaded bytes; the name is the study's id, never the client's."""
-    stored, original = await parts.pictures.original(study_id, principal.department)
+    stored, original = await state.images.original(study_id, principal.department)
     headers = {"Content-Disposition": f'attachment; filename="{stored.download_name}"'}
-    return await _sent(original, parts, headers)
+    return await _sent(original, state, headers)
 
 
-async def _png(stored: StoredFile, parts: AppState, if_none_match: str | None) -> Response:
-    # The name under which a picture is kept changes with each reading, so it can be the tag.
+async def _png(stored: StoredFile, state: AppState, if_none_match: str | None) -> Response:
+    # The name under which an image is kept changes with each reading, so it can be the tag.
     headers = {"ETag": f'"{stored.tag}"', "Cache-Control": "private, no-cache"}
     if if_none_match and f'"{stored.tag}"' in if_none_match:
         return Response(status_code=304, headers=headers)
-    return await _sent(stored, parts, headers)
+    return await _sent(stored, state, headers)
 
 
-async def _sent(stored: StoredFile, parts: AppState, headers: dict[str, str]) -> Response:
-    files, place = parts.archive.files, (stored.study_id, stored.name)
+async def _sent(stored: StoredFile, state: AppState, headers: dict[str, str]) -> Response:
+    files, place = state.archive.files, (stored.study_id, stored.name)
     if (path := files.local(*place)) is not None:
         return FileResponse(path, media_type=stored.media_type, headers=headers)
-    content = await parts.archive.in_thread(files.read, *place)
+    content = await state.archive.in_thread(files.read, *place)
     return Response(content, media_type=stored.media_type, headers=headers)

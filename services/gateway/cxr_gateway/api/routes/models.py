@@ -28,16 +28,16 @@ router = APIRouter(prefix="/api/v1", tags=["models"])
     response_model=ModelsStatus,
     responses=problem_responses(503),
 )
-async def get_models(parts: AppStateDep) -> ModelsStatus:
+async def get_models(state: AppStateDep) -> ModelsStatus:
     """As this gateway sees it now; another may be some seconds behind a promotion."""
-    active = {status.role: status for status in await parts.readers.status()}
-    shadows = {status.role: status for status in await parts.readers.shadow_status()}
+    active = {status.role: status for status in await state.router.status()}
+    shadows = {status.role: status for status in await state.router.shadow_status()}
     names: tuple[RoleName, ...] = get_args(RoleName)
     return ModelsStatus(
         roles=[
             RoleModels(role=role, active=active[role], shadow=shadows.get(role)) for role in names
         ],
-        history=[_entry(one) for one in await parts.archive.query(promotion_history)],
+        history=[_entry(one) for one in await state.archive.query(promotion_history)],
     )
 
 
@@ -48,9 +48,9 @@ async def get_models(parts: AppStateDep) -> ModelsStatus:
     response_model=ShadowReport,
     responses=problem_responses(404, 422, 503),
 )
-async def get_shadow_report(role: RoleName, parts: AppStateDep) -> ShadowReport:
+async def get_shadow_report(role: RoleName, state: AppStateDep) -> ShadowReport:
     """Of the pair of models that was recorded last; nothing here is shown with a study."""
-    report = await parts.archive.query(partial(shadow_report, role=role))
+    report = await state.archive.query(partial(shadow_report, role=role))
     if report is None:
         raise NotFound(f"No answer of a shadow {role} is recorded.")
     return report

@@ -18,6 +18,6 @@ class GatewayInfo(BaseModel):
 
 
 @router.get("/info", operation_id="getInfo", summary="Version and OOD detector of this process")
-async def get_info(parts: AppStateDep) -> GatewayInfo:
+async def get_info(state: AppStateDep) -> GatewayInfo:
     """What does not change while the process runs."""
-    return GatewayInfo(role="gateway", service_version=parts.version, ood=parts.ood_model)
+    return GatewayInfo(role="gateway", service_version=state.version, ood=state.ood_model)

@@ -76,7 +76,7 @@ async def get_me(request: Request, principal: PrincipalDep) -> Me:
 )
 async def start_sign_in(
     request: Request,
-    parts: AppStateDep,
+    app: AppStateDep,
     principal: PrincipalDep,
     return_to: Annotated[
         str,
@@ -84,13 +84,13 @@ async def start_sign_in(
     ] = "/",
 ) -> Response:
     """Sends a browser to the provider; it comes back to `return_to`, signed in."""
-    provider, authenticator = _provider(parts), parts.authenticator
+    provider, authenticator = _provider(app), app.authenticator
     authenticator.limits.count_request(principal, address_of(request))
     place = return_to if _PLACE.fullmatch(return_to) else "/"
     sign_in = await authenticator.in_thread(authenticator.sessions.begin, place)
     response = _see_other(await provider.address(sign_in))
-    max_age_s = int(parts.settings.sign_in_max_s)
-    _set_cookie(response, parts, authenticator.sign_in_cookie, sign_in.browser, max_age_s)
+    max_age_s = int(app.settings.sign_in_max_s)
+    _set_cookie(response, app, authenticator.sign_in_cookie, sign_in.browser, max_age_s)
     return response
 
 
@@ -104,14 +104,14 @@ async def start_sign_in(
 )
 async def finish_sign_in(
     request: Request,
-    parts: AppStateDep,
+    app: AppStateDep,
     *,
     state: Annotated[str, Query(max_length=200)] = "",
     code: Annotated[str, Query(max_length=4096)] = "",
     iss: Annotated[str | None, Query(max_length=2048)] = None,
 ) -> Response:
     """Opens a session, once for each sign-in; a browser is sent on in any case."""
-    provider, authenticator, address = _provider(parts), parts.authenticator, address_of(request)
+    provider, authenticator, address = _provider(app), app.authenticator, address_of(request)
     authenticator.limits.check_failures(address)
     browser = request.cookies.get(authenticator.sign_in_cookie, "")
     try:
@@ -132,8 +132,8 @@ async def finish_sign_in(
         await authenticator.in_thread(authenticator.sessions.end, before)
     token = await authenticator.in_thread(authenticator.sessions.open, person)
     response = _see_other(sign_in.return_to)
-    _set_cookie(response, parts, authenticator.session_cookie, token, None)
-    _drop_cookie(response, parts, authenticator.sign_in_cookie)
+    _set_cookie(response, app, authenticator.session_cookie, token, None)
+    _drop_cookie(response, app, authenticator.sign_in_cookie)
     return response
 
 
@@ -144,9 +144,9 @@ async def finish_sign_in(
     response_model=SignedOut,
     responses=problem_responses(403, 503),
 )
-async def sign_out(request: Request, parts: AppStateDep) -> Response:
+async def sign_out(request: Request, app: AppStateDep) -> Response:
     """Ends the session here; `location` is where the provider ends its own, or the page."""
-    authenticator = parts.authenticator
+    authenticator = app.authenticator
     token = request.cookies.get(authenticator.session_cookie)
     location = "/"
     if token is not None:
@@ -158,17 +158,17 @@ async def sign_out(request: Request, parts: AppStateDep) -> Response:
             # The session here has ended, whether the provider can be asked or not.
             with contextlib.suppress(ProviderDown):
                 location = await authenticator.provider.end_address(session.person.id_token) or "/"
-    # The browser keeps pictures that it has been shown; the next person at it is another.
+    # The browser keeps images that it has been shown; the next person at it is another.
     forget = {"Clear-Site-Data": '"cache"'}
     response = JSONResponse(SignedOut(location=location).model_dump(), headers=forget)
-    _drop_cookie(response, parts, authenticator.session_cookie)
+    _drop_cookie(response, app, authenticator.session_cookie)
     return response
 
 
-def _provider(parts: AppState) -> Provider:
-    if parts.authenticator.provider is None:
+def _provider(app: AppState) -> Provider:
+    if app.authenticator.provider is None:
         raise NotFound("This gateway has no sign-in; it takes API keys.")
-    return parts.authenticator.provider
+    return app.authenticator.provider
 
 
 def _see_other(location: str) -> RedirectResponse:
@@ -176,18 +176,18 @@ def _see_other(location: str) -> RedirectResponse:
 
 
 def _set_cookie(
-    response: Response, parts: AppState, name: str, value: str, max_age_s: int | None
+    response: Response, app: AppState, name: str, value: str, max_age_s: int | None
 ) -> None:
     """Lax: it comes along when the provider sends the browser back, and with no foreign post."""
     response.set_cookie(
         name,
         value,
         max_age=max_age_s,
-        secure=parts.settings.is_https,
+        secure=app.settings.is_https,
         httponly=True,
         samesite="lax",
     )
 
 
-def _drop_cookie(response: Response, parts: AppState, name: str) -> None:
-    response.delete_cookie(name, secure=parts.settings.is_https, httponly=True, samesite="lax")
+def _drop_cookie(response: Response, app: AppState, name: str) -> None:
+    response.delete_cookie(name, secure=app.settings.is_https, httponly=True, samesite="lax")

@@ -1,10 +1,10 @@
-"""`/api/v1/studies`: send a radiograph, list what was read, read again."""
+"""`/api/v1/studies`: send a radiograph, list what was read, analysed again."""
 
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Path, Query, Request, Response
 
-from cxr_gateway.analysis.pipeline import Reading
+from cxr_gateway.analysis.pipeline import AnalysedStudy
 from cxr_gateway.api.dependencies import AppStateDep, PrincipalDep
 from cxr_gateway.api.documents import UPLOAD_BODY, problem_responses
 from cxr_gateway.api.upload import receive_upload
@@ -38,7 +38,7 @@ _KEY = r"^[\x21-\x7e]{1,200}$"
 )
 async def create_study(
     request: Request,
-    parts: AppStateDep,
+    state: AppStateDep,
     principal: PrincipalDep,
     idempotency_key: Annotated[
         str | None,
@@ -50,18 +50,18 @@ async def create_study(
 ) -> Response:
     """Read one PNG, JPEG or DICOM file and keep it; the same bytes are the same study.
 
-    A study whose earlier reading failed or was partial is read again.
+    A study whose earlier result failed or was partial is analysed again.
     """
-    with parts.reading.admit():
-        with parts.reading.receiving():
-            upload = await receive_upload(request, parts.archive, parts.settings)
+    with state.pipeline.admit():
+        with state.pipeline.receiving():
+            upload = await receive_upload(request, state.archive, state.settings)
         try:
-            reading = await parts.reading.read(upload, idempotency_key, principal.department)
+            result = await state.pipeline.analyze(upload, idempotency_key, principal.department)
         except InferenceUnavailable as error:
             set_study(request, error.extensions["study_id"])
             raise
-    set_study(request, reading.stored.id)
-    return _answer(reading)
+    set_study(request, result.stored.id)
+    return _answer(result)
 
 
 @router.get(
@@ -76,7 +76,7 @@ async def create_study(
 )
 async def list_studies(
     request: Request,
-    parts: AppStateDep,
+    state: AppStateDep,
     principal: PrincipalDep,
     *,
     status: Annotated[
@@ -92,7 +92,7 @@ async def list_studies(
 ) -> StudyPage:
     """Urgent, then unread (failed), soon, routine, rejected; newest first in each."""
     forbid_unknown_query(request, "status", "priority", "limit", "cursor")
-    return await parts.archive.page(
+    return await state.archive.page(
         statuses=status or [],
         priorities=priority or [],
         limit=limit,
@@ -111,9 +111,9 @@ async def list_studies(
         **problem_responses(404, 422, 503),
     },
 )
-async def get_study(study_id: StudyIdPath, parts: AppStateDep, principal: PrincipalDep) -> Response:
+async def get_study(study_id: StudyIdPath, state: AppStateDep, principal: PrincipalDep) -> Response:
     """The result as it was archived."""
-    stored = await parts.archive.get(study_id, principal.department)
+    stored = await state.archive.get(study_id, principal.department)
     return Response(stored.result_json, media_type="application/json")
 
 
@@ -123,23 +123,23 @@ async def get_study(study_id: StudyIdPath, parts: AppStateDep, principal: Princi
     summary="Read a failed or partial study again",
     response_model=Study,
     responses={
-        200: {"description": "The study as it stands now, read again where needed."},
+        200: {"description": "The study as it stands now, analysed again where needed."},
         **problem_responses(404, 422, 503, 507),
     },
 )
 async def rerun_study(
-    study_id: StudyIdPath, parts: AppStateDep, principal: PrincipalDep
+    study_id: StudyIdPath, state: AppStateDep, principal: PrincipalDep
 ) -> Response:
-    """Ask the readers again; a complete or rejected study is answered as it stands."""
-    with parts.reading.admit():
-        reading = await parts.reading.rerun(study_id, principal.department)
-    return _answer(reading)
+    """Ask the inference services again; a complete or rejected study is answered as it stands."""
+    with state.pipeline.admit():
+        result = await state.pipeline.rerun(study_id, principal.department)
+    return _answer(result)
 
 
-def _answer(reading: Reading) -> Response:
+def _answer(result: AnalysedStudy) -> Response:
     return Response(
-        reading.stored.result_json,
-        status_code=201 if reading.is_new else 200,
+        result.stored.result_json,
+        status_code=201 if result.is_new else 200,
         media_type="application/json",
-        headers={"Location": f"/api/v1/studies/{reading.stored.id}"},
+        headers={"Location": f"/api/v1/studies/{result.stored.id}"},
     )

@@ -12,10 +12,10 @@ router = APIRouter(prefix="/api/v1", tags=["system"])
 @router.get(
     "/system",
     operation_id="getSystem",
-    summary="Readers, models, triage rules and limits",
+    summary="InferenceClients, models, triage rules and limits",
     response_model=SystemStatus,
     responses=problem_responses(503),
 )
-async def get_system(parts: AppStateDep) -> SystemStatus:
-    """The readers as the gateway sees them now, at most a second old."""
-    return await parts.system_status()
+async def get_system(state: AppStateDep) -> SystemStatus:
+    """The inference services as the gateway sees them now, at most a second old."""
+    return await state.system_status()

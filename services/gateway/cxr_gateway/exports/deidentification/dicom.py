@@ -1,6 +1,6 @@
 """A DICOM file, de-identified: the data set cleaned, the pixels decoded and stored plainly.
 
-A compressed picture may carry comments of its own, bits above the stored ones may be an overlay,
+A compressed image may carry comments of its own, bits above the stored ones may be an overlay,
 and the 128 bytes before the file's mark may be anything: nothing of these is copied.
 """
 
@@ -26,7 +26,7 @@ _OFFSETS = ("ExtendedOffsetTable", "ExtendedOffsetTableLengths")
 
 
 def burned_in(data: bytes, limits: Limits) -> str | None:
-    """What the file says of text in its picture: YES, NO, or nothing."""
+    """What the file says of text in its image: YES, NO, or nothing."""
     with decoding("DICOM file"):
         ds, _ = read_whole_dicom(data, limits)
         said = str(ds.get("BurnedInAnnotation") or "").strip().upper()
@@ -71,7 +71,7 @@ def _put_pixels(ds: Dataset, values: NDArray[Any]) -> None:
         ds.PhotometricInterpretation, ds.PlanarConfiguration = "RGB", 0
     needed = int(values.max()).bit_length() + (values.dtype.kind == "i")
     ds.BitsAllocated = bits
-    # A compressed picture may have had more bits than its header said.
+    # A compressed image may have had more bits than its header said.
     ds.BitsStored = max(int(ds.BitsStored), min(needed, bits))
     ds.HighBit = ds.BitsStored - 1
     content = values.astype(values.dtype.newbyteorder("<")).tobytes()

@@ -1,6 +1,6 @@
 """An archived study as a file that says nothing of its patient: DICOM of DICOM, PNG of the others.
 
-The profile does not look into the picture. A file that says that text is burnt into it is not
+The profile does not look into the image. A file that says that text is burnt into it is not
 exported; where nothing is known, someone has to have looked and say so.
 """
 
@@ -78,7 +78,7 @@ def export_study(
         stored: the study.
         content: its original.
         pseudonyms: of the installation.
-        reviewed: whether someone says that the picture shows no text about a patient.
+        reviewed: whether someone says that the image shows no text about a patient.
     """
     is_dicom = stored.source is ImageSource.DICOM
     check_picture(burned_in(content, _LIMITS) if is_dicom else None, reviewed)
@@ -92,15 +92,15 @@ def export_study(
 
 
 def check_picture(annotation: str | None, reviewed: bool) -> None:
-    """Raise TextInImage unless the picture may leave: NO, or unknown and looked at."""
+    """Raise TextInImage unless the image may leave: NO, or unknown and looked at."""
     if annotation == "NO" or (annotation != "YES" and reviewed):
         return
     if annotation == "YES":
         raise TextInImage(
-            "The file says that text is burnt into its picture (Burned In Annotation is YES); the "
+            "The file says that text is burnt into its image (Burned In Annotation is YES); the "
             "profile does not remove it, so the file is not exported."
         )
     raise TextInImage(
-        "Nobody knows whether text about the patient is burnt into this picture, and the profile "
+        "Nobody knows whether text about the patient is burnt into this image, and the profile "
         "does not look. Look at it; if there is none, ask again and say that it was reviewed."
     )

@@ -1,4 +1,4 @@
-"""DICOM (PS3) to an DecodedImage: tags first, then the header, then the pixels."""
+"""DICOM (PS3) to a DecodedImage: tags first, then the header, then the pixels."""
 
 from typing import Any
 
@@ -46,14 +46,14 @@ def decode_dicom(data: bytes, limits: Limits) -> DecodedImage:
             notes += more
         metadata, left_out = metadata_of(ds)
         height, width = grey.shape
-        facts = ImageMetadata(
+        image = ImageMetadata(
             width=width,
             height=height,
             view=view_of(ds),
             source=ImageSource.DICOM,
             notes=[*notes, *left_out, *_intent(ds)],
         )
-        return DecodedImage(grey, facts, metadata, refused)
+        return DecodedImage(grey, image, metadata, refused)
 
 
 def _as_displayed(grey: GreyImage, ds: Dataset, limits: Limits) -> tuple[GreyImage, list[str]]:

@@ -98,7 +98,7 @@ class _CountedReads(BytesIO):
 
 
 def read_dicom(data: bytes, limits: Limits) -> tuple[Dataset, UID]:
-    """The elements that intake needs, and the transfer syntax.
+    """The elements that decoded needs, and the transfer syntax.
 
     Raises:
         UnsupportedMedia: not a DICOM file after all.

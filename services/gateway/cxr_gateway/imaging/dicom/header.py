@@ -45,7 +45,7 @@ class PixelHeader:
 
 
 def read_header(ds: Dataset, limits: Limits) -> PixelHeader:
-    """The header of any decodable picture, of whatever modality.
+    """The header of any decodable image, of whatever modality.
 
     Raises:
         Unprocessable: no pixel data, a required element missing, or one that cannot be true.
@@ -57,7 +57,7 @@ def read_header(ds: Dataset, limits: Limits) -> PixelHeader:
         raise Unprocessable(f"The DICOM file has no {tag_name('PixelData')}{told}.")
     rows, columns = integer(ds, "Rows"), integer(ds, "Columns")
     limits.check_size(
-        columns, rows, f"DICOM file's {tag_name('Columns')} x {tag_name('Rows')} picture"
+        columns, rows, f"DICOM file's {tag_name('Columns')} x {tag_name('Rows')} image"
     )
     header = PixelHeader(
         rows=rows,
@@ -74,7 +74,7 @@ def read_header(ds: Dataset, limits: Limits) -> PixelHeader:
 
 
 def require_radiograph(header: PixelHeader) -> None:
-    """Raise Unprocessable for what is no single grey picture of at least 8 bits."""
+    """Raise Unprocessable for what is no single grey image of at least 8 bits."""
     if header.frames != 1:
         raise Unprocessable(
             f"The DICOM file has {header.frames} frames ({tag_name('NumberOfFrames')}); accepted "

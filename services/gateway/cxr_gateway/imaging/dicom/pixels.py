@@ -145,18 +145,18 @@ def _check_stream(frame: bytes, syntax: UID, header: PixelHeader) -> tuple[Frame
     if (stream.height, stream.width) != (header.rows, header.columns):
         raise Unprocessable(
             f"The DICOM file contradicts itself: {tag_name('Rows')} {header.rows} and "
-            f"{tag_name('Columns')} {header.columns}, but the compressed picture has "
+            f"{tag_name('Columns')} {header.columns}, but the compressed image has "
             f"{stream.height} rows and {stream.width} columns."
         )
     if stream.components != header.samples:
         raise Unprocessable(
             f"The DICOM file contradicts itself: {tag_name('SamplesPerPixel')} is "
-            f"{header.samples}, but the compressed picture has {stream.components} components."
+            f"{header.samples}, but the compressed image has {stream.components} components."
         )
     if stream.precision > header.bits_allocated:
         raise Unprocessable(
             f"The DICOM file contradicts itself: {tag_name('BitsAllocated')} is "
-            f"{header.bits_allocated}, but the compressed picture has {stream.precision} bits."
+            f"{header.bits_allocated}, but the compressed image has {stream.precision} bits."
         )
     if header.is_signed:
         return stream, header.bits_stored
