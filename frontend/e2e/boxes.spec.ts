@@ -182,7 +182,7 @@ test.describe("with known boxes", () => {
     await page.keyboard.press("b");
     await expectBoxesAt(app, study, KNOWN_BOXES);
 
-    const row = app.result.getByRole("button", { name: "Show nodule, rescored 0.62" });
+    const row = app.result.getByRole("button", { name: "Show nodule, score 0.62" });
     await row.click();
     await expect(row).toHaveAttribute("aria-pressed", "true");
     await expectBoxesAt(app, study, KNOWN_BOXES);

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 
 import { aReport, aStatistic } from "../test/drift";
-import { binsSentence, firstShown, ordered, psiPosition, psiText, weekOf, weeksSentence } from "./drift";
+import { binsSentence, firstShown, ordered, psiPosition, psiText, statisticName, weekOf, weeksSentence } from "./drift";
 
 describe("a PSI", () => {
   it("stands in its chart up to its whole height, and no higher", () => {
@@ -11,6 +11,10 @@ describe("a PSI", () => {
   it("that is not known is a dash", () => {
     expect([psiText(0.123), psiText(null)]).toEqual(["0.123", "–"]);
   });
+});
+
+it("an abbreviated statistic is spelled out", () => {
+  expect([statisticName("ood_score"), statisticName("mean_grey")]).toEqual(["Out-of-distribution score", "Mean grey"]);
 });
 
 describe("the statistics", () => {

@@ -17,6 +17,11 @@ export function flagName(flag: DriftFlag): string {
   return FLAG_NAMES[flag];
 }
 
+/** A distribution is named for its finding or its quantity; the abbreviation is spelled out. */
+export function statisticName(name: string): string {
+  return name === "ood_score" ? "Out-of-distribution score" : displayName(name);
+}
+
 /** Three decimals, so that what is below a limit is not rounded up to it. */
 export function psiText(psi: number | null): string {
   return psi === null ? "–" : psi.toFixed(3);
@@ -53,10 +58,10 @@ export function ordered(report: DriftReport, week: string | null): DriftStatisti
 export function weeksSentence({ name, weeks }: DriftStatistic): string {
   const judged = weeks.filter(({ psi }) => psi !== null);
   if (judged.length === 0) {
-    return `${displayName(name)}: no week has enough images`;
+    return `${statisticName(name)}: no week has enough images`;
   }
   const values = judged.map(({ week, psi }) => `${week} ${psiText(psi)}`).join(", ");
-  return `${displayName(name)}, PSI by week: ${values}`;
+  return `${statisticName(name)}, PSI by week: ${values}`;
 }
 
 export function binsSentence({ name, bins }: DriftStatistic, shown: WeekOfStatistic | null): string {
@@ -66,5 +71,5 @@ export function binsSentence({ name, bins }: DriftStatistic, shown: WeekOfStatis
     const week = now === undefined ? "" : `, week ${shareText(now)}`;
     return `${label}: reference ${shareText(share)}${week}`;
   });
-  return `${displayName(name)}. ${parts.join("; ")}`;
+  return `${statisticName(name)}. ${parts.join("; ")}`;
 }

@@ -1,6 +1,6 @@
 import type { DriftRules, DriftStatistic } from "../../api/schema";
-import { flagName, psiText, shareText, weekOf } from "../../domain/drift";
-import { count, displayName } from "../../domain/format";
+import { flagName, psiText, shareText, statisticName, weekOf } from "../../domain/drift";
+import { count } from "../../domain/format";
 import { BinsChart } from "./BinsChart";
 import { WeeksChart } from "./WeeksChart";
 import styles from "./drift.module.css";
@@ -19,7 +19,7 @@ export function StatisticRow({ statistic, week, rules }: StatisticRowProps) {
   return (
     <li className={styles.statistic} data-statistic={statistic.name} data-flag={flag}>
       <div className={styles.head}>
-        <h3>{displayName(statistic.name)}</h3>
+        <h3>{statisticName(statistic.name)}</h3>
         <p className={styles.flag}>{flagName(flag)}</p>
         <p className={styles.muted}>
           {what}, PSI {psiText(shown?.psi ?? null)}, {count(shown?.images ?? 0, "image")}
@@ -29,7 +29,7 @@ export function StatisticRow({ statistic, week, rules }: StatisticRowProps) {
       <BinsChart statistic={statistic} shown={shown} />
       <details className={styles.numbers}>
         <summary>
-          Numbers<span className="visually-hidden"> of {displayName(statistic.name)}</span>
+          Numbers<span className="visually-hidden"> of {statisticName(statistic.name)}</span>
         </summary>
         <div className={styles.tables}>
           <WeeksTable statistic={statistic} />
