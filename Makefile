@@ -121,7 +121,7 @@ PYTEST = $(DEV) -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile --no-
 
 .PHONY: test-fast
 test-fast: lint ## Before each commit: lint, types, unit and contract tests; no browser, nothing slow
-	$(PYTEST) -m "not slow and not browser" $(FAST_TESTS)
+	$(PYTEST) -m "not slow and not browser" --durations 10 --durations-min 2 $(FAST_TESTS)
 
 .PHONY: test
 test: lint secrets setup docs $(CHROMIUM) $(PROMETHEUS) ## Everything that must hold, the page in a real browser included
