@@ -27,7 +27,7 @@ from cxr_detector.settings import DetectorSettings
 from cxr_gateway.app import create_app as create_gateway
 from films import png
 from gateway_stand import RuleOodDetector, settings_for
-from live_gateway import STUDIES, Readers
+from live_gateway import STUDIES, Readers, readers
 from served_app import served
 from waiting import eventually
 
