@@ -121,7 +121,7 @@ PYTEST = $(DEV) -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile --no-
 
 .PHONY: test-fast
 test-fast: lint ## Before each commit: lint, types, unit and contract tests; no browser, nothing slow
-	$(PYTEST) -m "not slow and not browser" $(FAST_TESTS)
+	$(PYTEST) -m "not slow and not browser" --durations 10 --durations-min 2 $(FAST_TESTS)
 
 .PHONY: test
 test: lint secrets setup docs $(CHROMIUM) $(PROMETHEUS) ## Everything that must hold, the page in a real browser included
@@ -213,20 +213,19 @@ load: .venv-dev/.synced setup ## A long run at the rated load and a short one be
 .PHONY: verify
 verify: verify-classifier verify-detector verify-ood verify-rescoring ## Recompute the figures of every published model
 
-.PHONY: train-classifier publish-classifier evaluate-classifier verify-classifier ablate-classifier
-CLASSIFIER_RUN = --data $(DATA) --out $(RUNS)/classifier
+.PHONY: train-classifier publish-classifier evaluate-classifier verify-classifier
+CLASSIFIER_RUN = --data $(DATA) --run $(RUNS)/classifier
 train-classifier: .venv-train/.synced ## Train the classifier and measure the run
-	$(CXR) classifier train --config training/configs/classifier.yaml $(CLASSIFIER_RUN)
+	$(CXR) classifier train --config training/configs/classifier.yaml --data $(DATA) --out $(RUNS)/classifier
 	$(CXR) classifier evaluate $(CLASSIFIER_RUN)
-publish-classifier: .venv-train/.synced ## Write the classifier's run into models/
+publish-classifier: .venv-train/.synced ## Write the measured classifier into models/, with figures of test patients
 	$(CXR) classifier publish $(CLASSIFIER_RUN)
+	$(CXR) classifier evaluate --data $(DATA) --model $(CLASSIFIER) --split test
 evaluate-classifier: .venv-train/.synced ## Measure the published classifier and write its figures
-	$(CXR) classifier evaluate --model $(CLASSIFIER) --data $(DATA)
-verify-classifier: .venv-train/.synced ## Recompute the published classifier's figures
-	$(CXR) classifier verify --model $(CLASSIFIER) --data $(DATA)
-ablate-classifier: .venv-train/.synced ## Train the classifier's recipe with one part changed at a time
-	$(CXR) classifier ablate --config training/configs/classifier.yaml --plan training/configs/ablation.yaml \
-	  --data $(DATA) --out $(RUNS)/ablation --results docs/results/classifier
+	$(CXR) classifier evaluate --data $(DATA) --model $(CLASSIFIER)
+	$(CXR) classifier evaluate --data $(DATA) --model $(CLASSIFIER) --split test
+verify-classifier: .venv-train/.synced ## Recompute the published classifier's figures, change nothing
+	$(CXR) classifier verify --data $(DATA) --model $(CLASSIFIER)
 
 # A recipe of training/configs/detector, which is the name of its model, too. COCO's weights fit
 # YOLOv5n only; a recipe on the classifier's network starts from the published classifier, too.
@@ -256,11 +255,13 @@ train-ood: .venv-dev/.synced ## Train the out-of-distribution detector
 	$(OOD) train --data $(DATA) --out $(RUNS)/ood
 publish-ood: .venv-dev/.synced ## Write it into models/ and measure it: VERSION=...
 	$(OOD) publish --run $(RUNS)/ood --version $(VERSION)
-	$(OOD) evaluate --data $(DATA)
+	$(MAKE) evaluate-ood
 evaluate-ood: .venv-dev/.synced ## Measure the published out-of-distribution detector and write its figures
-	$(OOD) evaluate --data $(DATA)
-verify-ood: .venv-dev/.synced ## Recompute its figures
-	$(OOD) verify --data $(DATA)
+	$(OOD) evaluate --data $(DATA) --split validation
+	$(OOD) evaluate --data $(DATA) --split test
+verify-ood: .venv-dev/.synced ## Recompute its figures, change nothing
+	$(OOD) verify --data $(DATA) --split validation
+	$(OOD) verify --data $(DATA) --split test
 
 .PHONY: fit-rescoring evaluate-rescoring verify-rescoring
 fit-rescoring: .venv-train/.synced ## Fit the rescoring of a detector's boxes: DETECTOR=yolov5n-both, default the served one

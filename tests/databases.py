@@ -26,7 +26,8 @@ def _server() -> PostgresServer:
     return get_server(folder, cleanup_mode="delete")
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+# A test on PostgreSQL is `slow`: the server takes seconds to start.
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
 def database_url(request: pytest.FixtureRequest) -> Iterator[str | None]:
     """A setting for `database_url`: None is SQLite, else an empty database of the server."""
     if request.param == "sqlite":

@@ -46,7 +46,10 @@ bounded = settings(
 )
 # The services run in threads of this process, and whatever draws random numbers there, or in what
 # an earlier test left running, is taken for a strategy's.
-pytestmark = pytest.mark.filterwarnings("ignore:Do not use the `random` module")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore:Do not use the `random` module"),
+]
 # A random file is not a picture, so what the document allows may well be refused.
 # And this gateway is open to its own machine; `test_gateway_permissions.py` asks a closed one.
 EXCLUDED: list[Any] = [checks.positive_data_acceptance, checks.ignored_auth]

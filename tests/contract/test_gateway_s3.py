@@ -17,6 +17,8 @@ from films import png
 from gateway_stand import ReaderStand, refused, settings_for, standing_gateway
 from s3_server import S3Server, free_port
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[S3Server]:

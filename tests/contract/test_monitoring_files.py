@@ -85,12 +85,14 @@ def test_the_page_explains_no_alert_that_there_is_not() -> None:
     assert sorted(explained) == sorted(ALERTS)
 
 
+@pytest.mark.slow
 def test_the_alerts_fire_when_they_should_and_only_then() -> None:
     for name in RULES:
         assert "SUCCESS" in promtool("check", "rules", name)
         assert "SUCCESS" in promtool("test", "rules", name.replace(".yml", ".test.yml"))
 
 
+@pytest.mark.slow
 def test_prometheus_takes_its_configuration() -> None:
     assert "is valid prometheus config" in promtool("check", "config", "prometheus.yml")
 
