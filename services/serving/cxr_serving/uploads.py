@@ -23,7 +23,6 @@ from cxr_serving.errors import (
     UnsupportedMedia,
 )
 
-
 # A preamble is for people whose program knows no multipart; more than this is something else.
 _MAX_PREAMBLE_BYTES = 8192
 
