@@ -1,5 +1,6 @@
-"""A recipe's members: networks trained alike from other seeds, whose mean answers."""
+"""A recipe's ensemble members: networks trained alike from other seeds, whose mean is published."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -47,8 +48,7 @@ def refuse_other_shape(config_file: Path, config: ClassifierConfig) -> None:
     """Raise RunError where a run of one network would go on as several, or several as one."""
     if not config_file.exists():
         return
-    # A recipe of before there were members has one.
-    before = int(yaml.safe_load(config_file.read_text()).get("members", 1))
+    before = int(yaml.safe_load(config_file.read_text())["members"])
     if (before == 1) != (config.members == 1):
         raise RunError(
             f"{config_file.parent} was begun with members={before}, and the recipe says "
@@ -62,17 +62,15 @@ def trained_network(
     architecture: Architecture,
     *,
     checkpoint: str,
-    weights: str = "average",
-    more: dict[str, torch.Tensor] | None = None,
+    more: Mapping[str, torch.Tensor],
 ) -> tuple[CamClassifier, list[int]]:
-    """The network that a run's members make together, and after how many epochs each stood.
+    """The averaged networks of a run's members as one, and after how many epochs each stood.
 
     Args:
         folder: the run directory.
         config: its configuration.
         architecture: of the whole.
         checkpoint: the file of each member's directory, e.g. `best.pt`.
-        weights: `average`, or `network` for those of the last step.
         more: tensors of the whole.
 
     Raises:
@@ -81,14 +79,6 @@ def trained_network(
     states: list[dict[str, Any]] = [
         read_checkpoint(member / checkpoint) for member in member_folders(folder, config)
     ]
-    tensors = joined_state([state[weights] for state in states]) | (more or {})
+    tensors = joined_state([state["average"] for state in states]) | dict(more)
     network = load_weights(build_network(architecture, len(LABELS)), tensors)
     return network, [int(state["progress"]["epoch"]) for state in states]
-
-
-def architecture_of_all(config: ClassifierConfig) -> Architecture:
-    """That of the whole: the members' own, and how many there are."""
-    if config.members == 1:
-        return config.architecture
-    arguments = config.architecture.arguments | {"members": config.members}
-    return config.architecture.model_copy(update={"arguments": arguments})
