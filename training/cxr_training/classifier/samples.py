@@ -194,7 +194,7 @@ def as_samples(collection: Collection) -> Samples:
     )
 
 
-def joined(first: Samples, second: Samples) -> Samples:
+def concatenated(first: Samples, second: Samples) -> Samples:
     """Both, the rows of `first` before those of `second`.
 
     Raises:

@@ -1,4 +1,4 @@
-"""`cxr data check`: the door of this room."""
+"""`cxr data check`."""
 
 import argparse
 from pathlib import Path
@@ -29,8 +29,8 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
 
 
 def _check(options: argparse.Namespace) -> int:
-    from cxr_training.data.checking.check import check
-    from cxr_training.data.checking.summary import class_notes, summary
+    from cxr_training.data.check import check
+    from cxr_training.data.check_summary import class_notes, summary
 
     report = check(options.paths, options.processes)
     for problem in report.problems:

@@ -1,18 +1,49 @@
-"""Every file, row, box and name of some data sets, and the one split over all of them."""
+"""A check of data sets, before anything is trained on them: every file, row, box and name."""
 
-from collections.abc import Iterator, Sequence
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tqdm import tqdm
+
+from cxr_training.core.parallel import in_processes
 from cxr_training.data import chestxdet, nih
 from cxr_training.data.boxed import published_splits
-from cxr_training.data.checking.files import FileFacts, examine
-from cxr_training.data.checking.locate import Sets, locate
 from cxr_training.data.chestxdet import ChestXDetImage
 from cxr_training.data.collection import read_collection
 from cxr_training.data.errors import DataError
+from cxr_training.data.layout import CHESTXDET_FOLDER, NIH_FOLDER
+from cxr_training.data.pixels import decode_grey
 from cxr_training.data.radiographs import Radiograph
 from cxr_training.data.splits import Split, split_sha256
+
+MANIFEST_SUFFIX = ".csv"
+_CHUNK = 64
+
+
+@dataclass(slots=True)
+class Sets:
+    """The data sets to check together."""
+
+    nih: Path | None = None
+    chestxdet: Path | None = None
+    manifests: list[Path] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class FileFacts:
+    """A file that decodes: its pixels across and down, and a digest of them (16 bytes)."""
+
+    width_px: int
+    height_px: int
+    digest: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class _Examined:
+    facts: list[tuple[Path, FileFacts]]
+    broken: list[tuple[Path, str]]
 
 
 @dataclass(slots=True)
@@ -58,7 +89,7 @@ def check(paths: Sequence[Path], processes: int | None = None) -> Report:
     report.files, broken = examine(_files(report), processes)
     for error in broken:
         report.refuse(error)
-    _check_same_pictures(report)
+    _check_same_images(report)
     return report
 
 
@@ -122,8 +153,8 @@ def _check_chestxdet(report: Report, root: Path, nih_names: set[str] | None) -> 
     report.splits |= published_splits(report.sets.nih, others, refuse=report.refuse)
 
 
-def _check_same_pictures(report: Report) -> None:
-    """One picture under two patients of two splits is a patient who crosses, whatever the names."""
+def _check_same_images(report: Report) -> None:
+    """One image under two patients of two splits is a patient who crosses, whatever the names."""
     first: dict[bytes, tuple[Path, str]] = {}
     n_shared = 0
     for path, patient in _patients(report):
@@ -163,3 +194,78 @@ def _files(report: Report) -> list[Path]:
 def _note(report: Report, root: Path, count: int, what: str) -> None:
     if count:
         report.notes.append(f"{root}: {count} {what}")
+
+
+def locate(paths: Iterable[Path]) -> Sets:
+    """The sets under `paths`: each an NIH folder, a ChestX-Det folder, both, or a CSV manifest.
+
+    Raises:
+        DataError: a path that does not exist or is none of these; two folders of one kind.
+    """
+    sets = Sets()
+    for path in paths:
+        found = _located(path)
+        if (found.nih and sets.nih) or (found.chestxdet and sets.chestxdet):
+            raise DataError(path, "is the second folder of its kind: check one at a time")
+        sets.nih = sets.nih or found.nih
+        sets.chestxdet = sets.chestxdet or found.chestxdet
+        sets.manifests += found.manifests
+    return sets
+
+
+def _located(path: Path) -> Sets:
+    if path.is_file() and path.suffix.lower() == MANIFEST_SUFFIX:
+        return Sets(manifests=[path])
+    if not path.exists():
+        raise DataError(path, "no such file or folder")
+    inner = Sets(
+        nih=path / NIH_FOLDER if (path / NIH_FOLDER).is_dir() else None,
+        chestxdet=path / CHESTXDET_FOLDER if (path / CHESTXDET_FOLDER).is_dir() else None,
+    )
+    if inner.nih or inner.chestxdet:
+        return inner
+    if any(path.glob(nih.ENTRY_FILES)) or any(path.glob("images*/")):
+        return Sets(nih=path)
+    if (path / chestxdet.NAME_MAP).exists() or any(
+        chestxdet.annotation_file(path, part).exists() for part in chestxdet.PARTS
+    ):
+        return Sets(chestxdet=path)
+    raise DataError(
+        path,
+        f"is no NIH folder ({nih.ENTRY_FILES}, images*/), no ChestX-Det folder "
+        f"({chestxdet.annotation_file(path, 'train').name}), holds no {NIH_FOLDER}/ or "
+        f"{CHESTXDET_FOLDER}/, and is no CSV manifest",
+    )
+
+
+def examine(
+    paths: Sequence[Path], processes: int | None = None
+) -> tuple[dict[Path, FileFacts], list[DataError]]:
+    """The facts of each file that decodes, and an error for each that does not, by path.
+
+    Memory: one image a process at a time, and some hundred bytes for each file.
+    """
+    facts: dict[Path, FileFacts] = {}
+    broken: list[DataError] = []
+    chunks = [tuple(paths[start : start + _CHUNK]) for start in range(0, len(paths), _CHUNK)]
+    with tqdm(total=len(paths), desc="decoding", unit="image") as bar:
+        for examined in in_processes(_examine, chunks, processes):
+            facts.update(examined.facts)
+            broken += [DataError(path, detail) for path, detail in examined.broken]
+            bar.update(len(examined.facts) + len(examined.broken))
+    return facts, sorted(broken, key=lambda error: error.path)
+
+
+def _examine(paths: tuple[Path, ...]) -> _Examined:
+    examined = _Examined([], [])
+    for path in paths:
+        try:
+            grey = decode_grey(path)
+        except DataError as error:
+            examined.broken.append((path, error.detail))
+            continue
+        height, width = grey.shape
+        digest = hashlib.blake2b(f"{width}x{height}:".encode(), digest_size=16)
+        digest.update(grey.tobytes())
+        examined.facts.append((path, FileFacts(width, height, digest.digest())))
+    return examined

@@ -3,7 +3,7 @@
 from collections import Counter
 
 from cxr_contracts import NO_FINDING, Finding
-from cxr_training.data.checking.check import Report
+from cxr_training.data.check import Report
 from cxr_training.data.splits import Split
 
 _SIZES_SHOWN = 10
