@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 import torch
+from cxr_training.classifier.__main__ import main
 
 import one_of_the_processes
-from cxr_training.classifier.__main__ import main
 from cxr_training.core.distributed import Processes
 from one_of_the_processes import STILL, begin, first_step
 from quick_training import quick_arguments

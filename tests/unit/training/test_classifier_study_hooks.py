@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from cxr_training.classifier.oversampling import added_rows
+from cxr_training.classifier.subset import taken
 
 from cxr_contracts import Finding
 from cxr_training.classifier.loading import EpochBatches, TrainingImages
-from cxr_training.classifier.oversampling import added_rows
 from cxr_training.classifier.samples import (
     LABELS,
     Samples,
@@ -19,7 +20,6 @@ from cxr_training.classifier.samples import (
     rescored,
     synthetic_alone,
 )
-from cxr_training.classifier.subset import taken
 from cxr_training.classifier.train import new_trainer
 from cxr_training.core.distributed import Processes
 from cxr_training.core.errors import RunError
