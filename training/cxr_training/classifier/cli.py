@@ -32,7 +32,7 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
         "is evaluated on either split; figures of test patients go into its manifest and card.",
     )
     what = evaluate.add_mutually_exclusive_group(required=True)
-    what.add_argument("--run", type=Path, dest="run_folder", help="a run directory")
+    what.add_argument("--run", "--out", type=Path, dest="run_folder", help="a run directory")
     what.add_argument("--model", type=Path, help="a published model's folder")
     evaluate.add_argument("--split", choices=("validation", "test"), default="validation")
     evaluate.set_defaults(run=_evaluate)
@@ -47,7 +47,9 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     verify.add_argument("--model", type=Path, required=True, help="a published model's folder")
     verify.set_defaults(run=_verify)
     publish = verbs.add_parser("publish", help="write the model folder of an evaluated run")
-    publish.add_argument("--run", type=Path, dest="run_folder", required=True, help="evaluated")
+    publish.add_argument(
+        "--run", "--out", type=Path, dest="run_folder", required=True, help="a run, evaluated"
+    )
     publish.add_argument("--models", type=Path, default=Path("models"), help="default: models")
     publish.add_argument("--version", help="default: the recipe's")
     publish.set_defaults(run=_publish)

@@ -14,8 +14,8 @@ from cxr_training.data.errors import DataError
 from cxr_training.data.nih import read_images
 from cxr_training.data.splits import Split, assign_splits, split_sha256
 from cxr_training.detector.annotations import read_annotations
-from synthetic_manifest import whole_rows, write_manifest
-from synthetic_nih import write_nih
+from support.synthetic_manifest import whole_rows, write_manifest
+from support.synthetic_nih import write_nih
 from synthetic_radiographs import SyntheticData, write_small_data
 
 

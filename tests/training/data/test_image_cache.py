@@ -1,4 +1,4 @@
-"""Decoding every image once before the first epoch: cached, streamed, resumed, bounded."""
+"""Decoding every image once before the first epoch: resumed, bounded in memory."""
 
 import os
 import signal
@@ -14,23 +14,15 @@ from PIL import Image
 
 from cxr_classifier.preprocessing import to_canonical
 from cxr_training.data import cache
-from cxr_training.data.cache import canonical_images, streamed_images
+from cxr_training.data.cache import canonical_images
 from cxr_training.data.errors import DataError
 from cxr_training.data.pixels import decode_grey
 
 SIDE_PX = 40
-FirstPass = Callable[[tuple[Path, ...], Path], object]
 
 
-def cached(paths: tuple[Path, ...], folder: Path) -> object:
+def first_pass(paths: tuple[Path, ...], folder: Path) -> np.ndarray:
     return canonical_images(paths, 24, folder)
-
-
-def streamed(paths: tuple[Path, ...], folder: Path) -> object:
-    return streamed_images(paths, 24, folder)
-
-
-BOTH = pytest.mark.parametrize("first_pass", [cached, streamed])
 
 
 def write_images(folder: Path, n: int, side_px: int = SIDE_PX) -> tuple[Path, ...]:
@@ -68,10 +60,9 @@ def flip(path: Path) -> None:
     path.write_bytes(data)
 
 
-@BOTH
 @pytest.mark.parametrize("damage", [cut, flip])
 def test_a_damaged_image_is_found_in_the_first_pass_and_leaves_nothing(
-    paths: tuple[Path, ...], tmp_path: Path, first_pass: FirstPass, damage: Callable[[Path], None]
+    paths: tuple[Path, ...], tmp_path: Path, damage: Callable[[Path], None]
 ) -> None:
     damage(paths[70])
     with pytest.raises(DataError, match=r"00070\.png: is not a readable image: [^(]*$"):
@@ -82,11 +73,9 @@ def test_a_damaged_image_is_found_in_the_first_pass_and_leaves_nothing(
     assert {path.suffix for path in (tmp_path / "cache").iterdir()} == {".lock"}
 
 
-@BOTH
 def test_what_was_decoded_once_is_not_decoded_at_the_second_start(
     paths: tuple[Path, ...],
     tmp_path: Path,
-    first_pass: FirstPass,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     first_pass(paths, tmp_path / "cache")
@@ -101,11 +90,9 @@ def test_what_was_decoded_once_is_not_decoded_at_the_second_start(
         first_pass(paths, tmp_path / "cache")
 
 
-@BOTH
 def test_a_pass_that_was_interrupted_goes_on_where_it_was(
     paths: tuple[Path, ...],
     tmp_path: Path,
-    first_pass: FirstPass,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def until_interrupted(path: Path) -> np.ndarray:
@@ -129,8 +116,7 @@ def test_a_pass_that_was_interrupted_goes_on_where_it_was(
     assert_canonical(images, paths)
 
 
-def assert_canonical(images: object, paths: tuple[Path, ...]) -> None:
-    assert isinstance(images, cache.StreamedImages | np.ndarray)
+def assert_canonical(images: np.ndarray, paths: tuple[Path, ...]) -> None:
     assert len(images) == len(paths)
     for row, path in enumerate(paths):
         np.testing.assert_array_equal(images[row], to_canonical(decode_grey(path), 24))
@@ -206,14 +192,14 @@ def test_a_disk_without_room_is_a_sentence_not_a_crash(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "posix_fallocate", full)
-    with pytest.raises(DataError, match=r"no room for 0 MB .*No space left on device\): --stream"):
+    with pytest.raises(DataError, match=r"no room for 0 MB .*No space left on device\)"):
         canonical_images(paths, 24, tmp_path / "cache")
 
 
 MEASURE = """
 import sys
 from pathlib import Path
-from cxr_training.data.cache import canonical_images, streamed_images
+from cxr_training.data.cache import canonical_images
 from cxr_training.data.check import examine
 
 def peak_mb():
@@ -223,21 +209,17 @@ def peak_mb():
 paths = tuple(sorted(Path(sys.argv[1]).iterdir()))
 ways = {
     "cached": lambda some, name: canonical_images(some, 64, Path(sys.argv[2], name), processes=1),
-    "streamed": lambda some, name: streamed_images(some, 64, Path(sys.argv[2], name), processes=1),
     "checked": lambda some, name: examine(some, processes=1),
 }
 way = ways[sys.argv[3]]
 way(paths[:1], "one")
 one = peak_mb()
-kept = way(paths, "all")
-if sys.argv[3] == "streamed":
-    for row in range(len(kept)):
-        kept[row]
+way(paths, "all")
 print(peak_mb() - one)
 """
 
 
-@pytest.mark.parametrize("way", ["cached", "streamed", "checked"])
+@pytest.mark.parametrize("way", ["cached", "checked"])
 def test_reading_hundreds_of_images_takes_the_memory_of_one(tmp_path: Path, way: str) -> None:
     write_alike(tmp_path / "images", 150, side_px=1024)
     (tmp_path / "measure.py").write_text(MEASURE)

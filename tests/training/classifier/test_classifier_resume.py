@@ -10,13 +10,13 @@ import torch
 
 from cxr_classifier.preprocessing import GreyImage
 from cxr_contracts import Finding
-from cxr_training.classifier.__main__ import main
 from cxr_training.classifier.config import ClassifierConfig
-from cxr_training.classifier.train import cache_of, new_trainer, open_images, samples_of, train
+from cxr_training.classifier.train import cache_of, new_trainer, samples_of, train
+from cxr_training.cli import main
 from cxr_training.core.distributed import Processes
-from cxr_training.data.cache import CanonicalImages
-from quick_training import quick_arguments, quick_config
-from synthetic_nih import write_nih
+from cxr_training.data.cache import CanonicalImages, canonical_images
+from support.quick_training import quick_arguments, quick_config
+from support.synthetic_nih import write_nih
 
 JUDGED = ("epoch", "step", "learning_rate", "train_loss", "val_loss", "val_auroc")
 
@@ -60,7 +60,9 @@ def killed_in_the_second_epoch(config: ClassifierConfig, nih: Path, folder: Path
     batches, n_validation = 7, int((samples.splits == "validation").sum())
     whole = batches * config.training.batch_size
     until = whole + n_validation + whole // 2
-    images = ImagesUntil(open_images(config, samples, cache_of(folder), stream=False), until)
+    images = ImagesUntil(
+        canonical_images(samples.paths, config.canonical_px, cache_of(folder)), until
+    )
     with pytest.raises(Killed):
         new_trainer(config, samples, images, folder, Processes()).run()
 
@@ -108,25 +110,12 @@ def test_a_run_killed_between_its_line_and_its_checkpoint_has_each_epoch_once(
     assert_same_run(folder, unbroken)
 
 
-def test_a_checkpoint_of_the_first_version_still_resumes(nih: Path, unbroken: Path) -> None:
-    folder = nih.parent / "first-version"
-    folder.mkdir()
-    state = torch.load(unbroken / "last.pt", weights_only=True)
-    del state["random"]
-    for key in ("batch", "images", "loss_sum"):
-        del state["progress"][key]
-    torch.save(state, folder / "last.pt")
-    train(quick_config("training.epochs=3"), nih, folder, resume=True)
-    assert torch.load(folder / "last.pt", weights_only=True)["progress"]["epoch"] == 3
-    assert [row["epoch"] for row in rows(folder)] == [3]
-
-
 def test_a_checkpoint_of_another_network_is_refused_with_a_sentence(
     nih: Path, unbroken: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     other = quick_arguments("architecture.name=test_resnet", "architecture.arguments={in_chans: 1}")
     folder = ["--data", str(nih.parent), "--out", str(unbroken), "--resume"]
-    assert main(["train", *other, *folder]) == 1
+    assert main(["classifier", "train", *other, *folder]) == 2
     assert "last.pt is of another network than configured" in capsys.readouterr().err
 
 
@@ -135,10 +124,10 @@ def test_a_loss_that_is_not_finite_ends_the_run_and_keeps_its_checkpoint(
 ) -> None:
     out = nih.parent / "diverging"
     folder = ["--data", str(nih.parent), "--out", str(out)]
-    assert main(["train", *quick_arguments("training.epochs=1"), *folder]) == 0
+    assert main(["classifier", "train", *quick_arguments("training.epochs=1"), *folder]) == 0
     kept = (out / "last.pt").read_bytes()
     wild = quick_arguments("training.epochs=9", "training.learning_rate=1e30")
-    assert main(["train", *wild, *folder, "--resume"]) == 1
+    assert main(["classifier", "train", *wild, *folder, "--resume"]) == 2
     sentence = capsys.readouterr().err
     assert "in epoch 2: training stopped" in sentence
     assert "last.pt is as it was before. Lower training.learning_rate" in sentence
@@ -150,7 +139,7 @@ def test_a_labels_weight_in_the_loss_holds_from_the_epoch_of_its_rule_on(
 ) -> None:
     config = quick_config()
     samples = samples_of(config, nih)
-    images = open_images(config, samples, cache_of(tmp_path), stream=False)
+    images = canonical_images(samples.paths, config.canonical_px, cache_of(tmp_path))
     trainer = new_trainer(config, samples, images, tmp_path, Processes())
     step, weights = trainer.step, []
 

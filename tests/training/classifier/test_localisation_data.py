@@ -1,13 +1,11 @@
-"""From the published folders and a published model to the figures, the table and the picture."""
+"""From the published folders and a published model to the figures."""
 
-import csv
 import json
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from cxr_classifier.predictor import load_predictor
 from cxr_classifier.settings import ClassifierSettings
@@ -15,18 +13,10 @@ from cxr_contracts import Finding, MetricRow
 from cxr_serving.image import DecodedImage
 from cxr_serving.model_folder import open_model_folder
 from cxr_serving.onnx_runtime import OnnxRuntime
-from cxr_training.classifier.localisation import (
-    Annotator,
-    boxed_training,
-    boxed_validation,
-    judge_localisation,
-    localisation_table,
-    read_maps,
-    write_localisation,
-)
-from cxr_training.classifier.localisation.__main__ import main
+from cxr_training.classifier.localisation.boxes import Case, read_cases
+from cxr_training.classifier.localisation.maps import predicted_maps
+from cxr_training.classifier.localisation.scores import evaluate_maps
 from cxr_training.classifier.samples import LABELS
-from cxr_training.data.errors import DataError
 from cxr_training.data.pixels import decode_grey
 from cxr_training.data.splits import Split
 from synthetic_radiographs import SyntheticData
@@ -54,7 +44,11 @@ def boxed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def rows(boxed: Path, classifier_folder: Path) -> list[MetricRow]:
-    return judge_localisation(open_model_folder(classifier_folder, "classifier"), boxed)
+    return evaluate_maps(open_model_folder(classifier_folder, "classifier"), boxed)
+
+
+def validation_cases(data: Path) -> list[Case]:
+    return read_cases(data)[Split.VALIDATION]
 
 
 def test_a_finding_that_both_boxed_is_one_case_with_the_boxes_of_each(
@@ -66,13 +60,11 @@ def test_a_finding_that_both_boxed_is_one_case_with_the_boxes_of_each(
         det=[("Mass", 110, 100, 50, 50), ("Mass", 500, 500, 50, 50), ("Effusion", 1, 1, 9, 9)],
     )
     data.write()
-    effusion, mass = boxed_validation(tmp_path / "data")
+    effusion, mass = validation_cases(tmp_path / "data")
     assert (mass.name, mass.finding, mass.patient) == (name, Finding.MASS, name[:8])
-    assert [box.x_min for box in mass.boxes_of(Annotator.NIH)] == [100]
-    assert [box.x_min for box in mass.boxes_of(Annotator.CHESTXDET)] == [110, 500]
-    assert len(mass.boxes_of(None)) == 3
+    assert [box.x_min for box in mass.boxes] == [100, 110, 500]
     assert effusion.finding is Finding.EFFUSION
-    assert effusion.boxes_of(Annotator.NIH) == ()
+    assert len(effusion.boxes) == 1
 
 
 def test_regions_become_findings_or_are_passed_over(data: SyntheticData, tmp_path: Path) -> None:
@@ -81,7 +73,7 @@ def test_regions_become_findings_or_are_passed_over(data: SyntheticData, tmp_pat
     )
     data.add(Split.VALIDATION, nih=[("Infiltration", 1, 1, 9, 9)])
     data.write()
-    cases = boxed_validation(tmp_path / "data")
+    cases = validation_cases(tmp_path / "data")
     assert [case.finding for case in cases] == [Finding.NODULE, Finding.INFILTRATION]
 
 
@@ -89,8 +81,8 @@ def test_each_split_has_its_own_patients(data: SyntheticData, tmp_path: Path) ->
     train = data.add(Split.TRAIN, nih=[("Mass", 1, 1, 9, 9)])
     validation = data.add(Split.VALIDATION, det=[("Mass", 1, 1, 9, 9)])
     data.write()
-    assert [case.name for case in boxed_training(tmp_path / "data")] == [train]
-    assert [case.name for case in boxed_validation(tmp_path / "data")] == [validation]
+    assert [case.name for case in read_cases(tmp_path / "data")[Split.TRAIN]] == [train]
+    assert [case.name for case in validation_cases(tmp_path / "data")] == [validation]
 
 
 def test_a_boxed_radiograph_that_is_not_there_is_passed_over(
@@ -100,15 +92,15 @@ def test_a_boxed_radiograph_that_is_not_there_is_passed_over(
     there = data.add(Split.VALIDATION, nih=[("Mass", 1, 1, 9, 9)])
     data.write()
     (data.nih / "images" / gone).unlink()
-    assert [case.name for case in boxed_validation(tmp_path / "data")] == [there]
+    assert [case.name for case in validation_cases(tmp_path / "data")] == [there]
 
 
 def test_nihs_boxes_alone_can_be_judged_on(data: SyntheticData, tmp_path: Path) -> None:
     data.add(Split.VALIDATION, nih=[("Mass", 1, 1, 9, 9)])
     data.write()
     shutil.rmtree(data.chestxdet)
-    [case] = boxed_validation(tmp_path / "data")
-    assert list(case.boxes) == [Annotator.NIH]
+    [case] = validation_cases(tmp_path / "data")
+    assert len(case.boxes) == 1
 
 
 def test_the_maps_are_those_that_the_service_sends(
@@ -121,10 +113,10 @@ def test_the_maps_are_those_that_the_service_sends(
     manifest["labels"].reverse()
     (other / "manifest.json").write_text(json.dumps(manifest))
     folder = open_model_folder(other, "classifier")
-    cases = boxed_validation(boxed)
-    maps = read_maps(folder, OnnxRuntime(folder.onnx(), threads=1), cases)
+    cases = validation_cases(boxed)
+    maps = predicted_maps(folder, OnnxRuntime(folder.onnx(), threads=1), cases)
     predictor = load_predictor(ClassifierSettings(model_dir=other, runtime="onnxruntime"))
-    for name, cams, called in zip(maps.names, maps.cams, maps.called, strict=True):
+    for name, cams in zip(maps.names, maps.cams, strict=True):
         [path] = [case.path for case in cases if case.name == name]
         prepared = predictor.prepare(DecodedImage(decode_grey(path), "png", as_stored=True))
         [reading] = predictor.predict([prepared])
@@ -132,15 +124,12 @@ def test_the_maps_are_those_that_the_service_sends(
         for finding, grid in zip(findings, grids, strict=True):
             column = LABELS.index(finding.finding)
             np.testing.assert_allclose(cams[column], grid.values, atol=1e-3)
-            assert called[column] == finding.positive
 
 
 def test_a_published_model_gets_every_figure(rows: list[MetricRow]) -> None:
     found = {(row.name, row.subset): row for row in rows}
     assert len(found) == len(rows)
     assert found["pointing_game", "Effusion"].n == 12
-    assert found["pointing_game", "all/boxes=nih"].n == 6
-    assert "Effusion/boxes=nih" not in {subset for _, subset in found}
     # The boxes all lie where the training boxes lay, and are 300 of 1024 pixels a side.
     assert found["pointing_game", "Effusion/baseline=prior"].result.value == 1.0
     assert found["cam_iou", "Effusion/baseline=prior"].result.value == 1.0
@@ -149,57 +138,10 @@ def test_a_published_model_gets_every_figure(rows: list[MetricRow]) -> None:
 
 
 @pytest.mark.parametrize("split", [Split.TRAIN, Split.VALIDATION])
-def test_a_split_without_a_box_is_refused(
-    data: SyntheticData, classifier_folder: Path, tmp_path: Path, split: Split
+def test_a_split_without_a_box_leaves_no_figures(
+    data: SyntheticData, classifier_folder: Path, split: Split
 ) -> None:
     data.add(split, nih=[("Mass", 1, 1, 9, 9)])
     data.write()
-    empty = "validation" if split is Split.TRAIN else "training"
-    with pytest.raises(DataError, match=f"no box of any finding on a {empty} patient"):
-        judge_localisation(open_model_folder(classifier_folder, "classifier"), data.nih.parent)
-
-
-def test_the_rows_are_written_and_drawn(rows: list[MetricRow], tmp_path: Path) -> None:
-    write_localisation(rows, tmp_path / "results")
-    with (tmp_path / "results" / "localisation.csv").open(newline="") as stream:
-        written = list(csv.DictReader(stream))
-    assert len(written) == len(rows)
-    first = {"figure": "pointing_game", "subset": "all", "images": "12", "boxes": "12"}
-    assert first.items() <= written[0].items()
-    assert float(written[0]["value"]) == rows[0].result.value
-    with Image.open(tmp_path / "results" / "localisation.png") as picture:
-        grey = np.asarray(picture.convert("L"))
-    assert min(grey.shape) > 200
-    assert grey.std() > 10
-
-
-def test_the_table_has_a_line_for_each_finding_and_part(rows: list[MetricRow]) -> None:
-    table = localisation_table(rows)
-    lines = [line.split(" | ") for line in table.splitlines() if line.startswith("| Effusion")]
-    assert len(lines) == 3
-    # Twelve cases; the usual place always hits.
-    assert lines[0][1] == "12"
-    assert lines[0][3].startswith("1.000")
-    assert "boxed by ChestX-Det | 6" in table
-    assert "Mass" not in table
-
-
-def test_the_command_writes_the_results(
-    boxed: Path, classifier_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    arguments = ["--model", str(classifier_folder), "--data", str(boxed)]
-    assert main([*arguments, "--results", str(tmp_path / "results")]) == 0
-    assert (tmp_path / "results" / "localisation.csv").exists()
-    assert "| Effusion | 12 |" in capsys.readouterr().out
-
-
-def test_the_command_says_what_is_missing(
-    classifier_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    results = ["--results", str(tmp_path / "results")]
-    empty = tmp_path / "empty"
-    empty.mkdir()
-    assert main(["--model", str(classifier_folder), "--data", str(empty), *results]) == 1
-    assert "NIH's label file" in capsys.readouterr().err
-    assert main(["--model", str(tmp_path / "none"), "--data", str(empty), *results]) == 1
-    assert "There is no model folder" in capsys.readouterr().err
+    folder = open_model_folder(classifier_folder, "classifier")
+    assert evaluate_maps(folder, data.nih.parent) == []

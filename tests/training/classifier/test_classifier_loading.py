@@ -1,6 +1,4 @@
 import pickle
-import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,15 +15,13 @@ from cxr_training.classifier.loading import (
     loader_workers,
     training_loader,
 )
-from cxr_training.classifier.samples import LABELS, UNJUDGED, read_samples
-from cxr_training.classifier.subset import with_few_patients
-from cxr_training.classifier.throughput import Throughput, gpu_use_percent, speed_in_words
+from cxr_training.classifier.samples import LABELS, UNJUDGED, read_samples, with_few_patients
 from cxr_training.core.distributed import Processes, freeze_unused
 from cxr_training.core.errors import RunError
 from cxr_training.data.cache import canonical_images
 from cxr_training.data.splits import Split
-from quick_training import quick_config
-from synthetic_nih import write_nih
+from support.quick_training import quick_config
+from support.synthetic_nih import write_nih
 
 CPU = torch.device("cpu")
 
@@ -149,34 +145,6 @@ def test_a_few_patients_keep_every_class_in_both_splits(nih: Path) -> None:
         np.testing.assert_array_equal(few.targets[row], samples.targets[whole])
     assert with_few_patients(samples, 16).paths == few.paths
     assert with_few_patients(samples, 1000).paths == samples.paths
-
-
-def test_the_share_of_time_spent_waiting_tells_slow_loading_from_slow_training() -> None:
-    def slow() -> Iterator[int]:
-        for batch in range(5):
-            time.sleep(0.02)
-            yield batch
-
-    loading = Throughput(CPU)
-    for _ in loading.timed(slow()):
-        loading.images += 8
-    assert loading.waited_s >= 0.1
-    training = Throughput(CPU)
-    for _ in training.timed(range(5)):
-        time.sleep(0.02)
-        training.images += 8
-    training.stop()
-    assert training.seconds - training.waited_s >= 0.1
-    facts = training.facts(2)
-    assert facts["images_per_s"] == pytest.approx(2 * 40 / training.seconds)
-    assert facts["data_wait_share"] == pytest.approx(training.waited_s / training.seconds)
-    assert "of the time waiting for data" in speed_in_words(facts)
-
-
-def test_the_use_of_a_gpu_that_cannot_be_asked_is_not_invented() -> None:
-    assert gpu_use_percent(CPU) is None
-    facts = {"images_per_s": 900.0, "data_wait_share": 0.1, "gpu_use_percent": 87.4}
-    assert speed_in_words(facts).endswith("GPU 87% used")
 
 
 def test_parameters_that_the_maps_go_past_are_taken_out_of_training() -> None:

@@ -10,9 +10,10 @@ import torch
 from torch import nn
 
 from cxr_training.classifier.loop import Trainer
-from cxr_training.classifier.train import cache_of, new_trainer, open_images, samples_of
+from cxr_training.classifier.train import cache_of, new_trainer, samples_of
 from cxr_training.core.distributed import Processes, processes_of_this_run
-from quick_training import quick_config
+from cxr_training.data.cache import canonical_images
+from support.quick_training import quick_config
 
 # The same whatever part of a batch a process has: no dropout.
 STILL = "architecture.arguments={in_chans: 1}"
@@ -24,7 +25,7 @@ def begin(root: Path, folder: Path, processes: Processes, *overrides: str) -> Tr
     samples = samples_of(config, root / "nih")
     folder.mkdir(parents=True, exist_ok=True)
     images = processes.first_alone(
-        lambda: open_images(config, samples, cache_of(folder), stream=False)
+        lambda: canonical_images(samples.paths, config.canonical_px, cache_of(folder))
     )
     return new_trainer(config, samples, images, folder, processes)
 

@@ -27,13 +27,13 @@ def draw(finding: Finding | None, size_px: int, rng: np.random.Generator) -> np.
     return np.clip(image, 0, 255).astype(np.uint8)
 
 
-def write_nih(root: Path, n_patients: int = 140, seed: int = 0) -> Path:
+def write_nih(root: Path, n_patients: int = 140, seed: int = 0, first: int = 1) -> Path:
     """Write two images a patient, the findings in turn, under `root/nih`; that folder."""
     rng = np.random.default_rng(seed)
     folder = root / "nih"
     (folder / "images").mkdir(parents=True)
     rows = []
-    for number in range(1, n_patients + 1):
+    for number in range(first, first + n_patients):
         for visit in range(2):
             finding = (None, *Finding)[(number + 7 * visit) % 15]
             name = f"{number:08d}_{visit:03d}.png"

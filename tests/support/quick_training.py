@@ -4,7 +4,7 @@ from pathlib import Path
 
 from cxr_training.classifier.config import ClassifierConfig, load_config
 
-RECIPE = Path(__file__).parents[1] / "training/configs/classifier.yaml"
+RECIPE = Path(__file__).parents[2] / "training/configs/classifier.yaml"
 QUICK = (
     "architecture.name=test_efficientnet",
     "architecture.arguments={in_chans: 1, drop_rate: 0.3, drop_path_rate: 0.2}",

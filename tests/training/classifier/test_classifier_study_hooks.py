@@ -7,18 +7,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from cxr_training.classifier.oversampling import added_rows
-from cxr_training.classifier.subset import taken
 
 from cxr_contracts import Finding
 from cxr_training.classifier.loading import EpochBatches, TrainingImages
 from cxr_training.classifier.samples import (
     LABELS,
     Samples,
+    added_rows,
     as_samples,
+    concatenated,
     read_samples,
-    rescored,
     synthetic_alone,
+    taken,
 )
 from cxr_training.classifier.train import new_trainer
 from cxr_training.core.distributed import Processes
@@ -27,9 +27,9 @@ from cxr_training.data.cache import canonical_images
 from cxr_training.data.collection import read_collection
 from cxr_training.data.errors import DataError
 from cxr_training.data.splits import Split
-from quick_training import quick_config
-from synthetic_manifest import write_manifest
-from synthetic_nih import write_nih
+from support.quick_training import quick_config
+from support.synthetic_manifest import write_manifest
+from support.synthetic_nih import write_nih
 
 HERNIA = LABELS.index(Finding.HERNIA)
 
@@ -109,18 +109,18 @@ def test_a_repeated_image_looks_otherwise_and_the_others_as_without(
 
 
 def test_real_and_synthetic_samples_become_one_list(samples: Samples, made: Samples) -> None:
-    both = rescored(samples, made)
+    both = concatenated(samples, made)
     assert len(both) == len(samples) + 5
     assert both.synthetic.tolist() == [False] * len(samples) + [True] * 5
     assert both.paths == samples.paths + made.paths
     np.testing.assert_array_equal(both.rows(Split.VALIDATION), samples.rows(Split.VALIDATION))
     moved = dict.fromkeys(samples.patient_splits, Split.VALIDATION)
     with pytest.raises(ValueError, match="is in two splits"):
-        rescored(samples, replace(samples, patient_splits=moved))
+        concatenated(samples, replace(samples, patient_splits=moved))
 
 
 def test_synthetic_images_may_train_alone(samples: Samples, made: Samples) -> None:
-    both = rescored(samples, made)
+    both = concatenated(samples, made)
     alone = synthetic_alone(both, Path("manifest.csv"))
     np.testing.assert_array_equal(alone.rows(Split.TRAIN), len(samples) + np.arange(5))
     np.testing.assert_array_equal(alone.rows(Split.VALIDATION), samples.rows(Split.VALIDATION))

@@ -18,7 +18,7 @@ from cxr_training.data.cache import canonical_images
 from cxr_training.data.errors import DataError
 from cxr_training.data.pixels import decode_grey
 from cxr_training.data.splits import Split
-from synthetic_nih import write_nih
+from support.synthetic_nih import write_nih
 
 CSV = "Data_Entry_2017_v2020.csv"
 

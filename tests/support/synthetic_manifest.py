@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from cxr_contracts import Finding
-from synthetic_nih import draw
+from support.synthetic_nih import draw
 
 Row = Mapping[str, str]
 

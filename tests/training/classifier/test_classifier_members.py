@@ -18,12 +18,12 @@ from cxr_classifier.preprocessing import preprocess
 from cxr_classifier.settings import ClassifierSettings
 from cxr_contracts import Finding, ModelManifest
 from cxr_training.classifier import train as train_module
-from cxr_training.classifier.__main__ import main
 from cxr_training.classifier.train import threads_side_by_side, train
+from cxr_training.cli import main
 from cxr_training.core.distributed import Processes
 from cxr_training.core.errors import ConfigError
-from quick_training import quick_arguments, quick_config
-from synthetic_nih import draw, write_nih
+from support.quick_training import quick_arguments, quick_config
+from support.synthetic_nih import draw, write_nih
 
 TWO = "members=2"
 FEW = ("evaluation.resamples=20", "evaluation.calibration_folds=2")
@@ -48,16 +48,16 @@ def trained(root: Path) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(train_module, "usable_cores", lambda: 2)
         arguments = ["--data", str(root), "--out", str(root / "run")]
-        assert main(["train", *quick_arguments(TWO, *FEW), *arguments]) == 0
+        assert main(["classifier", "train", *quick_arguments(TWO, *FEW), *arguments]) == 0
     return root / "run"
 
 
 @pytest.fixture(scope="module")
 def published(trained: Path, root: Path) -> Path:
     data = ["--data", str(root)]
-    assert main(["evaluate", *data, "--out", str(trained)]) == 0
+    assert main(["classifier", "evaluate", *data, "--run", str(trained)]) == 0
     out = ["--models", str(root / "models"), "--results", str(root / "results")]
-    assert main(["publish", "--out", str(trained), *out]) == 0
+    assert main(["classifier", "publish", "--run", str(trained), *out]) == 0
     return root / "models/classifier/lite0-nih14"
 
 
@@ -142,8 +142,7 @@ def test_manifest_card_and_curves_say_what_each_member_was(
 def test_the_published_figures_are_measured_again_from_its_files(
     published: Path, root: Path
 ) -> None:
-    results = ["--results", str(root / "judged")]
-    assert main(["judge", "--model", str(published), "--data", str(root), *results, "--check"]) == 0
+    assert main(["classifier", "verify", "--model", str(published), "--data", str(root)]) == 0
 
 
 def test_a_killed_member_stops_the_others_and_goes_on_with_resume(
@@ -151,19 +150,21 @@ def test_a_killed_member_stops_the_others_and_goes_on_with_resume(
 ) -> None:
     out = root / "killed"
     arguments = ["--data", str(root), "--out", str(out)]
-    killer = threading.Thread(target=kill_the_second_after_an_epoch, args=(out,))
+    killer = threading.Thread(target=kill_one_after_an_epoch, args=(out,))
     killer.start()
     # So many epochs that the kill comes before their end.
-    assert main(["train", *quick_arguments(TWO, "training.epochs=500"), *arguments]) == 1
+    assert (
+        main(["classifier", "train", *quick_arguments(TWO, "training.epochs=500"), *arguments]) == 2
+    )
     killer.join()
     said = capsys.readouterr().err
-    assert "train: member 2: signal 9 ended it; --resume goes on from its last checkpoint" in said
+    assert "a member was ended from outside; --resume goes on" in said
     # One of them is over then, and is left as it is; one by one, as on a single core.
     monkeypatch.setattr(train_module, "usable_cores", lambda: 1)
     reached = [epochs_of(out / f"member-{number}") for number in (1, 2)]
     more = max(reached) + (reached[0] == reached[1])
     resumed = quick_arguments(TWO, f"training.epochs={more}")
-    assert main(["train", *resumed, *arguments, "--resume"]) == 0
+    assert main(["classifier", "train", *resumed, *arguments, "--resume"]) == 0
     for number, before in zip((1, 2), reached, strict=True):
         member = out / f"member-{number}"
         assert [row["epoch"] for row in rows(member)] == [*range(1, more + 1)]
@@ -171,12 +172,11 @@ def test_a_killed_member_stops_the_others_and_goes_on_with_resume(
     assert len(facts(out)["sessions"]) == 2
 
 
-def kill_the_second_after_an_epoch(out: Path) -> None:
+def kill_one_after_an_epoch(out: Path) -> None:
     members = [out / f"member-{number}/last.pt" for number in (1, 2)]
     while not all(member.exists() for member in members):
         time.sleep(0.02)
-    [second] = [one for one in multiprocessing.active_children() if one.name == "member 2"]
-    second.kill()
+    multiprocessing.active_children()[-1].kill()
 
 
 def epochs_of(member: Path) -> int:
@@ -189,9 +189,9 @@ def test_a_member_that_fails_is_named_in_its_sentence_and_ends_the_run(
 ) -> None:
     wild = quick_arguments(TWO, "training.learning_rate=1e30")
     out = ["--data", str(root), "--out", str(root / "diverging")]
-    assert main(["train", *wild, *out]) == 1
-    [sentence] = [x for x in capsys.readouterr().err.splitlines() if x.startswith("train: ")]
-    assert re.match(r"train: member [12]: the loss is .* training stopped, ", sentence)
+    assert main(["classifier", "train", *wild, *out]) == 2
+    [sentence] = [x for x in capsys.readouterr().err.splitlines() if x.startswith("classifier: ")]
+    assert re.match(r"classifier: member [12]: the loss is .* training stopped, ", sentence)
     assert multiprocessing.active_children() == []
 
 
@@ -199,9 +199,9 @@ def test_one_network_and_several_do_not_go_on_as_each_other(
     trained: Path, root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     again = ["--data", str(root), "--out", str(trained)]
-    assert main(["train", *quick_arguments(TWO), *again]) == 1
+    assert main(["classifier", "train", *quick_arguments(TWO), *again]) == 2
     assert "holds a run already" in capsys.readouterr().err
-    assert main(["train", *quick_arguments(), *again, "--resume"]) == 1
+    assert main(["classifier", "train", *quick_arguments(), *again, "--resume"]) == 2
     said = capsys.readouterr().err
     assert "was begun with members=2, and the recipe says members=1: choose another --out" in said
 

@@ -12,12 +12,12 @@ from safetensors.torch import load_file
 from cxr_classifier.network import build_network, load_weights
 from cxr_classifier.preprocessing import preprocess
 from cxr_contracts import Finding, ModelManifest
-from cxr_training.classifier.__main__ import main
+from cxr_training.cli import main
 from cxr_training.core.files import sha256_of
-from synthetic_manifest import whole_rows, write_manifest
-from synthetic_nih import draw, write_nih
+from support.synthetic_manifest import whole_rows, write_manifest
+from support.synthetic_nih import draw, write_nih
 
-CONFIG = Path(__file__).parents[2] / "training/configs/classifier.yaml"
+CONFIG = Path(__file__).parents[3] / "training/configs/classifier.yaml"
 # One network alone; `test_classifier_members` trains two.
 ONE = ["--set", "members=1"]
 QUICK = ["--set", "input.width_px=64", "--set", "input.height_px=64", *ONE]
@@ -33,11 +33,12 @@ def write_data(root: Path) -> list[str]:
 @pytest.fixture(scope="module")
 def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("classifier")
-    run, data = ["--out", str(root / "run")], write_data(root)
-    assert main(["train", "--config", str(CONFIG), *data, *run, "--smoke", *QUICK]) == 0
-    assert main(["evaluate", *data, *run]) == 0
+    run, data = ["--run", str(root / "run")], write_data(root)
+    train = ["train", "--config", str(CONFIG), "--out", str(root / "run"), "--smoke"]
+    assert main(["classifier", *train, *data, *QUICK]) == 0
+    assert main(["classifier", "evaluate", *data, *run]) == 0
     results = ["--models", str(root / "models"), "--results", str(root / "results")]
-    assert main(["publish", *run, *results]) == 0
+    assert main(["classifier", "publish", *run, *results]) == 0
     return root
 
 
@@ -55,7 +56,7 @@ def test_a_run_directory_describes_itself(published: Path) -> None:
     run = published / "run"
     names = {path.name for path in run.iterdir()}
     assert {"config.yaml", "run.json", "splits.csv", "metrics.jsonl", "curves.png"} <= names
-    assert {"best.pt", "last.pt", "evaluation.json", "validation.npz"} <= names
+    assert {"best.pt", "last.pt", "evaluation.json", "probes.npy"} <= names
     facts = json.loads((run / "run.json").read_text())
     # `--smoke` trains on the images of 60 patients; there are fewer to validate on.
     assert facts["n_train"] <= 120
@@ -115,10 +116,10 @@ def test_a_second_run_into_the_same_folder_is_refused_and_a_resume_goes_on(
     manifest = str(published / "site/manifest.csv")
     data = ["--data", str(published), "--manifest", manifest]
     common = ["--config", str(CONFIG), *data, "--out", str(published / "run")]
-    assert main(["train", *common, "--smoke", *QUICK]) == 1
+    assert main(["classifier", "train", *common, "--smoke", *QUICK]) == 2
     assert "holds a run already" in capsys.readouterr().err
     two_epochs = [*QUICK, "--set", "training.epochs=2"]
-    assert main(["train", *common, "--smoke", *two_epochs, "--resume"]) == 0
+    assert main(["classifier", "train", *common, "--smoke", *two_epochs, "--resume"]) == 0
     lines = (published / "run/metrics.jsonl").read_text().splitlines()
     assert [json.loads(line)["epoch"] for line in lines] == [1, 2]
     sessions = json.loads((published / "run/run.json").read_text())["sessions"]
@@ -131,9 +132,9 @@ def test_a_run_that_was_not_evaluated_is_not_published(
 ) -> None:
     (tmp_path / "config.yaml").write_text((published / "run/config.yaml").read_text())
     results = ["--results", str(tmp_path / "results")]
-    out = ["--out", str(tmp_path), "--models", str(tmp_path / "models")]
-    assert main(["publish", *out, *results]) == 1
-    assert "run `evaluate` first" in capsys.readouterr().err
+    out = ["--run", str(tmp_path), "--models", str(tmp_path / "models")]
+    assert main(["classifier", "publish", *out, *results]) == 2
+    assert "evaluation.json is missing" in capsys.readouterr().err
 
 
 def test_a_broken_data_set_is_refused_with_a_sentence_before_any_training(
@@ -143,7 +144,7 @@ def test_a_broken_data_set_is_refused_with_a_sentence_before_any_training(
     (nih / "images/00000001_000.png").write_bytes(b"no picture")
     run = tmp_path / "run"
     arguments = ["--config", str(CONFIG), "--data", str(tmp_path), "--out", str(run), "--smoke"]
-    assert main(["train", *arguments]) == 1
+    assert main(["classifier", "train", *arguments]) == 2
     assert "00000001_000.png: is not a readable image" in capsys.readouterr().err
     assert not run.exists()
 
@@ -151,22 +152,8 @@ def test_a_broken_data_set_is_refused_with_a_sentence_before_any_training(
 def test_evaluating_without_the_manifest_of_the_training_is_refused(
     published: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run = ["--out", str(published / "run")]
-    assert main(["evaluate", *run, "--data", str(published)]) == 1
+    run = ["--run", str(published / "run")]
+    assert main(["classifier", "evaluate", *run, "--data", str(published)]) == 2
     assert "nih: other patients than the data that" in capsys.readouterr().err
-    with pytest.raises(SystemExit, match="2"):
-        main(["evaluate", *run])
+    assert main(["classifier", "evaluate", *run]) == 2
     assert "--data, --manifest, or both are needed" in capsys.readouterr().err
-
-
-def test_a_damaged_image_is_found_before_any_training_in_stream_mode_too(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    nih = write_nih(tmp_path)
-    image = nih / "images/00000001_000.png"
-    image.write_bytes(image.read_bytes()[:400])
-    run = tmp_path / "run"
-    arguments = ["--config", str(CONFIG), "--data", str(tmp_path), "--out", str(run), "--smoke"]
-    assert main(["train", *arguments, "--stream"]) == 1
-    assert "00000001_000.png: is not a readable image" in capsys.readouterr().err
-    assert not run.exists()

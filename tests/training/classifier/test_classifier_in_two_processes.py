@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 import torch
-from cxr_training.classifier.__main__ import main
 
-import one_of_the_processes
+from cxr_training.cli import main
 from cxr_training.core.distributed import Processes
-from one_of_the_processes import STILL, begin, first_step
-from quick_training import quick_arguments
-from synthetic_nih import write_nih
+from support import one_of_the_processes
+from support.one_of_the_processes import STILL, begin, first_step
+from support.quick_training import quick_arguments
+from support.synthetic_nih import write_nih
 
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
 
@@ -82,9 +82,9 @@ def test_the_first_step_is_that_of_one_process(saw: list[dict[str, Any]], root: 
 
 def test_a_run_by_torchrun_leaves_the_files_of_a_run_by_one_process(root: Path) -> None:
     data = ["--data", str(root)]
-    assert main(["train", *quick_arguments(), *data, "--out", str(root / "one")]) == 0
+    assert main(["classifier", "train", *quick_arguments(), *data, "--out", str(root / "one")]) == 0
     arguments = ["train", *quick_arguments(), *data, "--out", str(root / "two")]
-    done = torchrun("-m", "cxr_training.classifier", *arguments)
+    done = torchrun("-m", "cxr_training", "classifier", *arguments)
     assert done.returncode == 0, done.stderr
     one, two = root / "one", root / "two"
     assert {path.name for path in two.iterdir()} == {path.name for path in one.iterdir()}
@@ -103,7 +103,7 @@ def test_a_run_by_torchrun_leaves_the_files_of_a_run_by_one_process(root: Path) 
 def test_a_batch_that_does_not_divide_is_refused_once(root: Path) -> None:
     arguments = [*quick_arguments("training.batch_size=9"), "--data", str(root)]
     out = ["--out", str(root / "odd")]
-    done = torchrun("-m", "cxr_training.classifier", "train", *arguments, *out)
+    done = torchrun("-m", "cxr_training", "classifier", "train", *arguments, *out)
     assert done.returncode != 0
     sentence = "training.batch_size=9 does not divide among 2 processes: choose a multiple of 2"
     assert done.stderr.count(sentence) == 1

@@ -7,7 +7,7 @@ import pytest
 from cxr_contracts import Finding
 from cxr_training.data.errors import DataError
 from cxr_training.data.manifest_csv import read_images
-from synthetic_manifest import write_manifest
+from support.synthetic_manifest import write_manifest
 
 ROW = {
     "image": "images/a.png",

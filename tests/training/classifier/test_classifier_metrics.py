@@ -5,12 +5,12 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from cxr_contracts import LabelSpec, MetricRow
-from cxr_training.classifier.answers import Answers, is_subgroup
+from cxr_training.classifier.calibration import Decisions, fitted_decisions, shipped_decisions
 from cxr_training.classifier.config import Evaluation
-from cxr_training.classifier.decisions import Decisions, fitted_decisions, shipped_decisions
-from cxr_training.classifier.reliability import BINS, reliability
-from cxr_training.classifier.report import for_manifest, metric_rows
+from cxr_training.classifier.metrics import for_manifest, metric_rows
+from cxr_training.classifier.predictions import Predictions, is_subgroup
 from cxr_training.classifier.samples import LABELS
+from cxr_training.data.splits import Split
 
 PNEUMONIA = [label.value for label in LABELS].index("Pneumonia")
 HERNIA = [label.value for label in LABELS].index("Hernia")
@@ -20,7 +20,7 @@ SEED = 3
 
 
 @pytest.fixture(scope="module")
-def answers() -> Answers:
+def predictions() -> Predictions:
     """400 images; Pneumonia on large ones alone, Hernia once, the other labels everywhere.
 
     A hundred each of the ages 17, 18, 39 and 80, but for one of unknown age and one impossible.
@@ -33,7 +33,8 @@ def answers() -> Answers:
     targets[5, HERNIA] = 1
     ages = np.repeat([17, 18, 39, 80], 100)
     ages[:2] = -1, 414
-    return Answers(
+    return Predictions(
+        split=Split.VALIDATION,
         logits=logits,
         coarse_logits=logits + rng.normal(0, 3, logits.shape),
         coarse_px=64,
@@ -47,13 +48,13 @@ def answers() -> Answers:
 
 
 @pytest.fixture(scope="module")
-def decisions(answers: Answers) -> Decisions:
-    return fitted_decisions(answers, CONFIG, SEED)
+def decisions(predictions: Predictions) -> Decisions:
+    return fitted_decisions(predictions, CONFIG, SEED)
 
 
 @pytest.fixture(scope="module")
-def rows(answers: Answers, decisions: Decisions) -> list[MetricRow]:
-    return metric_rows(answers, decisions, CONFIG, SEED)
+def rows(predictions: Predictions, decisions: Decisions) -> list[MetricRow]:
+    return metric_rows(predictions, decisions, CONFIG, SEED)
 
 
 def _row(rows: list[MetricRow], name: str, subset: str) -> MetricRow:
@@ -65,10 +66,10 @@ def _row(rows: list[MetricRow], name: str, subset: str) -> MetricRow:
     ("source", "inside"), [("large", slice(0, 100)), ("small", slice(300, 400))]
 )
 def test_auroc_within_a_source_is_that_of_its_images(
-    answers: Answers, rows: list[MetricRow], source: str, inside: slice
+    predictions: Predictions, rows: list[MetricRow], source: str, inside: slice
 ) -> None:
     row = _row(rows, "auroc", f"Mass/source={source}")
-    expected = roc_auc_score(answers.targets[inside, MASS], answers.logits[inside, MASS])
+    expected = roc_auc_score(predictions.targets[inside, MASS], predictions.logits[inside, MASS])
     assert row.result.value == pytest.approx(expected, abs=1e-4)
     assert row.n == 100
     assert row.result.low < row.result.value < row.result.high
@@ -81,11 +82,13 @@ def test_a_label_without_positives_in_a_source_has_no_row_there(rows: list[Metri
 
 
 def test_a_rare_label_is_on_record_but_not_in_the_mean(
-    answers: Answers, rows: list[MetricRow]
+    predictions: Predictions, rows: list[MetricRow]
 ) -> None:
     assert _row(rows, "auroc", "Hernia").n_positive == 1
     others = [column for column in range(14) if column != HERNIA]
-    expected = np.mean([roc_auc_score(answers.targets[:, c], answers.logits[:, c]) for c in others])
+    expected = np.mean(
+        [roc_auc_score(predictions.targets[:, c], predictions.logits[:, c]) for c in others]
+    )
     assert _row(rows, "auroc_mean", "all").result.value == pytest.approx(expected, abs=1e-4)
     errors = [_row(rows, "ece", LABELS[column].value).result.value for column in others]
     mean = _row(rows, "ece_mean", "all").result
@@ -93,12 +96,12 @@ def test_a_rare_label_is_on_record_but_not_in_the_mean(
     assert mean.low <= mean.value < mean.high
 
 
-def test_the_coarsened_images_are_judged_by_their_own_answers(rows: list[MetricRow]) -> None:
+def test_the_coarsened_images_have_predictions_of_their_own(rows: list[MetricRow]) -> None:
     all_images = _row(rows, "auroc_mean", "all").result
     assert _row(rows, "auroc_mean", "coarsened=64px").result.value < all_images.low
 
 
-def test_calibrated_answers_of_a_calibrated_network_have_a_small_error(
+def test_calibrated_predictions_of_a_calibrated_network_have_a_small_error(
     rows: list[MetricRow],
 ) -> None:
     assert _row(rows, "ece", "Effusion").result.value < 0.08
@@ -117,23 +120,27 @@ def test_sensitivity_and_specificity_stand_for_every_label(rows: list[MetricRow]
     assert min(balanced) > 1.2
 
 
-def test_a_label_that_knows_the_source_of_healthy_images_is_found_out(answers: Answers) -> None:
-    logits = answers.logits.copy()
-    logits[answers.sources == "large", PNEUMONIA] += 4
+def test_a_label_that_knows_the_source_of_healthy_images_is_found_out(
+    predictions: Predictions,
+) -> None:
+    logits = predictions.logits.copy()
+    logits[predictions.sources == "large", PNEUMONIA] += 4
     config = Evaluation(resamples=20, calibration_folds=2, min_positives=10)
-    healthy = replace(answers, logits=logits, targets=answers.targets * 0)
+    healthy = replace(predictions, logits=logits, targets=predictions.targets * 0)
     rows = metric_rows(healthy, fitted_decisions(healthy, config, 0), config, seed=0)
     assert _row(rows, "source_auroc", "Pneumonia").result.value > 0.9
     assert _row(rows, "source_auroc", "Mass").result.value == pytest.approx(0.5, abs=0.1)
 
 
 def test_a_subgroups_auroc_and_its_gap_are_those_of_its_images(
-    answers: Answers, rows: list[MetricRow]
+    predictions: Predictions, rows: list[MetricRow]
 ) -> None:
-    inside = answers.sexes == "M"
-    judged = [c for c in range(14) if answers.targets[inside, c].sum() >= 10]
+    inside = predictions.sexes == "M"
+    judged = [c for c in range(14) if predictions.targets[inside, c].sum() >= 10]
     within, everywhere = [
-        np.mean([roc_auc_score(answers.targets[x, c], answers.logits[x, c]) for c in judged])
+        np.mean(
+            [roc_auc_score(predictions.targets[x, c], predictions.logits[x, c]) for c in judged]
+        )
         for x in (inside, slice(None))
     ]
     mean, gap = _row(rows, "auroc_mean", "sex=M"), _row(rows, "auroc_gap", "sex=M")
@@ -158,26 +165,26 @@ def test_ages_at_the_ends_of_a_band_are_inside_and_impossible_ages_nowhere(
 
 
 def test_sensitivity_in_a_subgroup_is_the_share_of_its_positives_that_is_called(
-    answers: Answers, decisions: Decisions, rows: list[MetricRow]
+    predictions: Predictions, decisions: Decisions, rows: list[MetricRow]
 ) -> None:
-    inside = answers.sexes == "F"
-    ill = inside & (answers.targets[:, MASS] == 1)
-    well = inside & (answers.targets[:, MASS] == 0)
+    inside = predictions.sexes == "F"
+    ill = inside & (predictions.targets[:, MASS] == 1)
+    well = inside & (predictions.targets[:, MASS] == 0)
     found, spared = (_row(rows, x, "Mass/sex=F") for x in ("sensitivity", "specificity"))
     assert found.result.value == pytest.approx(decisions.positive[ill, MASS].mean(), abs=1e-4)
     assert spared.result.value == pytest.approx(1 - decisions.positive[well, MASS].mean(), abs=1e-4)
     assert (found.n, found.n_positive) == (100, int(ill.sum()))
-    called = decisions.positive[inside] & (answers.targets[inside] == 1)
+    called = decisions.positive[inside] & (predictions.targets[inside] == 1)
     pooled = _row(rows, "sensitivity_pooled", "sex=F")
-    assert pooled.n_positive == int(answers.targets[inside].sum())
+    assert pooled.n_positive == int(predictions.targets[inside].sum())
     assert pooled.result.value == pytest.approx(called.sum() / pooled.n_positive, abs=1e-4)
 
 
 def test_findings_missed_in_one_sex_alone_show_as_a_gap_that_misses_zero(
-    answers: Answers, decisions: Decisions
+    predictions: Predictions, decisions: Decisions
 ) -> None:
-    missed = decisions.positive & (answers.sexes != "F")[:, None]
-    rows = metric_rows(answers, replace(decisions, positive=missed), CONFIG, SEED)
+    missed = decisions.positive & (predictions.sexes != "F")[:, None]
+    rows = metric_rows(predictions, replace(decisions, positive=missed), CONFIG, SEED)
     assert _row(rows, "sensitivity_mean", "sex=F").result.value == 0
     assert _row(rows, "sensitivity_gap", "sex=F").result.high < 0
     assert _row(rows, "sensitivity_gap", "sex=M").result.low > 0
@@ -214,34 +221,25 @@ def test_the_manifest_leaves_out_what_each_label_does_in_each_subgroup_but_its_s
     assert ("auroc", "Mass/source=large") in subsets
 
 
-def test_a_foreign_calibration_is_judged_as_it_is(answers: Answers) -> None:
+def test_a_foreign_calibration_is_evaluated_as_it_is(predictions: Predictions) -> None:
     labels = [
         LabelSpec(name=label, threshold=0.5, threshold_rule="theirs", slope=2.0, intercept=0.5)
         for label in reversed(LABELS)
     ]
-    shipped = shipped_decisions(answers, labels)
-    np.testing.assert_array_equal(shipped.positive, 2 * answers.logits + 0.5 >= 0)
-    rows = metric_rows(answers, shipped, CONFIG, SEED)
+    shipped = shipped_decisions(predictions, labels)
+    np.testing.assert_array_equal(shipped.positive, 2 * predictions.logits + 0.5 >= 0)
+    rows = metric_rows(predictions, shipped, CONFIG, SEED)
     threshold = _row(rows, "threshold", "Mass").result
     assert (threshold.low, threshold.value, threshold.high) == (0.5, 0.5, 0.5)
-    fitted = metric_rows(answers, fitted_decisions(answers, CONFIG, SEED), CONFIG, SEED)
+    fitted = metric_rows(predictions, fitted_decisions(predictions, CONFIG, SEED), CONFIG, SEED)
     worse, better = (_row(x, "ece_mean", "all").result for x in (rows, fitted))
     assert worse.low > better.high
 
 
-def test_the_gaps_of_the_reliability_bins_are_the_calibration_error(
-    answers: Answers, decisions: Decisions, rows: list[MetricRow]
-) -> None:
-    bins = reliability(answers, decisions, CONFIG, SEED)
-    assert len(bins) == BINS * len(LABELS)
-    of_mass = [one for one in bins if one.label == "Mass"]
-    assert [one.n for one in of_mass] == [40] * BINS
-    assert sum(one.n_positive for one in of_mass) == int(answers.targets[:, MASS].sum())
-    given = [one.probability for one in of_mass]
-    assert given == sorted(given)
-    error = sum(one.n * abs(one.probability - one.frequency.value) for one in of_mass) / 400
-    assert error == pytest.approx(_row(rows, "ece", "Mass").result.value, abs=1e-4)
-    # Calibrated by construction: nearly all of 130 intervals hold the probability.
-    common = [one for one in bins if one.label != "Hernia" and one.n_positive]
-    inside = [one.frequency.low <= one.probability <= one.frequency.high for one in common]
-    assert np.mean(inside) > 0.85
+def test_nothing_is_fitted_on_test_patients(predictions: Predictions) -> None:
+    held_out = replace(predictions, split=Split.TEST)
+    with pytest.raises(ValueError, match="test patients"):
+        fitted_decisions(held_out, CONFIG, SEED)
+    labels = fitted_decisions(predictions, CONFIG, SEED).labels
+    rows = metric_rows(held_out, shipped_decisions(held_out, labels), CONFIG, SEED)
+    assert {row.split for row in rows} == {"test"}
