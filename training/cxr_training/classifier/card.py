@@ -43,12 +43,12 @@ LIMITS = (
     "taken at the bedside, of sicker patients: a difference between views is one between patients.",
     "Network input is {width_px} px a side: small nodules, fine lines and small pneumothoraces can "
     "be invisible to it whatever the size of the upload.",
-    "File size is a confounder: Pneumonia stands almost only on large images. Training brings every "
-    "image to one size and randomises its sharpness; read the row `source=large`, not that over all.",
+    "File size is a confounder: Pneumonia stands almost only on large images. Training brings all "
+    "to one size and randomises their sharpness; read the row `source=large`, not that over all.",
     "Hernia, Fibrosis, Emphysema and Edema are rare: look at the number of positives before the "
     "figure. Calibration holds for the prevalence of the validation patients.",
-    "Epoch, calibration and thresholds were chosen on validation patients; their calibration error, "
-    "sensitivity and specificity are cross-fitted. The bootstrap of a calibration error leans "
+    "Epoch, calibration and thresholds were chosen on validation patients. Calibration error, "
+    "sensitivity and specificity are cross-fitted there. The bootstrap of the former leans "
     "upward, so its interval lies mostly above it.",
     "A class activation map shows where the evidence lies on a coarse grid; it is not a contour.",
     "Failures are not shown as images: they would be radiographs of patients, which this project "
