@@ -143,7 +143,7 @@ def _method(manifest: ModelManifest) -> list[str]:
     recipe = manifest.training.recipe
     package = recipe.get("pretrained")
     normal = ""
-    if manifest.architecture.arguments.get("usual_map"):
+    if manifest.architecture.arguments.get("mean_normal_cam"):
         normal = (
             " The mean normal CAM, the mean map of training radiographs without a finding, is "
             "taken off every map, so that it shows where a radiograph differs from those."
