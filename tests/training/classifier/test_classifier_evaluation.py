@@ -12,6 +12,8 @@ import pytest
 from cxr_training.cli import main
 from support.synthetic_manifest import whole_rows, write_manifest
 
+pytestmark = pytest.mark.slow
+
 PLOTS = ("reliability.png", "operating_points.png")
 Change = Callable[[dict[str, Any]], None]
 Changed = Callable[[Change], Path]
