@@ -38,13 +38,22 @@ COMMANDS: dict[str, tuple[Callable[[list[str]], int], list[str]]] = {
 }
 DETECTOR_CONFIG = str(CONFIGS / "detector/yolov5n-both.yaml")
 for part, arguments in {
-    "detector": ["detector", "train", "--config", DETECTOR_CONFIG, "--data", "DATA"],
-    "ood": ["ood", "train", "--data", "DATA"],
+    "detector": [
+        "detector",
+        "train",
+        "--config",
+        DETECTOR_CONFIG,
+        "--data",
+        "DATA",
+        "--out",
+        "OUT",
+    ],
+    "ood": ["ood", "train", "--data", "DATA", "--out", "OUT"],
     "rescoring": ["rescoring", "fit", "--data", "DATA"],
-    "monitoring": ["drift", "reference", "--data", "DATA"],
+    "monitoring": ["drift", "reference", "--data", "DATA", "--out", "OUT"],
 }.items():
     if (PACKAGES[0] / part / "cli.py").exists():
-        COMMANDS[" ".join(arguments[:2])] = (cxr_main, [*arguments, "--out", "OUT"])
+        COMMANDS[" ".join(arguments[:2])] = (cxr_main, arguments)
 # What may open it: evaluation, verification, and the check of a data set, which learns nothing.
 MAY_READ = ("evaluat", "verif", "check")
 
