@@ -13,27 +13,26 @@ from cxr_gan.errors import GanError
 from cxr_gan.study.answers import Answers, write_answers
 from cxr_gan.study.card import write_card
 from cxr_gan.study.generators import Generator
-from cxr_gan.study.quiet import Quiet
 from cxr_gan.study.synthetic import Wanted, synthetic_set
 from cxr_gan.study.teacher import Teacher, keep_as_teacher
-from cxr_training.arithmetic import denormals_flushed
-from cxr_training.classifier.cache import CanonicalImages, canonical_images
 from cxr_training.classifier.config import ClassifierConfig
 from cxr_training.classifier.loop import BEST, LAST, METRICS, Trainer
 from cxr_training.classifier.samples import (
     Samples,
     as_samples,
-    joined,
-    judged_targets,
+    concatenated,
+    masked_targets,
     synthetic_alone,
 )
 from cxr_training.classifier.train import new_trainer
+from cxr_training.core.cpu import denormals_flushed
+from cxr_training.core.distributed import Processes
+from cxr_training.core.errors import PublishError, RunError
+from cxr_training.core.runs import drop_metrics_after
+from cxr_training.data.cache import CanonicalImages, canonical_images
 from cxr_training.data.collection import read_collection
 from cxr_training.data.errors import DataError
 from cxr_training.data.splits import Split
-from cxr_training.distributed import Processes
-from cxr_training.publishing import PublishError
-from cxr_training.runs import RunError, drop_metrics_after
 
 TEACHER = "teacher.safetensors"
 KEY = "key.txt"
@@ -117,7 +116,7 @@ def _train(task: Task) -> None:
         keep_as_teacher(trainer, task.folder / TEACHER)
     answers = Answers(
         logits=trainer.validation_logits(rows),
-        targets=judged_targets(samples, last.judged_on)[rows],
+        targets=masked_targets(samples, last.sources_by_label)[rows],
         patients=samples.patients[rows],
         key=task.key,
         seconds=seconds + trainer.progress.elapsed_s,
@@ -157,7 +156,7 @@ def _shown(task: Task) -> tuple[Samples, CanonicalImages]:
     write_card(task.folder, task.wanted, task.generator, manifest)
     made = as_samples(read_collection(None, [manifest]))
     synthetic = canonical_images(made.paths, _canonical_px(task), task.cache, processes=1)
-    return joined(task.samples, made), JoinedImages(real, synthetic)
+    return concatenated(task.samples, made), JoinedImages(real, synthetic)
 
 
 def real_images(task: Task) -> CanonicalImages:
@@ -182,7 +181,7 @@ def _trained(
     (folder / "config.yaml").write_text(
         yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
     )
-    trainer = new_trainer(config, samples, images, folder, Processes(), view=Quiet(), start=start)
+    trainer = new_trainer(config, samples, images, folder, Processes(), start=start, prefix=None)
     if (folder / LAST).exists():
         trainer.resume(folder / LAST)
     drop_metrics_after(folder / METRICS, trainer.progress.epoch)

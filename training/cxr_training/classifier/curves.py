@@ -1,4 +1,4 @@
-"""Curves of a run as a picture."""
+"""Curves of a run as a plot."""
 
 from collections.abc import Sequence
 from itertools import cycle
@@ -8,20 +8,19 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from cxr_training.runs import read_metrics
+from cxr_training.core.runs import read_metrics
 
 _AVERAGED = "validation, averaged"
 # Of the members, one after another; a run of one network has the first.
 _STYLES = (".-", ".--", ".:", ".-.")
 
 
-def draw_curves(metrics: Path | Sequence[Path], target: Path) -> None:
+def draw_curves(files: Sequence[Path], target: Path) -> None:
     """Losses, validation AUROC and learning rate by epoch, from `metrics.jsonl`, as a PNG.
 
-    Of several members' files, each in a style of its own. Drawn anew after each epoch, so it is
-    replaced whole or not at all.
+    Of several ensemble members' files, each in a style of its own. Drawn anew after each epoch,
+    so it is replaced whole or not at all.
     """
-    files = [metrics] if isinstance(metrics, Path) else list(metrics)
     # A Figure of its own, without pyplot, needs no display and leaves no global state.
     figure = Figure(figsize=(10, 7), layout="constrained")
     (losses, areas), (within, rate) = figure.subplots(2, 2)

@@ -1,6 +1,5 @@
 """Batches of network inputs from canonical images."""
 
-import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,14 +10,13 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from cxr_classifier.preprocessing import GreyImage, normalise, to_input_size
 from cxr_training.classifier.augment import augmented, coarsened
-from cxr_training.classifier.cache import CanonicalImages
 from cxr_training.classifier.config import ClassifierConfig, sources_of
-from cxr_training.classifier.oversampling import added_rows
-from cxr_training.classifier.samples import Samples, judged_targets
+from cxr_training.classifier.samples import RowArray, Samples, added_rows, masked_targets
+from cxr_training.core.distributed import Processes, processes_on_this_machine
+from cxr_training.core.parallel import usable_cores
+from cxr_training.data.cache import CanonicalImages
 from cxr_training.data.splits import Split
-from cxr_training.distributed import Processes, processes_on_this_machine
 
-RowArray = np.ndarray[Any, np.dtype[np.intp]]
 Batch = tuple[Tensor, Tensor]
 _EVALUATION_BATCH = 64
 _MOST_WORKERS = 16
@@ -65,7 +63,7 @@ class TrainingImages(Dataset[Batch]):
         starts = {1} | {rule.from_epoch for rule in training.within_source.values()}
         # Of the epochs from each start to the next; epochs count from 1 here.
         self.targets = {
-            start: judged_targets(samples, sources_of(training.within_source_in(start)))
+            start: masked_targets(samples, sources_of(training.within_source_in(start)))
             for start in starts
         }
         self.images = _Images(images)
@@ -162,8 +160,7 @@ def loader_workers(config: ClassifierConfig, device: torch.device) -> int:
         return config.training.workers
     if device.type == "cpu":
         return 0
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return max(1, min((usable or 1) // processes_on_this_machine() - 1, _MOST_WORKERS))
+    return max(1, min(usable_cores() // processes_on_this_machine() - 1, _MOST_WORKERS))
 
 
 def training_loader(
@@ -176,7 +173,7 @@ def training_loader(
     """The loader of a run, and the sampler by which to say which epoch it reads next.
 
     Batches are images [B, 1, H, W] and targets [B, 14], both float32; a target is 0, 1, or
-    `UNJUDGED`.
+    `MASKED`.
 
     Raises:
         RunError: the batch does not divide among the processes.

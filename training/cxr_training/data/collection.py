@@ -5,12 +5,16 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from cxr_training.core.files import sha256_of
 from cxr_training.data import nih
 from cxr_training.data.boxed import published_splits
 from cxr_training.data.errors import Refuse, at_once, tried
+from cxr_training.data.layout import refuse_test_folder
 from cxr_training.data.manifest_csv import OWN, Entry, check_files, read_entries, stated_splits
 from cxr_training.data.radiographs import Radiograph
 from cxr_training.data.splits import Split
+
+NIH_SOURCE = "NIH ChestX-ray14 (Wang et al., CVPR 2017; NIH Clinical Center)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +26,11 @@ class Collection:
 
 
 def read_collection(
-    nih_root: Path | None, manifests: Sequence[Path] = (), *, refuse: Refuse = at_once
+    nih_root: Path | None,
+    manifests: Sequence[Path] = (),
+    *,
+    held_out: bool = False,
+    refuse: Refuse = at_once,
 ) -> Collection:
     """The images of NIH's layout under `nih_root`, if any, and those of `manifests`.
 
@@ -32,13 +40,17 @@ def read_collection(
     Args:
         nih_root: folder in NIH's layout; None for manifests alone.
         manifests: CSV manifests.
+        held_out: let a test set pass; for evaluation and checks alone.
         refuse: called for each entry that cannot be taken.
 
     Raises:
-        DataError: what the readers raise; two splits stated for one patient, one stated against
-            NIH's, a synthetic image of a patient who does not train.
+        DataError: what the readers raise; a test set that may not pass; two splits stated for one
+            patient, one stated against NIH's, a synthetic image of a patient who does not train.
     """
-    published = _published(nih_root, refuse)
+    if not held_out:
+        for path in manifests:
+            refuse_test_folder(path)
+    published = _published(nih_root, held_out, refuse)
     entries = [
         entry
         for path in manifests
@@ -54,10 +66,36 @@ def read_collection(
     return Collection(images, splits)
 
 
-def _published(nih_root: Path | None, refuse: Refuse) -> list[Radiograph]:
+def describe_sources(root: Path | None, manifests: Sequence[Path] = ()) -> list[str]:
+    """What `read_collection` reads, a sentence a set, without a folder of this machine.
+
+    A manifest is named by its content: sha256, and how many of its images are synthetic.
+    """
+    described = [] if root is None else [NIH_SOURCE]
+    for path in manifests:
+        images = [entry.radiograph for entry in read_entries(path)]
+        synthetic = sum(image.synthetic for image in images)
+        described.append(
+            f"{path.name}, a CSV manifest of {len(images)} images, {synthetic} of them synthetic "
+            f"(sha256 {sha256_of(path)})"
+        )
+    return described
+
+
+def label_file(root: Path | None, manifests: Sequence[Path]) -> Path:
+    """What an error about all labels names: NIH's file where it is read, else a manifest."""
+    if root is not None:
+        return nih.entry_file(root)
+    if not manifests:
+        raise ValueError("the reader needs NIH's folder, a manifest, or both")
+    return manifests[0]
+
+
+def _published(nih_root: Path | None, held_out: bool, refuse: Refuse) -> list[Radiograph]:
     if nih_root is None:
         return []
-    return tried(partial(nih.read_images, nih_root, refuse=refuse), refuse)
+    read = partial(nih.read_images, nih_root, held_out=held_out, refuse=refuse)
+    return tried(read, refuse)
 
 
 def _apply(

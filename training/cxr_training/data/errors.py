@@ -4,10 +4,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
+from cxr_training.core.errors import UserError
+
 Read = TypeVar("Read")
 
 
-class DataError(ValueError):
+class DataError(UserError, ValueError):
     """The data is not as published; the message names the file and the line, if any."""
 
     def __init__(self, path: Path, detail: str, *, line: int | None = None) -> None:
@@ -16,6 +18,17 @@ class DataError(ValueError):
         self.path = path
         self.line = line
         self.detail = detail
+
+
+class HeldOutError(DataError):
+    """The data is of test patients, and what was asked for is not evaluation."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(
+            path,
+            "is part of a test set, which is only ever evaluated on: name the folder of the "
+            "training and validation patients",
+        )
 
 
 # What a reader does with an entry that it cannot take. Training stops at the first; a check hands

@@ -1,8 +1,8 @@
 """A plain CSV manifest: a hospital's own radiographs, or images that a generator made.
 
 One row an image. The columns `image` (a path below the CSV's folder), `patient` and `findings`
-(NIH's names joined by `|`, or `No Finding`) are required; `age_years`, `sex`, `view`, `synthetic`
-and `split` are not. docs/data.md has the format.
+(NIH's names separated by `|`, or `No Finding`) are required; `age_years`, `sex`, `view`,
+`synthetic` and `split` are not. docs/data.md has the format.
 
 A patient `P` of a manifest is `own:P` from here on, so that a hospital's eight digits never meet
 NIH's; `nih:00000013` names a patient of NIH on purpose. All manifests share one name space: two of
@@ -15,14 +15,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from cxr_training.data.csv_rows import Row, read_rows
 from cxr_training.data.errors import DataError, Refuse, at_once
 from cxr_training.data.radiographs import Radiograph, parse_findings
-from cxr_training.data.rows import Row, read_rows
 from cxr_training.data.splits import Split
 
 REQUIRED = ("image", "patient", "findings")
 COLUMNS = (*REQUIRED, "age_years", "sex", "view", "synthetic", "split")
-IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg"})
+IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp"})
 OWN, NIH = "own:", "nih:"
 # A patient of this prefix was invented by a generator, and no radiograph of a person is theirs.
 SYNTHETIC_PATIENT = "synthetic:"
