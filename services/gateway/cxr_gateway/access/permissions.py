@@ -108,6 +108,21 @@ class Operations:
                 return operation
         return None
 
+    def methods_of(self, path: str) -> list[str]:
+        """The methods that `path` has, sorted; none for what is answered 404.
+
+        The page's route matches every path; under `api/` it answers 404.
+        """
+        found: set[str] = set()
+        for operation in self._all:
+            if operation.pattern.match(path) and not (
+                operation.id == PAGE and path.startswith("/api/")
+            ):
+                found |= operation.methods
+        if "GET" in found:
+            found.add("HEAD")
+        return sorted(found | {"OPTIONS"}) if found else []
+
 
 def _operation(context: RouteContext) -> Operation:
     route = context.original_route

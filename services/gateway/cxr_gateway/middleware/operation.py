@@ -1,11 +1,15 @@
 """Which operation a request asks for: its route is matched here, once, for all who need to know.
 
 The access middleware asks for whom it is, the audit log names it; the router does its own matching
-when the request gets there.
+when the request gets there. What HTTP wants of every resource is kept here, too: HEAD wherever
+there is GET, OPTIONS, and an Allow that names all methods of a path (RFC 9110, 9.3.2, 9.3.7,
+15.5.6); the router knows one route at a time.
 """
 
+from starlette.datastructures import MutableHeaders
 from starlette.requests import HTTPConnection
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cxr_gateway.access.permissions import Operation, Operations
 from cxr_gateway.core.request_state import OPERATION
@@ -26,7 +30,35 @@ class OperationMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
-        if scope["type"] == "http":
-            operation = self._operations.of(scope["method"], scope["path"])
-            scope.setdefault("state", {})[OPERATION] = operation
-        await self._app(scope, receive, send)
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        method, path = scope["method"], scope["path"]
+        allowed = self._operations.methods_of(path)
+        if method == "OPTIONS" and allowed:
+            response = Response(status_code=204, headers={"Allow": ", ".join(allowed)})
+            await response(scope, receive, send)
+            return
+        if method == "HEAD" and "HEAD" in allowed:
+            scope, send = scope | {"method": "GET"}, _without_body(send)
+        operation = self._operations.of(scope["method"], path)
+        scope.setdefault("state", {})[OPERATION] = operation
+        await self._app(scope, receive, send if operation else _with_allow(send, allowed))
+
+
+def _without_body(send: Send) -> Send:
+    async def send_head(message: Message) -> None:
+        if message["type"] == "http.response.body":
+            message = message | {"body": b""}
+        await send(message)
+
+    return send_head
+
+
+def _with_allow(send: Send, allowed: list[str]) -> Send:
+    async def send_allow(message: Message) -> None:
+        if message["type"] == "http.response.start" and message["status"] == 405 and allowed:
+            MutableHeaders(scope=message)["Allow"] = ", ".join(allowed)
+        await send(message)
+
+    return send_allow

@@ -4,6 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Header, Path, Response
 from fastapi.responses import FileResponse
+from starlette.types import Receive, Scope, Send
 
 from cxr_contracts import Finding
 from cxr_gateway.api.dependencies import AppState, AppStateDep, PrincipalDep
@@ -105,9 +106,21 @@ async def _png(stored: StoredFile, state: AppState, if_none_match: str | None) -
     return await _sent(stored, state, headers)
 
 
+class _WholeFile(FileResponse):
+    """A file without its parts: they are small, a bucket's come whole, and whoever asks for a
+    range of any unit has to be ready for that (RFC 9110, 14.2).
+    """
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+        asked = [(name, value) for name, value in scope["headers"] if name != b"range"]
+        await super().__call__(scope | {"headers": asked}, receive, send)
+
+
 async def _sent(stored: StoredFile, state: AppState, headers: dict[str, str]) -> Response:
     files, place = state.archive.files, (stored.study_id, stored.name)
     if (path := files.local(*place)) is not None:
-        return FileResponse(path, media_type=stored.media_type, headers=headers)
+        whole = headers | {"Accept-Ranges": "none"}
+        return _WholeFile(path, media_type=stored.media_type, headers=whole)
     content = await state.archive.in_thread(files.read, *place)
     return Response(content, media_type=stored.media_type, headers=headers)
