@@ -43,4 +43,4 @@ def survives(data: bytes) -> None:
         assert result.grey.dtype == np.uint8
         assert result.grey.ndim == 2
         assert result.grey.size <= SMALL.max_pixels
-        assert (result.facts.height, result.facts.width) == result.grey.shape
+        assert (result.metadata.height, result.metadata.width) == result.grey.shape

@@ -166,7 +166,7 @@ async def test_two_gateways_on_one_archive_write_one_chain(
         assert len(await lines(stand)) == 40
     assert commanded(settings, "audit", "verify") == 0
     said = capsys.readouterr().out
-    assert said.startswith("The audit log is whole: 41 lines, up to 41:")
+    assert said.startswith("The audit log is whole: 41 entries, up to 41:")
 
 
 async def test_the_log_is_read_page_by_page(stand: Stand) -> None:

@@ -116,7 +116,7 @@ async def test_with_the_detector_down_nothing_is_joined(tmp_path: Path) -> None:
         study = (await stand.post(png())).json()
         system = (await stand.client.get("/api/v1/system")).json()
     assert (study["boxes"], study["rescoring"]) == ([], None)
-    assert "A reader does not answer" in system["rescoring"]["detail"]
+    assert "An inference service does not answer" in system["rescoring"]["detail"]
 
 
 async def test_triage_and_overlay_follow_the_joined_boxes(tmp_path: Path) -> None:
@@ -129,7 +129,7 @@ async def test_triage_and_overlay_follow_the_joined_boxes(tmp_path: Path) -> Non
         study = (await stand.post(png())).json()
         rescored = await stand.client.get(f"/api/v1/studies/{study['id']}/overlay.png")
     assert shown(study) == [("Nodule", 0.550633)]
-    assert "Nodule with a rescored score of 0.55, though" in study["triage"]["reason"]
+    assert "Nodule with a score of 0.55, though" in study["triage"]["reason"]
     (tmp_path / "plain").mkdir()
     plain_settings = settings_for(tmp_path / "plain/archive")
     async with standing(plain_settings, findings=findings, boxes=boxes) as stand:

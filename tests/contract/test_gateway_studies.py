@@ -57,8 +57,8 @@ async def test_a_film_becomes_a_complete_study(stand: Stand) -> None:
     assert sorted(row.finding for row in study.findings) == sorted(Finding)
     assert study.boxes[0].model_dump() == {
         "finding": Region.MASS,
-        "rescored_score": None,
         "score": 0.6,
+        "detector_score": 0.6,
         "classifier_probability": 0.7,
         "x_min": 10.0,
         "y_min": 20.0,

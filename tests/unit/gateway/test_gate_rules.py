@@ -5,13 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cxr_gateway.ood import Gate, canonical, load_ood_detector
+from cxr_gateway.ood import OodDetector, canonical, load_ood_detector
 
 PUBLISHED = Path(__file__).parents[3] / "models/ood/ood-cxr"
 
 
 @pytest.fixture(scope="module")
-def gate() -> Gate:
+def gate() -> OodDetector:
     return load_ood_detector(PUBLISHED)
 
 
@@ -41,7 +41,7 @@ def test_a_view_with_negative_strides_is_read_in_its_own_order() -> None:
     [np.zeros((3, 4, 5), np.uint8), np.zeros((0, 4), np.uint8), np.zeros((40, 40), np.float32)],
 )
 def test_what_is_no_grey_picture_is_an_error_of_the_caller(
-    gate: Gate, wrong: np.ndarray[tuple[int, ...], np.dtype[np.generic]]
+    gate: OodDetector, wrong: np.ndarray[tuple[int, ...], np.dtype[np.generic]]
 ) -> None:
     with pytest.raises(ValueError, match=r"expected uint8 \[H, W\], got"):
         gate.check(wrong)  # type: ignore[arg-type]
@@ -57,7 +57,7 @@ def test_what_is_no_grey_picture_is_an_error_of_the_caller(
     ],
 )
 def test_pictures_that_no_network_need_see_are_refused_with_their_reason(
-    gate: Gate, picture: np.ndarray[tuple[int, int], np.dtype[np.uint8]], reason: str
+    gate: OodDetector, picture: np.ndarray[tuple[int, int], np.dtype[np.uint8]], reason: str
 ) -> None:
     score = gate.check(picture)
     assert (score.accepted, score.score) == (False, 0.0)

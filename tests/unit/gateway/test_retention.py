@@ -85,7 +85,7 @@ async def test_the_command_does_it_and_is_on_record(
     [study] = await filled(settings, 1)
     age(engine, [study], 31)
     assert commanded(settings, "retention", "run") == 0
-    assert capsys.readouterr().out.startswith("1 studies and 0 lines of the audit log were deleted")
+    assert capsys.readouterr().out.startswith("1 studies and 0 audit entries were deleted")
     assert removals(engine) == [
         (EXPIRY_ACTION, "retention", study),
         ("retention run", "local", None),

@@ -49,12 +49,12 @@ REPORT = ShadowReport(
 def test_the_report_is_a_line_for_each_thing_that_is_compared() -> None:
     assert report_text(REPORT).splitlines() == [
         "classifier: new 2 (cdcdcdcdcdcd) beside abababababab",
-        "films           102, from 2026-11-25 08:30 to 2026-11-25 08:30 UTC",
+        "images          102, from 2026-11-25 08:30 to 2026-11-25 08:30 UTC",
         "failures        timeout 2",
         "priorities      5 of 100 would have changed; soon to urgent 5",
-        "boxes a film    1.25 shown, 1.50 by the shadow",
-        "milliseconds    unknown shown, 31 and 63 by the shadow (median, 95th percentile)",
+        "boxes an image  1.25 current, 1.50 by the shadow",
+        "milliseconds    unknown current, 31 and 63 by the shadow (median, 95th percentile)",
         "",
-        "finding              same  both  shown  shadow  neither  mean difference",
-        "Mass                  90%    10      3       7       80            0.031",
+        "finding              same  both  current  shadow  neither  mean difference",
+        "Mass                  90%    10        3       7       80            0.031",
     ]

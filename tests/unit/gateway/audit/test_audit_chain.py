@@ -94,7 +94,7 @@ def test_an_untouched_log_is_whole_and_its_lines_follow_each_other(five: Engine)
     assert verify(five) == 5
     assert verify(five, head(five)) == 5
     with five.connect() as connection:
-        lines = list(chain.lines(connection))
+        lines = list(chain.entries(connection))
     assert [line.seq for line in lines] == [1, 2, 3, 4, 5]
     assert [line.previous_hash for line in lines[1:]] == [line.hash for line in lines[:-1]]
     assert [line.at for line in lines] == sorted(line.at for line in lines)
@@ -119,7 +119,7 @@ def test_one_changed_value_is_found_with_its_line(five: Engine, column: str) -> 
     statement = f"UPDATE audit_log SET {column} = {CHANGES[column]} WHERE seq = 3"
     with (
         tampered(five, statement) as connection,
-        pytest.raises(chain.BrokenChain, match="Line 3 was changed"),
+        pytest.raises(chain.BrokenChain, match="Entry 3 was changed"),
     ):
         chain.verify(connection)
 
@@ -127,15 +127,15 @@ def test_one_changed_value_is_found_with_its_line(five: Engine, column: str) -> 
 @pytest.mark.parametrize(
     ("statements", "found"),
     [
-        (["DELETE FROM audit_log WHERE seq = 3"], "Line 3 is missing: line 4 is the next"),
-        (["DELETE FROM audit_log WHERE seq < 3"], "Lines 1 to 2 are missing"),
+        (["DELETE FROM audit_log WHERE seq = 3"], "Entry 3 is missing: entry 4 is the next"),
+        (["DELETE FROM audit_log WHERE seq < 3"], "Entries 1 to 2 are missing"),
         (
             [
                 "UPDATE audit_log SET seq = 99 WHERE seq = 2",
                 "UPDATE audit_log SET seq = 2 WHERE seq = 3",
                 "UPDATE audit_log SET seq = 3 WHERE seq = 99",
             ],
-            "Line 2 was changed",
+            "Entry 2 was changed",
         ),
     ],
     ids=["removed", "removed at the beginning", "swapped"],
@@ -149,7 +149,7 @@ def test_lines_that_are_gone_or_changed_places_are_found(
 
 def test_a_line_that_was_replaced_with_a_hash_of_its_own_breaks_the_next(five: Engine) -> None:
     with five.connect() as connection:
-        third = list(chain.lines(connection))[2]
+        third = list(chain.entries(connection))[2]
     line = next_entry(by_the_machine("step 9"), Anchor(2, third.previous_hash), third.at)
     statement = (
         f"UPDATE audit_log SET action = 'step 9', study_id = NULL, at = '{line.at}', "
@@ -157,7 +157,7 @@ def test_a_line_that_was_replaced_with_a_hash_of_its_own_breaks_the_next(five: E
     )
     with (
         tampered(five, statement) as connection,
-        pytest.raises(chain.BrokenChain, match="Line 4 does not follow what is before it"),
+        pytest.raises(chain.BrokenChain, match="Entry 4 does not follow what is before it"),
     ):
         chain.verify(connection)
 
@@ -166,7 +166,7 @@ def test_an_end_that_was_cut_off_is_found_by_an_anchor(five: Engine) -> None:
     anchor = head(five)
     with tampered(five, "DELETE FROM audit_log WHERE seq > 3") as connection:
         assert chain.verify(connection) == 3
-        with pytest.raises(chain.BrokenChain, match=r"ends with line 3; .* had line 5"):
+        with pytest.raises(chain.BrokenChain, match=r"ends with entry 3; .* had entry 5"):
             chain.verify(connection, anchor)
 
 
@@ -175,7 +175,7 @@ def test_a_log_that_was_written_anew_is_found_by_an_anchor(five: Engine) -> None
     with tampered(five, "DELETE FROM audit_log") as connection:
         chain.append(connection, [by_the_machine(f"step {number}") for number in range(6)])
         assert chain.verify(connection) == 6
-        with pytest.raises(chain.BrokenChain, match="Line 5 is another"):
+        with pytest.raises(chain.BrokenChain, match="Entry 5 is another"):
             chain.verify(connection, anchor)
 
 
@@ -192,7 +192,7 @@ def test_the_database_itself_refuses_changes(five: Engine) -> None:
 def test_old_lines_go_and_leave_an_anchor_that_the_rest_follows(engine: Engine) -> None:
     write(engine, 5)
     with engine.connect() as connection:
-        second = list(chain.lines(connection))[1]
+        second = list(chain.entries(connection))[1]
     whole = head(engine)
     with engine.begin() as connection:
         gone = chain.remove_oldest(connection, as_written(datetime.now(UTC)), at_most=3)
@@ -200,7 +200,7 @@ def test_old_lines_go_and_leave_an_anchor_that_the_rest_follows(engine: Engine) 
     assert gone.seq == 3
     assert verify(engine, gone) == 2
     assert verify(engine, whole) == 2
-    with pytest.raises(chain.BrokenChain, match="Line 2 was removed for its age"):
+    with pytest.raises(chain.BrokenChain, match="Entry 2 was removed for its age"):
         verify(engine, Anchor(2, second.hash))
     with engine.begin() as connection:
         assert chain.remove_oldest(connection, "2000", at_most=3) is None

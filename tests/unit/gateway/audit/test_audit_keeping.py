@@ -44,7 +44,7 @@ def actions(settings: GatewaySettings) -> list[str]:
     engine = open_engine(settings.resolved_database_url, 5)
     with engine.connect() as connection:
         chain.verify(connection)
-        found = [line.action for line in chain.lines(connection)]
+        found = [line.action for line in chain.entries(connection)]
     engine.dispose()
     return found
 

@@ -253,4 +253,4 @@ def test_the_sample_radiograph_is_the_same_picture_however_it_is_packed(other: s
     assert difference.mean() < 1.0
     assert np.percentile(difference, 99.9) <= 4
     assert 100 < packed.grey.mean() < 220
-    assert packed.facts.view == "PA"
+    assert packed.metadata.view == "PA"

@@ -20,7 +20,7 @@ def test_a_grey_jpeg_comes_out_as_pillow_decodes_it(progressive: bool) -> None:
     data = encoded(GREY, "JPEG", quality=95, progressive=progressive)
     intake = read_upload(data)
     assert np.abs(intake.grey.astype(int) - GREY).max() < 12
-    assert (intake.facts.source, intake.facts.width) == (ImageSource.JPEG, 120)
+    assert (intake.metadata.source, intake.metadata.width) == (ImageSource.JPEG, 120)
     assert not intake.grey.flags.writeable
 
 
@@ -78,7 +78,7 @@ REFUSED: dict[str, tuple[bytes, type[ServiceError], str]] = {
 def test_a_colour_photograph_is_no_error_but_no_radiograph(keep_rgb: bool) -> None:
     intake = read_upload(encoded(Image.fromarray(COLOUR), "JPEG", keep_rgb=keep_rgb))
     assert intake.refused is not None
-    assert intake.refused.startswith("The JPEG is a colour picture")
+    assert intake.refused.startswith("The JPEG is a colour image")
 
 
 @pytest.mark.parametrize("name", REFUSED)

@@ -47,8 +47,8 @@ def test_an_8_bit_grey_png_comes_out_pixel_for_pixel_and_cannot_be_changed() -> 
     assert intake.grey.dtype == np.uint8
     assert intake.grey.flags.c_contiguous
     assert not intake.grey.flags.writeable
-    assert (intake.facts.width, intake.facts.height) == (120, 100)
-    assert (intake.facts.source, intake.facts.view) == (ImageSource.PNG, None)
+    assert (intake.metadata.width, intake.metadata.height) == (120, 100)
+    assert (intake.metadata.source, intake.metadata.view) == (ImageSource.PNG, None)
     assert intake.patient == NO_PATIENT
     assert intake.refused is None
 
@@ -119,7 +119,7 @@ def test_an_exif_rotation_is_carried_out(orientation: int, turned: npt.NDArray[n
     exif[0x0112] = orientation
     intake = read_upload(encoded(GREY, exif=exif))
     assert np.array_equal(intake.grey, turned)
-    assert (intake.facts.height, intake.facts.width) == turned.shape
+    assert (intake.metadata.height, intake.metadata.width) == turned.shape
     assert intake.grey.flags.c_contiguous
 
 
@@ -160,7 +160,7 @@ REFUSED: dict[str, tuple[bytes, type[ServiceError], str]] = {
 def test_a_colour_photograph_is_no_error_but_no_radiograph() -> None:
     intake = read_upload(encoded(COLOUR))
     assert intake.refused is not None
-    assert intake.refused.startswith("The PNG is a colour picture")
+    assert intake.refused.startswith("The PNG is a colour image")
     assert intake.grey.shape == COLOUR.shape[:2]
 
 
@@ -195,7 +195,7 @@ def test_a_bomb_of_a_header_is_refused_with_memory_flat() -> None:
 
 def test_the_limits_are_reached_and_not_passed() -> None:
     limits = Limits(max_pixels=120 * 100, max_bytes=len(encoded(GREY)))
-    assert read_upload(encoded(GREY), limits=limits).facts.width == 120
+    assert read_upload(encoded(GREY), limits=limits).metadata.width == 120
     with pytest.raises(PayloadTooLarge, match="MB"):
         read_upload(encoded(GREY) + b"\x00", limits=limits)
     with pytest.raises(PayloadTooLarge, match="megapixels"):
