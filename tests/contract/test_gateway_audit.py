@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from sqlalchemy import create_engine
 
-from archives import commanded, gateway
 from cxr_gateway.core.ids import new_study_id
 from cxr_gateway.core.settings import GatewaySettings
 from films import png
-from gateway_stand import (
+from support.archives import commanded, gateway
+from support.fake_gateway import (
     CLASSIFIER_URL,
     DETECTOR_URL,
     Stand,

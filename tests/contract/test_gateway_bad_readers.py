@@ -1,4 +1,4 @@
-"""InferenceClients that are down, slow, full or talk rubbish, as the gateway's real clients see them."""
+"""Services that are down, slow, full or talk rubbish, as the gateway's real clients see them."""
 
 import asyncio
 import gzip
@@ -21,7 +21,7 @@ from cxr_gateway.inference.clients import EncodedImage, InferenceClients, open_c
 from cxr_gateway.inference.failures import FailureKind, InferenceFailure
 from cxr_gateway.inference.image_encoding import stored_png
 from films import png, radiograph_like
-from gateway_stand import (
+from support.fake_gateway import (
     CLASSIFIER_URL,
     DETECTOR_URL,
     Answer,
@@ -305,7 +305,10 @@ async def test_health_is_logged_when_it_changes_and_only_then(
         for _ in range(3):
             await readers.detector.detect(PICTURE)
     messages = [record.getMessage() for record in caplog.records]
-    assert messages == ["an inference service stopped answering", "an inference service answers again"]
+    assert messages == [
+        "an inference service stopped answering",
+        "an inference service answers again",
+    ]
 
 
 async def test_the_state_of_a_reader_is_probed_once_for_all_who_ask(tmp_path: Path) -> None:

@@ -10,7 +10,8 @@ from cxr_contracts import Region
 from cxr_gateway.analysis.rescoring import RescoringError
 from cxr_gateway.core.settings import GatewaySettings
 from films import png
-from gateway_stand import (
+from rescorings import SHA, a_joining, write_joining
+from support.fake_gateway import (
     CLASSIFIER_URL,
     DETECTOR_URL,
     ReaderStand,
@@ -21,7 +22,6 @@ from gateway_stand import (
     settings_for,
     standing_gateway,
 )
-from rescorings import SHA, a_joining, write_joining
 
 # Joined from a score of 0.05 and shown from a rescored one of 0.5 on (`a_joining`).
 BOXES = [

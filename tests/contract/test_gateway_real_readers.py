@@ -19,7 +19,7 @@ from cxr_gateway.inference.clients import EncodedImage, InferenceClients
 from cxr_gateway.inference.failures import FailureKind, InferenceFailure
 from cxr_gateway.inference.image_encoding import stored_png
 from films import encoded, png, radiograph_like
-from gateway_stand import (
+from support.fake_gateway import (
     CLASSIFIER_URL,
     DETECTOR_URL,
     Stand,
@@ -113,7 +113,9 @@ async def test_the_real_readers_say_that_they_are_ready_and_with_which_model(
     ]
 
 
-async def test_a_real_readers_refusal_reaches_the_study_in_its_own_words(readers: InferenceClients) -> None:
+async def test_a_real_readers_refusal_reaches_the_study_in_its_own_words(
+    readers: InferenceClients,
+) -> None:
     with pytest.raises(InferenceFailure) as caught:
         await readers.classifier.classify(EncodedImage(b"no picture", "image/png", 1, 1), explain=3)
     assert caught.value.kind is FailureKind.ERROR

@@ -10,12 +10,12 @@ import pytest
 from pydantic import ValidationError
 from sqlalchemy import text
 
-from access_stand import closed_gateway, closed_settings
 from cxr_gateway.access.authenticator import Authenticator
 from cxr_gateway.core.settings import GatewaySettings
 from films import png
-from gateway_stand import Stand, refused
-from oidc_stand import (
+from support.access import closed_gateway, closed_settings
+from support.fake_gateway import Stand, refused
+from support.fake_oidc import (
     CLIENT_ID,
     ISSUER,
     PUBLIC_URL,

@@ -15,7 +15,7 @@ from cxr_contracts import Finding, Region
 from cxr_gateway.core.schemas import Study, StudyPage
 from cxr_gateway.core.settings import GatewaySettings
 from films import encoded, png, radiograph_like
-from gateway_stand import (
+from support.fake_gateway import (
     CLASSIFIER_URL,
     DETECTOR_URL,
     ReaderStand,

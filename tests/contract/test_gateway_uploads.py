@@ -15,7 +15,7 @@ from pydicom.data import get_testdata_file
 
 from cxr_contracts import PROBLEM_MEDIA_TYPE, Problem
 from films import encoded, png, png_header_of, radiograph_like
-from gateway_stand import Stand, settings_for, standing_gateway
+from support.fake_gateway import Stand, settings_for, standing_gateway
 
 STUDIES = "/api/v1/studies"
 BOUNDARY = "a-boundary"

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from benchmarks.stack import Stack
-from page_scripts import npm
+from support.page_scripts import npm
 
 
 def test_the_pages_own_unit_tests_pass() -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from cxr_contracts import Finding
 from cxr_training.classifier.__main__ import main
-from live_gateway import readers, start
+from support.live_gateway import readers, start
 from synthetic_nih import write_nih
 
 __all__ = ["readers", "start"]

@@ -98,7 +98,7 @@ def test_noise_is_refused_at_any_strength_and_size(gate: OodDetector, deviation:
         assert not gate.check(noise).accepted
 
 
-def test_threads_share_one_gate_and_get_the_answers_of_one(gate: OodDetector, chest: Picture) -> None:
+def test_threads_share_one_detector_and_get_its_answers(gate: OodDetector, chest: Picture) -> None:
     pictures = [chest, 255 - chest, chest[:, ::-1], np.rot90(chest)] * 8
     alone = [gate.check(picture) for picture in pictures]
     with ThreadPoolExecutor(8) as pool:

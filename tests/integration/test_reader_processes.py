@@ -10,8 +10,8 @@ import psutil
 import pytest
 
 from films import encoded, png, radiograph_like
-from reader_process import PATHS, running, start
-from waiting import free_port
+from support.reader_process import PATHS, running, start
+from support.waiting import free_port
 
 
 def lines_of(log: Path) -> list[dict[str, Any]]:

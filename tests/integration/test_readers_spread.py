@@ -13,11 +13,16 @@ import uvicorn
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from cxr_gateway.inference.clients import EncodedImage, InferenceClients, SpreadingTransport, open_clients
+from cxr_gateway.inference.clients import (
+    EncodedImage,
+    InferenceClients,
+    SpreadingTransport,
+    open_clients,
+)
 from cxr_gateway.inference.failures import FailureKind, InferenceFailure
 from cxr_gateway.inference.load_balancing import Addresses
 from films import png
-from gateway_stand import ReaderStand, settings_for
+from support.fake_gateway import ReaderStand, settings_for
 
 ADDRESSES = ["127.0.0.1", "127.0.0.2", "127.0.0.3"]
 PICTURE = EncodedImage(png(), "image/png", 120, 100)
@@ -81,7 +86,9 @@ async def readers(detectors: Detectors, tmp_path: Path) -> AsyncIterator[Inferen
         yield await stack.enter_async_context(open_clients(settings, http))
 
 
-async def test_readings_one_after_another_go_round(readers: InferenceClients, detectors: Detectors) -> None:
+async def test_requests_one_after_another_go_round(
+    readers: InferenceClients, detectors: Detectors
+) -> None:
     for _ in range(9):
         await readers.detector.detect(PICTURE)
     assert detectors.asked == dict.fromkeys(ADDRESSES, 3)
@@ -171,7 +178,9 @@ async def test_a_name_that_nobody_has_is_an_unreachable_reader(
     assert caught.value.kind is FailureKind.UNREACHABLE
 
 
-async def test_the_readers_see_their_own_name(readers: InferenceClients, detectors: Detectors) -> None:
+async def test_the_services_see_their_own_name(
+    readers: InferenceClients, detectors: Detectors
+) -> None:
     hosts: Counter[str] = Counter()
 
     async def noted(request: Request) -> Response:
