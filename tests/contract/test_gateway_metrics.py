@@ -40,7 +40,7 @@ def colour() -> bytes:
     [
         (dicom(radiograph_like(), BodyPartExamined="FOOT"), "tags"),
         (colour(), "colour"),
-        (encoded(np.full((100, 120), 255, np.uint8)), "picture"),
+        (encoded(np.full((100, 120), 255, np.uint8)), "image"),
     ],
     ids=["tags", "colour", "picture"],
 )
