@@ -20,8 +20,8 @@ def report_text(report: ShadowReport) -> str:
         ),
         f"boxes an image  {report.boxes_per_image_current:.2f} current, "
         f"{report.boxes_per_image_shadow:.2f} by the shadow",
-        f"milliseconds    {_ms(report.latency_current)} current, {_ms(report.latency_shadow)} by the "
-        "shadow (median, 95th percentile)",
+        f"milliseconds    {_ms(report.latency_current)} current, "
+        f"{_ms(report.latency_shadow)} by the shadow (median, 95th percentile)",
     ]
     if report.findings:
         lines += ["", "finding              same  both  current  shadow  neither  mean difference"]
