@@ -136,7 +136,7 @@ test-chaos: .venv-dev/.synced ## Broken on purpose: killed, stopped, full, garbl
 EXAMPLES ?= 100
 .PHONY: fuzz
 fuzz: .venv-dev/.synced ## What make test fuzzes, with EXAMPLES for each operation and decoder, others each time
-	CXR_FUZZ_EXAMPLES=$(EXAMPLES) $(DEV) -m pytest tests/contract/test_fuzzed_by_openapi.py tests/unit/gateway/intake/test_intake_survives.py tests/unit/gateway/intake/test_structures_survive.py
+	CXR_FUZZ_EXAMPLES=$(EXAMPLES) $(DEV) -m pytest tests/contract/test_fuzzed_by_openapi.py tests/gateway/imaging/test_imaging_survives.py tests/gateway/imaging/test_structures_survive.py
 
 .PHONY: secrets
 secrets: .venv-dev/.synced ## Look for passwords, keys and tokens in the tracked files

@@ -40,7 +40,7 @@ def anyio_backend() -> str:
 @pytest.fixture(scope="session")
 def classifier_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A published classifier with random weights. Read only: copy it to change it."""
-    from model_folders import write_classifier_folder
+    from support.model_folders import write_classifier_folder
 
     return write_classifier_folder(tmp_path_factory.mktemp("models") / "classifier")
 
@@ -48,6 +48,6 @@ def classifier_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def detector_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A published detector with random weights. Read only: copy it to change it."""
-    from model_folders import write_detector_folder
+    from support.model_folders import write_detector_folder
 
     return write_detector_folder(tmp_path_factory.mktemp("models") / "detector")

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from chaos_report import write_report
-from chaos_scene import ROW, Scene, SceneMaker
-from databases import database_url
-from live_gateway import Readers, Starter, readers
+from support.chaos_report import write_report
+from support.chaos_scene import ROW, Scene, SceneMaker
+from support.databases import database_url
+from support.live_gateway import Readers, Starter, readers
 
 __all__ = ["database_url", "readers"]
 

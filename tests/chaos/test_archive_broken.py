@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from chaos_scene import Scene, SceneMaker
-from databases import own_postgresql
-from live_gateway import Readers
-from shifted_clock import ShiftedClock
-from small_disk import LimitedProcess, SmallDisk, small_disk
-from uploading import Uploaders, uploading
-from waiting import eventually
+from support.chaos_scene import Scene, SceneMaker
+from support.databases import own_postgresql
+from support.live_gateway import Readers
+from support.shifted_clock import ShiftedClock
+from support.small_disk import LimitedProcess, SmallDisk, small_disk
+from support.uploading import Uploaders, uploading
+from support.waiting import eventually
 
 DAY_S = 24 * 3600
 

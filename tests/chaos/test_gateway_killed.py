@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 from starlette.responses import JSONResponse, Response
 
-from chaos_scene import Scene, SceneMaker
-from databases import postgresql_database
-from fault_points import PICTURE_STEPS, RERUN_STEPS, UPLOAD_STEPS
-from live_gateway import STUDIES, Readers
-from uploading import uploading
-from waiting import eventually
+from support.chaos_scene import Scene, SceneMaker
+from support.databases import postgresql_database
+from support.fault_points import PICTURE_STEPS, RERUN_STEPS, UPLOAD_STEPS
+from support.live_gateway import STUDIES, Readers
+from support.uploading import uploading
+from support.waiting import eventually
 
 # What the other database has no part in is tried with one of them.
 ONLY_SQLITE = {

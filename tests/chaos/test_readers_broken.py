@@ -14,15 +14,15 @@ import pytest
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
 
-from chaos_scene import SceneMaker
 from cxr_classifier.settings import ClassifierSettings
 from cxr_detector.settings import DetectorSettings
-from gateway_stand import Answer
-from live_gateway import Gateway, Readers
-from inference_process import running
-from toxic_proxy import Toxins, toxic_proxy
-from uploading import uploading
-from waiting import eventually, free_port
+from support.chaos_scene import SceneMaker
+from support.fake_gateway import Answer
+from support.inference_process import running
+from support.live_gateway import Gateway, Readers
+from support.toxic_proxy import Toxins, toxic_proxy
+from support.uploading import uploading
+from support.waiting import eventually, free_port
 
 MODELS: dict[str, Path] = {
     "classifier": ClassifierSettings.model_fields["model_dir"].default,

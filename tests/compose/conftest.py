@@ -9,7 +9,7 @@ import docker
 import pytest
 
 from benchmarks.images import sample_png, unique_pngs
-from compose_stack import SERVICES, ComposeStack, image_name
+from support.compose_stack import SERVICES, ComposeStack, image_name
 
 StackMaker = Callable[..., ComposeStack]
 

@@ -9,7 +9,8 @@ import pytest
 from docker.models.containers import Container
 from docker.models.images import Image
 
-from compose_stack import (
+from cxr_contracts import PROBLEM_MEDIA_TYPE
+from support.compose_stack import (
     PASSWORD,
     SERVICES,
     ComposeStack,
@@ -17,7 +18,6 @@ from compose_stack import (
     image_name,
     inside,
 )
-from cxr_contracts import PROBLEM_MEDIA_TYPE
 
 READERS = ("classifier", "detector")
 MAX_IMAGE_BYTES = 700_000_000

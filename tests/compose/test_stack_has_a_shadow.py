@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from compose_stack import ComposeStack, eventually
-from model_folders import write_classifier_folder
+from support.compose_stack import ComposeStack, eventually
+from support.model_folders import write_classifier_folder
 
 StackMaker = Callable[..., ComposeStack]
 NAME = "another"

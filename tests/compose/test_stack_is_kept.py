@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from compose_stack import ComposeStack
+from support.compose_stack import ComposeStack
 
 StackMaker = Callable[..., ComposeStack]
 

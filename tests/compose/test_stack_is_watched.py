@@ -13,7 +13,7 @@ from uuid import uuid4
 import docker
 import pytest
 
-from compose_stack import MONITORING, ComposeStack, asked_inside, eventually, image_name
+from support.compose_stack import MONITORING, ComposeStack, asked_inside, eventually, image_name
 
 STAND_IN = "open-chest-xray-reader/prometheus-of-debian:test"
 

@@ -6,9 +6,9 @@ import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from compose_stack import PASSWORD, ROOT, ComposeStack, eventually, inside, write_overlay
 from cxr_detector.fused import is_fused, member_folders
 from cxr_serving.model_folder import choose_model, open_model_folder
+from support.compose_stack import PASSWORD, ROOT, ComposeStack, eventually, inside, write_overlay
 
 StackMaker = Callable[..., ComposeStack]
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import httpx
 
-from compose_stack import ComposeStack, asked_inside, eventually, inside
+from support.compose_stack import ComposeStack, asked_inside, eventually, inside
 
 _DETECTED = re.compile(
     r'^cxr_http_requests_total\{[^}]*route="/v1/detect"[^}]*status="200"[^}]*\} ([0-9.]+)$',

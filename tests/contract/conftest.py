@@ -1,5 +1,5 @@
 """Fixtures of the contract tests."""
 
-from databases import database_url
+from support.databases import database_url
 
 __all__ = ["database_url"]

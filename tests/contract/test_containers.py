@@ -10,7 +10,6 @@ import httpx
 import pytest
 import yaml
 
-from compose_stack import MONITORING, ROOT, SERVICES, SHADOWS, default
 from cxr_classifier.settings import ClassifierSettings
 from cxr_detector.settings import DetectorSettings
 from cxr_gateway.access.start import OpenToOthers, refuse_open_to_others
@@ -22,6 +21,7 @@ from cxr_serving.model_folder import choose_model
 from cxr_serving.product import VERSION
 from cxr_serving.settings import ServiceSettings
 from deploy.settings_table import markdown
+from support.compose_stack import MONITORING, ROOT, SERVICES, SHADOWS, default
 
 COMPOSE_FILES = ("docker-compose.yml", "compose.gpu.yml")
 SIGN_IN = "compose.sign-in.yml"

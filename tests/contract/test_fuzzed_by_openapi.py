@@ -26,10 +26,10 @@ from cxr_detector.app import create_app as create_detector
 from cxr_detector.settings import DetectorSettings
 from cxr_gateway.app import create_app as create_gateway
 from films import png
-from gateway_stand import RuleOodDetector, settings_for
-from live_gateway import STUDIES, Readers, readers
-from served_app import served
-from waiting import eventually
+from support.fake_gateway import RuleOodDetector, settings_for
+from support.live_gateway import STUDIES, Readers, readers
+from support.served_app import served
+from support.waiting import eventually
 
 __all__ = ["readers"]
 Operation = APIOperation[Any, Any, Any, Any]

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from access_stand import client_with, closed_gateway, closed_settings
-from gateway_stand import Stand, refused
-from oidc_stand import AUDIENCE, CLIENT_ID, OidcStand, an_rsa_key
+from support.access import client_with, closed_gateway, closed_settings
+from support.fake_gateway import Stand, refused
+from support.fake_oidc import AUDIENCE, CLIENT_ID, OidcStand, an_rsa_key
 
 ME = "/api/v1/me"
 

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from sqlalchemy import create_engine
 
-from archives import commanded, gateway
 from cxr_gateway.core.ids import new_study_id
 from cxr_gateway.core.settings import GatewaySettings
 from films import png
-from gateway_stand import (
+from support.archives import commanded, gateway
+from support.fake_gateway import (
     CLASSIFIER_URL,
     DETECTOR_URL,
     Stand,
@@ -166,7 +166,7 @@ async def test_two_gateways_on_one_archive_write_one_chain(
         assert len(await lines(stand)) == 40
     assert commanded(settings, "audit", "verify") == 0
     said = capsys.readouterr().out
-    assert said.startswith("The audit log is whole: 41 lines, up to 41:")
+    assert said.startswith("The audit log is whole: 41 entries, up to 41:")
 
 
 async def test_the_log_is_read_page_by_page(stand: Stand) -> None:

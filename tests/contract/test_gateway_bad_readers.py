@@ -1,4 +1,4 @@
-"""Readers that are down, slow, full or talk rubbish, as the gateway's real clients see them."""
+"""Services that are down, slow, full or talk rubbish, as the gateway's real clients see them."""
 
 import asyncio
 import gzip
@@ -17,11 +17,11 @@ from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Re
 
 from cxr_contracts import Finding, Region
 from cxr_gateway.core.settings import GatewaySettings
-from cxr_gateway.inference.clients import EncodedImage, Readers, open_clients
+from cxr_gateway.inference.clients import EncodedImage, InferenceClients, open_clients
 from cxr_gateway.inference.failures import FailureKind, InferenceFailure
 from cxr_gateway.inference.image_encoding import stored_png
 from films import png, radiograph_like
-from gateway_stand import (
+from support.fake_gateway import (
     CLASSIFIER_URL,
     DETECTOR_URL,
     Answer,
@@ -67,7 +67,7 @@ def altered(stand: ReaderStand, change: Callable[[dict[str, Any]], object]) -> A
 @asynccontextmanager
 async def readers_with(
     classifier: ReaderStand, detector: ReaderStand, tmp_path: Path, **settings: Any
-) -> AsyncIterator[Readers]:
+) -> AsyncIterator[InferenceClients]:
     mounts: dict[str, httpx.AsyncBaseTransport] = {
         CLASSIFIER_URL: httpx.ASGITransport(classifier.app()),
         DETECTOR_URL: httpx.ASGITransport(detector.app()),
@@ -227,7 +227,7 @@ class Wire:
             writer.close()
 
     @asynccontextmanager
-    async def readers(self, tmp_path: Path) -> AsyncIterator[Readers]:
+    async def readers(self, tmp_path: Path) -> AsyncIterator[InferenceClients]:
         server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
         url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
         settings = settings_for(tmp_path, **QUICK, classifier_url=url, detector_url=url)
@@ -305,7 +305,10 @@ async def test_health_is_logged_when_it_changes_and_only_then(
         for _ in range(3):
             await readers.detector.detect(PICTURE)
     messages = [record.getMessage() for record in caplog.records]
-    assert messages == ["a reader stopped answering", "a reader answers again"]
+    assert messages == [
+        "an inference service stopped answering",
+        "an inference service answers again",
+    ]
 
 
 async def test_the_state_of_a_reader_is_probed_once_for_all_who_ask(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from sqlalchemy import create_engine, text
 
 from cxr_gateway.core.settings import GatewaySettings
 from films import png
-from gateway_stand import Stand, refused, settings_for, standing_gateway
+from support.fake_gateway import Stand, refused, settings_for, standing_gateway
 
 STUDIES = "/api/v1/studies"
 

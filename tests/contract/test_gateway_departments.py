@@ -6,11 +6,11 @@ from pathlib import Path
 import httpx
 import pytest
 
-from access_stand import client_as, closed_gateway, closed_settings, send
 from cxr_gateway.core.principal import Role
 from cxr_gateway.core.settings import GatewaySettings
 from films import png
-from gateway_stand import Stand, refused, standing_gateway
+from support.access import client_as, closed_gateway, closed_settings, send
+from support.fake_gateway import Stand, refused, standing_gateway
 
 FILM = png()
 OTHER_FILM = png(seed=2)

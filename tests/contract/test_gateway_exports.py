@@ -14,11 +14,11 @@ from PIL.PngImagePlugin import PngInfo
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 
-from archives import commanded
 from cxr_gateway.core.settings import GatewaySettings
-from dicom_films import dicom
 from films import encoded, png, radiograph_like
-from gateway_stand import Stand, refused, settings_for, standing_gateway
+from support.archives import commanded
+from support.dicom_images import dicom
+from support.fake_gateway import Stand, refused, settings_for, standing_gateway
 
 STUDIES = "/api/v1/studies"
 NAME = re.compile(r'attachment; filename="2\.25\.[0-9]+\.(dcm|png)"')

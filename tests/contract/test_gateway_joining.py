@@ -10,7 +10,8 @@ from cxr_contracts import Region
 from cxr_gateway.analysis.rescoring import RescoringError
 from cxr_gateway.core.settings import GatewaySettings
 from films import png
-from gateway_stand import (
+from rescorings import SHA, a_joining, write_joining
+from support.fake_gateway import (
     CLASSIFIER_URL,
     DETECTOR_URL,
     ReaderStand,
@@ -21,7 +22,6 @@ from gateway_stand import (
     settings_for,
     standing_gateway,
 )
-from rescorings import SHA, a_joining, write_joining
 
 # Joined from a score of 0.05 and shown from a rescored one of 0.5 on (`a_joining`).
 BOXES = [
@@ -116,7 +116,7 @@ async def test_with_the_detector_down_nothing_is_joined(tmp_path: Path) -> None:
         study = (await stand.post(png())).json()
         system = (await stand.client.get("/api/v1/system")).json()
     assert (study["boxes"], study["rescoring"]) == ([], None)
-    assert "A reader does not answer" in system["rescoring"]["detail"]
+    assert "An inference service does not answer" in system["rescoring"]["detail"]
 
 
 async def test_triage_and_overlay_follow_the_joined_boxes(tmp_path: Path) -> None:
@@ -129,7 +129,7 @@ async def test_triage_and_overlay_follow_the_joined_boxes(tmp_path: Path) -> Non
         study = (await stand.post(png())).json()
         rescored = await stand.client.get(f"/api/v1/studies/{study['id']}/overlay.png")
     assert shown(study) == [("Nodule", 0.550633)]
-    assert "Nodule with a rescored score of 0.55, though" in study["triage"]["reason"]
+    assert "Nodule with a score of 0.55, though" in study["triage"]["reason"]
     (tmp_path / "plain").mkdir()
     plain_settings = settings_for(tmp_path / "plain/archive")
     async with standing(plain_settings, findings=findings, boxes=boxes) as stand:

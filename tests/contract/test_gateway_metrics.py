@@ -9,9 +9,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from cxr_contracts import Finding
-from dicom_films import dicom
 from films import encoded, png, radiograph_like
-from gateway_stand import (
+from support.dicom_images import dicom
+from support.fake_gateway import (
     DETECTOR_URL,
     ReaderStand,
     Stand,
@@ -40,7 +40,7 @@ def colour() -> bytes:
     [
         (dicom(radiograph_like(), BodyPartExamined="FOOT"), "tags"),
         (colour(), "colour"),
-        (encoded(np.full((100, 120), 255, np.uint8)), "picture"),
+        (encoded(np.full((100, 120), 255, np.uint8)), "image"),
     ],
     ids=["tags", "colour", "picture"],
 )

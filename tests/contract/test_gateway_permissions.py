@@ -8,13 +8,13 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from access_stand import a_key, client_as, client_with, closed_gateway, closed_settings
 from cxr_contracts import Problem
 from cxr_gateway.access.permissions import EVERYBODY, PERMISSIONS, Operation, Operations, markdown
 from cxr_gateway.app import create_app
 from cxr_gateway.core.principal import Role
-from gateway_stand import Stand, client_of, settings_for, standing_gateway
-from oidc_stand import OidcStand, browser, signed_in
+from support.access import a_key, client_as, client_with, closed_gateway, closed_settings
+from support.fake_gateway import Stand, client_of, settings_for, standing_gateway
+from support.fake_oidc import OidcStand, browser, signed_in
 
 ROOT = Path(__file__).parents[2]
 NOBODY = "nobody"

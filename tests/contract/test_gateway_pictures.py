@@ -12,7 +12,7 @@ from PIL import Image
 from cxr_gateway.core.schemas import SystemStatus
 from cxr_gateway.core.settings import GatewaySettings
 from films import encoded, png, radiograph_like
-from gateway_stand import (
+from support.fake_gateway import (
     DETECTOR_URL,
     ReaderStand,
     Stand,

@@ -11,9 +11,16 @@ from cxr_gateway.core.settings import GatewaySettings
 from cxr_gateway.shadow.evidence import Evidence
 from cxr_gateway.shadow.promoting import NotPromoted
 from films import png
-from gateway_stand import SHA, ReaderStand, probabilities, settings_for
 from rescorings import a_joining, write_joining
-from shadows import NEW_SHA, WITH_SHADOWS, FourReaders, ShadowStand, standing_with_shadows, until
+from support.fake_gateway import SHA, ReaderStand, probabilities, settings_for
+from support.shadows import (
+    NEW_SHA,
+    WITH_SHADOWS,
+    FourReaders,
+    ShadowStand,
+    standing_with_shadows,
+    until,
+)
 
 
 @pytest.fixture
@@ -168,7 +175,9 @@ async def test_a_promotion_is_refused_with_the_reason(tmp_path: Path) -> None:
     async with standing_with_shadows(settings, readers) as stand:
         await stand.read(png())
         await stand.recorded(2)
-        with pytest.raises(NotPromoted, match=r"has answered 1 films beside .* 2 are asked for"):
+        with pytest.raises(
+            NotPromoted, match=r"has answered 1 radiographs beside .* 2 are asked for"
+        ):
             await stand.promote("classifier", Evidence(min_answers=2))
         readers.shadow_classifier.ready = False
         with pytest.raises(NotPromoted, match="classifier at the second address is not ready"):
@@ -187,7 +196,7 @@ async def test_a_shadow_that_fails_too_often_is_refused(tmp_path: Path) -> None:
         readers.shadow_classifier.findings = []
         await stand.read(png(seed=2))
         await stand.recorded(2)
-        with pytest.raises(NotPromoted, match="failed on 1 of 2 films, more than the 10%"):
+        with pytest.raises(NotPromoted, match="failed on 1 of 2 radiographs, more than the 10%"):
             await stand.promote("classifier", Evidence(min_answers=1, max_failures=0.1))
         await stand.promote("classifier", Evidence(min_answers=1, max_failures=0.5))
 

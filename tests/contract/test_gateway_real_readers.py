@@ -15,11 +15,11 @@ from cxr_detector.app import create_app as create_detector
 from cxr_detector.settings import DetectorSettings
 from cxr_gateway.core.schemas import Study
 from cxr_gateway.core.settings import GatewaySettings
-from cxr_gateway.inference.clients import EncodedImage, Readers
+from cxr_gateway.inference.clients import EncodedImage, InferenceClients
 from cxr_gateway.inference.failures import FailureKind, InferenceFailure
 from cxr_gateway.inference.image_encoding import stored_png
 from films import encoded, png, radiograph_like
-from gateway_stand import (
+from support.fake_gateway import (
     CLASSIFIER_URL,
     DETECTOR_URL,
     Stand,
@@ -52,7 +52,7 @@ async def transports(
 @pytest.fixture
 async def readers(
     transports: dict[str, httpx.AsyncBaseTransport], tmp_path: Path
-) -> AsyncIterator[Readers]:
+) -> AsyncIterator[InferenceClients]:
     async with readers_over(transports)(settings_for(tmp_path)) as opened:
         yield opened
 
@@ -100,7 +100,7 @@ async def test_the_heat_map_of_a_real_classifier_is_drawn(stand: Stand) -> None:
 
 
 async def test_the_real_readers_say_that_they_are_ready_and_with_which_model(
-    readers: Readers,
+    readers: InferenceClients,
 ) -> None:
     statuses = [await one.status() for one in (readers.classifier, readers.detector)]
     assert [(status.role, status.ready) for status in statuses] == [
@@ -113,7 +113,9 @@ async def test_the_real_readers_say_that_they_are_ready_and_with_which_model(
     ]
 
 
-async def test_a_real_readers_refusal_reaches_the_study_in_its_own_words(readers: Readers) -> None:
+async def test_a_real_readers_refusal_reaches_the_study_in_its_own_words(
+    readers: InferenceClients,
+) -> None:
     with pytest.raises(InferenceFailure) as caught:
         await readers.classifier.classify(EncodedImage(b"no picture", "image/png", 1, 1), explain=3)
     assert caught.value.kind is FailureKind.ERROR

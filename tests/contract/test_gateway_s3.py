@@ -9,13 +9,13 @@ import pytest
 from starlette.requests import Request
 from starlette.responses import Response
 
-from archives import gateway
 from cxr_gateway.archive import open_archive
 from cxr_gateway.core.ids import new_study_id
 from cxr_gateway.core.settings import GatewaySettings
 from films import png
-from gateway_stand import ReaderStand, refused, settings_for, standing_gateway
-from s3_server import S3Server, free_port
+from support.archives import gateway
+from support.fake_gateway import ReaderStand, refused, settings_for, standing_gateway
+from support.s3_server import S3Server, free_port
 
 pytestmark = pytest.mark.slow
 

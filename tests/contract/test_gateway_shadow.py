@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, Response
 from cxr_contracts import Region
 from cxr_gateway.core.settings import GatewaySettings
 from films import png
-from gateway_stand import (
+from support.fake_gateway import (
     SHA,
     ReaderStand,
     Unreachable,
@@ -21,7 +21,14 @@ from gateway_stand import (
     settings_for,
     standing_gateway,
 )
-from shadows import NEW_SHA, WITH_SHADOWS, FourReaders, ShadowStand, standing_with_shadows, until
+from support.shadows import (
+    NEW_SHA,
+    WITH_SHADOWS,
+    FourReaders,
+    ShadowStand,
+    standing_with_shadows,
+    until,
+)
 
 
 @pytest.fixture

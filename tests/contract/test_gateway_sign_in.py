@@ -10,12 +10,12 @@ import pytest
 from pydantic import ValidationError
 from sqlalchemy import text
 
-from access_stand import closed_gateway, closed_settings
 from cxr_gateway.access.authenticator import Authenticator
 from cxr_gateway.core.settings import GatewaySettings
 from films import png
-from gateway_stand import Stand, refused
-from oidc_stand import (
+from support.access import closed_gateway, closed_settings
+from support.fake_gateway import Stand, refused
+from support.fake_oidc import (
     CLIENT_ID,
     ISSUER,
     PUBLIC_URL,
@@ -238,17 +238,17 @@ async def test_new_keys_of_the_provider_are_fetched_when_they_are_met(
 async def test_claims_that_are_told_as_user_info_alone_count(
     client: httpx.AsyncClient, oidc: OidcStand
 ) -> None:
-    oidc.user_info = {"sub": "user-1", "groups": ["reader"], "department": "radiology"}
+    oidc.user_info = {"sub": "user-1", "groups": ["viewer"], "department": "radiology"}
     oidc.id_claims = {"groups": None, "department": None}
     assert (await signed_in(client, oidc)).status_code == 303
-    assert (await client.get(ME)).json()["roles"] == ["reader"]
+    assert (await client.get(ME)).json()["roles"] == ["viewer"]
     oidc.user_info["sub"] = "somebody-else"
     refused(await signed_in(client, oidc), 401)
 
 
 CLAIMS: list[tuple[dict[str, Any], list[str], str | None]] = [
     ({"groups": ["admin"], "department": "radiology"}, ["admin"], None),
-    ({"groups": "reader"}, ["reader"], "radiology"),
+    ({"groups": "viewer"}, ["viewer"], "radiology"),
     ({"groups": ["unknown", 7]}, [], "radiology"),
     ({"groups": ["clinician"], "department": None}, [], None),
     ({"groups": ["clinician"], "department": ""}, [], None),
@@ -275,7 +275,7 @@ async def test_groups_are_mapped_and_a_claim_may_lie_within_another(
     settings = closed_settings(
         tmp_path / "archive",
         oidc_role_claim="realm.roles",
-        oidc_roles="cn=cxr,ou=groups=clinician; cn=all=reader;",
+        oidc_roles="cn=cxr,ou=groups=clinician; cn=all=viewer;",
     )
     async with closed_gateway(settings, oidc) as stand, browser(stand.app) as client:
         await signed_in(client, oidc)
@@ -337,7 +337,7 @@ async def test_a_provider_that_is_away_or_broken_is_a_503_and_sessions_go_on(
         ({"oidc_audience": CLIENT_ID}, "must not be the client's id"),
         ({"access": "open"}, "of no use"),
         ({"oidc_roles": "doctors=surgeon"}, "`doctors=surgeon` is not GROUP=ROLE"),
-        ({"oidc_roles": "=reader"}, "is not GROUP=ROLE"),
+        ({"oidc_roles": "=viewer"}, "is not GROUP=ROLE"),
     ],
 )
 def test_settings_of_half_a_sign_in_are_refused_with_a_sentence(

@@ -15,7 +15,7 @@ from cxr_contracts import Finding, Region
 from cxr_gateway.core.schemas import Study, StudyPage
 from cxr_gateway.core.settings import GatewaySettings
 from films import encoded, png, radiograph_like
-from gateway_stand import (
+from support.fake_gateway import (
     CLASSIFIER_URL,
     DETECTOR_URL,
     ReaderStand,
@@ -57,8 +57,8 @@ async def test_a_film_becomes_a_complete_study(stand: Stand) -> None:
     assert sorted(row.finding for row in study.findings) == sorted(Finding)
     assert study.boxes[0].model_dump() == {
         "finding": Region.MASS,
-        "rescored_score": None,
         "score": 0.6,
+        "detector_score": 0.6,
         "classifier_probability": 0.7,
         "x_min": 10.0,
         "y_min": 20.0,

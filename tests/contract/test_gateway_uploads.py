@@ -15,7 +15,7 @@ from pydicom.data import get_testdata_file
 
 from cxr_contracts import PROBLEM_MEDIA_TYPE, Problem
 from films import encoded, png, png_header_of, radiograph_like
-from gateway_stand import Stand, settings_for, standing_gateway
+from support.fake_gateway import Stand, settings_for, standing_gateway
 
 STUDIES = "/api/v1/studies"
 BOUNDARY = "a-boundary"
@@ -84,7 +84,7 @@ async def test_a_colour_photograph_is_rejected_with_reason_and_score(stand: Stan
     response = await stand.post(encoded(np.full((64, 64, 3), (200, 40, 40), np.uint8)))
     study = response.json()
     assert (response.status_code, study["status"]) == (201, "rejected")
-    assert "colour picture" in study["ood"]["reason"]
+    assert "colour image" in study["ood"]["reason"]
     assert 0 <= study["ood"]["score"] <= 1
     assert (study["findings"], study["boxes"], study["triage"]) == ([], [], None)
 

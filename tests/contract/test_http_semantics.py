@@ -9,7 +9,7 @@ import pytest
 
 from cxr_contracts import PROBLEM_MEDIA_TYPE
 from films import png
-from gateway_stand import Stand, settings_for, standing_gateway
+from support.fake_gateway import Stand, settings_for, standing_gateway
 
 STUDIES = "/api/v1/studies"
 MULTIPART = {"content-type": "multipart/form-data; boundary=XX"}

@@ -9,9 +9,9 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from compose_stack import ROOT, SERVICES, default
 from cxr_gateway.core.settings import GatewaySettings
-from kubernetes_manifests import (
+from support.compose_stack import ROOT, SERVICES, default
+from support.kubernetes_manifests import (
     FOLDER,
     OVERLAYS,
     Object,

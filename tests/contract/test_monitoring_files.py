@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 import yaml
 
-from compose_stack import ROOT, default
 from cxr_classifier.settings import ClassifierSettings
 from cxr_detector.settings import DetectorSettings
 from cxr_gateway.core.settings import GatewaySettings
-from prometheus_server import DASHBOARD, MONITORING, RULES, promtool, rules, selectors
+from support.compose_stack import ROOT, default
+from support.prometheus_server import DASHBOARD, MONITORING, RULES, promtool, rules, selectors
 
 OPERATIONS = (ROOT / "docs/operations.md").read_text()
 ALERTS = {rule["alert"]: rule for rule in rules() if "alert" in rule}

@@ -17,7 +17,7 @@ from cxr_detector.app import create_app as create_detector
 from cxr_detector.settings import DetectorSettings
 from cxr_gateway.core.settings import GatewaySettings
 from films import png
-from gateway_stand import (
+from support.fake_gateway import (
     CLASSIFIER_URL,
     DETECTOR_URL,
     Stand,
@@ -25,7 +25,7 @@ from gateway_stand import (
     settings_for,
     standing_gateway,
 )
-from otlp_collector import Collector, Received, collector
+from support.otlp_collector import Collector, Received, collector
 
 FILE_NAME = "Smith_John_1950.png"
 STEPS = {

@@ -9,7 +9,7 @@ import pytest
 from pydicom.data import get_testdata_file
 
 from benchmarks.stack import Stack
-from page_scripts import FRONTEND
+from support.page_scripts import FRONTEND
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.stack import Stack
-from page_scripts import FRONTEND, npm
+from support.page_scripts import FRONTEND, npm
 
 SPECS = sorted(path.name for path in (FRONTEND / "e2e").glob("*.spec.ts"))
 

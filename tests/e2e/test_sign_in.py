@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.stack import Stack, free_ports, wait_for
-from page_scripts import FRONTEND, npm
+from support.page_scripts import FRONTEND, npm
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 

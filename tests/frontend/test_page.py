@@ -2,7 +2,7 @@
 
 import pytest
 
-from page_scripts import npm
+from support.page_scripts import npm
 
 
 @pytest.mark.slow

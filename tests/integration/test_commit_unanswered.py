@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from databases import OwnServer, own_postgresql
 from films import png
-from gateway_stand import refused, settings_for, standing_gateway
+from support.databases import OwnServer, own_postgresql
+from support.fake_gateway import refused, settings_for, standing_gateway
 
 
 class LossyLine:

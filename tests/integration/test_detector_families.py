@@ -19,7 +19,7 @@ from cxr_detector.settings import DetectorSettings
 from cxr_training.detector.annotations import regions_of
 from cxr_training.detector.export import export_detector
 from films import encoded, radiograph_like
-from model_folders import DETECTOR_PX, settle, write_detector_folder
+from support.model_folders import DETECTOR_PX, settle, write_detector_folder
 
 SIDE = 128
 SPEC = InputSpec(width_px=SIDE, height_px=SIDE, channels=3, canonical_px=None, mean=0.0, std=1.0)
@@ -107,7 +107,9 @@ async def detect(folder: Path, film: np.ndarray) -> DetectResponse:
         ) as client,
     ):
         assert await app.state.service.loaded()
-        response = await client.post(DETECT_PATH, files={"image": ("radiograph.png", encoded(film))})
+        response = await client.post(
+            DETECT_PATH, files={"image": ("radiograph.png", encoded(film))}
+        )
     assert response.status_code == 200, response.text
     return DetectResponse.model_validate_json(response.content)
 

@@ -20,7 +20,7 @@ from cxr_training.detector.judging.grounds import Ground, read_grounds
 from cxr_training.detector.steps import run_judge
 from cxr_training.detector.training import Sources
 from cxr_training.joining.report import CSV_NAME
-from model_folders import DETECTOR_PX, write_detector_folder
+from support.model_folders import DETECTOR_PX, write_detector_folder
 from synthetic_radiographs import SyntheticData, write_small_data
 
 CONFIGS = Path(__file__).parents[2] / "training/configs/detector"

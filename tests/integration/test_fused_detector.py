@@ -25,7 +25,7 @@ from cxr_training.export.publishing import read_manifest, write_manifest
 from cxr_training.importing.errors import ModelImportError
 from cxr_training.importing.folder import import_folder
 from films import encoded, radiograph_like
-from model_folders import write_detector_folder
+from support.model_folders import write_detector_folder
 from synthetic_radiographs import SyntheticData, write_small_data
 
 MEMBERS = ("yolov5n-one", "yolo26n-other")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from cxr_gateway.ood import Gate, load_ood_detector
+from cxr_gateway.ood import OodDetector, load_ood_detector
 from cxr_training.gate.medical import CHEST_FILE, MEDICAL_FILES, read_medical
 from cxr_training.gate.photographs import JUDGING_FILES, read_photograph
 
@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
-def gate() -> Gate:
+def gate() -> OodDetector:
     return load_ood_detector(ROOT / "models/ood/ood-cxr")
 
 
@@ -26,7 +26,7 @@ def chest() -> Picture:
 
 
 def test_the_public_chest_radiograph_is_accepted_without_a_reason(
-    gate: Gate, chest: Picture
+    gate: OodDetector, chest: Picture
 ) -> None:
     score = gate.check(chest)
     assert score.accepted
@@ -35,7 +35,7 @@ def test_the_public_chest_radiograph_is_accepted_without_a_reason(
 
 
 @pytest.mark.parametrize("size", [64, 128, 256, 512])
-def test_it_is_accepted_at_any_size(gate: Gate, chest: Picture, size: int) -> None:
+def test_it_is_accepted_at_any_size(gate: OodDetector, chest: Picture, size: int) -> None:
     from PIL import Image
 
     small = np.asarray(Image.fromarray(chest).resize((size, size)))
@@ -43,7 +43,7 @@ def test_it_is_accepted_at_any_size(gate: Gate, chest: Picture, size: int) -> No
 
 
 def test_it_is_accepted_mirrored_cut_bordered_and_in_another_window(
-    gate: Gate, chest: Picture
+    gate: OodDetector, chest: Picture
 ) -> None:
     height, width = chest.shape
     bordered = np.pad(chest, ((0, 0), (120, 120)))
@@ -70,7 +70,7 @@ def test_it_is_accepted_mirrored_cut_bordered_and_in_another_window(
     ids=["inverted", "turned left", "turned right", "turned over", "flipped"],
 )
 def test_it_is_refused_where_it_stands_wrong_and_the_reason_says_how(
-    gate: Gate, chest: Picture, spoil: object, hint: str
+    gate: OodDetector, chest: Picture, spoil: object, hint: str
 ) -> None:
     assert callable(spoil)
     score = gate.check(spoil(chest))
@@ -81,24 +81,24 @@ def test_it_is_refused_where_it_stands_wrong_and_the_reason_says_how(
 
 
 @pytest.mark.parametrize("name", [name for names in MEDICAL_FILES.values() for name in names])
-def test_other_medical_pictures_are_refused(gate: Gate, name: str) -> None:
+def test_other_medical_pictures_are_refused(gate: OodDetector, name: str) -> None:
     assert [gate.check(picture).accepted for picture in read_medical(name)].count(True) == 0
 
 
 @pytest.mark.parametrize(("package", "path"), JUDGING_FILES)
-def test_photographs_are_refused(gate: Gate, package: str, path: str) -> None:
+def test_photographs_are_refused(gate: OodDetector, package: str, path: str) -> None:
     assert not gate.check(read_photograph(package, path)).accepted
 
 
 @pytest.mark.parametrize("deviation", [5, 40, 100])
-def test_noise_is_refused_at_any_strength_and_size(gate: Gate, deviation: float) -> None:
+def test_noise_is_refused_at_any_strength_and_size(gate: OodDetector, deviation: float) -> None:
     rng = np.random.default_rng(1)
     for size in (64, 300, 1500):
         noise = np.clip(rng.normal(128, deviation, (size, size)), 0, 255).astype(np.uint8)
         assert not gate.check(noise).accepted
 
 
-def test_threads_share_one_gate_and_get_the_answers_of_one(gate: Gate, chest: Picture) -> None:
+def test_threads_share_one_detector_and_get_its_answers(gate: OodDetector, chest: Picture) -> None:
     pictures = [chest, 255 - chest, chest[:, ::-1], np.rot90(chest)] * 8
     alone = [gate.check(picture) for picture in pictures]
     with ThreadPoolExecutor(8) as pool:

@@ -18,8 +18,8 @@ import psutil
 import pytest
 
 from films import encoded, png, radiograph_like
-from live_gateway import STUDIES, Gateway, Readers, Starter
-from waiting import eventually, free_port
+from support.live_gateway import STUDIES, Gateway, Readers, Starter
+from support.waiting import eventually, free_port
 
 # httpx keeps an idle connection for five seconds, as uvicorn does where it is not told otherwise.
 SILENT_S = 6.0

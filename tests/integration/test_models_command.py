@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 import uvicorn
 
-from compose_stack import eventually, free_port
 from cxr_gateway.archive.schema import migrate
-from gateway_stand import ReaderStand, settings_for
-from shadows import NEW_SHA
+from support.compose_stack import eventually, free_port
+from support.fake_gateway import ReaderStand, settings_for
+from support.shadows import NEW_SHA
 
 ROLE = "classifier"
 

@@ -24,9 +24,9 @@ from PIL.PngImagePlugin import PngInfo
 from sqlalchemy import create_engine, text
 
 from cxr_contracts import CLASSIFY_PATH, DETECT_PATH, PROBLEM_MEDIA_TYPE
-from databases import postgresql_database
 from films import encoded, radiograph_like
-from marked_films import MARK, marked_film
+from support.databases import postgresql_database
+from support.marked_images import MARK, marked_film
 
 STUDIES = "/api/v1/studies"
 HEADERS = {
@@ -138,7 +138,7 @@ def house(tmp_path: Path, classifier_folder: Path, detector_folder: Path) -> Ite
             stack,
             tmp_path,
             "gateway",
-            "gateway_process",
+            "support.gateway_process",
             archive_dir=tmp_path / "archive",
             database_url=url,
             migrate_at_start=True,

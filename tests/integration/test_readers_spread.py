@@ -13,11 +13,16 @@ import uvicorn
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from cxr_gateway.inference.clients import EncodedImage, Readers, SpreadingTransport, open_clients
+from cxr_gateway.inference.clients import (
+    EncodedImage,
+    InferenceClients,
+    SpreadingTransport,
+    open_clients,
+)
 from cxr_gateway.inference.failures import FailureKind, InferenceFailure
 from cxr_gateway.inference.load_balancing import Addresses
 from films import png
-from gateway_stand import ReaderStand, settings_for
+from support.fake_gateway import ReaderStand, settings_for
 
 ADDRESSES = ["127.0.0.1", "127.0.0.2", "127.0.0.3"]
 PICTURE = EncodedImage(png(), "image/png", 120, 100)
@@ -69,7 +74,7 @@ async def detectors() -> Detectors:
 
 
 @pytest.fixture
-async def readers(detectors: Detectors, tmp_path: Path) -> AsyncIterator[Readers]:
+async def readers(detectors: Detectors, tmp_path: Path) -> AsyncIterator[InferenceClients]:
     port = free_port()
     settings = settings_for(tmp_path).model_copy(update={"detector_url": f"http://detector:{port}"})
     addresses = Addresses(detectors.resolve, lambda: detectors.now_s)
@@ -81,14 +86,16 @@ async def readers(detectors: Detectors, tmp_path: Path) -> AsyncIterator[Readers
         yield await stack.enter_async_context(open_clients(settings, http))
 
 
-async def test_readings_one_after_another_go_round(readers: Readers, detectors: Detectors) -> None:
+async def test_requests_one_after_another_go_round(
+    readers: InferenceClients, detectors: Detectors
+) -> None:
     for _ in range(9):
         await readers.detector.detect(PICTURE)
     assert detectors.asked == dict.fromkeys(ADDRESSES, 3)
 
 
 async def test_what_comes_while_one_is_busy_goes_to_the_others(
-    readers: Readers, detectors: Detectors
+    readers: InferenceClients, detectors: Detectors
 ) -> None:
     released = asyncio.Event()
 
@@ -108,7 +115,7 @@ async def test_what_comes_while_one_is_busy_goes_to_the_others(
 
 
 async def test_one_that_is_full_or_still_loading_costs_no_reading(
-    readers: Readers, detectors: Detectors
+    readers: InferenceClients, detectors: Detectors
 ) -> None:
     async def refuse(_request: Request) -> Response:
         return JSONResponse({}, 503)
@@ -126,7 +133,7 @@ async def test_one_that_is_full_or_still_loading_costs_no_reading(
 
 
 async def test_all_of_them_full_is_told_as_one_that_is(
-    readers: Readers, detectors: Detectors
+    readers: InferenceClients, detectors: Detectors
 ) -> None:
     async def refuse(_request: Request) -> Response:
         return JSONResponse({}, 503)
@@ -140,7 +147,7 @@ async def test_all_of_them_full_is_told_as_one_that_is(
 
 
 async def test_an_address_where_nobody_listens_costs_no_reading(
-    readers: Readers, detectors: Detectors
+    readers: InferenceClients, detectors: Detectors
 ) -> None:
     detectors.named = ["127.0.0.9", "127.0.0.2"]
     for _ in range(4):
@@ -149,7 +156,7 @@ async def test_an_address_where_nobody_listens_costs_no_reading(
 
 
 async def test_an_added_reader_is_found_while_the_gateway_runs(
-    readers: Readers, detectors: Detectors
+    readers: InferenceClients, detectors: Detectors
 ) -> None:
     detectors.named = ["127.0.0.1"]
     for _ in range(2):
@@ -163,7 +170,7 @@ async def test_an_added_reader_is_found_while_the_gateway_runs(
 
 
 async def test_a_name_that_nobody_has_is_an_unreachable_reader(
-    readers: Readers, detectors: Detectors
+    readers: InferenceClients, detectors: Detectors
 ) -> None:
     detectors.named = []
     with pytest.raises(InferenceFailure) as caught:
@@ -171,7 +178,9 @@ async def test_a_name_that_nobody_has_is_an_unreachable_reader(
     assert caught.value.kind is FailureKind.UNREACHABLE
 
 
-async def test_the_readers_see_their_own_name(readers: Readers, detectors: Detectors) -> None:
+async def test_the_services_see_their_own_name(
+    readers: InferenceClients, detectors: Detectors
+) -> None:
     hosts: Counter[str] = Counter()
 
     async def noted(request: Request) -> Response:

@@ -16,7 +16,7 @@ from PIL import Image
 
 from benchmarks.stack import Stack
 from films import encoded, example_film
-from prometheus_server import DASHBOARD, MONITORING, Prometheus, eventually, rules, running
+from support.prometheus_server import DASHBOARD, MONITORING, Prometheus, eventually, rules, running
 
 PANELS = [
     (panel["title"], target["expr"])

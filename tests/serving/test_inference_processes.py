@@ -10,8 +10,8 @@ import psutil
 import pytest
 
 from films import encoded, png, radiograph_like
-from inference_process import PATHS, running, start
-from waiting import free_port
+from support.inference_process import PATHS, running, start
+from support.waiting import free_port
 
 pytestmark = pytest.mark.slow
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 
 from cxr_contracts import CLASSIFY_PATH, DETECT_PATH
-from waiting import eventually, free_port
+from support.waiting import eventually, free_port
 
 PATHS = {"classifier": CLASSIFY_PATH, "detector": DETECT_PATH}
 

@@ -1,1 +1,1 @@
-"""The only door: REST API, decoded, gate, fan-out, merge, triage, archive, page."""
+"""The gateway: REST API, imaging, analysis, archive, exports, access, and the page's files."""

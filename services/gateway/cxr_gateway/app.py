@@ -70,7 +70,7 @@ from cxr_serving.tracing import Tracing, TracingMiddleware
 _LOG = logging.getLogger(__name__)
 # Of the REST API, not of the product: the document must be the same wherever it is exported.
 API_VERSION = "1.0"
-TITLE = "Open chest X-ray inference service"
+TITLE = "Open chest X-ray reader"
 DESCRIPTION = (
     "A chest radiograph goes in; the most likely findings, the suspicious regions and how urgent "
     "it is come out. Research use only, not a medical device. Every error is an RFC 9457 problem."

@@ -15,7 +15,7 @@ from cxr_training.data.errors import DataError
 from cxr_training.detector.config import DetectorConfig
 from cxr_training.detector.start import TRUNK_PREFIX, Start, read_start
 from cxr_training.detector.training import train
-from model_folders import write_classifier_folder
+from support.model_folders import write_classifier_folder
 
 LITE0 = "tf_efficientnet_lite0"
 RECIPE = Path(__file__).parents[3] / "training/configs/detector/yolov5n-lite0-both.yaml"

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from cxr_gateway.joining import join, load_joinings
+from joinings import SHA, region_joining, write_joining
 
 from cxr_contracts import Finding, ModelIdentity, Region
-from cxr_gateway.joining import join, load_joinings
 from cxr_serving.model_folder import choose_model
 from cxr_training.data.splits import Split
 from cxr_training.detector.annotations import REGIONS, AnnotatedImage
@@ -33,7 +34,6 @@ from cxr_training.joining.judging import (
 )
 from cxr_training.joining.operating import lowest_useful, operation
 from cxr_training.joining.report import page, write_results
-from joinings import SHA, region_joining, write_joining
 
 DETECTOR = choose_model(Path(__file__).parents[3] / "models/detector")
 

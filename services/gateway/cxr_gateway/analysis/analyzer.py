@@ -170,7 +170,7 @@ class Analyzer:
 def _refusal(decoded: DecodedImage) -> OodRefusal:
     """The class of reason for which the radiograph of `decoded` was refused."""
     if decoded.refused is None:
-        return OodRefusal.PICTURE
+        return OodRefusal.IMAGE
     by_tags = decoded.metadata.source is ImageSource.DICOM
     return OodRefusal.TAGS if by_tags else OodRefusal.COLOUR
 

@@ -1,4 +1,4 @@
-"""The way of an upload: decode, gate, both inference services, merge, triage, archive, answer.
+"""The way of an upload: decode, OOD detector, both services, merge, triage, archive, response.
 
 The original is written and synced while the inference services work, and is on disk before the
 answer; the derived images are made later, by `images.py`. A result that has begun is finished even
@@ -139,7 +139,7 @@ class AnalysisPipeline:
         return await self._finish(self._rerun(stored))
 
     async def close(self) -> None:
-        """Wait for the readings that are going on."""
+        """Wait for the analyses that are going on."""
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _finish(self, work: Coroutine[Any, Any, AnalysedStudy]) -> AnalysedStudy:

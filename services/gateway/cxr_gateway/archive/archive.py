@@ -131,7 +131,7 @@ class Archive:
         key: str | None,
         measures: ImageStatistics | None = None,
     ) -> StoredStudy:
-        """Commit a new reading of a study, and remove the images of the one before.
+        """Commit a new analysis of a study, and remove the images of the one before.
 
         Raises:
             AlreadyArchived: the study has been analysed again in between.
@@ -146,8 +146,8 @@ class Archive:
             owns = owned_by(stored.source, stored.revision)
             await self.in_thread(self.files.remove_others, stored.id, owns)
         except ServiceError:
-            # The reading is committed; what is left over is never shown, and swept at a start.
-            _LOG.warning("images of an earlier reading are left", exc_info=True)
+            # The analysis is committed; what is left over is never shown, and swept at a start.
+            _LOG.warning("images of an earlier analysis are left", exc_info=True)
         return stored
 
     async def remember_key(self, key: str, stored: StoredStudy) -> None:

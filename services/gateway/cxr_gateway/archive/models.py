@@ -28,7 +28,7 @@ def original_name(source: ImageSource) -> str:
 
 
 def owned_by(source: ImageSource, revision: int) -> Callable[[str], bool]:
-    """Whether a file of a name belongs to a study whose latest reading is `revision`."""
+    """Whether a file of a name belongs to a study whose latest analysis is `revision`."""
     pattern = re.compile(rf"(overlay-{revision}|heatmap-{revision}-\w+)\.png")
     always = (original_name(source), IMAGE_NAME)
     return lambda name: name in always or pattern.fullmatch(name) is not None
@@ -48,7 +48,7 @@ def urgency(status: StudyStatus, priority: Priority | None) -> int:
 class StoredStudy:
     """A row: the result as it was written, and what is needed to draw its images.
 
-    `revision` counts readings from 1; images made from a reading carry it in their name.
+    `revision` counts analyses from 1; images made from one carry it in their name.
     `department` is that of whoever uploaded it; None is none.
     """
 
@@ -63,7 +63,7 @@ class StoredStudy:
 
     @classmethod
     def of(cls, study: Study, cams: list[CamGrid], revision: int, department: str | None) -> Self:
-        """What is to be written for a reading."""
+        """What is to be written for an analysis."""
         return cls(
             id=study.id,
             content_sha256=study.content_sha256,
@@ -102,11 +102,11 @@ class StoredStudy:
 
     @property
     def overlay(self) -> str:
-        """The name of this reading's burnt-in overlay."""
+        """The name of this analysis' burnt-in overlay."""
         return f"overlay-{self.revision}.png"
 
     def heatmap(self, finding: Finding) -> str:
-        """The name of this reading's heat map."""
+        """The name of this analysis' heat map."""
         return f"heatmap-{self.revision}-{finding.value}.png"
 
 

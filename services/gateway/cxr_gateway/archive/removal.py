@@ -25,7 +25,7 @@ from cxr_gateway.core.settings import GatewaySettings
 # How the audit log calls the end of a study: on request, and for its age.
 DELETE_ACTION = "deleteStudy"
 EXPIRY_ACTION = "removeStudy"
-# An upload's files are without a row for as long as its reading takes: seconds.
+# An upload's files are without a row for as long as its analysis takes: seconds.
 _SETTLED = timedelta(hours=1)
 
 

@@ -138,7 +138,7 @@ def exclusively(url: str, timeout_s: float) -> Iterator[Connection]:
             if connection.dialect.name == "postgresql":
                 take = text("SELECT pg_advisory_xact_lock(:key)")
                 connection.execute(take, {"key": _POSTGRES_LOCK})
-                # Whoever waits for a table holds up every reading that comes after.
+                # Whoever waits for a table holds up every analysis that comes after.
                 wait_ms = int(timeout_s * 1000)
                 connection.exec_driver_sql(f"SET LOCAL lock_timeout = {wait_ms}")
             yield connection

@@ -170,7 +170,7 @@ class ShadowAnswerRow(Base):
 
     id: Mapped[str] = mapped_column(CHAR(26), primary_key=True)
     study_id: Mapped[str] = mapped_column(CHAR(26), ForeignKey("studies.id"))
-    # The reading of the study that it stands beside.
+    # The analysis of the study that it stands beside.
     revision: Mapped[int] = mapped_column()
     recorded_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
     role: Mapped[str] = mapped_column(String(16))

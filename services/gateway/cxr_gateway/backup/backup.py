@@ -45,8 +45,8 @@ def back_up(settings: GatewaySettings, target: Path) -> Manifest:
         entries: dict[str, Entry] = {}
         revision, studies = _write_rows(settings, archive, entries)
         missing = []
-        for study_id, source, reading in studies:
-            keeps = owned_by(source, reading)
+        for study_id, source, latest in studies:
+            keeps = owned_by(source, latest)
             original = original_name(source)
             for name in sorted({original, *filter(keeps, files.names(study_id))}):
                 copied = _write_file(files, archive, entries, study_id, name)

@@ -20,7 +20,7 @@ class OodRefusal(StrEnum):
 
     TAGS = "tags"  # the file's own DICOM tags name another body part, modality or view
     COLOUR = "colour"  # an image in colour
-    PICTURE = "image"  # the image itself, by the network or by its shape
+    IMAGE = "image"  # the image itself, by the network or by its shape
 
 
 class GatewayMetrics(ServiceMetrics):
@@ -82,7 +82,7 @@ class GatewayMetrics(ServiceMetrics):
         return self._stages.measure(name, asks=asks)
 
     def count(self, study: Study, seconds: float) -> None:
-        """Count a finished reading that took so long, what it found and what failed in it."""
+        """Count a finished analysis that took so long, what it found and what failed in it."""
         priority = study.triage.priority.value if study.triage else _NO_PRIORITY
         self._studies.labels(study.status.value, priority).inc()
         self._study_s.observe(seconds)

@@ -115,7 +115,7 @@ class GatewaySettings(AccessSettings):
     max_studies_in_flight: int = Field(
         default=32, gt=0, description="More at once are answered 503 with Retry-After."
     )
-    cpu_threads: int = Field(default=2, gt=0, description="Decode, gate and encode images.")
+    cpu_threads: int = Field(default=2, gt=0, description="Decode, check and encode images.")
 
     rendering_idle_s: float = Field(
         default=1.0, ge=0, description="Nobody served for so long: images are made ahead."

@@ -63,7 +63,7 @@ class EncodedImage:
         read.
         """
         files = {"image": ("image", self.content, self.media_type)}
-        request = httpx.Request("POST", "http://inference service", files=files)
+        request = httpx.Request("POST", "http://service", files=files)
         return request.read(), request.headers["Content-Type"]
 
 

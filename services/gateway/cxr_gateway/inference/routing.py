@@ -1,8 +1,8 @@
 """Which inference service of each role answers, and which is its shadow, at this gateway and now.
 
 Where a role has one address, it answers and nothing is looked up. Where it has two, the state is
-kept beside the readings: looked up every few seconds, so that a promotion needs no restart and a
-reading no question to the database.
+kept beside the studies: looked up every few seconds, so that a promotion needs no restart and an
+analysis no question to the database.
 """
 
 import asyncio

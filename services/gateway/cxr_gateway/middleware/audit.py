@@ -91,9 +91,9 @@ class AuditMiddleware:
             if event.action in _OPEN:
                 return None
             cause = f" {error.detail}" if isinstance(error, ServiceError) else ""
-            told = f"The audit log cannot be written, so nothing is answered.{cause}"
+            detail = f"The audit log cannot be written, so nothing is answered.{cause}"
             # What had no room is told so, however the database calls the same full disk.
-            return (StorageFull if status == StorageFull.status else Unavailable)(told)
+            return (StorageFull if status == StorageFull.status else Unavailable)(detail)
         return None
 
     def _event(self, connection: HTTPConnection, status: int) -> Event:

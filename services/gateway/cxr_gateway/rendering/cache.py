@@ -1,8 +1,8 @@
 """The images of a study, made once from the archived original and result, then kept.
 
-None is made while a client waits for a reading. A worker makes image and overlay when the gateway
+None is made while a client waits for an analysis. A worker makes image and overlay when the gateway
 has been idle for a moment; an image that is asked for earlier is made at once. Either way it
-follows from what is archived alone, so it does not matter when it is made. A new reading of a
+follows from what is archived alone, so it does not matter when it is made. A new analysis of a
 study has new images.
 """
 
@@ -65,7 +65,7 @@ class RenderedImages:
         return stored, StoredFile(stored.id, stored.original, media_type, tag)
 
     def expect(self, stored: StoredStudy) -> None:
-        """Have the images of a new reading made in an idle moment; if too many wait, later."""
+        """Have the images of a new analysis made in an idle moment; if too many wait, later."""
         with contextlib.suppress(asyncio.QueueFull):
             self._waiting.put_nowait(stored)
 

@@ -1,4 +1,4 @@
-"""What is kept of a shadow's reading: its answer, and what would have followed from it."""
+"""What is stored of a shadow's analysis: its answer, and what would have followed from it."""
 
 import json
 from dataclasses import dataclass
@@ -43,33 +43,33 @@ def would_be(
 
 
 def columns_of(
-    stored: StoredStudy, analysis: Analysis, reading: ShadowAnalysis, rescorings: Rescorings
+    stored: StoredStudy, analysis: Analysis, recorded: ShadowAnalysis, rescorings: Rescorings
 ) -> dict[str, Any]:
-    """The row of a shadow's reading beside a study that shows an answer of the same role."""
-    shown, study = current_model(analysis, reading.role), stored.study
+    """The row of a shadow's analysis beside a study that shows an answer of the same role."""
+    shown, study = current_model(analysis, recorded.role), stored.study
     if shown is None or study.triage is None:
-        raise ValueError(f"study {study.id} shows nothing of the {reading.role}")
+        raise ValueError(f"study {study.id} shows nothing of the {recorded.role}")
     columns = {
         "id": new_study_id(),
         "study_id": stored.id,
         "revision": stored.revision,
         "recorded_at": datetime.now(UTC),
-        "role": reading.role,
-        "model_name": reading.model.name,
-        "model_version": reading.model.version,
-        "model_sha256": reading.model.sha256,
+        "role": recorded.role,
+        "model_name": recorded.model.name,
+        "model_version": recorded.model.version,
+        "model_sha256": recorded.model.sha256,
         "current_sha256": shown.sha256,
-        "duration_ms": reading.duration_ms,
-        "current_ms": analysis.stages_ms.get(reading.role),
+        "duration_ms": recorded.duration_ms,
+        "current_ms": analysis.stages_ms.get(recorded.role),
         "current_priority": study.triage.priority.value,
         "current_boxes": len(study.boxes),
     }
-    if isinstance(reading.answer, InferenceFailure):
-        failure = reading.answer
+    if isinstance(recorded.answer, InferenceFailure):
+        failure = recorded.answer
         return columns | {"error": failure.kind.value, "detail": failure.detail}
-    prediction = would_be(analysis, reading.answer, rescorings)
+    prediction = would_be(analysis, recorded.answer, rescorings)
     return columns | {
-        "answer_json": _kept(reading.role, prediction),
+        "answer_json": _kept(recorded.role, prediction),
         "priority": prediction.triage.priority.value if prediction.triage else None,
         "boxes": len(prediction.boxes),
     }

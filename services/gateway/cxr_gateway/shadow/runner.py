@@ -126,8 +126,8 @@ class ShadowRunner:
         duration_ms = round((perf_counter() - started) * 1000, 2)
         # The model that answered; where none did, the one that was there before.
         model = shadow.model if isinstance(answer, InferenceFailure) else answer.model
-        reading = ShadowAnalysis(role, model, duration_ms, answer)
-        columns = columns_of(waiting.stored, waiting.analysis, reading, self._rescorings)
+        recorded = ShadowAnalysis(role, model, duration_ms, answer)
+        columns = columns_of(waiting.stored, waiting.analysis, recorded, self._rescorings)
         await self._archive.query(partial(add_shadow_answer, columns=columns))
         return "failed" if isinstance(answer, InferenceFailure) else "recorded"
 

@@ -99,7 +99,7 @@ async def get_study_original(
 
 
 async def _png(stored: StoredFile, state: AppState, if_none_match: str | None) -> Response:
-    # The name under which an image is kept changes with each reading, so it can be the tag.
+    # The name under which an image is kept changes with each analysis, so it can be the tag.
     headers = {"ETag": f'"{stored.tag}"', "Cache-Control": "private, no-cache"}
     if if_none_match and f'"{stored.tag}"' in if_none_match:
         return Response(status_code=304, headers=headers)

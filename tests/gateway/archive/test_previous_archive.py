@@ -1,0 +1,152 @@
+"""An archive that the previous release wrote is opened, migrated, and read field by field.
+
+`support/archive_of_0_1.json` holds the rows of every table as that release wrote them at schema
+0004, one study of each kind among them, and what its API answered for them.
+"""
+
+import json
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import DateTime, MetaData, create_engine, insert, inspect
+
+from cxr_gateway.archive import schema
+from cxr_gateway.archive.api_keys import open_keys
+from cxr_gateway.core.principal import Role
+from cxr_gateway.core.schemas import Study
+from cxr_gateway.core.settings import RENAMED, GatewaySettings
+from support.fake_gateway import Stand, settings_for, standing_gateway
+
+FIXTURE = json.loads((Path(__file__).parents[2] / "support/archive_of_0_1.json").read_text())
+
+
+@pytest.fixture
+def settings(tmp_path: Path, database_url: str | None) -> GatewaySettings:
+    """Of an archive with the fixture's rows, at the schema in which they were written."""
+    settings = settings_for(tmp_path / "archive", database_url)
+    settings.archive_dir.mkdir()
+    schema.migrate(settings.resolved_database_url, 5, FIXTURE["schema"])
+    engine = create_engine(settings.resolved_database_url)
+    tables = MetaData()
+    tables.reflect(engine)
+    with engine.begin() as connection:
+        for table in tables.sorted_tables:
+            times = {column.name for column in table.columns if isinstance(column.type, DateTime)}
+            for row in FIXTURE["tables"].get(table.name, []):
+                values = {
+                    name: datetime.fromisoformat(value) if name in times and value else value
+                    for name, value in row.items()
+                }
+                connection.execute(insert(table).values(values))
+    engine.dispose()
+    return settings
+
+
+def in_new_names(study: dict[str, Any]) -> dict[str, Any]:
+    """A study as the previous release answered it, in the names of this one."""
+    renamed = {"gate": "ood", "joining": "rescoring"}
+    new = {renamed.get(name, name): value for name, value in study.items()}
+    for section, old, name in (("timings_ms", "gate", "ood"),):
+        new[section] = {name if key == old else key: v for key, v in new[section].items()}
+    new["problems"] = [
+        {"service": one["part"], "kind": one["kind"], "detail": one["detail"]}
+        for one in new["problems"]
+    ]
+    new["models"] = [
+        one | {"role": "ood" if one["role"] == "gate" else one["role"]} for one in new["models"]
+    ]
+    for box in new["boxes"]:
+        box["detector_score"] = box["score"]
+        joined = box.pop("joined_score")
+        box["score"] = box["score"] if joined is None else joined
+    return new
+
+
+async def answered(stand: Stand, path: str) -> Any:
+    response = await stand.client.get(path)
+    assert response.status_code == 200, response.text
+    return response.json()
+
+
+async def test_every_field_of_every_study_is_answered_in_the_new_names(
+    settings: GatewaySettings,
+) -> None:
+    statuses = set()
+    async with standing_gateway(settings) as stand:
+        for study_id, before in FIXTURE["studies"].items():
+            found = await answered(stand, f"/api/v1/studies/{study_id}")
+            expected = in_new_names(json.loads(json.dumps(before)))
+            assert found == expected
+            assert found.keys() == Study.model_fields.keys()
+            Study.model_validate(found)
+            statuses.add(found["status"])
+        listed = (await answered(stand, "/api/v1/studies"))["items"]
+    assert statuses == {"complete", "partial", "failed", "rejected"}
+    before = FIXTURE["answers"]["/api/v1/studies"]["items"]
+    assert [one["id"] for one in listed] == [one["id"] for one in before]
+    assert [one["ood"] for one in listed] == [one["gate"] for one in before]
+
+
+async def test_shadow_answers_promotions_and_statistics_are_read(
+    settings: GatewaySettings,
+) -> None:
+    async with standing_gateway(settings) as stand:
+        for role in ("classifier", "detector"):
+            report = await answered(stand, f"/api/v1/shadow/{role}")
+            before = FIXTURE["answers"][f"/api/v1/shadow/{role}"]
+            same = ("role", "shadow", "recorded", "answered", "failures", "priority_changes")
+            assert {name: report[name] for name in same} == {name: before[name] for name in same}
+            renamed = {
+                "shown_sha256": "current_sha256",
+                "boxes_per_film_shown": "boxes_per_image_current",
+                "boxes_per_film_shadow": "boxes_per_image_shadow",
+                "latency_shown": "latency_current",
+            }
+            assert {new: report[new] for new in renamed.values()} == {
+                new: before[old] for old, new in renamed.items()
+            }
+            assert [one["current"] for one in report["priorities"]] == [
+                one["shown"] for one in before["priorities"]
+            ]
+        models = await answered(stand, "/api/v1/models")
+        assert models["history"] == FIXTURE["answers"]["/api/v1/models"]["history"]
+        drift = await answered(stand, "/api/v1/drift?weeks=26")
+    counted = {week["week"]: week["images"] for week in drift["weeks"] if week["images"]}
+    assert sum(counted.values()) == len(FIXTURE["tables"]["study_statistics"])
+
+
+async def test_a_key_of_readers_is_a_key_of_viewers(settings: GatewaySettings) -> None:
+    schema.migrate(settings.resolved_database_url, 5)
+    with open_keys(settings) as keys:
+        found = {key.name: key for key in keys.all()}
+    assert found["PACS"].roles == {Role.INTEGRATOR, Role.VIEWER}
+    assert found["PACS"].department == "radiology"
+    assert found["viewer"].roles == {Role.VIEWER}
+
+
+def test_the_way_back_gives_the_rows_of_the_previous_release(settings: GatewaySettings) -> None:
+    url = settings.resolved_database_url
+    schema.migrate(url, 5)
+    schema.migrate(url, 5, FIXTURE["schema"])
+    engine = create_engine(url)
+    tables = MetaData()
+    tables.reflect(engine)
+    with engine.connect() as connection:
+        rows = connection.execute(tables.tables["studies"].select()).mappings().all()
+        keys = connection.execute(tables.tables["api_keys"].select()).mappings().all()
+    names = {column["name"] for column in inspect(engine).get_columns("shadow_answers")}
+    engine.dispose()
+    assert {row["id"]: json.loads(row["result_json"]) for row in rows} == FIXTURE["studies"]
+    assert {row["roles"] for row in keys} == {"integrator reader", "reader"}
+    assert {"shown_sha256", "shown_ms", "shown_priority", "shown_boxes"} <= names
+
+
+@pytest.mark.parametrize("old", RENAMED)
+def test_a_setting_under_its_old_name_stops_the_start(
+    old: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(f"CXR_GATEWAY_{old}", "1")
+    with pytest.raises(ValueError, match=f"CXR_GATEWAY_{old} is called CXR_GATEWAY_{RENAMED[old]}"):
+        GatewaySettings()
