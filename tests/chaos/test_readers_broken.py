@@ -235,4 +235,4 @@ def test_the_proxy_itself_passes_everything_on_where_nothing_is_done_to_it(
     with proxied(readers) as (ports, _):
         for role, port in ports.items():
             answer = httpx.get(f"http://127.0.0.1:{port}/info", trust_env=False)
-            assert body.json()["role"] == role
+            assert answer.json()["role"] == role
