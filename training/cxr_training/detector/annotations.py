@@ -1,70 +1,114 @@
-"""Boxes of both data sets on one list of radiographs: one policy, stated here.
+"""Boxes of several data sets on one list of radiographs: one policy, stated here.
 
-1. A run takes the boxes of one set or of both (`BoxSet`). Its vocabulary is what these sets mark,
+1. A run takes the boxes of one set or of several (`SETS`). Its vocabulary is what these sets mark,
    in the order of `cxr_contracts.Region`; the boxes of a set that it does not take are not read.
    Each radiograph stands once, under its NIH name.
-2. A radiograph that both sets annotate gets the boxes of both. Two boxes of one class that overlap
-   with at least `merge_iou` are one, and ChestX-Det's (three radiologists) stays.
-3. Neither set marks everything. A class is *known* on a radiograph if the set that marks this class
-   annotated it, or if NIH's labels, which have this class, do not name it. On other radiographs the
-   class is unknown: its absence there trains nothing (see `cxr_training.detector.partly_known`).
-   NIH's labels miss some classes often (`OFTEN_MISSED`). A recipe may doubt their silence
-   (`doubt_labels`): to train on, such a class is then unknown too on a film that has a finding and
-   that ChestX-Det did not annotate. All recipes are judged by the same rule, without doubt.
+2. A radiograph that several sets annotate gets the boxes of all. Two boxes of one class that
+   overlap with at least `merge_iou` are one, and that of the set listed last in `SETS` stays.
+3. No set marks everything. A class is *known* on a radiograph if a set that was searched for it
+   there annotated it, if a box of it is drawn, or if NIH's labels, which have this class, do not
+   name it. On other radiographs the class is unknown: its absence there trains nothing (see
+   `cxr_training.detector.partial_labels`). NIH's labels miss some classes often (`OFTEN_MISSED`).
+   A recipe may mask that label noise (`label_noise_mask`): to train on, such a class is then
+   unknown too where the radiograph has a finding and no set was searched for it. All recipes are
+   evaluated by the same rule, without the mask.
 4. NIH's radiographs without a finding, and without a box of the sets taken, are added as background
-   to train on, of the largest size: nearly all of NIH's boxes are on large images, and sharpness
-   alone must not mean disease.
-5. Others of NIH's radiographs may be added at random, of any size, with findings or without: what
-   their labels name is unknown there by rule 3, and what else NIH labels is absent.
-6. Patients are split over both sets together, whichever set a run takes, so that its patients to
-   judge on were never another run's to train on. Validation holds annotated radiographs only.
+   to train on, of the largest size: nearly all boxes are on large images, and sharpness alone must
+   not mean disease.
+5. Patients are split over all sets together, whichever set a run takes, so that its validation
+   patients were never another run's to train on. Validation holds annotated radiographs only.
 """
 
 import random
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 from cxr_contracts import Region, finding_of_region
 from cxr_training.data import chestxdet, nih
 from cxr_training.data.boxed import read_boxed
 from cxr_training.data.errors import DataError
+from cxr_training.data.layout import CHESTXDET_FOLDER, NIH_FOLDER, TEST_FOLDER
 from cxr_training.data.nih import RegionBox
 from cxr_training.data.pixels import width_of
 from cxr_training.data.radiographs import Radiograph
 from cxr_training.data.splits import Split
 
-BoxSet = Literal["nih", "chestx-det"]
 REGIONS: tuple[Region, ...] = tuple(Region)
-CHESTXDET_REGIONS = frozenset(REGIONS) - {Region.INFILTRATION, Region.PNEUMONIA}
-NIH_BOXED_REGIONS = frozenset(
-    {
-        Region.ATELECTASIS,
-        Region.CARDIOMEGALY,
-        Region.EFFUSION,
-        Region.INFILTRATION,
-        Region.MASS,
-        Region.NODULE,
-        Region.PNEUMONIA,
-        Region.PNEUMOTHORAX,
-    }
-)
-REGIONS_OF_SET: Mapping[BoxSet, frozenset[Region]] = {
-    "nih": NIH_BOXED_REGIONS,
-    "chestx-det": CHESTXDET_REGIONS,
-}
+BACKGROUND = "background"
 OFTEN_MISSED = frozenset(
     {Region.CONSOLIDATION, Region.EFFUSION, Region.FIBROSIS, Region.PLEURAL_THICKENING}
 )
-"""Drawn by ChestX-Det's radiologists on 39, 24, 15 and 11% of the training films with a finding
-whose labels do not name them; every other class on less than a tenth (docs/adr/0032)."""
-BOTH_SETS: tuple[BoxSet, ...] = ("nih", "chestx-det")
+"""Drawn by ChestX-Det's radiologists on 39, 24, 15 and 11% of the training radiographs with a
+finding whose labels do not name them; every other class on less than a tenth (docs/adr/0032)."""
+Boxes = Mapping[str, Sequence[RegionBox]]
+
+
+@dataclass(frozen=True, slots=True)
+class BoxSet:
+    """A source of boxes. Another one is an entry of `SETS` and nothing else."""
+
+    name: str
+    title: str
+    credit: str
+    """For model cards."""
+    regions: frozenset[Region]
+    """What it marks."""
+    is_exhaustive: bool
+    """Whether its annotators searched each of their radiographs for all of `regions`."""
+    file: str
+    """Where its boxes stand, in the folder of the data."""
+    read: Callable[[Path, bool], Boxes]
+    """Its boxes by NIH's file name, of the folder of the data; True lets the test set pass."""
+
+
+def _read_nih(data: Path, _held_out: bool) -> Boxes:
+    return nih.read_boxes(data / NIH_FOLDER)
+
+
+def _read_chestxdet(data: Path, held_out: bool) -> Boxes:
+    images = chestxdet.read_images(data / CHESTXDET_FOLDER, held_out=held_out)
+    return {image.nih_name: image.boxes for image in images}
+
+
+NIH = BoxSet(
+    name="nih",
+    title="NIH",
+    credit="NIH ChestX-ray14 (Wang et al., CVPR 2017; NIH Clinical Center), images and "
+    "BBox_List_2017",
+    regions=frozenset(
+        {
+            Region.ATELECTASIS,
+            Region.CARDIOMEGALY,
+            Region.EFFUSION,
+            Region.INFILTRATION,
+            Region.MASS,
+            Region.NODULE,
+            Region.PNEUMONIA,
+            Region.PNEUMOTHORAX,
+        }
+    ),
+    # One or two findings of a radiograph; the others were left.
+    is_exhaustive=False,
+    file=f"{NIH_FOLDER}/{nih.BOX_LIST}",
+    read=_read_nih,
+)
+CHESTX_DET = BoxSet(
+    name="chestx-det",
+    title="ChestX-Det",
+    credit="ChestX-Det (Lian et al. 2021; annotations Apache-2.0)",
+    regions=frozenset(REGIONS) - {Region.INFILTRATION, Region.PNEUMONIA},
+    is_exhaustive=True,
+    file=f"{CHESTXDET_FOLDER}/{chestxdet.annotation_file(Path(), 'train').name}",
+    read=_read_chestxdet,
+)
+SETS: tuple[BoxSet, ...] = (NIH, CHESTX_DET)
+SET_NAMES: tuple[str, ...] = tuple(one.name for one in SETS)
 
 
 @dataclass(frozen=True, slots=True)
 class AnnotatedImage:
-    """One radiograph to train or judge on."""
+    """One radiograph to train or evaluate on."""
 
     name: str
     """NIH's file name."""
@@ -72,7 +116,7 @@ class AnnotatedImage:
     patient: str
     split: Split
     source: str
-    """`chestx-det`, `nih`, `both`, `background` (rule 4) or `labelled` (rule 5)."""
+    """The set that annotated it, `both` or `several` where more did, or `background` (rule 4)."""
     side_px: int
     """Of the file; the original had 1024."""
     boxes: tuple[RegionBox, ...]
@@ -95,58 +139,61 @@ class Annotations:
         return [image for image in self.images if image.split is split]
 
 
-def regions_of(sets: Iterable[BoxSet]) -> tuple[Region, ...]:
-    """What the sets mark, in the order of `Region` (rule 1)."""
-    marked = frozenset[Region]().union(*(REGIONS_OF_SET[name] for name in sets))
+def sets_named(names: Iterable[str]) -> list[BoxSet]:
+    """The sets of these names, in the order of `SETS`."""
+    wanted = set(names)
+    return [one for one in SETS if one.name in wanted]
+
+
+def regions_of(names: Iterable[str]) -> tuple[Region, ...]:
+    """What the sets of these names mark, in the order of `Region` (rule 1)."""
+    marked = frozenset[Region]().union(*(one.regions for one in sets_named(names)))
     return tuple(region for region in REGIONS if region in marked)
 
 
 def read_annotations(
-    nih_root: Path,
-    chestxdet_root: Path,
+    data: Path,
     *,
-    sets: Sequence[BoxSet] = BOTH_SETS,
+    sets: Sequence[str] = SET_NAMES,
     merge_iou: float,
-    background_images: int,
-    labelled_images: int = 0,
-    doubt_labels: bool = False,
-    seed: int,
+    background_images: int = 0,
+    label_noise_mask: bool = False,
+    seed: int = 0,
 ) -> Annotations:
-    """The boxes of the `sets` as one list of radiographs.
+    """The boxes of the `sets` as one list of radiographs of training and validation patients.
+
+    Args:
+        data: the folder that holds nih/, chestx-det/ and the like.
+        sets: names of `SETS`.
+        merge_iou: from which on two sets' boxes of one class are one.
+        background_images: how many to add (rule 4).
+        label_noise_mask: whether to train by rule 3's mask.
+        seed: of the choice of backgrounds.
 
     Raises:
-        DataError: what the readers of the two sets refuse; a box on an image that is not there;
+        DataError: what the readers of the sets refuse; a box on an image that is not there;
             a class of the vocabulary, or a split, without a box.
     """
-    boxed = read_boxed(nih_root)
-    by_name, splits = boxed.images, boxed.splits
-    nih_boxes = boxed.boxes if "nih" in sets else {}
-    det_images = _read_chestxdet(chestxdet_root) if "chestx-det" in sets else {}
-    files = {
-        "nih": nih_root / nih.BOX_LIST,
-        "chestx-det": chestxdet.annotation_file(chestxdet_root, "train"),
-    }
-    for name in sorted(nih_boxes.keys() - by_name.keys()):
-        raise DataError(files["nih"], f"{name} has boxes but no image under {nih_root}/images*/")
-    for name in sorted(det_images.keys() - by_name.keys()):
-        entry = f"entry {det_images[name].name!r}"
-        raise DataError(
-            files["chestx-det"], f"{entry} is {name}, no image under {nih_root}/images*/"
-        )
-    regions = regions_of(sets)
-    images = [
-        _annotated(by_name[name], det_images.get(name), nih_boxes.get(name), splits, merge_iou)
-        for name in sorted(nih_boxes.keys() | det_images.keys())
-    ]
-    images += _background(_spare(by_name, splits, images), background_images, seed)
-    images += _labelled(_spare(by_name, splits, images), labelled_images, seed)
-    if doubt_labels:
-        images = [_doubted(image, by_name[image.name]) for image in images]
-    images = [replace(image, unknown=image.unknown & set(regions)) for image in images]
-    ordered = tuple(sorted(images, key=lambda image: image.name))
-    annotations = Annotations(ordered, splits, regions)
-    _check_enough(annotations, {name: files[name] for name in sets})
+    boxed = read_boxed(data / NIH_FOLDER)
+    images = _annotated_images(data, boxed.images, boxed.splits, sets, merge_iou, held_out=False)
+    images += _background(boxed.images, boxed.splits, images, background_images, seed)
+    if label_noise_mask:
+        images = [_masked(image, boxed.images[image.name]) for image in images]
+    annotations = _annotations(images, boxed.splits, sets)
+    _check_enough(annotations, data, sets)
     return annotations
+
+
+def read_test_annotations(data: Path, *, sets: Sequence[str], merge_iou: float) -> Annotations:
+    """The annotated radiographs of the test patients, `data/test`: to report on, nothing else.
+
+    Raises:
+        DataError: as `read_annotations`, but for a class without a box.
+    """
+    root = data / TEST_FOLDER
+    boxed = read_boxed(root / NIH_FOLDER, held_out=True)
+    images = _annotated_images(root, boxed.images, boxed.splits, sets, merge_iou, held_out=True)
+    return _annotations(images, boxed.splits, sets)
 
 
 def limit_images(annotations: Annotations, most: int | None, seed: int) -> Annotations:
@@ -181,107 +228,118 @@ def iou_of(one: RegionBox, other: RegionBox) -> float:
     if width <= 0 or height <= 0:
         return 0.0
     shared = width * height
-    return shared / (_area(one) + _area(other) - shared)
-
-
-def unknown_regions(
-    image: Radiograph, *, in_chestxdet: bool, nih_boxes: Iterable[RegionBox]
-) -> frozenset[Region]:
-    """The classes of which nobody said whether they are on this radiograph (rule 3)."""
-    known = {box.region for box in nih_boxes}
-    if in_chestxdet:
-        known |= CHESTXDET_REGIONS
-    for region in REGIONS:
-        finding = finding_of_region(region)
-        if finding is not None and finding not in image.findings:
-            known.add(region)
-    return frozenset(REGIONS) - known
+    areas = [(box.x_max - box.x_min) * (box.y_max - box.y_min) for box in (one, other)]
+    return shared / (sum(areas) - shared)
 
 
 def as_background(image: Radiograph, split: Split) -> AnnotatedImage:
     """A radiograph that nobody annotated, without boxes; DataError if it is no image."""
+    return _image(image, split, BACKGROUND, (), _unlabelled(image))
+
+
+def _annotated_images(
+    data: Path,
+    radiographs: Mapping[str, Radiograph],
+    splits: Mapping[str, Split],
+    names: Sequence[str],
+    merge_iou: float,
+    *,
+    held_out: bool,
+) -> list[AnnotatedImage]:
+    sets = sets_named(names)
+    boxes_of = {one.name: one.read(data, held_out) for one in sets}
+    for one in sets:
+        for name in sorted(boxes_of[one.name].keys() - radiographs.keys()):
+            folder = data / NIH_FOLDER
+            detail = f"{name} is annotated, and there is no such image under {folder}/images*/"
+            raise DataError(data / one.file, detail)
+    images = []
+    for name in sorted(set[str]().union(*(found.keys() for found in boxes_of.values()))):
+        image = radiographs[name]
+        marking = [one for one in sets if name in boxes_of[one.name]]
+        merged: tuple[RegionBox, ...] = ()
+        known: set[Region] = set()
+        for one in reversed(marking):
+            boxes = boxes_of[one.name][name]
+            merged = merge_boxes(merged, boxes, merge_iou)
+            known |= one.regions if one.is_exhaustive else {box.region for box in boxes}
+        several = {1: marking[0].name, 2: "both"}.get(len(marking), "several")
+        unknown = _unlabelled(image) - known
+        images.append(_image(image, splits[image.patient], several, merged, unknown))
+    return images
+
+
+def _image(
+    image: Radiograph,
+    split: Split,
+    source: str,
+    boxes: tuple[RegionBox, ...],
+    unknown: frozenset[Region],
+) -> AnnotatedImage:
     return AnnotatedImage(
         name=image.name,
         path=image.path,
         patient=image.patient,
         split=split,
-        source="background",
+        source=source,
         side_px=width_of(image.path),
-        boxes=(),
-        unknown=unknown_regions(image, in_chestxdet=False, nih_boxes=()),
+        boxes=boxes,
+        unknown=unknown,
     )
 
 
-def _area(box: RegionBox) -> float:
-    return (box.x_max - box.x_min) * (box.y_max - box.y_min)
-
-
-def _annotated(
-    image: Radiograph,
-    det: chestxdet.ChestXDetImage | None,
-    nih_boxes: list[RegionBox] | None,
-    splits: dict[str, Split],
-    merge_iou: float,
-) -> AnnotatedImage:
-    marked = "chestx-det" if nih_boxes is None else "both"
-    return AnnotatedImage(
-        name=image.name,
-        path=image.path,
-        patient=image.patient,
-        split=splits[image.patient],
-        source="nih" if det is None else marked,
-        side_px=width_of(image.path),
-        boxes=merge_boxes(det.boxes if det else (), nih_boxes or (), merge_iou),
-        unknown=unknown_regions(image, in_chestxdet=det is not None, nih_boxes=nih_boxes or ()),
+def _unlabelled(image: Radiograph) -> frozenset[Region]:
+    """The classes that NIH's labels do not rule out: those named, and those without a label."""
+    findings = {region: finding_of_region(region) for region in REGIONS}
+    return frozenset(
+        region
+        for region, finding in findings.items()
+        if finding is None or finding in image.findings
     )
 
 
-def _doubted(image: AnnotatedImage, radiograph: Radiograph) -> AnnotatedImage:
+def _annotations(
+    images: Iterable[AnnotatedImage], splits: dict[str, Split], sets: Sequence[str]
+) -> Annotations:
+    regions = regions_of(sets)
+    asked = [replace(image, unknown=image.unknown & set(regions)) for image in images]
+    return Annotations(tuple(sorted(asked, key=lambda image: image.name)), splits, regions)
+
+
+def _masked(image: AnnotatedImage, radiograph: Radiograph) -> AnnotatedImage:
     """The same with what NIH's labels often miss unknown (rule 3)."""
-    seen = image.source in ("chestx-det", "both")
-    if image.split is not Split.TRAIN or seen or not radiograph.findings:
+    searched = image.source not in (NIH.name, BACKGROUND)
+    if image.split is not Split.TRAIN or searched or not radiograph.findings:
         return image
     marked = {box.region for box in image.boxes}
     return replace(image, unknown=image.unknown | (OFTEN_MISSED - marked))
 
 
-def _spare(
-    by_name: Mapping[str, Radiograph], splits: dict[str, Split], taken: list[AnnotatedImage]
-) -> list[Radiograph]:
-    """Those of training patients that are not taken yet, in the order of their names."""
+def _background(
+    radiographs: Mapping[str, Radiograph],
+    splits: Mapping[str, Split],
+    taken: Iterable[AnnotatedImage],
+    count: int,
+    seed: int,
+) -> list[AnnotatedImage]:
     names = {image.name for image in taken}
-    return [
+    clear = [
         image
-        for name, image in sorted(by_name.items())
-        if name not in names and splits[image.patient] is Split.TRAIN
+        for name, image in sorted(radiographs.items())
+        if name not in names and splits[image.patient] is Split.TRAIN and not image.findings
     ]
-
-
-def _background(spare: list[Radiograph], count: int, seed: int) -> list[AnnotatedImage]:
-    clear = [image for image in spare if not image.findings]
-    sides = {image.name: width_of(image.path) for image in clear}
+    sides = {image.name: width_of(image.path) for image in clear} if count else {}
     # Shuffled first and sorted by size then: the largest, and among equals a random choice.
     random.Random(seed).shuffle(clear)  # noqa: S311 - no secret
-    clear.sort(key=lambda image: -sides[image.name])
+    clear.sort(key=lambda image: -sides.get(image.name, 0))
     return [as_background(image, Split.TRAIN) for image in clear[:count]]
 
 
-def _labelled(spare: list[Radiograph], count: int, seed: int) -> list[AnnotatedImage]:
-    random.Random(seed).shuffle(spare)  # noqa: S311 - no secret
-    return [
-        replace(as_background(image, Split.TRAIN), source="labelled") for image in spare[:count]
-    ]
-
-
-def _read_chestxdet(root: Path) -> dict[str, chestxdet.ChestXDetImage]:
-    return {image.nih_name: image for image in chestxdet.read_images(root)}
-
-
-def _check_enough(annotations: Annotations, files: Mapping[BoxSet, Path]) -> None:
+def _check_enough(annotations: Annotations, data: Path, names: Sequence[str]) -> None:
     train = {box.region for image in annotations.of(Split.TRAIN) for box in image.boxes}
-    marking = {region: files[name] for name in files for region in REGIONS_OF_SET[name]}
+    files = {region: data / one.file for one in sets_named(names) for region in one.regions}
     for region in annotations.regions:
         if region not in train:
-            raise DataError(marking[region], f"no box of {region} on any training patient")
+            raise DataError(files[region], f"no box of {region} on any training patient")
     if not any(image.boxes for image in annotations.of(Split.VALIDATION)):
-        raise DataError(marking[annotations.regions[0]], "no box on any validation patient")
+        raise DataError(files[annotations.regions[0]], "no box on any validation patient")

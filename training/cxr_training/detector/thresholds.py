@@ -1,4 +1,4 @@
-"""The score from which on a box is shown, for each class: one rule, for own and for joined scores.
+"""The score from which on a box is shown, for each class: one rule, for raw and rescored scores.
 
 The best F1 alone suits a class that is found well. Of one that is found badly it shows everything,
 for each lucky hit is worth a dozen wrong boxes to it; a clinician counts otherwise. So at least
@@ -9,14 +9,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cxr_training.detector.scoring import BoolArray, FloatArray, Matches
+from cxr_training.metrics.detection import BoolArray, FloatArray, Matches
 
 LEAST_PRECISION = 1 / 4
 # A class with fewer validation boxes gets the pooled threshold.
 MIN_BOXES_FOR_THRESHOLD = 20
 # Grids, not every score that occurs: the exact optimum of a jagged curve is noise.
-_OWN_SCORES: FloatArray = np.arange(0.05, 0.96, 0.01)
-_JOINED_SCORES: FloatArray = np.geomspace(0.01, 0.95, 100).round(3)
+_DETECTOR_SCORES: FloatArray = np.arange(0.05, 0.96, 0.01)
+_RESCORED_SCORES: FloatArray = np.geomspace(0.01, 0.95, 100).round(3)
 _RULE = "best F1 at IoU 0.5 with at least one in four right"
 
 
@@ -29,18 +29,18 @@ class Threshold:
 
 
 def is_by_this_rule(rule: str) -> bool:
-    """Whether a threshold's `rule` is the one below; a manifest may be from before it."""
+    """Whether a manifest's `threshold_rule` is the one below; an older manifest has another."""
     return rule.startswith(_RULE)
 
 
-def own_thresholds(matches: Matches, n_labels: int) -> list[Threshold]:
+def detector_thresholds(matches: Matches, n_labels: int) -> list[Threshold]:
     """For a detector's own scores."""
-    return _choose(matches, n_labels, _OWN_SCORES, "validation patients")
+    return _choose(matches, n_labels, _DETECTOR_SCORES, "validation patients")
 
 
-def joined_thresholds(matches: Matches, n_labels: int) -> list[Threshold]:
-    """For scores joined with a classifier's opinion, of patients that the joining has not seen."""
-    return _choose(matches, n_labels, _JOINED_SCORES, "held-out validation patients")
+def rescored_thresholds(matches: Matches, n_labels: int) -> list[Threshold]:
+    """For rescored boxes of patients whom the fit has not seen."""
+    return _choose(matches, n_labels, _RESCORED_SCORES, "held-out validation patients")
 
 
 def _choose(matches: Matches, n_labels: int, grid: FloatArray, patients: str) -> list[Threshold]:

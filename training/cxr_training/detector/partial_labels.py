@@ -1,11 +1,11 @@
-"""Learning from images on which some classes are unknown, and in bfloat16 on a processor.
+"""Learning from images on which some classes are unknown: data set, loss and model.
 
-- Training images vary in sharpness (`cxr_training.detector.sharpness`).
-- A class that nobody looked for on an image trains nothing there. Such a class travels through
-  mosaic, crop and flip as one more box over its whole image, with the class's number raised by the
-  number of classes; the loss takes these boxes out and ignores the class under them.
-- The forward pass may run under bfloat16 autocast on a processor; the loss stays in float32.
-  Ultralytics has mixed precision on GPUs only.
+A class that nobody looked for on an image trains nothing there. Such a class travels through crop
+and flip as one more box over its whole image, with the class's number raised by the number of
+classes; the loss takes these marks out and ignores the class under them.
+
+Training images also vary in resolution (`cxr_training.detector.augmentation`), and the forward pass
+may run under bfloat16 autocast on a CPU, which Ultralytics has on GPUs only; the loss stays float32.
 
 Import only after `cxr_detector.network.prepare_ultralytics()`: this module imports Ultralytics.
 """
@@ -22,12 +22,12 @@ from ultralytics.nn.tasks import DetectionModel
 from ultralytics.utils.loss import v8DetectionLoss
 from ultralytics.utils.tal import make_anchors
 
+from cxr_training.detector.augmentation import vary_resolution
 from cxr_training.detector.config import AugmentationConfig
-from cxr_training.detector.sharpness import vary
 
 
-class PartlyKnownDataset(YOLODataset):  # type: ignore[misc]
-    """Training images with varied sharpness and a whole-image box for each unknown class."""
+class PartialLabelDataset(YOLODataset):  # type: ignore[misc]
+    """Training images of varied resolution, with a whole-image box for each unknown class."""
 
     def __init__(
         self,
@@ -52,9 +52,9 @@ class PartlyKnownDataset(YOLODataset):  # type: ignore[misc]
         n_classes = len(self.data["names"])
         for label in labels:
             classes = self._unknown[Path(label["im_file"]).stem]
-            rows = np.array(classes, dtype=np.float32).reshape(-1, 1) + n_classes
-            whole = np.tile(np.array([[0.5, 0.5, 1.0, 1.0]], dtype=np.float32), (len(rows), 1))
-            label["cls"] = np.concatenate([label["cls"].reshape(-1, 1), rows])
+            marks = np.array(classes, dtype=np.float32).reshape(-1, 1) + n_classes
+            whole = np.tile(np.array([[0.5, 0.5, 1.0, 1.0]], dtype=np.float32), (len(marks), 1))
+            label["cls"] = np.concatenate([label["cls"].reshape(-1, 1), marks])
             label["bboxes"] = np.concatenate([label["bboxes"].reshape(-1, 4), whole])
         return labels
 
@@ -67,11 +67,12 @@ class PartlyKnownDataset(YOLODataset):  # type: ignore[misc]
             # Made in the process that draws: workers must not all draw the same.
             worker = get_worker_info()
             self._generator = np.random.default_rng([self._seed, worker.id + 1 if worker else 0])
-        grey = vary(np.ascontiguousarray(image[..., 0]), self._augmentation, self._generator)
+        plane = np.ascontiguousarray(image[..., 0])
+        grey = vary_resolution(plane, self._augmentation, self._generator)
         return np.repeat(grey[..., np.newaxis], 3, axis=2), original, resized
 
 
-class PartlyKnownLoss(v8DetectionLoss):  # type: ignore[misc]
+class PartialLabelLoss(v8DetectionLoss):  # type: ignore[misc]
     """Ultralytics' detection loss that leaves out classes under their whole-image boxes."""
 
     def __init__(self, model: nn.Module) -> None:
@@ -118,22 +119,21 @@ class PartlyKnownLoss(v8DetectionLoss):  # type: ignore[misc]
         return (marks == 0).float().view(n_images, self.nc, n_anchors).transpose(1, 2)
 
 
-class PartlyKnownModel(DetectionModel):  # type: ignore[misc]
+class PartialLabelModel(DetectionModel):  # type: ignore[misc]
     """YOLO with the loss above."""
 
-    half_on_cpu = False
-    """Whether the training forward on a processor is bfloat16."""
+    bfloat16_on_cpu = False
+    """Whether the training forward on a CPU is bfloat16."""
 
-    def init_criterion(self) -> PartlyKnownLoss:
+    def init_criterion(self) -> PartialLabelLoss:
         """The loss over known classes."""
-        return PartlyKnownLoss(self)
+        return PartialLabelLoss(self)
 
     def loss(self, batch: dict[str, Any], preds: Any = None) -> Any:
-        """Loss of a batch; the forward pass is ours unless validation hands its predictions in."""
+        """Loss of a batch."""
         if preds is None:
             image = batch["img"].contiguous(memory_format=torch.channels_last)
-            with torch.autocast(
-                "cpu", torch.bfloat16, enabled=self.half_on_cpu and image.device.type == "cpu"
-            ):
+            is_half = self.bfloat16_on_cpu and image.device.type == "cpu"
+            with torch.autocast("cpu", torch.bfloat16, enabled=is_half):
                 preds = self.forward(image)
         return super().loss(batch, preds)

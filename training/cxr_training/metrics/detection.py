@@ -1,7 +1,7 @@
-"""Average precision, FROC and figures at thresholds of a detector, with patient resampling in mind.
+"""mAP, FROC and figures at thresholds of a detector: the one place where they are computed.
 
-Detections are matched to boxes once; a resample of patients is then a weight for each image, and
-every figure below takes such weights [resamples, images].
+Detections are matched to the true boxes once; a bootstrap resample of the patients is then a weight
+for each image, and every figure below takes such weights [resamples, images].
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ BoolArray = npt.NDArray[np.bool_]
 IndexArray = npt.NDArray[np.intp]
 
 IOU_THRESHOLDS: FloatArray = np.linspace(0.5, 0.95, 10)
-RECALL_POINTS = np.linspace(0.0, 1.0, 101)
+_RECALL_POINTS = np.linspace(0.0, 1.0, 101)
 _MOST_CELLS = 10_000_000
 
 
@@ -51,7 +51,7 @@ def match(
     truth_boxes: npt.NDArray[np.float32],
     truth_labels: IndexArray,
 ) -> BoolArray:
-    """What one image's detections hit, [n, thresholds]: the best scored takes the best free box.
+    """Which detections of one image hit, [n, thresholds]: the best score takes the best free box.
 
     Args:
         boxes: [n, 4] corners, highest score first.
@@ -115,6 +115,32 @@ def average_precision(
     return np.where(total > 0, result / len(thresholds), np.nan)
 
 
+def mean_average_precision(
+    matches: Matches, weights: FloatArray, thresholds: Sequence[int] = (0,)
+) -> FloatArray:
+    """mAP, the mean over the classes that have a box: [resamples]; NaN where none has.
+
+    Args:
+        matches: of all images.
+        weights: [resamples, images].
+        thresholds: indices into `IOU_THRESHOLDS`; the first alone gives mAP50.
+    """
+    labels = range(matches.truth.shape[1])
+    return mean_of_defined(
+        [average_precision(matches, label, weights, thresholds) for label in labels]
+    )
+
+
+def mean_of_defined(per_class: Sequence[FloatArray]) -> FloatArray:
+    """The mean over the classes [classes, resamples], in each resample over those that are not NaN."""
+    values = np.array(per_class)
+    defined = ~np.isnan(values)
+    count = defined.sum(axis=0)
+    total = np.where(defined, values, 0.0).sum(axis=0)
+    mean: FloatArray = np.divide(total, count, out=np.full(len(total), np.nan), where=count > 0)
+    return mean
+
+
 def _area(found: FloatArray, everything: FloatArray, total: float) -> float:
     if total == 0 or not len(found) or found[-1] == 0:
         return 0.0
@@ -124,7 +150,7 @@ def _area(found: FloatArray, everything: FloatArray, total: float) -> float:
     recall = np.concatenate([[0.0], found / total, [found[-1] / total, 1.0]])
     envelope = np.concatenate([[1.0], precision, [0.0, 0.0]])
     envelope = np.maximum.accumulate(envelope[::-1])[::-1]
-    return float(np.trapezoid(np.interp(RECALL_POINTS, recall, envelope), RECALL_POINTS))
+    return float(np.trapezoid(np.interp(_RECALL_POINTS, recall, envelope), _RECALL_POINTS))
 
 
 def froc_sensitivity(
@@ -137,6 +163,12 @@ def froc_sensitivity(
     # In parts: a thousand resamples of a hundred thousand detections would need gigabytes.
     parts = np.array_split(weights, max(1, weights.shape[0] * len(matches.image) // _MOST_CELLS))
     return np.concatenate([_froc(matches, part, false_boxes_per_image) for part in parts])
+
+
+def froc_curve(matches: Matches, rates: FloatArray) -> FloatArray:
+    """`froc_sensitivity` of the images as they are, at each of `rates` false boxes an image."""
+    everything = np.ones((1, len(matches.truth)))
+    return np.array([float(froc_sensitivity(matches, everything, rate)[0]) for rate in rates])
 
 
 def _froc(matches: Matches, weights: FloatArray, false_boxes_per_image: float) -> FloatArray:
@@ -155,20 +187,25 @@ def _froc(matches: Matches, weights: FloatArray, false_boxes_per_image: float) -
 def at_thresholds(
     matches: Matches, limits: FloatArray, weights: FloatArray
 ) -> dict[str, FloatArray]:
-    """What a reader of the boxes meets at the thresholds of the classes, each [resamples].
+    """Figures of the boxes above the thresholds of their classes, each [resamples].
 
-    `sensitivity`: the share of all boxes that is found (IoU 0.5); `precision`: the share of shown
-    boxes that is right; `false_boxes`: shown and wrong, for each image.
+    `sensitivity`: the share of all true boxes that is found (IoU 0.5); `precision`: the share of
+    boxes above threshold that is right; `false_boxes`: above threshold and wrong, an image.
+
+    Args:
+        matches: of all images.
+        limits: [classes], the thresholds.
+        weights: [resamples, images].
     """
-    shown = matches.score >= limits[matches.label]
-    hits = matches.hit[:, 0] & shown
+    above = matches.score >= limits[matches.label]
+    hits = matches.hit[:, 0] & above
     n_images = weights.shape[1]
     found = weights @ np.bincount(matches.image[hits], minlength=n_images)
-    drawn = weights @ np.bincount(matches.image[shown], minlength=n_images)
+    detected = weights @ np.bincount(matches.image[above], minlength=n_images)
     total = weights @ matches.truth.sum(axis=1)
     undefined = np.full(len(weights), np.nan)
     return {
         "sensitivity": np.divide(found, total, out=undefined.copy(), where=total > 0),
-        "precision": np.divide(found, drawn, out=undefined.copy(), where=drawn > 0),
-        "false_boxes": (drawn - found) / weights.sum(axis=1),
+        "precision": np.divide(found, detected, out=undefined.copy(), where=detected > 0),
+        "false_boxes": (detected - found) / weights.sum(axis=1),
     }

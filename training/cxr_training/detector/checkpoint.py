@@ -1,4 +1,4 @@
-"""The state of a run after each epoch, so that a killed run can go on: safetensors, no pickle."""
+"""Where a run stands after each epoch, so that a killed run can go on: safetensors, no pickle."""
 
 import json
 from dataclasses import dataclass
@@ -17,13 +17,12 @@ Tensors = dict[str, torch.Tensor]
 
 @dataclass(frozen=True, slots=True)
 class RunState:
-    """Where a run stands after an epoch."""
+    """A run after an epoch."""
 
     epochs: int
     """Finished."""
     steps: int
     elapsed_s: float
-    best_fitness: float | None
     model: Tensors
     average: Tensors
     optimizer: dict[int, dict[str, Any]]
@@ -42,12 +41,7 @@ def save_state(state: RunState, path: Path) -> None:
             if isinstance(value, torch.Tensor)
         },
     }
-    progress = {
-        "epochs": state.epochs,
-        "steps": state.steps,
-        "elapsed_s": state.elapsed_s,
-        "best_fitness": state.best_fitness,
-    }
+    progress = {"epochs": state.epochs, "steps": state.steps, "elapsed_s": state.elapsed_s}
     replace_file(tensors, path, {"progress": json.dumps(progress)})
 
 
@@ -71,9 +65,7 @@ def load_state(path: Path) -> RunState:
                     optimizer.setdefault(int(number), {})[key] = file.get_tensor(name)
                 else:
                     parts[part][key] = file.get_tensor(name)
-        return RunState(
-            **progress, model=parts["model"], average=parts["average"], optimizer=optimizer
-        )
+        return RunState(**progress, **parts, optimizer=optimizer)
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise DataError(path, f"is no state of a run: {error}") from error
 
@@ -84,9 +76,3 @@ def replace_file(tensors: Tensors, path: Path, metadata: dict[str, str] | None =
     whole = {name: tensor.detach().contiguous().clone() for name, tensor in tensors.items()}
     save_file(whole, partial, metadata)
     partial.replace(path)
-
-
-def keep_epochs(results: Path, epochs: int) -> str:
-    """The lines of `results.csv` up to this epoch: a kill may come between a line and the state."""
-    header, *rows = results.read_text().splitlines(keepends=True)
-    return "".join([header, *(row for row in rows if int(row.split(",")[0]) <= epochs)])

@@ -1,8 +1,7 @@
-"""Random sharpness and tone, so that neither tells the network where an image came from.
+"""Resolution and tone augmentation: neither may tell the network where an image came from.
 
-The published part of NIH holds images of 64 to 384 px, and the large ones are the diseased ones.
-A network that sees sharpness would see the label. Large images are therefore brought down to a
-random side and up again; small ones are already soft, and stay.
+File size is a confounder: the large files are the diseased ones. So a large image is brought down
+to a random side and up again; a small one is already soft, and stays.
 """
 
 import io
@@ -17,7 +16,9 @@ from cxr_training.detector.config import AugmentationConfig
 GreyImage = npt.NDArray[np.uint8]
 
 
-def vary(grey: GreyImage, config: AugmentationConfig, generator: np.random.Generator) -> GreyImage:
+def vary_resolution(
+    grey: GreyImage, config: AugmentationConfig, generator: np.random.Generator
+) -> GreyImage:
     """One training image [H, W] with random softness, blur, JPEG traces and tone; same size."""
     image = Image.fromarray(grey)
     if generator.random() < config.soften:
