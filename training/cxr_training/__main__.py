@@ -4,12 +4,16 @@ import argparse
 import sys
 from importlib import import_module
 
-from cxr_training.core.errors import ConfigError, PublishError, RunError
-from cxr_training.data.errors import DataError
+from cxr_serving.model_folder import ModelFolderError
+from cxr_training.core.errors import UserError
 
 # Each has `add_to(commands)`, which adds a command and sets its `run` default: a function from
 # the parsed options to the exit status.
-ROOMS = ("cxr_training.data.command", "cxr_training.importing.command")
+ROOMS = (
+    "cxr_training.data.command",
+    "cxr_training.importing.command",
+    "cxr_training.detector.cli",
+)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -21,7 +25,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         status: int = options.run(options)
-    except (ConfigError, DataError, RunError, PublishError) as error:
+    except (ModelFolderError, UserError) as error:
         sys.stderr.write(f"{options.command}: {error}\n")
         return 1
     return status

@@ -17,8 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cxr_contracts import MetricRow, Region
-from cxr_training.data.splits import Split
-from cxr_training.detector.annotations import (
+from cxr_training.data.annotations import (
     CHESTX_DET,
     NIH,
     REGIONS,
@@ -27,6 +26,7 @@ from cxr_training.detector.annotations import (
     read_test_annotations,
     regions_of,
 )
+from cxr_training.data.splits import Split
 from cxr_training.detector.detections import (
     ImageDetections,
     detections_on,

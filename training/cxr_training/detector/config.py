@@ -1,33 +1,25 @@
-"""The recipe of a detector run, read from YAML; an unknown or missing key is an error.
+"""The recipe of a detector run."""
 
-A recipe may begin with `base: OTHER.yaml` and state only what differs from it.
-"""
-
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from cxr_contracts import Architecture, InputSpec, Region
 from cxr_detector.preprocessing import Resize
-from cxr_training.core.errors import ConfigError
-from cxr_training.detector.annotations import SET_NAMES, regions_of
+from cxr_training.core.config import Section, read_config
+from cxr_training.data.annotations import SET_NAMES, regions_of
 
 # Of each split in a trial: a minute on two cores, on the published data as well.
 SMOKE_IMAGES = 64
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class DataConfig(_Strict):
+class DataConfig(Section):
     """What is learnt from."""
 
     sets: tuple[str, ...] = Field(
-        min_length=1, description="Whose boxes: names of `cxr_training.detector.annotations.SETS`."
+        min_length=1, description="Whose boxes: names of `cxr_training.data.annotations.SETS`."
     )
     rare_share: float = Field(
         ge=0,
@@ -51,7 +43,7 @@ class DataConfig(_Strict):
         return tuple(name for name in SET_NAMES if name in value)
 
 
-class AugmentationConfig(_Strict):
+class AugmentationConfig(Section):
     """What happens to training images. No vertical flip and no colour: radiographs have neither."""
 
     soften: float = Field(ge=0, le=1, description="Share brought down to a random side and up.")
@@ -66,7 +58,7 @@ class AugmentationConfig(_Strict):
     flip_horizontal: float = Field(ge=0, le=1)
 
 
-class OptimizerConfig(_Strict):
+class OptimizerConfig(Section):
     """AdamW; the rate warms up and falls by half a cosine, as Ultralytics schedules it."""
 
     learning_rate: float = Field(gt=0)
@@ -75,7 +67,7 @@ class OptimizerConfig(_Strict):
     warmup_epochs: float = Field(ge=0)
 
 
-class PretrainingConfig(_Strict):
+class PretrainingConfig(Section):
     """How NIH's labels are learnt before the boxes: `cxr_training.detector.pretraining`."""
 
     image_px: int = Field(gt=0, multiple_of=32)
@@ -85,7 +77,7 @@ class PretrainingConfig(_Strict):
     weight_decay: float = Field(ge=0)
 
 
-class BackboneConfig(_Strict):
+class BackboneConfig(Section):
     """A timm network in the place of YOLOv5's own backbone."""
 
     network: str = Field(description="timm's name.")
@@ -95,7 +87,7 @@ class BackboneConfig(_Strict):
     drop_path_rate: float = Field(ge=0, lt=1, description="timm's, in training.")
 
 
-class DetectorConfig(_Strict):
+class DetectorConfig(Section):
     """One recipe."""
 
     name: str
@@ -130,15 +122,9 @@ class DetectorConfig(_Strict):
         """The recipe in `path`, with `changes` such as `epochs=5` or `data.rare_share=0.1`.
 
         Raises:
-            ConfigError: no such file, no mapping, or a key missing, unknown or out of range.
+            ConfigError: as `read_config`.
         """
-        recipe = _read_with_base(path)
-        for change in changes:
-            recipe = _merged(recipe, _parse_change(change, path))
-        try:
-            return cls.model_validate(recipe)
-        except ValidationError as error:
-            raise ConfigError(f"{path}: is no detector recipe: {error}") from error
+        return read_config(cls, path, changes)
 
     @model_validator(mode="after")
     def _backbone_once(self) -> Self:
@@ -187,42 +173,3 @@ def square_input(side_px: int) -> InputSpec:
     return InputSpec(
         width_px=side_px, height_px=side_px, channels=3, canonical_px=None, mean=0.0, std=1.0
     )
-
-
-def _read_with_base(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
-    if path.resolve() in above:
-        raise ConfigError(f"{path}: is its own base")
-    try:
-        recipe = yaml.safe_load(path.read_text())
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path}: is no detector recipe: {error}") from error
-    if not isinstance(recipe, dict):
-        raise ConfigError(f"{path}: is no detector recipe: keys and values are expected")
-    if "base" not in recipe:
-        return recipe
-    base = path.parent / str(recipe.pop("base"))
-    return _merged(_read_with_base(base, (*above, path.resolve())), recipe)
-
-
-def _merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """`base` with `changes`, section by section."""
-    merged = dict(base)
-    for key, value in changes.items():
-        before = merged.get(key)
-        if isinstance(before, Mapping) and isinstance(value, Mapping):
-            value = _merged(before, value)
-        merged[key] = value
-    return merged
-
-
-def _parse_change(text: str, path: Path) -> dict[str, Any]:
-    """`a.b=1` as `{"a": {"b": 1}}`."""
-    keys, equals, value = text.partition("=")
-    if not equals:
-        raise ConfigError(f"{path}: cannot be changed by {text!r}: expected KEY=VALUE")
-    change: Any = yaml.safe_load(value)
-    for key in reversed(keys.split(".")):
-        change = {key: change}
-    return dict(change)

@@ -17,9 +17,9 @@ from PIL import Image
 
 from cxr_contracts import InputSpec, Region
 from cxr_detector.preprocessing import Placement, Resize, fit
+from cxr_training.data.annotations import AnnotatedImage
 from cxr_training.data.nih import ANNOTATION_FRAME_PX
 from cxr_training.data.pixels import decode_grey
-from cxr_training.detector.annotations import AnnotatedImage
 
 DATA_FILE = "data.yaml"
 UNKNOWN_FILE = "unknown.json"

@@ -15,8 +15,8 @@ from cxr_detector.preprocessing import Resize, fit
 from cxr_serving.image import DecodedImage
 from cxr_serving.model_folder import ModelFolder
 from cxr_serving.onnx_runtime import OnnxRuntime
+from cxr_training.data.annotations import AnnotatedImage
 from cxr_training.data.pixels import decode_grey
-from cxr_training.detector.annotations import AnnotatedImage
 from cxr_training.detector.dataset import pixel_boxes
 from cxr_training.metrics.detection import Matches, match
 

@@ -9,11 +9,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cxr_contracts import Interval, MetricRow, Region
-from cxr_training.detector.annotations import AnnotatedImage
+from cxr_contracts import MetricRow, Region
+from cxr_training.data.annotations import AnnotatedImage
 from cxr_training.detector.detections import known_only
-from cxr_training.detector.thresholds import Threshold, detector_thresholds
-from cxr_training.metrics.bootstrap import interval_of, patient_weights
+from cxr_training.metrics.bootstrap import interval_or_none, with_resamples
 from cxr_training.metrics.detection import (
     IOU_THRESHOLDS,
     FloatArray,
@@ -25,6 +24,7 @@ from cxr_training.metrics.detection import (
     mean_of_defined,
 )
 from cxr_training.metrics.rows import metric_row
+from cxr_training.metrics.thresholds import Threshold, detector_thresholds
 
 FALSE_BOXES_PER_IMAGE = (0.25, 0.5, 1.0)
 RESAMPLES = 1000
@@ -45,7 +45,7 @@ class Sample:
 
     def __init__(self, images: Sequence[AnnotatedImage], resamples: int = RESAMPLES) -> None:
         self.images = images
-        self.weights = resampled([image.patient for image in images], resamples)
+        self.weights = with_resamples([image.patient for image in images], resamples, SEED)
         self._split = images[0].split.value
 
     def row(
@@ -63,22 +63,6 @@ class Sample:
         n = len(self.images) if n is None else n
         interval = interval_or_none(draws)
         return metric_row(name, subset, interval, n=n, n_positive=boxes, split=self._split)
-
-
-def resampled(patients: Sequence[str], resamples: int = RESAMPLES) -> FloatArray:
-    """Weights [1 + resamples, images]: the images as they are, then their resamples by patient."""
-    drawn = patient_weights(patients, resamples, SEED)
-    return np.concatenate([np.ones((1, len(patients))), drawn]).astype(np.float64)
-
-
-def interval_or_none(draws: FloatArray) -> Interval | None:
-    """The first of `draws` with the interval of the others; None where it is NaN."""
-    return None if np.isnan(draws[0]) else interval_of(float(draws[0]), draws[1:])
-
-
-def headline_map50(matches: Matches) -> float:
-    """mAP50 as the manifest states it, without an interval."""
-    return float(mean_average_precision(matches, np.ones((1, len(matches.truth))), AT_50)[0])
 
 
 def evaluate(

@@ -4,8 +4,9 @@ A class that nobody looked for on an image trains nothing there. Such a class tr
 and flip as one more box over its whole image, with the class's number raised by the number of
 classes; the loss takes these marks out and ignores the class under them.
 
-Training images also vary in resolution (`cxr_training.detector.augmentation`), and the forward pass
-may run under bfloat16 autocast on a CPU, which Ultralytics has on GPUs only; the loss stays float32.
+Training images also vary in resolution (`cxr_training.detector.augmentation`), and the forward
+pass may run under bfloat16 autocast on a CPU, which Ultralytics has on GPUs only; the loss stays
+float32.
 
 Import only after `cxr_detector.network.prepare_ultralytics()`: this module imports Ultralytics.
 """

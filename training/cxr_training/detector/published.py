@@ -4,7 +4,8 @@ Everything a manifest says is measured again, from the pixels of the radiographs
 through the service's own code.
 """
 
-import time
+import statistics
+import timeit
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,12 +15,10 @@ import numpy as np
 
 from cxr_contracts import MetricRow, ModelManifest, Region
 from cxr_detector.fused import is_fused, member_folders
-from cxr_detector.network import load_network
 from cxr_serving.model_folder import ModelFolder, open_model_folder
 from cxr_serving.onnx_runtime import OnnxRuntime
 from cxr_training.core.errors import PublishError
-from cxr_training.data.splits import Split, split_sha256
-from cxr_training.detector.annotations import (
+from cxr_training.data.annotations import (
     SET_NAMES,
     SETS,
     Annotations,
@@ -27,6 +26,7 @@ from cxr_training.detector.annotations import (
     read_annotations,
     read_test_annotations,
 )
+from cxr_training.data.splits import Split, split_sha256
 from cxr_training.detector.benchmark import BenchmarkSubset, SubsetResult, evaluate_on
 from cxr_training.detector.detections import (
     detect_published,
@@ -35,9 +35,9 @@ from cxr_training.detector.detections import (
     only_of,
 )
 from cxr_training.detector.evaluation import RESAMPLES, Sample, evaluate, region_froc_rows
-from cxr_training.detector.thresholds import Threshold, is_by_this_rule
 from cxr_training.metrics.detection import Matches
 from cxr_training.metrics.rows import differing_figures
+from cxr_training.metrics.thresholds import Threshold, is_by_this_rule
 
 # ONNX Runtime and PyTorch give scores that differ in the sixth digit, and another processor may
 # round a resized image otherwise. A changed network, data set or figure moves more than this.
@@ -78,8 +78,8 @@ class PublishedEvaluation:
     """Chosen on these patients where the manifest's were; else the manifest's."""
     matches: Matches
     """On its own images."""
-    parameters: int
-    """Of all its networks as they are served, batch normalisation folded in."""
+    onnx_bytes: int
+    """Of all its networks."""
     onnx_ms: float
     """One image through all its networks on one thread of a CPU, in ONNX Runtime."""
     resamples: int
@@ -140,7 +140,6 @@ def evaluate_published(
         results, rows = evaluate_on(subset, detections, own, resamples)
         subsets += results
         detail += rows
-    costs = [_cost(member) for member in members]
     return PublishedEvaluation(
         manifest=manifest,
         rules=rules,
@@ -150,8 +149,8 @@ def evaluate_published(
         subsets=subsets,
         thresholds=evaluation.thresholds,
         matches=matches,
-        parameters=sum(parameters for parameters, _ in costs),
-        onnx_ms=sum(milliseconds for _, milliseconds in costs),
+        onnx_bytes=sum(member.manifest.onnx.bytes for member in members),
+        onnx_ms=sum(_milliseconds(member) for member in members),
         resamples=resamples,
     )
 
@@ -222,17 +221,11 @@ def _members(folder: ModelFolder) -> list[ModelFolder]:
     return member_folders(folder) if is_fused(folder.manifest.architecture) else [folder]
 
 
-def _cost(folder: ModelFolder) -> tuple[int, float]:
-    """Parameters of one network, and the milliseconds of one image on one thread."""
-    network: Any = load_network(folder.manifest, folder.path)
+def _milliseconds(folder: ModelFolder) -> float:
+    """Of one image through one network, on one thread."""
     runtime = OnnxRuntime(folder.onnx(), threads=1)
     spec = folder.manifest.input
     shape = (1, spec.channels, spec.height_px, spec.width_px)
     image = np.random.default_rng(0).random(shape, dtype=np.float32)
-    times = []
-    for _ in range(_TIMED_RUNS):
-        begin = time.perf_counter()
-        runtime.run(image)
-        times.append(time.perf_counter() - begin)
-    parameters = sum(tensor.numel() for tensor in network.parameters())
-    return parameters, float(np.median(times)) * 1e3
+    times = timeit.repeat(lambda: runtime.run(image), number=1, repeat=_TIMED_RUNS)
+    return statistics.median(times) * 1e3

@@ -17,7 +17,7 @@ from cxr_serving.model_folder import ModelFolderError, choose_model
 from cxr_training.core.errors import PublishError
 from cxr_training.data.errors import DataError
 from cxr_training.data.splits import split_sha256
-from cxr_training.detector.annotations import REGIONS
+from cxr_training.data.annotations import REGIONS
 from cxr_training.joining.answers import ReaderPair, kept_answers
 from cxr_training.joining.films import validation_films
 from cxr_training.joining.fitting import fit, manifest_of

@@ -27,7 +27,7 @@ from cxr_serving.image import decode_grey
 from cxr_serving.image_limits import ImageLimits
 from cxr_serving.model_folder import identity_of
 from cxr_training.data.pixels import upload_of
-from cxr_training.detector.annotations import REGIONS, AnnotatedImage
+from cxr_training.data.annotations import REGIONS, AnnotatedImage
 from cxr_training.detector.dataset import image_boxes
 from cxr_training.detector.scoring import BoolArray, FloatArray, IndexArray, Matches, match
 

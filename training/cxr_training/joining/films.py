@@ -12,7 +12,7 @@ from pathlib import Path
 
 from cxr_training.data.boxed import read_boxed
 from cxr_training.data.splits import Split
-from cxr_training.detector.annotations import AnnotatedImage, as_background, read_annotations
+from cxr_training.data.annotations import AnnotatedImage, as_background, read_annotations
 
 # As the published detectors were judged; see training/configs/detector/.
 MERGE_IOU = 0.5

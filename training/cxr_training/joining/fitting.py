@@ -16,10 +16,10 @@ from cxr_contracts import (
 )
 from cxr_training.core.runs import command_line, current_commit, portable_command, utc_now
 from cxr_training.data.splits import Split
-from cxr_training.detector.annotations import REGIONS
+from cxr_training.data.annotations import REGIONS
 from cxr_training.detector.evaluation import RESAMPLES
 from cxr_training.detector.scoring import FloatArray
-from cxr_training.detector.thresholds import Threshold, joined_thresholds
+from cxr_training.metrics.thresholds import Threshold, joined_thresholds
 from cxr_training.export.publishing import LICENCE
 from cxr_training.joining.answers import REGION_FINDINGS, Answers
 from cxr_training.joining.forms import FORMS, Constants

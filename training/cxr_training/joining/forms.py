@@ -27,7 +27,7 @@ import numpy.typing as npt
 from scipy.optimize import minimize, minimize_scalar
 
 from cxr_gateway.joining import logit
-from cxr_training.detector.annotations import REGIONS
+from cxr_training.data.annotations import REGIONS
 from cxr_training.detector.scoring import FloatArray, IndexArray, average_precision
 from cxr_training.joining.answers import FINDINGS, REGION_FINDINGS, Answers
 

@@ -7,7 +7,7 @@ hits at all, however low its score, which is what no new order can pass.
 
 import numpy as np
 
-from cxr_training.detector.annotations import REGIONS
+from cxr_training.data.annotations import REGIONS
 from cxr_training.detector.scoring import FloatArray
 from cxr_training.joining.answers import Answers
 from cxr_training.joining.judging import HeldOut

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from cxr_training.detector.annotations import REGIONS
+from cxr_training.data.annotations import REGIONS
 from cxr_training.detector.evaluation import FALSE_BOXES_PER_IMAGE, RESAMPLES, SEED
 from cxr_training.detector.scoring import (
     BoolArray,

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cxr_training.detector.scoring import FloatArray, at_thresholds
-from cxr_training.detector.thresholds import Threshold
+from cxr_training.metrics.thresholds import Threshold
 from cxr_training.joining.answers import Answers
 
 

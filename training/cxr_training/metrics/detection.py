@@ -132,7 +132,7 @@ def mean_average_precision(
 
 
 def mean_of_defined(per_class: Sequence[FloatArray]) -> FloatArray:
-    """The mean over the classes [classes, resamples], in each resample over those that are not NaN."""
+    """The mean over the classes that are not NaN, each [resamples]; NaN where all are."""
     values = np.array(per_class)
     defined = ~np.isnan(values)
     count = defined.sum(axis=0)
