@@ -7,11 +7,11 @@ from tqdm import tqdm
 
 from cxr_classifier.predictor import ClassifierPredictor
 from cxr_contracts import FindingProbability
-from cxr_gateway.drift.film import numbers_of, view_of
+from cxr_gateway.drift.image import numbers_of, view_of
 from cxr_gateway.drift.measures import measure
-from cxr_gateway.gate import Gate
-from cxr_gateway.intake import Limits, read_upload
-from cxr_gateway.schemas import Gate as GateWord
+from cxr_gateway.ood import Gate
+from cxr_gateway.imaging import Limits, read_upload
+from cxr_gateway.core.schemas import Gate as GateWord
 from cxr_serving.image import decode_grey
 from cxr_serving.image_limits import ImageLimits
 from cxr_training.data.pixels import upload_of

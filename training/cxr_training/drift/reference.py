@@ -16,7 +16,7 @@ from cxr_contracts import (
     ReferenceData,
     StatisticReference,
 )
-from cxr_gateway.drift.film import UNKNOWN_VIEW
+from cxr_gateway.drift.image import UNKNOWN_VIEW
 from cxr_gateway.drift.psi import counts_in, quantile_edges
 from cxr_serving.model_folder import identity_of
 from cxr_training.core.runs import current_commit, utc_now
@@ -60,7 +60,7 @@ def reference_of(
         commit=current_commit(),
         statistics=[
             # The gate's score is held against all films, what else there is against chest films.
-            _statistic(name, films if name == "gate_score" else accepted)
+            _statistic(name, films if name == "ood_score" else accepted)
             for name in STATISTICS
         ],
     )

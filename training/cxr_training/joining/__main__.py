@@ -1,6 +1,6 @@
-"""`python -m cxr_training.joining fit|evaluate --data DATA`; see `make fit-joining`.
+"""`python -m cxr_training.rescoring fit|evaluate --data DATA`; see `make fit-rescoring`.
 
-`fit` writes a pair's models/joining/ and its results; `evaluate` measures the published ones again
+`fit` writes a pair's models/rescoring/ and its results; `evaluate` measures the published ones again
 and compares.
 """
 
@@ -12,18 +12,18 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from cxr_classifier.settings import ClassifierSettings
-from cxr_contracts import MANIFEST_NAME, JoiningManifest
+from cxr_contracts import MANIFEST_NAME, RescoringManifest
 from cxr_serving.model_folder import ModelFolderError, choose_model
 from cxr_training.core.errors import PublishError
 from cxr_training.data.errors import DataError
 from cxr_training.data.splits import split_sha256
 from cxr_training.data.annotations import REGIONS
-from cxr_training.joining.answers import ReaderPair, kept_answers
-from cxr_training.joining.films import validation_films
-from cxr_training.joining.fitting import fit, manifest_of
-from cxr_training.joining.forms import FORMS
-from cxr_training.joining.judging import BASELINE
-from cxr_training.joining.report import write_results
+from cxr_training.rescoring.answers import ReaderPair, kept_answers
+from cxr_training.rescoring.films import validation_films
+from cxr_training.rescoring.fitting import fit, manifest_of
+from cxr_training.rescoring.forms import FORMS
+from cxr_training.rescoring.judging import BASELINE
+from cxr_training.rescoring.report import write_results
 from cxr_training.metrics.rows import differing_figures
 
 # Two machines' processors round differently; a figure that moves by more is another one.
@@ -50,7 +50,7 @@ def _fit(options: argparse.Namespace) -> None:
     path = _manifest_path(options, detector)
     if manifest.fit.form == BASELINE:
         path.unlink(missing_ok=True)
-        print(f"No joining is better than the detector alone, so none stands at {path}.")
+        print(f"No rescoring is better than the detector alone, so none stands at {path}.")
     else:
         _write(manifest, path)
         print(f"Wrote {path} ({manifest.fit.form}).")
@@ -73,15 +73,15 @@ def _evaluate_one(options: argparse.Namespace, detector: str) -> None:
         measured, _ = _measured(options, detector, None)
         if measured.fit.form != BASELINE:
             raise PublishError(f"{path} is missing, and `{measured.fit.form}` would help")
-        print(f"{path}: not there, and no joining is better than the detector alone.")
+        print(f"{path}: not there, and no rescoring is better than the detector alone.")
         return
     try:
-        published = JoiningManifest.model_validate_json(path.read_bytes())
+        published = RescoringManifest.model_validate_json(path.read_bytes())
     except (OSError, ValidationError) as error:
-        raise PublishError(f"{path} is no joining: {error}") from error
+        raise PublishError(f"{path} is no rescoring: {error}") from error
     measured, _ = _measured(options, detector, published.fit.form)
     if (measured.classifier, measured.detector) != (published.classifier, published.detector):
-        raise PublishError(f"{path} was fitted to other models: run make fit-joining")
+        raise PublishError(f"{path} was fitted to other models: run make fit-rescoring")
     differing = differing_figures(published.metrics, measured.metrics, _TOLERANCE)
     if differing:
         raise PublishError(f"{path} says otherwise: {'; '.join(differing)}")
@@ -90,7 +90,7 @@ def _evaluate_one(options: argparse.Namespace, detector: str) -> None:
 
 def _measured(
     options: argparse.Namespace, detector: str, form: str | None
-) -> tuple[JoiningManifest, int]:
+) -> tuple[RescoringManifest, int]:
     """A new manifest for both models, and how many of its radiographs are annotated."""
     readers = ReaderPair.load(
         options.models / "classifier" / options.classifier,
@@ -99,7 +99,7 @@ def _measured(
     missing = [region for region in REGIONS if region not in readers.detector.regions]
     if missing:
         raise PublishError(
-            f"a joining has constants for every kind of region, and {detector} does not "
+            f"a rescoring has constants for every kind of region, and {detector} does not "
             f"know {', '.join(missing)}"
         )
     films = validation_films(options.data / "nih", options.data / "chestx-det")
@@ -121,18 +121,18 @@ def _served(options: argparse.Namespace) -> str:
 
 
 def _joined(options: argparse.Namespace) -> list[str]:
-    """The detectors with which a joining of this classifier is published."""
+    """The detectors with which a rescoring of this classifier is published."""
     prefix = _pair(options, "")
-    found = (options.models / "joining").glob(f"{prefix}*/{MANIFEST_NAME}")
+    found = (options.models / "rescoring").glob(f"{prefix}*/{MANIFEST_NAME}")
     return sorted(path.parent.name.removeprefix(prefix) for path in found)
 
 
 def _manifest_path(options: argparse.Namespace, detector: str) -> Path:
-    path: Path = options.models / "joining" / _pair(options, detector) / MANIFEST_NAME
+    path: Path = options.models / "rescoring" / _pair(options, detector) / MANIFEST_NAME
     return path
 
 
-def _write(manifest: JoiningManifest, path: Path) -> None:
+def _write(manifest: RescoringManifest, path: Path) -> None:
     """Through a temporary file, so that a gateway never meets half of it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
@@ -142,7 +142,7 @@ def _write(manifest: JoiningManifest, path: Path) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m cxr_training.joining",
+        prog="python -m cxr_training.rescoring",
         description="Join the detector's scores with the classifier's probabilities.",
     )
     parser.add_argument("step", choices=["fit", "evaluate"])
@@ -156,7 +156,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--detector",
         help="under models/detector/; default: the one that is served, and to evaluate also "
-        "those with a published joining",
+        "those with a published rescoring",
     )
     parser.add_argument(
         "--form",
@@ -164,12 +164,12 @@ def _parser() -> argparse.ArgumentParser:
         help="fit: ship this one whatever the rule takes; the results say so",
     )
     parser.add_argument(
-        "--out", type=Path, default=Path("runs/joining"), help="where answers are kept"
+        "--out", type=Path, default=Path("runs/rescoring"), help="where answers are kept"
     )
     parser.add_argument(
         "--results",
         type=Path,
-        default=Path("docs/results/joining"),
+        default=Path("docs/results/rescoring"),
         help="fit: of all pairs; each has a folder in it",
     )
     return parser

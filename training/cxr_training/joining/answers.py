@@ -54,7 +54,7 @@ class Answers:
     score: FloatArray
     """[D], the detector's."""
     hit: BoolArray
-    """[D, T], whether it hits a drawn box at each IoU; joining changes no order within one
+    """[D, T], whether it hits a drawn box at each IoU; rescoring changes no order within one
     radiograph and class, so it changes no hit."""
 
     def opinions(self) -> FloatArray:
@@ -148,7 +148,7 @@ def collect(readers: ReaderPair, images: Sequence[AnnotatedImage]) -> Answers:
     probabilities = np.zeros((len(images), len(FINDINGS)))
     truth = np.zeros((len(images), len(REGIONS)), dtype=np.int64)
     labels, scores, hits = [], [], []
-    for index, image in enumerate(tqdm(images, desc="joining", mininterval=5.0)):
+    for index, image in enumerate(tqdm(images, desc="rescoring", mininterval=5.0)):
         decoded = decode_grey(upload_of(image.path), limits)
         (reading,) = readers.classifier.predict([readers.classifier.prepare(decoded)])
         for row in reading.answer(0)[0]:

@@ -1,7 +1,7 @@
-"""The validation radiographs on which a joining is fitted and judged.
+"""The validation radiographs on which a rescoring is fitted and judged.
 
 The annotated ones are nearly all diseased, and so are those of NIH's box list, which are large
-besides. What a joining is worth shows on ordinary films as well, so radiographs without a finding
+besides. What a rescoring is worth shows on ordinary films as well, so radiographs without a finding
 are added: as many for each size of file, in proportion, or else sharpness would tell who is ill.
 """
 

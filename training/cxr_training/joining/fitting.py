@@ -6,13 +6,13 @@ import numpy as np
 
 from cxr_contracts import (
     LOWEST_MIN_SCORE,
-    JoiningData,
-    JoiningFit,
-    JoiningManifest,
+    RescoringData,
+    RescoringFit,
+    RescoringManifest,
     MetricRow,
     ModelIdentity,
     ModelManifest,
-    RegionJoining,
+    RegionRescoring,
 )
 from cxr_training.core.runs import command_line, current_commit, portable_command, utc_now
 from cxr_training.data.splits import Split
@@ -21,10 +21,10 @@ from cxr_training.detector.evaluation import RESAMPLES
 from cxr_training.detector.scoring import FloatArray
 from cxr_training.metrics.thresholds import Threshold, joined_thresholds
 from cxr_training.export.publishing import LICENCE
-from cxr_training.joining.answers import REGION_FINDINGS, Answers
-from cxr_training.joining.forms import FORMS, Constants
-from cxr_training.joining.headroom import perfect_opinion, reached
-from cxr_training.joining.judging import (
+from cxr_training.rescoring.answers import REGION_FINDINGS, Answers
+from cxr_training.rescoring.forms import FORMS, Constants
+from cxr_training.rescoring.headroom import perfect_opinion, reached
+from cxr_training.rescoring.judging import (
     BASELINE,
     FOLDS,
     MAP50,
@@ -34,7 +34,7 @@ from cxr_training.joining.judging import (
     held_out,
     resampled,
 )
-from cxr_training.joining.operating import (
+from cxr_training.rescoring.operating import (
     Operation,
     lowest_useful,
     operation,
@@ -44,7 +44,7 @@ from cxr_training.metrics.rows import metric_row
 
 ALL, ANNOTATED = "all films", "annotated films"
 PERFECT, REACHED = "perfect opinion", "reached"
-OWN_THRESHOLDS, JOINED_THRESHOLDS = "detector's own thresholds", "joined thresholds"
+OWN_THRESHOLDS, JOINED_THRESHOLDS = "detector's own thresholds", "rescored thresholds"
 _MIN_SCORE_DIGITS = 3
 
 
@@ -53,7 +53,7 @@ class Fitted:
     """Every form's figures, and what is to be shipped."""
 
     rule_form: str
-    """The form that the rule takes; `detector` where no joining is worth it."""
+    """The form that the rule takes; `detector` where no rescoring is worth it."""
     form: str
     """The form that is to be shipped: the same, or the one that was asked for."""
     constants: Constants
@@ -115,13 +115,13 @@ def manifest_of(
     identities: tuple[ModelIdentity, ModelIdentity],
     detector: ModelManifest,
     split_sha256: str,
-) -> JoiningManifest:
+) -> RescoringManifest:
     """What the gateway reads."""
     classifier, found_by = identities
     drawn = np.where(answers.known, answers.truth, 0).sum(axis=0)
-    return JoiningManifest(
+    return RescoringManifest(
         schema_version=1,
-        role="joining",
+        role="rescoring",
         name=f"{classifier.name}--{found_by.name}",
         created_at=utc_now(),
         licence=LICENCE,
@@ -130,7 +130,7 @@ def manifest_of(
         min_score=fitted.min_score,
         max_boxes=int(detector.extra["max_boxes"]),
         regions=[
-            RegionJoining(
+            RegionRescoring(
                 region=region,
                 finding=REGION_FINDINGS[label],
                 score_weight=round(float(fitted.constants.score_weight[label]), 6),
@@ -142,14 +142,14 @@ def manifest_of(
             )
             for label, region in enumerate(REGIONS)
         ],
-        data=JoiningData(
+        data=RescoringData(
             split=Split.VALIDATION.value,
             split_sha256=split_sha256,
             n_images=len(answers.patients),
             n_patients=len(np.unique(answers.patients)),
             n_boxes=int(drawn.sum()),
         ),
-        fit=JoiningFit(
+        fit=RescoringFit(
             command=portable_command(command_line()),
             commit=current_commit(),
             form=fitted.form,

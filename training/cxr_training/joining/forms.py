@@ -26,10 +26,10 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import minimize, minimize_scalar
 
-from cxr_gateway.joining import logit
+from cxr_gateway.analysis.rescoring import logit
 from cxr_training.data.annotations import REGIONS
 from cxr_training.detector.scoring import FloatArray, IndexArray, average_precision
-from cxr_training.joining.answers import FINDINGS, REGION_FINDINGS, Answers
+from cxr_training.rescoring.answers import FINDINGS, REGION_FINDINGS, Answers
 
 N = len(REGIONS)
 KNOWS = np.array([finding is not None for finding in REGION_FINDINGS])
@@ -53,12 +53,12 @@ class Constants:
     intercept: FloatArray
 
     def scores(self, answers: Answers) -> FloatArray:
-        """The joined score [D] of each detection."""
+        """The rescored score [D] of each detection."""
         label = answers.label
         z = self.score_weight[label] * logit(answers.score) + self.intercept[label]
         z += self.probability_weight[label] * _opinions(answers)
-        joined: FloatArray = 1.0 / (1.0 + np.exp(-z))
-        return joined
+        rescored: FloatArray = 1.0 / (1.0 + np.exp(-z))
+        return rescored
 
     def ranking(self, answers: Answers, centres: FloatArray) -> FloatArray:
         """[D], the order within each region alone: what two folds' constants agree on.

@@ -9,8 +9,8 @@ import numpy as np
 
 from cxr_training.data.annotations import REGIONS
 from cxr_training.detector.scoring import FloatArray
-from cxr_training.joining.answers import Answers
-from cxr_training.joining.judging import HeldOut
+from cxr_training.rescoring.answers import Answers
+from cxr_training.rescoring.judging import HeldOut
 
 
 def perfect_opinion(answers: Answers) -> HeldOut:

@@ -16,8 +16,8 @@ from cxr_training.detector.scoring import (
     average_precision,
     froc_sensitivity,
 )
-from cxr_training.joining.answers import Answers
-from cxr_training.joining.forms import FIT_MIN_SCORE, FORMS, Fit, usual_opinions
+from cxr_training.rescoring.answers import Answers
+from cxr_training.rescoring.forms import FIT_MIN_SCORE, FORMS, Fit, usual_opinions
 from cxr_training.metrics.bootstrap import patient_weights
 
 FOLDS = 5
@@ -36,7 +36,7 @@ class HeldOut:
     """One form on patients whom its constants have not seen."""
 
     scores: FloatArray
-    """[D], the joined scores."""
+    """[D], the rescored scores."""
     ranking: FloatArray
     """[D], the order within each region, the same for all folds (`Constants.ranking`)."""
 
@@ -53,7 +53,7 @@ class Figures:
 
 def fold_of(patients: npt.NDArray[np.str_]) -> npt.NDArray[np.intp]:
     """The fold of each radiograph, by its patient's number alone."""
-    digests = (hashlib.sha256(f"cxr-joining-1:{patient}".encode()) for patient in patients)
+    digests = (hashlib.sha256(f"cxr-rescoring-1:{patient}".encode()) for patient in patients)
     return np.array([int.from_bytes(digest.digest()[:4], "big") % FOLDS for digest in digests])
 
 
@@ -128,7 +128,7 @@ def resampled(answers: Answers, inside: BoolArray, resamples: int = RESAMPLES) -
 
 
 def choose(judged: Mapping[str, Figures]) -> str:
-    """The form to ship; `BASELINE` where no joining is worth it.
+    """The form to ship; `BASELINE` where no rescoring is worth it.
 
     The one-standard-error rule (Breiman et al. 1984, section 3.4.3), in two steps. Of the forms
     whose mean sensitivity over the FROC's rates is not more than a standard error below the

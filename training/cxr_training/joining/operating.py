@@ -6,7 +6,7 @@ import numpy as np
 
 from cxr_training.detector.scoring import FloatArray, at_thresholds
 from cxr_training.metrics.thresholds import Threshold
-from cxr_training.joining.answers import Answers
+from cxr_training.rescoring.answers import Answers
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,7 @@ class Operation:
 def operation(
     answers: Answers, scores: FloatArray, thresholds: list[Threshold], weights: FloatArray
 ) -> Operation:
-    """What is shown at `thresholds` of joined or own `scores`, over radiographs of `weights`.
+    """What is shown at `thresholds` of rescored or own `scores`, over radiographs of `weights`.
 
     `sensitivity`, `precision` and `false_boxes` (an image) as `at_thresholds` has them, and
     `clear_films_marked`: the share of radiographs without a drawn box that show one.

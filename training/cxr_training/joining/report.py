@@ -1,13 +1,13 @@
-"""`docs/results/joining`: the forms side by side, as CSV, as a plot and as a page."""
+"""`docs/results/rescoring`: the forms side by side, as CSV, as a plot and as a page."""
 
 import csv
 from pathlib import Path
 
 import matplotlib as mpl
 
-from cxr_contracts import JoiningManifest, MetricRow, Region
+from cxr_contracts import RescoringManifest, MetricRow, Region
 from cxr_training.detector.evaluation import FALSE_BOXES_PER_IMAGE
-from cxr_training.joining.fitting import (
+from cxr_training.rescoring.fitting import (
     ALL,
     ANNOTATED,
     JOINED_THRESHOLDS,
@@ -16,12 +16,12 @@ from cxr_training.joining.fitting import (
     REACHED,
     value_of,
 )
-from cxr_training.joining.forms import FORMS
-from cxr_training.joining.judging import BASELINE, FROCS, LOG_LOSS, MAP50
+from cxr_training.rescoring.forms import FORMS
+from cxr_training.rescoring.judging import BASELINE, FROCS, LOG_LOSS, MAP50
 from cxr_training.report.tables import format_interval, markdown_table
 
-COMMAND = "make fit-joining"
-CSV_NAME = "joining.csv"
+COMMAND = "make fit-rescoring"
+CSV_NAME = "rescoring.csv"
 # Columns that say what the figures are of; `weights` holds the first digits of the sha256.
 DETECTOR, WEIGHTS, SHIPPED = "detector", "weights", "shipped"
 _SHA_DIGITS = 12
@@ -47,8 +47,8 @@ _OPERATING = {
 }
 
 
-def write_results(manifest: JoiningManifest, n_annotated: int, folder: Path) -> None:
-    """Write `joining.csv`, `joining.png` and `README.md`.
+def write_results(manifest: RescoringManifest, n_annotated: int, folder: Path) -> None:
+    """Write `rescoring.csv`, `rescoring.png` and `README.md`.
 
     Args:
         manifest: of what is shipped; its figures are those of all forms.
@@ -68,11 +68,11 @@ def write_results(manifest: JoiningManifest, n_annotated: int, folder: Path) -> 
             numbers = (result.value, result.low, result.high)
             figure = [row.name, row.subset, row.split, *numbers, row.n, row.n_positive]
             writer.writerow([*said, *figure])
-    _draw(manifest.metrics, manifest.fit.form, folder / "joining.png")
+    _draw(manifest.metrics, manifest.fit.form, folder / "rescoring.png")
     (folder / "README.md").write_text(page(manifest, n_annotated))
 
 
-def page(manifest: JoiningManifest, n_annotated: int) -> str:
+def page(manifest: RescoringManifest, n_annotated: int) -> str:
     """The README."""
     data, form = manifest.data, manifest.fit.form
     models = (
@@ -88,14 +88,14 @@ def page(manifest: JoiningManifest, n_annotated: int) -> str:
         shipped += f" It was asked for; the rule takes `{manifest.fit.rule_form}`."
     return "\n".join(
         [
-            "# Boxes joined with the classifier's opinion",
+            "# Boxes rescored with the classifier's opinion",
             "",
-            f"Made by `{COMMAND}` with {models}; `joining.csv` holds every figure. Validation",
+            f"Made by `{COMMAND}` with {models}; `rescoring.csv` holds every figure. Validation",
             f"patients only: {data.n_images} films of {data.n_patients} patients, {data.n_boxes}"
             " boxes.",
             f"{n_annotated} films are annotated; {data.n_images - n_annotated} without a finding"
             " are added in equal shares of every file size, because a",
-            "joining is to help on ordinary films as well. Each figure is of patients whom the"
+            "rescoring is to help on ordinary films as well. Each figure is of patients whom the"
             f" constants had not seen ({manifest.fit.folds} folds),",
             "with a 95% interval over resampled patients; a class that nobody looked for on a film"
             " counts for nothing there.",
@@ -103,9 +103,9 @@ def page(manifest: JoiningManifest, n_annotated: int) -> str:
             " how well the score says how likely",
             "a box is to be right, lower is better.",
             "",
-            f"{shipped} The rule and the forms: [ADR 0008](../../../adr/0008-joined-boxes.md).",
+            f"{shipped} The rule and the forms: [ADR 0008](../../../adr/0008-rescored-boxes.md).",
             "",
-            "![mAP50 and FROC of each form](joining.png)",
+            "![mAP50 and FROC of each form](rescoring.png)",
             "",
             *_section("All films", manifest.metrics, ALL),
             *_section("Annotated films only", manifest.metrics, ANNOTATED),
@@ -165,7 +165,7 @@ def _cell(metrics: list[MetricRow], name: str, subset: str) -> str:
         return "-"
 
 
-def _classes(manifest: JoiningManifest) -> list[str]:
+def _classes(manifest: RescoringManifest) -> list[str]:
     metrics, forms = manifest.metrics, dict.fromkeys((BASELINE, manifest.fit.form, PERFECT))
     counts = {one.region: one.n_boxes for one in manifest.regions}
     drawn = {row.subset for row in metrics if row.name == "ap50_known"}

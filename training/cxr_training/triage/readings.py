@@ -12,10 +12,10 @@ from cxr_contracts import ClassifyResponse, DetectResponse, Finding, ImageSize
 from cxr_detector.app import detected_boxes
 from cxr_detector.loading import load_predictor as load_detector
 from cxr_detector.settings import DetectorSettings
-from cxr_gateway.joining import load_joinings
-from cxr_gateway.merge import joined_boxes, ranked_findings
-from cxr_gateway.schemas import Priority
-from cxr_gateway.triage import triage
+from cxr_gateway.analysis.rescoring import load_rescorings
+from cxr_gateway.analysis.merge import rescored_boxes, ranked_findings
+from cxr_gateway.core.schemas import Priority
+from cxr_gateway.analysis.triage import triage
 from cxr_serving.image import decode_grey
 from cxr_serving.image_limits import ImageLimits
 from cxr_serving.model_folder import identity_of
@@ -33,24 +33,24 @@ class TriagedImage:
 
 
 def triaged(
-    images: list[Radiograph], classifier_dir: Path, detector_dir: Path, joining_dir: Path
+    images: list[Radiograph], classifier_dir: Path, detector_dir: Path, rescoring_dir: Path
 ) -> Iterator[TriagedImage]:
     """Each image with the priority that the published models and the gateway's table give it.
 
     Raises:
-        JoiningError: `joining_dir` holds what the gateway would not take.
+        RescoringError: `rescoring_dir` holds what the gateway would not take.
     """
     classifier = load_classifier(ClassifierSettings(model_dir=classifier_dir))
     detector = load_detector(DetectorSettings(model_dir=detector_dir))
-    joinings = load_joinings(joining_dir)
+    rescorings = load_rescorings(rescoring_dir)
     read_by, found_by = identity_of(classifier.manifest), identity_of(detector.manifest)
-    joining = joinings.of(read_by, found_by)
+    rescoring = rescorings.of(read_by, found_by)
     # The data sets hold small copies of the films; the services refuse nothing above this.
     limits = ImageLimits(min_side_px=1)
     for image in tqdm(images, desc="triage", mininterval=5.0):
         decoded = decode_grey(upload_of(image.path), limits)
         (reading,) = classifier.predict([classifier.prepare(decoded)])
-        prepared = replace(detector.prepare(decoded), min_score=joinings.min_score)
+        prepared = replace(detector.prepare(decoded), min_score=rescorings.min_score)
         (found,) = detector.predict([prepared])
         findings, _ = reading.answer(0)
         classified = ClassifyResponse(model=read_by, findings=findings, cams=[])
@@ -60,6 +60,6 @@ def triaged(
             boxes=detected_boxes(found, detector.manifest),
         )
         ranked = ranked_findings(classified)
-        boxes = joined_boxes(detected, ranked, joining)
+        boxes = rescored_boxes(detected, ranked, rescoring)
         answer = triage(ranked, boxes, detector_answered=True)
         yield TriagedImage(image.patient, image.findings, answer.priority)
