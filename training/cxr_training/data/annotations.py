@@ -124,6 +124,11 @@ class AnnotatedImage:
     unknown: frozenset[Region]
     """Classes whose absence from `boxes` says nothing."""
 
+    @property
+    def is_annotated(self) -> bool:
+        """Whether anybody looked for boxes on it."""
+        return self.source != BACKGROUND
+
 
 @dataclass(frozen=True, slots=True)
 class Annotations:

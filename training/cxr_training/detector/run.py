@@ -20,7 +20,6 @@ from cxr_detector.network import build_network, prepare_ultralytics
 from cxr_training.core.errors import RunError
 from cxr_training.core.runs import write_json
 from cxr_training.data.annotations import (
-    BACKGROUND,
     Annotations,
     limit_images,
     read_annotations,
@@ -218,7 +217,7 @@ def _write_run_files(
         "start": None if start is None else start.facts,
         "split_sha256": split_sha256(annotations.splits),
         "n_train": len(annotations.of(Split.TRAIN)),
-        "n_background": sum(image.source == BACKGROUND for image in annotations.images),
+        "n_background": sum(not image.is_annotated for image in annotations.images),
         "n_validation": len(annotations.of(Split.VALIDATION)),
     }
     write_json(out / RUN_FILE, run)
