@@ -13,6 +13,8 @@ ROOMS = (
     "cxr_training.data.command",
     "cxr_training.importing.command",
     "cxr_training.detector.cli",
+    "cxr_training.rescoring.cli",
+    "cxr_training.monitoring.cli",
 )
 
 
