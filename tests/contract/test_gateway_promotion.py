@@ -5,7 +5,7 @@ import logging
 from pathlib import Path
 
 import pytest
-from rescorings import a_joining, write_joining
+from support.rescorings import a_joining, write_joining
 
 from cxr_gateway.archive.tables import open_engine
 from cxr_gateway.core.settings import GatewaySettings

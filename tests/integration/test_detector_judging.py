@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cxr_training.rescoring.report import CSV_NAME
 
 from cxr_contracts import Region
+from cxr_training.core.errors import PublishError
 from cxr_training.data.splits import split_sha256
 from cxr_training.detector.__main__ import main
 from cxr_training.detector.annotations import NIH_BOXED_REGIONS, BoxSet, read_annotations
@@ -19,9 +19,9 @@ from cxr_training.detector.judging import judge
 from cxr_training.detector.judging.grounds import Ground, read_grounds
 from cxr_training.detector.steps import run_judge
 from cxr_training.detector.training import Sources
-from cxr_training.publishing import PublishError
+from cxr_training.joining.report import CSV_NAME
 from model_folders import DETECTOR_PX, write_detector_folder
-from synthetic_radiographs import SyntheticData, write_small_data
+from support.synthetic_radiographs import SyntheticData, write_small_data
 
 CONFIGS = Path(__file__).parents[2] / "training/configs/detector"
 # Intervals are not what is tested here, and a thousand resamples would take most of the time.
@@ -92,13 +92,13 @@ def state_figures(folder: Path, data: SyntheticData, grounds: list[Ground]) -> N
 
 
 def judged_into(
-    results: Path, data: SyntheticData, *folders: Path, check: bool = False, rescoring: Path
+    results: Path, data: SyntheticData, *folders: Path, check: bool = False, joining: Path
 ) -> None:
     run_judge(
         folders,
         Sources(data.nih, data.chestxdet),
         results,
-        rescoring=rescoring,
+        joining=joining,
         check=check,
         resamples=RESAMPLES,
     )
@@ -107,14 +107,14 @@ def judged_into(
 @pytest.fixture(scope="module")
 def results(models: Path, data: SyntheticData, tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("results")
-    rescoring = root / "rescoring"
-    rescoring.mkdir()
+    joining = root / "joining"
+    joining.mkdir()
     sha256 = json.loads((models / "yolov5n-both/manifest.json").read_text())["weights"]["sha256"]
-    write_joining(rescoring / CSV_NAME, sha256)
+    write_joining(joining / CSV_NAME, sha256)
     folders = (models / "yolov5n-both", models / "yolov5n-nih")
     (root / "detector").mkdir()
     (root / "detector/curves_yolov5n-nih.png").write_bytes(b"drawn when it was published")
-    judged_into(root / "detector", data, *folders, check=True, rescoring=rescoring)
+    judged_into(root / "detector", data, *folders, check=True, joining=joining)
     return root / "detector"
 
 
@@ -179,7 +179,7 @@ def test_the_page_holds_all_rows_in_one_table_with_the_joined_ones(
     page = (results / "README.md").read_text()
     assert "| **yolov5n-both 0** (default) | yolov5n, 160 px | NIH and ChestX-Det | 15 |" in page
     assert "| yolov5n-nih 0 | yolov5n, 160 px | NIH | 8 |" in page
-    assert "| - rescored with lite0 (`shared`)† |  |  |  | 0.420 (0.410 to 0.440) | - |" in page
+    assert "| - joined with lite0 (`shared`)† |  |  |  | 0.420 (0.410 to 0.440) | - |" in page
     assert "alone, known classes† |  |  |  | 0.310" in page
     assert "`pool`" not in page
     assert "CXR_DETECTOR_MODEL=NAME" in page
@@ -230,7 +230,7 @@ def test_a_manifest_that_says_otherwise_is_found_out(
 
     results = tmp_path / "results"
     with pytest.raises(PublishError, match="2 figures are not those of their manifests") as error:
-        judged_into(results, data, changed(change), check=True, rescoring=tmp_path)
+        judged_into(results, data, changed(change), check=True, joining=tmp_path)
     page = (results / "README.md").read_text()
     for said in ("map50 of all: published", f"threshold of {NIH_ALONE[2].value}: shipped"):
         assert said in str(error.value)

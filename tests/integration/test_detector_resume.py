@@ -13,7 +13,7 @@ import pytest
 
 from cxr_training.detector.__main__ import main
 from cxr_training.detector.resume import load_state
-from synthetic_radiographs import write_small_data
+from support.synthetic_radiographs import write_small_data
 
 RECIPE = Path(__file__).parents[2] / "training" / "configs" / "detector" / "yolo26n-both.yaml"
 EPOCHS = 3

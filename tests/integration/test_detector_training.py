@@ -17,7 +17,7 @@ from cxr_detector.postprocessing import postprocess
 from cxr_detector.preprocessing import preprocess
 from cxr_training.core.files import sha256_of
 from cxr_training.detector.__main__ import main
-from synthetic_radiographs import SyntheticData, write_small_data
+from support.synthetic_radiographs import SyntheticData, write_small_data
 
 CONFIG = Path(__file__).parents[2] / "training/configs/detector/yolov5n-both.yaml"
 NAME = CONFIG.stem

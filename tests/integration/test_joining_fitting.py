@@ -13,7 +13,7 @@ from cxr_training.rescoring.films import validation_films
 from cxr_contracts import Region, RescoringManifest
 from cxr_training.detector.annotations import AnnotatedImage
 from model_folders import write_detector_folder
-from synthetic_radiographs import SyntheticData, write_small_data
+from support.synthetic_radiographs import SyntheticData, write_small_data
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,6 @@ from cxr_gan.errors import GanError
 from cxr_gan.study.answers import Answers, write_answers
 from cxr_gan.study.card import write_card
 from cxr_gan.study.generators import Generator
-from cxr_gan.study.quiet import Quiet
 from cxr_gan.study.synthetic import Wanted, synthetic_set
 from cxr_gan.study.teacher import Teacher, keep_as_teacher
 from cxr_training.classifier.config import ClassifierConfig
@@ -21,7 +20,7 @@ from cxr_training.classifier.loop import BEST, LAST, METRICS, Trainer
 from cxr_training.classifier.samples import (
     Samples,
     as_samples,
-    joined,
+    concatenated,
     judged_targets,
     synthetic_alone,
 )
@@ -157,7 +156,7 @@ def _shown(task: Task) -> tuple[Samples, CanonicalImages]:
     write_card(task.folder, task.wanted, task.generator, manifest)
     made = as_samples(read_collection(None, [manifest]))
     synthetic = canonical_images(made.paths, _canonical_px(task), task.cache, processes=1)
-    return joined(task.samples, made), JoinedImages(real, synthetic)
+    return concatenated(task.samples, made), JoinedImages(real, synthetic)
 
 
 def real_images(task: Task) -> CanonicalImages:
@@ -182,7 +181,7 @@ def _trained(
     (folder / "config.yaml").write_text(
         yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
     )
-    trainer = new_trainer(config, samples, images, folder, Processes(), view=Quiet(), start=start)
+    trainer = new_trainer(config, samples, images, folder, Processes(), start=start, prefix=None)
     if (folder / LAST).exists():
         trainer.resume(folder / LAST)
     drop_metrics_after(folder / METRICS, trainer.progress.epoch)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from rescorings import SHA, a_joining, region_joining, write_joining
+from support.rescorings import SHA, a_joining, region_joining, write_joining
 
 from cxr_contracts import Finding, ModelIdentity, Region, RescoringManifest
 from cxr_gateway.__main__ import main

@@ -27,7 +27,7 @@ from cxr_training.detector.annotations import (
     read_annotations,
 )
 from cxr_training.detector.dataset import image_boxes, write_dataset
-from synthetic_radiographs import Box, SyntheticData, write_small_data
+from support.synthetic_radiographs import Box, SyntheticData, write_small_data
 
 SPEC = InputSpec(width_px=320, height_px=320, channels=3, canonical_px=None, mean=0.0, std=1.0)
 MASS = RegionBox(Region.MASS, 100, 100, 300, 300)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from cxr_training.detector.__main__ import main
-from synthetic_radiographs import SyntheticData, write_small_data
+from support.synthetic_radiographs import SyntheticData, write_small_data
 
 CONFIG = Path(__file__).parents[3] / "training/configs/detector/yolov5n-both.yaml"
 

@@ -20,7 +20,7 @@ from cxr_training.detector.pretraining import (
     moved,
     pretrain,
 )
-from synthetic_radiographs import NO_AUGMENTATION, write_small_data
+from support.synthetic_radiographs import NO_AUGMENTATION, write_small_data
 
 RECIPE = Path(__file__).parents[3] / "training/configs/detector/yolov5n-both.yaml"
 QUICK = (

@@ -3,7 +3,7 @@
 import numpy as np
 
 from cxr_training.detector.sharpness import vary
-from synthetic_radiographs import NO_AUGMENTATION as OFF
+from support.synthetic_radiographs import NO_AUGMENTATION as OFF
 
 NOISE = np.random.default_rng(0).integers(0, 256, (320, 320), dtype=np.uint8)
 

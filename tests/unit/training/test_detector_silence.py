@@ -8,7 +8,7 @@ from cxr_contracts import Region
 from cxr_training.data.splits import Split
 from cxr_training.detector.__main__ import main
 from cxr_training.detector.silence import Agreement, Films, label_agreement
-from synthetic_radiographs import Box, SyntheticData, write_small_data
+from support.synthetic_radiographs import Box, SyntheticData, write_small_data
 
 EFFUSION: Box = ("Effusion", 100, 600, 200, 300)
 MASS: Box = ("Mass", 100, 100, 200, 200)

@@ -12,7 +12,7 @@ from PIL import Image
 
 from cxr_detector.network import prepare_ultralytics
 from cxr_training.detector.config import DetectorConfig
-from synthetic_radiographs import NO_AUGMENTATION
+from support.synthetic_radiographs import NO_AUGMENTATION
 
 prepare_ultralytics()
 

@@ -1,4 +1,4 @@
-"""Fitting a rescoring on drawn answers, where it is known whether the classifier helps."""
+"""Fitting a joining on drawn answers, where it is known whether the classifier helps."""
 
 from collections import Counter
 from dataclasses import replace
@@ -6,11 +6,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cxr_training.rescoring.answers import FINDINGS, Answers
-from cxr_training.rescoring.films import matched_by_size
-from cxr_training.rescoring.fitting import fit, manifest_of
-from cxr_training.rescoring.forms import FORMS, calibrated, lifted, regional, shared
-from cxr_training.rescoring.judging import (
+
+from cxr_contracts import Finding, ModelIdentity, Region
+from cxr_gateway.joining import join, load_joinings
+from cxr_serving.model_folder import choose_model
+from cxr_training.data.splits import Split
+from cxr_training.detector.annotations import REGIONS, AnnotatedImage
+from cxr_training.detector.scoring import IOU_THRESHOLDS
+from cxr_training.detector.thresholds import Threshold, joined_thresholds
+from cxr_training.export.publishing import read_manifest
+from cxr_training.joining.answers import FINDINGS, Answers
+from cxr_training.joining.films import matched_by_size
+from cxr_training.joining.fitting import fit, manifest_of
+from cxr_training.joining.forms import FORMS, calibrated, lifted, regional, shared
+from cxr_training.joining.judging import (
     BASELINE,
     FOLDS,
     LOG_LOSS,
@@ -22,18 +31,9 @@ from cxr_training.rescoring.judging import (
     held_out,
     resampled,
 )
-from cxr_training.rescoring.operating import lowest_useful, operation
-from cxr_training.rescoring.report import page, write_results
-from rescorings import SHA, region_joining, write_joining
-
-from cxr_contracts import Finding, ModelIdentity, Region
-from cxr_gateway.analysis.rescoring import join, load_rescorings
-from cxr_serving.model_folder import choose_model
-from cxr_training.data.splits import Split
-from cxr_training.detector.annotations import REGIONS, AnnotatedImage
-from cxr_training.detector.scoring import IOU_THRESHOLDS
-from cxr_training.detector.thresholds import Threshold, joined_thresholds
-from cxr_training.publishing import read_manifest
+from cxr_training.joining.operating import lowest_useful, operation
+from cxr_training.joining.report import page, write_results
+from joinings import SHA, region_joining, write_joining
 
 DETECTOR = choose_model(Path(__file__).parents[3] / "models/detector")
 
@@ -278,10 +278,10 @@ def test_the_winner_is_written_as_the_gateway_reads_it_with_every_forms_figures(
     assert manifest.fit.form == manifest.fit.rule_form == fitted.form
     assert manifest.min_score <= min(label.threshold for label in detector.labels)
     write_joining(tmp_path, manifest)
-    rescoring = load_rescorings(tmp_path).of(one, other)
-    assert rescoring is not None
-    assert rescoring.manifest == manifest
-    mass = rescoring.regions[Region.MASS]
+    joining = load_joinings(tmp_path).of(one, other)
+    assert joining is not None
+    assert joining.manifest == manifest
+    mass = joining.regions[Region.MASS]
     assert (mass.probability_weight > 0) is helps
     assert mass.n_boxes == answers.truth[:, REGIONS.index(Region.MASS)].sum()
     write_results(manifest, 300, tmp_path / "results")
@@ -290,10 +290,10 @@ def test_the_winner_is_written_as_the_gateway_reads_it_with_every_forms_figures(
         assert f"`{form}`" in text
     assert "AP50, `perfect opinion`" in text
     assert ("**Nothing is shipped**" in text) is not helps
-    rows = (tmp_path / "results/rescoring.csv").read_text().splitlines()
+    rows = (tmp_path / "results/joining.csv").read_text().splitlines()
     assert len(rows) == 1 + len(manifest.metrics)
-    assert ("rescored thresholds" in text) is helps
-    assert (tmp_path / "results/rescoring.png").stat().st_size > 1000
+    assert ("joined thresholds" in text) is helps
+    assert (tmp_path / "results/joining.png").stat().st_size > 1000
 
 
 def test_a_form_can_be_asked_for_and_the_page_says_so(useless: Answers) -> None:

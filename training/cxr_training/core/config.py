@@ -21,7 +21,8 @@ class Section(BaseModel):
 def read_config(kind: type[Config], path: Path, overrides: Sequence[str] = ()) -> Config:
     """The configuration of `path`, with `section.key=value` overrides (values as in YAML).
 
-    A file may begin with `base: OTHER.yaml`, a file beside it, and state only what differs.
+    A file may begin with `base: OTHER.yaml`, a file beside it, and state only what differs. An
+    override replaces the whole value of its key.
 
     Raises:
         ConfigError: no such file; an unknown or missing key; a value out of range; an override
@@ -32,10 +33,11 @@ def read_config(kind: type[Config], path: Path, overrides: Sequence[str] = ()) -
         key, separator, value = override.partition("=")
         if not separator:
             raise ConfigError(f"override {override!r} is not of the form section.key=value")
-        change: Any = yaml.safe_load(value)
-        for name in reversed(key.split(".")):
-            change = {name: change}
-        raw = _merged(raw, change)
+        *sections, last = key.split(".")
+        target = raw
+        for section in sections:
+            target = target.setdefault(section, {})
+        target[last] = yaml.safe_load(value)
     try:
         return kind.model_validate(raw)
     except ValidationError as error:

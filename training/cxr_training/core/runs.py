@@ -30,12 +30,15 @@ def current_commit() -> str:
 
 
 def command_line() -> str:
-    """How this process was started, as it can be typed again."""
-    module = getattr(sys.modules.get("__main__"), "__spec__", None)
-    if module is None:
-        return " ".join(sys.argv)
-    name = module.name.removesuffix(".__main__")
-    return " ".join(["python -m", name, *sys.argv[1:]])
+    """How this process was started, as it can be typed again: `cxr classifier train ...`."""
+    spec = getattr(sys.modules.get("__main__"), "__spec__", None)
+    if spec is None:
+        program = Path(sys.argv[0]).name
+    elif spec.name == "cxr_training.__main__":
+        program = "cxr"
+    else:
+        program = f"python -m {spec.name.removesuffix('.__main__')}"
+    return " ".join([program, *sys.argv[1:]])
 
 
 def portable_command(command: str) -> str:
@@ -45,24 +48,6 @@ def portable_command(command: str) -> str:
         lambda found: f"--{found[1]} ${found[1].upper().replace('-', '_')}",
         command,
     )
-
-
-def changed_keys(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
-    """The dotted keys of `after` that are new or other than in `before`, with their values."""
-    changed: dict[str, Any] = {}
-    for key, value in after.items():
-        old = before.get(key)
-        if isinstance(value, Mapping) and isinstance(old, Mapping):
-            inner = changed_keys(old, value)
-            changed |= {f"{key}.{name}": found for name, found in inner.items()}
-        elif key not in before or old != value:
-            changed[key] = value
-    return changed
-
-
-def is_first_process() -> bool:
-    """Whether this process speaks for all that torchrun may have started."""
-    return os.environ.get("RANK", "0") == "0"
 
 
 def refuse_several_processes(command: str) -> None:

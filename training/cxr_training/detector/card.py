@@ -65,7 +65,7 @@ def network_name(architecture: Architecture) -> str:
     """Which network it is, e.g. `yolov5n`, or `yolov5n on tf_efficientnet_lite0`."""
     if is_fused(architecture):
         return "fused"
-    backbone = architecture.arguments.get("trunk")
+    backbone = architecture.arguments.get("backbone")
     return architecture.name if backbone is None else f"{architecture.name} on {backbone}"
 
 

@@ -140,7 +140,7 @@ class DetectorConfig(Section):
     @property
     def network(self) -> Architecture:
         """What `cxr_detector.network.build_network` builds."""
-        arguments = {} if self.backbone is None else {"trunk": self.backbone.network}
+        arguments = {} if self.backbone is None else {"backbone": self.backbone.network}
         return Architecture(library="ultralytics", name=self.architecture, arguments=arguments)
 
     @property

@@ -12,7 +12,7 @@ from cxr_contracts import LOWEST_MIN_SCORE, InputSpec, Region
 from cxr_detector.loading import assemble
 from cxr_detector.postprocessing import Detections, postprocess
 from cxr_detector.preprocessing import Resize, fit
-from cxr_serving.image import DecodedImage
+from cxr_serving.imaging import DecodedImage
 from cxr_serving.model_folder import ModelFolder
 from cxr_serving.onnx_runtime import OnnxRuntime
 from cxr_training.data.annotations import AnnotatedImage

@@ -25,8 +25,8 @@ from ultralytics.cfg import get_cfg
 from ultralytics.models.yolo.detect import DetectionTrainer
 from ultralytics.utils.torch_utils import ModelEMA
 
+from cxr_detector.backbone import replace_backbone
 from cxr_detector.network import build_network, network_layout
-from cxr_detector.trunk import replace_backbone
 from cxr_training.core.errors import RunError
 from cxr_training.detector.checkpoint import (
     STATE_NAME,

@@ -30,8 +30,7 @@ from cxr_gateway.drift.psi import counts_in, quantile_edges
 from cxr_gateway.imaging import Limits, read_upload
 from cxr_gateway.ood import Gate as OodDetector
 from cxr_gateway.ood import load_ood_detector
-from cxr_serving.image import decode_grey
-from cxr_serving.image_limits import ImageLimits
+from cxr_serving.imaging import ImageLimits, decode_grey
 from cxr_serving.model_folder import identity_of
 from cxr_training.core.runs import current_commit, utc_now
 from cxr_training.data.boxed import read_boxed

@@ -19,8 +19,7 @@ from cxr_gateway.analysis.merge import ranked_findings, rescored_boxes
 from cxr_gateway.analysis.rescoring import load_rescorings
 from cxr_gateway.analysis.triage import IMMEDIATE, SAME_DAY, triage
 from cxr_gateway.core.schemas import Priority
-from cxr_serving.image import decode_grey
-from cxr_serving.image_limits import ImageLimits
+from cxr_serving.imaging import ImageLimits, decode_grey
 from cxr_serving.model_folder import identity_of
 from cxr_training.data.pixels import upload_of
 from cxr_training.data.radiographs import Radiograph

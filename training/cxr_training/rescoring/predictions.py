@@ -27,8 +27,7 @@ from cxr_detector.loading import Detector
 from cxr_detector.loading import load_predictor as load_detector
 from cxr_detector.settings import DetectorSettings
 from cxr_gateway.analysis.rescoring import logit
-from cxr_serving.image import decode_grey
-from cxr_serving.image_limits import ImageLimits
+from cxr_serving.imaging import ImageLimits, decode_grey
 from cxr_serving.model_folder import identity_of
 from cxr_training.core.errors import PublishError
 from cxr_training.data.annotations import (
