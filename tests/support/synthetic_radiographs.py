@@ -11,7 +11,7 @@ from PIL import Image
 
 from cxr_contracts import Region
 from cxr_training.data.splits import Split, assign_splits
-from cxr_training.detector.annotations import CHESTXDET_REGIONS, NIH_BOXED_REGIONS
+from cxr_training.data.annotations import CHESTX_DET, NIH
 from cxr_training.detector.config import AugmentationConfig
 
 ENTRY_HEADER = [
@@ -32,8 +32,6 @@ NO_AUGMENTATION = AugmentationConfig(
     blur=0.0,
     jpeg=0.0,
     gamma=0.0,
-    mosaic=0.0,
-    close_mosaic_epochs=0,
     degrees=0.0,
     translate=0.0,
     scale=0.0,
@@ -109,9 +107,9 @@ def write_small_data(root: Path) -> SyntheticData:
     generator = np.random.default_rng(1)
     for split, repeats in ((Split.TRAIN, 2), (Split.VALIDATION, 1)):
         for turn in range(repeats):
-            for region in sorted(CHESTXDET_REGIONS):
+            for region in sorted(CHESTX_DET.regions):
                 data.add(split, det=[_box(region, generator)], side_px=64 if turn else 128)
-            for region in sorted(NIH_BOXED_REGIONS):
+            for region in sorted(NIH.regions):
                 finding = region.value
                 data.add(split, findings=finding, nih=[_box(region, generator)], side_px=128)
         data.add(split, det=[])

@@ -48,7 +48,7 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
         help="measure a run or published models, and write the figures",
     )
     what = evaluate.add_mutually_exclusive_group(required=True)
-    what.add_argument("--out", type=Path, help="a run directory")
+    what.add_argument("--run", "--out", type=Path, dest="out", help="a run directory")
     what.add_argument("--model", type=Path, action="append", help="a published folder; repeatable")
     evaluate.add_argument(
         "--split",
@@ -66,7 +66,7 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     verify.set_defaults(run=_verify)
 
     publish = verbs.add_parser("publish", parents=[run], help="write an evaluated run to models/")
-    publish.add_argument("--out", type=Path, required=True, help="the run directory")
+    publish.add_argument("--run", "--out", type=Path, dest="out", required=True)
     publish.add_argument("--version", help="in place of the recipe's")
     publish.add_argument("--models", type=Path, default=MODELS, help=f"default: {MODELS}")
     publish.add_argument("--results", type=Path, default=RESULTS, help="for the training curves")

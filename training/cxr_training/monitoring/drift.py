@@ -92,7 +92,7 @@ def observe(
     if accepted:
         grey = decode_grey(content, ImageLimits(min_side_px=1))
         (output,) = classifier.predict([classifier.prepare(grey)])
-        findings, _ = output.answer(0)
+        findings, _ = output.findings_and_cams(0)
     result = OodResult(
         accepted=accepted, score=score.score, threshold=score.threshold, reason=score.reason
     )

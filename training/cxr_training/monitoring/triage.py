@@ -80,7 +80,7 @@ def triaged(images: Sequence[Radiograph], models: Path, classifier: Path) -> Ite
         (output,) = reader.predict([reader.prepare(decoded)])
         prepared = replace(detector.prepare(decoded), min_score=rescorings.min_score)
         (found,) = detector.predict([prepared])
-        findings, _ = output.answer(0)
+        findings, _ = output.findings_and_cams(0)
         classified = ClassifyResponse(model=identities[0], findings=findings, cams=[])
         detected = DetectResponse(
             model=identities[1],

@@ -200,7 +200,7 @@ def predict(models: ModelPair, images: Sequence[AnnotatedImage]) -> Predictions:
     for index, image in enumerate(tqdm(images, desc="rescoring", mininterval=5.0)):
         decoded = decode_grey(upload_of(image.path), limits)
         (output,) = models.classifier.predict([models.classifier.prepare(decoded)])
-        for one in output.answer(0)[0]:
+        for one in output.findings_and_cams(0)[0]:
             probabilities[index, FINDINGS.index(one.finding)] = one.probability
         prepared = replace(models.detector.prepare(decoded), min_score=LOWEST_MIN_SCORE)
         (found,) = models.detector.predict([prepared])

@@ -18,7 +18,7 @@ from cxr_training.detector.card import render_card
 from cxr_training.export.publishing import CARD_NAME, read_manifest
 from films import example_film
 
-MODELS = Path(__file__).parents[2] / "models" / "detector"
+MODELS = Path(__file__).parents[3] / "models" / "detector"
 PUBLISHED = sorted(path.parent for path in MODELS.glob("*/manifest.json"))
 NETWORKS = [one for one in PUBLISHED if not is_fused(read_manifest(one).architecture)]
 
@@ -126,9 +126,3 @@ def test_its_figures_are_of_validation_patients_with_intervals(
     assert "side_px=384" in subsets
     if folder.name != "yolov5n-nih":  # NIH drew on large files alone
         assert {"side_px=64", "side_px=128"} <= subsets
-
-
-def test_its_map50_is_that_of_ultralytics_own_validator(network: Path) -> None:
-    rows = read_manifest(network).metrics
-    figures = {row.name: row.result.value for row in rows if row.subset == "all"}
-    assert figures["map50"] == pytest.approx(figures["map50_ultralytics"], abs=0.01)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from cxr_training.detector.__main__ import main
+from cxr_training.cli import main
 from support.synthetic_radiographs import SyntheticData, write_small_data
 
 CONFIG = Path(__file__).parents[3] / "training/configs/detector/yolov5n-both.yaml"
@@ -85,10 +85,10 @@ def test_bad_data_ends_the_run_with_a_sentence(
     spoil, parts = CASES[case]
     spoil(data)
     out = tmp_path / "run"
-    folders = ["--nih", str(data.nih), "--chestx-det", str(data.chestxdet), "--out", str(out)]
-    assert main(["train", "--config", str(CONFIG), *folders]) == 1
+    folders = ["--data", str(data.nih.parent), "--out", str(out)]
+    assert main(["detector", "train", "--config", str(CONFIG), *folders]) == 2
     said = capsys.readouterr().err
-    assert said.startswith("train: ")
+    assert said.startswith("detector: ")
     assert said.count("\n") == 1
     for part in parts:
         assert part in said
@@ -99,20 +99,20 @@ def test_bad_data_ends_the_run_with_a_sentence(
     ("change", "sentence"),
     [
         ("architecture=yolov5q", "Ultralytics has no network named 'yolov5q'"),
-        ("precision=half", "is no detector recipe"),
+        ("precision=half", "precision"),
     ],
 )
 def test_a_recipe_that_cannot_be_trained_ends_with_a_sentence(
     change: str, sentence: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    folders = ["--nih", str(tmp_path), "--chestx-det", str(tmp_path), "--out", str(tmp_path / "x")]
-    assert main(["train", "--config", str(CONFIG), "--set", change, *folders]) == 1
+    folders = ["--data", str(tmp_path), "--out", str(tmp_path / "x")]
+    assert main(["detector", "train", "--config", str(CONFIG), "--set", change, *folders]) == 2
     assert sentence in capsys.readouterr().err
 
 
 def test_going_on_with_a_run_that_was_never_begun_ends_with_a_sentence(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    folders = ["--nih", str(tmp_path), "--chestx-det", str(tmp_path), "--out", str(tmp_path / "x")]
-    assert main(["train", "--config", str(CONFIG), "--resume", *folders]) == 1
-    assert "run the step `train` first" in capsys.readouterr().err
+    folders = ["--data", str(tmp_path), "--out", str(tmp_path / "x")]
+    assert main(["detector", "train", "--config", str(CONFIG), "--resume", *folders]) == 2
+    assert "run `train` first" in capsys.readouterr().err

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from cxr_training.detector.__main__ import main
-from cxr_training.detector.resume import load_state
+from cxr_training.cli import main
+from cxr_training.detector.checkpoint import load_state
 from support.synthetic_radiographs import write_small_data
 
-RECIPE = Path(__file__).parents[2] / "training" / "configs" / "detector" / "yolo26n-both.yaml"
+RECIPE = Path(__file__).parents[3] / "training" / "configs" / "detector" / "yolo26n-both.yaml"
 EPOCHS = 3
 PATIENCE_S = 600
 
@@ -28,7 +28,7 @@ def rows_of(out: Path) -> list[dict[str, str]]:
 def start_and_kill(arguments: list[str], state: Path) -> None:
     """Run the command in a process of its own and kill it after its first epoch."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "cxr_training.detector", *arguments],
+        [sys.executable, "-m", "cxr_training", "detector", *arguments],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -45,8 +45,8 @@ def test_a_killed_run_goes_on_to_its_last_epoch(
 ) -> None:
     data = write_small_data(tmp_path / "data")
     out = tmp_path / "run"
-    folders = ["--nih", str(data.nih), "--chestx-det", str(data.chestxdet), "--out", str(out)]
-    changes = ["hours=null", f"epochs={EPOCHS}", "batch=8", "image_px=64", "threads=1"]
+    folders = ["--data", str(data.nih.parent), "--out", str(out)]
+    changes = [f"epochs={EPOCHS}", "batch=8", "image_px=64", "threads=1", "pretraining=null"]
     changes += [
         "validate_every=2",
         "optimizer.warmup_epochs=0",
@@ -59,13 +59,12 @@ def test_a_killed_run_goes_on_to_its_last_epoch(
     before = rows_of(out)
     assert killed.epochs < EPOCHS
 
-    assert main(["train", "--resume", *folders]) == 0
+    assert main(["detector", "train", "--resume", *folders]) == 0
     rows = rows_of(out)
     assert [int(row["epoch"]) for row in rows] == list(range(1, EPOCHS + 1))
     assert rows[: killed.epochs] == before[: killed.epochs]
-    # Every second epoch is judged, and the last.
-    judged = [row["metrics/mAP50(B)"] != "nan" for row in rows]
-    assert judged == [row["val/cls_loss"] != "nan" for row in rows] == [False, True, True]
+    # Every second epoch is validated, and the last.
+    assert [row["map50"] != "nan" for row in rows] == [False, True, True]
     assert float(rows[-1]["time"]) > killed.elapsed_s
     state = load_state(out / "train" / "state.safetensors")
     assert state.steps == killed.steps / killed.epochs * EPOCHS
@@ -73,5 +72,5 @@ def test_a_killed_run_goes_on_to_its_last_epoch(
     assert float(rows[killed.epochs]["train/cls_loss"]) < 0.97 * float(rows[0]["train/cls_loss"])
     assert json.loads((out / "run.json").read_text())["resumed_after_epochs"] == [killed.epochs]
 
-    assert main(["train", "--resume", *folders]) == 1
+    assert main(["detector", "train", "--resume", *folders]) == 2
     assert f"has finished after {EPOCHS} epochs" in capsys.readouterr().err

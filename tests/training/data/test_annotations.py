@@ -12,21 +12,21 @@ from cxr_contracts import InputSpec, Region
 from cxr_training.data.errors import DataError
 from cxr_training.data.nih import RegionBox
 from cxr_training.data.splits import Split
-from cxr_training.detector.annotations import (
-    BOTH_SETS,
-    CHESTXDET_REGIONS,
-    NIH_BOXED_REGIONS,
+from cxr_training.data.annotations import (
+    CHESTX_DET,
+    NIH,
     OFTEN_MISSED,
     REGIONS,
+    SET_NAMES,
     AnnotatedImage,
     Annotations,
-    BoxSet,
     iou_of,
     limit_images,
     merge_boxes,
     read_annotations,
+    read_test_annotations,
 )
-from cxr_training.detector.dataset import image_boxes, write_dataset
+from cxr_training.detector.dataset import pixel_boxes, write_dataset
 from support.synthetic_radiographs import Box, SyntheticData, write_small_data
 
 SPEC = InputSpec(width_px=320, height_px=320, channels=3, canonical_px=None, mean=0.0, std=1.0)
@@ -36,20 +36,22 @@ MASS = RegionBox(Region.MASS, 100, 100, 300, 300)
 def read(
     data: SyntheticData,
     background: int = 2,
-    sets: tuple[BoxSet, ...] = BOTH_SETS,
-    labelled: int = 0,
-    doubt: bool = False,
+    sets: tuple[str, ...] = SET_NAMES,
+    mask: bool = False,
 ) -> Annotations:
     return read_annotations(
-        data.nih,
-        data.chestxdet,
+        data.nih.parent,
         sets=sets,
         merge_iou=0.5,
         background_images=background,
-        labelled_images=labelled,
-        doubt_labels=doubt,
+        label_noise_mask=mask,
         seed=0,
     )
+
+
+def prepare(annotations: Annotations, folder: Path) -> Path:
+    images = annotations.of(Split.TRAIN)
+    return write_dataset(images, annotations.regions, folder, SPEC, "stretch")
 
 
 def by_name(annotations: Annotations) -> dict[str, AnnotatedImage]:
@@ -95,7 +97,7 @@ def test_a_class_that_nobody_looked_for_is_unknown(tmp_path: Path) -> None:
     assert images[nih].unknown == {Region.EFFUSION, Region.CALCIFICATION, Region.FRACTURE}
 
 
-def test_what_labels_often_miss_may_be_doubted(tmp_path: Path) -> None:
+def test_what_labels_often_miss_may_be_masked(tmp_path: Path) -> None:
     data = write_small_data(tmp_path)
     det = data.add(Split.TRAIN, findings="Mass", det=[])
     nih = data.add(Split.TRAIN, findings="Mass", nih=[("Mass", 9, 9, 99, 99)])
@@ -103,13 +105,13 @@ def test_what_labels_often_miss_may_be_doubted(tmp_path: Path) -> None:
     normal = data.add(Split.TRAIN, side_px=384)
     judged = data.add(Split.VALIDATION, findings="Mass", nih=[("Mass", 9, 9, 99, 99)])
     data.write()
-    trusting, doubting = by_name(read(data)), by_name(read(data, doubt=True))
-    assert doubting[nih].unknown - trusting[nih].unknown == OFTEN_MISSED
-    assert doubting[drawn].unknown - trusting[drawn].unknown == OFTEN_MISSED - {Region.EFFUSION}
+    plain, masked = by_name(read(data)), by_name(read(data, mask=True))
+    assert masked[nih].unknown - plain[nih].unknown == OFTEN_MISSED
+    assert masked[drawn].unknown - plain[drawn].unknown == OFTEN_MISSED - {Region.EFFUSION}
     # ChestX-Det's readers looked, and a normal film has nothing to miss.
-    assert doubting[det] == trusting[det]
-    assert doubting[normal] == trusting[normal]
-    assert doubting[judged] == trusting[judged]
+    assert masked[det] == plain[det]
+    assert masked[normal] == plain[normal]
+    assert masked[judged] == plain[judged]
 
 
 def test_background_is_of_training_patients_and_the_largest_there_is(tmp_path: Path) -> None:
@@ -122,27 +124,9 @@ def test_background_is_of_training_patients_and_the_largest_there_is(tmp_path: P
     assert not {held_out, sick} & background
 
 
-def test_radiographs_with_labels_alone_teach_what_is_absent(tmp_path: Path) -> None:
-    data = write_small_data(tmp_path)
-    sick = data.add(Split.TRAIN, side_px=64, findings="Effusion|Hernia")
-    boxed = data.add(Split.TRAIN, findings="Mass", nih=[("Mass", 9, 9, 99, 99)])
-    held_out = data.add(Split.VALIDATION, side_px=64, findings="Effusion")
-    annotations = read(data.write(), labelled=1000)
-    labelled = {i.name: i for i in annotations.images if i.source == "labelled"}
-    assert not {boxed, held_out} & labelled.keys()
-    assert labelled[sick].boxes == ()
-    assert labelled[sick].unknown == {Region.EFFUSION, Region.CALCIFICATION, Region.FRACTURE}
-    background = {i.name for i in annotations.images if i.source == "background"}
-    assert len(background) == 2
-    assert not background & labelled.keys()
-    some = {i.name for i in read(data, labelled=1).images if i.source == "labelled"}
-    assert len(some) == 1
-    assert some <= labelled.keys()
-
-
 def test_the_same_seed_chooses_the_same_background(tmp_path: Path) -> None:
     data = write_small_data(tmp_path)
-    assert read(data, labelled=2).images == read(data, labelled=2).images
+    assert read(data).images == read(data).images
 
 
 def test_a_class_without_a_training_box_is_refused(tmp_path: Path) -> None:
@@ -165,7 +149,7 @@ def test_a_box_on_an_image_that_is_not_there_is_refused(tmp_path: Path) -> None:
     name = data.add(Split.TRAIN, findings="Mass", nih=[("Mass", 10, 10, 50, 50)])
     data.write()
     (data.nih / "images" / name).unlink()
-    with pytest.raises(DataError, match=f"BBox_List_2017.csv: {name} has boxes but no image"):
+    with pytest.raises(DataError, match=f"BBox_List_2017.csv: {name} is annotated"):
         read(data)
 
 
@@ -179,8 +163,8 @@ def test_one_sets_boxes_alone_bring_its_own_classes_and_images(tmp_path: Path) -
     )
     data.write()
     nih, det = (read(data, sets=(one,)) for one in ("nih", "chestx-det"))
-    assert set(nih.regions) == NIH_BOXED_REGIONS
-    assert set(det.regions) == CHESTXDET_REGIONS
+    assert set(nih.regions) == NIH.regions
+    assert set(det.regions) == CHESTX_DET.regions
     assert {image.source for image in nih.images} == {"nih", "background"}
     assert {image.source for image in det.images} == {"chestx-det", "background"}
     assert [box.region for box in by_name(nih)[name].boxes] == [Region.INFILTRATION]
@@ -192,13 +176,13 @@ def test_one_sets_boxes_alone_bring_its_own_classes_and_images(tmp_path: Path) -
 
 def test_the_patients_are_split_alike_whichever_set_is_taken(tmp_path: Path) -> None:
     data = write_small_data(tmp_path)
-    splits = [read(data, sets=sets).splits for sets in (("nih",), ("chestx-det",), BOTH_SETS)]
+    splits = [read(data, sets=sets).splits for sets in (("nih",), ("chestx-det",), SET_NAMES)]
     assert splits[0] == splits[1] == splits[2]
 
 
 def test_a_class_that_the_set_never_marks_is_not_missed(tmp_path: Path) -> None:
     data = SyntheticData(tmp_path)
-    boxes: list[Box] = [(region.value, 10, 10, 50, 50) for region in sorted(CHESTXDET_REGIONS)]
+    boxes: list[Box] = [(region.value, 10, 10, 50, 50) for region in sorted(CHESTX_DET.regions)]
     for split in (Split.TRAIN, Split.VALIDATION):
         data.add(split, det=boxes)
     data.write()
@@ -220,16 +204,16 @@ def test_a_trial_takes_a_few_images_of_each_split(tmp_path: Path) -> None:
 def test_the_prepared_labels_lie_on_the_prepared_pictures(tmp_path: Path) -> None:
     data = write_small_data(tmp_path)
     folder = tmp_path / "prepared"
-    (folder / "images" / "train").mkdir(parents=True)
-    (folder / "images" / "train" / "earlier.png").write_bytes(b"of another run")
-    data_file = write_dataset(read(data), folder, SPEC)
-    assert not (folder / "images" / "train" / "earlier.png").exists()
+    (folder / "images").mkdir(parents=True)
+    (folder / "images" / "earlier.png").write_bytes(b"of another run")
+    data_file = prepare(read(data), folder)
+    assert not (folder / "images" / "earlier.png").exists()
     names = yaml.safe_load(data_file.read_text())["names"]
     assert list(names.values()) == [region.value for region in Region]
-    labels = sorted((folder / "labels" / "train").glob("*.txt"))
+    labels = sorted((folder / "labels").glob("*.txt"))
     assert len(labels) > 40
     for path in labels:
-        picture = np.asarray(Image.open(folder / "images" / "train" / f"{path.stem}.png"))
+        picture = np.asarray(Image.open(folder / "images" / f"{path.stem}.png"))
         assert picture.shape == (320, 320)
         for line in path.read_text().splitlines():
             x, y, width, height = (float(value) * 320 for value in line.split()[1:])
@@ -242,9 +226,9 @@ def test_the_prepared_labels_lie_on_the_prepared_pictures(tmp_path: Path) -> Non
 def test_the_prepared_folder_says_which_classes_are_unknown(tmp_path: Path) -> None:
     data = write_small_data(tmp_path)
     annotations = read(data)
-    write_dataset(annotations, tmp_path / "prepared", SPEC)
+    prepare(annotations, tmp_path / "prepared")
     unknown = json.loads((tmp_path / "prepared" / "unknown.json").read_text())
-    for image in annotations.images:
+    for image in annotations.of(Split.TRAIN):
         assert {REGIONS[i] for i in unknown[Path(image.name).stem]} == image.unknown
 
 
@@ -252,12 +236,23 @@ def test_boxes_follow_the_size_of_the_file() -> None:
     image = AnnotatedImage(
         "00000001_000.png", Path("x"), "00000001", Split.TRAIN, "nih", 256, (MASS,), frozenset()
     )
-    np.testing.assert_allclose(image_boxes(image, 256, 256), [[25, 25, 75, 75]])
+    np.testing.assert_allclose(pixel_boxes(image, 256, 256), [[25, 25, 75, 75]])
 
 
 def test_an_image_that_cannot_be_decoded_is_refused(tmp_path: Path) -> None:
     data = write_small_data(tmp_path)
     path = next(iter(sorted((data.nih / "images").glob("*.png"))))
     path.write_bytes(path.read_bytes()[:60])
-    with pytest.raises(DataError, match="is no readable image"):
-        write_dataset(read(data), tmp_path / "prepared", SPEC)
+    with pytest.raises(DataError, match="is not a readable image"):
+        prepare(read(data), tmp_path / "prepared")
+
+
+def test_test_patients_are_read_on_their_own_and_refused_elsewhere(tmp_path: Path) -> None:
+    data = write_small_data(tmp_path / "test")
+    with pytest.raises(DataError, match="test set"):
+        read(data)
+    names = sorted(path.name for path in (data.nih / "images").glob("*.png"))
+    (data.nih / "test_list.txt").write_text("\n".join(names))
+    annotations = read_test_annotations(tmp_path, sets=SET_NAMES, merge_iou=0.5)
+    assert {image.split for image in annotations.images} == {Split.TEST}
+    assert all(image.is_annotated for image in annotations.images)

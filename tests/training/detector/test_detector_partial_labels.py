@@ -19,10 +19,10 @@ prepare_ultralytics()
 from ultralytics.cfg import get_cfg  # noqa: E402
 from ultralytics.utils.loss import v8DetectionLoss  # noqa: E402
 
-from cxr_training.detector.partly_known import (  # noqa: E402
-    PartlyKnownDataset,
-    PartlyKnownLoss,
-    PartlyKnownModel,
+from cxr_training.detector.partial_labels import (  # noqa: E402
+    PartialLabelDataset,
+    PartialLabelLoss,
+    PartialLabelModel,
 )
 
 N_CLASSES = 3
@@ -32,9 +32,9 @@ CONFIG = DetectorConfig.read(
 
 
 @pytest.fixture(scope="module")
-def model() -> PartlyKnownModel:
+def model() -> PartialLabelModel:
     torch.manual_seed(0)
-    network = PartlyKnownModel("yolov5n.yaml", nc=N_CLASSES, verbose=False)
+    network = PartialLabelModel("yolov5n.yaml", nc=N_CLASSES, verbose=False)
     network.args = get_cfg()
     return network.train()
 
@@ -54,32 +54,32 @@ BOX = (0, 1, [0.5, 0.5, 0.4, 0.6])
 WHOLE = [0.5, 0.5, 1.0, 1.0]
 
 
-def score_gradient(model: PartlyKnownModel, batch: dict[str, Any]) -> torch.Tensor:
+def score_gradient(model: PartialLabelModel, batch: dict[str, Any]) -> torch.Tensor:
     """Gradient of the loss by the raw class scores: [images, classes, anchors]."""
     preds = model.forward(batch["img"])
     preds["scores"].retain_grad()
-    PartlyKnownLoss(model)(preds, batch)[0].sum().backward()
+    PartialLabelLoss(model)(preds, batch)[0].sum().backward()
     gradient = preds["scores"].grad
     model.zero_grad()
     return gradient
 
 
-def test_without_unknown_classes_the_loss_is_ultralytics_own(model: PartlyKnownModel) -> None:
+def test_without_unknown_classes_the_loss_is_ultralytics_own(model: PartialLabelModel) -> None:
     batch = batch_of([BOX, (1, 0, [0.3, 0.3, 0.2, 0.2])])
     preds = model.forward(batch["img"])
-    ours, _ = PartlyKnownLoss(model)(preds, dict(batch))
+    ours, _ = PartialLabelLoss(model)(preds, dict(batch))
     theirs, _ = v8DetectionLoss(model)(preds, dict(batch))
     torch.testing.assert_close(ours, theirs)
 
 
-def test_an_unknown_class_trains_nothing_on_its_image(model: PartlyKnownModel) -> None:
+def test_an_unknown_class_trains_nothing_on_its_image(model: PartialLabelModel) -> None:
     gradient = score_gradient(model, batch_of([BOX, (0, N_CLASSES + 2, WHOLE)]))
     assert (gradient[0, 2] == 0).all()
     assert (gradient[0, 1] != 0).any()
     assert (gradient[1, 2] != 0).all()
 
 
-def test_only_what_lies_under_the_mark_is_unknown(model: PartlyKnownModel) -> None:
+def test_only_what_lies_under_the_mark_is_unknown(model: PartialLabelModel) -> None:
     left_half = (0, N_CLASSES + 2, [0.25, 0.5, 0.5, 1.0])
     gradient = score_gradient(model, batch_of([BOX, left_half]))[0, 2]
     finest = gradient[:64].view(8, 8)  # stride 8 on 64 px
@@ -87,7 +87,7 @@ def test_only_what_lies_under_the_mark_is_unknown(model: PartlyKnownModel) -> No
     assert (finest[:, 4:] != 0).all()
 
 
-def test_marks_are_not_boxes_to_find(model: PartlyKnownModel) -> None:
+def test_marks_are_not_boxes_to_find(model: PartialLabelModel) -> None:
     plain, _ = model.loss(batch_of([BOX]))
     marked, _ = model.loss(batch_of([BOX, (1, N_CLASSES, WHOLE)]))
     torch.testing.assert_close(marked[[0, 2]], plain[[0, 2]])  # boxes and their distances
@@ -95,12 +95,12 @@ def test_marks_are_not_boxes_to_find(model: PartlyKnownModel) -> None:
 
 
 def test_the_half_precise_forward_gives_nearly_the_loss_of_the_full(
-    model: PartlyKnownModel,
+    model: PartialLabelModel,
 ) -> None:
     batch = batch_of([BOX])
-    model.half_on_cpu = True
+    model.bfloat16_on_cpu = True
     half, _ = model.loss(dict(batch))
-    model.half_on_cpu = False
+    model.bfloat16_on_cpu = False
     full, _ = model.loss(dict(batch))
     assert half.dtype == torch.float32
     assert not torch.equal(half, full)
@@ -126,7 +126,7 @@ def test_pictures_vary_each_time_and_unknown_classes_become_whole_image_boxes(
     data = write_folder(tmp_path)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        dataset = PartlyKnownDataset(
+        dataset = PartialLabelDataset(
             img_path=str(tmp_path / "images" / "train"),
             imgsz=64,
             cache="ram",
@@ -146,3 +146,16 @@ def test_pictures_vary_each_time_and_unknown_classes_become_whole_image_boxes(
     assert labels["a"]["cls"].ravel().tolist() == [1, 3, 5]
     assert labels["a"]["bboxes"][1:].tolist() == [WHOLE, WHOLE]
     assert labels["b"]["cls"].ravel().tolist() == [1]
+
+
+def test_an_image_is_drawn_as_often_as_its_rarest_class_asks() -> None:
+    from cxr_training.detector.trainer import repeat_factors
+
+    # Class 0 on every image, class 1 on one of sixteen; 2 marks what is unknown.
+    labels = [np.array([0, 0, 2])] * 15 + [np.array([0, 1])]
+    factors = repeat_factors(labels, 2, 0.25)
+    assert factors[:15].tolist() == [1.0] * 15
+    assert factors[15] == 2.0  # sqrt(0.25 / 0.0625)
+    background = [np.array([], dtype=np.intp), np.array([0])]
+    assert repeat_factors(background, 1, 1.0)[0] == 1.0
+    assert repeat_factors(labels, 2, 0.0).tolist() == [1.0] * 16

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from cxr_training.data.errors import DataError
-from cxr_training.detector.resume import RunState, keep_epochs, load_state, save_state
+from cxr_training.detector.checkpoint import RunState, load_state, save_state
+from cxr_training.detector.run import results_until
 
 
 def test_a_state_comes_back_as_it_was(tmp_path: Path) -> None:
@@ -16,14 +17,13 @@ def test_a_state_comes_back_as_it_was(tmp_path: Path) -> None:
         epochs=3,
         steps=42,
         elapsed_s=12.5,
-        best_fitness=None,
         model={"model.0.weight": whole, "model.0.bias": whole[0]},
         average={"model.0.weight": whole / 2},
         optimizer={0: {"step": torch.tensor(42.0), "exp_avg": whole.T}, 1: {"step": None}},
     )
     save_state(state, tmp_path / "state.safetensors")
     found = load_state(tmp_path / "state.safetensors")
-    assert (found.epochs, found.steps, found.elapsed_s, found.best_fitness) == (3, 42, 12.5, None)
+    assert (found.epochs, found.steps, found.elapsed_s) == (3, 42, 12.5)
     assert found.model.keys() == {"model.0.weight", "model.0.bias"}
     assert found.model["model.0.bias"].tolist() == [0, 1, 2]
     assert found.average["model.0.weight"].tolist() == (whole / 2).tolist()
@@ -44,4 +44,4 @@ def test_a_file_that_is_no_state_is_refused(tmp_path: Path) -> None:
 def test_lines_of_epochs_after_the_state_are_left_out(tmp_path: Path) -> None:
     results = tmp_path / "results.csv"
     results.write_text("epoch,time\n1,5\n2,9\n3,14\n")
-    assert keep_epochs(results, 2) == "epoch,time\n1,5\n2,9\n"
+    assert results_until(results, 2) == "epoch,time\n1,5\n2,9\n"

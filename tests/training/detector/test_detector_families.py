@@ -16,10 +16,10 @@ from cxr_detector.network import build_network, prepare_ultralytics
 from cxr_detector.postprocessing import Detections, postprocess
 from cxr_detector.preprocessing import preprocess, stretched
 from cxr_detector.settings import DetectorSettings
-from cxr_training.detector.annotations import regions_of
-from cxr_training.detector.export import export_detector
+from cxr_training.data.annotations import regions_of
+from cxr_training.detector.publish import export_detector
 from films import encoded, radiograph_like
-from model_folders import DETECTOR_PX, settle, write_detector_folder
+from support.model_folders import DETECTOR_PX, settle, write_detector_folder
 
 SIDE = 128
 SPEC = InputSpec(width_px=SIDE, height_px=SIDE, channels=3, canonical_px=None, mean=0.0, std=1.0)

@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 
 from cxr_detector.network import prepare_ultralytics
-from cxr_training.detector.scoring import (
+from cxr_training.metrics.detection import (
     IOU_THRESHOLDS,
     Matches,
     at_thresholds,
     average_precision,
+    froc_curve,
     froc_sensitivity,
     iou_matrix,
     match,
@@ -111,7 +112,7 @@ def test_sensitivity_is_read_where_the_false_boxes_are_used_up() -> None:
     assert froc_sensitivity(matches, ONE, 0.5)[0] == pytest.approx(0.5)
 
 
-def test_at_its_thresholds_a_reader_meets_this_many_right_and_false_boxes() -> None:
+def test_boxes_above_their_thresholds_are_counted_right_or_false() -> None:
     matches = matches_of(
         [(0, 0, 0.9, True), (0, 1, 0.3, False), (1, 0, 0.4, False), (1, 1, 0.2, True)],
         [[1, 0], [2, 1]],
@@ -140,3 +141,10 @@ def test_overlap_of_a_quarter() -> None:
     one = np.array([[0, 0, 10, 10]], np.float32)
     other = np.array([[5, 5, 15, 15], [20, 20, 30, 30]], np.float32)
     np.testing.assert_allclose(iou_matrix(one, other), [[25 / 175, 0]])
+
+
+def test_the_froc_curve_rises_to_the_boxes_that_are_found() -> None:
+    rows = [(0, 0, 0.9, True), (1, 0, 0.8, False), (0, 0, 0.7, False), (1, 0, 0.6, True)]
+    matches = matches_of(rows, [[2], [2]])
+    # One false box on two images is 0.5 an image; the second hit comes after two.
+    np.testing.assert_allclose(froc_curve(matches, np.array([0.3, 0.9, 1.1])), [1 / 4, 1 / 4, 1 / 2])

@@ -19,13 +19,13 @@ from cxr_detector.settings import DetectorSettings
 from cxr_serving.imaging import DecodedImage
 from cxr_serving.model_folder import ModelFolderError
 from cxr_training.data.splits import split_sha256
-from cxr_training.detector.__main__ import main
-from cxr_training.detector.annotations import read_annotations
+from cxr_training.cli import main
+from cxr_training.data.annotations import read_annotations
 from cxr_training.export.publishing import read_manifest, write_manifest
 from cxr_training.importing.errors import ModelImportError
 from cxr_training.importing.folder import import_folder
 from films import encoded, radiograph_like
-from model_folders import write_detector_folder
+from support.model_folders import write_detector_folder
 from support.synthetic_radiographs import SyntheticData, write_small_data
 
 MEMBERS = ("yolov5n-one", "yolo26n-other")
@@ -34,9 +34,9 @@ MEMBERS = ("yolov5n-one", "yolo26n-other")
 def fuse_step(models: Path, data: SyntheticData, *names: str) -> int:
     return main(
         [
-            "fuse",
+            *("detector", "fuse"),
             *(part for name in names for part in ("--model", str(models / name))),
-            *("--nih", str(data.nih), "--chestx-det", str(data.chestxdet)),
+            *("--data", str(data.nih.parent)),
             *("--models", str(models), "--name", "fused"),
         ]
     )
@@ -51,9 +51,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> SyntheticData:
 def models(tmp_path_factory: pytest.TempPathFactory, data: SyntheticData) -> Path:
     root = tmp_path_factory.mktemp("models")
     split = split_sha256(
-        read_annotations(
-            data.nih, data.chestxdet, merge_iou=0.5, background_images=0, seed=0
-        ).splits
+        read_annotations(data.nih.parent, merge_iou=0.5).splits
     )
     for seed, name in enumerate(MEMBERS):
         folder = write_detector_folder(root / name, seed, name=name.split("-")[0], resize="stretch")
@@ -188,10 +186,10 @@ def test_one_detector_alone_and_others_of_other_patients_are_not_fused(
     models: Path, data: SyntheticData, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     root = copied(models, tmp_path)
-    assert fuse_step(root, data, MEMBERS[0]) == 1
+    assert fuse_step(root, data, MEMBERS[0]) == 2
     assert "at least two detectors" in capsys.readouterr().err
     write_detector_folder(root / "third", 3)
-    assert fuse_step(root, data, MEMBERS[0], "third") == 1
+    assert fuse_step(root, data, MEMBERS[0], "third") == 2
     assert "another patient split" in capsys.readouterr().err
 
 
