@@ -177,13 +177,17 @@ load: .venv-dev/.synced setup ## A long run at the rated load and a short one be
 # the published classifier, too.
 RECIPE ?= yolov5n-both
 START ?= $(if $(filter yolov5n-%,$(notdir $(RECIPE))),--coco-start $(COCO_START)) \
-  $(if $(findstring -lite0-,$(notdir $(RECIPE))),--trunk-start $(CLASSIFIER))
-DETECTOR = $(TRAIN) -m cxr_training.detector --nih $(DATA)/nih --chestx-det $(DATA)/chestx-det
-DETECTOR_RUN = --out $(RUNS)/detector/$(RECIPE)
+  $(if $(findstring -lite0-,$(notdir $(RECIPE))),--backbone-start $(CLASSIFIER))
+DETECTOR = $(TRAIN) -m cxr_training detector
+DETECTORS = $(patsubst %/manifest.json,--model %,$(wildcard models/detector/*/manifest.json))
+DETECTOR_RUN = $(RUNS)/detector/$(RECIPE)
+# Of evaluate-detector, evaluate-rescoring and evaluate-triage: test is reported on, nothing is
+# chosen on it.
+SPLIT ?= validation
 
 .PHONY: publish evaluate
 publish: publish-classifier ## Write every judged run into models/
-evaluate: evaluate-classifier evaluate-detector evaluate-gate evaluate-joining ## Measure every published model again and compare it with its manifest
+evaluate: evaluate-classifier evaluate-detector evaluate-gate evaluate-rescoring ## Measure every published model again and compare it with its manifest
 
 .PHONY: train-classifier publish-classifier evaluate-classifier verify-classifier
 CLASSIFIER_VERB = $(TRAIN) -m cxr_training classifier
@@ -199,27 +203,32 @@ evaluate-classifier: .venv-train/.synced ## Measure the published classifier and
 verify-classifier: .venv-train/.synced ## Recompute the published classifier's figures, change nothing
 	$(CLASSIFIER_VERB) verify --data $(DATA) --model $(CLASSIFIER)
 
-.PHONY: train-detector publish-detector fuse-detectors evaluate-detector
-train-detector: .venv-train/.synced ## Train and judge a detector: RECIPE=yolov5s-both, default yolov5n-both
-	$(DETECTOR) train --config training/configs/detector/$(RECIPE).yaml $(START) $(DETECTOR_RUN)
-	$(DETECTOR) evaluate $(DETECTOR_RUN)
-publish-detector: .venv-train/.synced ## Write the judged detector into models/: RECIPE=..., VERSION=...
-	$(DETECTOR) publish $(DETECTOR_RUN) $(if $(VERSION),--version $(VERSION))
+.PHONY: train-detector publish-detector fuse-detectors evaluate-detector verify-detector
+train-detector: .venv-train/.synced ## Train and evaluate a detector: RECIPE=yolov5s-both, default yolov5n-both
+	$(DETECTOR) train --data $(DATA) --config training/configs/detector/$(RECIPE).yaml $(START) --out $(DETECTOR_RUN)
+	$(DETECTOR) evaluate --data $(DATA) --run $(DETECTOR_RUN)
+publish-detector: .venv-train/.synced ## Write the evaluated detector into models/: RECIPE=..., VERSION=...
+	$(DETECTOR) publish --run $(DETECTOR_RUN) $(if $(VERSION),--version $(VERSION))
 MEMBERS ?= yolov5n-both yolov5n-lite0-both yolov5s-both yolo26n-both
 fuse-detectors: .venv-train/.synced ## Write models/detector/fused-both from published ones: MEMBERS=...
-	$(DETECTOR) fuse $(addprefix --model models/detector/,$(MEMBERS)) $(if $(VERSION),--version $(VERSION))
-evaluate-detector: .venv-train/.synced ## Judge every published detector again and compare it with its manifest
-	$(DETECTOR) judge $(patsubst %/manifest.json,--model %,$(wildcard models/detector/*/manifest.json)) --check
+	$(DETECTOR) fuse --data $(DATA) $(addprefix --model models/detector/,$(MEMBERS)) $(if $(VERSION),--version $(VERSION))
+evaluate-detector: .venv-train/.synced ## Measure every published detector and write docs/results/detector: SPLIT=test
+	$(DETECTOR) evaluate --data $(DATA) $(DETECTORS) --split $(SPLIT)
+verify-detector: .venv-train/.synced ## Measure every published detector again and compare it with its manifest
+	$(DETECTOR) verify --data $(DATA) $(DETECTORS)
 
-.PHONY: fit-joining evaluate-joining
-fit-joining: .venv-train/.synced ## Join a detector's boxes with the served classifier's opinion: JOINED=yolov5n-both, default the served one
-	$(TRAIN) -m cxr_training.joining fit --data $(DATA) --out $(RUNS)/joining $(if $(JOINED),--detector $(JOINED))
-evaluate-joining: .venv-train/.synced ## Judge the published joinings again and compare them with their manifests
-	$(TRAIN) -m cxr_training.joining evaluate --data $(DATA) --out $(RUNS)/joining
+.PHONY: fit-rescoring evaluate-rescoring verify-rescoring
+RESCORING = --data $(DATA) $(if $(RESCORED),--detector $(RESCORED))
+fit-rescoring: .venv-train/.synced ## Fit how the classifier moves a detector's scores: RESCORED=yolov5n-both, default the served one
+	$(TRAIN) -m cxr_training rescoring fit $(RESCORING)
+evaluate-rescoring: .venv-train/.synced ## Measure the published rescorings and write docs/results/rescoring: SPLIT=test
+	$(TRAIN) -m cxr_training rescoring evaluate $(RESCORING) --split $(SPLIT)
+verify-rescoring: .venv-train/.synced ## Measure the published rescorings again and compare them with their manifests
+	$(TRAIN) -m cxr_training rescoring verify $(RESCORING)
 
 .PHONY: drift-reference
-drift-reference: .venv-train/.synced ## Write what drift is measured against, for the served gate and classifier; after every publish
-	$(TRAIN) -m cxr_training.drift --data $(DATA) --classifier $(CLASSIFIER)
+drift-reference: .venv-train/.synced ## Write what drift is measured against; after every publish of the OOD detector or classifier
+	$(TRAIN) -m cxr_training drift reference --data $(DATA) --classifier $(CLASSIFIER)
 
 .PHONY: train-gate publish-gate evaluate-gate
 train-gate: .venv-dev/.synced ## Train the gate (its photographs come with packages of requirements/dev.txt)
@@ -248,8 +257,8 @@ gan-study: .venv-train/.synced ## Do synthetic images help rare findings? Goes o
 	./cxr-gan study --data $(DATA) $(STUDY)
 
 .PHONY: evaluate-triage
-evaluate-triage: .venv-train/.synced ## Measure how the triage table orders validation radiographs
-	$(TRAIN) -m cxr_training.triage --data $(DATA)
+evaluate-triage: .venv-train/.synced ## Measure how the triage table orders radiographs: SPLIT=test
+	$(TRAIN) -m cxr_training triage evaluate --data $(DATA) --split $(SPLIT)
 
 clean: ## Remove environments, builds and caches (never the archive in var/)
 	rm -rf .prometheus .uv .venv .venv-train .venv-dev frontend/node_modules frontend/dist .mypy_cache .ruff_cache .pytest_cache
