@@ -100,7 +100,9 @@ def test_a_classifier_whose_weights_are_not_its_manifests_is_never_opened(
         ("vit_tiny_patch16_224", "yolov5n", "vit_tiny_patch16_224"),
     ],
 )
-def test_what_is_no_backbone_is_refused_with_a_sentence(backbone: str, name: str, sentence: str) -> None:
+def test_what_is_no_backbone_is_refused_with_a_sentence(
+    backbone: str, name: str, sentence: str
+) -> None:
     with pytest.raises(ValueError, match=sentence):
         build(backbone, name)
 

@@ -107,7 +107,9 @@ async def detect(folder: Path, film: np.ndarray) -> DetectResponse:
         ) as client,
     ):
         assert await app.state.service.loaded()
-        response = await client.post(DETECT_PATH, files={"image": ("radiograph.png", encoded(film))})
+        response = await client.post(
+            DETECT_PATH, files={"image": ("radiograph.png", encoded(film))}
+        )
     assert response.status_code == 200, response.text
     return DetectResponse.model_validate_json(response.content)
 

@@ -50,9 +50,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> SyntheticData:
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory, data: SyntheticData) -> Path:
     root = tmp_path_factory.mktemp("models")
-    split = split_sha256(
-        read_annotations(data.nih.parent, merge_iou=0.5).splits
-    )
+    split = split_sha256(read_annotations(data.nih.parent, merge_iou=0.5).splits)
     for seed, name in enumerate(MEMBERS):
         folder = write_detector_folder(root / name, seed, name=name.split("-")[0], resize="stretch")
         manifest = read_manifest(folder)

@@ -82,7 +82,9 @@ def test_run_manifest_and_card_say_what_it_stands_on(finished: Run) -> None:
     assert run["start"]["backbone"]["sha256"] == published.weights.sha256
     manifest = ModelManifest.model_validate_json((finished.folder / "manifest.json").read_text())
     assert manifest.architecture.arguments == {"backbone": "tf_efficientnet_lite0"}
-    backbone = f"its backbone: the first network of the classifier {published.name} {published.version}"
+    backbone = (
+        f"its backbone: the first network of the classifier {published.name} {published.version}"
+    )
     assert backbone in manifest.data.sources[-1]
     card = (finished.folder / "MODEL_CARD.md").read_text()
     assert "yolov5n on tf_efficientnet_lite0 (ultralytics)" in card

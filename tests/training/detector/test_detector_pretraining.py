@@ -22,8 +22,7 @@ from support.synthetic_radiographs import NO_AUGMENTATION, write_small_data
 
 RECIPE = Path(__file__).parents[3] / "training/configs/detector/yolov5n-both.yaml"
 QUICK = (
-    "pretraining={image_px: 32, epochs: 2, batch: 8, learning_rate: 0.001, "
-    "weight_decay: 0.01}",
+    "pretraining={image_px: 32, epochs: 2, batch: 8, learning_rate: 0.001, weight_decay: 0.01}",
     "threads=1",
     "device=cpu",
 )

@@ -22,8 +22,7 @@ from support.synthetic_radiographs import SyntheticData, write_small_data
 CONFIG = Path(__file__).parents[3] / "training/configs/detector/yolov5n-both.yaml"
 NAME = CONFIG.stem
 LABELS_FIRST = (
-    "pretraining={image_px: 64, epochs: 3, batch: 8, learning_rate: 0.001, "
-    "weight_decay: 0.05}"
+    "pretraining={image_px: 64, epochs: 3, batch: 8, learning_rate: 0.001, weight_decay: 0.05}"
 )
 
 

@@ -147,4 +147,6 @@ def test_the_froc_curve_rises_to_the_boxes_that_are_found() -> None:
     rows = [(0, 0, 0.9, True), (1, 0, 0.8, False), (0, 0, 0.7, False), (1, 0, 0.6, True)]
     matches = matches_of(rows, [[2], [2]])
     # One false box on two images is 0.5 an image; the second hit comes after two.
-    np.testing.assert_allclose(froc_curve(matches, np.array([0.3, 0.9, 1.1])), [1 / 4, 1 / 4, 1 / 2])
+    np.testing.assert_allclose(
+        froc_curve(matches, np.array([0.3, 0.9, 1.1])), [1 / 4, 1 / 4, 1 / 2]
+    )

@@ -55,6 +55,8 @@ def test_an_image_is_read_as_the_services_read_it(classifier_folder: Path, tmp_p
 def test_what_cannot_be_read_is_a_sentence(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["drift", "reference", "--data", str(tmp_path), "--out", str(tmp_path / "out")]) == 2
+    assert (
+        main(["drift", "reference", "--data", str(tmp_path), "--out", str(tmp_path / "out")]) == 2
+    )
     assert capsys.readouterr().err.startswith("drift: ")
     assert not (tmp_path / "out").exists()

@@ -88,7 +88,10 @@ def useless() -> Predictions:
 
 
 def compared(predictions: Predictions, resamples: int = 60) -> dict[str, Figures]:
-    scored = {BASELINE: held_out(detector_alone, predictions), LIFTED: held_out(lifted, predictions)}
+    scored = {
+        BASELINE: held_out(detector_alone, predictions),
+        LIFTED: held_out(lifted, predictions),
+    }
     own = manifest_thresholds(read_manifest(DETECTOR))
     thresholds = {BASELINE: own, LIFTED: own}
     return dict(compare(predictions, scored, thresholds, resamples=resamples).figures[ALL])

@@ -176,5 +176,7 @@ def _relabelled(one: ImageDetections, number: "np.typing.NDArray[np.intp]") -> I
     found = one.found
     labels = number[found.labels]
     kept = labels >= 0
-    chosen = Detections(labels[kept], found.scores[kept], found.boxes[kept], found.above_threshold[kept])
+    chosen = Detections(
+        labels[kept], found.scores[kept], found.boxes[kept], found.above_threshold[kept]
+    )
     return replace(one, found=chosen)

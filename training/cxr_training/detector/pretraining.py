@@ -89,10 +89,6 @@ def pretrain(
         "n_train": len(train),
         "n_validation": len(validation),
         "epochs_run": recipe.epochs,
-        "auroc": {
-            label.value: None if math.isnan(area) else round(area, 4)
-            for label, area in zip(LABELS, areas, strict=True)
-        },
         "mean_auroc": round(sum(known) / len(known), 4) if known else None,
     }
     layers = classifier.backbone.state_dict()
