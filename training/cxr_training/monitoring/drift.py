@@ -122,7 +122,7 @@ def reference_of(
         name=f"{ood.name}--{classifier.name}",
         created_at=utc_now(),
         licence=classifier.licence,
-        gate=identity_of(ood),
+        ood=identity_of(ood),
         classifier=identity_of(classifier),
         data=ReferenceData(
             split=split[0],
