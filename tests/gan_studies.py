@@ -12,7 +12,7 @@ from cxr_gan.study.effects import draws_of, effects_of
 from cxr_gan.study.outcome import Outcome
 from cxr_gan.study.plan import Plan, load_plan
 from cxr_gan.study.rare import RareLabels
-from cxr_training.classifier.samples import LABELS, UNJUDGED
+from cxr_training.classifier.samples import LABELS, MASKED
 
 ROOT = Path(__file__).parents[1]
 PLAN = ROOT / "gan/configs/study/study.yaml"
@@ -52,7 +52,7 @@ def answers(skill: float, *, arm: int = 0, seed: int = 1, n_images: int = N_IMAG
     hard = rng.standard_normal(targets.shape)
     luck = np.random.default_rng((arm, seed)).standard_normal(targets.shape)
     judged = targets.copy()
-    judged[::2, LABELS.index(Finding.PNEUMONIA)] = UNJUDGED
+    judged[::2, LABELS.index(Finding.PNEUMONIA)] = MASKED
     return Answers(
         logits=(skill * targets + hard + 0.1 * luck).astype(np.float32),
         targets=judged,

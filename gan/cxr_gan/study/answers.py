@@ -13,7 +13,7 @@ ANSWERS = "validation.npz"
 class Answers:
     """Of one training, the images in the order of the data set.
 
-    `logits` and `targets` are float32 [N, 14]; a target is 0, 1, or `UNJUDGED` where the label is
+    `logits` and `targets` are float32 [N, 14]; a target is 0, 1, or `MASKED` where the label is
     not judged on files of that size.
     """
 

@@ -13,7 +13,7 @@ from cxr_gan.study.plan import Plan
 from cxr_gan.study.rare import RareLabels
 from cxr_gan.study.rows import ALL, RARE
 from cxr_gan.study.statistics import LEVEL, Estimate, estimate, holm
-from cxr_training.classifier.samples import LABELS, UNJUDGED
+from cxr_training.classifier.samples import LABELS, MASKED
 from cxr_training.metrics.bootstrap import FloatArray, Weights, patient_weights
 from cxr_training.metrics.classification import aurocs
 
@@ -72,7 +72,7 @@ def draws_of(answers: Sequence[Answers], rare: RareLabels, resamples: int) -> Dr
     figures: Draws = {}
     for label in rare.judged:
         column = LABELS.index(label)
-        judged = answers[0].targets[:, column] != UNJUDGED
+        judged = answers[0].targets[:, column] != MASKED
         targets = answers[0].targets[judged, column]
         figures[label.value] = np.stack(
             [aurocs(targets, one.logits[judged, column], lines[:, judged]) for one in answers]

@@ -8,7 +8,7 @@ from cxr_contracts import Finding
 from cxr_gan.errors import GanError
 from cxr_gan.study.plan import BALANCE, RareRule, Share
 from cxr_training.classifier.config import ClassifierConfig
-from cxr_training.classifier.samples import LABELS, Samples, judged_targets
+from cxr_training.classifier.samples import LABELS, Samples, masked_targets
 from cxr_training.data.splits import Split
 
 Counts = dict[Finding, int]
@@ -54,11 +54,11 @@ def find_rare(samples: Samples, rule: RareRule, config: ClassifierConfig) -> Rar
         GanError: the rule asks for more labels than there are, or none of them can be judged.
     """
     trained = samples.targets[samples.rows(Split.TRAIN)].sum(axis=0)
-    judged_on = judged_targets(samples, config.judged_on)[samples.rows(Split.VALIDATION)]
-    validated = (judged_on == 1).sum(axis=0)
+    masked = masked_targets(samples, config.sources_by_label)[samples.rows(Split.VALIDATION)]
+    validated = (masked == 1).sum(axis=0)
     training = {label: int(n) for label, n in zip(LABELS, trained, strict=True)}
     validation = {label: int(n) for label, n in zip(LABELS, validated, strict=True)}
-    everywhere = [label for label in LABELS if label not in config.judged_on]
+    everywhere = [label for label in LABELS if label not in config.sources_by_label]
     if rule.labels >= len(everywhere):
         raise GanError(
             f"rare.labels={rule.labels}: only {len(everywhere)} labels are learned from files of "

@@ -11,7 +11,7 @@ import numpy as np
 from cxr_gan.errors import GanError
 from cxr_gan.study.answers import Answers
 from cxr_gan.study.rare import RareLabels
-from cxr_training.classifier.samples import LABELS, UNJUDGED
+from cxr_training.classifier.samples import LABELS, MASKED
 from cxr_training.metrics.classification import auroc
 
 RUNS_CSV = "runs.csv"
@@ -40,7 +40,7 @@ def rows_of(arm: str, seed: int, answers: Answers, rare: RareLabels) -> list[Run
     rows: list[RunRow] = []
     areas: dict[str, float] = {}
     for column, label in enumerate(LABELS):
-        judged = answers.targets[:, column] != UNJUDGED
+        judged = answers.targets[:, column] != MASKED
         targets = answers.targets[judged, column]
         areas[label] = auroc(targets, answers.logits[judged, column])
         n, area = int(targets.sum()), areas[label]

@@ -21,7 +21,7 @@ from cxr_training.classifier.samples import (
     Samples,
     as_samples,
     concatenated,
-    judged_targets,
+    masked_targets,
     synthetic_alone,
 )
 from cxr_training.classifier.train import new_trainer
@@ -116,7 +116,7 @@ def _train(task: Task) -> None:
         keep_as_teacher(trainer, task.folder / TEACHER)
     answers = Answers(
         logits=trainer.validation_logits(rows),
-        targets=judged_targets(samples, last.judged_on)[rows],
+        targets=masked_targets(samples, last.sources_by_label)[rows],
         patients=samples.patients[rows],
         key=task.key,
         seconds=seconds + trainer.progress.elapsed_s,

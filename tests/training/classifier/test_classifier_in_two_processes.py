@@ -17,6 +17,8 @@ from support.one_of_the_processes import STILL, begin, first_step
 from support.quick_training import quick_arguments
 from support.synthetic_nih import write_nih
 
+pytestmark = pytest.mark.slow
+
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
 
 

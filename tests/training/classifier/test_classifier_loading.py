@@ -15,7 +15,7 @@ from cxr_training.classifier.loading import (
     loader_workers,
     training_loader,
 )
-from cxr_training.classifier.samples import LABELS, UNJUDGED, read_samples, with_few_patients
+from cxr_training.classifier.samples import LABELS, MASKED, read_samples, with_few_patients
 from cxr_training.core.distributed import Processes, freeze_unused
 from cxr_training.core.errors import RunError
 from cxr_training.data.cache import canonical_images
@@ -96,7 +96,7 @@ def test_a_label_is_learned_within_a_source_from_its_epoch_on(nih: Path) -> None
     targets = [data[epoch, small][1] for epoch in range(4)]
 
     truth = samples.targets[data.rows[small]]
-    assert [float(target[column]) for target in targets] == [truth[column]] * 2 + [UNJUDGED] * 2
+    assert [float(target[column]) for target in targets] == [truth[column]] * 2 + [MASKED] * 2
     elsewhere = np.arange(len(LABELS)) != column
     assert all(np.array_equal(target[elsewhere], truth[elsewhere]) for target in targets)
     in_force = [list(config.training.within_source_in(epoch)) for epoch in (1, 2, 3, 9)]

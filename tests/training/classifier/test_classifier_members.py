@@ -25,6 +25,8 @@ from cxr_training.core.errors import ConfigError
 from support.quick_training import quick_arguments, quick_config
 from support.synthetic_nih import draw, write_nih
 
+pytestmark = pytest.mark.slow
+
 TWO = "members=2"
 FEW = ("evaluation.resamples=20", "evaluation.calibration_folds=2")
 JUDGED = ("epoch", "step", "learning_rate", "train_loss", "val_loss", "val_auroc_mean")

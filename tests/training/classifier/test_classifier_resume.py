@@ -18,6 +18,8 @@ from cxr_training.data.cache import CanonicalImages, canonical_images
 from support.quick_training import quick_arguments, quick_config
 from support.synthetic_nih import write_nih
 
+pytestmark = pytest.mark.slow
+
 JUDGED = ("epoch", "step", "learning_rate", "train_loss", "val_loss", "val_auroc")
 
 

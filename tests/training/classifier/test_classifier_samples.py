@@ -9,8 +9,8 @@ from PIL import Image
 from cxr_contracts import Finding
 from cxr_training.classifier.samples import (
     LABELS,
-    UNJUDGED,
-    judged_targets,
+    MASKED,
+    masked_targets,
     read_samples,
     source_of,
 )
@@ -47,10 +47,10 @@ def test_no_patient_stands_in_two_splits_and_every_row_has_its_labels(nih: Path)
 
 def test_a_label_learned_within_a_source_is_not_judged_elsewhere(nih: Path) -> None:
     samples = read_samples(nih)
-    targets = judged_targets(samples, {Finding.PNEUMONIA: ("large",)})
+    targets = masked_targets(samples, {Finding.PNEUMONIA: ("large",)})
     column = LABELS.index(Finding.PNEUMONIA)
     large = samples.sources == "large"
-    assert (targets[~large, column] == UNJUDGED).all()
+    assert (targets[~large, column] == MASKED).all()
     np.testing.assert_array_equal(targets[large], samples.targets[large])
     others = np.arange(len(LABELS)) != column
     np.testing.assert_array_equal(targets[:, others], samples.targets[:, others])

@@ -17,6 +17,8 @@ from cxr_training.core.files import sha256_of
 from support.synthetic_manifest import whole_rows, write_manifest
 from support.synthetic_nih import draw, write_nih
 
+pytestmark = pytest.mark.slow
+
 CONFIG = Path(__file__).parents[3] / "training/configs/classifier.yaml"
 # One network alone; `test_classifier_members` trains two.
 ONE = ["--set", "members=1"]

@@ -168,7 +168,7 @@ BREAKAGES: dict[str, tuple[Breakage, str]] = {
             )
             and None
         ),
-        r"train/0\.png: is the same picture as .* is in validation and patient \d{8} in train",
+        r"train/0\.png: is the same image as .* is in validation and patient \d{8} in train",
     ),
 }
 

@@ -25,8 +25,7 @@ from cxr_gan.study.smoke import OVERRIDES, smoke_plan, stand_ins
 from cxr_gan.study.study import retraining, run_study
 from cxr_gan.study.training import refuse_synthetic_validation, train_one
 from cxr_training.classifier.config import load_config
-from cxr_training.classifier.oversampling import added_rows
-from cxr_training.classifier.samples import LABELS, as_samples, read_samples
+from cxr_training.classifier.samples import LABELS, added_rows, as_samples, read_samples
 from cxr_training.data.collection import read_collection
 from cxr_training.data.manifest_csv import read_entries
 from cxr_training.data.splits import split_sha256

@@ -16,7 +16,7 @@ from cxr_gan.study.page import page
 from cxr_gan.study.plots import draw_dose, draw_effects
 from cxr_gan.study.rows import ALL, RARE, RUNS_CSV, append_rows, read_rows, rows_of, write_rows
 from cxr_gan.study.statistics import estimate, holm
-from cxr_training.classifier.samples import LABELS, UNJUDGED
+from cxr_training.classifier.samples import LABELS, MASKED
 from cxr_training.metrics.classification import auroc
 from gan_studies import COUNTS, answers, outcome
 
@@ -102,7 +102,7 @@ def test_an_unjudged_image_and_a_label_without_positives_count_for_nothing() -> 
     rows = {row.label: row for row in rows_of("real", 1, one, COUNTS)}
     assert list(rows) == [*LABELS, ALL, RARE]
     column = LABELS.index(Finding.PNEUMONIA)
-    inside = one.targets[:, column] != UNJUDGED
+    inside = one.targets[:, column] != MASKED
     assert rows["Pneumonia"].n_images == inside.sum() == 300
     expected = auroc(one.targets[inside, column], one.logits[inside, column])
     assert rows["Pneumonia"].auroc == pytest.approx(expected)

@@ -22,7 +22,7 @@ from cxr_contracts import Finding
 from cxr_training.classifier.config import ClassifierConfig, Training, WithinSource
 from cxr_training.classifier.curves import draw_curves
 from cxr_training.classifier.loading import Batch, evaluation_batches, training_loader
-from cxr_training.classifier.samples import LABELS, UNJUDGED, RowArray, Samples, judged_targets
+from cxr_training.classifier.samples import LABELS, MASKED, RowArray, Samples, masked_targets
 from cxr_training.core.averaging import update_average
 from cxr_training.core.checkpoints import (
     random_state,
@@ -98,11 +98,11 @@ class Schedule:
 
 
 def masked_loss(logits: Tensor, targets: Tensor, label_weights: Tensor) -> Tensor:
-    """Mean binary cross-entropy, weighted by label [L], nothing where a target is `UNJUDGED`."""
+    """Mean binary cross-entropy, weighted by label [L], nothing where a target is `MASKED`."""
     each = functional.binary_cross_entropy_with_logits(
         logits, targets.clamp(min=0.0), reduction="none"
     )
-    return (each * (targets != UNJUDGED) * label_weights).mean()
+    return (each * (targets != MASKED) * label_weights).mean()
 
 
 @dataclass
@@ -332,10 +332,10 @@ class Trainer:
         targets = self.samples.targets[rows]
         areas = {label.value: auroc(targets[:, i], logits[:, i]) for i, label in enumerate(LABELS)}
         within = self._within_source(rows, logits)
-        judged = torch.from_numpy(judged_targets(self.samples, self.config.judged_on)[rows])
+        masked = torch.from_numpy(masked_targets(self.samples, self.config.sources_by_label)[rows])
         weights = _label_weights(self.config.training.within_source, torch.device("cpu"))
         return {
-            "val_loss": float(masked_loss(torch.from_numpy(logits), judged, weights)),
+            "val_loss": float(masked_loss(torch.from_numpy(logits), masked, weights)),
             "val_auroc_mean": mean_auroc(
                 targets, areas | within, self.config.evaluation.min_positives
             ),
@@ -354,7 +354,7 @@ class Trainer:
     def _within_source(self, rows: RowArray, logits: LogitArray) -> dict[str, float]:
         """AUROC of the labels that are learned within a source, there."""
         found: dict[str, float] = {}
-        for label, sources in self.config.judged_on.items():
+        for label, sources in self.config.sources_by_label.items():
             inside = np.isin(self.samples.sources[rows], sources)
             column = LABELS.index(label)
             targets = self.samples.targets[rows][inside, column]
