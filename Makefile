@@ -233,18 +233,20 @@ RECIPE ?= yolov5n-both
 START ?= $(if $(filter yolov5n-%,$(notdir $(RECIPE))),--coco-start $(COCO_START)) \
   $(if $(findstring -lite0-,$(notdir $(RECIPE))),--backbone-start $(CLASSIFIER))
 DETECTORS = $(patsubst %/manifest.json,--model %,$(wildcard models/detector/*/manifest.json))
-DETECTOR_RUN = --data $(DATA) --out $(RUNS)/detector/$(RECIPE)
+DETECTOR_RUN = $(RUNS)/detector/$(RECIPE)
+# Of the evaluate- targets: test is reported on, nothing is chosen on it.
+SPLIT ?= validation
 .PHONY: train-detector publish-detector fuse-detectors evaluate-detector verify-detector
 train-detector: .venv-train/.synced ## Train a detector and measure the run: RECIPE=yolov5s-both, default yolov5n-both
-	$(CXR) detector train --config training/configs/detector/$(RECIPE).yaml $(START) $(DETECTOR_RUN)
-	$(CXR) detector evaluate $(DETECTOR_RUN)
+	$(CXR) detector train --data $(DATA) --config training/configs/detector/$(RECIPE).yaml $(START) --out $(DETECTOR_RUN)
+	$(CXR) detector evaluate --data $(DATA) --run $(DETECTOR_RUN)
 publish-detector: .venv-train/.synced ## Write a detector's run into models/: RECIPE=..., VERSION=...
-	$(CXR) detector publish --out $(RUNS)/detector/$(RECIPE) $(if $(VERSION),--version $(VERSION))
+	$(CXR) detector publish --run $(DETECTOR_RUN) $(if $(VERSION),--version $(VERSION))
 MEMBERS ?= yolov5n-both yolov5n-lite0-both yolov5s-both yolo26n-both
 fuse-detectors: .venv-train/.synced ## Write models/detector/fused-both from published ones: MEMBERS=...
 	$(CXR) detector fuse --data $(DATA) $(addprefix --model models/detector/,$(MEMBERS)) $(if $(VERSION),--version $(VERSION))
-evaluate-detector: .venv-train/.synced ## Measure every published detector and write the tables
-	$(CXR) detector evaluate --data $(DATA) $(DETECTORS)
+evaluate-detector: .venv-train/.synced ## Measure every published detector and write the tables: SPLIT=test
+	$(CXR) detector evaluate --data $(DATA) $(DETECTORS) --split $(SPLIT)
 verify-detector: .venv-train/.synced ## Recompute every published detector's figures
 	$(CXR) detector verify --data $(DATA) $(DETECTORS)
 
@@ -264,16 +266,17 @@ verify-ood: .venv-dev/.synced ## Recompute its figures, change nothing
 	$(OOD) verify --data $(DATA) --split test
 
 .PHONY: fit-rescoring evaluate-rescoring verify-rescoring
-fit-rescoring: .venv-train/.synced ## Fit the rescoring of a detector's boxes: DETECTOR=yolov5n-both, default the served one
-	$(CXR) rescoring fit --data $(DATA) --out $(RUNS)/rescoring $(if $(DETECTOR),--detector $(DETECTOR))
-evaluate-rescoring: .venv-train/.synced ## Measure the published rescorings and write their figures
-	$(CXR) rescoring evaluate --data $(DATA) --out $(RUNS)/rescoring
+RESCORING = --data $(DATA) $(if $(RESCORED),--detector $(RESCORED))
+fit-rescoring: .venv-train/.synced ## Fit how the classifier moves a detector's scores: RESCORED=yolov5n-both, default the served one
+	$(CXR) rescoring fit $(RESCORING)
+evaluate-rescoring: .venv-train/.synced ## Measure the published rescorings and write the tables: SPLIT=test
+	$(CXR) rescoring evaluate $(RESCORING) --split $(SPLIT)
 verify-rescoring: .venv-train/.synced ## Recompute the published rescorings' figures
-	$(CXR) rescoring verify --data $(DATA) --out $(RUNS)/rescoring
+	$(CXR) rescoring verify $(RESCORING)
 
 .PHONY: evaluate-triage drift-reference
-evaluate-triage: .venv-train/.synced ## Measure how the triage table orders validation radiographs
-	$(CXR) triage evaluate --data $(DATA)
+evaluate-triage: .venv-train/.synced ## Measure how the triage table orders radiographs: SPLIT=test
+	$(CXR) triage evaluate --data $(DATA) --split $(SPLIT)
 drift-reference: .venv-train/.synced ## Write what drift is measured against; after publishing a classifier or an OOD detector
 	$(CXR) drift reference --data $(DATA) --classifier $(CLASSIFIER)
 

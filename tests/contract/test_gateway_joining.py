@@ -5,12 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.rescorings import SHA, a_joining, write_joining
 
 from cxr_contracts import Region
 from cxr_gateway.analysis.rescoring import RescoringError
 from cxr_gateway.core.settings import GatewaySettings
 from films import png
-from rescorings import SHA, a_joining, write_joining
+from support.rescorings import SHA, a_joining, write_joining
 from support.fake_gateway import (
     CLASSIFIER_URL,
     DETECTOR_URL,

@@ -1,5 +1,7 @@
 """Merging what both readers said."""
 
+from support.rescorings import a_joining
+
 from cxr_contracts import (
     ClassifyResponse,
     DetectedBox,
@@ -12,7 +14,7 @@ from cxr_contracts import (
 )
 from cxr_gateway.analysis.merge import merged_boxes, ranked_findings
 from cxr_gateway.analysis.rescoring import Rescoring
-from rescorings import a_joining
+from support.rescorings import a_joining
 
 MODEL = ModelIdentity(name="m", version="1", sha256="0" * 64)
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from support.rescorings import SHA, a_joining, region_joining, write_joining
 
 from cxr_contracts import Finding, ModelIdentity, Region, RescoringManifest
 from cxr_gateway.analysis.rescoring import (
@@ -17,7 +18,7 @@ from cxr_gateway.analysis.rescoring import (
     load_rescorings,
 )
 from cxr_gateway.cli import main
-from rescorings import SHA, a_joining, region_joining, write_joining
+from support.rescorings import SHA, a_joining, region_joining, write_joining
 
 SHIPPED = Path(__file__).parents[3] / "models/rescoring"
 

@@ -19,7 +19,7 @@ from cxr_training.classifier.localisation.scores import evaluate_maps
 from cxr_training.classifier.samples import LABELS
 from cxr_training.data.pixels import decode_grey
 from cxr_training.data.splits import Split
-from synthetic_radiographs import SyntheticData
+from support.synthetic_radiographs import SyntheticData
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from cxr_training.classifier.localisation.boxes import read_cases
 from cxr_training.data.boxed import published_splits, read_boxed
 from cxr_training.data.collection import read_collection
 from cxr_training.data.splits import Split, split_sha256
-from synthetic_radiographs import SyntheticData, write_small_data
+from support.synthetic_radiographs import SyntheticData, write_small_data
 
 # Of the folder below, whichever of the readers is asked; every published figure hangs on it.
 SPLIT = "2a77631c3b7d5f52b6e8cef13371f8d941d5ec746785bd83dbcdea67745066bd"

@@ -11,12 +11,12 @@ from cxr_training.classifier.samples import read_samples
 from cxr_training.data import chestxdet
 from cxr_training.data.collection import describe_sources, read_collection
 from cxr_training.data.errors import DataError
+from cxr_training.data.annotations import read_annotations
 from cxr_training.data.nih import read_images
 from cxr_training.data.splits import Split, assign_splits, split_sha256
-from cxr_training.detector.annotations import read_annotations
 from support.synthetic_manifest import whole_rows, write_manifest
 from support.synthetic_nih import write_nih
-from synthetic_radiographs import SyntheticData, write_small_data
+from support.synthetic_radiographs import SyntheticData, write_small_data
 
 
 @pytest.fixture(scope="module")
@@ -31,9 +31,7 @@ def hashed(patient: str) -> Split:
 
 def test_no_patient_crosses_a_split_over_both_published_sets(tmp_path: Path) -> None:
     data = write_small_data(tmp_path)
-    annotations = read_annotations(
-        data.nih, data.chestxdet, merge_iou=0.5, background_images=2, seed=0
-    )
+    annotations = read_annotations(data.nih.parent, merge_iou=0.5, background_images=2)
     samples = read_collection(data.nih)
     splits: dict[str, set[Split]] = defaultdict(set)
     for annotated in annotations.images:

@@ -13,7 +13,7 @@ from cxr_training.data.collection import read_collection
 from cxr_training.data.nih import read_images
 from cxr_training.data.splits import Split, split_sha256
 from support.synthetic_manifest import whole_rows, write_manifest
-from synthetic_radiographs import SyntheticData
+from support.synthetic_radiographs import SyntheticData
 
 ROOT = Path(__file__).parents[3]
 MASS = ("Mass", 100.0, 100.0, 300.0, 300.0)

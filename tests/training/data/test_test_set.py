@@ -20,7 +20,7 @@ from cxr_training.data.splits import Split
 from cxr_training.data.test_set import read_test_set
 from support.synthetic_manifest import whole_rows, write_manifest
 from support.synthetic_nih import write_nih
-from synthetic_radiographs import SyntheticData
+from support.synthetic_radiographs import SyntheticData
 
 PACKAGES = [Path(package.__file__ or "").parent for package in (cxr_training, cxr_gan)]
 CONFIGS = Path(__file__).parents[3] / "training/configs"

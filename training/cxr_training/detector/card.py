@@ -6,12 +6,12 @@ from typing import Any
 
 from cxr_contracts import Architecture, MetricRow, ModelManifest
 from cxr_detector.fused import is_fused
+from cxr_training.data.annotations import SET_NAMES, sets_named
 from cxr_training.report.tables import format_interval, markdown_table
 
 _TITLES = {
     "map50": "mAP50",
     "map50_95": "mAP50-95",
-    "map50_ultralytics": "mAP50 by Ultralytics' own validator",
     "map50_known": "mAP50, known classes only",
     "froc_0.25": "Sensitivity at 0.25 false boxes an image",
     "froc_0.5": "Sensitivity at 0.5 false boxes an image",
@@ -20,6 +20,8 @@ _TITLES = {
     "precision": "Precision at the thresholds below",
     "false_boxes": "False boxes an image at the thresholds below",
 }
+# Below this AP50 a kind of region is as good as not found.
+_HARDLY_FOUND = 0.05
 
 
 def write_card(manifest: ModelManifest, path: Path) -> None:
@@ -33,66 +35,91 @@ def render_card(manifest: ModelManifest) -> str:
     subsets = [row for row in manifest.metrics if "=" in row.subset]
     parts = [
         f"# {manifest.name} {manifest.version}",
-        f"A detector of {len(manifest.labels)} kinds of suspicious region on frontal chest "
-        f"radiographs: {_network(manifest)}. Licence: {manifest.licence}. "
-        f"Made {manifest.created_at}.",
+        f"Detects {len(manifest.labels)} kinds of suspicious region on frontal chest radiographs: "
+        f"{_network(manifest)}. Licence: {manifest.licence}. Made {manifest.created_at}.",
         "**Research use, not a medical device.** Its boxes are few and often wrong, as the "
-        "figures below say; an empty picture does not mean a healthy patient.",
+        "figures below say; an image without a box does not mean a healthy patient.",
+        *_summary(manifest),
         "## Data",
         "\n".join(f"- {source}" for source in manifest.data.sources),
         *(_members(manifest) if is_fused(manifest.architecture) else _training(manifest)),
         "## On validation patients",
         "95% intervals from resampling patients. A box is found if one of its kind overlaps it "
         "with an IoU of at least 0.5. Thresholds were chosen on the same patients.",
-        _table(["Figure", "Value", "Images", "Boxes"], overall, by_name=True),
+        _table("Figure", overall, [_TITLES.get(row.name, row.name) for row in overall]),
         "### By kind of region",
         _label_table(manifest),
         "### By source",
         "`side_px` is the size of the image file that was enlarged or shrunk to the input; "
         "`annotator` is who drew the boxes. NIH drew only a few of the findings of an image, so "
-        "that right boxes of other kinds count as false there.",
-        _table(["Subset", "mAP50", "Images", "Boxes"], subsets, by_name=False),
-        "## How it came about",
+        "correct boxes of other kinds count as false there.",
+        _table("Subset", subsets, [row.subset for row in subsets], value="mAP50"),
+        "## How it was made",
         f"`{manifest.training.command}`",
-        f"Commit `{manifest.training.commit}`; the whole recipe stands in `manifest.json`.",
+        f"Commit `{manifest.training.commit}`; the whole recipe is in `manifest.json`.",
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def network_name(architecture: Architecture) -> str:
+    """Which network it is, e.g. `yolov5n`, or `yolov5n on tf_efficientnet_lite0`."""
+    if is_fused(architecture):
+        return "fused"
+    backbone = architecture.arguments.get("backbone")
+    return architecture.name if backbone is None else f"{architecture.name} on {backbone}"
+
+
+def _summary(manifest: ModelManifest) -> list[str]:
+    """How good it is and where it fails, in two sentences."""
+    figures = {row.name: row.result for row in manifest.metrics if row.subset == "all"}
+    if not {"map50", "froc_1"} <= figures.keys():
+        return []
+    by_region = sorted(
+        (row for row in manifest.metrics if row.name == "ap50"),
+        key=lambda row: -row.result.value,
+    )
+    best = [f"{_plain(row.subset)} ({row.result.value:.2f})" for row in by_region[:3]]
+    missed = [_plain(row.subset) for row in by_region if row.result.value < _HARDLY_FOUND]
+    good = (
+        f"On validation patients its mAP50 is {format_interval(figures['map50'])}, and it finds "
+        f"{figures['froc_1'].value:.0%} of all boxes at one false box an image. "
+        f"Best by AP50: {', '.join(best)}."
+    )
+    return [f"{good} Hardly found: {', '.join(missed)}." if missed else good]
 
 
 def _network(manifest: ModelManifest) -> str:
     architecture, side = manifest.architecture, manifest.input.width_px
     if is_fused(architecture):
-        return f"the boxes of {_listed(manifest.training.recipe['members'])}, fused"
+        return f"the fused boxes of {_listed(manifest.training.recipe['members'])}"
     return f"{network_name(architecture)} ({architecture.library}) at {side} x {side} px"
 
 
 def _training(manifest: ModelManifest) -> list[str]:
-    recipe = manifest.training.recipe
+    recipe, data = manifest.training.recipe, manifest.data
     return [
-        f"{manifest.data.n_train:,} radiographs to train on (of them "
-        f"{recipe['n_background']:,} without a finding, by NIH's labels{_labelled(recipe)}) and "
-        f"{manifest.data.n_validation:,} to judge on, split by patient "
-        f"(split sha256 `{manifest.data.split_sha256[:12]}`). {_box_policy(recipe)} a kind that "
+        f"{data.n_train:,} radiographs to train on, {recipe['n_background']:,} of them without a "
+        f"finding by NIH's labels, and {data.n_validation:,} to validate on, split by patient "
+        f"(split sha256 `{data.split_sha256[:12]}`). {_box_policy(recipe)} a kind that "
         "nobody looked for on a radiograph trains nothing there.",
         *_pretrained(recipe),
-        "Small source images were enlarged and the sharpness of all was varied at random, because "
-        "in the part of the data that was used, the large images are the diseased ones.",
+        "File size is a confounder: the large files are the diseased ones. So small images were "
+        "enlarged, and the resolution of all was varied at random.",
     ]
 
 
 def _members(manifest: ModelManifest) -> list[str]:
     """What is said of a detector that was made of others."""
     recipe, arguments = manifest.training.recipe, manifest.architecture.arguments
+    cards = [f"[{one}](../{one.split()[0]}/MODEL_CARD.md)" for one in recipe["members"]]
     return [
-        "Nothing was trained for it. Each of its detectors reads a film in its own way, and is "
-        "described by the card in its own folder: "
-        + ", ".join(f"[{one}](../{one.split()[0]}/MODEL_CARD.md)" for one in recipe["members"])
-        + f". Boxes of one kind that overlap with an IoU above {arguments['iou']:g} become one, "
+        f"Nothing was trained for it. Its detectors have cards of their own: {', '.join(cards)}. "
+        f"Boxes of one kind that overlap with an IoU above {arguments['iou']:g} become one, "
         "their mean weighted by their scores; its score is the sum of theirs over the number of "
-        "detectors, so that one without the box counts as zero (weighted boxes fusion, Solovyev "
+        "detectors, so one without the box counts as zero (weighted boxes fusion, Solovyev "
         "et al. 2021).",
-        f"Judged on {manifest.data.n_validation:,} radiographs of patients on whom none of them "
-        f"was trained (split sha256 `{manifest.data.split_sha256[:12]}`).",
+        f"Evaluated on {manifest.data.n_validation:,} radiographs of patients on whom none of "
+        f"them was trained (split sha256 `{manifest.data.split_sha256[:12]}`).",
     ]
 
 
@@ -100,59 +127,46 @@ def _listed(names: Sequence[str]) -> str:
     return f"{', '.join(names[:-1])} and {names[-1]}"
 
 
-def network_name(architecture: Architecture) -> str:
-    """Which network it is, e.g. `yolov5n`, or `yolov5n on tf_efficientnet_lite0`."""
-    if is_fused(architecture):
-        return "fused"
-    trunk = architecture.arguments.get("backbone")
-    return architecture.name if trunk is None else f"{architecture.name} on {trunk}"
+def _plain(region: str) -> str:
+    return region.replace("_", " ")
 
 
-def _box_policy(recipe: dict[str, Any]) -> str:
-    # The recipes before there was a choice took both sets.
-    sets = recipe.get("data", {}).get("sets", ["nih", "chestx-det"])
+def _box_policy(recipe: Mapping[str, Any]) -> str:
+    # The first recipes took both sets and did not say so.
+    sets = sets_named(recipe.get("data", {}).get("sets", SET_NAMES))
     if len(sets) > 1:
         return (
-            "Radiographs of both sets carry the boxes of both. Neither set marks every kind of "
+            "A radiograph of several sets carries the boxes of all. No set marks every kind of "
             "region;"
         )
-    annotators = {"nih": "NIH", "chestx-det": "ChestX-Det"}[sets[0]]
-    return f"The boxes are those of {annotators} alone, and so are the kinds of region;"
+    return f"The boxes are those of {sets[0].title} alone, and so are the kinds of region;"
 
 
-def _labelled(recipe: Mapping[str, Any]) -> str:
-    count = recipe.get("n_labelled", 0)
-    return f", and {count:,} with these labels alone" if count else ""
-
-
-def _pretrained(recipe: dict[str, Any]) -> list[str]:
+def _pretrained(recipe: Mapping[str, Any]) -> list[str]:
     facts = recipe.get("pretrained")
     if facts is None:
         return []
-    learned = (
-        f"Before the boxes, the layers before the neck learned NIH's labels (Pneumonia's aside) of "
+    learnt = (
+        "Before the boxes, the layers before the neck learnt NIH's labels (except Pneumonia's) of "
         f"{facts['n_train']:,} radiographs of training patients in {facts['epochs_run']} epochs"
     )
     # Among a few images there may be no label that some have and some have not.
     if facts["mean_auroc"] is None:
-        return [f"{learned}."]
+        return [f"{learnt}."]
     return [
-        f"{learned}; with a linear layer on them, the mean AUROC on {facts['n_validation']:,} "
+        f"{learnt}; with a linear layer on them, the mean AUROC on {facts['n_validation']:,} "
         f"radiographs of validation patients was {facts['mean_auroc']:.3f}."
     ]
 
 
-def _table(header: list[str], rows: list[MetricRow], *, by_name: bool) -> str:
+def _table(
+    first: str, rows: Sequence[MetricRow], names: Sequence[str], value: str = "Value"
+) -> str:
     lines = [
-        [
-            _TITLES.get(row.name, row.name) if by_name else row.subset,
-            format_interval(row.result),
-            str(row.n),
-            str(row.n_positive),
-        ]
-        for row in rows
+        [name, format_interval(row.result), str(row.n), str(row.n_positive)]
+        for name, row in zip(names, rows, strict=True)
     ]
-    return markdown_table(header, lines)
+    return markdown_table([first, value, "Images", "Boxes"], lines)
 
 
 def _label_table(manifest: ModelManifest) -> str:
@@ -162,7 +176,7 @@ def _label_table(manifest: ModelManifest) -> str:
         ap50, ap = rows.get(("ap50", label.name)), rows.get(("ap50_95", label.name))
         lines.append(
             [
-                label.name,
+                _plain(label.name),
                 format_interval(ap50.result) if ap50 else "-",
                 format_interval(ap.result) if ap else "-",
                 str(ap50.n_positive) if ap50 else "0",

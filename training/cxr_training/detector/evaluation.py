@@ -1,278 +1,149 @@
-"""What a trained detector finds on validation patients, with intervals.
+"""The figures of a detector, with intervals over resampled patients.
 
-Everything goes the way of serving: the detector's own preprocessing, network and postprocessing,
-with a score threshold so low that the whole precision-recall curve is there.
+What is published, what `verify` holds it to and what training validates by each epoch are all
+computed here, on `cxr_training.metrics.detection`.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
-import torch
-from torch import nn
 
-from cxr_contracts import Interval, MetricRow, Region
-from cxr_detector.postprocessing import Detections, postprocess
-from cxr_detector.preprocessing import preprocess
-from cxr_training.detector.annotations import AnnotatedImage
-from cxr_training.detector.config import DetectorConfig
-from cxr_training.detector.dataset import image_boxes, read_grey
-from cxr_training.detector.scoring import (
+from cxr_contracts import MetricRow, Region
+from cxr_training.data.annotations import AnnotatedImage
+from cxr_training.detector.detections import known_only
+from cxr_training.metrics.bootstrap import interval_or_none, with_resamples
+from cxr_training.metrics.detection import (
     IOU_THRESHOLDS,
-    BoolArray,
     FloatArray,
     Matches,
     at_thresholds,
     average_precision,
     froc_sensitivity,
-    match,
+    mean_average_precision,
+    mean_of_defined,
 )
-from cxr_training.detector.thresholds import Threshold, own_thresholds
-from cxr_training.metrics.bootstrap import interval_of, patient_weights
 from cxr_training.metrics.rows import metric_row
+from cxr_training.metrics.thresholds import Threshold, detector_thresholds
 
-# Ultralytics' own values for validation.
-LOWEST_SCORE = 0.001
-MOST_BOXES = 300
 FALSE_BOXES_PER_IMAGE = (0.25, 0.5, 1.0)
 RESAMPLES = 1000
 SEED = 20
-_ALL_IOUS = tuple(range(len(IOU_THRESHOLDS)))
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """All boxes found on one radiograph, in its pixels."""
-
-    detections: Detections
-    width: int
-    height: int
+AT_50, AT_50_TO_95 = (0,), tuple(range(len(IOU_THRESHOLDS)))
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """The figures of one set of weights."""
+    """The figures of one detector."""
 
     metrics: list[MetricRow]
     thresholds: list[Threshold]
 
 
+class Sample:
+    """Evaluated images and their resamples by patient; makes the rows of their figures."""
+
+    def __init__(self, images: Sequence[AnnotatedImage], resamples: int = RESAMPLES) -> None:
+        self.images = images
+        self.weights = with_resamples([image.patient for image in images], resamples, SEED)
+        self._split = images[0].split.value
+
+    def row(
+        self, name: str, subset: str, draws: FloatArray, *, boxes: int, n: int | None = None
+    ) -> list[MetricRow]:
+        """One row of `draws` [1 + resamples], or none where the figure is not defined.
+
+        Args:
+            name: of the figure.
+            subset: what it is of.
+            draws: the figure of the images, then of their resamples.
+            boxes: true boxes behind it.
+            n: images behind it, where not all are.
+        """
+        n = len(self.images) if n is None else n
+        interval = interval_or_none(draws)
+        return metric_row(name, subset, interval, n=n, n_positive=boxes, split=self._split)
+
+
 def evaluate(
-    network: nn.Module,
-    config: DetectorConfig,
-    images: Sequence[AnnotatedImage],
-    *,
-    resamples: int = RESAMPLES,
-) -> Evaluation:
-    """Judge `network` (decoding, in evaluation mode) on `images`."""
-    matches = collect_matches(network, config, images)
-    return evaluation_of(matches, images, config.regions, resamples=resamples)
-
-
-def evaluation_of(
     matches: Matches,
     images: Sequence[AnnotatedImage],
     regions: Sequence[Region],
     *,
+    thresholds: list[Threshold] | None = None,
     resamples: int = RESAMPLES,
 ) -> Evaluation:
-    """The figures of what was found on `images`, with thresholds chosen on them."""
-    known = known_only(matches, images, regions)
-    thresholds = own_thresholds(known, len(regions))
-    metrics = measure(matches, known, images, regions, thresholds, resamples=resamples)
-    return Evaluation(metrics, thresholds)
-
-
-def collect_matches(
-    network: nn.Module, config: DetectorConfig, images: Sequence[AnnotatedImage]
-) -> Matches:
-    """Run `network` over `images` and match what it finds to their boxes."""
-    found = []
-    for image in images:
-        grey = read_grey(image.path)
-        height, width = grey.shape
-        found.append(Found(detect(network, config, grey), width, height))
-    return match_all(found, images, config.regions)
-
-
-def match_all(
-    found: Sequence[Found], images: Sequence[AnnotatedImage], regions: Sequence[Region]
-) -> Matches:
-    """What was `found` on each of `images`, held against its boxes; labels index `regions`."""
-    hits = []
-    truth = np.zeros((len(images), len(regions)), dtype=np.int64)
-    for index, (image, one) in enumerate(zip(images, found, strict=True)):
-        truth_labels = np.array([regions.index(box.region) for box in image.boxes], dtype=np.intp)
-        np.add.at(truth[index], truth_labels, 1)
-        boxes = image_boxes(image, one.width, one.height)
-        hits.append(match(one.detections.boxes, one.detections.labels, boxes, truth_labels))
-    index_of = np.repeat(np.arange(len(images)), [len(one.detections.scores) for one in found])
-    scores = np.concatenate([one.detections.scores for one in found]).astype(np.float64)
-    order = np.argsort(-scores, kind="stable")
-    return Matches(
-        image=index_of[order],
-        label=np.concatenate([one.detections.labels for one in found])[order],
-        score=scores[order],
-        hit=np.concatenate(hits)[order],
-        truth=truth,
-    )
-
-
-def detect(network: nn.Module, config: DetectorConfig, grey: npt.NDArray[np.uint8]) -> Detections:
-    """All boxes of one image down to the lowest score, in its pixels."""
-    tensor, placement = preprocess(grey, config.input_spec(), config.resize)
-    with torch.no_grad():
-        predictions = network(torch.from_numpy(tensor)[None])[0].numpy()
-    return postprocess(
-        predictions,
-        placement,
-        np.full(len(config.regions), LOWEST_SCORE, dtype=np.float32),
-        nms_iou=config.nms_iou,
-        max_boxes=MOST_BOXES,
-    )
-
-
-def known_only(
-    matches: Matches, images: Sequence[AnnotatedImage], regions: Sequence[Region]
-) -> Matches:
-    """Without detections of classes that nobody looked for on their image."""
-    known = np.array([[region not in image.unknown for region in regions] for image in images])
-    kept = known[matches.image, matches.label]
-    return matches.keep(kept, np.where(known, matches.truth, 0))
-
-
-def measure(
-    matches: Matches,
-    known: Matches,
-    images: Sequence[AnnotatedImage],
-    regions: Sequence[Region],
-    thresholds: list[Threshold],
-    *,
-    resamples: int = RESAMPLES,
-) -> list[MetricRow]:
-    """All figures of the manifest.
+    """All figures of a manifest.
 
     Args:
-        matches: of everything that was found.
-        known: of what was found and can be judged (`known_only`).
-        images: what was judged.
+        matches: of everything that was found on `images`.
+        images: validation or test radiographs.
         regions: the vocabulary.
-        thresholds: one for each class.
+        thresholds: one for each class; None to choose them on `images`.
         resamples: of the patients.
     """
-    weights = resampled(images, resamples)
-    rows = _class_rows(matches, weights, len(images), regions)
+    sample = Sample(images, resamples)
+    known = known_only(matches, images, regions)
+    if thresholds is None:
+        thresholds = detector_thresholds(known, len(regions))
     boxes = int(matches.truth.sum())
-    known_map = mean_over_classes(known, weights, (0,))
-    rows += metric_row(
-        "map50_known",
-        "all",
-        interval_or_none(known_map),
-        n=len(images),
-        n_positive=int(known.truth.sum()),
-    )
-    for false_boxes in FALSE_BOXES_PER_IMAGE:
-        sensitivity = froc_sensitivity(matches, weights, false_boxes)
-        rows += metric_row(
-            f"froc_{false_boxes:g}",
-            "all",
-            interval_or_none(sensitivity),
-            n=len(images),
-            n_positive=boxes,
-        )
-    rows += _operating_rows(matches, thresholds, weights, len(images))
-    for subset, inside in _subsets(images):
-        rows += _subset_rows(subset, inside, matches, weights)
+    rows = _class_rows(matches, sample, regions)
+    known_map = mean_average_precision(known, sample.weights, AT_50)
+    rows += sample.row("map50_known", "all", known_map, boxes=int(known.truth.sum()))
+    for rate in FALSE_BOXES_PER_IMAGE:
+        sensitivity = froc_sensitivity(matches, sample.weights, rate)
+        rows += sample.row(f"froc_{rate:g}", "all", sensitivity, boxes=boxes)
+    limits = np.array([threshold.score for threshold in thresholds])
+    for name, draws in at_thresholds(matches, limits, sample.weights).items():
+        rows += sample.row(name, "all", draws, boxes=boxes)
+    rows += _subset_rows(matches, sample)
+    return Evaluation(rows, thresholds)
+
+
+def region_froc_rows(
+    matches: Matches, regions: Sequence[Region], sample: Sample
+) -> list[MetricRow]:
+    """Of each region, the share that is found at so many false boxes of it an image."""
+    rows: list[MetricRow] = []
+    for label, region in enumerate(regions):
+        truth = matches.truth * (np.arange(len(regions)) == label)
+        alone = matches.keep(matches.label == label, truth)
+        for rate in FALSE_BOXES_PER_IMAGE:
+            draws = froc_sensitivity(alone, sample.weights, rate)
+            rows += sample.row(f"froc_{rate:g}", region.value, draws, boxes=int(truth.sum()))
     return rows
 
 
-def _class_rows(
-    matches: Matches, weights: FloatArray, n_images: int, regions: Sequence[Region]
-) -> list[MetricRow]:
+def _class_rows(matches: Matches, sample: Sample, regions: Sequence[Region]) -> list[MetricRow]:
     rows: list[MetricRow] = []
     per_class: dict[str, list[FloatArray]] = {"50": [], "50_95": []}
     for label, region in enumerate(regions):
         boxes = int(matches.truth[:, label].sum())
-        for name, ious in (("50", (0,)), ("50_95", _ALL_IOUS)):
-            values = average_precision(matches, label, weights, ious)
-            per_class[name].append(values)
-            rows += metric_row(
-                f"ap{name}", region.value, interval_or_none(values), n=n_images, n_positive=boxes
-            )
-    means = [
-        metric_row(
-            f"map{name}",
-            "all",
-            interval_or_none(_nan_mean(values)),
-            n=n_images,
-            n_positive=int(matches.truth.sum()),
-        )
-        for name, values in per_class.items()
-    ]
-    return [row for mean in means for row in mean] + rows
-
-
-def _operating_rows(
-    matches: Matches, thresholds: list[Threshold], weights: FloatArray, n_images: int
-) -> list[MetricRow]:
+        for name, ious in (("50", AT_50), ("50_95", AT_50_TO_95)):
+            draws = average_precision(matches, label, sample.weights, ious)
+            per_class[name].append(draws)
+            rows += sample.row(f"ap{name}", region.value, draws, boxes=boxes)
     boxes = int(matches.truth.sum())
-    limits = np.array([threshold.score for threshold in thresholds])
-    return [
+    means = [
         row
-        for name, values in at_thresholds(matches, limits, weights).items()
-        for row in metric_row(name, "all", interval_or_none(values), n=n_images, n_positive=boxes)
+        for name, draws in per_class.items()
+        for row in sample.row(f"map{name}", "all", mean_of_defined(draws), boxes=boxes)
     ]
+    return means + rows
 
 
-def _subset_rows(
-    subset: str, inside: BoolArray, matches: Matches, weights: FloatArray
-) -> list[MetricRow]:
-    truth = matches.truth * inside[:, np.newaxis]
-    part = matches.keep(inside[matches.image], truth)
-    return metric_row(
-        "map50",
-        subset,
-        interval_or_none(mean_over_classes(part, weights, (0,))),
-        n=int(inside.sum()),
-        n_positive=int(truth.sum()),
-    )
-
-
-def _subsets(images: Sequence[AnnotatedImage]) -> list[tuple[str, BoolArray]]:
-    sides = np.array([image.side_px for image in images])
-    sources = np.array([image.source for image in images])
-    by_side = [(f"side_px={side}", sides == side) for side in np.unique(sides)]
-    by_source = [(f"annotator={source}", sources == source) for source in np.unique(sources)]
-    return [*by_side, *by_source]
-
-
-def resampled(images: Sequence[AnnotatedImage], resamples: int = RESAMPLES) -> FloatArray:
-    """Weights [1 + resamples, images]: the sample itself, then its resamples by patient."""
-    drawn = patient_weights([image.patient for image in images], resamples, SEED)
-    return np.concatenate([np.ones((1, len(images))), drawn]).astype(np.float64)
-
-
-def mean_over_classes(
-    matches: Matches, weights: FloatArray, ious: tuple[int, ...] = (0,)
-) -> FloatArray:
-    """mAP, the mean over the classes that have a box: [resamples]."""
-    n_classes = matches.truth.shape[1]
-    return _nan_mean(
-        [average_precision(matches, label, weights, ious) for label in range(n_classes)]
-    )
-
-
-def _nan_mean(per_class: list[FloatArray]) -> FloatArray:
-    # A class without a box in a resample says nothing there; the mean is over the others.
-    values = np.array(per_class)
-    defined = ~np.isnan(values)
-    count = defined.sum(axis=0)
-    total = np.where(defined, values, 0.0).sum(axis=0)
-    mean: FloatArray = np.divide(total, count, out=np.full(len(total), np.nan), where=count > 0)
-    return mean
-
-
-def interval_or_none(values: FloatArray) -> Interval | None:
-    """The first value is that of the sample itself, the others those of its resamples."""
-    return None if np.isnan(values[0]) else interval_of(float(values[0]), values[1:])
+def _subset_rows(matches: Matches, sample: Sample) -> list[MetricRow]:
+    """mAP50 by the size of the file and by who annotated it."""
+    rows: list[MetricRow] = []
+    for key, values in (
+        ("side_px", np.array([image.side_px for image in sample.images])),
+        ("annotator", np.array([image.source for image in sample.images])),
+    ):
+        for value in np.unique(values):
+            inside = values == value
+            truth = matches.truth * inside[:, np.newaxis]
+            part = matches.keep(inside[matches.image], truth)
+            draws = mean_average_precision(part, sample.weights, AT_50)
+            boxes, n = int(truth.sum()), int(inside.sum())
+            rows += sample.row("map50", f"{key}={value}", draws, boxes=boxes, n=n)
+    return rows

@@ -1,71 +1,165 @@
-"""From a finished run to `models/detector/<name>/`."""
+"""From a finished run to its figures, and from both to `models/detector/<name>/`."""
 
+import json
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
+from torch import nn
 
-from cxr_contracts import (
-    DataSpec,
-    LabelSpec,
-    MetricRow,
-    ModelManifest,
-    TrainingSpec,
-)
+from cxr_contracts import DataSpec, InputSpec, LabelSpec, MetricRow, ModelManifest, TrainingSpec
 from cxr_detector.network import build_network, load_network
+from cxr_serving.onnx_runtime import OnnxRuntime
 from cxr_training.core.errors import PublishError
-from cxr_training.core.runs import portable_command, utc_now
+from cxr_training.core.runs import portable_command, utc_now, write_json
+from cxr_training.data.annotations import NIH, sets_named
+from cxr_training.data.splits import Split
 from cxr_training.detector.card import write_card
 from cxr_training.detector.config import DetectorConfig
-from cxr_training.detector.export import export_detector
-from cxr_training.detector.thresholds import Threshold
+from cxr_training.detector.detections import PreparedImages, match_all
+from cxr_training.detector.evaluation import RESAMPLES, Evaluation, evaluate
+from cxr_training.detector.run import (
+    RESULTS,
+    annotations_of,
+    draw_curves,
+    read_run,
+    require_same_patients,
+    run_weights,
+)
+from cxr_training.export.onnx import export_onnx
 from cxr_training.export.publishing import (
     CARD_NAME,
     LICENCE,
     ONNX_NAME,
     WEIGHTS_NAME,
+    check_same_answers,
     model_file,
     write_manifest,
 )
+from cxr_training.metrics.thresholds import Threshold
 
-_NIH = "NIH ChestX-ray14 (Wang et al., CVPR 2017; NIH Clinical Center), images and labels"
-_NIH_BOXED = _NIH.replace("images and labels", "images and BBox_List_2017")
-_CHESTX_DET = "ChestX-Det (Lian et al. 2021; annotations Apache-2.0)"
+EVALUATION_FILE = "evaluation.json"
+_NIH_LABELS = NIH.credit.replace("BBox_List_2017", "labels")
+_N_GEOMETRY = 4
 
 
-def network_of(config: DetectorConfig, weights: Path) -> torch.nn.Module:
-    """The recipe's network with the weights of a run, in evaluation mode, not fused."""
+def evaluate_run(
+    config: DetectorConfig, data: Path, out: Path, *, resamples: int = RESAMPLES
+) -> Evaluation:
+    """Evaluate the run's weights on validation patients and write `evaluation.json`.
+
+    Raises:
+        DataError: no weights, or another split than the run's.
+    """
+    weights = run_weights(out)
+    annotations = annotations_of(config, data)
+    require_same_patients(out, annotations)
+    images = annotations.of(Split.VALIDATION)
+    prepared = PreparedImages(images, config.input_spec, config.resize)
+    detections = prepared.detect(network_of(config, weights), config.nms_iou)
+    matches = match_all(detections, images, config.regions)
+    evaluation = evaluate(matches, images, config.regions, resamples=resamples)
+    content = {
+        "evaluated_at": utc_now(),
+        "metrics": [row.model_dump() for row in evaluation.metrics],
+        "thresholds": [asdict(threshold) for threshold in evaluation.thresholds],
+    }
+    write_json(out / EVALUATION_FILE, content)
+    return evaluation
+
+
+def publish_run(config: DetectorConfig, out: Path, models: Path, results: Path) -> ModelManifest:
+    """Write the model's folder from the run and its evaluation, and the run's curves.
+
+    Args:
+        config: the recipe; its version is the model's.
+        out: the run directory.
+        models: holds a folder for each detector.
+        results: where the curves go.
+
+    Raises:
+        PublishError: the run was not evaluated, its weights are not finite, or its ONNX answers
+            otherwise than PyTorch.
+    """
+    path = out / EVALUATION_FILE
+    if not path.exists():
+        raise PublishError(f"{path} is missing: run `evaluate` first")
+    content: dict[str, Any] = json.loads(path.read_text())
+    evaluation = Evaluation(
+        [MetricRow.model_validate(row) for row in content["metrics"]],
+        [Threshold(**one) for one in content["thresholds"]],
+    )
+    epochs = len((out / RESULTS).read_text().splitlines()) - 1
+    run = {**read_run(out), "epochs_run": epochs}
+    manifest = _write_folder(config, models / config.name, run, run_weights(out), evaluation)
+    results.mkdir(parents=True, exist_ok=True)
+    curves = results / f"curves_{config.name}.csv"
+    shutil.copyfile(out / RESULTS, curves)
+    # Anew: a run that was killed near its end has lines, and no curves.
+    draw_curves(curves, curves.with_suffix(".png"))
+    return manifest
+
+
+def network_of(config: DetectorConfig, weights: Path) -> nn.Module:
+    """The recipe's network with the weights of a run, in evaluation mode, decoding."""
     network = build_network(config.network, len(config.regions))
     network.load_state_dict(load_file(weights))
     return network.requires_grad_(False)
 
 
-def publish(
-    config: DetectorConfig,
-    folder: Path,
-    *,
-    run: dict[str, Any],
-    weights: Path,
-    thresholds: list[Threshold],
-    metrics: list[MetricRow],
-) -> ModelManifest:
-    """Write the model's folder anew: weights, ONNX, manifest, card.
+def export_detector(network: nn.Module, spec: InputSpec, path: Path) -> None:
+    """Write `network` (decoding) as ONNX: `image` [N, 3, H, W] -> `predictions` [N, 4+c, A].
 
-    Everything is made beside the folder first, so that a failure leaves the old one standing.
-
-    Args:
-        config: the recipe.
-        folder: `models/detector/<name>`.
-        run: what the run says of itself (`run.json`).
-        weights: the run's averaged weights.
-        thresholds: one for each class, in the order of the recipe's regions.
-        metrics: the figures on validation patients.
+    N is free, H and W are those of `spec`.
 
     Raises:
-        PublishError: weights that are not finite, or ONNX that answers otherwise than PyTorch.
+        PublishError: ONNX Runtime answers otherwise than PyTorch.
     """
+    example = torch.rand(2, spec.channels, spec.height_px, spec.width_px)
+    # Ultralytics' head keeps the shape of its last input and compares; with a shape there, the
+    # comparison would tie the export to one batch size.
+    inner: Any = network
+    inner.model[-1].shape = None
+    export_onnx(network, example, path, output_names=["predictions"])
+    runtime = OnnxRuntime(path.read_bytes(), threads=1)
+    generator = np.random.default_rng(0)
+    for batch in (1, 3):
+        shape = (batch, spec.channels, spec.height_px, spec.width_px)
+        image = generator.random(shape, dtype=np.float32)
+        with torch.no_grad():
+            expected = network(torch.from_numpy(image)).numpy()
+        (answered,) = runtime.run(image)
+        boxes, scores = slice(None, _N_GEOMETRY), slice(_N_GEOMETRY, None)
+        check_same_answers(path.name, expected[:, scores], answered[:, scores])
+        # A coordinate is some hundreds of pixels: a thousandth of that is below half a pixel.
+        check_same_answers(path.name, expected[:, boxes], answered[:, boxes], relative=True)
+
+
+def data_sources(config: DetectorConfig, run: dict[str, Any]) -> list[str]:
+    """Whose images, boxes and weights stand behind the model."""
+    credits = [one.credit for one in sets_named(config.data.sets)]
+    start, pretraining = run.get("start"), run.get("pretraining")
+    told = f"Start: {start['source']}" if start else "Start: random weights"
+    if start and "backbone" in start:
+        source = start["backbone"]["source"]
+        told += f"; its backbone: the first network of the classifier {source}"
+    if pretraining:
+        told += f", then NIH's labels of {pretraining['n_train']:,} radiographs"
+    return [*([] if NIH.credit in credits else [_NIH_LABELS]), *credits, told]
+
+
+def _write_folder(
+    config: DetectorConfig,
+    folder: Path,
+    run: dict[str, Any],
+    weights: Path,
+    evaluation: Evaluation,
+) -> ModelManifest:
+    """Weights, ONNX, manifest and card, made beside the folder: a failure leaves the old one."""
     partial = folder.with_name(f".{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
@@ -75,9 +169,9 @@ def publish(
     save_file(state, partial / WEIGHTS_NAME)
     # safetensors writes for its owner alone; the services run as another user.
     (partial / WEIGHTS_NAME).chmod(0o644)
-    network: Any = network_of(config, partial / WEIGHTS_NAME)
-    export_detector(network, config.input_spec(), partial / ONNX_NAME)
-    manifest = _manifest(config, run, thresholds, metrics, partial)
+    network = network_of(config, partial / WEIGHTS_NAME)
+    export_detector(network, config.input_spec, partial / ONNX_NAME)
+    manifest = _manifest(config, run, evaluation, partial)
     write_manifest(manifest, partial)
     write_card(manifest, partial / CARD_NAME)
     load_network(manifest, partial)  # what serving will do
@@ -86,36 +180,16 @@ def publish(
     return manifest
 
 
-def data_sources(config: DetectorConfig, run: dict[str, Any]) -> list[str]:
-    """Whose images, boxes and weights stand behind the model."""
-    sources = [_NIH_BOXED if "nih" in config.data.sets else _NIH]
-    sources += [_CHESTX_DET] if "chestx-det" in config.data.sets else []
-    start, labelled = run.get("start"), run.get("pretraining")
-    told = f"Start: {start['source']}" if start else "Start: random weights"
-    if start and "trunk" in start:
-        told += f"; its backbone: the first network of the classifier {start['trunk']['source']}"
-    if labelled:
-        told += f", then NIH's labels of {labelled['n_train']:,} radiographs"
-    return [*sources, told]
-
-
-def _recipe(config: DetectorConfig, run: dict[str, Any]) -> dict[str, Any]:
-    """The recipe and what came of it."""
-    outcome = {"epochs_run": run["epochs_run"], "n_background": run["n_background"]}
-    if run.get("n_labelled"):
-        outcome["n_labelled"] = run["n_labelled"]
-    if "pretraining" in run:
-        outcome["pretrained"] = run["pretraining"]
-    return {**config.model_dump(mode="json"), **outcome}
-
-
 def _manifest(
-    config: DetectorConfig,
-    run: dict[str, Any],
-    thresholds: list[Threshold],
-    metrics: list[MetricRow],
-    folder: Path,
+    config: DetectorConfig, run: dict[str, Any], evaluation: Evaluation, folder: Path
 ) -> ModelManifest:
+    recipe = {
+        **config.model_dump(mode="json"),
+        "epochs_run": run["epochs_run"],
+        "n_background": run["n_background"],
+    }
+    if "pretraining" in run:
+        recipe["pretrained"] = run["pretraining"]
     return ModelManifest(
         schema_version=1,
         role="detector",
@@ -124,7 +198,7 @@ def _manifest(
         created_at=utc_now(),
         licence=LICENCE,
         architecture=config.network,
-        input=config.input_spec(),
+        input=config.input_spec,
         labels=[
             LabelSpec(
                 name=region.value,
@@ -133,15 +207,11 @@ def _manifest(
                 slope=1.0,
                 intercept=0.0,
             )
-            for region, threshold in zip(config.regions, thresholds, strict=True)
+            for region, threshold in zip(config.regions, evaluation.thresholds, strict=True)
         ],
         weights=model_file(folder / WEIGHTS_NAME),
         onnx=model_file(folder / ONNX_NAME),
-        extra={
-            "nms_iou": config.nms_iou,
-            "max_boxes": config.max_boxes,
-            "resize": config.resize,
-        },
+        extra={"nms_iou": config.nms_iou, "max_boxes": config.max_boxes, "resize": config.resize},
         data=DataSpec(
             sources=data_sources(config, run),
             split_sha256=run["split_sha256"],
@@ -149,9 +219,7 @@ def _manifest(
             n_validation=run["n_validation"],
         ),
         training=TrainingSpec(
-            command=portable_command(run["command"]),
-            commit=run["commit"],
-            recipe=_recipe(config, run),
+            command=portable_command(run["command"]), commit=run["commit"], recipe=recipe
         ),
-        metrics=metrics,
+        metrics=evaluation.metrics,
     )

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 COCO_SOURCE = "YOLOv5n v6 on COCO by Ultralytics (AGPL-3.0)"
 # COCO's YOLOv5n fills four fifths of ours: all but the head. Below a half it is another network.
 _LEAST_SHARE = 0.5
-# `cxr_detector.backbone`: the trunk is layer 0.
-TRUNK_PREFIX = "model.0.network."
+# A timm backbone is layer 0 of the detector.
+BACKBONE_PREFIX = "model.0.network."
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +25,8 @@ class Start:
 
     path: Path
     source: str
-    trunk: Path | None = None
-    """The folder of a published classifier whose first network fills the recipe's trunk."""
+    backbone: Path | None = None
+    """The folder of a published classifier whose first network fills the recipe's backbone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ def read_start(start: Start, own: "dict[str, torch.Tensor]", architecture: str) 
 
     Raises:
         DataError: no such file, no safetensors, or fewer than half of the network's tensors fit.
-        ModelFolderError: the trunk's folder holds no published classifier as its manifest says.
+        ModelFolderError: the backbone's folder holds no published classifier as its manifest says.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
@@ -55,9 +55,9 @@ def read_start(start: Start, own: "dict[str, torch.Tensor]", architecture: str) 
     except SafetensorError as error:
         raise DataError(start.path, f"is no safetensors file: {error}") from error
     facts: dict[str, Any] = {"source": start.source, "sha256": sha256_of(start.path)}
-    if start.trunk is not None:
-        trunk, facts["trunk"] = _read_trunk(start.trunk)
-        given = {**given, **trunk}
+    if start.backbone is not None:
+        backbone, facts["backbone"] = _read_backbone(start.backbone)
+        given = {**given, **backbone}
     fitting = {
         name: tensor.to(own[name].dtype)
         for name, tensor in given.items()
@@ -74,7 +74,7 @@ def read_start(start: Start, own: "dict[str, torch.Tensor]", architecture: str) 
     return FittingStart(fitting, {**facts, "fits": fits, "of": of})
 
 
-def _read_trunk(folder: Path) -> "tuple[dict[str, torch.Tensor], dict[str, str]]":
+def _read_backbone(folder: Path) -> "tuple[dict[str, torch.Tensor], dict[str, str]]":
     """The backbone of a classifier's first network by its names in a detector, and whose it is.
 
     Raises:
@@ -84,10 +84,10 @@ def _read_trunk(folder: Path) -> "tuple[dict[str, torch.Tensor], dict[str, str]]
 
     published = open_model_folder(folder, "classifier")
     first = re.compile(r"(?:members\.0\.)?backbone\.(.+)")
-    found = {
-        f"{TRUNK_PREFIX}{match[1]}": tensor
+    tensors = {
+        f"{BACKBONE_PREFIX}{found[1]}": tensor
         for name, tensor in load(published.weights()).items()
-        if (match := first.fullmatch(name))
+        if (found := first.fullmatch(name))
     }
     identity = published.identity
-    return found, {"source": f"{identity.name} {identity.version}", "sha256": identity.sha256}
+    return tensors, {"source": f"{identity.name} {identity.version}", "sha256": identity.sha256}

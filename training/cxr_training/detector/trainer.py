@@ -1,12 +1,12 @@
 """Ultralytics' trainer on one prepared data set, with a few things changed.
 
-- Unknown classes, sharpness and precision: `cxr_training.detector.partly_known`.
-- The learning rate follows the budget, step by step, and the run ends with it
-  (`cxr_training.detector.schedule`); Ultralytics' own limit and warm-up are turned off.
+- Unknown classes, resolution and precision: `cxr_training.detector.partial_labels`.
+- Validation is ours: the mAP that a manifest states, of the weights as they would be published.
 - The averaged weights look back over as many steps as the recipe says.
 - Checkpoints are safetensors, and a killed run goes on from the last
-  (`cxr_training.detector.resume`).
+  (`cxr_training.detector.checkpoint`).
 
+Schedule, optimiser, averaging and geometric augmentation are Ultralytics' own.
 Import only after `cxr_detector.network.prepare_ultralytics()`: this module imports Ultralytics.
 """
 
@@ -14,24 +14,37 @@ import json
 import math
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch.utils.data import WeightedRandomSampler
 from ultralytics.cfg import get_cfg
 from ultralytics.models.yolo.detect import DetectionTrainer
+from ultralytics.utils.torch_utils import ModelEMA
 
-from cxr_detector.network import network_layout
 from cxr_detector.backbone import replace_backbone
+from cxr_detector.network import build_network, network_layout
+from cxr_training.core.errors import RunError
+from cxr_training.detector.checkpoint import (
+    STATE_NAME,
+    RunState,
+    Tensors,
+    replace_file,
+    save_state,
+)
 from cxr_training.detector.config import DetectorConfig
 from cxr_training.detector.dataset import UNKNOWN_FILE
-from cxr_training.detector.partly_known import PartlyKnownDataset, PartlyKnownModel
-from cxr_training.detector.resume import STATE_NAME, RunState, Tensors, replace_file, save_state
-from cxr_training.detector.sampling import repeat_factors
-from cxr_training.detector.schedule import Schedule
-from cxr_training.half_precision import rounded
-from cxr_training.runs import RunError
+from cxr_training.detector.detections import PreparedImages, match_all
+from cxr_training.detector.evaluation import AT_50, AT_50_TO_95
+from cxr_training.detector.partial_labels import PartialLabelDataset, PartialLabelModel
+from cxr_training.export.half_precision import rounded
+from cxr_training.metrics.detection import mean_average_precision
+
+WEIGHTS_NAME = "last.safetensors"
+VALIDATION_FIGURES = ("map50", "map50_95")
 
 
 class DetectorTrainer(DetectionTrainer):  # type: ignore[misc]
@@ -41,80 +54,66 @@ class DetectorTrainer(DetectionTrainer):  # type: ignore[misc]
         self,
         overrides: dict[str, Any],
         config: DetectorConfig,
+        validation: PreparedImages,
         start: Tensors,
         *,
-        half_on_cpu: bool = False,
+        bfloat16_on_cpu: bool = False,
         state: RunState | None = None,
     ) -> None:
         self._config = config
+        self._validation = validation
         self._start = start
-        self._half_on_cpu = half_on_cpu
+        self._bfloat16_on_cpu = bfloat16_on_cpu
         self._state = state
-        self._steps = 0
-        self._schedule: Schedule
-        self._mosaic_closed = False
         super().__init__(get_cfg(), overrides)
         # Ultralytics has just set its own number: of two cores, one.
         torch.set_num_threads(config.threads)
-        self.add_callback("on_train_start", DetectorTrainer._begin)
-        self.add_callback("on_train_epoch_start", DetectorTrainer._begin_epoch)
-        self.add_callback("on_train_batch_start", DetectorTrainer._set_learning_rate)
-        self.add_callback("on_fit_epoch_end", DetectorTrainer._stop_at_the_end)
+        self.add_callback("on_train_start", DetectorTrainer._go_on_with_the_clock)
 
-    def get_model(self, **_: Any) -> PartlyKnownModel:
+    def get_model(self, **_: Any) -> PartialLabelModel:
         """The network of the recipe with the tensors of the start."""
         layout = network_layout(self._config.architecture)
-        model = PartlyKnownModel(layout, nc=self.data["nc"], ch=3, verbose=False)
-        trunk = self._config.trunk
-        if trunk is not None:
+        model = PartialLabelModel(layout, nc=self.data["nc"], ch=3, verbose=False)
+        backbone = self._config.backbone
+        if backbone is not None:
             replace_backbone(
                 model,
                 self._config.architecture,
-                trunk.network,
-                drop_path_rate=trunk.drop_path_rate,
+                backbone.network,
+                drop_path_rate=backbone.drop_path_rate,
             )
-        model.half_on_cpu = self._half_on_cpu
+        model.bfloat16_on_cpu = self._bfloat16_on_cpu
         model.load_state_dict(self._start, strict=False)
-        return cast("PartlyKnownModel", model.to(memory_format=torch.channels_last))
+        return cast("PartialLabelModel", model.to(memory_format=torch.channels_last))
 
     def resume_training(self, *_: Any) -> None:
         """Set the average's length, and take up the state of a killed run, if there is one."""
-        if self._config.average_steps is not None:
-            self.ema.decay = averaging(self._config.average_steps)
+        steps = self._config.average_steps
+        # Ultralytics' own ramp is for runs of 10,000 steps; this one is over after half of `steps`.
+        self.ema = ModelEMA(self.model, decay=1 - 1 / steps, tau=steps / 10)
         state = self._state
         if state is None:
             return
         self.model.load_state_dict(state.model)
         self.ema.ema.load_state_dict(state.average)
-        self.ema.updates = self._steps = state.steps
+        self.ema.updates = state.steps
         groups = self.optimizer.state_dict()["param_groups"]
         moments = {number: _channels_last(of) for number, of in state.optimizer.items()}
         self.optimizer.load_state_dict({"state": moments, "param_groups": groups})
-        self.best_fitness = state.best_fitness
         self.start_epoch = state.epochs
 
-    def optimizer_step(self) -> None:
-        """One step; the run stops with the one that uses up the budget."""
-        super().optimizer_step()
-        self._steps += 1
-        self._stop_at_the_end()
-
     def save_model(self) -> bool:
-        """Write the averaged weights in half precision, as `last` and, if they are, as `best`.
+        """Write the averaged weights as they would be published, and the state to go on from.
 
-        Instead of Ultralytics' pickled checkpoints; and the state to go on from.
+        Instead of Ultralytics' pickled checkpoints.
         """
         average = self.ema.ema.state_dict()
         folder = Path(self.save_dir)
-        weights = rounded(average)
-        replace_file(weights, folder / "last.safetensors")
-        if self.fitness == self.best_fitness:
-            replace_file(weights, folder / "best.safetensors")
+        replace_file(rounded(average), folder / WEIGHTS_NAME)
         state = RunState(
             epochs=self.epoch + 1,
-            steps=self._steps,
-            elapsed_s=self._elapsed_s(),
-            best_fitness=None if self.best_fitness is None else float(self.best_fitness),
+            steps=self.ema.updates,
+            elapsed_s=time.time() - float(self.train_time_start),
             model=self.model.state_dict(),
             average=average,
             optimizer=self.optimizer.state_dict()["state"],
@@ -122,29 +121,36 @@ class DetectorTrainer(DetectionTrainer):  # type: ignore[misc]
         save_state(state, folder / STATE_NAME)
         return True
 
-    def _model_train(self) -> None:
-        super()._model_train()
-        trunk = self._config.trunk
-        if trunk is not None and trunk.frozen_stages:
-            # Ultralytics finds the frozen normalisations by name, and not one that is a layer.
-            self.model.model[0].network.bn1.eval()
+    def get_validator(self) -> Any:
+        """What Ultralytics asks of a validator beside `validate`: the names of its figures."""
+        config = self._config
+        # The network as it is published; built here, as `validate` must draw no random numbers.
+        self._published = build_network(config.network, len(config.regions)).to(self.device)
+        return SimpleNamespace(metrics=SimpleNamespace(keys=list(VALIDATION_FIGURES)))
 
     def validate(self) -> tuple[dict[str, float], float | None]:
-        """Ultralytics' validation at every so many epochs and at the end; else no figures."""
+        """The published figures of the weights so far, every so many epochs and at the end."""
         last = self.stop or self.epoch + 1 >= self.epochs
-        if last or (self.epoch + 1) % self._config.validate_every == 0:
-            return cast("tuple[dict[str, float], float | None]", super().validate())
-        return dict.fromkeys(self.metrics, math.nan), None
+        if not last and (self.epoch + 1) % self._config.validate_every:
+            return dict.fromkeys(VALIDATION_FIGURES, math.nan), None
+        config, images = self._config, self._validation.images
+        self._published.load_state_dict(rounded(self.ema.ema.state_dict()))
+        detections = self._validation.detect(self._published, config.nms_iou)
+        matches = match_all(detections, images, config.regions)
+        once = np.ones((1, len(images)))
+        figures = {
+            name: float(mean_average_precision(matches, once, ious)[0])
+            for name, ious in zip(VALIDATION_FIGURES, (AT_50, AT_50_TO_95), strict=True)
+        }
+        return figures, figures[VALIDATION_FIGURES[0]]
 
     def final_eval(self) -> None:
-        """Nothing: `cxr_training.detector.evaluation` judges the weights, with intervals."""
+        """Nothing: `cxr detector evaluate` measures the weights, with intervals."""
 
-    def build_dataset(self, img_path: str, mode: str = "train", batch: int | None = None) -> Any:
-        """Ours for training; Ultralytics' own for validation."""
-        if mode != "train":
-            return super().build_dataset(img_path, mode, batch)
+    def build_dataset(self, img_path: str, _mode: str = "train", batch: int | None = None) -> Any:
+        """Training images with partial labels."""
         unknown = json.loads((Path(self.data["path"]) / UNKNOWN_FILE).read_text())
-        return PartlyKnownDataset(
+        return PartialLabelDataset(
             img_path=img_path,
             imgsz=self.args.imgsz,
             batch_size=batch,
@@ -164,20 +170,28 @@ class DetectorTrainer(DetectionTrainer):  # type: ignore[misc]
     def get_dataloader(
         self, dataset_path: str, batch_size: int = 16, rank: int = 0, mode: str = "train"
     ) -> Any:
-        """Ultralytics' loader; for training, with rare classes drawn more often if so wished."""
+        """Ultralytics' loader of training images, which draws rare classes more often if asked."""
+        if mode != "train":
+            return self.train_loader
         loader = super().get_dataloader(dataset_path, batch_size, rank, mode)
-        rare_share = self._config.data.rare_share
-        if mode == "train" and rare_share > 0:
+        if self._config.data.rare_share > 0:
             labels = [label["cls"].ravel().astype(np.intp) for label in loader.dataset.labels]
-            weights = repeat_factors(labels, self.data["nc"], rare_share).tolist()
+            factors = repeat_factors(labels, self.data["nc"], self._config.data.rare_share)
             generator = torch.Generator().manual_seed(self.args.seed)
             # Ultralytics' loader takes no sampler.
             loader.batch_sampler.sampler.sampler = WeightedRandomSampler(
-                weights, len(weights), generator=generator
+                factors.tolist(), len(factors), generator=generator
             )
             # Worker processes have begun to read what the old one drew.
             loader.reset()
         return loader
+
+    def _model_train(self) -> None:
+        super()._model_train()
+        backbone = self._config.backbone
+        if backbone is not None and backbone.frozen_stages:
+            # Ultralytics finds the frozen normalisations by name, and not one that is a layer.
+            self.model.model[0].network.bn1.eval()
 
     def _handle_nan_recovery(self, epoch: int) -> bool:
         # Ultralytics goes back to its own checkpoint, which is not written.
@@ -187,31 +201,31 @@ class DetectorTrainer(DetectionTrainer):  # type: ignore[misc]
             )
         return False
 
-    def _elapsed_s(self) -> float:
-        return time.time() - float(self.train_time_start)
-
-    def _begin(self) -> None:
-        self._schedule = Schedule.of(self._config, len(self.train_loader))
+    def _go_on_with_the_clock(self) -> None:
         if self._state is not None:
             self.train_time_start -= self._state.elapsed_s
 
-    def _stop_at_the_end(self) -> None:
-        self.stop |= self._schedule.spent(self._steps, self._elapsed_s()) >= 1.0
 
-    def _begin_epoch(self) -> None:
-        left = self._schedule.epochs_left(self._steps, self._elapsed_s())
-        if not self._mosaic_closed and left <= self._config.augmentation.close_mosaic_epochs:
-            self._mosaic_closed = True
-            self._close_dataloader_mosaic()
-            self.train_loader.reset()
+def repeat_factors(
+    labels: list[npt.NDArray[np.intp]], n_classes: int, rare_share: float
+) -> npt.NDArray[np.float64]:
+    """How often to draw each image beside the others (Gupta et al., LVIS, 2019): [images], >= 1.
 
-    def _set_learning_rate(self) -> None:
-        elapsed_s = self._elapsed_s()
-        for group in self.optimizer.param_groups:
-            # As in Ultralytics' own warm-up of a fine-tuning, biases begin at the full rate.
-            group["lr"] = self._schedule.learning_rate(
-                self._steps, elapsed_s, warm_up=group.get("param_group") != "bias"
-            )
+    A class that stands on the share f of the images, f < `rare_share`, asks for
+    sqrt(rare_share / f); an image gets what its rarest class asks for.
+
+    Args:
+        labels: the classes on each image; numbers from `n_classes` up are no classes.
+        n_classes: how many there are.
+        rare_share: 0 to 1.
+    """
+    present = np.zeros((len(labels), n_classes), dtype=bool)
+    for index, classes in enumerate(labels):
+        present[index, classes[classes < n_classes]] = True
+    share = present.mean(axis=0)
+    asked = np.sqrt(rare_share / np.maximum(share, 1.0 / max(len(labels), 1)))
+    factors: npt.NDArray[np.float64] = np.where(present, np.maximum(asked, 1.0), 1.0).max(axis=1)
+    return factors
 
 
 def _channels_last(tensors: Tensors) -> Tensors:
@@ -220,8 +234,3 @@ def _channels_last(tensors: Tensors) -> Tensors:
         name: tensor.contiguous(memory_format=torch.channels_last) if tensor.ndim == 4 else tensor
         for name, tensor in tensors.items()
     }
-
-
-def averaging(steps: int) -> Any:
-    """The decay of averaged weights at each update: over about the last `steps`, fewer at first."""
-    return lambda update: min(1 - 1 / steps, (1 + update) / (10 + update))

@@ -63,6 +63,17 @@ def interval_of(value: float, draws: FloatArray) -> Interval:
     return Interval(value=value, low=min(float(low), value), high=max(float(high), value))
 
 
+def with_resamples(patients: Sequence[str], resamples: int, seed: int) -> FloatArray:
+    """Weights [1 + resamples, N]: the images as they are, then `patient_weights`."""
+    drawn = patient_weights(patients, resamples, seed)
+    return np.concatenate([np.ones((1, len(patients))), drawn]).astype(np.float64)
+
+
+def interval_or_none(draws: FloatArray) -> Interval | None:
+    """The first of `draws` with the interval of the others; None where it is NaN."""
+    return None if np.isnan(draws[0]) else interval_of(float(draws[0]), draws[1:])
+
+
 def share_interval(draws: FloatArray, n_patients: int) -> Interval:
     """The first of `draws`, between 0 and 1, with the interval of the others.
 

@@ -1,0 +1,212 @@
+"""A detector made of others: made by the command, served by the service, refused when it is not."""
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+
+from cxr_contracts import DETECT_PATH, LOWEST_MIN_SCORE, DetectResponse
+from cxr_detector.app import create_app
+from cxr_detector.fused import MEMBERS_FILE, FusedPredictor
+from cxr_detector.fusion import fuse
+from cxr_detector.loading import load_predictor
+from cxr_detector.postprocessing import Detections
+from cxr_detector.settings import DetectorSettings
+from cxr_serving.imaging import DecodedImage
+from cxr_serving.model_folder import ModelFolderError
+from cxr_training.data.splits import split_sha256
+from cxr_training.cli import main
+from cxr_training.data.annotations import read_annotations
+from cxr_training.export.publishing import read_manifest, write_manifest
+from cxr_training.importing.errors import ModelImportError
+from cxr_training.importing.folder import import_folder
+from films import encoded, radiograph_like
+from support.model_folders import write_detector_folder
+from support.synthetic_radiographs import SyntheticData, write_small_data
+
+MEMBERS = ("yolov5n-one", "yolo26n-other")
+
+
+def fuse_step(models: Path, data: SyntheticData, *names: str) -> int:
+    return main(
+        [
+            *("detector", "fuse"),
+            *(part for name in names for part in ("--model", str(models / name))),
+            *("--data", str(data.nih.parent)),
+            *("--models", str(models), "--name", "fused"),
+        ]
+    )
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> SyntheticData:
+    return write_small_data(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory, data: SyntheticData) -> Path:
+    root = tmp_path_factory.mktemp("models")
+    split = split_sha256(read_annotations(data.nih.parent, merge_iou=0.5).splits)
+    for seed, name in enumerate(MEMBERS):
+        folder = write_detector_folder(root / name, seed, name=name.split("-")[0], resize="stretch")
+        manifest = read_manifest(folder)
+        where = manifest.data.model_copy(update={"split_sha256": split})
+        write_manifest(manifest.model_copy(update={"data": where, "name": name}), folder)
+    assert fuse_step(root, data, *MEMBERS) == 0
+    return root
+
+
+def settings(models: Path, name: str) -> DetectorSettings:
+    return DetectorSettings(model_dir=models / name, runtime="onnxruntime")
+
+
+async def detect(models: Path, name: str, image: np.ndarray, low: float) -> DetectResponse:
+    app = create_app(settings(models, name))
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(
+            transport=httpx.ASGITransport(app), base_url="http://service", timeout=60
+        ) as client,
+    ):
+        assert await app.state.service.loaded()
+        response = await client.post(
+            DETECT_PATH,
+            files={"image": ("radiograph.png", encoded(image))},
+            params={"min_score": low},
+        )
+    assert response.status_code == 200, response.text
+    return DetectResponse.model_validate_json(response.content)
+
+
+def image_of(width: int, height: int) -> DecodedImage:
+    return DecodedImage(radiograph_like(width, height), "png", as_stored=True)
+
+
+def all_found(models: Path, name: str, image: DecodedImage) -> Detections:
+    predictor = load_predictor(settings(models, name))
+    prepared = replace(predictor.prepare(image), min_score=LOWEST_MIN_SCORE)
+    (found,) = predictor.predict([prepared])
+    return found
+
+
+def test_it_answers_what_its_members_say_fused(models: Path) -> None:
+    image = image_of(300, 240)
+    expected = fuse([all_found(models, name, image) for name in MEMBERS], iou=0.5)
+    got = all_found(models, "fused", image)
+    count = len(got.scores)
+    assert count > 5
+    np.testing.assert_array_equal(got.scores, expected.scores[:count])
+    np.testing.assert_array_equal(got.boxes, expected.boxes[:count])
+
+
+@pytest.mark.parametrize("threads", [1, 2, 5])
+def test_how_many_run_at_once_changes_nothing_but_the_time(models: Path, threads: int) -> None:
+    """One after the other, one core each, and more cores than networks."""
+    image = image_of(300, 240)
+    expected = all_found(models, "fused", image)
+    predictor = load_predictor(
+        DetectorSettings(model_dir=models / "fused", runtime="onnxruntime", threads=threads)
+    )
+    prepared = replace(predictor.prepare(image), min_score=LOWEST_MIN_SCORE)
+    for found in predictor.predict([prepared] * 3):
+        np.testing.assert_allclose(found.scores, expected.scores, atol=1e-5)
+        np.testing.assert_allclose(found.boxes, expected.boxes, atol=1e-2)
+
+
+async def test_the_service_serves_it_as_any_other(models: Path) -> None:
+    image = radiograph_like(300, 240)
+    body = await detect(models, "fused", image, LOWEST_MIN_SCORE)
+    manifest = read_manifest(models / "fused")
+    assert (body.model.name, body.model.sha256) == ("fused", manifest.weights.sha256)
+    expected = all_found(models, "fused", image_of(300, 240))
+    assert [box.score for box in body.boxes] == pytest.approx(expected.scores.tolist(), abs=1e-6)
+
+
+def test_what_a_box_scores_does_not_depend_on_what_is_asked_for(models: Path) -> None:
+    predictor = load_predictor(settings(models, "fused"))
+    assert isinstance(predictor, FusedPredictor)
+    prepared = predictor.prepare(image_of(200, 240))
+    (above,) = predictor.predict([prepared])
+    (everything,) = predictor.predict([replace(prepared, min_score=LOWEST_MIN_SCORE)])
+    assert len(everything.scores) > len(above.scores)
+    assert above.above_threshold.all()
+    np.testing.assert_array_equal(everything.boxes[everything.above_threshold], above.boxes)
+    np.testing.assert_array_equal(everything.scores[everything.above_threshold], above.scores)
+
+
+def test_manifest_and_card_say_what_it_is_made_of(models: Path) -> None:
+    manifest = read_manifest(models / "fused")
+    members = json.loads((models / "fused" / MEMBERS_FILE).read_text())["members"]
+    assert [one["name"] for one in members] == list(MEMBERS)
+    assert manifest.weights == manifest.onnx
+    assert manifest.weights.path == MEMBERS_FILE
+    named = {(row.name, row.subset) for row in manifest.metrics}
+    assert {("map50", "all"), ("froc_1", "all"), ("map50_known", "all")} <= named
+    card = (models / "fused" / "MODEL_CARD.md").read_text()
+    assert "[yolov5n-one 0](../yolov5n-one/MODEL_CARD.md)" in card
+    assert "| mAP50 |" in card
+
+
+def copied(models: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(models, tmp_path / "models"))
+
+
+def test_a_member_that_was_exchanged_is_refused(models: Path, tmp_path: Path) -> None:
+    root = copied(models, tmp_path)
+    shutil.rmtree(root / MEMBERS[1])
+    write_detector_folder(root / MEMBERS[1], 7, name="yolo26n")
+    with pytest.raises(ModelFolderError, match=r"is another yolo26n-other than the one"):
+        load_predictor(settings(root, "fused"))
+
+
+def test_a_member_that_is_gone_is_named(models: Path, tmp_path: Path) -> None:
+    root = copied(models, tmp_path)
+    shutil.rmtree(root / MEMBERS[0])
+    with pytest.raises(ModelFolderError, match=r"no model folder at .*yolov5n-one"):
+        load_predictor(settings(root, "fused"))
+
+
+@pytest.mark.parametrize("file", [f"fused/{MEMBERS_FILE}", f"{MEMBERS[0]}/model.onnx"])
+def test_a_changed_byte_anywhere_is_refused(models: Path, tmp_path: Path, file: str) -> None:
+    root = copied(models, tmp_path)
+    data = bytearray((root / file).read_bytes())
+    data[-2] ^= 1
+    (root / file).write_bytes(data)
+    with pytest.raises(ModelFolderError, match="changed after it was published"):
+        load_predictor(settings(root, "fused"))
+
+
+def test_one_detector_alone_and_others_of_other_patients_are_not_fused(
+    models: Path, data: SyntheticData, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = copied(models, tmp_path)
+    assert fuse_step(root, data, MEMBERS[0]) == 2
+    assert "at least two detectors" in capsys.readouterr().err
+    write_detector_folder(root / "third", 3)
+    assert fuse_step(root, data, MEMBERS[0], "third") == 2
+    assert "another patient split" in capsys.readouterr().err
+
+
+def test_an_imported_one_brings_the_others_and_takes_no_stranger_for_one(
+    models: Path, tmp_path: Path
+) -> None:
+    here = tmp_path / "models"
+    folder = import_folder(models / "fused", here, force=False)
+    assert sorted(path.name for path in (here / "detector").iterdir()) == sorted(
+        ["fused", *MEMBERS]
+    )
+    image = image_of(200, 240)
+    np.testing.assert_array_equal(
+        all_found(folder.parent, "fused", image).scores, all_found(models, "fused", image).scores
+    )
+    # Those that are there already stay.
+    shutil.rmtree(folder)
+    import_folder(models / "fused", here, force=False)
+    shutil.rmtree(here / "detector" / MEMBERS[1])
+    write_detector_folder(here / "detector" / MEMBERS[1], 7, name="yolo26n")
+    with pytest.raises(ModelImportError, match=r"fused from another yolo26n-other than the one in"):
+        import_folder(models / "fused", here, force=True)

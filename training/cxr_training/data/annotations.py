@@ -1,0 +1,350 @@
+"""Boxes of several data sets on one list of radiographs: one policy, stated here.
+
+1. A run takes the boxes of one set or of several (`SETS`). Its vocabulary is what these sets mark,
+   in the order of `cxr_contracts.Region`; the boxes of a set that it does not take are not read.
+   Each radiograph stands once, under its NIH name.
+2. A radiograph that several sets annotate gets the boxes of all. Two boxes of one class that
+   overlap with at least `merge_iou` are one, and that of the set listed last in `SETS` stays.
+3. No set marks everything. A class is *known* on a radiograph if a set that was searched for it
+   there annotated it, if a box of it is drawn, or if NIH's labels, which have this class, do not
+   name it. On other radiographs the class is unknown: its absence there trains nothing (see
+   `cxr_training.detector.partial_labels`). NIH's labels miss some classes often (`OFTEN_MISSED`).
+   A recipe may mask that label noise (`label_noise_mask`): to train on, such a class is then
+   unknown too where the radiograph has a finding and no set was searched for it. All recipes are
+   evaluated by the same rule, without the mask.
+4. NIH's radiographs without a finding, and without a box of the sets taken, are added as background
+   to train on, of the largest size: nearly all boxes are on large images, and sharpness alone must
+   not mean disease.
+5. Patients are split over all sets together, whichever set a run takes, so that its validation
+   patients were never another run's to train on. Validation holds annotated radiographs only.
+"""
+
+import random
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from cxr_contracts import Region, finding_of_region
+from cxr_training.data import chestxdet, nih
+from cxr_training.data.boxed import read_boxed
+from cxr_training.data.errors import DataError
+from cxr_training.data.layout import CHESTXDET_FOLDER, NIH_FOLDER, TEST_FOLDER
+from cxr_training.data.nih import RegionBox
+from cxr_training.data.pixels import width_of
+from cxr_training.data.radiographs import Radiograph
+from cxr_training.data.splits import Split
+
+REGIONS: tuple[Region, ...] = tuple(Region)
+BACKGROUND = "background"
+OFTEN_MISSED = frozenset(
+    {Region.CONSOLIDATION, Region.EFFUSION, Region.FIBROSIS, Region.PLEURAL_THICKENING}
+)
+"""Drawn by ChestX-Det's radiologists on 39, 24, 15 and 11% of the training radiographs with a
+finding whose labels do not name them; every other class on less than a tenth (docs/adr/0032)."""
+Boxes = Mapping[str, Sequence[RegionBox]]
+
+
+@dataclass(frozen=True, slots=True)
+class BoxSet:
+    """A source of boxes. Another one is an entry of `SETS` and nothing else."""
+
+    name: str
+    title: str
+    credit: str
+    """For model cards."""
+    regions: frozenset[Region]
+    """What it marks."""
+    is_exhaustive: bool
+    """Whether its annotators searched each of their radiographs for all of `regions`."""
+    file: str
+    """Where its boxes stand, in the folder of the data."""
+    read: Callable[[Path, bool], Boxes]
+    """Its boxes by NIH's file name, of the folder of the data; True lets the test set pass."""
+
+
+def _read_nih(data: Path, _held_out: bool) -> Boxes:
+    return nih.read_boxes(data / NIH_FOLDER)
+
+
+def _read_chestxdet(data: Path, held_out: bool) -> Boxes:
+    images = chestxdet.read_images(data / CHESTXDET_FOLDER, held_out=held_out)
+    return {image.nih_name: image.boxes for image in images}
+
+
+NIH = BoxSet(
+    name="nih",
+    title="NIH",
+    credit="NIH ChestX-ray14 (Wang et al., CVPR 2017; NIH Clinical Center), images and "
+    "BBox_List_2017",
+    regions=frozenset(
+        {
+            Region.ATELECTASIS,
+            Region.CARDIOMEGALY,
+            Region.EFFUSION,
+            Region.INFILTRATION,
+            Region.MASS,
+            Region.NODULE,
+            Region.PNEUMONIA,
+            Region.PNEUMOTHORAX,
+        }
+    ),
+    # One or two findings of a radiograph; the others were left.
+    is_exhaustive=False,
+    file=f"{NIH_FOLDER}/{nih.BOX_LIST}",
+    read=_read_nih,
+)
+CHESTX_DET = BoxSet(
+    name="chestx-det",
+    title="ChestX-Det",
+    credit="ChestX-Det (Lian et al. 2021; annotations Apache-2.0)",
+    regions=frozenset(REGIONS) - {Region.INFILTRATION, Region.PNEUMONIA},
+    is_exhaustive=True,
+    file=f"{CHESTXDET_FOLDER}/{chestxdet.annotation_file(Path(), 'train').name}",
+    read=_read_chestxdet,
+)
+SETS: tuple[BoxSet, ...] = (NIH, CHESTX_DET)
+SET_NAMES: tuple[str, ...] = tuple(one.name for one in SETS)
+
+
+@dataclass(frozen=True, slots=True)
+class AnnotatedImage:
+    """One radiograph to train or evaluate on."""
+
+    name: str
+    """NIH's file name."""
+    path: Path
+    patient: str
+    split: Split
+    source: str
+    """The set that annotated it, `both` or `several` where more did, or `background` (rule 4)."""
+    side_px: int
+    """Of the file; the original had 1024."""
+    boxes: tuple[RegionBox, ...]
+    """In the 1024 px frame."""
+    unknown: frozenset[Region]
+    """Classes whose absence from `boxes` says nothing."""
+
+    @property
+    def is_annotated(self) -> bool:
+        """Whether anybody looked for boxes on it."""
+        return self.source != BACKGROUND
+
+
+@dataclass(frozen=True, slots=True)
+class Annotations:
+    """All radiographs of a run, and the split that they follow."""
+
+    images: tuple[AnnotatedImage, ...]
+    splits: dict[str, Split]
+    regions: tuple[Region, ...]
+    """The vocabulary: class i of the network is `regions[i]`."""
+
+    def of(self, split: Split) -> list[AnnotatedImage]:
+        """The radiographs of one split, in the order of their names."""
+        return [image for image in self.images if image.split is split]
+
+
+def sets_named(names: Iterable[str]) -> list[BoxSet]:
+    """The sets of these names, in the order of `SETS`."""
+    wanted = set(names)
+    return [one for one in SETS if one.name in wanted]
+
+
+def regions_of(names: Iterable[str]) -> tuple[Region, ...]:
+    """What the sets of these names mark, in the order of `Region` (rule 1)."""
+    marked = frozenset[Region]().union(*(one.regions for one in sets_named(names)))
+    return tuple(region for region in REGIONS if region in marked)
+
+
+def read_annotations(
+    data: Path,
+    *,
+    sets: Sequence[str] = SET_NAMES,
+    merge_iou: float,
+    background_images: int = 0,
+    label_noise_mask: bool = False,
+    seed: int = 0,
+) -> Annotations:
+    """The boxes of the `sets` as one list of radiographs of training and validation patients.
+
+    Args:
+        data: the folder that holds nih/, chestx-det/ and the like.
+        sets: names of `SETS`.
+        merge_iou: from which on two sets' boxes of one class are one.
+        background_images: how many to add (rule 4).
+        label_noise_mask: whether to train by rule 3's mask.
+        seed: of the choice of backgrounds.
+
+    Raises:
+        DataError: what the readers of the sets refuse; a box on an image that is not there;
+            a class of the vocabulary, or a split, without a box.
+    """
+    boxed = read_boxed(data / NIH_FOLDER)
+    images = _annotated_images(data, boxed.images, boxed.splits, sets, merge_iou, held_out=False)
+    images += _background(boxed.images, boxed.splits, images, background_images, seed)
+    if label_noise_mask:
+        images = [_masked(image, boxed.images[image.name]) for image in images]
+    annotations = _annotations(images, boxed.splits, sets)
+    _check_enough(annotations, data, sets)
+    return annotations
+
+
+def read_test_annotations(data: Path, *, sets: Sequence[str], merge_iou: float) -> Annotations:
+    """The annotated radiographs of the test patients, `data/test`: to report on, nothing else.
+
+    Raises:
+        DataError: as `read_annotations`, but for a class without a box.
+    """
+    root = data / TEST_FOLDER
+    boxed = read_boxed(root / NIH_FOLDER, held_out=True)
+    images = _annotated_images(root, boxed.images, boxed.splits, sets, merge_iou, held_out=True)
+    return _annotations(images, boxed.splits, sets)
+
+
+def limit_images(annotations: Annotations, most: int | None, seed: int) -> Annotations:
+    """At most so many radiographs of each split, chosen at random; None leaves all."""
+    if most is None:
+        return annotations
+    kept: list[AnnotatedImage] = []
+    for split in Split:
+        images = annotations.of(split)
+        random.Random(seed).shuffle(images)  # noqa: S311 - no secret
+        kept += images[:most]
+    ordered = tuple(sorted(kept, key=lambda image: image.name))
+    return replace(annotations, images=ordered)
+
+
+def merge_boxes(
+    first: Sequence[RegionBox], second: Sequence[RegionBox], merge_iou: float
+) -> tuple[RegionBox, ...]:
+    """`first`, and of `second` what is not already there."""
+    new = [
+        box
+        for box in second
+        if all(box.region is not other.region or iou_of(box, other) < merge_iou for other in first)
+    ]
+    return (*first, *new)
+
+
+def iou_of(one: RegionBox, other: RegionBox) -> float:
+    """Intersection over union of two boxes."""
+    width = min(one.x_max, other.x_max) - max(one.x_min, other.x_min)
+    height = min(one.y_max, other.y_max) - max(one.y_min, other.y_min)
+    if width <= 0 or height <= 0:
+        return 0.0
+    shared = width * height
+    areas = [(box.x_max - box.x_min) * (box.y_max - box.y_min) for box in (one, other)]
+    return shared / (sum(areas) - shared)
+
+
+def as_background(image: Radiograph, split: Split) -> AnnotatedImage:
+    """A radiograph that nobody annotated, without boxes; DataError if it is no image."""
+    return _image(image, split, BACKGROUND, (), _unlabelled(image))
+
+
+def _annotated_images(
+    data: Path,
+    radiographs: Mapping[str, Radiograph],
+    splits: Mapping[str, Split],
+    names: Sequence[str],
+    merge_iou: float,
+    *,
+    held_out: bool,
+) -> list[AnnotatedImage]:
+    sets = sets_named(names)
+    boxes_of = {one.name: one.read(data, held_out) for one in sets}
+    for one in sets:
+        for name in sorted(boxes_of[one.name].keys() - radiographs.keys()):
+            folder = data / NIH_FOLDER
+            detail = f"{name} is annotated, and there is no such image under {folder}/images*/"
+            raise DataError(data / one.file, detail)
+    images = []
+    for name in sorted(set[str]().union(*(found.keys() for found in boxes_of.values()))):
+        image = radiographs[name]
+        marking = [one for one in sets if name in boxes_of[one.name]]
+        merged: tuple[RegionBox, ...] = ()
+        known: set[Region] = set()
+        for one in reversed(marking):
+            boxes = boxes_of[one.name][name]
+            merged = merge_boxes(merged, boxes, merge_iou)
+            known |= one.regions if one.is_exhaustive else {box.region for box in boxes}
+        several = {1: marking[0].name, 2: "both"}.get(len(marking), "several")
+        unknown = _unlabelled(image) - known
+        images.append(_image(image, splits[image.patient], several, merged, unknown))
+    return images
+
+
+def _image(
+    image: Radiograph,
+    split: Split,
+    source: str,
+    boxes: tuple[RegionBox, ...],
+    unknown: frozenset[Region],
+) -> AnnotatedImage:
+    return AnnotatedImage(
+        name=image.name,
+        path=image.path,
+        patient=image.patient,
+        split=split,
+        source=source,
+        side_px=width_of(image.path),
+        boxes=boxes,
+        unknown=unknown,
+    )
+
+
+def _unlabelled(image: Radiograph) -> frozenset[Region]:
+    """The classes that NIH's labels do not rule out: those named, and those without a label."""
+    findings = {region: finding_of_region(region) for region in REGIONS}
+    return frozenset(
+        region
+        for region, finding in findings.items()
+        if finding is None or finding in image.findings
+    )
+
+
+def _annotations(
+    images: Iterable[AnnotatedImage], splits: dict[str, Split], sets: Sequence[str]
+) -> Annotations:
+    regions = regions_of(sets)
+    asked = [replace(image, unknown=image.unknown & set(regions)) for image in images]
+    return Annotations(tuple(sorted(asked, key=lambda image: image.name)), splits, regions)
+
+
+def _masked(image: AnnotatedImage, radiograph: Radiograph) -> AnnotatedImage:
+    """The same with what NIH's labels often miss unknown (rule 3)."""
+    searched = image.source not in (NIH.name, BACKGROUND)
+    if image.split is not Split.TRAIN or searched or not radiograph.findings:
+        return image
+    marked = {box.region for box in image.boxes}
+    return replace(image, unknown=image.unknown | (OFTEN_MISSED - marked))
+
+
+def _background(
+    radiographs: Mapping[str, Radiograph],
+    splits: Mapping[str, Split],
+    taken: Iterable[AnnotatedImage],
+    count: int,
+    seed: int,
+) -> list[AnnotatedImage]:
+    names = {image.name for image in taken}
+    clear = [
+        image
+        for name, image in sorted(radiographs.items())
+        if name not in names and splits[image.patient] is Split.TRAIN and not image.findings
+    ]
+    sides = {image.name: width_of(image.path) for image in clear} if count else {}
+    # Shuffled first and sorted by size then: the largest, and among equals a random choice.
+    random.Random(seed).shuffle(clear)  # noqa: S311 - no secret
+    clear.sort(key=lambda image: -sides.get(image.name, 0))
+    return [as_background(image, Split.TRAIN) for image in clear[:count]]
+
+
+def _check_enough(annotations: Annotations, data: Path, names: Sequence[str]) -> None:
+    train = {box.region for image in annotations.of(Split.TRAIN) for box in image.boxes}
+    files = {region: data / one.file for one in sets_named(names) for region in one.regions}
+    for region in annotations.regions:
+        if region not in train:
+            raise DataError(files[region], f"no box of {region} on any training patient")
+    if not any(image.boxes for image in annotations.of(Split.VALIDATION)):
+        raise DataError(files[annotations.regions[0]], "no box on any validation patient")

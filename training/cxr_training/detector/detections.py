@@ -1,0 +1,182 @@
+"""What a detector finds on radiographs, and how it is held against their boxes."""
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from tqdm import tqdm
+
+from cxr_contracts import LOWEST_MIN_SCORE, InputSpec, Region
+from cxr_detector.loading import assemble
+from cxr_detector.postprocessing import Detections, postprocess
+from cxr_detector.preprocessing import Resize, fit
+from cxr_serving.imaging import DecodedImage
+from cxr_serving.model_folder import ModelFolder
+from cxr_serving.onnx_runtime import OnnxRuntime
+from cxr_training.data.annotations import AnnotatedImage
+from cxr_training.data.pixels import decode_grey
+from cxr_training.detector.dataset import pixel_boxes
+from cxr_training.metrics.detection import Matches, match
+
+if TYPE_CHECKING:
+    import torch
+
+# Ultralytics' own values for validation: the whole precision-recall curve is there.
+LOWEST_SCORE = 0.001
+MOST_BOXES = 300
+_BATCH = 16
+
+
+@dataclass(frozen=True, slots=True)
+class ImageDetections:
+    """All boxes found on one radiograph, in its pixels."""
+
+    found: Detections
+    width: int
+    height: int
+
+
+class PreparedImages:
+    """Radiographs decoded and resized once, as the service does it, for a PyTorch network.
+
+    Raises:
+        DataError: an image that cannot be decoded.
+    """
+
+    def __init__(self, images: Sequence[AnnotatedImage], spec: InputSpec, resize: Resize) -> None:
+        self.images = images
+        self._planes = np.empty((len(images), spec.height_px, spec.width_px), dtype=np.uint8)
+        self._placements = []
+        for index, image in enumerate(images):
+            self._planes[index], placement = fit(decode_grey(image.path), spec, resize)
+            self._placements.append(placement)
+
+    def detect(self, network: "torch.nn.Module", nms_iou: float) -> list[ImageDetections]:
+        """The boxes of each image down to `LOWEST_SCORE`.
+
+        Args:
+            network: of three equal planes in 0..1, decoding, in evaluation mode.
+            nms_iou: overlap above which the lower scored box goes.
+        """
+        import torch
+
+        device = next(network.parameters()).device
+        detections = []
+        for start in range(0, len(self.images), _BATCH):
+            planes = torch.from_numpy(self._planes[start : start + _BATCH]).to(device)
+            batch = planes.float().mul_(1.0 / 255.0)[:, None].expand(-1, 3, -1, -1)
+            with torch.no_grad():
+                predictions = network(batch.contiguous()).float().cpu().numpy()
+            detections += [
+                self._detections(start + offset, one, nms_iou)
+                for offset, one in enumerate(predictions)
+            ]
+        return detections
+
+    def _detections(
+        self, index: int, predictions: "np.typing.NDArray[np.float32]", nms_iou: float
+    ) -> ImageDetections:
+        placement = self._placements[index]
+        lowest = np.full(len(predictions) - 4, LOWEST_SCORE, dtype=np.float32)
+        found = postprocess(predictions, placement, lowest, nms_iou=nms_iou, max_boxes=MOST_BOXES)
+        return ImageDetections(found, placement.image_width, placement.image_height)
+
+
+def detect_published(
+    folder: ModelFolder, images: Iterable[AnnotatedImage]
+) -> dict[str, ImageDetections]:
+    """What is found on each of `images`, by file name; labels are those of the manifest.
+
+    Each file is decoded, and goes through the preprocessing, the ONNX file and the box selection of
+    the service, down to the lowest score that it gives out.
+
+    Raises:
+        DataError: an image that cannot be decoded.
+        ModelFolderError: a file is not what the manifest says, or cannot be loaded.
+    """
+    predictor = assemble(folder, _onnx_on_all_cores)
+    predictor.warm_up(1)
+    detections = {}
+    for image in tqdm(images, desc=folder.manifest.name, unit="image", mininterval=5):
+        grey = decode_grey(image.path)
+        prepared = predictor.prepare(DecodedImage(grey, "png", as_stored=True))
+        [found] = predictor.predict([replace(prepared, min_score=LOWEST_MIN_SCORE)])
+        height, width = grey.shape
+        detections[image.name] = ImageDetections(found, width, height)
+    return detections
+
+
+def detections_on(
+    detections: Mapping[str, ImageDetections],
+    images: Sequence[AnnotatedImage],
+    own: Sequence[Region],
+    regions: Sequence[Region],
+) -> list[ImageDetections]:
+    """The detections on `images` of the kinds `regions`, labelled by these instead of `own`."""
+    number = np.array([regions.index(region) if region in regions else -1 for region in own])
+    return [_relabelled(detections[image.name], number) for image in images]
+
+
+def only_of(images: Sequence[AnnotatedImage], regions: Sequence[Region]) -> list[AnnotatedImage]:
+    """The same radiographs, as if there were no other regions."""
+    kinds = frozenset(regions)
+    return [
+        replace(
+            image,
+            boxes=tuple(box for box in image.boxes if box.region in kinds),
+            unknown=image.unknown & kinds,
+        )
+        for image in images
+    ]
+
+
+def match_all(
+    detections: Sequence[ImageDetections],
+    images: Sequence[AnnotatedImage],
+    regions: Sequence[Region],
+) -> Matches:
+    """The `detections` on each of `images`, matched to its boxes; labels index `regions`."""
+    hits = []
+    truth = np.zeros((len(images), len(regions)), dtype=np.int64)
+    for index, (image, one) in enumerate(zip(images, detections, strict=True)):
+        labels = np.array([regions.index(box.region) for box in image.boxes], dtype=np.intp)
+        np.add.at(truth[index], labels, 1)
+        boxes = pixel_boxes(image, one.width, one.height)
+        hits.append(match(one.found.boxes, one.found.labels, boxes, labels))
+    index_of = np.repeat(np.arange(len(images)), [len(one.found.scores) for one in detections])
+    scores = np.concatenate([one.found.scores for one in detections]).astype(np.float64)
+    order = np.argsort(-scores, kind="stable")
+    return Matches(
+        image=index_of[order],
+        label=np.concatenate([one.found.labels for one in detections])[order],
+        score=scores[order],
+        hit=np.concatenate(hits)[order],
+        truth=truth,
+    )
+
+
+def known_only(
+    matches: Matches, images: Sequence[AnnotatedImage], regions: Sequence[Region]
+) -> Matches:
+    """Without detections of classes that nobody looked for on their image."""
+    known = np.array([[region not in image.unknown for region in regions] for image in images])
+    kept = known[matches.image, matches.label]
+    return matches.keep(kept, np.where(known, matches.truth, 0))
+
+
+def _onnx_on_all_cores(folder: ModelFolder) -> OnnxRuntime:
+    # Only the ONNX file runs here; the weights are checked because a service may run those.
+    folder.weights()
+    return OnnxRuntime(folder.onnx(), threads=len(os.sched_getaffinity(0)))
+
+
+def _relabelled(one: ImageDetections, number: "np.typing.NDArray[np.intp]") -> ImageDetections:
+    found = one.found
+    labels = number[found.labels]
+    kept = labels >= 0
+    chosen = Detections(
+        labels[kept], found.scores[kept], found.boxes[kept], found.above_threshold[kept]
+    )
+    return replace(one, found=chosen)

@@ -1,1 +1,0 @@
-"""The reference of drift: how validation patients' films are distributed, seen by the services."""

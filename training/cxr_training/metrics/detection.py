@@ -1,0 +1,211 @@
+"""mAP, FROC and figures at thresholds of a detector: the one place where they are computed.
+
+Detections are matched to the true boxes once; a bootstrap resample of the patients is then a weight
+for each image, and every figure below takes such weights [resamples, images].
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+FloatArray = npt.NDArray[np.float64]
+BoolArray = npt.NDArray[np.bool_]
+IndexArray = npt.NDArray[np.intp]
+
+IOU_THRESHOLDS: FloatArray = np.linspace(0.5, 0.95, 10)
+_RECALL_POINTS = np.linspace(0.0, 1.0, 101)
+_MOST_CELLS = 10_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Matches:
+    """All detections of all images, highest score first, with what they hit."""
+
+    image: IndexArray
+    """[D], index of the image."""
+    label: IndexArray
+    """[D], index of the class."""
+    score: FloatArray
+    """[D]."""
+    hit: BoolArray
+    """[D, T]: whether it hits a box of its class that no better detection hit, at each IoU."""
+    truth: npt.NDArray[np.int64]
+    """[images, classes], how many boxes there are."""
+
+    def keep(self, detections: BoolArray, truth: npt.NDArray[np.int64]) -> "Matches":
+        """The same with fewer detections and other boxes; the order stays."""
+        return Matches(
+            self.image[detections],
+            self.label[detections],
+            self.score[detections],
+            self.hit[detections],
+            truth,
+        )
+
+
+def match(
+    boxes: npt.NDArray[np.float32],
+    labels: IndexArray,
+    truth_boxes: npt.NDArray[np.float32],
+    truth_labels: IndexArray,
+) -> BoolArray:
+    """Which detections of one image hit, [n, thresholds]: the best score takes the best free box.
+
+    Args:
+        boxes: [n, 4] corners, highest score first.
+        labels: [n].
+        truth_boxes: [m, 4].
+        truth_labels: [m].
+    """
+    hit = np.zeros((len(boxes), len(IOU_THRESHOLDS)), dtype=bool)
+    if not len(truth_boxes):
+        return hit
+    overlaps = iou_matrix(boxes, truth_boxes)
+    overlaps[labels[:, np.newaxis] != truth_labels[np.newaxis]] = 0.0
+    for column, threshold in enumerate(IOU_THRESHOLDS):
+        free = np.ones(len(truth_boxes), dtype=bool)
+        for row in np.flatnonzero(overlaps.max(axis=1) >= threshold):
+            candidates = np.where(free, overlaps[row], 0.0)
+            best = int(candidates.argmax())
+            if candidates[best] >= threshold:
+                free[best] = False
+                hit[row, column] = True
+    return hit
+
+
+def iou_matrix(
+    one: npt.NDArray[np.float32], other: npt.NDArray[np.float32]
+) -> npt.NDArray[np.float64]:
+    """Intersection over union of corners [n, 4] with corners [m, 4]: [n, m]."""
+    one, other = one.astype(np.float64), other.astype(np.float64)
+    low = np.maximum(one[:, np.newaxis, :2], other[np.newaxis, :, :2])
+    high = np.minimum(one[:, np.newaxis, 2:], other[np.newaxis, :, 2:])
+    shared = np.prod(np.clip(high - low, 0.0, None), axis=2)
+    areas = [np.prod(boxes[:, 2:] - boxes[:, :2], axis=1) for boxes in (one, other)]
+    union = areas[0][:, np.newaxis] + areas[1][np.newaxis] - shared
+    ious: npt.NDArray[np.float64] = shared / np.maximum(union, 1e-9)
+    return ious
+
+
+def average_precision(
+    matches: Matches, label: int, weights: FloatArray, thresholds: Sequence[int]
+) -> FloatArray:
+    """Average precision of one class, mean over IoU thresholds: [resamples].
+
+    The precision envelope at 101 recalls, as COCO and Ultralytics compute it. NaN in a resample
+    that has no box of the class.
+
+    Args:
+        matches: of all images.
+        label: index of the class.
+        weights: [resamples, images].
+        thresholds: indices into `IOU_THRESHOLDS`.
+    """
+    chosen = matches.label == label
+    images, hits = matches.image[chosen], matches.hit[chosen]
+    total = weights @ matches.truth[:, label]
+    counted = weights[:, images]
+    everything = np.cumsum(counted, axis=1)
+    result = np.zeros(len(weights))
+    for threshold in thresholds:
+        found = np.cumsum(counted * hits[:, threshold], axis=1)
+        result += [_area(found[row], everything[row], total[row]) for row in range(len(weights))]
+    return np.where(total > 0, result / len(thresholds), np.nan)
+
+
+def mean_average_precision(
+    matches: Matches, weights: FloatArray, thresholds: Sequence[int] = (0,)
+) -> FloatArray:
+    """mAP, the mean over the classes that have a box: [resamples]; NaN where none has.
+
+    Args:
+        matches: of all images.
+        weights: [resamples, images].
+        thresholds: indices into `IOU_THRESHOLDS`; the first alone gives mAP50.
+    """
+    labels = range(matches.truth.shape[1])
+    return mean_of_defined(
+        [average_precision(matches, label, weights, thresholds) for label in labels]
+    )
+
+
+def mean_of_defined(per_class: Sequence[FloatArray]) -> FloatArray:
+    """The mean over the classes that are not NaN, each [resamples]; NaN where all are."""
+    values = np.array(per_class)
+    defined = ~np.isnan(values)
+    count = defined.sum(axis=0)
+    total = np.where(defined, values, 0.0).sum(axis=0)
+    mean: FloatArray = np.divide(total, count, out=np.full(len(total), np.nan), where=count > 0)
+    return mean
+
+
+def _area(found: FloatArray, everything: FloatArray, total: float) -> float:
+    if total == 0 or not len(found) or found[-1] == 0:
+        return 0.0
+    # A detection of weight 0 changes neither count; without the guard the first would divide by 0.
+    precision = found / np.maximum(everything, 1e-12)
+    # Beyond the last recall that was reached, the precision is 0 at once.
+    recall = np.concatenate([[0.0], found / total, [found[-1] / total, 1.0]])
+    envelope = np.concatenate([[1.0], precision, [0.0, 0.0]])
+    envelope = np.maximum.accumulate(envelope[::-1])[::-1]
+    return float(np.trapezoid(np.interp(_RECALL_POINTS, recall, envelope), _RECALL_POINTS))
+
+
+def froc_sensitivity(
+    matches: Matches, weights: FloatArray, false_boxes_per_image: float
+) -> FloatArray:
+    """The share of all boxes that is found (IoU 0.5) at so many false boxes an image: [resamples].
+
+    One score threshold for all classes; NaN in a resample without a box.
+    """
+    # In parts: a thousand resamples of a hundred thousand detections would need gigabytes.
+    parts = np.array_split(weights, max(1, weights.shape[0] * len(matches.image) // _MOST_CELLS))
+    return np.concatenate([_froc(matches, part, false_boxes_per_image) for part in parts])
+
+
+def froc_curve(matches: Matches, rates: FloatArray) -> FloatArray:
+    """`froc_sensitivity` of the images as they are, at each of `rates` false boxes an image."""
+    everything = np.ones((1, len(matches.truth)))
+    return np.array([float(froc_sensitivity(matches, everything, rate)[0]) for rate in rates])
+
+
+def _froc(matches: Matches, weights: FloatArray, false_boxes_per_image: float) -> FloatArray:
+    total = weights @ matches.truth.sum(axis=1)
+    allowed = weights.sum(axis=1) * false_boxes_per_image
+    counted = weights[:, matches.image]
+    hits = matches.hit[:, 0]
+    found = np.cumsum(counted * hits, axis=1)
+    false = np.cumsum(counted * ~hits, axis=1)
+    within = np.where(false <= allowed[:, np.newaxis], found, 0.0)
+    best = within.max(axis=1, initial=0.0)
+    share: FloatArray = np.divide(best, total, out=np.full(len(total), np.nan), where=total > 0)
+    return share
+
+
+def at_thresholds(
+    matches: Matches, limits: FloatArray, weights: FloatArray
+) -> dict[str, FloatArray]:
+    """Figures of the boxes above the thresholds of their classes, each [resamples].
+
+    `sensitivity`: the share of all true boxes that is found (IoU 0.5); `precision`: the share of
+    boxes above threshold that is right; `false_boxes`: above threshold and wrong, an image.
+
+    Args:
+        matches: of all images.
+        limits: [classes], the thresholds.
+        weights: [resamples, images].
+    """
+    above = matches.score >= limits[matches.label]
+    hits = matches.hit[:, 0] & above
+    n_images = weights.shape[1]
+    found = weights @ np.bincount(matches.image[hits], minlength=n_images)
+    detected = weights @ np.bincount(matches.image[above], minlength=n_images)
+    total = weights @ matches.truth.sum(axis=1)
+    undefined = np.full(len(weights), np.nan)
+    return {
+        "sensitivity": np.divide(found, total, out=undefined.copy(), where=total > 0),
+        "precision": np.divide(found, detected, out=undefined.copy(), where=detected > 0),
+        "false_boxes": (detected - found) / weights.sum(axis=1),
+    }

@@ -1,0 +1,1 @@
+"""What operation is measured against: the triage table's order, and the reference of drift."""

@@ -1,1 +1,0 @@
-"""How well the gateway's triage table orders radiographs: measured on validation patients."""
