@@ -131,7 +131,7 @@ generate: .venv-dev/.synced frontend/node_modules/.installed ## Write what is ge
 	$(DEV) -m cxr_gateway.triage > docs/triage.md
 	$(DEV) -m cxr_gateway.access.permissions > docs/permissions.md
 	$(DEV) -m deploy.settings_table > docs/settings.md
-	$(DEV) -m cxr_training.figures
+	$(DEV) -m cxr_training.report.figures
 	cd frontend && npm run --silent generate
 
 .PHONY: lock

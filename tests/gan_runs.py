@@ -16,7 +16,7 @@ from cxr_gan.published import GeneratorManifest
 from cxr_gan.published.folder import RUN_SPEC, RUN_WEIGHTS
 from cxr_gan.published.run import read_run
 from cxr_gan.spec import GeneratorSpec
-from cxr_training.publishing import LICENCE, WEIGHTS_NAME, model_file
+from cxr_training.export.publishing import LICENCE, WEIGHTS_NAME, model_file
 
 SIDE_PX = 16
 LABELS = ("Mass", "Pneumonia")

@@ -11,7 +11,7 @@ from torch import nn
 
 from cxr_training.classifier.loop import Trainer
 from cxr_training.classifier.train import cache_of, new_trainer, open_images, samples_of
-from cxr_training.distributed import Processes, processes_of_this_run
+from cxr_training.core.distributed import Processes, processes_of_this_run
 from quick_training import quick_config
 
 # The same whatever part of a batch a process has: no dropout.

@@ -6,10 +6,8 @@ from importlib import import_module
 
 from cxr_gan.errors import GanError
 from cxr_serving.model_folder import ModelFolderError
-from cxr_training.classifier.config import ConfigError
+from cxr_training.core.errors import ConfigError, PublishError, RunError
 from cxr_training.data.errors import DataError
-from cxr_training.publishing import PublishError
-from cxr_training.runs import RunError
 
 # Of each command, the module that has `add_arguments(parser)` and `run(options)`, which gives the
 # exit status. Only the module of the command that was asked for is imported.

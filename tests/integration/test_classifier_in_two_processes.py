@@ -12,7 +12,7 @@ import torch
 
 import one_of_the_processes
 from cxr_training.classifier.__main__ import main
-from cxr_training.distributed import Processes
+from cxr_training.core.distributed import Processes
 from one_of_the_processes import STILL, begin, first_step
 from quick_training import quick_arguments
 from synthetic_nih import write_nih

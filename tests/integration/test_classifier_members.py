@@ -19,9 +19,9 @@ from cxr_classifier.settings import ClassifierSettings
 from cxr_contracts import Finding, ModelManifest
 from cxr_training.classifier import train as train_module
 from cxr_training.classifier.__main__ import main
-from cxr_training.classifier.config import ConfigError
 from cxr_training.classifier.train import threads_side_by_side, train
-from cxr_training.distributed import Processes
+from cxr_training.core.distributed import Processes
+from cxr_training.core.errors import ConfigError
 from quick_training import quick_arguments, quick_config
 from synthetic_nih import draw, write_nih
 

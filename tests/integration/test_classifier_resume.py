@@ -11,10 +11,10 @@ import torch
 from cxr_classifier.preprocessing import GreyImage
 from cxr_contracts import Finding
 from cxr_training.classifier.__main__ import main
-from cxr_training.classifier.cache import CanonicalImages
 from cxr_training.classifier.config import ClassifierConfig
 from cxr_training.classifier.train import cache_of, new_trainer, open_images, samples_of, train
-from cxr_training.distributed import Processes
+from cxr_training.core.distributed import Processes
+from cxr_training.data.cache import CanonicalImages
 from quick_training import quick_arguments, quick_config
 from synthetic_nih import write_nih
 

@@ -8,7 +8,7 @@ from PIL import Image
 from cxr_training.classifier.__main__ import main
 from cxr_training.classifier.curves import draw_curves
 from cxr_training.classifier.timing import Timing
-from cxr_training.runs import append_metrics
+from cxr_training.core.runs import append_metrics
 from quick_training import quick_arguments, quick_config
 from synthetic_nih import write_nih
 

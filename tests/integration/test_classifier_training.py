@@ -13,7 +13,7 @@ from cxr_classifier.network import build_network, load_weights
 from cxr_classifier.preprocessing import preprocess
 from cxr_contracts import Finding, ModelManifest
 from cxr_training.classifier.__main__ import main
-from cxr_training.publishing import sha256_of
+from cxr_training.core.files import sha256_of
 from synthetic_manifest import whole_rows, write_manifest
 from synthetic_nih import draw, write_nih
 

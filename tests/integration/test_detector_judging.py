@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from cxr_contracts import Region
+from cxr_training.core.errors import PublishError
 from cxr_training.data.splits import split_sha256
 from cxr_training.detector.__main__ import main
 from cxr_training.detector.annotations import NIH_BOXED_REGIONS, BoxSet, read_annotations
@@ -19,7 +20,6 @@ from cxr_training.detector.judging.grounds import Ground, read_grounds
 from cxr_training.detector.steps import run_judge
 from cxr_training.detector.training import Sources
 from cxr_training.joining.report import CSV_NAME
-from cxr_training.publishing import PublishError
 from model_folders import DETECTOR_PX, write_detector_folder
 from synthetic_radiographs import SyntheticData, write_small_data
 

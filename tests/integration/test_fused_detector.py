@@ -21,9 +21,9 @@ from cxr_serving.model_folder import ModelFolderError
 from cxr_training.data.splits import split_sha256
 from cxr_training.detector.__main__ import main
 from cxr_training.detector.annotations import read_annotations
+from cxr_training.export.publishing import read_manifest, write_manifest
 from cxr_training.importing.errors import ModelImportError
 from cxr_training.importing.folder import import_folder
-from cxr_training.publishing import read_manifest, write_manifest
 from films import encoded, radiograph_like
 from model_folders import write_detector_folder
 from synthetic_radiographs import SyntheticData, write_small_data

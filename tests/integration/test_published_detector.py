@@ -13,8 +13,9 @@ from cxr_detector.network import load_network, prepare_ultralytics
 from cxr_detector.postprocessing import postprocess
 from cxr_detector.preprocessing import place, preprocess
 from cxr_serving.model_folder import choose_model, open_model_folder
+from cxr_training.core.files import sha256_of
 from cxr_training.detector.card import render_card
-from cxr_training.publishing import CARD_NAME, read_manifest, sha256_of
+from cxr_training.export.publishing import CARD_NAME, read_manifest
 from films import example_film
 
 MODELS = Path(__file__).parents[2] / "models" / "detector"

@@ -4,10 +4,8 @@ import argparse
 import sys
 from importlib import import_module
 
-from cxr_training.classifier.config import ConfigError
+from cxr_training.core.errors import ConfigError, PublishError, RunError
 from cxr_training.data.errors import DataError
-from cxr_training.publishing import PublishError
-from cxr_training.runs import RunError
 
 # Each has `add_to(commands)`, which adds a command and sets its `run` default: a function from
 # the parsed options to the exit status.

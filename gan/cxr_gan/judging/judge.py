@@ -28,7 +28,7 @@ from cxr_gan.judging.reals import FEWEST, Reals, Rows, in_patient_order, read_re
 from cxr_gan.judging.rows import Row
 from cxr_gan.published import Synthesizer
 from cxr_gan.sampling.asking import drawn_like
-from cxr_training.evaluation.bootstrap import Weights, patient_weights
+from cxr_training.metrics.bootstrap import Weights, patient_weights
 
 FEATURES, PIXELS = "features", "pixels"
 SAMPLES, SEED = 2000, 1

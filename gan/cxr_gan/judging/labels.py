@@ -9,8 +9,8 @@ from cxr_contracts import Interval
 from cxr_gan.judging.extractor import ClassifierFeatures, Features
 from cxr_gan.judging.features import features_of
 from cxr_gan.published import Synthesizer
-from cxr_training.evaluation.bootstrap import interval_of, patient_weights
-from cxr_training.evaluation.metrics import auroc, aurocs
+from cxr_training.metrics.bootstrap import interval_of, patient_weights
+from cxr_training.metrics.classification import auroc, aurocs
 
 FIGURE = "label_auroc"
 FEWEST_POSITIVES = 5

@@ -16,8 +16,7 @@ from cxr_gan.judging.diversity import pair_similarities
 from cxr_gan.judging.extractor import Features, Images
 from cxr_gan.judging.neighbours import inside_any, radii
 from cxr_gan.judging.probe import linear_probe, pixel_probe
-from cxr_training.classifier.localisation.rows import share_interval
-from cxr_training.evaluation.bootstrap import Weights, interval_of, patient_weights
+from cxr_training.metrics.bootstrap import Weights, interval_of, patient_weights, share_interval
 
 FRECHET, KERNEL = "frechet_distance", "kernel_distance"
 PRECISION, RECALL = "precision", "recall"

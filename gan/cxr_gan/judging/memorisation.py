@@ -17,8 +17,7 @@ from cxr_gan.judging.distances import Numbers
 from cxr_gan.judging.extractor import Features, Images
 from cxr_gan.judging.neighbours import distance_rows, nearest
 from cxr_gan.judging.reals import parts_of
-from cxr_training.classifier.localisation.rows import share_interval
-from cxr_training.evaluation.bootstrap import Weights, interval_of
+from cxr_training.metrics.bootstrap import Weights, interval_of, share_interval
 
 RATIO, NEARER, STANDING_OUT = "nearest_ratio", "share_nearer", "share_standing_out"
 SHARES = (NEARER, STANDING_OUT)

@@ -12,7 +12,7 @@ from cxr_gan.errors import GanError
 from cxr_gan.judging.extractor import Images
 from cxr_gan.published.synthesizer import ShownRadiographs
 from cxr_gan.sampling.asking import nih_of
-from cxr_training.classifier.cache import CanonicalImages, canonical_images
+from cxr_training.data.cache import CanonicalImages, canonical_images
 from cxr_training.data.collection import read_collection
 from cxr_training.data.pixels import width_of
 from cxr_training.data.splits import Split

@@ -9,7 +9,7 @@ from cxr_gan.judging.memorisation import NEARER, RATIO, STANDING_OUT, TO_TRAININ
 from cxr_gan.judging.plots import TITLES
 from cxr_gan.judging.rows import Row
 from cxr_gan.published.manifest import JudgedFigure
-from cxr_training.publishing import format_interval, markdown_table
+from cxr_training.report.tables import format_interval, markdown_table
 
 _REMEMBERED = {
     RATIO: "ratio of medians",

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from cxr_contracts import DataSpec, TrainingSpec
 from cxr_gan.errors import GanError
-from cxr_training.runs import portable_command
+from cxr_training.core.runs import portable_command
 
 RUN_FACTS, RUN_CONFIG = "run.json", "config.yaml"
 

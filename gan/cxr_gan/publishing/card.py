@@ -6,7 +6,7 @@ from cxr_gan.judging.measures import FIGURES
 from cxr_gan.judging.plots import TITLES
 from cxr_gan.judging.report import verdict
 from cxr_gan.published.manifest import GeneratorManifest, JudgedFigure
-from cxr_training.publishing import format_interval, markdown_table
+from cxr_training.report.tables import format_interval, markdown_table
 
 INTENDED_USE = (
     "Research on generative models of radiographs, and on whether their images help training.",

@@ -17,8 +17,8 @@ from cxr_gan.published.folder import RUN_WEIGHTS
 from cxr_gan.published.run import read_run
 from cxr_gan.publishing.card import FORBIDDEN_USE, INTENDED_USE, model_card
 from cxr_gan.publishing.gallery import write_gallery
-from cxr_training.publishing import CARD_NAME, LICENCE, WEIGHTS_NAME, model_file
-from cxr_training.runs import utc_now
+from cxr_training.core.runs import utc_now
+from cxr_training.export.publishing import CARD_NAME, LICENCE, WEIGHTS_NAME, model_file
 
 GALLERY_NAME = "gallery.png"
 

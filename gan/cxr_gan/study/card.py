@@ -6,7 +6,7 @@ from cxr_gan.study.generators import Generator
 from cxr_gan.study.plan import BALANCE, Arm
 from cxr_gan.study.rare import RareLabels
 from cxr_gan.study.synthetic import Wanted
-from cxr_training.publishing import sha256_of
+from cxr_training.core.files import sha256_of
 
 _TEACHER = (
     "This generator takes no labels, so theirs are guesses. A teacher, the study's own classifier "

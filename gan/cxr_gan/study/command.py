@@ -12,8 +12,8 @@ from cxr_gan.study.preparing import Request, prepare, refuse_too_few_seeds
 from cxr_gan.study.progress import progress_in
 from cxr_gan.study.smoke import OVERRIDES, smoke_plan, stand_ins
 from cxr_gan.study.study import run_study, write_results
-from cxr_training.data.parallel import usable_cores
-from cxr_training.runs import refuse_several_processes
+from cxr_training.core.parallel import usable_cores
+from cxr_training.core.runs import refuse_several_processes
 
 _PLAN = Path("gan/configs/study/study.yaml")
 _OUT = Path("runs/gan-study")

@@ -14,8 +14,8 @@ from cxr_gan.study.rare import RareLabels
 from cxr_gan.study.rows import ALL, RARE
 from cxr_gan.study.statistics import LEVEL, Estimate, estimate, holm
 from cxr_training.classifier.samples import LABELS, UNJUDGED
-from cxr_training.evaluation.bootstrap import FloatArray, Weights, patient_weights
-from cxr_training.evaluation.metrics import aurocs
+from cxr_training.metrics.bootstrap import FloatArray, Weights, patient_weights
+from cxr_training.metrics.classification import aurocs
 
 EFFECTS_CSV = "effects.csv"
 MEANS = (ALL, RARE)

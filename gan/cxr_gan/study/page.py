@@ -10,8 +10,8 @@ from cxr_gan.study.effects import Effect
 from cxr_gan.study.generators import Generator
 from cxr_gan.study.outcome import Outcome
 from cxr_gan.study.rows import ALL, RARE
-from cxr_training.classifier.samples import NIH_SOURCE
-from cxr_training.publishing import format_interval, markdown_table
+from cxr_training.data.collection import NIH_SOURCE
+from cxr_training.report.tables import format_interval, markdown_table
 
 _METHOD = """\
 Every arm is the published classifier's recipe on a smaller budget: {steps} steps of the optimiser,

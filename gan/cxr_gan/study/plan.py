@@ -6,7 +6,8 @@ from typing import Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from cxr_training.classifier.config import ClassifierConfig, ConfigError, load_config
+from cxr_training.classifier.config import ClassifierConfig, load_config
+from cxr_training.core.errors import ConfigError
 
 Kind = Literal["real", "oversampled", "synthetic", "pretrained"]
 BALANCE: Literal["balance"] = "balance"

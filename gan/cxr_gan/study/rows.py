@@ -12,7 +12,7 @@ from cxr_gan.errors import GanError
 from cxr_gan.study.answers import Answers
 from cxr_gan.study.rare import RareLabels
 from cxr_training.classifier.samples import LABELS, UNJUDGED
-from cxr_training.evaluation.metrics import auroc
+from cxr_training.metrics.classification import auroc
 
 RUNS_CSV = "runs.csv"
 ALL, RARE = "mean", "mean of the rare"

@@ -7,7 +7,7 @@ from multiprocessing import get_context
 
 from cxr_gan.errors import GanError
 from cxr_gan.study.training import Task, train_one
-from cxr_training.data.parallel import end_with_parent
+from cxr_training.core.parallel import end_with_parent
 
 
 def run_all(tasks: Sequence[Task], jobs: int) -> Iterator[Task]:

@@ -15,7 +15,7 @@ from cxr_gan.spec import GeneratorSpec
 from cxr_gan.study.plan import Plan
 from cxr_gan.training.config import load_config
 from cxr_training.classifier.config import SMOKE_OVERRIDES
-from cxr_training.runs import write_json
+from cxr_training.core.runs import write_json
 
 OVERRIDES = (
     *SMOKE_OVERRIDES,

@@ -13,7 +13,7 @@ import numpy as np
 from scipy.stats import t
 
 from cxr_contracts import Interval
-from cxr_training.evaluation.bootstrap import FloatArray
+from cxr_training.metrics.bootstrap import FloatArray
 
 Key = TypeVar("Key")
 LEVEL = 0.05

@@ -17,7 +17,7 @@ from cxr_gan.study.progress import Run, progress_in
 from cxr_gan.study.rows import ALL, RARE, RunRow, append_rows, rows_of, write_rows
 from cxr_gan.study.running import run_all
 from cxr_gan.study.training import Task, real_images
-from cxr_training.classifier.samples import describe_sources
+from cxr_training.data.collection import describe_sources
 from cxr_training.data.splits import Split
 
 PAGE_NAME, FOLDER_NAME = "gan-study.md", "gan-study"

@@ -16,8 +16,6 @@ from cxr_gan.study.generators import Generator
 from cxr_gan.study.quiet import Quiet
 from cxr_gan.study.synthetic import Wanted, synthetic_set
 from cxr_gan.study.teacher import Teacher, keep_as_teacher
-from cxr_training.arithmetic import denormals_flushed
-from cxr_training.classifier.cache import CanonicalImages, canonical_images
 from cxr_training.classifier.config import ClassifierConfig
 from cxr_training.classifier.loop import BEST, LAST, METRICS, Trainer
 from cxr_training.classifier.samples import (
@@ -28,12 +26,14 @@ from cxr_training.classifier.samples import (
     synthetic_alone,
 )
 from cxr_training.classifier.train import new_trainer
+from cxr_training.core.cpu import denormals_flushed
+from cxr_training.core.distributed import Processes
+from cxr_training.core.errors import PublishError, RunError
+from cxr_training.core.runs import drop_metrics_after
+from cxr_training.data.cache import CanonicalImages, canonical_images
 from cxr_training.data.collection import read_collection
 from cxr_training.data.errors import DataError
 from cxr_training.data.splits import Split
-from cxr_training.distributed import Processes
-from cxr_training.publishing import PublishError
-from cxr_training.runs import RunError, drop_metrics_after
 
 TEACHER = "teacher.safetensors"
 KEY = "key.txt"

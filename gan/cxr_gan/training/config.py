@@ -10,7 +10,7 @@ from cxr_contracts import Finding
 from cxr_gan.networks.dcgan import SMALLEST_PX
 from cxr_gan.networks.widths import COARSEST_PX
 from cxr_gan.spec import Family, GeneratorSpec
-from cxr_training.classifier.config import ConfigError
+from cxr_training.core.errors import ConfigError
 
 ALL: Literal["all"] = "all"
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from cxr_gan.training.checkpoints import replace_file
-from cxr_training.runs import read_metrics
+from cxr_training.core.runs import read_metrics
 
 
 def draw_curves(metrics: Path, target: Path) -> None:

@@ -12,8 +12,8 @@ from tqdm import tqdm
 
 from cxr_gan.errors import GanError
 from cxr_gan.training.config import GanConfig
-from cxr_training.classifier.cache import CanonicalImages, canonical_images
 from cxr_training.classifier.loading import epoch_order
+from cxr_training.data.cache import CanonicalImages, canonical_images
 from cxr_training.data.collection import read_collection
 from cxr_training.data.pixels import width_of
 from cxr_training.data.splits import Split, split_sha256

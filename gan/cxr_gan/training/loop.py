@@ -26,9 +26,9 @@ from cxr_gan.training.grids import fixed_inputs, write_grid
 from cxr_gan.training.schedule import Progress, Schedule
 from cxr_gan.training.steps import SUMS, Draws, Players, as_shown
 from cxr_training.classifier.loop import update_average
-from cxr_training.distributed import Processes, average_statistics, synchronised
-from cxr_training.half_precision import rounded
-from cxr_training.runs import append_metrics
+from cxr_training.core.distributed import Processes, average_statistics, synchronised
+from cxr_training.core.runs import append_metrics
+from cxr_training.export.half_precision import rounded
 
 LAST = "last.pt"
 STAGES = "checkpoints"

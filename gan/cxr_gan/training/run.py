@@ -14,10 +14,10 @@ from cxr_gan.training.checkpoints import replace_file
 from cxr_gan.training.config import GanConfig
 from cxr_gan.training.data import RealImages, read_real_images, warning_of_rare_labels
 from cxr_gan.training.loop import LAST, METRICS, Trainer
-from cxr_training.arithmetic import denormals_flushed
-from cxr_training.classifier.samples import describe_sources
-from cxr_training.distributed import Processes, processes_of_this_run
-from cxr_training.runs import command_line, current_commit, read_metrics, utc_now
+from cxr_training.core.cpu import denormals_flushed
+from cxr_training.core.distributed import Processes, processes_of_this_run
+from cxr_training.core.runs import command_line, current_commit, read_metrics, utc_now
+from cxr_training.data.collection import describe_sources
 
 CONFIG = "config.yaml"
 FACTS = "run.json"

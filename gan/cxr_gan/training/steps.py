@@ -10,7 +10,7 @@ from torch.nn import functional
 from cxr_gan.training.augment import DRAWS, augmented
 from cxr_gan.training.config import GanConfig
 from cxr_gan.training.loss import discriminator_loss, generator_loss, gradient_penalty
-from cxr_training.distributed import Processes
+from cxr_training.core.distributed import Processes
 
 SUMS = ("discriminator_loss", "generator_loss", "penalty", "real_logit", "made_logit")
 

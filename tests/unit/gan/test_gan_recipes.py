@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from cxr_gan.training.config import load_config
-from cxr_training.classifier.config import ConfigError
+from cxr_training.core.errors import ConfigError
 
 CONFIGS = Path(__file__).parents[3] / "gan" / "configs"
 SHIPPED = sorted(CONFIGS.glob("*.yaml"))

@@ -14,7 +14,7 @@ from cxr_gan.judging.memorisation import (
     nearness,
     small_pixels,
 )
-from cxr_training.evaluation.bootstrap import patient_weights
+from cxr_training.metrics.bootstrap import patient_weights
 
 RNG = np.random.default_rng(3)
 

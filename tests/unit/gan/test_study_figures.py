@@ -17,7 +17,7 @@ from cxr_gan.study.plots import draw_dose, draw_effects
 from cxr_gan.study.rows import ALL, RARE, RUNS_CSV, append_rows, read_rows, rows_of, write_rows
 from cxr_gan.study.statistics import estimate, holm
 from cxr_training.classifier.samples import LABELS, UNJUDGED
-from cxr_training.evaluation.metrics import auroc
+from cxr_training.metrics.classification import auroc
 from gan_studies import COUNTS, answers, outcome
 
 SYNTHETIC = (

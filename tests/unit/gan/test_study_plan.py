@@ -13,8 +13,8 @@ from cxr_gan.study.plan import BALANCE, RareRule, load_plan
 from cxr_gan.study.preparing import refuse_too_few_seeds, stages_of
 from cxr_gan.study.ranking import choose
 from cxr_gan.study.rare import RareLabels, find_rare
-from cxr_training.classifier.config import ConfigError
 from cxr_training.classifier.samples import LABELS, read_samples
+from cxr_training.core.errors import ConfigError
 from cxr_training.data.splits import Split
 from gan_studies import COUNTS, RARE, study_plan, write_plan
 from synthetic_nih import write_nih

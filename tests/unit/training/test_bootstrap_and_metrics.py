@@ -4,8 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score, roc_curve
 
-from cxr_training.evaluation.bootstrap import bootstrap_interval, patient_weights
-from cxr_training.evaluation.metrics import (
+from cxr_training.metrics.bootstrap import bootstrap_interval, patient_weights
+from cxr_training.metrics.classification import (
     auroc,
     aurocs,
     expected_calibration_error,

@@ -15,8 +15,8 @@ from cxr_training.classifier.ablation.report import (
     ablation_table,
     write_ablation,
 )
-from cxr_training.classifier.config import ConfigError
 from cxr_training.classifier.samples import LABELS
+from cxr_training.core.errors import ConfigError
 from synthetic_nih import write_nih
 
 CONFIGS = Path(__file__).parents[3] / "training/configs"

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from cxr_training.classifier.augment import augmented, coarsened, random_sharpness
-from cxr_training.classifier.config import Augmentation, ClassifierConfig, ConfigError, load_config
+from cxr_training.classifier.config import Augmentation, ClassifierConfig, load_config
+from cxr_training.core.errors import ConfigError
 
 CONFIG = Path(__file__).parents[3] / "training/configs/classifier.yaml"
 

@@ -13,8 +13,8 @@ import pytest
 from PIL import Image
 
 from cxr_classifier.preprocessing import to_canonical
-from cxr_training.classifier import cache
-from cxr_training.classifier.cache import canonical_images, streamed_images
+from cxr_training.data import cache
+from cxr_training.data.cache import canonical_images, streamed_images
 from cxr_training.data.errors import DataError
 from cxr_training.data.pixels import decode_grey
 
@@ -139,7 +139,7 @@ def assert_canonical(images: object, paths: tuple[Path, ...]) -> None:
 BUILD = """
 import sys
 from pathlib import Path
-from cxr_training.classifier.cache import canonical_images
+from cxr_training.data.cache import canonical_images
 if __name__ == "__main__":
     canonical_images(tuple(sorted(Path(sys.argv[1]).iterdir())), 24, Path(sys.argv[2]), processes=2)
 """
@@ -213,7 +213,7 @@ def test_a_disk_without_room_is_a_sentence_not_a_crash(
 MEASURE = """
 import sys
 from pathlib import Path
-from cxr_training.classifier.cache import canonical_images, streamed_images
+from cxr_training.data.cache import canonical_images, streamed_images
 from cxr_training.data.checking.files import examine
 
 def peak_mb():

@@ -7,7 +7,6 @@ import pytest
 from PIL import Image
 
 from cxr_contracts import Finding
-from cxr_training.classifier.cache import canonical_images
 from cxr_training.classifier.samples import (
     LABELS,
     UNJUDGED,
@@ -15,6 +14,7 @@ from cxr_training.classifier.samples import (
     read_samples,
     source_of,
 )
+from cxr_training.data.cache import canonical_images
 from cxr_training.data.errors import DataError
 from cxr_training.data.pixels import decode_grey
 from cxr_training.data.splits import Split

@@ -10,7 +10,6 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from cxr_classifier.network import build_network
 from cxr_contracts import Architecture, Finding
-from cxr_training.classifier.cache import canonical_images
 from cxr_training.classifier.loading import (
     EpochBatches,
     TrainingImages,
@@ -21,9 +20,10 @@ from cxr_training.classifier.loading import (
 from cxr_training.classifier.samples import LABELS, UNJUDGED, read_samples
 from cxr_training.classifier.subset import with_few_patients
 from cxr_training.classifier.throughput import Throughput, gpu_use_percent, speed_in_words
+from cxr_training.core.distributed import Processes, freeze_unused
+from cxr_training.core.errors import RunError
+from cxr_training.data.cache import canonical_images
 from cxr_training.data.splits import Split
-from cxr_training.distributed import Processes, freeze_unused
-from cxr_training.runs import RunError
 from quick_training import quick_config
 from synthetic_nih import write_nih
 

@@ -9,7 +9,6 @@ import pytest
 import torch
 
 from cxr_contracts import Finding
-from cxr_training.classifier.cache import canonical_images
 from cxr_training.classifier.loading import EpochBatches, TrainingImages
 from cxr_training.classifier.oversampling import added_rows
 from cxr_training.classifier.samples import (
@@ -22,11 +21,12 @@ from cxr_training.classifier.samples import (
 )
 from cxr_training.classifier.subset import taken
 from cxr_training.classifier.train import new_trainer
+from cxr_training.core.distributed import Processes
+from cxr_training.core.errors import RunError
+from cxr_training.data.cache import canonical_images
 from cxr_training.data.collection import read_collection
 from cxr_training.data.errors import DataError
 from cxr_training.data.splits import Split
-from cxr_training.distributed import Processes
-from cxr_training.runs import RunError
 from quick_training import quick_config
 from synthetic_manifest import write_manifest
 from synthetic_nih import write_nih

@@ -9,6 +9,7 @@ import torch
 
 from cxr_contracts import Architecture
 from cxr_detector.network import build_network
+from cxr_training.core.errors import RunError
 from cxr_training.detector.config import DetectorConfig
 from cxr_training.detector.pretraining import (
     LABELS,
@@ -19,7 +20,6 @@ from cxr_training.detector.pretraining import (
     moved,
     pretrain,
 )
-from cxr_training.runs import RunError
 from synthetic_radiographs import NO_AUGMENTATION, write_small_data
 
 RECIPE = Path(__file__).parents[3] / "training/configs/detector/yolov5n-both.yaml"

@@ -10,11 +10,11 @@ from safetensors.torch import load_file, save_file
 from cxr_contracts import Architecture
 from cxr_detector.network import build_network
 from cxr_serving.model_folder import ModelFolderError
+from cxr_training.core.errors import RunError
 from cxr_training.data.errors import DataError
 from cxr_training.detector.config import DetectorConfig
 from cxr_training.detector.start import TRUNK_PREFIX, Start, read_start
 from cxr_training.detector.training import train
-from cxr_training.runs import RunError
 from model_folders import write_classifier_folder
 
 LITE0 = "tf_efficientnet_lite0"

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from cxr_training.figures import END, START, table, with_table
+from cxr_training.report.figures import END, START, table, with_table
 
 ROOT = Path(__file__).parents[3]
 

@@ -8,8 +8,8 @@ import onnxruntime
 import torch
 from torch import nn
 
-from cxr_training.half_precision import exactly_halved, rounded
-from cxr_training.onnx_export import export_onnx
+from cxr_training.export.half_precision import exactly_halved, rounded
+from cxr_training.export.onnx import export_onnx
 
 
 def network() -> nn.Module:

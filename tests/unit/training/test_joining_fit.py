@@ -14,6 +14,7 @@ from cxr_training.data.splits import Split
 from cxr_training.detector.annotations import REGIONS, AnnotatedImage
 from cxr_training.detector.scoring import IOU_THRESHOLDS
 from cxr_training.detector.thresholds import Threshold, joined_thresholds
+from cxr_training.export.publishing import read_manifest
 from cxr_training.joining.answers import FINDINGS, Answers
 from cxr_training.joining.films import matched_by_size
 from cxr_training.joining.fitting import fit, manifest_of
@@ -32,7 +33,6 @@ from cxr_training.joining.judging import (
 )
 from cxr_training.joining.operating import lowest_useful, operation
 from cxr_training.joining.report import page, write_results
-from cxr_training.publishing import read_manifest
 from joinings import SHA, region_joining, write_joining
 
 DETECTOR = choose_model(Path(__file__).parents[3] / "models/detector")

@@ -5,7 +5,7 @@ import sys
 
 PROGRAM = """
 import ctypes
-from cxr_training.memory import keep_freed_memory
+from cxr_training.core.cpu import keep_freed_memory
 
 def resident_mib():
     with open("/proc/self/statm") as stream:

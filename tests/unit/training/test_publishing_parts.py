@@ -6,16 +6,8 @@ import numpy as np
 import pytest
 
 from cxr_contracts import Interval, MetricRow
-from cxr_training.publishing import (
-    PublishError,
-    check_same_answers,
-    differing_figures,
-    format_interval,
-    markdown_table,
-    metric_row,
-    model_file,
-)
-from cxr_training.runs import (
+from cxr_training.core.errors import PublishError
+from cxr_training.core.runs import (
     append_metrics,
     changed_keys,
     current_commit,
@@ -23,6 +15,9 @@ from cxr_training.runs import (
     read_metrics,
     write_json,
 )
+from cxr_training.export.publishing import check_same_answers, model_file
+from cxr_training.metrics.rows import differing_figures, metric_row
+from cxr_training.report.tables import format_interval, markdown_table
 
 
 def test_a_model_file_is_named_by_its_content(tmp_path: Path) -> None:

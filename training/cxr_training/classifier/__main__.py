@@ -6,10 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from cxr_serving.model_folder import ModelFolderError
-from cxr_training.classifier.config import SMOKE_OVERRIDES, ConfigError, load_config
+from cxr_training.classifier.config import SMOKE_OVERRIDES, load_config
+from cxr_training.core.errors import ConfigError, PublishError, RunError
+from cxr_training.core.runs import is_first_process, refuse_several_processes
 from cxr_training.data.errors import DataError
-from cxr_training.publishing import PublishError, format_interval, read_manifest
-from cxr_training.runs import RunError, is_first_process, refuse_several_processes
+from cxr_training.export.publishing import read_manifest
+from cxr_training.report.tables import format_interval
 
 NIH = "nih"
 # Differences in an error's sentence; all of them are printed and written.

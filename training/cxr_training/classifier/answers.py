@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from cxr_training.classifier.samples import Samples
 from cxr_training.data.splits import Split
-from cxr_training.evaluation.bootstrap import FloatArray
+from cxr_training.metrics.bootstrap import FloatArray
 
 BoolArray = npt.NDArray[np.bool_]
 SOURCES = ("large", "medium", "small")

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from cxr_contracts import LabelSpec
 from cxr_training.classifier.config import YOUDEN, OperatingPoint
-from cxr_training.evaluation.metrics import WeightedRoc, weighted_roc
+from cxr_training.metrics.classification import WeightedRoc, weighted_roc
 
 FloatArray = npt.NDArray[np.float64]
 # Standard deviations of the prior. A network's logits are rarely off by more than a factor of

@@ -7,14 +7,11 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from cxr_contracts import Architecture, Finding, InputSpec
+from cxr_training.core.errors import ConfigError
 
 YOUDEN: Literal["youden"] = "youden"
 # See `losses.py`.
 LossName = Literal["binary_cross_entropy", "balanced", "asymmetric"]
-
-
-class ConfigError(ValueError):
-    """The configuration cannot be used; the message names the file and the key."""
 
 
 class _Section(BaseModel):

@@ -8,7 +8,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from cxr_training.runs import read_metrics
+from cxr_training.core.runs import read_metrics
 
 _AVERAGED = "validation, averaged"
 # Of the members, one after another; a run of one network has the first.

@@ -10,7 +10,7 @@ from cxr_training.classifier.answers import Answers, BoolArray
 from cxr_training.classifier.calibration import Platt, cross_fitted, fit_label, patient_folds
 from cxr_training.classifier.config import Evaluation
 from cxr_training.classifier.samples import LABELS
-from cxr_training.evaluation.bootstrap import FloatArray
+from cxr_training.metrics.bootstrap import FloatArray
 
 
 @dataclass(frozen=True, slots=True)

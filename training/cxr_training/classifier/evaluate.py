@@ -11,7 +11,7 @@ import torch
 from cxr_classifier.network import CamClassifier, load_weights
 from cxr_contracts import Architecture, LabelSpec, MetricRow
 from cxr_training.classifier.answers import Answers, answers_of
-from cxr_training.classifier.config import ClassifierConfig, ConfigError, Evaluation, load_config
+from cxr_training.classifier.config import ClassifierConfig, Evaluation, load_config
 from cxr_training.classifier.decisions import fitted_decisions
 from cxr_training.classifier.loop import BEST, infer
 from cxr_training.classifier.members import architecture_of_all, trained_network
@@ -25,9 +25,10 @@ from cxr_training.classifier.train import (
     samples_of,
 )
 from cxr_training.classifier.usual_map import MapArray, usual_map
+from cxr_training.core.errors import ConfigError, RunError
+from cxr_training.core.runs import write_json
 from cxr_training.data.splits import Split, split_sha256
-from cxr_training.half_precision import rounded
-from cxr_training.runs import RunError, write_json
+from cxr_training.export.half_precision import rounded
 
 EVALUATION = "evaluation.json"
 ANSWERS = "validation.npz"

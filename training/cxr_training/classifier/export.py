@@ -8,9 +8,9 @@ import torch
 from safetensors.torch import save_file
 
 from cxr_classifier.network import CamClassifier
-from cxr_training.half_precision import exactly_halved
-from cxr_training.onnx_export import export_onnx
-from cxr_training.publishing import ONNX_NAME, WEIGHTS_NAME, check_same_answers
+from cxr_training.export.half_precision import exactly_halved
+from cxr_training.export.onnx import export_onnx
+from cxr_training.export.publishing import ONNX_NAME, WEIGHTS_NAME, check_same_answers
 
 
 def export(network: CamClassifier, folder: Path, probes: np.ndarray) -> None:

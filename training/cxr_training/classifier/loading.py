@@ -11,12 +11,12 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from cxr_classifier.preprocessing import GreyImage, normalise, to_input_size
 from cxr_training.classifier.augment import augmented, coarsened
-from cxr_training.classifier.cache import CanonicalImages
 from cxr_training.classifier.config import ClassifierConfig, sources_of
 from cxr_training.classifier.oversampling import added_rows
 from cxr_training.classifier.samples import Samples, judged_targets
+from cxr_training.core.distributed import Processes, processes_on_this_machine
+from cxr_training.data.cache import CanonicalImages
 from cxr_training.data.splits import Split
-from cxr_training.distributed import Processes, processes_on_this_machine
 
 RowArray = np.ndarray[Any, np.dtype[np.intp]]
 Batch = tuple[Tensor, Tensor]

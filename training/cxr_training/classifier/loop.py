@@ -15,14 +15,7 @@ from tqdm import tqdm
 
 from cxr_classifier.network import CamClassifier, CamNetwork
 from cxr_contracts import Finding
-from cxr_training.classifier.cache import CanonicalImages
-from cxr_training.classifier.checkpoints import (
-    Progress,
-    random_state,
-    read_checkpoint,
-    set_random_state,
-    write_checkpoint,
-)
+from cxr_training.classifier.checkpoints import Progress
 from cxr_training.classifier.config import ClassifierConfig, WithinSource
 from cxr_training.classifier.curves import draw_curves
 from cxr_training.classifier.loading import Batch, evaluation_batches, training_loader
@@ -31,10 +24,18 @@ from cxr_training.classifier.samples import LABELS, Samples, judged_targets
 from cxr_training.classifier.schedule import Schedule
 from cxr_training.classifier.throughput import Throughput, speed_in_words
 from cxr_training.classifier.views import Terminal, View
+from cxr_training.core.checkpoints import (
+    random_state,
+    read_checkpoint,
+    set_random_state,
+    write_checkpoint,
+)
+from cxr_training.core.distributed import Processes, average_statistics, parallel, synchronised
+from cxr_training.core.errors import RunError
+from cxr_training.core.runs import append_metrics
+from cxr_training.data.cache import CanonicalImages
 from cxr_training.data.splits import Split
-from cxr_training.distributed import Processes, average_statistics, parallel, synchronised
-from cxr_training.evaluation.metrics import auroc
-from cxr_training.runs import RunError, append_metrics
+from cxr_training.metrics.classification import auroc
 
 RowArray = np.ndarray[Any, np.dtype[np.intp]]
 LogitArray = np.ndarray[Any, np.dtype[np.float32]]

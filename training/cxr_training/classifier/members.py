@@ -8,10 +8,10 @@ import yaml
 
 from cxr_classifier.network import CamClassifier, build_network, joined_state, load_weights
 from cxr_contracts import Architecture
-from cxr_training.classifier.checkpoints import read_checkpoint
 from cxr_training.classifier.config import ClassifierConfig
 from cxr_training.classifier.samples import LABELS
-from cxr_training.runs import RunError
+from cxr_training.core.checkpoints import read_checkpoint
+from cxr_training.core.errors import RunError
 
 
 def member_name(index: int) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 from cxr_training.classifier.config import ClassifierConfig
 from cxr_training.classifier.members import member_configs, member_folders
 from cxr_training.classifier.train import METRICS, read_facts
-from cxr_training.runs import changed_keys, portable_command, read_metrics
+from cxr_training.core.runs import changed_keys, portable_command, read_metrics
 
 _BEST = "best mean AUROC on validation patients (labels learned within a source judged there)"
 

@@ -33,9 +33,11 @@ from cxr_training.classifier.provenance import (
     sessions_in_short,
 )
 from cxr_training.classifier.report import for_manifest
-from cxr_training.classifier.samples import NIH_SOURCE
 from cxr_training.classifier.train import CONFIG, METRICS, read_facts
-from cxr_training.publishing import (
+from cxr_training.core.errors import RunError
+from cxr_training.core.runs import portable_command, read_metrics, utc_now
+from cxr_training.data.collection import NIH_SOURCE
+from cxr_training.export.publishing import (
     CARD_NAME,
     LICENCE,
     ONNX_NAME,
@@ -43,7 +45,6 @@ from cxr_training.publishing import (
     model_file,
     write_manifest,
 )
-from cxr_training.runs import RunError, portable_command, read_metrics, utc_now
 
 
 def publish(

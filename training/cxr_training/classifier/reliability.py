@@ -9,8 +9,8 @@ from cxr_training.classifier.answers import Answers
 from cxr_training.classifier.config import Evaluation
 from cxr_training.classifier.decisions import Decisions
 from cxr_training.classifier.samples import LABELS
-from cxr_training.evaluation.bootstrap import interval_of, patient_weights
-from cxr_training.evaluation.metrics import equal_bins
+from cxr_training.metrics.bootstrap import interval_of, patient_weights
+from cxr_training.metrics.classification import equal_bins
 
 BINS = 10
 

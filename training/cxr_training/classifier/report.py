@@ -12,9 +12,9 @@ from cxr_training.classifier.decisions import Decisions
 from cxr_training.classifier.localisation.scoring import IOU, POINTING
 from cxr_training.classifier.samples import LABELS
 from cxr_training.classifier.tables import is_map_figure
-from cxr_training.evaluation.bootstrap import FloatArray, Weights, interval_of, patient_weights
-from cxr_training.evaluation.metrics import aurocs, expected_calibration_errors
-from cxr_training.publishing import metric_row
+from cxr_training.metrics.bootstrap import FloatArray, Weights, interval_of, patient_weights
+from cxr_training.metrics.classification import aurocs, expected_calibration_errors
+from cxr_training.metrics.rows import metric_row
 
 # The first line is the sample itself, the others its resamples: [1 + resamples] for each column.
 Draws = Mapping[int, FloatArray]

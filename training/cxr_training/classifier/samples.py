@@ -13,20 +13,16 @@ import numpy.typing as npt
 from tqdm import tqdm
 
 from cxr_contracts import Finding
-from cxr_training.data.collection import Collection, read_collection
+from cxr_training.data.collection import Collection, label_file, read_collection
 from cxr_training.data.errors import DataError
-from cxr_training.data.manifest_csv import read_entries
-from cxr_training.data.nih import entry_file
 from cxr_training.data.pixels import width_of
 from cxr_training.data.splits import Split
-from cxr_training.publishing import sha256_of
 
 LABELS = tuple(Finding)
 # In place of a target: the loss ignores the label on this image.
 UNJUDGED = -1.0
 LARGE_PX = 256
 MEDIUM_PX = 128
-NIH_SOURCE = "NIH ChestX-ray14 (Wang et al., CVPR 2017; NIH Clinical Center)"
 _UNUSED = "unused"
 
 
@@ -163,35 +159,10 @@ def joined(first: Samples, second: Samples) -> Samples:
     return Samples(**columns, patient_splits=first.patient_splits | second.patient_splits)
 
 
-def describe_sources(root: Path | None, manifests: Sequence[Path] = ()) -> list[str]:
-    """What `read_samples` reads, a sentence a set, without a folder of this machine.
-
-    A manifest is named by its content: sha256, and how many of its images are synthetic.
-    """
-    described = [] if root is None else [NIH_SOURCE]
-    for path in manifests:
-        images = [entry.radiograph for entry in read_entries(path)]
-        synthetic = sum(image.synthetic for image in images)
-        described.append(
-            f"{path.name}, a CSV manifest of {len(images)} images, {synthetic} of them synthetic "
-            f"(sha256 {sha256_of(path)})"
-        )
-    return described
-
-
 def _position(patient: str) -> float:
     """Where the patient stands between 0 and 1, independent of the split's own hash."""
     digest = hashlib.sha256(f"cxr-share-1:{patient}".encode()).digest()
     return int.from_bytes(digest[:4], "big") / 2**32
-
-
-def label_file(root: Path | None, manifests: Sequence[Path]) -> Path:
-    """What an error about all labels names: NIH's file where it is read, else a manifest."""
-    if root is not None:
-        return entry_file(root)
-    if not manifests:
-        raise ValueError("read_samples needs NIH's folder, a manifest, or both")
-    return manifests[0]
 
 
 def _check_classes(samples: Samples, labels: Path) -> None:

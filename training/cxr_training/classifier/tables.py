@@ -7,7 +7,7 @@ from cxr_training.classifier.answers import SUBGROUP_KINDS, is_subgroup
 from cxr_training.classifier.localisation.rows import subset_name
 from cxr_training.classifier.localisation.scoring import IOU, POINTING, Pointer
 from cxr_training.classifier.samples import LABELS
-from cxr_training.publishing import format_interval, markdown_table
+from cxr_training.report.tables import format_interval, markdown_table
 
 _KINDS = {"sex": "sex", "age": "age in years", "view": "view"}
 

@@ -12,8 +12,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from cxr_training.arithmetic import denormals_flushed
-from cxr_training.classifier.cache import CanonicalImages
 from cxr_training.classifier.config import ClassifierConfig
 from cxr_training.classifier.loading import Batch
 from cxr_training.classifier.loop import Trainer
@@ -26,9 +24,11 @@ from cxr_training.classifier.train import (
     samples_of,
     threads_side_by_side,
 )
-from cxr_training.data.parallel import in_processes
+from cxr_training.core.cpu import denormals_flushed
+from cxr_training.core.distributed import Processes, processes_of_this_run
+from cxr_training.core.parallel import in_processes
+from cxr_training.data.cache import CanonicalImages
 from cxr_training.data.splits import Split
-from cxr_training.distributed import Processes, processes_of_this_run
 
 # The first steps compile, choose convolutions and start the workers.
 _WARM_UP = 3

@@ -14,9 +14,9 @@ from typing import TypeAlias, cast
 import torch
 
 from cxr_training.classifier.views import EpochNews, MemberBars, Sent, View
+from cxr_training.core.errors import RunError
+from cxr_training.core.parallel import end_with_parent
 from cxr_training.data.errors import DataError
-from cxr_training.data.parallel import end_with_parent
-from cxr_training.runs import RunError
 
 Work = Callable[[View], None]
 Pipe: TypeAlias = "Connection[object, object]"

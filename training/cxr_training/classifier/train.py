@@ -11,8 +11,6 @@ import torch
 import yaml
 
 from cxr_classifier.network import build_member
-from cxr_training.arithmetic import denormals_flushed
-from cxr_training.classifier.cache import CanonicalImages, canonical_images, streamed_images
 from cxr_training.classifier.checkpoints import start_from
 from cxr_training.classifier.config import ClassifierConfig
 from cxr_training.classifier.loop import LAST, Trainer
@@ -28,8 +26,6 @@ from cxr_training.classifier.pretrained import load_pretrained
 from cxr_training.classifier.samples import (
     LABELS,
     Samples,
-    describe_sources,
-    label_file,
     read_samples,
     synthetic_alone,
     with_patient_share,
@@ -37,11 +33,11 @@ from cxr_training.classifier.samples import (
 from cxr_training.classifier.subset import with_few_patients
 from cxr_training.classifier.together import side_by_side
 from cxr_training.classifier.views import Terminal, View
-from cxr_training.data.parallel import usable_cores
-from cxr_training.data.splits import Split, split_sha256, write_splits
-from cxr_training.distributed import Processes, processes_of_this_run
-from cxr_training.runs import (
-    RunError,
+from cxr_training.core.cpu import denormals_flushed
+from cxr_training.core.distributed import Processes, processes_of_this_run
+from cxr_training.core.errors import RunError
+from cxr_training.core.parallel import usable_cores
+from cxr_training.core.runs import (
     command_line,
     current_commit,
     drop_metrics_after,
@@ -49,6 +45,9 @@ from cxr_training.runs import (
     utc_now,
     write_json,
 )
+from cxr_training.data.cache import CanonicalImages, canonical_images, streamed_images
+from cxr_training.data.collection import describe_sources, label_file
+from cxr_training.data.splits import Split, split_sha256, write_splits
 
 CONFIG = "config.yaml"
 FACTS = "run.json"

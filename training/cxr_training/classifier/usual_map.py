@@ -11,10 +11,10 @@ import numpy as np
 import torch
 
 from cxr_classifier.network import CamClassifier
-from cxr_training.classifier.cache import CanonicalImages
 from cxr_training.classifier.config import ClassifierConfig
 from cxr_training.classifier.loading import evaluation_batches
 from cxr_training.classifier.samples import Samples
+from cxr_training.data.cache import CanonicalImages
 from cxr_training.data.splits import Split
 
 # Enough for a mean on a coarse grid; spread evenly over the training patients.

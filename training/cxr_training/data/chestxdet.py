@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from cxr_contracts import parse_region
+from cxr_training.data.csv_rows import read_rows
 from cxr_training.data.errors import DataError, Refuse, at_once
 from cxr_training.data.nih import RegionBox, check_box, patient_of
-from cxr_training.data.rows import read_rows
 
 NAME_MAP = "name_map.csv"
 PARTS = ("train", "test")

@@ -5,12 +5,15 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from cxr_training.core.files import sha256_of
 from cxr_training.data import nih
 from cxr_training.data.boxed import published_splits
 from cxr_training.data.errors import Refuse, at_once, tried
 from cxr_training.data.manifest_csv import OWN, Entry, check_files, read_entries, stated_splits
 from cxr_training.data.radiographs import Radiograph
 from cxr_training.data.splits import Split
+
+NIH_SOURCE = "NIH ChestX-ray14 (Wang et al., CVPR 2017; NIH Clinical Center)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +55,31 @@ def read_collection(
     real = {image.patient for image in images if not image.synthetic}
     _keep_synthetic_in_training(entries, real, splits, refuse)
     return Collection(images, splits)
+
+
+def describe_sources(root: Path | None, manifests: Sequence[Path] = ()) -> list[str]:
+    """What `read_collection` reads, a sentence a set, without a folder of this machine.
+
+    A manifest is named by its content: sha256, and how many of its images are synthetic.
+    """
+    described = [] if root is None else [NIH_SOURCE]
+    for path in manifests:
+        images = [entry.radiograph for entry in read_entries(path)]
+        synthetic = sum(image.synthetic for image in images)
+        described.append(
+            f"{path.name}, a CSV manifest of {len(images)} images, {synthetic} of them synthetic "
+            f"(sha256 {sha256_of(path)})"
+        )
+    return described
+
+
+def label_file(root: Path | None, manifests: Sequence[Path]) -> Path:
+    """What an error about all labels names: NIH's file where it is read, else a manifest."""
+    if root is not None:
+        return nih.entry_file(root)
+    if not manifests:
+        raise ValueError("the reader needs NIH's folder, a manifest, or both")
+    return manifests[0]
 
 
 def _published(nih_root: Path | None, refuse: Refuse) -> list[Radiograph]:

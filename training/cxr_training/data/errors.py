@@ -4,10 +4,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
+from cxr_training.core.errors import UserError
+
 Read = TypeVar("Read")
 
 
-class DataError(ValueError):
+class DataError(UserError, ValueError):
     """The data is not as published; the message names the file and the line, if any."""
 
     def __init__(self, path: Path, detail: str, *, line: int | None = None) -> None:

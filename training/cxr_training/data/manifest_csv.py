@@ -15,9 +15,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from cxr_training.data.csv_rows import Row, read_rows
 from cxr_training.data.errors import DataError, Refuse, at_once
 from cxr_training.data.radiographs import Radiograph, parse_findings
-from cxr_training.data.rows import Row, read_rows
 from cxr_training.data.splits import Split
 
 REQUIRED = ("image", "patient", "findings")

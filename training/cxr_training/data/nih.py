@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cxr_contracts import Region, parse_region
+from cxr_training.data.csv_rows import Row, read_rows
 from cxr_training.data.errors import DataError, Refuse, at_once
 from cxr_training.data.radiographs import Radiograph, parse_findings
-from cxr_training.data.rows import Row, read_rows
 
 ENTRY_FILES = "Data_Entry_2017*.csv"
 BOX_LIST = "BBox_List_2017.csv"

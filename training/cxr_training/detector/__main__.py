@@ -10,6 +10,8 @@ import sys
 from pathlib import Path
 
 from cxr_serving.model_folder import ModelFolderError
+from cxr_training.core.cpu import keep_freed_memory
+from cxr_training.core.errors import PublishError, RunError
 from cxr_training.data.errors import DataError
 from cxr_training.detector.config import DetectorConfig
 from cxr_training.detector.start import COCO_SOURCE, Start
@@ -22,9 +24,6 @@ from cxr_training.detector.steps import (
     run_train,
 )
 from cxr_training.detector.training import CONFIG_FILE, Sources
-from cxr_training.memory import keep_freed_memory
-from cxr_training.publishing import PublishError
-from cxr_training.runs import RunError
 
 RESULTS, JOINING = Path("docs/results/detector"), Path("docs/results/joining")
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from cxr_contracts import Architecture, MetricRow, ModelManifest
 from cxr_detector.fused import is_fused
-from cxr_training.publishing import format_interval, markdown_table
+from cxr_training.report.tables import format_interval, markdown_table
 
 _TITLES = {
     "map50": "mAP50",

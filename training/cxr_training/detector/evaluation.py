@@ -29,8 +29,8 @@ from cxr_training.detector.scoring import (
     match,
 )
 from cxr_training.detector.thresholds import Threshold, own_thresholds
-from cxr_training.evaluation.bootstrap import interval_of, patient_weights
-from cxr_training.publishing import metric_row
+from cxr_training.metrics.bootstrap import interval_of, patient_weights
+from cxr_training.metrics.rows import metric_row
 
 # Ultralytics' own values for validation.
 LOWEST_SCORE = 0.001

@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from cxr_contracts import InputSpec
-from cxr_training.onnx_export import export_onnx
-from cxr_training.publishing import check_same_answers
+from cxr_training.export.onnx import export_onnx
+from cxr_training.export.publishing import check_same_answers
 
 _N_GEOMETRY = 4
 

@@ -20,14 +20,15 @@ from cxr_contracts import (
 )
 from cxr_detector.fused import LIBRARY, MEMBERS_FILE, NAME, member_folders
 from cxr_serving.model_folder import ModelFolder, open_model_folder
+from cxr_training.core.errors import PublishError
+from cxr_training.core.runs import portable_command, utc_now
 from cxr_training.data.splits import Split, split_sha256
 from cxr_training.detector.annotations import Annotations
 from cxr_training.detector.card import write_card
 from cxr_training.detector.evaluation import evaluation_of, match_all
 from cxr_training.detector.judging.judge import annotations_of, rules_of
 from cxr_training.detector.judging.reading import read_published
-from cxr_training.publishing import CARD_NAME, LICENCE, PublishError, model_file, write_manifest
-from cxr_training.runs import portable_command, utc_now
+from cxr_training.export.publishing import CARD_NAME, LICENCE, model_file, write_manifest
 
 # Two boxes that overlap by this much are one finding's, as for the figures.
 IOU = 0.5

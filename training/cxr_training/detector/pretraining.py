@@ -23,7 +23,8 @@ from tqdm import tqdm
 
 from cxr_contracts import Finding, InputSpec
 from cxr_detector.preprocessing import Resize, fit
-from cxr_training.arithmetic import denormals_flushed
+from cxr_training.core.cpu import denormals_flushed
+from cxr_training.core.errors import RunError
 from cxr_training.data.boxed import read_boxed
 from cxr_training.data.radiographs import Radiograph
 from cxr_training.data.splits import Split
@@ -31,8 +32,7 @@ from cxr_training.detector.config import AugmentationConfig, DetectorConfig, Pre
 from cxr_training.detector.dataset import read_grey
 from cxr_training.detector.schedule import Schedule
 from cxr_training.detector.sharpness import vary
-from cxr_training.evaluation.metrics import auroc
-from cxr_training.runs import RunError
+from cxr_training.metrics.classification import auroc
 
 # Pneumonia stands on the large files of the published part alone: it would teach their size.
 LABELS = tuple(finding for finding in Finding if finding is not Finding.PNEUMONIA)

@@ -15,20 +15,20 @@ from cxr_contracts import (
     TrainingSpec,
 )
 from cxr_detector.network import build_network, load_network
+from cxr_training.core.errors import PublishError
+from cxr_training.core.runs import portable_command, utc_now
 from cxr_training.detector.card import write_card
 from cxr_training.detector.config import DetectorConfig
 from cxr_training.detector.export import export_detector
 from cxr_training.detector.thresholds import Threshold
-from cxr_training.publishing import (
+from cxr_training.export.publishing import (
     CARD_NAME,
     LICENCE,
     ONNX_NAME,
     WEIGHTS_NAME,
-    PublishError,
     model_file,
     write_manifest,
 )
-from cxr_training.runs import portable_command, utc_now
 
 _NIH = "NIH ChestX-ray14 (Wang et al., CVPR 2017; NIH Clinical Center), images and labels"
 _NIH_BOXED = _NIH.replace("images and labels", "images and BBox_List_2017")

@@ -11,7 +11,7 @@ from cxr_contracts import Region, finding_of_region
 from cxr_training.data.boxed import read_boxed
 from cxr_training.data.splits import Split
 from cxr_training.detector.annotations import OFTEN_MISSED, read_annotations, regions_of
-from cxr_training.publishing import markdown_table
+from cxr_training.report.tables import markdown_table
 
 # One set's boxes are not merged, whatever it is.
 _MERGE_IOU = 0.5

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cxr_serving.model_folder import open_model_folder
+from cxr_training.core.files import sha256_of
 from cxr_training.data.errors import DataError
-from cxr_training.publishing import sha256_of
 
 if TYPE_CHECKING:
     import torch

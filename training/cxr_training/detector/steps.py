@@ -9,6 +9,8 @@ from typing import Any
 
 from cxr_contracts import MetricRow
 from cxr_serving.model_folder import ModelFolderError, choose_model
+from cxr_training.core.errors import PublishError
+from cxr_training.core.runs import command_line, current_commit, utc_now, write_json
 from cxr_training.data.errors import DataError
 from cxr_training.data.splits import Split, split_sha256
 from cxr_training.detector.config import DetectorConfig
@@ -24,8 +26,8 @@ from cxr_training.detector.training import (
     resume,
     train,
 )
-from cxr_training.publishing import PublishError, format_interval, metric_row
-from cxr_training.runs import command_line, current_commit, utc_now, write_json
+from cxr_training.metrics.rows import metric_row
+from cxr_training.report.tables import format_interval
 
 EVALUATION_FILE = "evaluation.json"
 # Differences in an error's sentence; all of them are printed and written.

@@ -18,13 +18,14 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from cxr_detector.network import build_network, prepare_ultralytics
+from cxr_training.core.errors import RunError
+from cxr_training.core.runs import write_json
 from cxr_training.data.errors import DataError
 from cxr_training.data.splits import Split, split_sha256, write_splits
 from cxr_training.detector.annotations import Annotations, limit_images, read_annotations
 from cxr_training.detector.config import DetectorConfig
 from cxr_training.detector.dataset import write_dataset
 from cxr_training.detector.start import FittingStart, Start, read_start
-from cxr_training.runs import RunError, write_json
 
 if TYPE_CHECKING:
     from cxr_training.detector.resume import RunState
@@ -309,7 +310,7 @@ def _run_ultralytics(
     lines: str = "",
 ) -> None:
     prepare_ultralytics()
-    from cxr_training.arithmetic import denormals_flushed
+    from cxr_training.core.cpu import denormals_flushed
     from cxr_training.detector.trainer import DetectorTrainer
 
     # The epochs that are left must not draw what the first ones drew.

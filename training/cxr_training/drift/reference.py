@@ -19,8 +19,8 @@ from cxr_contracts import (
 from cxr_gateway.drift.film import UNKNOWN_VIEW
 from cxr_gateway.drift.psi import counts_in, quantile_edges
 from cxr_serving.model_folder import identity_of
+from cxr_training.core.runs import current_commit, utc_now
 from cxr_training.drift.films import ReadFilm
-from cxr_training.runs import current_commit, utc_now
 
 BINS = 10
 COMMAND = "make drift-reference"

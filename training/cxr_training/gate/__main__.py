@@ -51,12 +51,13 @@ def _publish(options: argparse.Namespace) -> None:
 
 def _evaluate(options: argparse.Namespace) -> None:
     from cxr_gateway.gate import load_gate
+    from cxr_training.core.errors import PublishError
     from cxr_training.gate.card import results_page
     from cxr_training.gate.evaluation import evaluate, metric_rows, write_table
     from cxr_training.gate.plotting import draw_results
     from cxr_training.gate.publishing import add_metrics
     from cxr_training.gate.radiographs import nih_root, read_gate_data
-    from cxr_training.publishing import PublishError, differing_figures
+    from cxr_training.metrics.rows import differing_figures
 
     gate = load_gate(options.model)
     recipe = gate.manifest.training.recipe

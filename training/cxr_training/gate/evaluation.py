@@ -12,9 +12,9 @@ from PIL import Image
 from cxr_contracts import Interval, MetricRow
 from cxr_gateway.gate import Gate
 from cxr_training.data.radiographs import Radiograph
-from cxr_training.evaluation.bootstrap import interval_of, patient_weights
-from cxr_training.evaluation.metrics import aurocs
 from cxr_training.gate.judging import Judged, drawn_strangers, real_strangers, spoiled, varied
+from cxr_training.metrics.bootstrap import interval_of, patient_weights
+from cxr_training.metrics.classification import aurocs
 
 RESAMPLES = 1000
 _CHILD_BELOW_YEARS = 16

@@ -10,10 +10,10 @@ import torch.nn.functional as nnf
 from numpy.typing import NDArray
 from torch import Tensor
 
+from cxr_training.core.runs import append_metrics
 from cxr_training.gate.batches import BatchMaker
 from cxr_training.gate.config import KINDS, GateConfig
 from cxr_training.gate.network import GateNetwork
-from cxr_training.runs import append_metrics
 
 # Part of the calibration radiographs that the one-class distance alone may find strange.
 _STRANGE_SHARE = 0.002

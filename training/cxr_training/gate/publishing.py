@@ -16,12 +16,9 @@ from cxr_contracts import (
     TrainingSpec,
 )
 from cxr_gateway.gate import load_model
-from cxr_training.gate.card import write_card
-from cxr_training.gate.config import KIND_REASONS, KINDS, GateConfig
-from cxr_training.gate.network import GateNetwork
-from cxr_training.gate.run import RunSummary
-from cxr_training.onnx_export import export_onnx
-from cxr_training.publishing import (
+from cxr_training.core.runs import utc_now
+from cxr_training.export.onnx import export_onnx
+from cxr_training.export.publishing import (
     CARD_NAME,
     LICENCE,
     ONNX_NAME,
@@ -31,7 +28,10 @@ from cxr_training.publishing import (
     read_manifest,
     write_manifest,
 )
-from cxr_training.runs import utc_now
+from cxr_training.gate.card import write_card
+from cxr_training.gate.config import KIND_REASONS, KINDS, GateConfig
+from cxr_training.gate.network import GateNetwork
+from cxr_training.gate.run import RunSummary
 
 NAME = "gate-cxr"
 LABEL = "frontal_chest_radiograph"

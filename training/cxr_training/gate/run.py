@@ -8,6 +8,8 @@ import torch
 from pydantic import BaseModel, ConfigDict
 from safetensors.torch import load_file, save_file
 
+from cxr_training.core.runs import command_line, current_commit, read_metrics
+from cxr_training.export.publishing import WEIGHTS_NAME
 from cxr_training.gate.batches import BatchMaker, Pools
 from cxr_training.gate.config import GateConfig
 from cxr_training.gate.fitting import build_network, fit, fit_one_class, operating_point
@@ -15,8 +17,6 @@ from cxr_training.gate.network import GateNetwork
 from cxr_training.gate.photographs import photograph_crops
 from cxr_training.gate.procedural import draw_procedural
 from cxr_training.gate.radiographs import GateData, read_gate_data, read_small
-from cxr_training.publishing import WEIGHTS_NAME
-from cxr_training.runs import command_line, current_commit, read_metrics
 
 _SUMMARY_NAME = "run.json"
 

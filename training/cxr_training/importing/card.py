@@ -1,7 +1,7 @@
 """MODEL_CARD.md of imported weights, made from the manifest alone."""
 
 from cxr_contracts import LabelSpec, ModelManifest
-from cxr_training.publishing import markdown_table
+from cxr_training.report.tables import markdown_table
 
 _LIMITS = """\
 - Nothing was measured here. Measure it on radiographs of your own, with labels, before anybody

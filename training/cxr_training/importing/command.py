@@ -9,10 +9,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cxr_training.core.errors import PublishError
+from cxr_training.core.files import sha256_of
 from cxr_training.data.errors import DataError
+from cxr_training.export.publishing import read_manifest
 from cxr_training.importing.errors import ModelImportError
 from cxr_training.importing.xrv_releases import LICENCE, RELEASES
-from cxr_training.publishing import PublishError, read_manifest, sha256_of
 
 if TYPE_CHECKING:
     from cxr_training.importing.foreign import ForeignNetwork

@@ -1,6 +1,6 @@
 """The error of every import: a sentence that says what is wrong with the weights."""
 
-from cxr_training.publishing import PublishError
+from cxr_training.core.errors import PublishError
 
 
 class ModelImportError(PublishError):

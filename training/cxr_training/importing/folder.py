@@ -9,9 +9,9 @@ from pathlib import Path
 from cxr_contracts import MANIFEST_NAME, ModelManifest, Role
 from cxr_detector.fused import is_fused, member_folders
 from cxr_serving.model_folder import ModelFolder, ModelFolderError, open_model_folder
+from cxr_training.export.publishing import CARD_NAME, read_manifest
 from cxr_training.importing.errors import ModelImportError
 from cxr_training.importing.trial import try_out
-from cxr_training.publishing import CARD_NAME, read_manifest
 
 
 def target_of(models: Path, role: Role, name: str, *, force: bool) -> Path:

@@ -6,20 +6,20 @@ from typing import Any
 
 from cxr_contracts import DataSpec, ModelManifest, TrainingSpec
 from cxr_training.classifier.export import export
+from cxr_training.core.files import sha256_of
+from cxr_training.core.runs import current_commit, utc_now
 from cxr_training.data.splits import split_sha256
-from cxr_training.importing.card import imported_card
-from cxr_training.importing.folder import staged, target_of
-from cxr_training.importing.foreign import Adopted, ForeignNetwork, adopt
-from cxr_training.importing.trial import probes, try_out
-from cxr_training.publishing import (
+from cxr_training.export.publishing import (
     CARD_NAME,
     ONNX_NAME,
     WEIGHTS_NAME,
     model_file,
-    sha256_of,
     write_manifest,
 )
-from cxr_training.runs import current_commit, utc_now
+from cxr_training.importing.card import imported_card
+from cxr_training.importing.folder import staged, target_of
+from cxr_training.importing.foreign import Adopted, ForeignNetwork, adopt
+from cxr_training.importing.trial import probes, try_out
 
 NOT_STATED = "not stated"
 

@@ -18,8 +18,8 @@ from cxr_gateway.gate.loading import load_model as load_gate
 from cxr_serving.image import DecodedImage
 from cxr_serving.model_folder import ModelFolderError, open_model_folder
 from cxr_serving.onnx_runtime import OnnxRuntime
+from cxr_training.export.publishing import check_same_answers, read_manifest
 from cxr_training.importing.errors import ModelImportError
-from cxr_training.publishing import check_same_answers, read_manifest
 
 _PICTURES = 6
 _SIDE_PX = 256

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from cxr_classifier.settings import ClassifierSettings
 from cxr_contracts import MANIFEST_NAME, JoiningManifest
 from cxr_serving.model_folder import ModelFolderError, choose_model
+from cxr_training.core.errors import PublishError
 from cxr_training.data.errors import DataError
 from cxr_training.data.splits import split_sha256
 from cxr_training.detector.annotations import REGIONS
@@ -23,7 +24,7 @@ from cxr_training.joining.fitting import fit, manifest_of
 from cxr_training.joining.forms import FORMS
 from cxr_training.joining.judging import BASELINE
 from cxr_training.joining.report import write_results
-from cxr_training.publishing import PublishError, differing_figures
+from cxr_training.metrics.rows import differing_figures
 
 # Two machines' processors round differently; a figure that moves by more is another one.
 _TOLERANCE = 2e-3

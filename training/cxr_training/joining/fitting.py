@@ -14,12 +14,13 @@ from cxr_contracts import (
     ModelManifest,
     RegionJoining,
 )
+from cxr_training.core.runs import command_line, current_commit, portable_command, utc_now
 from cxr_training.data.splits import Split
 from cxr_training.detector.annotations import REGIONS
 from cxr_training.detector.evaluation import RESAMPLES
 from cxr_training.detector.scoring import FloatArray
 from cxr_training.detector.thresholds import Threshold, joined_thresholds
-from cxr_training.evaluation.bootstrap import interval_of
+from cxr_training.export.publishing import LICENCE
 from cxr_training.joining.answers import REGION_FINDINGS, Answers
 from cxr_training.joining.forms import FORMS, Constants
 from cxr_training.joining.headroom import perfect_opinion, reached
@@ -38,8 +39,8 @@ from cxr_training.joining.operating import (
     lowest_useful,
     operation,
 )
-from cxr_training.publishing import LICENCE, metric_row
-from cxr_training.runs import command_line, current_commit, portable_command, utc_now
+from cxr_training.metrics.bootstrap import interval_of
+from cxr_training.metrics.rows import metric_row
 
 ALL, ANNOTATED = "all films", "annotated films"
 PERFECT, REACHED = "perfect opinion", "reached"

@@ -16,9 +16,9 @@ from cxr_training.detector.scoring import (
     average_precision,
     froc_sensitivity,
 )
-from cxr_training.evaluation.bootstrap import patient_weights
 from cxr_training.joining.answers import Answers
 from cxr_training.joining.forms import FIT_MIN_SCORE, FORMS, Fit, usual_opinions
+from cxr_training.metrics.bootstrap import patient_weights
 
 FOLDS = 5
 MAP50 = "map50_known"

@@ -18,7 +18,7 @@ from cxr_training.joining.fitting import (
 )
 from cxr_training.joining.forms import FORMS
 from cxr_training.joining.judging import BASELINE, FROCS, LOG_LOSS, MAP50
-from cxr_training.publishing import format_interval, markdown_table
+from cxr_training.report.tables import format_interval, markdown_table
 
 COMMAND = "make fit-joining"
 CSV_NAME = "joining.csv"

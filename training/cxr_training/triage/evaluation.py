@@ -11,7 +11,7 @@ import numpy.typing as npt
 from cxr_contracts import Interval
 from cxr_gateway.schemas import Priority
 from cxr_gateway.triage import IMMEDIATE, SAME_DAY
-from cxr_training.evaluation.bootstrap import bootstrap_interval
+from cxr_training.metrics.bootstrap import bootstrap_interval
 from cxr_training.triage.readings import TriagedImage
 
 RESAMPLES = 1000

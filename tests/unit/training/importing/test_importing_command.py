@@ -14,10 +14,10 @@ from safetensors.torch import load_file, save_file
 
 from cxr_contracts import Finding, ModelManifest
 from cxr_training.__main__ import main
+from cxr_training.core.files import sha256_of
 from cxr_training.importing.download import download, download_from_hub
 from cxr_training.importing.errors import ModelImportError
 from cxr_training.importing.folder import staged
-from cxr_training.publishing import sha256_of
 from web_of_weights import serving
 
 MODELS = Path(__file__).parents[4] / "models"

@@ -6,7 +6,7 @@ from typing import Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from cxr_training.classifier.config import ConfigError
+from cxr_training.core.errors import ConfigError
 
 
 class _Strict(BaseModel):

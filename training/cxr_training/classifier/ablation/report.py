@@ -11,9 +11,9 @@ from matplotlib.figure import Figure
 from cxr_contracts import Finding, Interval
 from cxr_training.classifier.ablation.plan import Plan
 from cxr_training.classifier.samples import LABELS
-from cxr_training.evaluation.bootstrap import FloatArray, Weights, interval_of, patient_weights
-from cxr_training.evaluation.metrics import aurocs
-from cxr_training.publishing import format_interval, markdown_table
+from cxr_training.metrics.bootstrap import FloatArray, Weights, interval_of, patient_weights
+from cxr_training.metrics.classification import aurocs
+from cxr_training.report.tables import format_interval, markdown_table
 
 _RESAMPLES, _SEED = 1000, 1
 _HEADER = ("arm", "says", "against", "figure", "value", "low", "high", "gain", "low", "high")

@@ -16,8 +16,8 @@ from cxr_training.classifier.train import (
     open_images,
     train,
 )
+from cxr_training.core.errors import RunError
 from cxr_training.data.splits import Split, split_sha256
-from cxr_training.runs import RunError
 
 ANSWERS = "answers.npz"
 _AS_TRAINED = OtherReading(says="", of="")

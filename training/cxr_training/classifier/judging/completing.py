@@ -9,7 +9,7 @@ from cxr_training.classifier.judging.judge import (
     contradictions,
     unpublished,
 )
-from cxr_training.publishing import CARD_NAME, write_manifest
+from cxr_training.export.publishing import CARD_NAME, write_manifest
 
 
 def complete(model: Path, judgement: Judgement) -> int:

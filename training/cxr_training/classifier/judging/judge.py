@@ -17,8 +17,9 @@ from cxr_training.classifier.localisation.boxes import NIH_FOLDER
 from cxr_training.classifier.reliability import ReliabilityBin, reliability
 from cxr_training.classifier.report import for_manifest, metric_rows
 from cxr_training.classifier.samples import read_samples
+from cxr_training.core.errors import PublishError
 from cxr_training.data.splits import split_sha256
-from cxr_training.publishing import PublishError, differing_figures
+from cxr_training.metrics.rows import differing_figures
 
 # ONNX Runtime and PyTorch give logits that differ in the sixth digit, and another processor may
 # round a resized picture otherwise. Neither moves an AUROC by this much; a changed network, data

@@ -13,7 +13,7 @@ from cxr_training.classifier.decisions import Decisions
 from cxr_training.classifier.reliability import ReliabilityBin
 from cxr_training.classifier.samples import LABELS
 from cxr_training.classifier.tables import Figures
-from cxr_training.evaluation.metrics import roc_points
+from cxr_training.metrics.classification import roc_points
 
 _DPI = 110
 _MARK = "tab:red"

@@ -16,7 +16,7 @@ from cxr_training.classifier.augment import coarsened
 from cxr_training.classifier.samples import LABELS, Samples
 from cxr_training.data.pixels import decode_grey
 from cxr_training.data.splits import Split
-from cxr_training.evaluation.bootstrap import FloatArray
+from cxr_training.metrics.bootstrap import FloatArray
 
 # Larger than a service's on a CPU: here nobody waits for the first answer of a batch.
 _BATCH = 8

@@ -11,7 +11,7 @@ from cxr_contracts import Finding, Interval, MetricRow
 from cxr_training.classifier.localisation.boxes import Annotator
 from cxr_training.classifier.localisation.rows import ALL, CALLED, MACRO, MISSED, subset_name
 from cxr_training.classifier.localisation.scoring import IOU, IOU_LEVELS, POINTING, Pointer
-from cxr_training.publishing import format_interval, markdown_table
+from cxr_training.report.tables import format_interval, markdown_table
 
 CSV_NAME, PICTURE_NAME = "localisation.csv", "localisation.png"
 _COLUMNS = ("figure", "subset", "split", "value", "low", "high", "images", "boxes")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from cxr_contracts import Finding, Interval, MetricRow
+from cxr_contracts import Finding, MetricRow
 from cxr_training.classifier.localisation.boxes import Annotator, Case
 from cxr_training.classifier.localisation.fitting import Fitted
 from cxr_training.classifier.localisation.maps import Maps, box_mask
@@ -18,8 +18,8 @@ from cxr_training.classifier.localisation.scoring import (
     Pointer,
     score_case,
 )
-from cxr_training.evaluation.bootstrap import interval_of, patient_weights
-from cxr_training.publishing import metric_row
+from cxr_training.metrics.bootstrap import interval_of, patient_weights, share_interval
+from cxr_training.metrics.rows import metric_row
 
 # A finding with fewer cases has no rows of its own and no part in `macro`.
 MIN_IMAGES = 10
@@ -27,7 +27,6 @@ ALL, MACRO = "all", "macro"
 CALLED, MISSED = "called=positive", "called=missed"
 RESAMPLES, SEED = 1000, 1
 _POINTERS = tuple(Pointer)
-_Z = 1.96
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,19 +183,6 @@ def subset_name(group: str, view: str = "", pointer: Pointer = Pointer.CAM) -> s
     name, slash, called = group.partition("/")
     baseline = "" if pointer is Pointer.CAM else f"/baseline={pointer.value}"
     return f"{name}{view}{slash}{called}{baseline}"
-
-
-def share_interval(draws: FloatArray, n_patients: int) -> Interval:
-    """The first of `draws`, between 0 and 1, with the interval of the others.
-
-    All or none leave nothing to resample: Wilson's interval of as many trials as patients.
-    """
-    value = float(draws[0])
-    if 0 < value < 1:
-        return interval_of(value, draws[1:])
-    margin = _Z**2 / (n_patients + _Z**2)
-    low, high = (1 - margin, 1.0) if value >= 1 else (0.0, margin)
-    return Interval(value=value, low=low, high=high)
 
 
 def _counts(group: _Group, scores: Scores) -> tuple[int, int]:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from cxr_training.core.parallel import in_processes
 from cxr_training.data.errors import DataError
-from cxr_training.data.parallel import in_processes
 from cxr_training.data.pixels import decode_grey
 
 _CHUNK = 64

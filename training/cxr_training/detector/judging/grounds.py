@@ -46,7 +46,7 @@ from cxr_training.detector.scoring import (
     average_precision,
     froc_sensitivity,
 )
-from cxr_training.publishing import metric_row
+from cxr_training.metrics.rows import metric_row
 
 SHARED_REGIONS = tuple(r for r in REGIONS if r in NIH_BOXED_REGIONS & CHESTXDET_REGIONS)
 SHARED, ALL, KNOWN = "shared", "all", "known"

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from cxr_contracts import LabelSpec, MetricRow, ModelManifest, Region
 from cxr_detector.fused import is_fused, member_folders
 from cxr_serving.model_folder import ModelFolder, open_model_folder
+from cxr_training.core.errors import PublishError
 from cxr_training.data.splits import Split, split_sha256
 from cxr_training.detector.annotations import (
     BOTH_SETS,
@@ -47,7 +48,7 @@ from cxr_training.detector.scoring import (
     froc_sensitivity,
 )
 from cxr_training.detector.thresholds import Threshold, is_by_this_rule, own_thresholds
-from cxr_training.publishing import PublishError, differing_figures, metric_row
+from cxr_training.metrics.rows import differing_figures, metric_row
 
 # ONNX Runtime and PyTorch give scores that differ in the sixth digit, and another processor may
 # round a resized picture otherwise. A changed network, data set or figure moves more than this.

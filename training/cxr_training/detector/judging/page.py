@@ -10,7 +10,7 @@ from cxr_training.detector.judging.joined import JoinedRow, of_detector
 from cxr_training.detector.judging.judge import TOLERANCE, Judgement
 from cxr_training.detector.judging.table import ModelLine, Results
 from cxr_training.joining.judging import BASELINE, FROCS, MAP50
-from cxr_training.publishing import format_interval, markdown_table
+from cxr_training.report.tables import format_interval, markdown_table
 
 PAGE = "README.md"
 CURVES = "curves_{}"

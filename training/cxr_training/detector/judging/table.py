@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from cxr_contracts import MetricRow
 from cxr_training.detector.judging.joined import JoinedRow
-from cxr_training.publishing import format_interval
+from cxr_training.report.tables import format_interval
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,11 +1,29 @@
-"""How a process that trains on a processor keeps its memory."""
+"""How a CPU computes, and keeps its memory, while a network trains."""
 
 import ctypes
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
 
 # Of glibc's mallopt(3).
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX = -1, -2, -4
 _NEVER = 2**31 - 1
 _PAD_BYTES = 256 * 2**20
+
+
+@contextmanager
+def denormals_flushed() -> Iterator[None]:
+    """Meanwhile, in this thread and those it starts, numbers too near zero for a CPU are zero.
+
+    Weights and averages on their way to zero pass through such numbers, which cost a tenth of a
+    step's time. Afterwards all is as it was: other code may count on them.
+    """
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(False)
 
 
 def keep_freed_memory() -> bool:

@@ -13,6 +13,7 @@ from cxr_contracts import Interval
 
 FloatArray = npt.NDArray[np.float64]
 Weights = npt.NDArray[np.int64]
+_Z = 1.96
 
 
 def patient_weights(patients: Sequence[str], resamples: int, seed: int) -> Weights:
@@ -60,3 +61,16 @@ def interval_of(value: float, draws: FloatArray) -> Interval:
         return Interval(value=value, low=value, high=value)
     low, high = np.percentile(defined, [2.5, 97.5])
     return Interval(value=value, low=min(float(low), value), high=max(float(high), value))
+
+
+def share_interval(draws: FloatArray, n_patients: int) -> Interval:
+    """The first of `draws`, between 0 and 1, with the interval of the others.
+
+    All or none leave nothing to resample: Wilson's interval of as many trials as patients.
+    """
+    value = float(draws[0])
+    if 0 < value < 1:
+        return interval_of(value, draws[1:])
+    margin = _Z**2 / (n_patients + _Z**2)
+    low, high = (1 - margin, 1.0) if value >= 1 else (0.0, margin)
+    return Interval(value=value, low=low, high=high)

@@ -10,9 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-
-class RunError(RuntimeError):
-    """The run directory is not in the state that the command needs; the message says which."""
+from cxr_training.core.errors import RunError
 
 
 def utc_now() -> str:

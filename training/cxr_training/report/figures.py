@@ -1,7 +1,7 @@
 """The README's table of figures, made from the published manifests.
 
-`python -m cxr_training.figures` writes it between the two marks in README.md; with `--check` it
-fails where the README says something else.
+`python -m cxr_training.report.figures` writes it between the two marks in README.md; with
+`--check` it fails where the README says something else.
 """
 
 import argparse
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from cxr_contracts import MetricRow, ModelManifest
 from cxr_serving.model_folder import choose_model
-from cxr_training.publishing import read_manifest
+from cxr_training.export.publishing import read_manifest
 
 START, END = "<!-- figures: written by `make generate` -->", "<!-- end of figures -->"
 

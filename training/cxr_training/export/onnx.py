@@ -10,7 +10,7 @@ import torch
 from onnxscript import optimizer
 from torch import nn
 
-from cxr_training.half_precision import store_in_half
+from cxr_training.export.half_precision import store_in_half
 
 # Every operator of the published networks exists in it, and ONNX Runtime runs it as it is.
 OPSET = 20

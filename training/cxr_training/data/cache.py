@@ -22,8 +22,8 @@ from numpy.lib.format import open_memmap
 from tqdm import tqdm
 
 from cxr_classifier.preprocessing import GreyImage, to_canonical
+from cxr_training.core.parallel import in_processes
 from cxr_training.data.errors import DataError
-from cxr_training.data.parallel import in_processes
 from cxr_training.data.pixels import decode_grey
 
 # So many images are decoded between two lines of the journal: what a killed pass loses, at most,

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from cxr_training.runs import RunError
+from cxr_training.core.errors import RunError
 
 Result = TypeVar("Result")
 # The others wait this long while the first decodes a whole data set; torchrun ends all of them

@@ -1,1 +1,0 @@
-"""Figures with intervals, shared by the trainings of all models."""

@@ -1,0 +1,1 @@
+"""Figures of merit of weighted images, and their intervals over patients."""
