@@ -1,15 +1,17 @@
-"""The gate's network: four small convolutions, kinds of picture, and a one-class distance."""
+"""The detector's network: four small convolutions, kinds of image, and a one-class distance."""
 
 import torch
 from torch import Tensor, nn
 
+from cxr_training.ood.config import KINDS, OodConfig
 
-class GateNetwork(nn.Module):
+
+class OodNetwork(nn.Module):
     """Tells a frontal chest radiograph from everything else.
 
-    Two judges have to agree: a softmax over kinds that were trained, and the Mahalanobis distance
+    Two scores have to agree: a softmax over kinds that were trained, and the Mahalanobis distance
     of the penultimate features from those of radiographs (Lee et al., NeurIPS 2018), which also
-    grows for kinds that nobody thought of. Their logits are joined by a soft minimum.
+    grows for kinds that nobody thought of. Their logits are merged by a soft minimum.
     """
 
     centre: Tensor
@@ -17,15 +19,9 @@ class GateNetwork(nn.Module):
     distance_offset: Tensor
     distance_slope: Tensor
 
-    def __init__(
-        self,
-        side_px: int,
-        channels: tuple[int, int, int, int],
-        features: int,
-        n_kinds: int,
-        dropout: float = 0.0,
-    ) -> None:
+    def __init__(self, config: OodConfig) -> None:
         super().__init__()
+        channels, features = config.channels, config.features
         layers: list[nn.Module] = []
         for before, after in zip((1, *channels[:-1]), channels, strict=True):
             layers += [
@@ -33,25 +29,27 @@ class GateNetwork(nn.Module):
                 nn.BatchNorm2d(after),
                 nn.ReLU(),
             ]
-        self.trunk = nn.Sequential(*layers)
-        grid = side_px // 2 ** len(channels)
+        self.backbone = nn.Sequential(*layers)
+        grid = config.canonical_px // 2 ** len(channels)
         # Flattened, not pooled: where the heart lies is what tells up from down.
         self.neck = nn.Sequential(
-            nn.Flatten(), nn.Dropout(dropout), nn.Linear(channels[-1] * grid * grid, features)
+            nn.Flatten(), nn.Dropout(config.dropout), nn.Linear(channels[-1] * grid**2, features)
         )
-        self.head = nn.Sequential(nn.ReLU(), nn.Dropout(dropout), nn.Linear(features, n_kinds))
+        self.head = nn.Sequential(
+            nn.ReLU(), nn.Dropout(config.dropout), nn.Linear(features, len(KINDS))
+        )
         self.register_buffer("centre", torch.zeros(features))
         self.register_buffer("whitening", torch.zeros(features, features))
         self.register_buffer("distance_offset", torch.tensor(1.0))
         self.register_buffer("distance_slope", torch.tensor(1.0))
 
     def features(self, image: Tensor) -> Tensor:
-        """Penultimate features [N, features] of pictures [N, 1, side, side] in 0..1."""
+        """Penultimate features [N, features] of images [N, 1, side, side] in 0..1."""
         mean = image.mean(dim=(1, 2, 3), keepdim=True)
         variance = (image - mean).square().mean(dim=(1, 2, 3), keepdim=True)
-        # Standardised picture by picture: exposure and window tell nothing about the kind.
+        # Standardised image by image: exposure and window tell nothing about the kind.
         standardised = (image - mean) / torch.sqrt(variance + 1e-4)
-        features: Tensor = self.neck(self.trunk(standardised))
+        features: Tensor = self.neck(self.backbone(standardised))
         return features
 
     def kinds(self, features: Tensor) -> Tensor:
@@ -68,7 +66,7 @@ class GateNetwork(nn.Module):
         """The radiograph's logit [N], and the probabilities of the kinds [N, kinds]."""
         features = self.features(image)
         logits = self.kinds(features)
-        trained = logits[:, 0] - torch.logsumexp(logits[:, 1:], dim=1)
-        one_class = self.distance_slope * (self.distance_offset - self.distance(features))
-        joined = -torch.logsumexp(torch.stack([-trained, -one_class], dim=1), dim=1)
-        return joined, logits.softmax(dim=1)
+        by_kind = logits[:, 0] - torch.logsumexp(logits[:, 1:], dim=1)
+        by_distance = self.distance_slope * (self.distance_offset - self.distance(features))
+        merged = -torch.logsumexp(torch.stack([-by_kind, -by_distance], dim=1), dim=1)
+        return merged, logits.softmax(dim=1)

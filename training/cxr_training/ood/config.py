@@ -1,9 +1,11 @@
-"""The recipe of a gate, read from YAML; a misspelt key is an error."""
+"""The recipe of an out-of-distribution detector, read from YAML; a misspelt key is an error."""
 
 from pathlib import Path
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from cxr_training.core.errors import ConfigError
 
 # The first is the radiograph; the order is the order of the network's outputs.
 KINDS = ("frontal_chest", "inverted", "upside_down", "turned_left", "turned_right", "other")
@@ -27,12 +29,12 @@ class Shares(BaseModel):
     turned_right: float = Field(gt=0, lt=1)
 
     def counts(self, batch: int) -> dict[str, int]:
-        """Pictures of each kind in a batch of `batch`."""
+        """Images of each kind in a batch of `batch`."""
         counts = {kind: round(getattr(self, kind) * batch) for kind in KINDS[:-1]}
         return counts | {KINDS[-1]: batch - sum(counts.values())}
 
 
-class GateConfig(BaseModel):
+class OodConfig(BaseModel):
     """Everything that decides what comes out of a training run, besides the data."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -55,6 +57,10 @@ class GateConfig(BaseModel):
     target_false_refusal: float = Field(gt=0, lt=0.5)
 
 
-def read_config(path: Path) -> GateConfig:
-    """The recipe in a YAML file; pydantic's ValidationError names a wrong key."""
-    return GateConfig.model_validate(yaml.safe_load(path.read_text()))
+def read_config(path: Path) -> OodConfig:
+    """The recipe in a YAML file; ConfigError names a wrong key."""
+    try:
+        return OodConfig.model_validate(yaml.safe_load(path.read_text()))
+    except ValidationError as error:
+        wrong = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
+        raise ConfigError(f"{path}: {wrong}") from error
