@@ -31,13 +31,14 @@ class BoxedRadiographs:
         return [image for image in self.images.values() if self.splits[image.patient] is split]
 
 
-def read_boxed(nih_root: Path) -> BoxedRadiographs:
-    """The radiographs under `nih_root`, the boxes and the splits; DataError as NIH's readers."""
-    images = {image.name: image for image in nih.read_images(nih_root)}
-    boxes = nih.read_boxes(nih_root)
+def read_boxed(nih_root: Path, *, held_out: bool = False) -> BoxedRadiographs:
+    """The radiographs under `nih_root`, the boxes and the splits; DataError as NIH's readers.
+
+    `held_out`: let a test set pass (`data.test_set`); all its patients are test patients.
+    """
+    images = {image.name: image for image in nih.read_images(nih_root, held_out=held_out)}
     patients = (image.patient for image in images.values())
-    names = nih.read_list(nih_root / nih.TEST_LIST)
-    return BoxedRadiographs(images, boxes, _splits(patients, names, boxes))
+    return BoxedRadiographs(images, nih.read_boxes(nih_root), published_splits(nih_root, patients))
 
 
 def published_splits(
@@ -47,6 +48,9 @@ def published_splits(
     if nih_root is None:
         return _splits(patients, (), ())
     names = nih.read_list(nih_root / nih.TEST_LIST, refuse=refuse)
+    if nih.is_held_out(nih_root):
+        # NIH drew its boxes on test patients; here nobody trains, so all of them stay.
+        return _splits(patients, names, ())
     boxes = tried(lambda: list(nih.read_boxes(nih_root, refuse=refuse)), refuse)
     return _splits(patients, names, boxes)
 

@@ -12,7 +12,8 @@ from typing import Any
 from cxr_contracts import parse_region
 from cxr_training.data.csv_rows import read_rows
 from cxr_training.data.errors import DataError, Refuse, at_once
-from cxr_training.data.nih import RegionBox, check_box, patient_of
+from cxr_training.data.layout import refuse_test_folder
+from cxr_training.data.nih import RegionBox, check_box, files_by_name, patient_of
 
 NAME_MAP = "name_map.csv"
 PARTS = ("train", "test")
@@ -30,23 +31,26 @@ class ChestXDetImage:
 
 
 def read_images(
-    root: Path, *, part: str = "train", refuse: Refuse = at_once
+    root: Path, *, part: str = "train", held_out: bool = False, refuse: Refuse = at_once
 ) -> list[ChestXDetImage]:
     """The annotated radiographs of `root/<part>/`.
 
     Args:
         root: the folder of the annotations.
-        part: `train` or `test`.
+        part: `train` or `test`, of ChestX-Det's own.
+        held_out: let the test set pass (`data.test_set`); for evaluation alone.
         refuse: called for an entry that cannot be taken: no image, no NIH name, an unknown
             label, a box of no area or outside; and for an image that no entry names.
 
     Raises:
-        DataError: a missing or malformed file, no image; what `refuse` raises.
+        DataError: a missing or malformed file, no image, a test set; what `refuse` raises.
     """
+    if not held_out:
+        refuse_test_folder(root)
     annotations = annotation_file(root, part)
     entries = _read_entries(annotations)
     names = _read_name_map(root / NAME_MAP, refuse)
-    files = {path.name: path for path in sorted((root / part).glob("*.png"))}
+    files = image_files(root, part)
     if entries and not files:
         raise DataError(root / part, f"none of the {len(entries)} images of {annotations.name}")
     images: dict[str, ChestXDetImage] = {}
@@ -68,6 +72,11 @@ def read_images(
     for name in sorted(files.keys() - named):
         refuse(DataError(files[name], f"has no entry in {annotations.name}"))
     return list(images.values())
+
+
+def image_files(root: Path, part: str) -> dict[str, Path]:
+    """The images of `root/<part>/` by ChestX-Det's name, `<stem>.png`; some are WebP files."""
+    return files_by_name((root / part).glob("*"))
 
 
 def annotation_file(root: Path, part: str) -> Path:

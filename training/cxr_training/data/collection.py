@@ -9,6 +9,7 @@ from cxr_training.core.files import sha256_of
 from cxr_training.data import nih
 from cxr_training.data.boxed import published_splits
 from cxr_training.data.errors import Refuse, at_once, tried
+from cxr_training.data.layout import refuse_test_folder
 from cxr_training.data.manifest_csv import OWN, Entry, check_files, read_entries, stated_splits
 from cxr_training.data.radiographs import Radiograph
 from cxr_training.data.splits import Split
@@ -25,7 +26,11 @@ class Collection:
 
 
 def read_collection(
-    nih_root: Path | None, manifests: Sequence[Path] = (), *, refuse: Refuse = at_once
+    nih_root: Path | None,
+    manifests: Sequence[Path] = (),
+    *,
+    held_out: bool = False,
+    refuse: Refuse = at_once,
 ) -> Collection:
     """The images of NIH's layout under `nih_root`, if any, and those of `manifests`.
 
@@ -35,13 +40,17 @@ def read_collection(
     Args:
         nih_root: folder in NIH's layout; None for manifests alone.
         manifests: CSV manifests.
+        held_out: let a test set pass; for evaluation and checks alone.
         refuse: called for each entry that cannot be taken.
 
     Raises:
-        DataError: what the readers raise; two splits stated for one patient, one stated against
-            NIH's, a synthetic image of a patient who does not train.
+        DataError: what the readers raise; a test set that may not pass; two splits stated for one
+            patient, one stated against NIH's, a synthetic image of a patient who does not train.
     """
-    published = _published(nih_root, refuse)
+    if not held_out:
+        for path in manifests:
+            refuse_test_folder(path)
+    published = _published(nih_root, held_out, refuse)
     entries = [
         entry
         for path in manifests
@@ -82,10 +91,11 @@ def label_file(root: Path | None, manifests: Sequence[Path]) -> Path:
     return manifests[0]
 
 
-def _published(nih_root: Path | None, refuse: Refuse) -> list[Radiograph]:
+def _published(nih_root: Path | None, held_out: bool, refuse: Refuse) -> list[Radiograph]:
     if nih_root is None:
         return []
-    return tried(partial(nih.read_images, nih_root, refuse=refuse), refuse)
+    read = partial(nih.read_images, nih_root, held_out=held_out, refuse=refuse)
+    return tried(read, refuse)
 
 
 def _apply(

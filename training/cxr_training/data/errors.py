@@ -20,6 +20,17 @@ class DataError(UserError, ValueError):
         self.detail = detail
 
 
+class HeldOutError(DataError):
+    """The data is of test patients, and what was asked for is not evaluation."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(
+            path,
+            "is part of a test set, which is only ever evaluated on: name the folder of the "
+            "training and validation patients",
+        )
+
+
 # What a reader does with an entry that it cannot take. Training stops at the first; a check hands
 # in `list.append`, and the reader goes on with the next entry.
 Refuse = Callable[[DataError], None]

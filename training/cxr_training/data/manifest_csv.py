@@ -22,7 +22,7 @@ from cxr_training.data.splits import Split
 
 REQUIRED = ("image", "patient", "findings")
 COLUMNS = (*REQUIRED, "age_years", "sex", "view", "synthetic", "split")
-IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg"})
+IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp"})
 OWN, NIH = "own:", "nih:"
 # A patient of this prefix was invented by a generator, and no radiograph of a person is theirs.
 SYNTHETIC_PATIENT = "synthetic:"

@@ -5,12 +5,14 @@ download and a part of it are read alike: rows whose image is absent are an erro
 """
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from cxr_contracts import Region, parse_region
 from cxr_training.data.csv_rows import Row, read_rows
-from cxr_training.data.errors import DataError, Refuse, at_once
+from cxr_training.data.errors import DataError, HeldOutError, Refuse, at_once
+from cxr_training.data.layout import in_test_folder
 from cxr_training.data.radiographs import Radiograph, parse_findings
 
 ENTRY_FILES = "Data_Entry_2017*.csv"
@@ -18,6 +20,8 @@ BOX_LIST = "BBox_List_2017.csv"
 TEST_LIST = "test_list.txt"
 TRAIN_LIST = "train_val_list.txt"
 
+# Lossless, or lossy where the originals would be too large to hand on.
+IMAGE_SUFFIXES = (".png", ".webp")
 # Side of the frame in which NIH and ChestX-Det draw their boxes.
 ANNOTATION_FRAME_PX = 1024
 _IMAGE_NAME = re.compile(r"^(\d{8})_\d{3}\.png$")
@@ -51,21 +55,26 @@ def patient_of(image_name: str) -> str:
     return match.group(1)
 
 
-def read_images(root: Path, *, refuse: Refuse = at_once) -> list[Radiograph]:
+def read_images(
+    root: Path, *, held_out: bool = False, refuse: Refuse = at_once
+) -> list[Radiograph]:
     """All radiographs under `root/images*/`, in the order of the label file.
 
     Args:
         root: the folder of the label file.
+        held_out: let a test set pass; for evaluation alone (`data.test_set`).
         refuse: called for an entry that cannot be taken: an unknown label, a repeated name, an
             image that no row names.
 
     Raises:
-        DataError: no image, no label file, a missing column; what `refuse` raises.
+        DataError: no image, no label file, a missing column, a test set; what `refuse` raises.
     """
     entries = entry_file(root)
+    if not held_out and is_held_out(root):
+        raise HeldOutError(root)
     files = image_files(root)
     if not files:
-        raise DataError(root, "no PNG under images*/")
+        raise DataError(root, "no PNG and no WebP under images*/")
     rows: dict[str, int] = {}
     images = []
     for line, row in read_rows(entries, _ENTRY_COLUMNS, refuse=refuse):
@@ -89,8 +98,37 @@ def read_images(root: Path, *, refuse: Refuse = at_once) -> list[Radiograph]:
 
 
 def image_files(root: Path) -> dict[str, Path]:
-    """The PNG files under `root/images*/` by name; the full download has twelve such folders."""
-    return {path.name: path for path in sorted(root.glob("images*/**/*.png"))}
+    """The files under `root/images*/` by NIH's name; the full download has twelve such folders.
+
+    The label file says `00000001_000.png`; the file may be a WebP of the same stem. DataError for
+    two files of one stem.
+    """
+    return files_by_name(root.glob("images*/**/*"))
+
+
+def files_by_name(paths: Iterable[Path]) -> dict[str, Path]:
+    """The image files among `paths` by the name that the published lists use, `<stem>.png`."""
+    files: dict[str, Path] = {}
+    for path in sorted(paths):
+        if path.suffix in IMAGE_SUFFIXES:
+            first = files.setdefault(f"{path.stem}.png", path)
+            if first is not path:
+                raise DataError(path, f"is the same image as {first}: remove one of them")
+    return files
+
+
+def is_held_out(root: Path) -> bool:
+    """Whether the folder in NIH's layout is a test set.
+
+    It lies in a test set's folder, or every patient of its label file is on NIH's official test
+    list and not all of them have NIH's boxes (`data.splits`).
+    """
+    if in_test_folder(root):
+        return True
+    official = {name[:8] for name in read_list(root / TEST_LIST, refuse=_let_pass)}
+    labelled = official and any(root.glob(ENTRY_FILES))
+    patients = {name[:8] for name in read_names(root)} if labelled else set()
+    return bool(patients) and patients <= official and patients != _boxed_patients(root, patients)
 
 
 def read_names(root: Path) -> list[str]:
@@ -149,6 +187,17 @@ def read_list(path: Path, *, refuse: Refuse = at_once) -> list[str]:
         else:
             names.append(name)
     return names
+
+
+def _let_pass(_: DataError) -> None:
+    """Whoever reads the images or the lists will say it."""
+
+
+def _boxed_patients(root: Path, patients: set[str]) -> set[str]:
+    path = root / BOX_LIST
+    if not path.exists():
+        return set()
+    return patients & {row["Image Index"][:8] for _, row in read_rows(path, ("Image Index",))}
 
 
 def check_box(box: RegionBox, path: Path, *, line: int | None = None, entry: str = "") -> None:

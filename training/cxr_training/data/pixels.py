@@ -1,5 +1,6 @@
 """The pixels of a radiograph's file, decoded to the last byte."""
 
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,21 @@ def decode_grey(path: Path) -> npt.NDArray[np.uint8]:
             return upright(grey, orientation_of(image.info.get("exif", b"")))
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise DataError(path, f"is not a readable image: {_said(error, path)}") from error
+
+
+def upload_of(path: Path) -> bytes:
+    """The file as it could be uploaded: its own bytes, or a PNG of a WebP's decoded pixels.
+
+    The services take no WebP, in which a data set may store its larger images.
+
+    Raises:
+        DataError: a WebP that cannot be decoded.
+    """
+    if path.suffix != ".webp":
+        return path.read_bytes()
+    stream = BytesIO()
+    Image.fromarray(decode_grey(path)).save(stream, "PNG", compress_level=1)
+    return stream.getvalue()
 
 
 def width_of(path: Path) -> int:

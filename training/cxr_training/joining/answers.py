@@ -26,6 +26,7 @@ from cxr_detector.settings import DetectorSettings
 from cxr_serving.image import decode_grey
 from cxr_serving.image_limits import ImageLimits
 from cxr_serving.model_folder import identity_of
+from cxr_training.data.pixels import upload_of
 from cxr_training.detector.annotations import REGIONS, AnnotatedImage
 from cxr_training.detector.dataset import image_boxes
 from cxr_training.detector.scoring import BoolArray, FloatArray, IndexArray, Matches, match
@@ -148,7 +149,7 @@ def collect(readers: ReaderPair, images: Sequence[AnnotatedImage]) -> Answers:
     truth = np.zeros((len(images), len(REGIONS)), dtype=np.int64)
     labels, scores, hits = [], [], []
     for index, image in enumerate(tqdm(images, desc="joining", mininterval=5.0)):
-        decoded = decode_grey(image.path.read_bytes(), limits)
+        decoded = decode_grey(upload_of(image.path), limits)
         (reading,) = readers.classifier.predict([readers.classifier.prepare(decoded)])
         for row in reading.answer(0)[0]:
             probabilities[index, FINDINGS.index(row.finding)] = row.probability

@@ -19,6 +19,7 @@ from cxr_gateway.triage import triage
 from cxr_serving.image import decode_grey
 from cxr_serving.image_limits import ImageLimits
 from cxr_serving.model_folder import identity_of
+from cxr_training.data.pixels import upload_of
 from cxr_training.data.radiographs import Radiograph
 
 
@@ -47,7 +48,7 @@ def triaged(
     # The data sets hold small copies of the films; the services refuse nothing above this.
     limits = ImageLimits(min_side_px=1)
     for image in tqdm(images, desc="triage", mininterval=5.0):
-        decoded = decode_grey(image.path.read_bytes(), limits)
+        decoded = decode_grey(upload_of(image.path), limits)
         (reading,) = classifier.predict([classifier.prepare(decoded)])
         prepared = replace(detector.prepare(decoded), min_score=joinings.min_score)
         (found,) = detector.predict([prepared])

@@ -49,7 +49,7 @@ def check(paths: Sequence[Path], processes: int | None = None) -> Report:
     """
     report = Report(locate(paths))
     sets = report.sets
-    collection = read_collection(sets.nih, sets.manifests, refuse=report.refuse)
+    collection = read_collection(sets.nih, sets.manifests, held_out=True, refuse=report.refuse)
     report.images, report.splits = collection.images, dict(collection.splits)
     names = _check_nih(report, sets.nih) if sets.nih else None
     if sets.chestxdet:
@@ -103,7 +103,9 @@ def _check_chestxdet(report: Report, root: Path, nih_names: set[str] | None) -> 
         if part != "train" and not chestxdet.annotation_file(root, part).exists():
             continue
         try:
-            report.annotated += chestxdet.read_images(root, part=part, refuse=report.refuse)
+            report.annotated += chestxdet.read_images(
+                root, part=part, held_out=True, refuse=report.refuse
+            )
         except DataError as error:
             report.refuse(error)
     if nih_names is None:
@@ -154,7 +156,7 @@ def _files(report: Report) -> list[Path]:
         files |= set(nih.image_files(report.sets.nih).values())
     if report.sets.chestxdet:
         for part in chestxdet.PARTS:
-            files |= set((report.sets.chestxdet / part).glob("*.png"))
+            files |= set(chestxdet.image_files(report.sets.chestxdet, part).values())
     return sorted(files)
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from cxr_training.data import chestxdet, nih
 from cxr_training.data.errors import DataError
+from cxr_training.data.layout import CHESTXDET_FOLDER, NIH_FOLDER
 
 MANIFEST_SUFFIX = ".csv"
-NIH_FOLDER, CHESTXDET_FOLDER = "nih", "chestx-det"
 
 
 @dataclass(slots=True)
