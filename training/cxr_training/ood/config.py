@@ -62,5 +62,7 @@ def read_config(path: Path) -> OodConfig:
     try:
         return OodConfig.model_validate(yaml.safe_load(path.read_text()))
     except ValidationError as error:
-        wrong = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
+        wrong = "; ".join(
+            f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()
+        )
         raise ConfigError(f"{path}: {wrong}") from error

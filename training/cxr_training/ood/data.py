@@ -18,10 +18,11 @@ from pydicom.pixels.processing import apply_color_lut, apply_voi_lut
 from pydicom.pixels.utils import pixel_array
 
 from cxr_gateway.gate import canonical
-from cxr_training.data import nih
+from cxr_training.data.boxed import read_boxed
 from cxr_training.data.errors import DataError
+from cxr_training.data.layout import NIH_FOLDER
 from cxr_training.data.radiographs import Radiograph
-from cxr_training.data.splits import Split, assign_splits, split_sha256
+from cxr_training.data.splits import Split, split_sha256
 
 GreyImage = NDArray[np.uint8]
 
@@ -73,28 +74,22 @@ class OodData:
 
 def nih_root(data: Path) -> Path:
     """The folder of NIH's files: `data` itself, or its `nih/` where it holds several sets."""
-    return data / "nih" if (data / "nih").is_dir() else data
+    return data / NIH_FOLDER if (data / NIH_FOLDER).is_dir() else data
 
 
 def read_ood_data(root: Path, calibration_percent: int) -> OodData:
     """Split NIH's images under `root`.
 
     Patients of the training split are divided once more, because a threshold set on images that
-    the network was fitted to would be too strict. DataError as in `nih.read_images`.
+    the network was fitted to would be too strict. DataError as in `read_boxed`.
     """
-    images = nih.read_images(root)
-    by_name = {image.name: image.patient for image in images}
-    splits = assign_splits(
-        by_name.values(),
-        official_test=nih.read_official_test_patients(root),
-        boxed={by_name[name] for name in nih.read_boxes(root) if name in by_name},
-    )
-    train = [image for image in images if splits[image.patient] is Split.TRAIN]
+    boxed = read_boxed(root)
+    train = boxed.of(Split.TRAIN)
     return OodData(
         fit=[image for image in train if _bucket(image.patient) >= calibration_percent],
         calibration=[image for image in train if _bucket(image.patient) < calibration_percent],
-        validation=[image for image in images if splits[image.patient] is Split.VALIDATION],
-        split_sha256=split_sha256(splits),
+        validation=boxed.of(Split.VALIDATION),
+        split_sha256=split_sha256(boxed.splits),
     )
 
 

@@ -10,11 +10,14 @@ import numpy.typing as npt
 from PIL import Image
 
 from cxr_contracts import Interval, MetricRow
-from cxr_gateway.gate import Gate
+from cxr_gateway.gate import Gate, load_gate
+from cxr_training.data.errors import DataError
 from cxr_training.data.radiographs import Radiograph
+from cxr_training.data.test_set import read_test_set
 from cxr_training.metrics.bootstrap import interval_of, patient_weights, share_interval
 from cxr_training.metrics.classification import aurocs
 from cxr_training.metrics.rows import metric_row
+from cxr_training.ood.data import nih_root, read_ood_data
 from cxr_training.ood.probes import (
     AS_PUBLISHED,
     RADIOGRAPH,
@@ -56,6 +59,36 @@ class ResultRow:
     refused: Interval
     auroc: Interval | None
     highest: float
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """A published detector, measured on a split."""
+
+    rows: list[ResultRow]
+    outcomes: list[Outcome]
+    threshold: float
+    n_radiographs: int
+
+
+def measure(folder: Path, data: Path, split: str, synthetic_per_kind: int) -> Measurement:
+    """Evaluate the model folder on the `validation` or `test` radiographs of `data`.
+
+    The split of a patient follows from the patient's number alone, so that validation patients of
+    any part of NIH's data were never trained on. DataError where there are none.
+    """
+    detector = load_gate(folder)
+    recipe = detector.manifest.training.recipe
+    if split == "test":
+        images = list(read_test_set(data).boxed.images.values())
+    else:
+        images = read_ood_data(nih_root(data), int(recipe["calibration_percent"])).validation
+    if not images:
+        raise DataError(data, f"has no {split} patients")
+    rows, outcomes = evaluate(
+        detector, images, seed=int(recipe["seed"]), synthetic_per_kind=synthetic_per_kind
+    )
+    return Measurement(rows, outcomes, detector.manifest.labels[0].threshold, len(images))
 
 
 def evaluate(

@@ -1,5 +1,6 @@
-"""Writes a run's gate into a model folder: weights, ONNX from the same weights, manifest, card."""
+"""Writes a run into a model folder: weights, ONNX from the same weights, manifest, card."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from cxr_contracts import (
     TrainingSpec,
 )
 from cxr_gateway.gate import load_model
-from cxr_training.core.runs import utc_now
+from cxr_training.core.runs import portable_command, utc_now
 from cxr_training.export.onnx import export_onnx
 from cxr_training.export.publishing import (
     CARD_NAME,
@@ -28,18 +29,55 @@ from cxr_training.export.publishing import (
     read_manifest,
     write_manifest,
 )
-from cxr_training.gate.card import write_card
-from cxr_training.gate.config import KIND_REASONS, KINDS, GateConfig
-from cxr_training.gate.network import GateNetwork
-from cxr_training.gate.run import RunSummary
+from cxr_training.ood.config import KIND_REASONS, KINDS, OodConfig
+from cxr_training.ood.network import OodNetwork
+from cxr_training.ood.training import RunSummary
+from cxr_training.report.card import (
+    SPLITS,
+    Headline,
+    format_figure,
+    format_share,
+    headline_table,
+    model_card,
+)
+from cxr_training.report.tables import markdown_table
 
-NAME = "gate-cxr"
-LABEL = "frontal_chest_radiograph"
 _RULES = {"min_side_px": 32, "max_aspect_ratio": 2.5, "min_contrast": 0.004}
+_WHAT = """\
+Decides whether an image is an upright, whole, frontal chest radiograph (PA or AP, bone bright)
+before any model reads it. Everything else is out of distribution and refused, with a score and a
+reason; nothing is diagnosed on it."""
+_FAILS = (
+    "A radiograph of which only one half, or a cut of about 40% of each side, is left is the "
+    "corruption that it misses most often.",
+    "Lateral chest radiographs, abdomen, spine and bones other than one lower leg were neither "
+    "available to train on nor to evaluate on.",
+    "Real out-of-distribution images are few: each kind (CT, MR, ultrasound, a leg) was kept for "
+    "evaluation and never trained on, but is only a handful of files.",
+    "Evaluated on one hospital's patients, nearly all of them adults; small children are rare.",
+    "A mirrored radiograph is accepted: a heart on the right is an anatomy, too. So is a "
+    "photograph or screenshot that a radiograph fills.",
+)
+_HEADLINES = (
+    Headline("radiographs refused by mistake", "false_refusal_rate", "as published", percent=True),
+    Headline("other medical images refused", "refused_share", "real medical: all", percent=True),
+    Headline("photographs refused", "refused_share", "real photograph: all", percent=True),
+    Headline(
+        "corrupted radiographs refused", "refused_share", "corrupted radiograph: all", percent=True
+    ),
+    Headline("AUROC, other medical images", "auroc", "real medical: all"),
+    Headline("AUROC, photographs", "auroc", "real photograph: all"),
+    Headline("AUROC, corrupted radiographs", "auroc", "corrupted radiograph: all"),
+)
+_TABLES = (
+    ("Radiographs refused by mistake", "false_refusal_rate", format_share),
+    ("AUROC against radiographs as published", "auroc", format_figure),
+    ("Out-of-distribution images refused", "refused_share", format_share),
+)
 
 
 def publish(
-    summary: RunSummary, network: GateNetwork, folder: Path, *, version: str
+    summary: RunSummary, network: OodNetwork, folder: Path, *, version: str
 ) -> ModelManifest:
     """Write the model folder of a finished run, without metrics yet (`add_metrics`).
 
@@ -49,62 +87,89 @@ def publish(
     folder.mkdir(parents=True, exist_ok=True)
     save_file(network.state_dict(), folder / WEIGHTS_NAME)
     side_px = summary.config.canonical_px
-    export_onnx(
-        network,
-        torch.rand(2, 1, side_px, side_px),
-        folder / ONNX_NAME,
-        output_names=["chest_logit", "kind_probabilities"],
-    )
+    example = torch.rand(2, 1, side_px, side_px)
+    outputs = ["chest_logit", "kind_probabilities"]
+    export_onnx(network, example, folder / ONNX_NAME, output_names=outputs)
     manifest = _manifest(summary, folder, version)
     _write(manifest, folder)
-    _check_export(network, folder)
+    images = np.random.default_rng(0).random((5, 1, side_px, side_px)).astype(np.float32)
+    with torch.inference_mode():
+        expected = network(torch.from_numpy(images))[0].numpy()
+    check_same_answers(str(folder), expected, load_model(folder).run(images)[0])
     return manifest
 
 
-def add_metrics(folder: Path, metrics: list[MetricRow], *, n_validation: int) -> ModelManifest:
-    """Put measured figures into a published folder's manifest and write its card anew."""
+def add_metrics(
+    folder: Path, metrics: Sequence[MetricRow], *, split: str, n_images: int
+) -> ModelManifest:
+    """Put the figures of a split into a published manifest and write its card anew."""
     manifest = read_manifest(folder)
-    data = manifest.data.model_copy(update={"n_validation": n_validation})
-    manifest = manifest.model_copy(update={"metrics": metrics, "data": data})
+    others = [row for row in manifest.metrics if row.split != split]
+    changes: dict[str, object] = {"metrics": [*others, *metrics]}
+    if split == "validation":
+        changes["data"] = manifest.data.model_copy(update={"n_validation": n_images})
+    manifest = manifest.model_copy(update=changes)
     _write(manifest, folder)
     return manifest
+
+
+def results_page(manifest: ModelManifest) -> str:
+    """docs/results/ood/README.md: every figure of the manifest beside the plot."""
+    parts = [
+        f"# What {manifest.name} {manifest.version} refuses",
+        "Measured by `make evaluate-ood`. A CSV file a split holds every line.",
+        headline_table(manifest.metrics, _HEADLINES),
+    ]
+    for split in SPLITS:
+        tables = _tables(manifest, split)
+        if tables:
+            plot = f"![share refused by kind, and scores](ood-{split}.png)"
+            parts += [f"## {split.capitalize()} patients", plot, tables]
+    return "\n\n".join(parts) + "\n"
 
 
 def _manifest(summary: RunSummary, folder: Path, version: str) -> ModelManifest:
     config = summary.config
+    side_px = config.canonical_px
+    sources = [
+        "NIH ChestX-ray14",
+        "synthetic images",
+        "photographs of skimage, sklearn, ultralytics",
+    ]
     return ModelManifest(
         schema_version=1,
         role="gate",
-        name=NAME,
+        name="gate-cxr",
         version=version,
         created_at=utc_now(),
         licence=LICENCE,
         architecture=_architecture(config),
+        # The network standardises each image by itself.
         input=InputSpec(
-            width_px=config.canonical_px,
-            height_px=config.canonical_px,
-            channels=1,
-            canonical_px=config.canonical_px,
-            # The network standardises each picture by itself.
-            mean=0.0,
-            std=1.0,
+            width_px=side_px, height_px=side_px, channels=1, canonical_px=side_px, mean=0.0, std=1.0
         ),
-        labels=[_label(summary)],
+        # Shifted so that the operating point reads as one half; the slope is the network's own.
+        labels=[
+            LabelSpec(
+                name="frontal_chest_radiograph",
+                threshold=0.5,
+                threshold_rule=f"refuses {config.target_false_refusal:.1%} of "
+                f"{summary.n_calibration} radiographs of training patients kept out of the fit",
+                slope=1.0,
+                intercept=-summary.threshold_logit,
+            )
+        ],
         weights=model_file(folder / WEIGHTS_NAME),
         onnx=model_file(folder / ONNX_NAME),
         extra={"kinds": list(KINDS), "kind_reasons": KIND_REASONS, "rules": _RULES},
         data=DataSpec(
-            sources=[
-                "NIH ChestX-ray14",
-                "generated pictures",
-                "photographs of skimage, sklearn, ultralytics",
-            ],
+            sources=sources,
             split_sha256=summary.split_sha256,
             n_train=summary.n_fit + summary.n_calibration,
             n_validation=0,
         ),
         training=TrainingSpec(
-            command=summary.command,
+            command=portable_command(summary.command),
             commit=summary.commit,
             recipe=config.model_dump(mode="json"),
         ),
@@ -112,43 +177,46 @@ def _manifest(summary: RunSummary, folder: Path, version: str) -> ModelManifest:
     )
 
 
-def _architecture(config: GateConfig) -> Architecture:
-    return Architecture(
-        library="cxr",
-        name="gate-network",
-        arguments={
-            "side_px": config.canonical_px,
-            "channels": list(config.channels),
-            "features": config.features,
-            "n_kinds": len(KINDS),
-        },
-    )
-
-
-def _label(summary: RunSummary) -> LabelSpec:
-    # Shifted so that the operating point reads as one half; the slope is the network's own.
-    return LabelSpec(
-        name=LABEL,
-        threshold=0.5,
-        threshold_rule=(
-            f"refuses {summary.config.target_false_refusal:.1%} of {summary.n_calibration} "
-            "radiographs of training patients kept out of the fit"
-        ),
-        slope=1.0,
-        intercept=-summary.threshold_logit,
-    )
+def _architecture(config: OodConfig) -> Architecture:
+    arguments = {
+        "side_px": config.canonical_px,
+        "channels": list(config.channels),
+        "features": config.features,
+        "n_kinds": len(KINDS),
+    }
+    return Architecture(library="cxr", name="ood-network", arguments=arguments)
 
 
 def _write(manifest: ModelManifest, folder: Path) -> None:
     write_manifest(manifest, folder)
-    write_card(manifest, folder / CARD_NAME)
+    sections = {"Details": _details(manifest)}
+    for split in SPLITS:
+        sections[f"Every figure, {split} patients"] = _tables(manifest, split)
+    card = model_card(manifest, what=_WHAT, headlines=_HEADLINES, fails=_FAILS, sections=sections)
+    (folder / CARD_NAME).write_text(card)
 
 
-def _check_export(network: GateNetwork, folder: Path) -> None:
-    model = load_model(folder)
-    side = model.manifest.input.width_px
-    pictures = np.random.default_rng(0).random((5, 1, side, side)).astype(np.float32)
-    with torch.inference_mode():
-        expected = network(torch.from_numpy(pictures))[0].numpy()
-    found, _ = model.run(pictures)
-    check_same_answers(str(folder), expected, found)
+def _details(manifest: ModelManifest) -> str:
+    label, recipe, side_px = manifest.labels[0], manifest.training.recipe, manifest.input.width_px
+    rows = {
+        "Input": f"grey, stretched to {side_px} x {side_px} px, standardised image by image",
+        "Kinds told apart": ", ".join(manifest.extra["kinds"]),
+        "Accepted from": f"score {label.threshold:.2f}; {label.threshold_rule}",
+        "Size": f"{manifest.onnx.bytes / 1e6:.2f} MB (ONNX)",
+        "Trained on": f"{manifest.data.n_train} radiographs ({'; '.join(manifest.data.sources)}), "
+        f"{recipe['steps']} steps of {recipe['batch']} images",
+        "Made by": f"`{manifest.training.command}` at {manifest.training.commit[:12]}",
+        "Licence": manifest.licence,
+    }
+    return markdown_table(["", ""], [[name, text] for name, text in rows.items()])
+
+
+def _tables(manifest: ModelManifest, split: str) -> str:
+    parts = []
+    for heading, name, shown in _TABLES:
+        rows = [row for row in manifest.metrics if (row.name, row.split) == (name, split)]
+        if rows:
+            lines = [[row.subset, str(row.n), shown(row.result)] for row in rows]
+            parts += [f"### {heading}", markdown_table(["images", "n", "value"], lines)]
+    note = "Intervals are 95%, by resampling patients and files."
+    return "\n\n".join([*parts, note]) if parts else ""

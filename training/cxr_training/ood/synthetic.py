@@ -17,7 +17,7 @@ from PIL import Image, ImageDraw, ImageFilter, ImageFont
 from cxr_training.ood.data import GreyImage
 
 Floats = NDArray[np.float64]
-_WORDS = (
+_WORDS = (  # noqa: SIM905 - shorter to read
     "patient report chest name date left right hospital invoice total page summary lung result "
     "dose time the of and with normal figure table value index note error file open"
 ).split()
@@ -308,9 +308,7 @@ def _ellipse(
     return inside
 
 
-def _to_grey(
-    field: Floats, rng: np.random.Generator, *, gamma: bool = True
-) -> GreyImage:
+def _to_grey(field: Floats, rng: np.random.Generator, *, gamma: bool = True) -> GreyImage:
     low, high = float(field.min()), float(field.max())
     scaled = (field - low) / max(high - low, 1e-6)
     if gamma:
