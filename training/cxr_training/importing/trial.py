@@ -13,8 +13,8 @@ from cxr_classifier.torch_runtime import load_torch_runtime
 from cxr_contracts import InputSpec
 from cxr_detector.loading import load_predictor as load_detector
 from cxr_detector.settings import DetectorSettings
-from cxr_gateway.gate.loading import GateModelError
-from cxr_gateway.gate.loading import load_model as load_gate
+from cxr_gateway.ood.loading import OodModelError
+from cxr_gateway.ood.loading import load_model as load_ood_detector
 from cxr_serving.image import DecodedImage
 from cxr_serving.model_folder import ModelFolderError, open_model_folder
 from cxr_serving.onnx_runtime import OnnxRuntime
@@ -56,7 +56,7 @@ def try_out(folder: Path) -> None:
     role = read_manifest(folder).role
     try:
         if role == "gate":
-            model = load_gate(folder)
+            model = load_ood_detector(folder)
             side = model.manifest.input.width_px
             model.run(np.zeros((1, 1, side, side), np.float32))
         elif role == "detector":
@@ -66,7 +66,7 @@ def try_out(folder: Path) -> None:
             detector.predict([detector.prepare(_decoded(one)) for one in pictures()])
         else:
             _try_classifier(folder)
-    except (ModelFolderError, GateModelError) as error:
+    except (ModelFolderError, OodModelError) as error:
         raise ModelImportError(str(error).removesuffix(".")) from error
 
 

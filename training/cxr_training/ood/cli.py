@@ -6,7 +6,7 @@ from pathlib import Path
 
 _LOG = logging.getLogger("cxr_training.ood")
 _CONFIG = Path("training/configs/ood.yaml")
-_MODEL = Path("models/gate/gate-cxr")
+_MODEL = Path("models/ood/ood-cxr")
 _RESULTS = Path("docs/results/ood")
 # Another processor may round an image's resizing otherwise.
 _TOLERANCE = 2e-3

@@ -17,7 +17,7 @@ from pydicom.data import get_testdata_file
 from pydicom.pixels.processing import apply_color_lut, apply_voi_lut
 from pydicom.pixels.utils import pixel_array
 
-from cxr_gateway.gate import canonical
+from cxr_gateway.ood import canonical
 from cxr_training.data.boxed import read_boxed
 from cxr_training.data.errors import DataError
 from cxr_training.data.layout import NIH_FOLDER

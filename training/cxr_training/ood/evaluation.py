@@ -1,7 +1,7 @@
 """Evaluates a published detector as it is served: AUROC and refusals by kind, with intervals."""
 
 import csv
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,14 +10,14 @@ import numpy.typing as npt
 from PIL import Image
 
 from cxr_contracts import Interval, MetricRow
-from cxr_gateway.gate import Gate, load_gate
+from cxr_gateway.ood import OodScore, load_ood_detector
 from cxr_training.data.errors import DataError
 from cxr_training.data.radiographs import Radiograph
 from cxr_training.data.test_set import read_test_set
 from cxr_training.metrics.bootstrap import interval_of, patient_weights, share_interval
 from cxr_training.metrics.classification import aurocs
 from cxr_training.metrics.rows import metric_row
-from cxr_training.ood.data import nih_root, read_ood_data
+from cxr_training.ood.data import GreyImage, nih_root, read_ood_data
 from cxr_training.ood.probes import (
     AS_PUBLISHED,
     RADIOGRAPH,
@@ -28,6 +28,7 @@ from cxr_training.ood.probes import (
     synthetic_probes,
 )
 
+Check = Callable[[GreyImage], OodScore]
 _RESAMPLES = 1000
 _CHILD_BELOW_YEARS = 16
 _COLUMNS = (
@@ -77,7 +78,7 @@ def measure(folder: Path, data: Path, split: str, synthetic_per_kind: int) -> Me
     The split of a patient follows from the patient's number alone, so that validation patients of
     any part of NIH's data were never trained on. DataError where there are none.
     """
-    detector = load_gate(folder)
+    detector = load_ood_detector(folder)
     recipe = detector.manifest.training.recipe
     if split == "test":
         images = list(read_test_set(data).boxed.images.values())
@@ -86,27 +87,27 @@ def measure(folder: Path, data: Path, split: str, synthetic_per_kind: int) -> Me
     if not images:
         raise DataError(data, f"has no {split} patients")
     rows, outcomes = evaluate(
-        detector, images, seed=int(recipe["seed"]), synthetic_per_kind=synthetic_per_kind
+        detector.check, images, seed=int(recipe["seed"]), synthetic_per_kind=synthetic_per_kind
     )
     return Measurement(rows, outcomes, detector.manifest.labels[0].threshold, len(images))
 
 
 def evaluate(
-    detector: Gate, images: Sequence[Radiograph], *, seed: int, synthetic_per_kind: int
+    check: Check, images: Sequence[Radiograph], *, seed: int, synthetic_per_kind: int
 ) -> tuple[list[ResultRow], list[Outcome]]:
     """All rows, and the single outcomes behind them.
 
     Args:
-        detector: as it is served.
+        check: the detector's, as it is served.
         images: radiographs of patients that training never saw.
         seed: of the synthetic images, random parts and resampling.
         synthetic_per_kind: how many images of each synthetic kind.
     """
     rng = np.random.default_rng(seed)
-    radiographs = _outcomes(detector, radiograph_probes(rng, images))
-    others = _outcomes(detector, real_probes(rng))
-    others += _outcomes(detector, synthetic_probes(rng, synthetic_per_kind))
-    others += _outcomes(detector, corrupted_probes(rng, images))
+    radiographs = _outcomes(check, radiograph_probes(rng, images))
+    others = _outcomes(check, real_probes(rng))
+    others += _outcomes(check, synthetic_probes(rng, synthetic_per_kind))
+    others += _outcomes(check, corrupted_probes(rng, images))
     published = [outcome for outcome in radiographs if outcome.kind == AS_PUBLISHED]
     rows = [_row(group, seed) for group in _by_subset(published, images)]
     rows += [_row(group, seed) for group in _by_kind(radiographs)]
@@ -177,10 +178,10 @@ def draw_results(
     figure.savefig(path, dpi=110)
 
 
-def _outcomes(detector: Gate, probes: Iterable[Probe]) -> list[Outcome]:
+def _outcomes(check: Check, probes: Iterable[Probe]) -> list[Outcome]:
     outcomes = []
     for probe in probes:
-        found = detector.check(np.ascontiguousarray(probe.image))
+        found = check(np.ascontiguousarray(probe.image))
         refused = not found.accepted
         outcomes.append(Outcome(probe.source, probe.kind, probe.group, found.score, refused))
     return outcomes

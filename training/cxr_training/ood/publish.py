@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
+import onnxruntime
 import torch
 from safetensors.torch import save_file
 
@@ -16,7 +16,6 @@ from cxr_contracts import (
     ModelManifest,
     TrainingSpec,
 )
-from cxr_gateway.gate import load_model
 from cxr_training.core.runs import portable_command, utc_now
 from cxr_training.export.onnx import export_onnx
 from cxr_training.export.publishing import (
@@ -92,10 +91,12 @@ def publish(
     export_onnx(network, example, folder / ONNX_NAME, output_names=outputs)
     manifest = _manifest(summary, folder, version)
     _write(manifest, folder)
-    images = np.random.default_rng(0).random((5, 1, side_px, side_px)).astype(np.float32)
+    images = torch.rand(5, 1, side_px, side_px, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
-        expected = network(torch.from_numpy(images))[0].numpy()
-    check_same_answers(str(folder), expected, load_model(folder).run(images)[0])
+        expected = network(images)[0].numpy()
+    session = onnxruntime.InferenceSession(folder / ONNX_NAME, providers=["CPUExecutionProvider"])
+    (found,) = session.run(["chest_logit"], {"image": images.numpy()})
+    check_same_answers(str(folder), expected, found)
     return manifest
 
 
@@ -138,8 +139,8 @@ def _manifest(summary: RunSummary, folder: Path, version: str) -> ModelManifest:
     ]
     return ModelManifest(
         schema_version=1,
-        role="gate",
-        name="gate-cxr",
+        role="ood",
+        name="ood-cxr",
         version=version,
         created_at=utc_now(),
         licence=LICENCE,

@@ -1,49 +1,55 @@
-"""The published gate on real files: the public chest radiograph, and everything that is none."""
+"""The published detector on real files: the public chest radiograph, and what is none."""
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
-from cxr_gateway.ood import Gate, load_ood_detector
-from cxr_training.gate.medical import CHEST_FILE, MEDICAL_FILES, read_medical
-from cxr_training.gate.photographs import JUDGING_FILES, read_photograph
+from cxr_gateway.ood import OodScore, load_ood_detector
+from cxr_training.ood.data import (
+    CHEST_DICOM,
+    EVALUATION_PHOTOGRAPHS,
+    MEDICAL_DICOM,
+    GreyImage,
+    read_medical,
+    read_photograph,
+)
 
-Picture = NDArray[np.uint8]
-ROOT = Path(__file__).parents[2]
+Check = Callable[[GreyImage], OodScore]
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(scope="module")
-def gate() -> Gate:
-    return load_ood_detector(ROOT / "models/ood/ood-cxr")
+def check() -> Check:
+    return load_ood_detector(ROOT / "models/ood/ood-cxr").check
 
 
 @pytest.fixture(scope="module")
-def chest() -> Picture:
-    return read_medical(CHEST_FILE)[0]
+def chest() -> GreyImage:
+    return read_medical(CHEST_DICOM)[0]
 
 
 def test_the_public_chest_radiograph_is_accepted_without_a_reason(
-    gate: Gate, chest: Picture
+    check: Check, chest: GreyImage
 ) -> None:
-    score = gate.check(chest)
+    score = check(chest)
     assert score.accepted
     assert score.threshold <= score.score <= 1
     assert score.reason is None
 
 
 @pytest.mark.parametrize("size", [64, 128, 256, 512])
-def test_it_is_accepted_at_any_size(gate: Gate, chest: Picture, size: int) -> None:
+def test_it_is_accepted_at_any_size(check: Check, chest: GreyImage, size: int) -> None:
     from PIL import Image
 
     small = np.asarray(Image.fromarray(chest).resize((size, size)))
-    assert gate.check(small).accepted
+    assert check(small).accepted
 
 
 def test_it_is_accepted_mirrored_cut_bordered_and_in_another_window(
-    gate: Gate, chest: Picture
+    check: Check, chest: GreyImage
 ) -> None:
     height, width = chest.shape
     bordered = np.pad(chest, ((0, 0), (120, 120)))
@@ -55,11 +61,11 @@ def test_it_is_accepted_mirrored_cut_bordered_and_in_another_window(
         "darker": dark,
         "half the contrast": chest // 2 + 60,
     }
-    assert {name for name, picture in variants.items() if not gate.check(picture).accepted} == set()
+    assert {name for name, image in variants.items() if not check(image).accepted} == set()
 
 
 @pytest.mark.parametrize(
-    ("spoil", "hint"),
+    ("corrupt", "hint"),
     [
         (lambda p: 255 - p, "It looks like an inverted radiograph"),
         (lambda p: np.rot90(p, 1), "turned by 90 degrees to the left"),
@@ -70,37 +76,39 @@ def test_it_is_accepted_mirrored_cut_bordered_and_in_another_window(
     ids=["inverted", "turned left", "turned right", "turned over", "flipped"],
 )
 def test_it_is_refused_where_it_stands_wrong_and_the_reason_says_how(
-    gate: Gate, chest: Picture, spoil: object, hint: str
+    check: Check, chest: GreyImage, corrupt: object, hint: str
 ) -> None:
-    assert callable(spoil)
-    score = gate.check(spoil(chest))
+    assert callable(corrupt)
+    score = check(corrupt(chest))
     assert not score.accepted
     assert score.reason is not None
     assert "does not look like a frontal chest radiograph (score 0." in score.reason
     assert hint in score.reason
 
 
-@pytest.mark.parametrize("name", [name for names in MEDICAL_FILES.values() for name in names])
-def test_other_medical_pictures_are_refused(gate: Gate, name: str) -> None:
-    assert [gate.check(picture).accepted for picture in read_medical(name)].count(True) == 0
+@pytest.mark.parametrize("name", [name for names in MEDICAL_DICOM.values() for name in names])
+def test_other_medical_images_are_refused(check: Check, name: str) -> None:
+    assert [check(image).accepted for image in read_medical(name)].count(True) == 0
 
 
-@pytest.mark.parametrize(("package", "path"), JUDGING_FILES)
-def test_photographs_are_refused(gate: Gate, package: str, path: str) -> None:
-    assert not gate.check(read_photograph(package, path)).accepted
+@pytest.mark.parametrize("path", EVALUATION_PHOTOGRAPHS)
+def test_photographs_are_refused(check: Check, path: str) -> None:
+    assert not check(read_photograph(path)).accepted
 
 
 @pytest.mark.parametrize("deviation", [5, 40, 100])
-def test_noise_is_refused_at_any_strength_and_size(gate: Gate, deviation: float) -> None:
+def test_noise_is_refused_at_any_strength_and_size(check: Check, deviation: float) -> None:
     rng = np.random.default_rng(1)
     for size in (64, 300, 1500):
         noise = np.clip(rng.normal(128, deviation, (size, size)), 0, 255).astype(np.uint8)
-        assert not gate.check(noise).accepted
+        assert not check(noise).accepted
 
 
-def test_threads_share_one_gate_and_get_the_answers_of_one(gate: Gate, chest: Picture) -> None:
-    pictures = [chest, 255 - chest, chest[:, ::-1], np.rot90(chest)] * 8
-    alone = [gate.check(picture) for picture in pictures]
+def test_threads_share_one_detector_and_get_the_answers_of_one(
+    check: Check, chest: GreyImage
+) -> None:
+    images = [chest, 255 - chest, chest[:, ::-1], np.rot90(chest)] * 8
+    alone = [check(image) for image in images]
     with ThreadPoolExecutor(8) as pool:
-        together = list(pool.map(gate.check, pictures))
+        together = list(pool.map(check, images))
     assert together == alone
