@@ -12,9 +12,9 @@ from cxr_classifier.app import create_app
 from cxr_classifier.settings import ClassifierSettings
 from cxr_contracts import CLASSIFY_PATH, ClassifyResponse, Finding, ModelManifest
 from cxr_serving.reader_settings import RuntimeChoice
-from cxr_training.__main__ import main
+from cxr_training.cli import main
 from films import encoded
-from xrv_checkpoints import (
+from support.xrv_checkpoints import (
     THRESHOLDS,
     films,
     library_answers,

@@ -12,12 +12,11 @@ from torch import Tensor, nn
 from cxr_classifier.calibration import Calibration
 from cxr_classifier.preprocessing import preprocess
 from cxr_contracts import Finding
-from cxr_training.importing.errors import ModelImportError
-from cxr_training.importing.foreign import ForeignNetwork, adopt
+from cxr_training.importing import ModelImportError
+from cxr_training.importing.networks import ForeignNetwork, adopt
 from cxr_training.importing.labels import NO_OPERATING_POINT
-from cxr_training.importing.xrv import read_xrv
-from cxr_training.importing.xrv_releases import DEFAULT_OUTPUTS, RELEASES
-from xrv_checkpoints import (
+from cxr_training.importing.sources import read_xrv, xrv_outputs, xrv_releases
+from support.xrv_checkpoints import (
     THRESHOLDS,
     films,
     library_answers,
@@ -28,7 +27,7 @@ from xrv_checkpoints import (
 )
 
 TOLERANCE = 1e-4
-NIH = [DEFAULT_OUTPUTS.index(finding.value) for finding in Finding]
+NIH = [xrv_outputs().index(finding.value) for finding in Finding]
 ALL = "densenet121-res224-all"
 
 
@@ -78,7 +77,7 @@ def test_operating_points_in_the_module_are_honoured(tmp_path: Path) -> None:
 
 
 def test_a_release_is_known_by_the_name_of_its_file(densenet: nn.Module, tmp_path: Path) -> None:
-    path = save(densenet, tmp_path / RELEASES[ALL].file, before_1_6=True)
+    path = save(densenet, tmp_path / xrv_releases()[ALL].file, before_1_6=True)
     # The library's own way to its weights: the file lies where it would have downloaded it.
     library = xrv.models.DenseNet(weights=ALL, cache_dir=str(tmp_path))
     ours, positive = probabilities(read_xrv(path))
@@ -90,7 +89,7 @@ def test_a_release_is_known_by_the_name_of_its_file(densenet: nn.Module, tmp_pat
 
 def test_the_resnet_answers_as_the_library(tmp_path: Path) -> None:
     variant = "resnet50-res512-all"
-    path = tmp_path / RELEASES[variant].file
+    path = tmp_path / xrv_releases()[variant].file
     torch.manual_seed(0)
     network = xrv.models.torchvision.models.resnet50(num_classes=18)
     network.conv1 = nn.Conv2d(1, 64, kernel_size=7, stride=2, padding=3, bias=False)
@@ -102,18 +101,19 @@ def test_the_resnet_answers_as_the_library(tmp_path: Path) -> None:
     assert float((stretched - expected).abs().max()) < TOLERANCE
 
 
-@pytest.mark.parametrize("variant", sorted(RELEASES))
+@pytest.mark.parametrize("variant", sorted(xrv_releases()))
 def test_the_table_of_releases_is_the_librarys_own(variant: str) -> None:
-    theirs, ours = xrv.models.model_urls[variant], RELEASES[variant]
-    assert list(ours.names) == theirs["labels"]
+    theirs, ours = xrv.models.model_urls[variant], xrv_releases()[variant]
+    assert [output.label for output in ours.outputs] == theirs["labels"]
     assert ours.url == theirs["weights_url"]
     assert ours.size_px == theirs["input_resolution"]
-    thresholds = [np.nan if value is None else value for value in ours.thresholds]
-    np.testing.assert_array_equal(thresholds, theirs["op_threshs"])
+    thresholds = [one.threshold for one in ours.outputs]
+    found = [np.nan if value is None else value for value in thresholds]
+    np.testing.assert_array_equal(found, np.float32(theirs["op_threshs"]))
 
 
 def test_the_default_order_is_the_librarys_own() -> None:
-    assert list(DEFAULT_OUTPUTS) == xrv.datasets.default_pathologies
+    assert list(xrv_outputs()) == xrv.datasets.default_pathologies
 
 
 @pytest.mark.parametrize("variant", ["chex", "rsna", "mimic_nb", "mimic_ch"])
@@ -126,17 +126,17 @@ def test_a_release_that_lacks_findings_is_refused(
 
 
 def _name_outputs(network: Any) -> None:
-    network.pathologies = [*DEFAULT_OUTPUTS[:13], "", *DEFAULT_OUTPUTS[14:]]
+    network.pathologies = [*xrv_outputs()[:13], "", *xrv_outputs()[14:]]
 
 
 def _leave_hernia_untrained(network: Any) -> None:
     with torch.no_grad():
-        network.classifier.bias[DEFAULT_OUTPUTS.index("Hernia")] = 0.0
+        network.classifier.bias[xrv_outputs().index("Hernia")] = 0.0
 
 
 def _no_point_for_hernia(network: Any) -> None:
     thresholds = torch.from_numpy(THRESHOLDS.copy())
-    thresholds[DEFAULT_OUTPUTS.index("Hernia")] = float("nan")
+    thresholds[xrv_outputs().index("Hernia")] = float("nan")
     network.op_threshs = thresholds
 
 
@@ -162,8 +162,8 @@ def test_a_network_without_hernia_is_refused(
     ("network", "reason"),
     [
         (lambda: xrv.models.DenseNet(num_classes=5), "has 5 outputs and does not say what they"),
-        (lambda: xrv.models.DenseNet(in_channels=3), r"conv0\.weight is \(64, 3, 7, 7\) where"),
-        (lambda: xrv.models.DenseNet(block_config=(6, 12, 32, 32)), "and [0-9]+ more"),
+        (lambda: xrv.models.DenseNet(in_channels=3), r"size mismatch for features\.conv0\.weight"),
+        (lambda: xrv.models.DenseNet(block_config=(6, 12, 32, 32)), "does not fill densenet121"),
         (lambda: nn.Sequential(nn.Conv2d(1, 1, 1)), "no head and does not say"),
     ],
 )

@@ -22,7 +22,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from cxr_training.importing.errors import ModelImportError
+from cxr_training.importing import ModelImportError
 
 _ZIP = b"PK\x03\x04"
 # The pickle of PyTorch's magic number, with which every file before 1.6 begins.
@@ -31,6 +31,12 @@ _BEFORE_1_6 = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 _STATE_KEYS = ("state_dict_ema", "model_ema", "state_dict", "model")
 # What wrappers for several GPUs and for compilation put before every name.
 _PREFIXES = ("module.", "_orig_mod.")
+_TENSOR_PARTS = {"_rebuild_tensor", "_rebuild_tensor_v2", "_rebuild_parameter"}
+_OBJECTS = {
+    ("argparse", "Namespace"),  # timm's training options
+    ("torch.nn.backends.thnn", "_get_thnn_function_backend"),  # in modules before PyTorch 1.4
+}
+_MODULE_CLASSES = ("torch.nn.modules.", "torchxrayvision.models")
 
 
 class _Sealed(type):
@@ -59,14 +65,6 @@ class _Callable:
         return self._function(*arguments)
 
 
-_TENSOR_PARTS = {"_rebuild_tensor", "_rebuild_tensor_v2", "_rebuild_parameter"}
-_OBJECTS = {
-    ("argparse", "Namespace"),  # timm's training options
-    ("torch.nn.backends.thnn", "_get_thnn_function_backend"),  # in modules before PyTorch 1.4
-}
-_MODULE_CLASSES = ("torch.nn.modules.", "torchxrayvision.models")
-
-
 class _Unpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) == ("collections", "OrderedDict"):
@@ -80,12 +78,12 @@ class _Unpickler(pickle.Unpickler):
         raise pickle.UnpicklingError(f"it names {module}.{name}")
 
 
-def _load(file: Any, **options: Any) -> Any:
-    return _Unpickler(file, **options).load()
-
-
 # What `torch.load` wants of a pickle module.
-_PICKLE = SimpleNamespace(__name__="sealed", Unpickler=_Unpickler, load=_load)
+_PICKLE = SimpleNamespace(
+    __name__="sealed",
+    Unpickler=_Unpickler,
+    load=lambda file, **options: _Unpickler(file, **options).load(),
+)
 
 
 def read_checkpoint(path: Path) -> object:
@@ -98,18 +96,28 @@ def read_checkpoint(path: Path) -> object:
     try:
         with path.open("rb") as stream:
             head = stream.read(len(_BEFORE_1_6))
-    except OSError as error:
-        raise ModelImportError(f"{path} cannot be read: {error.strerror}") from error
-    if path.suffix == ".safetensors":
-        try:
+        if path.suffix == ".safetensors":
             return load_file(path)
-        except SafetensorError as error:
-            raise ModelImportError(f"{path} is not a safetensors file: {error}") from error
-    if not head.startswith((_ZIP, _BEFORE_1_6)):
+        if not head.startswith((_ZIP, _BEFORE_1_6)):
+            raise ValueError("it begins like neither of PyTorch's formats")
+        if _is_torchscript(path):
+            raise ValueError("it is a TorchScript program: export its state dict")
+        with warnings.catch_warnings():
+            # That the classes of an old file are not those of today: they are not used.
+            warnings.simplefilter("ignore")
+            return torch.load(path, map_location="cpu", weights_only=False, pickle_module=_PICKLE)
+    except pickle.UnpicklingError as error:
         raise ModelImportError(
-            f"{path} is not a PyTorch checkpoint: it begins like neither of PyTorch's formats"
-        )
-    return _read_pickled(path)
+            f"{path} is refused and nothing of it was run: {error}, where a checkpoint needs "
+            "nothing but tensors and modules; ask its author for the state dict alone"
+        ) from error
+    except FileNotFoundError as error:
+        raise ModelImportError(f"{path} cannot be read: {error.strerror}") from error
+    except SafetensorError as error:
+        raise ModelImportError(f"{path} is not a safetensors file: {error}") from error
+    except Exception as error:  # a damaged file fails in as many ways as there are bytes
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        raise ModelImportError(f"{path} is not a PyTorch checkpoint: {reason}") from error
 
 
 def state_of(saved: object, path: Path) -> dict[str, Tensor]:
@@ -141,26 +149,6 @@ def attribute(saved: object, name: str) -> object:
     return vars(saved).get(name) if isinstance(saved, SavedObject) else None
 
 
-def _read_pickled(path: Path) -> object:
-    try:
-        if _is_torchscript(path):
-            raise ModelImportError(f"{path} is a TorchScript program: export its state dict")
-        with warnings.catch_warnings():
-            # That the classes of an old file are not those of today: they are not used.
-            warnings.simplefilter("ignore")
-            return torch.load(path, map_location="cpu", weights_only=False, pickle_module=_PICKLE)
-    except ModelImportError:
-        raise
-    except pickle.UnpicklingError as error:
-        raise ModelImportError(
-            f"{path} is refused and nothing of it was run: {error}, where a checkpoint needs "
-            "nothing but tensors and modules; ask its author for the state dict alone"
-        ) from error
-    except Exception as error:  # a damaged file fails in as many ways as there are bytes
-        reason = str(error).partition("\n")[0] or type(error).__name__
-        raise ModelImportError(f"{path} is not a PyTorch checkpoint: {reason}") from error
-
-
 def _is_torchscript(path: Path) -> bool:
     # PyTorch would hand such a file to another loader, past the unpickler above.
     if not zipfile.is_zipfile(path):
@@ -171,14 +159,10 @@ def _is_torchscript(path: Path) -> bool:
 
 def _tensors(saved: object, prefix: str = "") -> Iterator[tuple[str, Tensor]]:
     """What `state_dict()` of the saved module would list: parameters and buffers by path."""
-    for kind in ("_parameters", "_buffers"):
-        for name, tensor in _entries(saved, kind):
-            if isinstance(tensor, Tensor):
-                yield f"{prefix}{name}", tensor
-    for name, child in _entries(saved, "_modules"):
-        yield from _tensors(child, f"{prefix}{name}.")
-
-
-def _entries(saved: object, kind: str) -> list[tuple[object, object]]:
-    entries = attribute(saved, kind)
-    return list(entries.items()) if isinstance(entries, Mapping) else []
+    for kind in ("_parameters", "_buffers", "_modules"):
+        entries = attribute(saved, kind)
+        for name, value in entries.items() if isinstance(entries, Mapping) else ():
+            if isinstance(value, Tensor):
+                yield f"{prefix}{name}", value
+            elif kind == "_modules":
+                yield from _tensors(value, f"{prefix}{name}.")
