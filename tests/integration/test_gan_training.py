@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from cxr_gan.__main__ import main
 from cxr_gan.spec import GeneratorSpec
 from quick_gan import quick_arguments
-from synthetic_nih import write_nih
+from support.synthetic_nih import write_nih
 
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
 

@@ -21,7 +21,7 @@ from cxr_training.classifier.loop import BEST, LAST, METRICS, Trainer
 from cxr_training.classifier.samples import (
     Samples,
     as_samples,
-    joined,
+    concatenated,
     judged_targets,
     synthetic_alone,
 )
@@ -157,7 +157,7 @@ def _shown(task: Task) -> tuple[Samples, CanonicalImages]:
     write_card(task.folder, task.wanted, task.generator, manifest)
     made = as_samples(read_collection(None, [manifest]))
     synthetic = canonical_images(made.paths, _canonical_px(task), task.cache, processes=1)
-    return joined(task.samples, made), JoinedImages(real, synthetic)
+    return concatenated(task.samples, made), JoinedImages(real, synthetic)
 
 
 def real_images(task: Task) -> CanonicalImages:

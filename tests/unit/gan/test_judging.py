@@ -24,7 +24,7 @@ from cxr_gan.published import open_generator
 from cxr_gan.published.synthesizer import ShownRadiographs
 from cxr_serving.model_folder import open_model_folder
 from gan_runs import SIDE_PX, write_run
-from synthetic_nih import write_nih
+from support.synthetic_nih import write_nih
 
 FEATURES = PixelFeatures(8)
 

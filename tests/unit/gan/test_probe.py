@@ -5,7 +5,7 @@ import numpy as np
 from cxr_gan.judging.extractor import PixelFeatures
 from cxr_gan.judging.measures import noise_like
 from cxr_gan.judging.probe import linear_probe, pixel_probe
-from synthetic_nih import draw
+from support.synthetic_nih import draw
 
 N = 150
 

@@ -32,7 +32,7 @@ from cxr_training.data.manifest_csv import read_entries
 from cxr_training.data.splits import split_sha256
 from gan_runs import write_run
 from gan_studies import ROOT, write_plan
-from synthetic_nih import write_nih
+from support.synthetic_nih import write_nih
 
 REAL = {"says": "real", "kind": "real"}
 ARMS = {

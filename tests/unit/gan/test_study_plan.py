@@ -17,7 +17,7 @@ from cxr_training.classifier.samples import LABELS, read_samples
 from cxr_training.core.errors import ConfigError
 from cxr_training.data.splits import Split
 from gan_studies import COUNTS, RARE, study_plan, write_plan
-from synthetic_nih import write_nih
+from support.synthetic_nih import write_nih
 
 
 @pytest.fixture(scope="module")
