@@ -183,7 +183,7 @@ DETECTOR_RUN = --out $(RUNS)/detector/$(RECIPE)
 
 .PHONY: publish evaluate
 publish: publish-classifier ## Write every judged run into models/
-evaluate: evaluate-classifier evaluate-detector evaluate-gate evaluate-joining ## Measure every published model again and compare it with its manifest
+evaluate: evaluate-classifier evaluate-detector evaluate-ood evaluate-joining ## Measure every published model again and compare it with its manifest
 
 .PHONY: train-classifier publish-classifier evaluate-classifier verify-classifier
 CLASSIFIER_VERB = $(TRAIN) -m cxr_training classifier
@@ -221,14 +221,19 @@ evaluate-joining: .venv-train/.synced ## Judge the published joinings again and 
 drift-reference: .venv-train/.synced ## Write what drift is measured against, for the served gate and classifier; after every publish
 	$(TRAIN) -m cxr_training.drift --data $(DATA) --classifier $(CLASSIFIER)
 
-.PHONY: train-gate publish-gate evaluate-gate
-train-gate: .venv-dev/.synced ## Train the gate (its photographs come with packages of requirements/dev.txt)
-	$(DEV) -m cxr_training.gate train --data $(DATA)/nih --out $(RUNS)/gate
-publish-gate: .venv-dev/.synced ## Write the gate into models/ and judge it; GATE_VERSION names it
-	$(DEV) -m cxr_training.gate publish --run $(RUNS)/gate --version $(GATE_VERSION)
-	$(DEV) -m cxr_training.gate evaluate --data $(DATA)/nih --out docs/results/ood
-evaluate-gate: .venv-dev/.synced ## Judge the published gate again and compare it with its manifest
-	$(DEV) -m cxr_training.gate evaluate --check --data $(DATA)/nih --out docs/results/ood
+.PHONY: train-ood publish-ood evaluate-ood verify-ood
+OOD_VERB = $(DEV) -m cxr_training ood
+train-ood: .venv-dev/.synced ## Train the out-of-distribution detector (its photographs come with packages of requirements/dev.txt)
+	$(OOD_VERB) train --data $(DATA) --out $(RUNS)/ood
+publish-ood: .venv-dev/.synced ## Write it into models/ and measure it; OOD_VERSION names it
+	$(OOD_VERB) publish --run $(RUNS)/ood --version $(OOD_VERSION)
+	$(MAKE) evaluate-ood
+evaluate-ood: .venv-dev/.synced ## Measure the published out-of-distribution detector and write its figures
+	$(OOD_VERB) evaluate --data $(DATA) --split validation
+	$(OOD_VERB) evaluate --data $(DATA) --split test
+verify-ood: .venv-dev/.synced ## Recompute its figures, change nothing
+	$(OOD_VERB) verify --data $(DATA) --split validation
+	$(OOD_VERB) verify --data $(DATA) --split test
 
 GAN ?= pggan-modern
 GENERATOR ?= models/gan/$(notdir $(GAN))

@@ -237,7 +237,10 @@ def test_the_hub_gives_configuration_and_weights(tmp_path: Path, weights: Path) 
     place = "/owner/name/resolve/main/"
     hub = "hf-hub:owner/name"
     bare = {"/": config, f"{place}config.json": config}
-    with serving(bare) as address, pytest.raises(ModelImportError, match="lacks config.json, or model"):
+    with (
+        serving(bare) as address,
+        pytest.raises(ModelImportError, match="lacks config.json, or model"),
+    ):
         download_from_hub(hub, tmp_path / "bare", address)
     files = {"/": config, f"{place}config.json": config, f"{place}model.safetensors": weights}
     with serving(files) as address:

@@ -17,7 +17,8 @@ from cxr_training.core.errors import ConfigError
 from cxr_training.data.errors import DataError
 from cxr_training.ood import corruptions
 from cxr_training.ood.cli import add_to
-from cxr_training.ood.config import KINDS, OodConfig, read_config
+from cxr_training.core.config import read_config
+from cxr_training.ood.config import KINDS, OodConfig
 from cxr_training.ood.data import (
     EVALUATION_PHOTOGRAPHS,
     MEDICAL_DICOM,
@@ -41,7 +42,7 @@ def images() -> torch.Tensor:
 
 
 def small_config() -> OodConfig:
-    config = read_config(CONFIG)
+    config = read_config(OodConfig, CONFIG)
     changes = {"steps": 12, "batch": 32, "n_procedural": 22, "n_photograph_crops": 14}
     return OodConfig.model_validate({**config.model_dump(), **changes, "calibration_percent": 40})
 
@@ -182,7 +183,7 @@ def test_a_misspelt_recipe_is_an_error(tmp_path: Path) -> None:
     recipe = yaml.safe_load(CONFIG.read_text())
     (tmp_path / "ood.yaml").write_text(yaml.safe_dump({**recipe, "stepz": 3}))
     with pytest.raises(ConfigError, match="stepz"):
-        read_config(tmp_path / "ood.yaml")
+        read_config(OodConfig, tmp_path / "ood.yaml")
 
 
 def test_training_refuses_data_that_is_not_there_and_the_test_set(tmp_path: Path) -> None:

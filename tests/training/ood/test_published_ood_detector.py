@@ -6,8 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from onnxruntime import InferenceSession
+from safetensors.torch import load_file
 
 from cxr_gateway.ood import OodScore, load_ood_detector
+from cxr_training.export.publishing import ONNX_NAME, WEIGHTS_NAME, read_manifest
+from cxr_training.ood.config import OodConfig
 from cxr_training.ood.data import (
     CHEST_DICOM,
     EVALUATION_PHOTOGRAPHS,
@@ -16,6 +21,7 @@ from cxr_training.ood.data import (
     read_medical,
     read_photograph,
 )
+from cxr_training.ood.network import OodNetwork
 
 Check = Callable[[GreyImage], OodScore]
 ROOT = Path(__file__).parents[3]
@@ -112,3 +118,17 @@ def test_threads_share_one_detector_and_get_the_answers_of_one(
     with ThreadPoolExecutor(8) as pool:
         together = list(pool.map(check, images))
     assert together == alone
+
+
+def test_the_published_weights_fill_the_network_and_agree_with_its_onnx_file() -> None:
+    folder = ROOT / "models/ood/ood-cxr"
+    manifest = read_manifest(folder)
+    network = OodNetwork(OodConfig.model_validate(manifest.training.recipe)).eval()
+    network.load_state_dict(load_file(folder / WEIGHTS_NAME))
+    side_px = manifest.input.width_px
+    images = torch.rand(3, 1, side_px, side_px, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        expected = network(images)[0].numpy()
+    session = InferenceSession(folder / ONNX_NAME, providers=["CPUExecutionProvider"])
+    (found,) = session.run(["chest_logit"], {"image": images.numpy()})
+    np.testing.assert_allclose(found, expected, atol=1e-3)

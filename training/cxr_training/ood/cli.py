@@ -1,10 +1,8 @@
 """`cxr ood train|publish|evaluate|verify`."""
 
 import argparse
-import logging
 from pathlib import Path
 
-_LOG = logging.getLogger("cxr_training.ood")
 _CONFIG = Path("training/configs/ood.yaml")
 _MODEL = Path("models/ood/ood-cxr")
 _RESULTS = Path("docs/results/ood")
@@ -25,7 +23,7 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     publish.set_defaults(run=_publish)
     publish.add_argument("--run", type=Path, required=True, dest="folder", help="run directory")
     publish.add_argument("--out", type=Path, default=_MODEL, help="model folder")
-    publish.add_argument("--version", required=True)
+    publish.add_argument("--version", required=True, help="of the model")
     evaluate = actions.add_parser("evaluate", help="measure; writes table, plot, manifest, card")
     evaluate.set_defaults(run=_evaluate)
     evaluate.add_argument("--out", type=Path, default=_RESULTS, help="folder for table and plot")
@@ -50,12 +48,13 @@ def _add_data(parser: argparse.ArgumentParser) -> None:
 
 
 def _train(options: argparse.Namespace) -> int:
-    from cxr_training.ood.config import read_config
-    from cxr_training.ood.data import nih_root
+    from cxr_training.core.config import read_config
+    from cxr_training.ood.config import OodConfig
     from cxr_training.ood.training import train
 
-    summary = train(nih_root(options.data), read_config(options.config), options.out)
-    _LOG.info("fitted on %d radiographs: %s", summary.n_fit, options.out)
+    config = read_config(OodConfig, options.config)
+    summary = train(options.data, config, options.out)
+    print(f"fitted on {summary.n_fit} radiographs: {options.out}")
     return 0
 
 
@@ -65,7 +64,7 @@ def _publish(options: argparse.Namespace) -> int:
 
     summary, network = read_run(options.folder)
     manifest = publish(summary, network, options.out, version=options.version)
-    _LOG.info("%s %s: %s", manifest.name, manifest.version, options.out)
+    print(f"{manifest.name} {manifest.version}: {options.out}")
     return 0
 
 
@@ -83,7 +82,7 @@ def _evaluate(options: argparse.Namespace) -> int:
         options.model, metrics, split=options.split, n_images=measured.n_radiographs
     )
     (options.out / "README.md").write_text(results_page(manifest))
-    _LOG.info("%d images evaluated: %s", len(outcomes), options.out)
+    print(f"{len(outcomes)} images evaluated: {options.out}")
     return 0
 
 

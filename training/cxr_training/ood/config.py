@@ -1,11 +1,8 @@
-"""The recipe of an out-of-distribution detector, read from YAML; a misspelt key is an error."""
+"""The recipe of an out-of-distribution detector."""
 
-from pathlib import Path
+from pydantic import Field
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-
-from cxr_training.core.errors import ConfigError
+from cxr_training.core.config import Section
 
 # The first is the radiograph; the order is the order of the network's outputs.
 KINDS = ("frontal_chest", "inverted", "upside_down", "turned_left", "turned_right", "other")
@@ -17,10 +14,8 @@ KIND_REASONS = {
 }
 
 
-class Shares(BaseModel):
+class Shares(Section):
     """How much of a batch each kind fills; `other` takes the rest."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     frontal_chest: float = Field(gt=0, lt=1)
     inverted: float = Field(gt=0, lt=1)
@@ -34,10 +29,8 @@ class Shares(BaseModel):
         return counts | {KINDS[-1]: batch - sum(counts.values())}
 
 
-class OodConfig(BaseModel):
+class OodConfig(Section):
     """Everything that decides what comes out of a training run, besides the data."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     seed: int
     canonical_px: int = Field(gt=0, multiple_of=16)
@@ -55,14 +48,3 @@ class OodConfig(BaseModel):
     n_photograph_crops: int = Field(gt=0)
     calibration_percent: int = Field(gt=0, lt=100)
     target_false_refusal: float = Field(gt=0, lt=0.5)
-
-
-def read_config(path: Path) -> OodConfig:
-    """The recipe in a YAML file; ConfigError names a wrong key."""
-    try:
-        return OodConfig.model_validate(yaml.safe_load(path.read_text()))
-    except ValidationError as error:
-        wrong = "; ".join(
-            f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()
-        )
-        raise ConfigError(f"{path}: {wrong}") from error

@@ -72,18 +72,13 @@ class OodData:
     split_sha256: str
 
 
-def nih_root(data: Path) -> Path:
-    """The folder of NIH's files: `data` itself, or its `nih/` where it holds several sets."""
-    return data / NIH_FOLDER if (data / NIH_FOLDER).is_dir() else data
-
-
-def read_ood_data(root: Path, calibration_percent: int) -> OodData:
-    """Split NIH's images under `root`.
+def read_ood_data(data: Path, calibration_percent: int) -> OodData:
+    """Split NIH's images in `data`, or in its `nih/` where it holds several sets.
 
     Patients of the training split are divided once more, because a threshold set on images that
     the network was fitted to would be too strict. DataError as in `read_boxed`.
     """
-    boxed = read_boxed(root)
+    boxed = read_boxed(data / NIH_FOLDER if (data / NIH_FOLDER).is_dir() else data)
     train = boxed.of(Split.TRAIN)
     return OodData(
         fit=[image for image in train if _bucket(image.patient) >= calibration_percent],

@@ -17,7 +17,7 @@ from cxr_training.data.test_set import read_test_set
 from cxr_training.metrics.bootstrap import interval_of, patient_weights, share_interval
 from cxr_training.metrics.classification import aurocs
 from cxr_training.metrics.rows import metric_row
-from cxr_training.ood.data import GreyImage, nih_root, read_ood_data
+from cxr_training.ood.data import GreyImage, read_ood_data
 from cxr_training.ood.probes import (
     AS_PUBLISHED,
     RADIOGRAPH,
@@ -83,7 +83,7 @@ def measure(folder: Path, data: Path, split: str, synthetic_per_kind: int) -> Me
     if split == "test":
         images = list(read_test_set(data).boxed.images.values())
     else:
-        images = read_ood_data(nih_root(data), int(recipe["calibration_percent"])).validation
+        images = read_ood_data(data, int(recipe["calibration_percent"])).validation
     if not images:
         raise DataError(data, f"has no {split} patients")
     rows, outcomes = evaluate(

@@ -42,6 +42,7 @@ class OodNetwork(nn.Module):
         self.register_buffer("whitening", torch.zeros(features, features))
         self.register_buffer("distance_offset", torch.tensor(1.0))
         self.register_buffer("distance_slope", torch.tensor(1.0))
+        self.register_load_state_dict_pre_hook(_rename_backbone)
 
     def features(self, image: Tensor) -> Tensor:
         """Penultimate features [N, features] of images [N, 1, side, side] in 0..1."""
@@ -70,3 +71,9 @@ class OodNetwork(nn.Module):
         by_distance = self.distance_slope * (self.distance_offset - self.distance(features))
         merged = -torch.logsumexp(torch.stack([-by_kind, -by_distance], dim=1), dim=1)
         return merged, logits.softmax(dim=1)
+
+
+def _rename_backbone(_: nn.Module, state: dict[str, Tensor], *__: object) -> None:
+    """Weights of version 1 call the backbone `trunk`."""
+    for name in [name for name in state if name.startswith("trunk.")]:
+        state[f"backbone.{name.removeprefix('trunk.')}"] = state.pop(name)

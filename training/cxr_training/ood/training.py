@@ -51,16 +51,16 @@ class Pools:
     photographs: GreyImage
 
 
-def train(data_root: Path, config: OodConfig, out: Path) -> RunSummary:
-    """Fit a detector on NIH's images under `data_root` and leave the run in `out`.
+def train(data_folder: Path, config: OodConfig, out: Path) -> RunSummary:
+    """Fit a detector on NIH's images in `data_folder` and leave the run in `out`.
 
     One thread: a network of this size gains nothing from more.
     """
     torch.set_num_threads(1)
-    out.mkdir(parents=True, exist_ok=True)
     # Asked before the fit: the files may have changed by its end.
     commit = current_commit()
-    data = read_ood_data(data_root, config.calibration_percent)
+    data = read_ood_data(data_folder, config.calibration_percent)
+    out.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(config.seed)
     pools = Pools(
         radiographs=read_small(data.fit, config.cache_px),

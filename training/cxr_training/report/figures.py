@@ -44,19 +44,19 @@ FIGURES = (
     Figure("detector", "mAP50-95", "map50_95", "all"),
     Figure("detector", "boxes found at one false box an image (FROC)", "froc_1", "all"),
     Figure(
-        "gate/ood-cxr",
+        "ood/ood-cxr",
         "radiographs refused by mistake",
         "false_refusal_rate",
         "as published",
         True,
     ),
-    Figure("gate/ood-cxr", "AUROC, other medical images", "auroc", "real medical: all"),
-    Figure("gate/ood-cxr", "AUROC, photographs", "auroc", "real photograph: all"),
+    Figure("ood/ood-cxr", "AUROC, other medical images", "auroc", "real medical: all"),
+    Figure("ood/ood-cxr", "AUROC, photographs", "auroc", "real photograph: all"),
     Figure(
-        "gate/ood-cxr",
+        "ood/ood-cxr",
         "AUROC, inverted, rotated, cut radiographs",
         "auroc",
-        "spoiled radiograph: all",
+        "corrupted radiograph: all",
     ),
 )
 
