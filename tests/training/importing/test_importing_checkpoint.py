@@ -13,8 +13,8 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from cxr_training.importing.checkpoints import SavedObject, read_checkpoint, state_of
 from cxr_training.importing import ModelImportError
+from cxr_training.importing.checkpoints import SavedObject, read_checkpoint, state_of
 
 FORMATS = pytest.mark.parametrize("before_1_6", [False, True], ids=["zip", "before 1.6"])
 

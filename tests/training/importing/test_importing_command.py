@@ -15,8 +15,8 @@ from safetensors.torch import load_file, save_file
 from cxr_contracts import Finding, ModelManifest
 from cxr_training.cli import main
 from cxr_training.core.files import sha256_of
-from cxr_training.importing.download import download, download_from_hub
 from cxr_training.importing import ModelImportError
+from cxr_training.importing.download import download, download_from_hub
 from cxr_training.importing.folder import staged
 from support.weights_server import serving
 
@@ -239,7 +239,7 @@ def test_the_hub_gives_configuration_and_weights(tmp_path: Path, weights: Path) 
     bare = {"/": config, f"{place}config.json": config}
     with (
         serving(bare) as address,
-        pytest.raises(ModelImportError, match="lacks config.json, or model"),
+        pytest.raises(ModelImportError, match=r"lacks config\.json, or model"),
     ):
         download_from_hub(hub, tmp_path / "bare", address)
     files = {"/": config, f"{place}config.json": config, f"{place}model.safetensors": weights}

@@ -13,8 +13,8 @@ from cxr_classifier.calibration import Calibration
 from cxr_classifier.preprocessing import preprocess
 from cxr_contracts import Finding
 from cxr_training.importing import ModelImportError
-from cxr_training.importing.networks import ForeignNetwork, adopt
 from cxr_training.importing.labels import NO_OPERATING_POINT
+from cxr_training.importing.networks import ForeignNetwork, adopt
 from cxr_training.importing.sources import read_xrv, xrv_outputs, xrv_releases
 from support.xrv_checkpoints import (
     THRESHOLDS,

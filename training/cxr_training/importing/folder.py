@@ -25,7 +25,7 @@ from cxr_training.export.publishing import (
 from cxr_training.importing import ModelImportError
 from cxr_training.importing.networks import Adopted, ForeignNetwork, adopt
 from cxr_training.importing.trial import probes, try_out
-from cxr_training.report.card import model_card
+from cxr_training.report.card import facts_table, model_card
 from cxr_training.report.tables import markdown_table
 
 _NOT_STATED = "not stated"
@@ -220,8 +220,8 @@ def _card(manifest: ModelManifest) -> str:
             "Scaled to 0..1 and repeated in every channel; less "
             f"{channels['channel_mean']}, divided by {channels['channel_std']}."
         )
-    origin = [[name, f"`{value}`"] for name, value in extra["imported"].items() if value]
-    origin.append(["trained on", "; ".join(manifest.data.sources)])
+    origin = {name: f"`{value}`" for name, value in extra["imported"].items() if value}
+    origin["trained on"] = "; ".join(manifest.data.sources)
     thresholds = [
         [label.name, f"{label.threshold:.6f} ({label.threshold_rule})"] for label in manifest.labels
     ]
@@ -240,7 +240,7 @@ def _card(manifest: ModelManifest) -> str:
         headlines=(),
         fails=[sentence.format(**place) for sentence in _FAILS],
         sections={
-            "Where it comes from": markdown_table(["", "as imported"], origin),
+            "Where it comes from": facts_table(origin),
             "What was kept": f"{kept}\n\n{markdown_table(['finding', 'threshold'], thresholds)}",
             "Grey values": grey_values,
         },

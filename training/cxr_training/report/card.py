@@ -64,7 +64,16 @@ def headline_table(metrics: Sequence[MetricRow], headlines: Sequence[Headline]) 
         if any(rows):
             cells = [_cell(row, percent=headline.percent) for row in rows]
             lines.append([headline.shown, *cells])
-    return markdown_table(["", *(f"{split} patients" for split in splits)], lines)
+    return markdown_table(
+        ["figure, with 95% interval", *(f"{split} patients" for split in splits)], lines
+    )
+
+
+def facts_table(facts: Mapping[str, str]) -> str:
+    """What there is to know besides figures, name by name."""
+    return "\n".join(
+        ["| | |", "|---|---|", *(f"| {name} | {text} |" for name, text in facts.items())]
+    )
 
 
 def format_share(result: Interval) -> str:
