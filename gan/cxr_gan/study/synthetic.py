@@ -16,8 +16,7 @@ from cxr_gan.study.plan import BALANCE, Arm
 from cxr_gan.study.ranking import Logits, choose
 from cxr_gan.study.rare import Counts, RareLabels
 from cxr_gan.study.teacher import Teacher
-from cxr_training.classifier.oversampling import RowArray, added_rows
-from cxr_training.classifier.samples import LABELS, Samples
+from cxr_training.classifier.samples import LABELS, RowArray, Samples, added_rows
 from cxr_training.data.splits import Split
 
 # A seed of the study has this many images of a generator for itself, each label its part of them.

@@ -13,7 +13,6 @@ from cxr_gan.errors import GanError
 from cxr_gan.study.answers import Answers, write_answers
 from cxr_gan.study.card import write_card
 from cxr_gan.study.generators import Generator
-from cxr_gan.study.quiet import Quiet
 from cxr_gan.study.synthetic import Wanted, synthetic_set
 from cxr_gan.study.teacher import Teacher, keep_as_teacher
 from cxr_training.classifier.config import ClassifierConfig
@@ -182,7 +181,7 @@ def _trained(
     (folder / "config.yaml").write_text(
         yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
     )
-    trainer = new_trainer(config, samples, images, folder, Processes(), view=Quiet(), start=start)
+    trainer = new_trainer(config, samples, images, folder, Processes(), start=start, prefix=None)
     if (folder / LAST).exists():
         trainer.resume(folder / LAST)
     drop_metrics_after(folder / METRICS, trainer.progress.epoch)

@@ -25,7 +25,7 @@ from cxr_gan.training.data import Batches, RealImages
 from cxr_gan.training.grids import fixed_inputs, write_grid
 from cxr_gan.training.schedule import Progress, Schedule
 from cxr_gan.training.steps import SUMS, Draws, Players, as_shown
-from cxr_training.classifier.loop import update_average
+from cxr_training.core.averaging import update_average
 from cxr_training.core.distributed import Processes, average_statistics, synchronised
 from cxr_training.core.runs import append_metrics
 from cxr_training.export.half_precision import rounded

@@ -12,7 +12,7 @@ import pytest
 from cxr_training.cli import main
 from support.synthetic_manifest import whole_rows, write_manifest
 
-PLOTS = ("reliability.png", "operating_points.png", "subgroups.png", "localisation.png")
+PLOTS = ("reliability.png", "operating_points.png")
 Change = Callable[[dict[str, Any]], None]
 Changed = Callable[[Change], Path]
 Capture = pytest.CaptureFixture[str]

@@ -10,7 +10,7 @@ import pytest
 from cxr_classifier.predictor import load_predictor
 from cxr_classifier.settings import ClassifierSettings
 from cxr_contracts import Finding, MetricRow
-from cxr_serving.image import DecodedImage
+from cxr_serving.imaging import DecodedImage
 from cxr_serving.model_folder import open_model_folder
 from cxr_serving.onnx_runtime import OnnxRuntime
 from cxr_training.classifier.localisation.boxes import Case, read_cases
@@ -119,8 +119,8 @@ def test_the_maps_are_those_that_the_service_sends(
     for name, cams in zip(maps.names, maps.cams, strict=True):
         [path] = [case.path for case in cases if case.name == name]
         prepared = predictor.prepare(DecodedImage(decode_grey(path), "png", as_stored=True))
-        [reading] = predictor.predict([prepared])
-        findings, grids = reading.answer(explain=len(LABELS))
+        [output] = predictor.predict([prepared])
+        findings, grids = output.findings_and_cams(explain=len(LABELS))
         for finding, grid in zip(findings, grids, strict=True):
             column = LABELS.index(finding.finding)
             np.testing.assert_allclose(cams[column], grid.values, atol=1e-3)

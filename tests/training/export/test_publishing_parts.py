@@ -9,7 +9,6 @@ from cxr_contracts import Interval, MetricRow
 from cxr_training.core.errors import PublishError
 from cxr_training.core.runs import (
     append_metrics,
-    changed_keys,
     current_commit,
     portable_command,
     read_metrics,
@@ -76,13 +75,6 @@ def test_metrics_and_facts_are_read_as_they_were_written(tmp_path: Path) -> None
     assert [row["epoch"] for row in read_metrics(tmp_path / "metrics.jsonl")] == [1, 2]
     write_json(tmp_path / "run.json", {"data": tmp_path})
     assert [path.name for path in sorted(tmp_path.iterdir())] == ["metrics.jsonl", "run.json"]
-
-
-def test_the_keys_that_changed_are_named_with_their_new_values() -> None:
-    before = {"seed": 1, "training": {"epochs": 3, "rate": 0.1}}
-    after = {"seed": 1, "training": {"epochs": 4, "rate": 0.1, "limit": None}}
-    assert changed_keys(before, after) == {"training.epochs": 4, "training.limit": None}
-    assert changed_keys(after, after) == {}
 
 
 def test_a_published_command_names_no_folder_of_this_machine() -> None:

@@ -103,7 +103,7 @@ def _evaluate(options: argparse.Namespace) -> int:
             overrides=tuple(options.set),
         ).metrics
     else:
-        from cxr_training.classifier.card import model_card
+        from cxr_training.classifier.card import classifier_card
         from cxr_training.classifier.evaluation import evaluate_model, with_test_figures
         from cxr_training.classifier.results import write_results
         from cxr_training.data.splits import Split
@@ -116,7 +116,7 @@ def _evaluate(options: argparse.Namespace) -> int:
         if split is Split.TEST:
             manifest = with_test_figures(evaluated)
             write_manifest(manifest, options.model)
-            (options.model / CARD_NAME).write_text(model_card(manifest))
+            (options.model / CARD_NAME).write_text(classifier_card(manifest))
         metrics = evaluated.rows
     from cxr_training.report.tables import format_interval
 
@@ -127,18 +127,11 @@ def _evaluate(options: argparse.Namespace) -> int:
 
 
 def _verify(options: argparse.Namespace) -> int:
-    from cxr_training.classifier.evaluation import (
-        differences,
-        evaluate_model,
-        published_splits_of,
-    )
+    from cxr_training.classifier.evaluation import verify
 
     refuse_several_processes("verify")
     _require_data(options)
-    found: list[str] = []
-    for split in published_splits_of(options.model, options.data, options.manifest):
-        evaluated = evaluate_model(options.model, options.data, split, options.manifest)
-        found += [f"{split}: {sentence}" for sentence in differences(evaluated)]
+    found = verify(options.model, options.data, options.manifest)
     print("\n".join(found) or f"{options.model}: every figure is as published")
     return 1 if found else 0
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from cxr_contracts import MANIFEST_NAME, DataSpec, ModelManifest, Role, TrainingSpec
 from cxr_detector.fused import is_fused, member_folders
 from cxr_serving.model_folder import ModelFolder, ModelFolderError, open_model_folder
-from cxr_training.classifier.publish import export
+from cxr_training.classifier.export import export
 from cxr_training.core.files import sha256_of
 from cxr_training.core.runs import current_commit, utc_now
 from cxr_training.data.splits import split_sha256

@@ -104,7 +104,7 @@ def main() -> int:
 
 def _row(manifest: ModelManifest, figure: Figure) -> MetricRow:
     for row in manifest.metrics:
-        if (row.name, row.subset) == (figure.metric, figure.subset):
+        if (row.name, row.subset, row.split) == (figure.metric, figure.subset, "validation"):
             return row
     raise KeyError(f"{manifest.name} has no figure {figure.metric} of {figure.subset}")
 
