@@ -14,13 +14,13 @@ def serving(files: dict[str, Path], *, cut_short: bool = False) -> Iterator[str]
 
     class Handler(BaseHTTPRequestHandler):
         def do_HEAD(self) -> None:
-            self._answer()
+            self._respond()
 
         def do_GET(self) -> None:
-            content = self._answer()
+            content = self._respond()
             self.wfile.write(content[: len(content) // 2] if cut_short else content)
 
-        def _answer(self) -> bytes:
+        def _respond(self) -> bytes:
             path = files.get(self.path)
             content = path.read_bytes() if path else b""
             self.send_response(200 if path else 404)

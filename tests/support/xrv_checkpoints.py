@@ -1,4 +1,4 @@
-"""torchxrayvision's own networks with random weights that answer as trained ones do."""
+"""torchxrayvision's own networks with random weights that behave as trained ones do."""
 
 import warnings
 from pathlib import Path
@@ -18,9 +18,9 @@ with warnings.catch_warnings():
 
 __all__ = [
     "THRESHOLDS",
-    "films",
-    "library_answers",
+    "drawn_images",
     "library_input",
+    "library_outputs",
     "random_densenet",
     "save",
     "settle",
@@ -30,8 +30,8 @@ SIDE_PX = 224
 THRESHOLDS = np.linspace(0.05, 0.6, 18, dtype=np.float32)
 
 
-def films(count: int = 4, side_px: int = SIDE_PX) -> list[npt.NDArray[np.uint8]]:
-    """Grey pictures [H, W] of the networks' own input size."""
+def drawn_images(count: int = 4, side_px: int = SIDE_PX) -> list[npt.NDArray[np.uint8]]:
+    """Grey images [H, W] of the networks' own input size."""
     return [radiograph_like(side_px, side_px, seed=seed) for seed in range(count)]
 
 
@@ -40,10 +40,10 @@ def library_input(grey: npt.NDArray[np.uint8]) -> Tensor:
     return torch.from_numpy(xrv.datasets.normalize(grey, 255)[None, None]).float()
 
 
-def library_answers(network: nn.Module, pictures: list[npt.NDArray[np.uint8]]) -> Tensor:
-    """What the library's own forward says of the pictures, [P, outputs]."""
+def library_outputs(network: nn.Module, images: list[npt.NDArray[np.uint8]]) -> Tensor:
+    """What the library's own forward says of the images, [P, outputs]."""
     with torch.inference_mode():
-        return torch.cat([network(library_input(grey)) for grey in pictures])
+        return torch.cat([network(library_input(grey)) for grey in images])
 
 
 def settle(network: nn.Module, seed: int = 0) -> nn.Module:
@@ -54,7 +54,7 @@ def settle(network: nn.Module, seed: int = 0) -> nn.Module:
         module.momentum = 1.0
     with torch.no_grad():
         network.train()
-        network(torch.cat([library_input(grey) for grey in films(2, 96)]))
+        network(torch.cat([library_input(grey) for grey in drawn_images(2, 96)]))
         for module in norms:
             module.momentum = 0.1
             shape = module.weight.shape

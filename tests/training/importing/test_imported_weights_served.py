@@ -1,4 +1,4 @@
-"""torchxrayvision's weights, imported by one command, are served with the library's answers."""
+"""Imported weights of torchxrayvision are served with the probabilities of the library."""
 
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,8 @@ from cxr_training.cli import main
 from films import encoded
 from support.xrv_checkpoints import (
     THRESHOLDS,
-    films,
-    library_answers,
+    drawn_images,
+    library_outputs,
     random_densenet,
     save,
     xrv,
@@ -44,15 +44,15 @@ def folder(checkpoint: tuple[Any, Path], tmp_path_factory: pytest.TempPathFactor
 
 
 @pytest.mark.parametrize("runtime", ["onnxruntime", "torch"])
-async def test_the_service_answers_as_the_library(
+async def test_the_service_agrees_with_the_library(
     checkpoint: tuple[Any, Path], folder: Path, runtime: RuntimeChoice
 ) -> None:
     network, _ = checkpoint
     thresholds = torch.from_numpy(THRESHOLDS)
-    # What the library answers: probabilities stretched so that each threshold is one half.
-    stretched = library_answers(network, films(3))
+    # What the library says: probabilities stretched so that each threshold is one half.
+    stretched = library_outputs(network, drawn_images(3))
     network.op_threshs = None
-    probabilities = torch.sigmoid(library_answers(network, films(3)))
+    probabilities = torch.sigmoid(library_outputs(network, drawn_images(3)))
     network.op_threshs = thresholds
     settings = ClassifierSettings(model_dir=folder, runtime=runtime, device="cpu")
     app = create_app(settings)
@@ -63,11 +63,11 @@ async def test_the_service_answers_as_the_library(
         ) as client,
     ):
         assert await app.state.service.loaded()
-        for picture, expected, against in zip(films(3), probabilities, stretched, strict=True):
+        for image, expected, against in zip(drawn_images(3), probabilities, stretched, strict=True):
             answer = await client.post(
                 CLASSIFY_PATH,
                 params={"explain": 1},
-                files={"image": ("film.png", encoded(picture))},
+                files={"image": ("image.png", encoded(image))},
             )
             assert answer.status_code == 200, answer.text
             response = ClassifyResponse.model_validate(answer.json())

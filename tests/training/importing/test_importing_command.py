@@ -63,7 +63,7 @@ def test_a_timm_checkpoint_becomes_a_folder_that_says_what_it_is(
 ) -> None:
     models = tmp_path / "models"
     arguments = ["import", "timm", *timm_options(weights), "--name", "mine", "--models", models]
-    assert cxr(*arguments, "--licence", "CC0-1.0", "--trained-on", "Our own films") == 0
+    assert cxr(*arguments, "--licence", "CC0-1.0", "--trained-on", "Our own radiographs") == 0
     folder = models / "classifier" / "mine"
     assert capsys.readouterr().out.splitlines() == [
         str(folder),
@@ -76,7 +76,7 @@ def test_a_timm_checkpoint_becomes_a_folder_that_says_what_it_is(
     manifest = ModelManifest.model_validate_json(text)
     assert str(tmp_path) not in text
     assert manifest.licence == "CC0-1.0"
-    assert manifest.data.sources == ["Our own films"]
+    assert manifest.data.sources == ["Our own radiographs"]
     assert manifest.extra["imported"]["sha256"] == sha256_of(weights)
     assert {label.threshold_rule for label in manifest.labels} == {"from labels.csv"}
     assert len(load_file(folder / "weights.safetensors")) == len(load_file(weights))

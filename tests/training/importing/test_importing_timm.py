@@ -1,4 +1,4 @@
-"""A timm checkpoint becomes our network with the answers that timm gives, or is refused."""
+"""A timm checkpoint becomes our network with the logits that timm gives, or is refused."""
 
 import json
 from collections.abc import Callable
@@ -22,7 +22,7 @@ from films import radiograph_like
 NETWORK = "test_resnet"  # timm's own, of 0.5 million weights
 NAMES = ["Fracture", *reversed([finding.value for finding in Finding])]
 IMAGENET = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
-PICTURES = [radiograph_like(96, 96, seed=seed) for seed in range(3)]
+IMAGES = [radiograph_like(96, 96, seed=seed) for seed in range(3)]
 
 
 def network(name: str = NETWORK, channels: int = 3, outputs: int = len(NAMES)) -> nn.Module:
@@ -43,19 +43,19 @@ def labels(folder: Path, names: list[str] | None = None) -> Path:
     return path
 
 
-def timm_answers(module: nn.Module, mean: Any, std: Any) -> Tensor:
-    """What timm says of the pictures in colour, the fourteen findings in our order."""
-    grey = torch.from_numpy(np.stack(PICTURES)).float()[:, None] / 255
+def timm_logits(module: nn.Module, mean: Any, std: Any) -> Tensor:
+    """What timm says of the images in colour, the fourteen findings in our order."""
+    grey = torch.from_numpy(np.stack(IMAGES)).float()[:, None] / 255
     channels = len(mean)
     mean, std = (torch.tensor(values).reshape(1, channels, 1, 1) for values in (mean, std))
     with torch.inference_mode():
-        answers: Tensor = module((grey.expand(-1, channels, -1, -1) - mean) / std)
-    return answers[:, [NAMES.index(finding.value) for finding in Finding]]
+        logits: Tensor = module((grey.expand(-1, channels, -1, -1) - mean) / std)
+    return logits[:, [NAMES.index(finding.value) for finding in Finding]]
 
 
-def our_answers(path: Path, folder: Path, **options: Any) -> Tensor:
+def our_logits(path: Path, folder: Path, **options: Any) -> Tensor:
     foreign = read_timm(path, Description(NETWORK), labels=labels(folder), size_px=96, **options)
-    inputs = np.stack([preprocess(grey, foreign.spec) for grey in PICTURES])
+    inputs = np.stack([preprocess(grey, foreign.spec) for grey in IMAGES])
     with torch.inference_mode():
         logits, _ = adopt(foreign).network(torch.from_numpy(inputs))
     return logits
@@ -70,14 +70,14 @@ def our_answers(path: Path, folder: Path, **options: Any) -> Tensor:
         (1, {"mean": [0.5], "std": [0.25]}),
     ],
 )
-def test_the_answers_are_timms_own(tmp_path: Path, channels: int, options: Any) -> None:
+def test_the_logits_are_timms_own(tmp_path: Path, channels: int, options: Any) -> None:
     module = network(channels=channels)
     own: Any = timm.get_pretrained_cfg(NETWORK)
     known = options or {"mean": own.mean, "std": own.std}
     used = {key: [*values] * (channels // len(values)) for key, values in known.items()}
-    expected = timm_answers(module, **used)
-    answered = our_answers(save(module, tmp_path), tmp_path, **options)
-    assert float((answered - expected).abs().max()) < 1e-4
+    expected = timm_logits(module, **used)
+    found = our_logits(save(module, tmp_path), tmp_path, **options)
+    assert float((found - expected).abs().max()) < 1e-4
     assert float(expected.std()) > 1e-3, "the random network says the same of everything"
 
 

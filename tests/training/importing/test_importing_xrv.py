@@ -1,4 +1,4 @@
-"""Imported torchxrayvision weights answer as the library itself does."""
+"""Imported torchxrayvision weights agree with the library itself."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -18,8 +18,8 @@ from cxr_training.importing.networks import ForeignNetwork, adopt
 from cxr_training.importing.sources import read_xrv, xrv_outputs, xrv_releases
 from support.xrv_checkpoints import (
     THRESHOLDS,
-    films,
-    library_answers,
+    drawn_images,
+    library_outputs,
     random_densenet,
     save,
     settle,
@@ -37,9 +37,9 @@ def densenet() -> nn.Module:
 
 
 def probabilities(foreign: ForeignNetwork, side_px: int = 224) -> tuple[Tensor, Tensor]:
-    """Ours [P, 14] of the films, in our order, and which are positive."""
+    """Ours [P, 14] of the images, in our order, and which are positive."""
     adopted = adopt(foreign)
-    inputs = np.stack([preprocess(grey, foreign.spec) for grey in films(side_px=side_px)])
+    inputs = np.stack([preprocess(grey, foreign.spec) for grey in drawn_images(side_px=side_px)])
     with torch.inference_mode():
         logits, cams = adopted.network(torch.from_numpy(inputs))
     assert torch.allclose(cams.mean(dim=(2, 3)), logits)
@@ -49,13 +49,13 @@ def probabilities(foreign: ForeignNetwork, side_px: int = 224) -> tuple[Tensor, 
 
 
 @pytest.mark.parametrize("before_1_6", [False, True], ids=["zip", "before 1.6"])
-def test_a_whole_module_answers_as_the_library(
+def test_a_whole_module_agrees_with_the_library(
     densenet: nn.Module, tmp_path: Path, before_1_6: bool
 ) -> None:
     path = save(densenet, tmp_path / "mine.pt", before_1_6=before_1_6)
     foreign = read_xrv(path)
     ours, positive = probabilities(foreign)
-    expected = torch.sigmoid(library_answers(densenet, films()))[:, NIH]
+    expected = torch.sigmoid(library_outputs(densenet, drawn_images()))[:, NIH]
     assert float((ours - expected).abs().max()) < TOLERANCE
     assert float(expected.std()) > 0.1, "the random network says the same of everything"
     assert {label.threshold_rule for label in adopt(foreign).selection.labels} == {
@@ -69,7 +69,7 @@ def test_operating_points_in_the_module_are_honoured(tmp_path: Path) -> None:
     path = save(network, tmp_path / "mine.pt")
     ours, positive = probabilities(read_xrv(path))
     # The library stretches what it says so that each threshold comes to lie at one half.
-    expected = library_answers(network, films())[:, NIH]
+    expected = library_outputs(network, drawn_images())[:, NIH]
     stretched = xrv.models.op_norm(ours, torch.from_numpy(THRESHOLDS[NIH]))
     assert float((stretched - expected).abs().max()) < TOLERANCE
     assert torch.equal(positive, expected >= 0.5)
@@ -81,13 +81,13 @@ def test_a_release_is_known_by_the_name_of_its_file(densenet: nn.Module, tmp_pat
     # The library's own way to its weights: the file lies where it would have downloaded it.
     library = xrv.models.DenseNet(weights=ALL, cache_dir=str(tmp_path))
     ours, positive = probabilities(read_xrv(path))
-    expected = library_answers(library, films())[:, NIH]
+    expected = library_outputs(library, drawn_images())[:, NIH]
     stretched = xrv.models.op_norm(ours, library.op_threshs[NIH])
     assert float((stretched - expected).abs().max()) < TOLERANCE
     assert torch.equal(positive, expected >= 0.5)
 
 
-def test_the_resnet_answers_as_the_library(tmp_path: Path) -> None:
+def test_the_resnet_agrees_with_the_library(tmp_path: Path) -> None:
     variant = "resnet50-res512-all"
     path = tmp_path / xrv_releases()[variant].file
     torch.manual_seed(0)
@@ -96,7 +96,7 @@ def test_the_resnet_answers_as_the_library(tmp_path: Path) -> None:
     torch.save(settle(network).state_dict(), path)
     library = xrv.models.ResNet(weights=variant, cache_dir=str(tmp_path))
     ours, _ = probabilities(read_xrv(path, variant), side_px=512)
-    expected = library_answers(library, films(side_px=512))[:, NIH]
+    expected = library_outputs(library, drawn_images(side_px=512))[:, NIH]
     stretched = xrv.models.op_norm(ours, library.op_threshs[NIH])
     assert float((stretched - expected).abs().max()) < TOLERANCE
 

@@ -68,12 +68,14 @@ def download_from_hub(
 
     def fetch(file: str) -> Path | None:
         try:
-            place = {"revision": revision or None, "local_dir": folder, "endpoint": endpoint}
-            return Path(hf_hub_download(name, file, **place))
+            fetched = hf_hub_download(
+                name, file, revision=revision or None, local_dir=folder, endpoint=endpoint
+            )
         except LocalEntryNotFoundError as error:
             raise _unreachable(endpoint, error) from error
         except EntryNotFoundError:
             return None
+        return Path(fetched)
 
     try:
         # The hub's own client tries six times over half a minute before it gives up.

@@ -57,7 +57,7 @@ def _try_classifier(folder: Path) -> None:
     try:
         prepared = [model.prepare(_decoded(image)) for image in _images()[:2]]
         for prediction in model.predict(prepared):
-            prediction.answer(explain=1)
+            prediction.findings_and_cams(explain=1)
     except Exception as error:  # whatever a foreign file makes of an image
         raise ModelImportError(f"{model.manifest.name} fails on an image: {error}") from error
     opened = open_model_folder(folder, "classifier")
