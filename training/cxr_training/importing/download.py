@@ -3,24 +3,21 @@
 Nothing is kept but by the import that follows, so a broken download leaves nothing behind.
 """
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 from huggingface_hub import constants, hf_hub_download
 from huggingface_hub.errors import (
     EntryNotFoundError,
+    HfHubHTTPError,
     HFValidationError,
     LocalEntryNotFoundError,
-    RepositoryNotFoundError,
-    RevisionNotFoundError,
 )
 from tqdm import tqdm
 
-from cxr_training.importing.errors import ModelImportError
+from cxr_training.importing import ModelImportError
 
 _HUB = "hf-hub:"
-_CONFIG = "config.json"
 _WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 _TIMEOUT = httpx.Timeout(30.0, connect=10.0)
 _BY_HAND = "fetch the file where there is a network and give it with --weights"
@@ -33,7 +30,6 @@ def download(url: str, folder: Path) -> Path:
         ModelImportError: the host cannot be reached, does not have it, or breaks off.
     """
     target = folder / url.rsplit("/", 1)[-1]
-    host = httpx.URL(url).host
     try:
         with httpx.stream("GET", url, timeout=_TIMEOUT, follow_redirects=True) as response:
             response.raise_for_status()
@@ -46,11 +42,10 @@ def download(url: str, folder: Path) -> Path:
                     stream.write(chunk)
                     bar.update(len(chunk))
     except httpx.HTTPStatusError as error:
-        raise ModelImportError(
-            f"{host} answered {error.response.status_code} for {url}: {_BY_HAND}"
-        ) from error
+        status = error.response.status_code
+        raise ModelImportError(f"{url}: status {status}; {_BY_HAND}") from error
     except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise ModelImportError(f"{host} cannot be reached ({error}): {_BY_HAND}") from error
+        raise _unreachable(url, error) from error
     return target
 
 
@@ -70,48 +65,32 @@ def download_from_hub(
     name, _, revision = model.removeprefix(_HUB).partition("@")
     if not model.startswith(_HUB) or name.count("/") != 1:
         raise ModelImportError(f"{model!r} is not of the form {_HUB}owner/name")
-    _check_reachable(endpoint)
-    hub = _Hub(endpoint, name, revision or None)
-    configuration = _fetch(hub, _CONFIG, folder)
-    if configuration is None:
-        raise ModelImportError(f"{name} has no {_CONFIG} on the hub, so it is no model of timm's")
-    for file in _WEIGHTS:
-        weights = _fetch(hub, file, folder)
-        if weights is not None:
-            return configuration, weights
-    raise ModelImportError(f"{name} has neither {' nor '.join(_WEIGHTS)} on the hub")
 
-
-@dataclass(frozen=True, slots=True)
-class _Hub:
-    endpoint: str
-    model: str
-    revision: str | None
-
-
-def _check_reachable(endpoint: str) -> None:
-    # The hub's own client tries six times over half a minute before it gives up.
-    try:
-        httpx.head(endpoint, timeout=_TIMEOUT)
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise ModelImportError(
-            f"{httpx.URL(endpoint).host} cannot be reached ({error}): {_BY_HAND}"
-        ) from error
-
-
-def _fetch(hub: _Hub, file: str, folder: Path) -> Path | None:
-    try:
-        return Path(
-            hf_hub_download(
-                hub.model, file, revision=hub.revision, local_dir=folder, endpoint=hub.endpoint
+    def fetch(file: str) -> Path | None:
+        try:
+            fetched = hf_hub_download(
+                name, file, revision=revision or None, local_dir=folder, endpoint=endpoint
             )
-        )
-    except LocalEntryNotFoundError as error:
-        raise ModelImportError(f"{hub.endpoint} cannot be reached: {_BY_HAND}") from error
-    except EntryNotFoundError:
-        return None
-    except (RepositoryNotFoundError, RevisionNotFoundError, HFValidationError) as error:
-        raise ModelImportError(f"the hub has no model {hub.model}, or it is not public") from error
-    except (httpx.HTTPError, OSError) as error:
-        reason = str(error).partition("\n")[0]
-        raise ModelImportError(f"{hub.model} cannot be fetched ({reason}): {_BY_HAND}") from error
+        except LocalEntryNotFoundError as error:
+            raise _unreachable(endpoint, error) from error
+        except EntryNotFoundError:
+            return None
+        return Path(fetched)
+
+    try:
+        # The hub's own client tries six times over half a minute before it gives up.
+        httpx.head(endpoint, timeout=_TIMEOUT)
+        configuration = fetch("config.json")
+        weights = next(filter(None, map(fetch, _WEIGHTS)), None) if configuration else None
+    except (HfHubHTTPError, HFValidationError) as error:
+        raise ModelImportError(f"the hub has no model {name}, or it is not public") from error
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        raise _unreachable(endpoint, error) from error
+    if configuration is None or weights is None:
+        raise ModelImportError(f"{name} lacks config.json, or {' and '.join(_WEIGHTS)}, on the hub")
+    return configuration, weights
+
+
+def _unreachable(address: str, error: Exception) -> ModelImportError:
+    reason = str(error).partition("\n")[0]
+    return ModelImportError(f"{httpx.URL(address).host} cannot be reached ({reason}): {_BY_HAND}")

@@ -1,33 +1,36 @@
 """Which outputs of a foreign network are our fourteen findings, and where each one is positive."""
 
 import csv
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated
+
+from pydantic import Field, ValidationError
+from pydantic.dataclasses import dataclass as checked_dataclass
 
 from cxr_contracts import Finding, LabelSpec
 from cxr_contracts.findings import parse_finding
 from cxr_training.data.errors import DataError
-from cxr_training.importing.errors import ModelImportError
+from cxr_training.importing import ModelImportError
 
 NO_OPERATING_POINT = "none given: 0.5"
 _COLUMNS = {"label", "threshold", "slope", "intercept"}
+Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 
-@dataclass(frozen=True, slots=True)
+@checked_dataclass(frozen=True)
 class Output:
     """One output of a network, in the order of its head.
 
-    `name` is empty for an output without a meaning. `threshold` is a probability, after
+    `label` is empty for an output without a meaning. `threshold` is a probability, after
     sigmoid(slope * logit + intercept).
     """
 
-    name: str
-    threshold: float | None = None
-    slope: float = 1.0
-    intercept: float = 0.0
+    label: str
+    threshold: Annotated[float, Field(ge=0, le=1)] | None = None
+    slope: Finite = 1.0
+    intercept: Finite = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +57,9 @@ def select(outputs: Sequence[Output], source: str, rule: str) -> Selection:
     dropped: list[str] = []
     for row, output in enumerate(outputs):
         try:
-            finding = parse_finding(output.name)
+            finding = parse_finding(output.label)
         except ValueError:
-            dropped += [output.name] if output.name else []
+            dropped += [output.label] if output.label else []
             continue
         if finding in rows:
             raise ModelImportError(f"{source} names {finding.value} twice")
@@ -64,18 +67,24 @@ def select(outputs: Sequence[Output], source: str, rule: str) -> Selection:
     missing = [finding.value for finding in Finding if finding not in rows]
     if missing:
         raise ModelImportError(
-            f"{source} has no output for {', '.join(missing)}, and a classifier answers all "
-            f"{len(Finding)} findings: this network was not trained on {_them(missing)}"
+            f"{source} has no output for {', '.join(missing)}: a classifier needs all "
+            f"{len(Finding)} findings"
         )
     chosen = {finding: outputs[rows[finding]] for finding in Finding}
     bare = [finding.value for finding, output in chosen.items() if output.threshold is None]
     if bare and len(bare) < len(chosen):
         raise ModelImportError(f"{source} gives no threshold for {', '.join(bare)}")
-    return Selection(
-        rows=[rows[finding] for finding in Finding],
-        labels=[_label(finding, output, rule) for finding, output in chosen.items()],
-        dropped=dropped,
-    )
+    labels = [
+        LabelSpec(
+            name=finding.value,
+            threshold=0.5 if output.threshold is None else output.threshold,
+            threshold_rule=NO_OPERATING_POINT if output.threshold is None else rule,
+            slope=output.slope,
+            intercept=output.intercept,
+        )
+        for finding, output in chosen.items()
+    ]
+    return Selection([rows[finding] for finding in Finding], labels, dropped)
 
 
 def read_labels(path: Path) -> list[Output]:
@@ -106,41 +115,14 @@ def read_labels(path: Path) -> list[Output]:
         raise DataError(path, f"is not a CSV file ({error})") from error
 
 
-def _output(path: Path, line: int, row: dict[str | Any, str | Any]) -> Output:
+def _output(path: Path, line: int, row: dict[str, str]) -> Output:
     if None in row:
         raise DataError(path, "the line has more columns than the header", line=line)
-
-    def figure(column: str) -> float | None:
-        text = (row.get(column) or "").strip()
-        try:
-            value = float(text) if text else None
-        except ValueError as error:
-            raise DataError(path, f"{column} {text!r} is not a number", line=line) from error
-        if value is not None and not math.isfinite(value):
-            raise DataError(path, f"{column} {text!r} is not finite", line=line)
-        return value
-
-    threshold, slope, intercept = figure("threshold"), figure("slope"), figure("intercept")
-    if threshold is not None and not 0 <= threshold <= 1:
-        raise DataError(path, f"threshold {threshold} is not a probability", line=line)
-    return Output(
-        name=(row["label"] or "").strip(),
-        threshold=threshold,
-        slope=1.0 if slope is None else slope,
-        intercept=0.0 if intercept is None else intercept,
-    )
-
-
-def _label(finding: Finding, output: Output, rule: str) -> LabelSpec:
-    given = output.threshold is not None
-    return LabelSpec(
-        name=finding.value,
-        threshold=output.threshold if output.threshold is not None else 0.5,
-        threshold_rule=rule if given else NO_OPERATING_POINT,
-        slope=output.slope,
-        intercept=output.intercept,
-    )
-
-
-def _them(labels: list[str]) -> str:
-    return "it" if len(labels) == 1 else "them"
+    cells = {column: (text or "").strip() for column, text in row.items()}
+    given = {column: text for column, text in cells.items() if text}
+    try:
+        return Output(**{"label": "", **given})  # type: ignore[arg-type] - pydantic reads figures
+    except ValidationError as error:
+        wrong = error.errors()[0]
+        detail = f"{wrong['loc'][0]} {wrong['input']!r}: {wrong['msg']}"
+        raise DataError(path, detail, line=line) from error
