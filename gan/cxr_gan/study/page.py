@@ -1,215 +1,256 @@
-"""`gan-study.md`: question, method, answer, figures, limits; made from the outcome alone."""
+"""`gan-study.md`, its CSV files and its plot: made from the outcome alone."""
 
-from collections.abc import Mapping
+import csv
+from collections.abc import Iterable, Sequence
+from dataclasses import astuple, dataclass, fields
+from pathlib import Path
 
-from cxr_gan.judging.report import verdict
-from cxr_gan.judging.rows import Row
-from cxr_gan.study.answer import answer, signed
-from cxr_gan.study.card import teacher_in_words
-from cxr_gan.study.effects import Effect
-from cxr_gan.study.generators import Generator
-from cxr_gan.study.outcome import Outcome
-from cxr_gan.study.rows import ALL, RARE
-from cxr_training.data.collection import NIH_SOURCE
+import numpy as np
+from matplotlib.figure import Figure
+
+from cxr_gan.study.plan import Plan, RareLabels
+from cxr_gan.study.statistics import ALL, LEVEL, RARE, Effect, Estimate
+from cxr_gan.study.training import Predictions
+from cxr_training.classifier.samples import LABELS, UNJUDGED
+from cxr_training.metrics.classification import auroc
 from cxr_training.report.tables import format_interval, markdown_table
 
-_METHOD = """\
-Every arm is the published classifier's recipe on a smaller budget: {steps} steps of the optimiser,
-batch size and schedule the same in each, {seeds} seeds ({seed_list}), at {side} px. Arms differ in
-the images alone. {sources}: {n_training:,} real images of training patients, judged on
-{n_validation:,} real images of {n_patients:,} validation patients. Synthetic images only train.
-
-**Rare** are the {n_rare} labels with the fewest positive training images, of those that are learned
-from files of every size: {rare}. A label with fewer than {least} positive validation images is
-not judged{unjudged}. *Balance*: each rare label has {balance_to} images, as many as the median
-label among the others. An added synthetic image carries the findings of the real one that
-oversampling repeats in its place, so both add the same labels.
-
-**Intervals and p values** take patients ({resamples} resamples of the validation patients, the same
-for all arms) and seeds as random, by the mixed model of multi-reader studies: they hold for other
-patients of this kind and other trainings, not for another generator. p is two-sided and corrected
-by Holm over all arms and both means. An arm wins with a corrected p below 0.05 in one mean and no
-loss in the other."""
-_LIMITS = """\
-- Small by design: {side} px, one small network, {steps} steps. What needs fine detail is not there,
-  and a longer training may use images otherwise.
-- {n_seeds} seeds: a small effect may have been missed. The intervals say how large one could be.
-- One set of weights of each generator: another training of it might do better or worse.
-- The images stand for the generator's training radiographs, which the classifier sees as well. They
-  bring no new patient.
-- A network may tell synthetic from real and so learn that the one shows rare labels. All images
-  have one size and one augmentation; the arm with shuffled labels shows what is left."""
-_NIH_LIMIT = "- NIH's labels were mined from reports (about 90% right), of one hospital."
+PAGE_NAME, FOLDER_NAME, RUNS_CSV = "gan-study.md", "gan-study", "runs.csv"
+_EFFECT_COLUMNS = (
+    *("arm", "against", "figure", "n_positive", "auroc", "low", "high"),
+    *("effect", "low", "high", "p", "p_holm", "se_seeds", "se_patients"),
+)
+_PLOT_COLUMNS = 5
 
 
-def page(
-    outcome: Outcome, generators: Mapping[str, Generator], judged: list[Row], pictures: str
-) -> str:
-    """The page, in Markdown.
+@dataclass(frozen=True, slots=True)
+class RunRow:
+    """AUROC of a label, or a mean over labels, by one training on the validation images."""
 
-    Args:
-        outcome: of the study.
-        generators: by the plan's names.
-        judged: rows of `cxr-gan judge`, of any generators.
-        pictures: folder of CSV files and pictures, as the page links to it.
-    """
-    parts = [
-        "# Do synthetic radiographs help the rare findings?",
-        "Made by `make gan-study`; how: [gan-study.md](../gan-study.md)."
-        + (" **A smoke run: its figures mean nothing.**" if outcome.smoke else ""),
-        "## Question",
-        "Does a classifier of chest radiographs find rare findings better when images from a DCGAN "
-        "or a PGGAN are added to its training, than from real images alone or from the same real "
-        "images oversampled?",
-        "## Answer",
-        " ".join(answer(outcome)),
-        "## Method",
-        _method(outcome),
-        *_teacher(outcome, generators),
-        "## Mean AUROC of each arm",
-        _means_table(outcome),
-        f"![Gain in AUROC of each arm, label by label, with 95% intervals]({pictures}/effects.png)",
-        f"![Effect by the number of synthetic images]({pictures}/dose.png)",
-        "## AUROC of each label",
-        _labels_table(outcome),
-        "## Are the generators' images copies?",
-        *_memory(outcome, generators, judged),
-        "## What follows for the published classifier",
-        _consequence(outcome),
-        "## Limits",
-        _limits(outcome),
-        "## Files",
-        f"[{pictures}/runs.csv]({pictures}/runs.csv): a row for each arm, seed and label. "
-        f"[{pictures}/effects.csv]({pictures}/effects.csv): the effects, with the standard errors "
-        "that seeds and patients make.",
-    ]
-    return "\n\n".join(parts) + "\n"
+    arm: str
+    seed: int
+    label: str
+    auroc: float | None
+    """None for a label without a positive, or without a negative."""
+    n_positive: int
+    n_images: int
+    steps: int
 
 
-def _method(outcome: Outcome) -> str:
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Of a finished study: all that the page and the plot are made from."""
+
+    plan: Plan
+    seeds: tuple[int, ...]
+    rare: RareLabels
+    effects: tuple[Effect, ...]
+    side_px: int
+    """Of the classifiers' input."""
+    n_training: int
+    """Real training images."""
+    n_validation: int
+    sources: tuple[str, ...]
+    """What the real images are, a sentence a set."""
+    smoke: bool
+
+    def effect(self, arm: str, figure: str) -> Effect:
+        """Over the reference, whose own effects have no gain."""
+        against = None if arm == self.plan.reference else self.plan.reference
+        wanted = (arm, against, figure)
+        return next(x for x in self.effects if (x.arm, x.against, x.figure) == wanted)
+
+    @property
+    def winners(self) -> list[str]:
+        """Arms better than real images alone in one mean and not worse in the other."""
+        found = []
+        for name, arm in self.plan.arms.items():
+            effects = [self.effect(name, figure) for figure in (ALL, RARE)]
+            wins = any(x.wins for x in effects) and not any(x.loses for x in effects)
+            # Of shuffled labels nothing can be learnt: such an arm is a control.
+            found += [name] if wins and not arm.shuffled else []
+        return found
+
+
+def rows_of(arm: str, seed: int, predictions: Predictions, rare: RareLabels) -> list[RunRow]:
+    """A row for each label, then the means over those that are evaluated."""
+    rows: list[RunRow] = []
+    areas: dict[str, float] = {}
+    for column, label in enumerate(LABELS):
+        inside = predictions.targets[:, column] != UNJUDGED
+        targets = predictions.targets[inside, column]
+        area = areas[label] = auroc(targets, predictions.logits[inside, column])
+        known, n = None if np.isnan(area) else area, int(targets.sum())
+        rows.append(RunRow(arm, seed, label.value, known, n, len(targets), predictions.steps))
+    for name, labels in ((ALL, rare.evaluated), (RARE, rare.evaluated_rare)):
+        area, n = float(np.mean([areas[x] for x in labels])), sum(rare.validation[x] for x in labels)
+        n_images = len(predictions.targets)
+        rows.append(RunRow(arm, seed, name, area, n, n_images, predictions.steps))
+    return rows
+
+
+def write_runs(rows: Sequence[RunRow], folder: Path) -> None:
+    """`runs.csv`, with these rows alone."""
+    header = [field.name for field in fields(RunRow)]
+    _write_csv(folder / RUNS_CSV, [header, *map(astuple, rows)])
+
+
+def write_page(outcome: Outcome, rows: Sequence[RunRow], results: Path) -> Path:
+    """The page under `results`, and its files beside it; the page."""
+    folder, target = results / FOLDER_NAME, results / PAGE_NAME
+    write_runs(rows, folder)
+    lines: list[list[str | int | float | None]] = []
+    for x in outcome.effects:
+        numbers: list[float | None] = [x.auroc.value, x.auroc.low, x.auroc.high, *[None] * 7]
+        if x.gain is not None:
+            found = x.gain.interval
+            numbers[3:] = [found.value, found.low, found.high, x.gain.p, x.p_holm]
+            numbers += [x.gain.error_of_seeds, x.gain.error_of_patients]
+        lines.append([x.arm, x.against, x.figure, x.n_positive, *numbers])
+    _write_csv(folder / "effects.csv", [_EFFECT_COLUMNS, *lines])
+    draw_effects(outcome, folder / "effects.png")
+    target.write_text(page(outcome), encoding="utf-8")
+    return target
+
+
+def page(outcome: Outcome) -> str:
+    """The page, in Markdown; method and limits stand in docs/gan-study.md."""
     rare, plan = outcome.rare, outcome.plan
-    left_out = [x for x in rare.training if x not in rare.judged]
     counts = ", ".join(
         f"{_shown(x)} ({rare.training[x]} training, {rare.validation[x]} validation)"
         for x in rare.labels
     )
-    return _METHOD.format(
-        steps=plan.steps,
-        seeds=len(outcome.seeds),
-        seed_list=", ".join(map(str, outcome.seeds)),
-        side=outcome.side_px,
-        sources="; ".join(outcome.sources),
-        n_training=outcome.n_training,
-        n_validation=outcome.n_validation,
-        n_patients=outcome.n_patients,
-        n_rare=len(rare.labels),
-        rare=counts,
-        least=plan.rare.least_validation,
-        unjudged=f" ({', '.join(map(_shown, left_out))})" if left_out else "",
-        balance_to=rare.balance_to,
-        resamples=outcome.resamples,
+    unknown = [_shown(x) for x in rare.training if x not in rare.evaluated]
+    winners = [plan.arms[name].title for name in outcome.winners]
+    consequence = (
+        f"Better with a corrected p below {LEVEL}: {', '.join(winners)}. Train the published "
+        "recipe so, and publish it if its validation figures are better (docs/gan-study.md)."
+        if winners
+        else f"No arm is better with a corrected p below {LEVEL}: the published classifier stays "
+        "as it is."
     )
-
-
-def _teacher(outcome: Outcome, generators: Mapping[str, Generator]) -> list[str]:
-    return [
-        f"**{arm.says}.** {teacher_in_words(arm, outcome.rare, outcome.plan.pool)}"
-        for arm in outcome.synthetic.values()
-        if arm.generator is not None
-        and arm.generator in generators
-        and not generators[arm.generator].has_labels
+    parts = [
+        "# Do synthetic radiographs help the rare findings?",
+        "Made by `make gan-study`; method and limits: [gan-study.md](../gan-study.md)."
+        + (" **A smoke run: its figures mean nothing.**" if outcome.smoke else ""),
+        "## Answer",
+        " ".join(answer(outcome)),
+        consequence,
+        "## Data",
+        f"{'; '.join(outcome.sources)}. {outcome.n_training:,} real training images, "
+        f"{outcome.n_validation:,} real validation images, at {outcome.side_px} px; {plan.steps} "
+        f"steps, seeds {', '.join(map(str, outcome.seeds))}. Rare: {counts}. Balance: "
+        f"{rare.balance_to} images of each. Too few to be evaluated: {', '.join(unknown) or 'none'}.",
+        "## Mean AUROC of each arm",
+        _means_table(outcome),
+        f"![Gain in AUROC of each arm, label by label, with 95% intervals]({FOLDER_NAME}/effects.png)",
+        "## AUROC of each label",
+        "From real images alone, and what each arm gains over it; the rare labels are bold. Single "
+        "labels are not corrected for their number: read them as hints.",
+        _labels_table(outcome),
+        f"Files: [runs.csv]({FOLDER_NAME}/{RUNS_CSV}), a row for each arm, seed and label; "
+        f"[effects.csv]({FOLDER_NAME}/effects.csv), with the standard errors of seeds and patients. "
+        "Whether the generators copy: [gan/README.md](gan/README.md).",
     ]
+    return "\n\n".join(parts) + "\n"
+
+
+def answer(outcome: Outcome) -> list[str]:
+    """The answer by rule from the figures, whichever way it falls: rare labels, all, controls."""
+    arms = {
+        x: arm for x, arm in outcome.plan.arms.items() if arm.generator and not arm.shuffled
+    }
+    found = []
+    for figure, over in ((RARE, "the rare labels"), (ALL, "all labels")):
+        effects = [outcome.effect(name, figure) for name in arms]
+        gains, losses = sum(x.wins for x in effects), sum(x.loses for x in effects)
+        extremes = sorted((x for x in effects if x.gain), key=lambda x: x.gain.interval.value)  # type: ignore[union-attr]
+        span = "; ".join(
+            f"{word} {signed(x.gain)} by {arms[x.arm].title}"
+            for word, x in zip(("highest", "lowest"), extremes[::-1][:: max(1, len(extremes) - 1)])
+        )
+        found.append(
+            f"**On {over}, {gains} of {len(arms)} arms with synthetic radiographs gain over real "
+            f"images alone and {losses} lose beyond chance** ({span})."
+        )
+    for x in outcome.effects:
+        if x.against in outcome.plan.label_controls and x.figure == RARE:
+            found.append(f"Right labels less shuffled ones, on the rare labels: {signed(x.gain)}.")
+    return found
+
+
+def signed(estimate: Estimate | None) -> str:
+    """E.g. `+0.012 (-0.004 to +0.028)`."""
+    if estimate is None:
+        return "–"
+    found = estimate.interval
+    return f"{found.value:+.3f} ({found.low:+.3f} to {found.high:+.3f})"
+
+
+def draw_effects(outcome: Outcome, target: Path) -> None:
+    """A panel for each arm: its gain over real images alone, label by label, rare labels first."""
+    arms = [name for name in outcome.plan.arms if name != outcome.plan.reference]
+    rare = [RARE, *(x.value for x in outcome.rare.evaluated_rare)]
+    shown = [*rare, ALL, *(x.value for x in outcome.rare.evaluated if x.value not in rare)]
+    lines = -(-len(arms) // _PLOT_COLUMNS)
+    size = (3.0 * _PLOT_COLUMNS, lines * (0.26 * len(shown) + 1.2))
+    figure = Figure(figsize=size, layout="constrained")
+    panels = figure.subplots(lines, _PLOT_COLUMNS, sharex=True, sharey=True, squeeze=False).ravel()
+    for panel, name in zip(panels, arms, strict=False):
+        for place, label in enumerate(shown):
+            gain, colour = outcome.effect(name, label).gain, "C3" if label in rare else "C0"
+            if gain is not None:
+                found = gain.interval
+                error = [[found.value - found.low], [found.high - found.value]]
+                mark = "D" if label in (ALL, RARE) else "o"
+                panel.errorbar(found.value, place, xerr=error, fmt=mark, color=colour)
+        panel.axvline(0, color="0.5", linewidth=0.8)
+        panel.set_title(outcome.plan.arms[name].title, fontsize=8)
+        panel.grid(axis="x", alpha=0.3)
+    for panel in panels[len(arms) :]:
+        panel.axis("off")
+    panels[0].set_yticks(range(len(shown)), map(_shown, shown), fontsize=7)
+    panels[0].invert_yaxis()
+    figure.supxlabel("gain in AUROC over real images alone, 95% intervals", fontsize=9)
+    figure.savefig(target, dpi=110)
 
 
 def _means_table(outcome: Outcome) -> str:
     header = ["arm", "images added", "mean of the rare", "gain", "corrected p"]
-    header += ["mean of all", "gain", "corrected p"]
     lines = []
     for name, arm in outcome.plan.arms.items():
-        line = [arm.says, _added(outcome, name)]
-        for figure in (RARE, ALL):
-            effect = outcome.effect(name, figure)
-            line += [format_interval(effect.auroc), *_gain_cells(effect)]
+        added = "–" if arm.share is None else f"{outcome.rare.added(arm.share):,}"
+        if arm.kind == "pretrained":
+            added = f"{outcome.plan.pretraining.images:,} before"
+        line = [arm.title, added]
+        for x in (outcome.effect(name, figure) for figure in (RARE, ALL)):
+            mark = "**" if x.beyond_chance else ""
+            p = "–" if x.p_holm is None else f"{x.p_holm:.3f}"
+            line += [format_interval(x.auroc), f"{mark}{signed(x.gain)}{mark}", p]
         lines.append(line)
-    return markdown_table(header, lines)
-
-
-def _added(outcome: Outcome, name: str) -> str:
-    arm = outcome.plan.arms[name]
-    if arm.share is not None:
-        return f"{outcome.rare.added(arm.share):,}"
-    if arm.kind == "pretrained":
-        return f"{outcome.plan.pretraining.images:,} before"
-    return "–"
-
-
-def _gain_cells(effect: Effect) -> list[str]:
-    if effect.gain is None or effect.p_holm is None:
-        return ["–", "–"]
-    mark = "**" if effect.wins or effect.loses else ""
-    return [f"{mark}{signed(effect.gain)}{mark}", f"{effect.p_holm:.3f}"]
+    return markdown_table([*header, "mean of all", "gain", "corrected p"], lines)
 
 
 def _labels_table(outcome: Outcome) -> str:
-    arms = list(outcome.plan.arms)
-    header = ["label", "positives", outcome.plan.reference]
-    header += [x for x in arms if x != outcome.plan.reference]
+    reference, rare = outcome.plan.reference, outcome.rare
+    others = [name for name in outcome.plan.arms if name != reference]
     lines = []
-    for label in outcome.rare.judged:
-        name = f"**{_shown(label)}**" if label in outcome.rare.labels else _shown(label)
-        line = [name, str(outcome.rare.validation[label])]
-        for arm in header[2:]:
-            effect = outcome.effect(arm, label.value)
-            gain = effect.gain
-            line.append(format_interval(effect.auroc) if gain is None else signed(gain))
-        lines.append(line)
-    note = (
-        "AUROC from real images alone, and what each arm gains over it; the rare labels are bold. "
-        "Single labels are not corrected for their number: read them as hints."
-    )
-    return f"{note}\n\n{markdown_table(header, lines)}"
+    for label in rare.evaluated:
+        name = f"**{_shown(label)}**" if label in rare.labels else _shown(label)
+        alone = format_interval(outcome.effect(reference, label).auroc)
+        gains = [signed(outcome.effect(arm, label).gain) for arm in others]
+        lines.append([name, str(rare.validation[label]), alone, *gains])
+    return markdown_table(["label", "positives", reference, *others], lines)
 
 
-def _memory(outcome: Outcome, generators: Mapping[str, Generator], judged: list[Row]) -> list[str]:
-    """For each generator, whether it remembers, beside what its images do."""
-    said = []
-    for name, generator in generators.items():
-        weights = generator.identity.sha256[:12]
-        figures = [row.judged_figure() for row in judged if row.weights == weights]
-        remembered = (
-            verdict(name, figures)
-            if figures
-            else f"**{name}** was not judged: `./cxr-gan judge` tells."
-        )
-        effects = "; ".join(
-            f"{arm.says} {signed(gain)}"
-            for arm_name, arm in outcome.synthetic.items()
-            if arm.generator == name and (gain := outcome.effect(arm_name, RARE).gain) is not None
-        )
-        said.append(f"{remembered} Its effect on the rare labels: {effects}.")
-    return said or ["No arm uses a generator."]
-
-
-def _consequence(outcome: Outcome) -> str:
-    if not outcome.winners:
-        return (
-            "**None: no arm wins with a corrected p below 0.05.** The published classifier stays "
-            "as it is, and is not trained again."
-        )
-    parts = [
-        f"**{outcome.plan.arms[name].says}** wins with a corrected p below 0.05. The recipe is "
-        "trained again with it, and republished only if its mean AUROC on validation patients is "
-        f"above the published one's:\n\n```\n{outcome.retrain[name]}\n```"
-        for name in outcome.winners
-    ]
-    return "\n\n".join(parts)
-
-
-def _limits(outcome: Outcome) -> str:
-    limits = _LIMITS.format(
-        side=outcome.side_px, steps=outcome.plan.steps, n_seeds=len(outcome.seeds)
-    )
-    return f"{limits}\n{_NIH_LIMIT}" if NIH_SOURCE in outcome.sources else limits
+def _write_csv(path: Path, lines: Iterable[Sequence[str | int | float | None]]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    with partial.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        for line in lines:
+            writer.writerow(f"{x:.5f}" if isinstance(x, float) else x for x in line)
+    partial.replace(path)
 
 
 def _shown(label: str) -> str:
