@@ -225,9 +225,9 @@ train-gate: .venv-dev/.synced ## Train the gate (its photographs come with packa
 	$(DEV) -m cxr_training.gate train --data $(DATA)/nih --out $(RUNS)/gate
 publish-gate: .venv-dev/.synced ## Write the gate into models/ and judge it; GATE_VERSION names it
 	$(DEV) -m cxr_training.gate publish --run $(RUNS)/gate --version $(GATE_VERSION)
-	$(DEV) -m cxr_training.gate evaluate --data $(DATA)/nih --out docs/results/gate
+	$(DEV) -m cxr_training.gate evaluate --data $(DATA)/nih --out docs/results/ood
 evaluate-gate: .venv-dev/.synced ## Judge the published gate again and compare it with its manifest
-	$(DEV) -m cxr_training.gate evaluate --check --data $(DATA)/nih --out docs/results/gate
+	$(DEV) -m cxr_training.gate evaluate --check --data $(DATA)/nih --out docs/results/ood
 
 GAN ?= pggan-modern
 GENERATOR ?= models/gan/$(notdir $(GAN))

@@ -62,7 +62,7 @@ def measure(plan: Plan) -> Measurement:
     with tempfile.TemporaryDirectory() as folder, ExitStack() as everything:
         # The peers make no pictures of a study. This system makes them when it is idle, which
         # would be while a peer is measured.
-        quiet = {"CXR_GATEWAY_PICTURES_IDLE_S": "86400"}
+        quiet = {"CXR_GATEWAY_RENDERING_IDLE_S": "86400"}
         stack = everything.enter_context(Stack(Path(folder), quiet))
         targets = {OURS: Target(OURS, f"{stack.url}/api/v1/studies")}
         families: dict[str, psutil.Process] = {}

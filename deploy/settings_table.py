@@ -9,7 +9,7 @@ from pydantic.fields import FieldInfo
 
 from cxr_classifier.settings import ClassifierSettings
 from cxr_detector.settings import DetectorSettings
-from cxr_gateway.settings import GatewaySettings
+from cxr_gateway.core.settings import GatewaySettings
 from cxr_serving.settings import ServiceSettings
 
 SERVICES: dict[str, type[ServiceSettings]] = {

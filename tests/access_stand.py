@@ -9,9 +9,9 @@ from typing import Any
 import httpx
 
 from cxr_gateway.access.keys import Keys
-from cxr_gateway.access.principal import Role
 from cxr_gateway.access.tokens import now
-from cxr_gateway.settings import GatewaySettings
+from cxr_gateway.core.principal import Role
+from cxr_gateway.core.settings import GatewaySettings
 from gateway_stand import Stand, client_of, settings_for, standing_gateway
 from oidc_stand import SETTINGS, OidcStand
 
@@ -34,7 +34,7 @@ async def closed_gateway(
 
 def keys_of(stand: Stand) -> Keys:
     """The keys in the gateway's database."""
-    keys: Keys = stand.app.state.parts.reception.keys
+    keys: Keys = stand.app.state.parts.authenticator.keys
     return keys
 
 

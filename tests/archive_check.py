@@ -11,8 +11,8 @@ from typing import Any
 
 from PIL import Image
 
-from cxr_gateway.archive.stored import owned_by
-from cxr_gateway.schemas import ImageSource, Study, StudyStatus
+from cxr_gateway.archive.models import owned_by
+from cxr_gateway.core.schemas import ImageSource, Study, StudyStatus
 from live_gateway import STUDIES, Gateway
 from uploading import Ledger
 

@@ -11,10 +11,9 @@ from pydantic import SecretStr
 from cxr_contracts import CamGrid, Finding
 from cxr_gateway.__main__ import parser
 from cxr_gateway.archive import Archive, StoredStudy, new_study_id, open_archive
-from cxr_gateway.intake import NO_PATIENT
-from cxr_gateway.schemas import (
+from cxr_gateway.core.schemas import (
     Gate,
-    ImageFacts,
+    ImageMetadata,
     ImageSource,
     Priority,
     Study,
@@ -22,7 +21,8 @@ from cxr_gateway.schemas import (
     Timings,
     Triage,
 )
-from cxr_gateway.settings import GatewaySettings
+from cxr_gateway.core.settings import GatewaySettings
+from cxr_gateway.imaging import NO_PATIENT
 
 CAMS = [CamGrid(finding=Finding.MASS, values=[[0.25, -1.5]])]
 
@@ -35,13 +35,13 @@ def a_study(content: bytes) -> Study:
         received_at=datetime.now(UTC),
         file_name='é "name".png',
         content_sha256=hashlib.sha256(content).hexdigest(),
-        image=ImageFacts(width=4, height=3, view=None, source=ImageSource.PNG),
+        image=ImageMetadata(width=4, height=3, view=None, source=ImageSource.PNG),
         patient=NO_PATIENT,
         gate=Gate(accepted=True, score=0.9, threshold=0.5, reason=None),
         top_findings=[],
         findings=[],
         boxes=[],
-        joining=None,
+        rescoring=None,
         heatmaps=[],
         triage=Triage(priority=Priority.URGENT, reason="Because."),
         models=[],

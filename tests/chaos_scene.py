@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from archive_check import judged
-from cxr_gateway.schemas import StudyStatus
+from cxr_gateway.core.schemas import StudyStatus
 from live_gateway import STUDIES, Gateway, Starter
 from uploading import Uploaders
 from waiting import eventually, free_port

@@ -33,7 +33,7 @@ def a_reference(**changes: StatisticReference) -> DriftReference:
         name="rule-gate--stand",
         created_at="2026-01-01T00:00:00Z",
         licence="AGPL-3.0-or-later",
-        gate=ModelIdentity(name="rule-gate", version="1", sha256=GATE_SHA),
+        ood=ModelIdentity(name="rule-gate", version="1", sha256=GATE_SHA),
         classifier=ModelIdentity(name="classifier-stand", version="1", sha256=CLASSIFIER_SHA),
         data=ReferenceData(
             split="validation", split_sha256="0" * 64, n_images=100, n_accepted=100, n_patients=90

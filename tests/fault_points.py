@@ -16,13 +16,13 @@ from typing import Any
 
 from sqlalchemy.engine.default import DefaultDialect
 
-from cxr_gateway.answers import check_classified, check_detected
-from cxr_gateway.api import studies
+from cxr_gateway.analysis.analyzer import Analyzer
+from cxr_gateway.analysis.pipeline import AnalysisPipeline
+from cxr_gateway.api.routes import studies
 from cxr_gateway.archive import Archive, FileStore, IncomingFile, archive, files
-from cxr_gateway.examination import Examiner
-from cxr_gateway.intake import read_upload
-from cxr_gateway.reading import ReadingRoom
-from cxr_gateway.wire_image import stored_png
+from cxr_gateway.imaging import read_upload
+from cxr_gateway.inference.image_encoding import stored_png
+from cxr_gateway.inference.response_validation import check_classified, check_detected
 
 _ENTERED, _LEFT = "call", "return"
 # In the order in which an upload meets them, as far as they have one: the original is kept while
@@ -47,12 +47,12 @@ UPLOAD_STEPS: dict[str, tuple[Callable[..., Any], str]] = {
     "committing": (DefaultDialect.do_commit, _ENTERED),
     "committed": (DefaultDialect.do_commit, _LEFT),
     "row-added": (Archive._add, _LEFT),
-    "announced": (ReadingRoom._announced, _LEFT),
+    "announced": (AnalysisPipeline._announced, _LEFT),
     "answering": (studies._answer, _LEFT),
 }
 # Of a partial study that is read again.
 RERUN_STEPS: dict[str, tuple[Callable[..., Any], str]] = {
-    "rerun-decoded": (Examiner._prepare, _LEFT),
+    "rerun-decoded": (Analyzer._prepare, _LEFT),
     "rerun-begun": (Archive._replace, _ENTERED),
     "rerun-committing": (DefaultDialect.do_commit, _ENTERED),
     "rerun-committed": (DefaultDialect.do_commit, _LEFT),

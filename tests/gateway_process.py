@@ -10,8 +10,8 @@ import sys
 from pathlib import Path
 
 from cxr_gateway.app import create_app
-from cxr_gateway.process import server_of
-from cxr_gateway.settings import GatewaySettings
+from cxr_gateway.cli.serve import server_of
+from cxr_gateway.core.settings import GatewaySettings
 from cxr_serving.logs import configure_logging
 from fault_points import arm
 from gateway_stand import RuleGate

@@ -32,11 +32,11 @@ from cxr_contracts import (
     Problem,
     Region,
 )
-from cxr_gateway.access.provider import ProviderOpener, open_provider
+from cxr_gateway.access.oidc import ProviderOpener, open_provider
 from cxr_gateway.app import create_app
-from cxr_gateway.gate import GateScore
-from cxr_gateway.readers import Readers, open_readers
-from cxr_gateway.settings import GatewaySettings
+from cxr_gateway.core.settings import GatewaySettings
+from cxr_gateway.inference.clients import Readers, open_clients
+from cxr_gateway.ood import OodScore
 
 CLASSIFIER_URL = "http://classifier.test"
 DETECTOR_URL = "http://detector.test"
@@ -178,11 +178,11 @@ class RuleGate:
         )
     )
 
-    def check(self, grey: NDArray[np.uint8]) -> GateScore:
+    def check(self, grey: NDArray[np.uint8]) -> OodScore:
         """Judge uint8 [H, W]."""
         score = 1.0 - float(grey.mean()) / 255
         accepted = score >= 0.1
-        return GateScore(accepted, score, 0.1, None if accepted else "The picture is blank.")
+        return OodScore(accepted, score, 0.1, None if accepted else "The picture is blank.")
 
 
 @dataclass
@@ -218,9 +218,9 @@ def settings_for(
         "classifier_url": CLASSIFIER_URL,
         "detector_url": DETECTOR_URL,
         "page_dir": archive_dir / "no-page",
-        "joining_dir": NO_JOININGS,
-        "reader_probe_ttl_s": 0,
-        "pictures_idle_s": 3600,
+        "rescoring_dir": NO_JOININGS,
+        "inference_probe_ttl_s": 0,
+        "rendering_idle_s": 3600,
     }
     return GatewaySettings(**(values | more))
 
@@ -262,7 +262,7 @@ def readers_over(
 
     def opener(settings: GatewaySettings) -> AbstractAsyncContextManager[Readers]:
         http = httpx.AsyncClient(transport=Unreachable(), mounts=mounts, trust_env=False)
-        return open_readers(settings, http)
+        return open_clients(settings, http)
 
     return opener
 

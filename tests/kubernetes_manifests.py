@@ -69,8 +69,8 @@ def _named(one: Object) -> tuple[str, str]:
 
 def _merged(base: Any, change: Any) -> Any:
     if isinstance(base, dict) and isinstance(change, dict):
-        joined = {name: _merged(base.get(name), value) for name, value in change.items()}
-        return {**base, **joined}
+        rescored = {name: _merged(base.get(name), value) for name, value in change.items()}
+        return {**base, **rescored}
     if isinstance(base, list) and isinstance(change, list) and _are_named([*base, *change]):
         after = {entry["name"]: entry for entry in base}
         for entry in change:

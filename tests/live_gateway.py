@@ -101,7 +101,7 @@ class Starter:
             "archive_dir": self.folder / "archive",
             "classifier_url": f"http://127.0.0.1:{self.ports['classifier']}",
             "detector_url": f"http://127.0.0.1:{self.ports['detector']}",
-            "pictures_idle_s": 3600,
+            "rendering_idle_s": 3600,
             "database_timeout_s": 0.5,
         }
         environment = {

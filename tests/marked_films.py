@@ -11,7 +11,7 @@ from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 from pydicom.tag import Tag
 
-from cxr_gateway.deidentification.profile import EDITION
+from cxr_gateway.exports.deidentification.profile import EDITION
 from dicom_films import dicom_bytes, dicom_dataset
 
 MARK = "ZQX"

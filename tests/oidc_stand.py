@@ -21,8 +21,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from cxr_gateway.access.provider import Provider, open_provider
-from cxr_gateway.access.settings import AccessSettings
+from cxr_gateway.access.oidc import Provider, open_provider
+from cxr_gateway.core.access_settings import AccessSettings
 
 ISSUER = "https://login.example.org"
 CLIENT_ID = "cxr"

@@ -11,9 +11,9 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from cxr_contracts import ModelIdentity
+from cxr_gateway.api.dependencies import AppState
 from cxr_gateway.archive import ShadowAnswerRow
-from cxr_gateway.parts import Parts
-from cxr_gateway.settings import GatewaySettings
+from cxr_gateway.core.settings import GatewaySettings
 from cxr_gateway.shadow.evidence import Evidence
 from cxr_gateway.shadow.promoting import ask_readers, promote, roll_back
 from gateway_stand import (
@@ -70,9 +70,9 @@ class ShadowStand:
     settings: GatewaySettings
 
     @property
-    def parts(self) -> Parts:
+    def parts(self) -> AppState:
         """What the gateway is made of."""
-        return cast(Parts, self.gateway.app.state.parts)
+        return cast(AppState, self.gateway.app.state.parts)
 
     async def get(self, path: str) -> dict[str, Any]:
         """What the gateway answers."""

@@ -9,7 +9,7 @@ import os
 import numpy as np
 from hypothesis import HealthCheck, settings
 
-from cxr_gateway.intake import Intake, Limits, read_upload
+from cxr_gateway.imaging import DecodedImage, Limits, read_upload
 from cxr_serving.errors import PayloadTooLarge, ServiceError, Unprocessable, UnsupportedMedia
 
 SMALL = Limits(max_bytes=2_000_000, max_pixels=500_000)
@@ -24,7 +24,7 @@ bounded = settings(
 )
 
 
-def refusal_or_picture(data: bytes) -> ServiceError | Intake:
+def refusal_or_picture(data: bytes) -> ServiceError | DecodedImage:
     """Read `data`; any other exception than a refusal passes through and fails the test."""
     try:
         return read_upload(data, limits=SMALL)

@@ -89,7 +89,7 @@ def test_killed_at_any_step_of_a_second_reading_it_keeps_the_first_or_the_second
 def test_killed_while_it_makes_pictures_it_makes_them_again(
     step: str, readers: Readers, scene_of: SceneMaker, tmp_path: Path
 ) -> None:
-    scene = scene_of(readers.ports, CXR_GATEWAY_PICTURES_IDLE_S=0)
+    scene = scene_of(readers.ports, CXR_GATEWAY_RENDERING_IDLE_S=0)
     die = died(scene, step, tmp_path / "armed")
     with uploading(scene.url, clients=1) as uploaders:
         uploaders.wait_for(kept=3)

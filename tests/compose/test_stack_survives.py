@@ -1,4 +1,4 @@
-"""Parts are killed and come back; a reader in three containers."""
+"""AppState are killed and come back; a reader in three containers."""
 
 import re
 from collections.abc import Iterator

@@ -14,9 +14,9 @@ from compose_stack import MONITORING, ROOT, SERVICES, SHADOWS, default
 from cxr_classifier.settings import ClassifierSettings
 from cxr_detector.settings import DetectorSettings
 from cxr_gateway.access.start import OpenToOthers, refuse_open_to_others
-from cxr_gateway.protection import ProtectionMiddleware
-from cxr_gateway.settings import GatewaySettings
-from cxr_gateway.upload import ENVELOPE_BYTES
+from cxr_gateway.api.upload import ENVELOPE_BYTES
+from cxr_gateway.core.settings import GatewaySettings
+from cxr_gateway.middleware.security_headers import ProtectionMiddleware
 from cxr_serving.errors import PayloadTooLarge, ServiceError, Unavailable
 from cxr_serving.model_folder import choose_model
 from cxr_serving.product import VERSION
@@ -306,8 +306,8 @@ def test_the_door_waits_as_long_as_the_gateway_does() -> None:
     settings = GatewaySettings()
     assert seconds("client_body_timeout") == settings.upload_idle_timeout_s
     slowest = max(settings.classifier_timeout_s, settings.detector_timeout_s)
-    # Everybody who is let in may be before the last one, `max_readings` at a time.
-    turns = settings.max_studies_in_flight / settings.max_readings
+    # Everybody who is let in may be before the last one, `max_concurrent_analyses` at a time.
+    turns = settings.max_studies_in_flight / settings.max_concurrent_analyses
     assert seconds("proxy_read_timeout") >= slowest * turns
 
 
@@ -330,7 +330,7 @@ def test_the_table_of_settings_is_the_codes() -> None:
 
 
 def test_a_bill_of_materials_is_a_valid_document_with_everything_in_it() -> None:
-    manifest = json.loads((ROOT / "models/gate/gate-cxr/manifest.json").read_text())
+    manifest = json.loads((ROOT / "models/ood/ood-cxr/manifest.json").read_text())
     found = {
         "debian": [["libc6", "2.36-9+deb12u1", "amd64"]],
         "python": [["onnxruntime", "1.32.0"]],

@@ -10,8 +10,8 @@ import pytest
 from sqlalchemy import create_engine
 
 from archives import commanded, gateway
-from cxr_gateway.archive.ids import new_study_id
-from cxr_gateway.settings import GatewaySettings
+from cxr_gateway.core.ids import new_study_id
+from cxr_gateway.core.settings import GatewaySettings
 from films import png
 from gateway_stand import (
     CLASSIFIER_URL,
@@ -41,7 +41,7 @@ async def lines(stand: Stand, **query: Any) -> list[dict[str, Any]]:
     """The log's lines, the oldest first, without those of asking for them."""
     answer = await stand.client.get("/api/v1/audit", params={"limit": 1000, **query})
     assert answer.status_code == 200, answer.text
-    return [line for line in answer.json()["items"][::-1] if line["action"] != "listAuditLines"]
+    return [line for line in answer.json()["items"][::-1] if line["action"] != "listAuditEntries"]
 
 
 async def test_every_request_is_on_record_with_who_what_which_study_and_from_where(

@@ -16,10 +16,10 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 
 from cxr_contracts import Finding, Region
-from cxr_gateway.failures import FailureKind, ReaderFailure
-from cxr_gateway.readers import Picture, Readers, open_readers
-from cxr_gateway.settings import GatewaySettings
-from cxr_gateway.wire_image import stored_png
+from cxr_gateway.core.settings import GatewaySettings
+from cxr_gateway.inference.clients import Picture, Readers, open_clients
+from cxr_gateway.inference.failures import FailureKind, InferenceFailure
+from cxr_gateway.inference.image_encoding import stored_png
 from films import png, radiograph_like
 from gateway_stand import (
     CLASSIFIER_URL,
@@ -39,7 +39,7 @@ PICTURE = Picture(stored_png(radiograph_like(120, 100)), "image/png", 120, 100)
 QUICK: dict[str, Any] = {
     "classifier_timeout_s": 0.4,
     "detector_timeout_s": 0.4,
-    "reader_probe_timeout_s": 0.3,
+    "inference_probe_timeout_s": 0.3,
 }
 
 
@@ -76,8 +76,8 @@ async def readers_with(
         yield readers
 
 
-async def failure_of(call: Awaitable[object]) -> ReaderFailure:
-    with pytest.raises(ReaderFailure) as caught:
+async def failure_of(call: Awaitable[object]) -> InferenceFailure:
+    with pytest.raises(InferenceFailure) as caught:
         await call
     return caught.value
 
@@ -111,7 +111,7 @@ async def test_an_answer_that_is_none_is_named_by_its_kind(
     stands = {"classifier": ReaderStand("classifier"), "detector": ReaderStand("detector")}
     stands[role].answer = fixed(response)
     async with readers_with(
-        stands["classifier"], stands["detector"], tmp_path, reader_max_answer_bytes=4096
+        stands["classifier"], stands["detector"], tmp_path, inference_max_response_bytes=4096
     ) as readers:
         calls: dict[str, Callable[[], Awaitable[object]]] = {
             "classifier": lambda: readers.classifier.classify(PICTURE, explain=3),
@@ -231,7 +231,7 @@ class Wire:
         server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
         url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
         settings = settings_for(tmp_path, **QUICK, classifier_url=url, detector_url=url)
-        async with server, open_readers(settings) as readers:
+        async with server, open_clients(settings) as readers:
             yield readers
 
 
@@ -261,7 +261,7 @@ async def test_a_port_that_nobody_listens_on_is_unreachable(
     tmp_path: Path, unused_url: str
 ) -> None:
     settings = settings_for(tmp_path, classifier_url=unused_url, detector_url=unused_url)
-    async with open_readers(settings) as readers:
+    async with open_clients(settings) as readers:
         failure = await failure_of(readers.detector.detect(PICTURE))
         assert failure.kind is FailureKind.UNREACHABLE
         for reader in (readers.classifier, readers.detector):
@@ -292,7 +292,7 @@ async def test_a_proxy_of_the_environment_is_not_asked(
 async def test_health_is_logged_when_it_changes_and_only_then(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.INFO, "cxr_gateway.readers")
+    caplog.set_level(logging.INFO, "cxr_gateway.inference.clients")
     stand = ReaderStand("detector")
     async with readers_with(ReaderStand("classifier"), stand, tmp_path) as readers:
         await readers.detector.detect(PICTURE)
@@ -311,7 +311,7 @@ async def test_health_is_logged_when_it_changes_and_only_then(
 async def test_the_state_of_a_reader_is_probed_once_for_all_who_ask(tmp_path: Path) -> None:
     stand = ReaderStand("classifier")
     async with readers_with(
-        stand, ReaderStand("detector"), tmp_path, reader_probe_ttl_s=60
+        stand, ReaderStand("detector"), tmp_path, inference_probe_ttl_s=60
     ) as readers:
         first = await asyncio.gather(*(readers.classifier.status() for _ in range(5)))
         stand.ready = False

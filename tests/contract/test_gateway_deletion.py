@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine, text
 
-from cxr_gateway.settings import GatewaySettings
+from cxr_gateway.core.settings import GatewaySettings
 from films import png
 from gateway_stand import Stand, refused, settings_for, standing_gateway
 

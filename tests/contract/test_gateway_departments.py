@@ -7,8 +7,8 @@ import httpx
 import pytest
 
 from access_stand import client_as, closed_gateway, closed_settings, send
-from cxr_gateway.access.principal import Role
-from cxr_gateway.settings import GatewaySettings
+from cxr_gateway.core.principal import Role
+from cxr_gateway.core.settings import GatewaySettings
 from films import png
 from gateway_stand import Stand, refused, standing_gateway
 

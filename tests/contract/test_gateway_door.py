@@ -9,11 +9,11 @@ import httpx
 import pytest
 
 from cxr_contracts import PROBLEM_MEDIA_TYPE, Problem
+from cxr_gateway.api.openapi import document_text
+from cxr_gateway.api.openapi import main as export
 from cxr_gateway.app import create_app
-from cxr_gateway.openapi import document_text
-from cxr_gateway.openapi import main as export
-from cxr_gateway.schemas import Study, StudyPage
-from cxr_gateway.settings import GatewaySettings
+from cxr_gateway.core.schemas import Study, StudyPage
+from cxr_gateway.core.settings import GatewaySettings
 from films import png
 from gateway_stand import Stand, settings_for, standing_gateway
 
@@ -182,7 +182,7 @@ async def test_a_page_of_another_site_cannot_send_a_film(stand: Stand) -> None:
 
 def test_the_committed_description_is_what_the_code_says() -> None:
     assert DOCUMENT.read_text(encoding="utf-8") == document_text(), (
-        "run python -m cxr_gateway.openapi > docs/openapi.json"
+        "run python -m cxr_gateway.api.openapi > docs/openapi.json"
     )
 
 
@@ -193,7 +193,7 @@ def test_the_check_of_a_stale_description_fails_with_the_command_that_helps(
     assert export(["--check", str(stale)]) == 1
     stale.write_text(document_text() + " ")
     assert export(["--check", str(stale)]) == 1
-    assert f"python -m cxr_gateway.openapi > {stale}" in capsys.readouterr().err
+    assert f"python -m cxr_gateway.api.openapi > {stale}" in capsys.readouterr().err
     stale.write_text(document_text())
     assert export(["--check", str(stale)]) == 0
 
@@ -224,7 +224,7 @@ def test_operations_have_readable_names() -> None:
         "getModels",
         "getShadowReport",
         "getDrift",
-        "listAuditLines",
+        "listAuditEntries",
     ]
 
 

@@ -13,10 +13,10 @@ from starlette.responses import JSONResponse, Response
 
 from cxr_contracts import NUMBERS
 from cxr_gateway.archive import open_archive
-from cxr_gateway.drift.film import week_of
+from cxr_gateway.core.settings import GatewaySettings
+from cxr_gateway.drift.image import week_of
 from cxr_gateway.drift.report import report_of
 from cxr_gateway.drift.weeks import LATEST, filled, weeks_until
-from cxr_gateway.settings import GatewaySettings
 from drifts import CLASSIFIER_SHA, GATE_SHA, a_reference, named, write_reference
 from films import encoded, png, radiograph_like
 from gateway_stand import ReaderStand, Stand, probabilities, refused, settings_for, standing_gateway
@@ -68,7 +68,7 @@ async def test_films_are_held_against_the_reference_as_they_are_read(
         {"label": "0.5 and above", "low": 0.5, "high": None, "share": 0.5},
     ]
     # The gate's score is of all four, what else there is of the three that it let through.
-    assert [named(report, name)["weeks"][0]["films"] for name in ("gate_score", "width")] == [4, 3]
+    assert [named(report, name)["weeks"][0]["films"] for name in ("ood_score", "width")] == [4, 3]
     view = named(report, "view")
     assert [one["label"] for one in view["bins"]] == ["PA", "AP", "other words"]
     # A PNG says nothing of its view, so there is nothing to compare.

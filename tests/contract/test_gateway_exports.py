@@ -15,7 +15,7 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 
 from archives import commanded
-from cxr_gateway.settings import GatewaySettings
+from cxr_gateway.core.settings import GatewaySettings
 from dicom_films import dicom
 from films import encoded, png, radiograph_like
 from gateway_stand import Stand, refused, settings_for, standing_gateway

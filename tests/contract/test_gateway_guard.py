@@ -11,9 +11,9 @@ import pytest
 from access_stand import a_key, client_as, client_with, closed_gateway, closed_settings
 from archives import gateway
 from cxr_gateway.access.permissions import Operations
-from cxr_gateway.access.principal import Role
 from cxr_gateway.access.start import OpenToOthers, refuse_open_to_others
-from cxr_gateway.settings import GatewaySettings
+from cxr_gateway.core.principal import Role
+from cxr_gateway.core.settings import GatewaySettings
 from gateway_stand import Stand, client_of, refused, settings_for, standing_gateway
 
 STUDIES = "/api/v1/studies"

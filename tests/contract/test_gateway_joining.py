@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rescorings import SHA, a_joining, write_joining
 
 from cxr_contracts import Region
-from cxr_gateway.joining import JoiningError
-from cxr_gateway.settings import GatewaySettings
+from cxr_gateway.analysis.rescoring import RescoringError
+from cxr_gateway.core.settings import GatewaySettings
 from films import png
 from gateway_stand import (
     CLASSIFIER_URL,
@@ -21,9 +22,8 @@ from gateway_stand import (
     settings_for,
     standing_gateway,
 )
-from joinings import SHA, a_joining, write_joining
 
-# Joined from a score of 0.05 and shown from a joined one of 0.5 on (`a_joining`).
+# Joined from a score of 0.05 and shown from a rescored one of 0.5 on (`a_joining`).
 BOXES = [
     box(Region.FRACTURE, 0.9, 1, 1, 9, 9),
     box(Region.MASS, 0.6, 10, 20, 40, 50),
@@ -48,12 +48,12 @@ def standing(
 
 
 def settings_with(tmp_path: Path, **fitted_to: str) -> GatewaySettings:
-    path = write_joining(tmp_path / "joinings", a_joining(**fitted_to))
-    return settings_for(tmp_path / "archive", joining_dir=path.parents[1])
+    path = write_joining(tmp_path / "rescorings", a_joining(**fitted_to))
+    return settings_for(tmp_path / "archive", rescoring_dir=path.parents[1])
 
 
 def shown(study: dict[str, Any]) -> list[tuple[str, float | None]]:
-    return [(one["finding"], one["joined_score"]) for one in study["boxes"]]
+    return [(one["finding"], one["rescored_score"]) for one in study["boxes"]]
 
 
 async def test_a_study_holds_the_joined_boxes_and_what_they_are_made_of(tmp_path: Path) -> None:
@@ -67,9 +67,9 @@ async def test_a_study_holds_the_joined_boxes_and_what_they_are_made_of(tmp_path
     lifted = study["boxes"][1]
     assert (lifted["score"], lifted["classifier_probability"]) == (0.2, 0.95)
     assert study["boxes"][0]["classifier_probability"] is None
-    assert study["joining"]["name"] == "one--other"
+    assert study["rescoring"]["name"] == "one--other"
     assert again == study
-    assert system["joining"]["in_use"] == study["joining"]
+    assert system["rescoring"]["in_use"] == study["rescoring"]
 
 
 async def test_without_a_joining_the_detector_decides_and_is_asked_for_no_more(
@@ -79,7 +79,7 @@ async def test_without_a_joining_the_detector_decides_and_is_asked_for_no_more(
         study = (await stand.post(png())).json()
         assert stand.detector.queries == [""]
     assert shown(study) == [("Fracture", None), ("Mass", None)]
-    assert study["joining"] is None
+    assert study["rescoring"] is None
 
 
 @pytest.mark.parametrize("other", ["classifier_sha", "detector_sha"])
@@ -91,10 +91,10 @@ async def test_a_joining_for_other_models_is_not_used_and_the_system_says_so(
         await stand.post(png(seed=2))
         system = (await stand.client.get("/api/v1/system")).json()
     assert shown(study) == [("Fracture", None), ("Mass", None)]
-    assert study["joining"] is None
-    assert [row.message for row in caplog.records].count("no joining for these models") == 1
-    assert system["joining"]["in_use"] is None
-    assert f"detector detector-stand 1 ({SHA[:12]})" in system["joining"]["detail"]
+    assert study["rescoring"] is None
+    assert [row.message for row in caplog.records].count("no rescoring for these models") == 1
+    assert system["rescoring"]["in_use"] is None
+    assert f"detector detector-stand 1 ({SHA[:12]})" in system["rescoring"]["detail"]
 
 
 async def test_with_the_classifier_down_the_detectors_own_choice_stands(tmp_path: Path) -> None:
@@ -102,15 +102,15 @@ async def test_with_the_classifier_down_the_detectors_own_choice_stands(tmp_path
         study = (await stand.post(png())).json()
     assert study["status"] == "partial"
     assert shown(study) == [("Fracture", None), ("Mass", None)]
-    assert study["joining"] is None
+    assert study["rescoring"] is None
 
 
 async def test_with_the_detector_down_nothing_is_joined(tmp_path: Path) -> None:
     async with standing(settings_with(tmp_path), down=DETECTOR_URL) as stand:
         study = (await stand.post(png())).json()
         system = (await stand.client.get("/api/v1/system")).json()
-    assert (study["boxes"], study["joining"]) == ([], None)
-    assert "A reader does not answer" in system["joining"]["detail"]
+    assert (study["boxes"], study["rescoring"]) == ([], None)
+    assert "A reader does not answer" in system["rescoring"]["detail"]
 
 
 async def test_triage_and_overlay_follow_the_joined_boxes(tmp_path: Path) -> None:
@@ -121,22 +121,22 @@ async def test_triage_and_overlay_follow_the_joined_boxes(tmp_path: Path) -> Non
     ]
     async with standing(settings_with(tmp_path), findings=findings, boxes=boxes) as stand:
         study = (await stand.post(png())).json()
-        joined = await stand.client.get(f"/api/v1/studies/{study['id']}/overlay.png")
+        rescored = await stand.client.get(f"/api/v1/studies/{study['id']}/overlay.png")
     assert shown(study) == [("Nodule", 0.550633)]
-    assert "Nodule with a joined score of 0.55, though" in study["triage"]["reason"]
+    assert "Nodule with a rescored score of 0.55, though" in study["triage"]["reason"]
     (tmp_path / "plain").mkdir()
     plain_settings = settings_for(tmp_path / "plain/archive")
     async with standing(plain_settings, findings=findings, boxes=boxes) as stand:
         study = (await stand.post(png())).json()
         plain = await stand.client.get(f"/api/v1/studies/{study['id']}/overlay.png")
     assert "Mass with a score of 0.60, though" in study["triage"]["reason"]
-    assert joined.content != plain.content
+    assert rescored.content != plain.content
 
 
 async def test_a_broken_joining_keeps_the_gateway_from_starting(tmp_path: Path) -> None:
     settings = settings_with(tmp_path)
-    (path,) = settings.joining_dir.glob("*/manifest.json")
+    (path,) = settings.rescoring_dir.glob("*/manifest.json")
     path.write_text(path.read_text().replace('"Fracture"', '"Fractur"'))
-    with pytest.raises(JoiningError, match=r"is no joining: regions.8.region: Input should be"):
+    with pytest.raises(RescoringError, match=r"is no rescoring: regions.8.region: Input should be"):
         async with standing_gateway(settings):
             pass

@@ -12,9 +12,9 @@ from sqlalchemy import create_engine, text
 
 from access_stand import a_key, client_with, closed_gateway, closed_settings, keys_of
 from archives import gateway
-from cxr_gateway.access import command
-from cxr_gateway.access.principal import Role
-from cxr_gateway.settings import GatewaySettings
+from cxr_gateway.cli import keys as command
+from cxr_gateway.core.principal import Role
+from cxr_gateway.core.settings import GatewaySettings
 from gateway_stand import Stand, refused, settings_for
 
 KEY = re.compile(r"cxr_[0-9a-z]{12}_[A-Za-z0-9_-]{43}")

@@ -87,7 +87,7 @@ async def test_readings_that_go_on_and_films_that_wait_are_counted(tmp_path: Pat
         return await classifier.usual(request)
 
     classifier.answer = held
-    settings = settings_for(tmp_path, max_readings=1, max_studies_in_flight=5)
+    settings = settings_for(tmp_path, max_concurrent_analyses=1, max_studies_in_flight=5)
     async with standing_gateway(settings, classifier=classifier) as stand:
         posts = [asyncio.create_task(stand.post(png(seed=seed))) for seed in range(3)]
         async with asyncio.timeout(30):

@@ -10,10 +10,10 @@ from fastapi import FastAPI
 
 from access_stand import a_key, client_as, client_with, closed_gateway, closed_settings
 from cxr_contracts import Problem
-from cxr_gateway.access.middleware import install_access
 from cxr_gateway.access.permissions import EVERYBODY, PERMISSIONS, Operation, Operations, markdown
-from cxr_gateway.access.principal import Role
 from cxr_gateway.app import create_app
+from cxr_gateway.core.principal import Role
+from cxr_gateway.middleware.access import install_access
 from gateway_stand import Stand, client_of, settings_for, standing_gateway
 from oidc_stand import OidcStand, browser, signed_in
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cxr_gateway.schemas import SystemStatus
-from cxr_gateway.settings import GatewaySettings
+from cxr_gateway.core.schemas import SystemStatus
+from cxr_gateway.core.settings import GatewaySettings
 from films import encoded, png, radiograph_like
 from gateway_stand import (
     DETECTOR_URL,
@@ -74,7 +74,7 @@ async def test_the_pictures_show_the_film_and_are_the_same_every_time(
 
 
 async def test_pictures_are_made_ahead_in_an_idle_moment(tmp_path: Path) -> None:
-    settings = settings_for(tmp_path / "archive", None, pictures_idle_s=0.01)
+    settings = settings_for(tmp_path / "archive", None, rendering_idle_s=0.01)
     async with standing_gateway(settings) as stand:
         await stand.post(png())
         expected = ["image.png", "original.png", "overlay-1.png"]

@@ -5,14 +5,14 @@ import logging
 from pathlib import Path
 
 import pytest
+from rescorings import a_joining, write_joining
 
 from cxr_gateway.archive.tables import open_engine
-from cxr_gateway.settings import GatewaySettings
+from cxr_gateway.core.settings import GatewaySettings
 from cxr_gateway.shadow.evidence import Evidence
 from cxr_gateway.shadow.promoting import NotPromoted
 from films import png
 from gateway_stand import SHA, ReaderStand, probabilities, settings_for
-from joinings import a_joining, write_joining
 from shadows import NEW_SHA, WITH_SHADOWS, FourReaders, ShadowStand, standing_with_shadows, until
 
 
@@ -47,7 +47,7 @@ async def test_a_promoted_model_answers_the_next_study_and_the_old_one_is_the_sh
         rows = await stand.recorded(4)
         system = await stand.get("/api/v1/system")
         models = await stand.get("/api/v1/models")
-    beside = [(row["role"], row["model_sha256"], row["shown_sha256"]) for row in rows]
+    beside = [(row["role"], row["model_sha256"], row["current_sha256"]) for row in rows]
     assert beside == [
         ("classifier", NEW_SHA, SHA),
         ("detector", NEW_SHA, SHA),
@@ -151,16 +151,16 @@ async def test_a_promoted_model_that_is_away_is_missing_and_not_replaced_in_sile
 
 async def test_the_joining_is_that_of_the_pair_that_answered(tmp_path: Path) -> None:
     manifest = a_joining(classifier_sha=NEW_SHA, detector_sha=SHA)
-    write_joining(tmp_path / "joinings", manifest)
-    settings = quick(tmp_path, joining_dir=tmp_path / "joinings")
+    write_joining(tmp_path / "rescorings", manifest)
+    settings = quick(tmp_path, rescoring_dir=tmp_path / "rescorings")
     async with standing_with_shadows(settings) as stand:
         before = await stand.read(png(seed=1))
         await stand.promote("classifier")
         await stand.parts.readers.refresh()
         after = await stand.read(png(seed=2))
-    assert before["joining"] is None
-    assert after["joining"]["name"] == manifest.name
-    assert after["boxes"][0]["joined_score"] is not None
+    assert before["rescoring"] is None
+    assert after["rescoring"]["name"] == manifest.name
+    assert after["boxes"][0]["rescored_score"] is not None
 
 
 async def test_a_promotion_is_refused_with_the_reason(tmp_path: Path) -> None:

@@ -13,11 +13,11 @@ from cxr_classifier.settings import ClassifierSettings
 from cxr_contracts import Finding
 from cxr_detector.app import create_app as create_detector
 from cxr_detector.settings import DetectorSettings
-from cxr_gateway.failures import FailureKind, ReaderFailure
-from cxr_gateway.readers import Picture, Readers
-from cxr_gateway.schemas import Study
-from cxr_gateway.settings import GatewaySettings
-from cxr_gateway.wire_image import stored_png
+from cxr_gateway.core.schemas import Study
+from cxr_gateway.core.settings import GatewaySettings
+from cxr_gateway.inference.clients import Picture, Readers
+from cxr_gateway.inference.failures import FailureKind, InferenceFailure
+from cxr_gateway.inference.image_encoding import stored_png
 from films import encoded, png, radiograph_like
 from gateway_stand import (
     CLASSIFIER_URL,
@@ -114,7 +114,7 @@ async def test_the_real_readers_say_that_they_are_ready_and_with_which_model(
 
 
 async def test_a_real_readers_refusal_reaches_the_study_in_its_own_words(readers: Readers) -> None:
-    with pytest.raises(ReaderFailure) as caught:
+    with pytest.raises(InferenceFailure) as caught:
         await readers.classifier.classify(Picture(b"no picture", "image/png", 1, 1), explain=3)
     assert caught.value.kind is FailureKind.ERROR
     assert caught.value.detail.startswith("it answered with status 415: ")

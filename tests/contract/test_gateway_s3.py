@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from archives import gateway
 from cxr_gateway.archive import new_study_id, open_archive
-from cxr_gateway.settings import GatewaySettings
+from cxr_gateway.core.settings import GatewaySettings
 from films import png
 from gateway_stand import ReaderStand, refused, settings_for, standing_gateway
 from s3_server import S3Server, free_port

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from cxr_contracts import Region
-from cxr_gateway.settings import GatewaySettings
+from cxr_gateway.core.settings import GatewaySettings
 from films import png
 from gateway_stand import (
     SHA,
@@ -52,7 +52,7 @@ async def test_a_shadows_answer_is_recorded_with_what_would_have_followed_and_no
         assert readers.shadow_classifier.received == readers.classifier.received
     assert NEW_SHA not in json.dumps(study)
     assert by_classifier["study_id"] == by_detector["study_id"] == study["id"]
-    assert (by_classifier["model_sha256"], by_classifier["shown_sha256"]) == (NEW_SHA, SHA)
+    assert (by_classifier["model_sha256"], by_classifier["current_sha256"]) == (NEW_SHA, SHA)
     assert (by_classifier["shown_priority"], by_classifier["priority"]) == ("soon", "urgent")
     assert by_classifier["shown_ms"] == study["timings_ms"]["classifier"]
     assert by_classifier["duration_ms"] > 0
@@ -169,18 +169,18 @@ async def test_the_report_counts_what_was_recorded(settings: GatewaySettings) ->
         boxes = await stand.get("/api/v1/shadow/detector")
     assert (report["recorded"], report["answered"], report["failures"]) == (4, 4, [])
     mass = next(one for one in report["findings"] if one["finding"] == "Mass")
-    assert (mass["both_positive"], mass["only_shown"], mass["only_shadow"], mass["neither"]) == (
+    assert (mass["both_positive"], mass["only_current"], mass["only_shadow"], mass["neither"]) == (
         (2, 0, 2, 0)
     )
     # |0.7-0.5| + |0.6-0.5| + 2 * |0.2-0.5|, over four films.
     assert (mass["agreement"], mass["mean_absolute_difference"]) == (0.5, 0.225)
     assert len(report["findings"]) == 14
     assert report["shadow"]["sha256"] == NEW_SHA
-    assert report["shown_sha256"] == SHA
+    assert report["current_sha256"] == SHA
     # All four have a box of a mass, which is `soon` whatever the classifier says.
     assert report["priority_changes"] == 0
     assert report["priorities"] == [{"shown": "soon", "shadow": "soon", "studies": 4}]
-    assert (report["boxes_per_film_shown"], report["boxes_per_film_shadow"]) == (1.0, 1.0)
+    assert (report["boxes_per_image_current"], report["boxes_per_image_shadow"]) == (1.0, 1.0)
     assert (boxes["recorded"], boxes["findings"]) == (4, [])
 
 

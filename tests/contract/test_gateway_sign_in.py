@@ -11,8 +11,8 @@ from pydantic import ValidationError
 from sqlalchemy import text
 
 from access_stand import closed_gateway, closed_settings
-from cxr_gateway.access.reception import Reception
-from cxr_gateway.settings import GatewaySettings
+from cxr_gateway.access.authenticator import Authenticator
+from cxr_gateway.core.settings import GatewaySettings
 from films import png
 from gateway_stand import Stand, refused
 from oidc_stand import (
@@ -48,8 +48,8 @@ async def client(stand: Stand) -> AsyncIterator[httpx.AsyncClient]:
 
 
 def change(stand: Stand, statement: str, **values: Any) -> int:
-    reception: Reception = stand.app.state.parts.reception
-    with reception.keys._engine.begin() as connection:
+    authenticator: Authenticator = stand.app.state.parts.authenticator
+    with authenticator.keys._engine.begin() as connection:
         return connection.execute(text(statement), values).rowcount
 
 
@@ -230,7 +230,7 @@ async def test_new_keys_of_the_provider_are_fetched_when_they_are_met(
     await signed_in(client, oidc)
     oidc.key = an_rsa_key("second")
     refused(await signed_in(client, oidc), 401)  # a moment after the first, they are not asked for
-    provider = stand.app.state.parts.reception.provider
+    provider = stand.app.state.parts.authenticator.provider
     provider._keys = (provider._keys[0] - 60, provider._keys[1])
     assert (await signed_in(client, oidc)).status_code == 303
 
@@ -315,7 +315,7 @@ async def test_a_provider_that_is_away_or_broken_is_a_503_and_sessions_go_on(
     stand: Stand, client: httpx.AsyncClient, oidc: OidcStand
 ) -> None:
     await signed_in(client, oidc)
-    provider = stand.app.state.parts.reception.provider
+    provider = stand.app.state.parts.authenticator.provider
     for status, issuer in ((500, ISSUER), (200, "https://evil.example.org")):
         provider._metadata = None
         oidc.status, oidc.issuer = status, issuer

@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 
 from cxr_contracts import Finding, Region
-from cxr_gateway.schemas import Study, StudyPage
-from cxr_gateway.settings import GatewaySettings
+from cxr_gateway.core.schemas import Study, StudyPage
+from cxr_gateway.core.settings import GatewaySettings
 from films import encoded, png, radiograph_like
 from gateway_stand import (
     CLASSIFIER_URL,
@@ -57,7 +57,7 @@ async def test_a_film_becomes_a_complete_study(stand: Stand) -> None:
     assert sorted(row.finding for row in study.findings) == sorted(Finding)
     assert study.boxes[0].model_dump() == {
         "finding": Region.MASS,
-        "joined_score": None,
+        "rescored_score": None,
         "score": 0.6,
         "classifier_probability": 0.7,
         "x_min": 10.0,

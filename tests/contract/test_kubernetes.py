@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from compose_stack import ROOT, SERVICES, default
-from cxr_gateway.settings import GatewaySettings
+from cxr_gateway.core.settings import GatewaySettings
 from kubernetes_manifests import (
     FOLDER,
     OVERLAYS,

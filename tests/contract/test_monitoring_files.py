@@ -11,7 +11,7 @@ import yaml
 from compose_stack import ROOT, default
 from cxr_classifier.settings import ClassifierSettings
 from cxr_detector.settings import DetectorSettings
-from cxr_gateway.settings import GatewaySettings
+from cxr_gateway.core.settings import GatewaySettings
 from prometheus_server import DASHBOARD, MONITORING, RULES, promtool, rules, selectors
 
 OPERATIONS = (ROOT / "docs/operations.md").read_text()

@@ -25,8 +25,8 @@ from cxr_contracts import (
     DetectResponse,
     Finding,
     Problem,
-    ReaderInfo,
     Region,
+    ServiceInfo,
 )
 from cxr_detector.app import create_app as create_detector
 from cxr_detector.settings import DetectorSettings
@@ -254,7 +254,7 @@ async def test_a_jpeg_in_colour_is_read(role: str, folder: Path) -> None:
 
 async def test_info_says_what_is_served_and_how(role: str, folder: Path) -> None:
     async with client_of(create(role, folder, max_batch_size=3, max_queue_length=7)) as client:
-        info = ReaderInfo.model_validate_json((await client.get("/info")).content)
+        info = ServiceInfo.model_validate_json((await client.get("/info")).content)
     assert (info.role, info.runtime, info.device) == (role, "onnxruntime", "cpu")
     assert (info.max_batch_size, info.max_queue_length) == (3, 7)
     assert info.labels == [str(name) for name in (Finding if role == "classifier" else Region)]

@@ -15,7 +15,7 @@ from cxr_classifier.app import create_app as create_classifier
 from cxr_classifier.settings import ClassifierSettings
 from cxr_detector.app import create_app as create_detector
 from cxr_detector.settings import DetectorSettings
-from cxr_gateway.settings import GatewaySettings
+from cxr_gateway.core.settings import GatewaySettings
 from films import png
 from gateway_stand import (
     CLASSIFIER_URL,
@@ -155,8 +155,8 @@ async def test_what_fails_is_marked_by_its_class_and_not_by_its_message(
     spans = traces.wait_for("classifier", "POST /api/v1/studies", "GET /api/v1/studies/{study_id}")
     failed = {(span.name, span.attributes.get("error.type")) for span in spans if span.failed}
     assert failed == {
-        ("classifier", "ReaderFailure"),
-        ("detector", "ReaderFailure"),
+        ("classifier", "InferenceFailure"),
+        ("detector", "InferenceFailure"),
         ("decode", "UnsupportedMedia"),
         ("POST /api/v1/studies", None),
     }

@@ -55,9 +55,9 @@ def test_the_shares_of_both_are_the_whole_epoch_and_overlap_nowhere(
         alone.batches.start(epoch, 0)
         whole = [[tuple(item) for item in batch] for batch in alone.batches]
         shares = zip(saw[0]["seen"][epoch], saw[1]["seen"][epoch], strict=True)
-        joined = [[tuple(item) for item in one + other] for one, other in shares]
-        assert joined == whole
-        items = [item for batch in joined for item in batch]
+        rescored = [[tuple(item) for item in one + other] for one, other in shares]
+        assert rescored == whole
+        items = [item for batch in rescored for item in batch]
         assert len(set(items)) == len(items)
     assert saw[0]["seen"][0] != saw[0]["seen"][1]
 

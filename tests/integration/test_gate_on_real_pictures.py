@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from cxr_gateway.gate import Gate, load_gate
+from cxr_gateway.ood import Gate, load_ood_detector
 from cxr_training.gate.medical import CHEST_FILE, MEDICAL_FILES, read_medical
 from cxr_training.gate.photographs import JUDGING_FILES, read_photograph
 
@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="module")
 def gate() -> Gate:
-    return load_gate(ROOT / "models/gate/gate-cxr")
+    return load_ood_detector(ROOT / "models/ood/ood-cxr")
 
 
 @pytest.fixture(scope="module")

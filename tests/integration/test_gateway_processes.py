@@ -185,7 +185,7 @@ def test_a_gateway_without_its_gate_does_not_start_and_says_what_is_missing(
         "PYTHONPATH": os.pathsep.join(sys.path),
         "CXR_GATEWAY_PORT": str(free_port()),
         "CXR_GATEWAY_ARCHIVE_DIR": str(tmp_path / "archive"),
-        "CXR_GATEWAY_GATE_MODEL_DIR": str(tmp_path / "no-gate"),
+        "CXR_GATEWAY_OOD_MODEL_DIR": str(tmp_path / "no-gate"),
     }
     ended = subprocess.run(
         [sys.executable, "-m", "cxr_gateway"],

@@ -31,9 +31,9 @@ def started(tmp_path: Path, **settings: str) -> list[str]:
 
 
 def test_a_gate_that_is_not_what_its_manifest_says(tmp_path: Path) -> None:
-    shutil.copytree(ROOT / "models/gate/gate-cxr", tmp_path / "gate")
+    shutil.copytree(ROOT / "models/ood/ood-cxr", tmp_path / "gate")
     (tmp_path / "gate/model.onnx").write_bytes(b"something else")
-    [sentence, _] = started(tmp_path, gate_model_dir=str(tmp_path / "gate"))
+    [sentence, _] = started(tmp_path, ood_model_dir=str(tmp_path / "gate"))
     assert sentence.startswith("The gateway cannot start: ")
     assert "gate/model.onnx" in sentence
     assert "sha256 is" in sentence

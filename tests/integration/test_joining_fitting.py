@@ -1,4 +1,4 @@
-"""`python -m cxr_training.joining fit` on small data with real networks of random weights."""
+"""`python -m cxr_training.rescoring fit` on small data with real networks of random weights."""
 
 import shutil
 from collections.abc import Sequence
@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from cxr_training.rescoring.__main__ import main
+from cxr_training.rescoring.answers import Answers, ReaderPair, kept_answers
+from cxr_training.rescoring.films import validation_films
 
-from cxr_contracts import JoiningManifest, Region
+from cxr_contracts import Region, RescoringManifest
 from cxr_training.detector.annotations import AnnotatedImage
-from cxr_training.joining.__main__ import main
-from cxr_training.joining.answers import Answers, ReaderPair, kept_answers
-from cxr_training.joining.films import validation_films
 from model_folders import write_detector_folder
 from synthetic_radiographs import SyntheticData, write_small_data
 
@@ -50,7 +50,7 @@ def run(step: str, options: dict[str, str]) -> int:
 def test_one_command_judges_every_form_and_ships_nothing_that_does_not_help(
     options: dict[str, str], models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    stale = models / "joining/one--other/manifest.json"
+    stale = models / "rescoring/one--other/manifest.json"
     stale.parent.mkdir(parents=True, exist_ok=True)
     stale.write_text("of other weights")
     assert run("fit", options) == 0
@@ -58,8 +58,8 @@ def test_one_command_judges_every_form_and_ships_nothing_that_does_not_help(
     assert not stale.exists()
     assert {path.name for path in (tmp_path / "results/one--other").iterdir()} == {
         "README.md",
-        "joining.csv",
-        "joining.png",
+        "rescoring.csv",
+        "rescoring.png",
     }
     assert (tmp_path / "runs/one--other/answers.npz").exists()
 
@@ -68,18 +68,18 @@ def test_what_is_published_is_measured_again_and_held_to_its_manifest(
     options: dict[str, str], models: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run("evaluate", options) == 0
-    assert "no joining is better" in capsys.readouterr().out
+    assert "no rescoring is better" in capsys.readouterr().out
     assert run("fit", {**options, "--form": "shared"}) == 0
     assert run("evaluate", options) == 0
     assert "every figure as published" in capsys.readouterr().out
-    path = models / "joining/one--other/manifest.json"
-    manifest = JoiningManifest.model_validate_json(path.read_bytes())
+    path = models / "rescoring/one--other/manifest.json"
+    manifest = RescoringManifest.model_validate_json(path.read_bytes())
     other = manifest.model_copy(
         update={"detector": manifest.detector.model_copy(update={"sha256": "0" * 64})}
     )
     path.write_text(other.model_dump_json())
     assert run("evaluate", options) == 1
-    assert "was fitted to other models: run make fit-joining" in capsys.readouterr().err
+    assert "was fitted to other models: run make fit-rescoring" in capsys.readouterr().err
     metrics = [row.model_copy(update={"n": row.n + 1}) for row in manifest.metrics]
     path.write_text(manifest.model_copy(update={"metrics": metrics}).model_dump_json())
     assert run("evaluate", options) == 1
@@ -101,12 +101,12 @@ def test_every_pair_that_is_published_is_measured_unless_one_is_named(
     assert run("evaluate", options) == 0
     measured = capsys.readouterr().out.splitlines()
     for line, pair in zip(measured, reversed(pairs), strict=True):
-        assert line == f"{models}/joining/{pair}/manifest.json: every figure as published."
-    (models / "joining/one--fast/manifest.json").write_text("{}")
+        assert line == f"{models}/rescoring/{pair}/manifest.json: every figure as published."
+    (models / "rescoring/one--fast/manifest.json").write_text("{}")
     assert run("evaluate", options) == 1
-    assert "one--fast/manifest.json is no joining" in capsys.readouterr().err
+    assert "one--fast/manifest.json is no rescoring" in capsys.readouterr().err
     (models / "detector/DEFAULT").unlink()
-    shutil.rmtree(models / "joining")
+    shutil.rmtree(models / "rescoring")
     shutil.rmtree(models / "detector/fast")
 
 
@@ -125,7 +125,7 @@ def test_answers_are_kept_until_something_that_made_them_changes(
         asked.append(len(images))
         return first
 
-    monkeypatch.setattr("cxr_training.joining.answers.collect", collect)
+    monkeypatch.setattr("cxr_training.rescoring.answers.collect", collect)
     second = kept_answers(readers, films.images, path)
     assert not asked
     np.testing.assert_array_equal(second.score, first.score)

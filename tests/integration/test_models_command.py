@@ -53,8 +53,8 @@ def test_a_model_is_promoted_and_rolled_back_by_one_command_each(
         "PYTHONPATH": os.pathsep.join(sys.path),
         "CXR_GATEWAY_ARCHIVE_DIR": str(tmp_path),
         # A machine that does nothing else answers in a hundredth of it.
-        "CXR_GATEWAY_READER_PROBE_TIMEOUT_S": "30",
-        "CXR_GATEWAY_READER_CONNECT_TIMEOUT_S": "30",
+        "CXR_GATEWAY_INFERENCE_PROBE_TIMEOUT_S": "30",
+        "CXR_GATEWAY_INFERENCE_CONNECT_TIMEOUT_S": "30",
         **{f"CXR_GATEWAY_{name}": url for name, url in addresses.items()},
     }
 

@@ -147,7 +147,7 @@ def house(tmp_path: Path, classifier_folder: Path, detector_folder: Path) -> Ite
             # Not only idle clients must be told nothing: a loaded machine reads slowly.
             classifier_timeout_s=120,
             detector_timeout_s=120,
-            pictures_idle_s=0,
+            rendering_idle_s=0,
         )
         for service in (classifier, detector, gateway):
             eventually(service.ready, f"the {service.role} did not become ready")

@@ -13,9 +13,9 @@ import uvicorn
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from cxr_gateway.addresses import Addresses
-from cxr_gateway.failures import FailureKind, ReaderFailure
-from cxr_gateway.readers import Picture, Readers, SpreadingTransport, open_readers
+from cxr_gateway.inference.clients import Picture, Readers, SpreadingTransport, open_clients
+from cxr_gateway.inference.failures import FailureKind, InferenceFailure
+from cxr_gateway.inference.load_balancing import Addresses
 from films import png
 from gateway_stand import ReaderStand, settings_for
 
@@ -78,7 +78,7 @@ async def readers(detectors: Detectors, tmp_path: Path) -> AsyncIterator[Readers
         for address, stand in detectors.stands.items():
             await stack.enter_async_context(served(stand, address, port))
         http = httpx.AsyncClient(transport=transport, trust_env=False)
-        yield await stack.enter_async_context(open_readers(settings, http))
+        yield await stack.enter_async_context(open_clients(settings, http))
 
 
 async def test_readings_one_after_another_go_round(readers: Readers, detectors: Detectors) -> None:
@@ -133,7 +133,7 @@ async def test_all_of_them_full_is_told_as_one_that_is(
 
     for stand in detectors.stands.values():
         stand.answer = refuse
-    with pytest.raises(ReaderFailure) as caught:
+    with pytest.raises(InferenceFailure) as caught:
         await readers.detector.detect(PICTURE)
     assert caught.value.kind is FailureKind.OVERLOADED
     assert detectors.asked == dict.fromkeys(ADDRESSES, 1)
@@ -166,7 +166,7 @@ async def test_a_name_that_nobody_has_is_an_unreachable_reader(
     readers: Readers, detectors: Detectors
 ) -> None:
     detectors.named = []
-    with pytest.raises(ReaderFailure) as caught:
+    with pytest.raises(InferenceFailure) as caught:
         await readers.detector.detect(PICTURE)
     assert caught.value.kind is FailureKind.UNREACHABLE
 
@@ -190,7 +190,7 @@ async def test_the_real_resolver_is_asked_where_none_is_given(tmp_path: Path) ->
     settings = settings_for(tmp_path).model_copy(
         update={"detector_url": f"http://localhost:{port}"}
     )
-    async with served(stand, "127.0.0.1", port), open_readers(settings) as readers:
+    async with served(stand, "127.0.0.1", port), open_clients(settings) as readers:
         for _ in range(3):
             await readers.detector.detect(PICTURE)
     assert stand.asked == 3

@@ -9,14 +9,14 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from cxr_contracts.findings import Finding
-from cxr_contracts.readers import ModelIdentity, Sha256
+from cxr_contracts.inference import ModelIdentity, Sha256
 
 REFERENCE_NAME = "reference.json"
 # Of the picture and of the gate; the classifier's follow. Sizes in pixels; grey values 0..255.
-PICTURE_NUMBERS = ("gate_score", "width", "height", "mean_grey", "contrast", "sharpness")
-NUMBERS = (*PICTURE_NUMBERS, *(finding.value for finding in Finding))
+IMAGE_NUMBERS = ("ood_score", "width", "height", "mean_grey", "contrast", "sharpness")
+NUMBERS = (*IMAGE_NUMBERS, *(finding.value for finding in Finding))
 CATEGORIES = ("source", "view")
-STATISTICS = (*PICTURE_NUMBERS, *CATEGORIES, *(finding.value for finding in Finding))
+STATISTICS = (*IMAGE_NUMBERS, *CATEGORIES, *(finding.value for finding in Finding))
 
 
 class _Strict(BaseModel):
@@ -80,7 +80,7 @@ class DriftReference(_Strict):
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")
     created_at: str = Field(description="ISO 8601, UTC.")
     licence: str
-    gate: ModelIdentity
+    ood: ModelIdentity
     classifier: ModelIdentity
     data: ReferenceData
     command: str
@@ -97,8 +97,8 @@ class DriftReference(_Strict):
 
     @property
     def models(self) -> tuple[str, str]:
-        """The sha256 of the gate and of the classifier."""
-        return self.gate.sha256, self.classifier.sha256
+        """The sha256 of the out-of-distribution detector and of the classifier."""
+        return self.ood.sha256, self.classifier.sha256
 
 
 def _refuse_empty(name: str, counts: list[int]) -> None:

@@ -4,10 +4,10 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from cxr_contracts.readers import Probability, Sha256
+from cxr_contracts.inference import Probability, Sha256
 
 MANIFEST_NAME = "manifest.json"
-Role = Literal["classifier", "detector", "gate"]
+Role = Literal["classifier", "detector", "ood"]
 
 
 class _Strict(BaseModel):

@@ -3,13 +3,8 @@
 import argparse
 import sys
 
-from cxr_gateway.access import command as access
-from cxr_gateway.audit import command as audit
-from cxr_gateway.deidentification import command as export
-from cxr_gateway.keeping import command as keeping
-from cxr_gateway.retention import command as retention
-from cxr_gateway.settings import GatewaySettings
-from cxr_gateway.shadow import command as shadow
+from cxr_gateway.cli import audit, backup, export, keys, models, retention
+from cxr_gateway.core.settings import GatewaySettings
 from cxr_serving.logs import configure_logging
 from cxr_serving.process import settings_or_exit
 
@@ -20,7 +15,7 @@ def main(arguments: list[str] | None = None) -> int:
     settings = settings_or_exit(GatewaySettings)
     if options.command is None:
         # The networks' runtime and the web's are for the service; a command starts without.
-        from cxr_gateway.process import serve
+        from cxr_gateway.cli.serve import serve
 
         return serve(settings)
     configure_logging("gateway", "WARNING")
@@ -34,7 +29,7 @@ def parser() -> argparse.ArgumentParser:
         prog="cxr-gateway", description="Without a command it serves until a signal comes."
     )
     commands = made.add_subparsers(dest="command")
-    for group in (keeping, access, audit, retention, export, shadow):
+    for group in (backup, keys, audit, retention, export, models):
         group.add_to(commands)
     return made
 

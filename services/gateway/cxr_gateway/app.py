@@ -9,44 +9,44 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from fastapi import FastAPI
 from starlette.middleware import Middleware
 
-from cxr_gateway.access.middleware import install_access
-from cxr_gateway.access.provider import ProviderOpener, open_provider
-from cxr_gateway.access.reception import Reception
-from cxr_gateway.api import (
+from cxr_gateway.access.authenticator import Authenticator
+from cxr_gateway.access.oidc import ProviderOpener, open_provider
+from cxr_gateway.analysis.analyzer import Analysis, Analyzer, OodModel
+from cxr_gateway.analysis.pipeline import AnalysisPipeline
+from cxr_gateway.analysis.rescoring import RescoringError, load_rescorings
+from cxr_gateway.api.dependencies import AppState
+from cxr_gateway.api.documents import install_examples
+from cxr_gateway.api.routes import (
     audit,
+    deletion,
     drift,
     exports,
+    images,
     models,
     operations,
-    pictures,
-    removal,
     session,
     studies,
     system,
 )
-from cxr_gateway.api.documents import install_examples
 from cxr_gateway.api.security import install_security
+from cxr_gateway.api.spa import add_page
+from cxr_gateway.api.upload import ENVELOPE_BYTES
 from cxr_gateway.archive import Archive, StoredStudy, open_archive
 from cxr_gateway.audit import open_audit_log
-from cxr_gateway.audit.middleware import AuditMiddleware
-from cxr_gateway.deidentification.exports import Exports
-from cxr_gateway.drift.observing import DriftObserver
-from cxr_gateway.examination import Examined, Examiner, PictureGate
-from cxr_gateway.forwarded import ForwardedMiddleware
-from cxr_gateway.gate import GateModelError, load_gate
-from cxr_gateway.joining import JoiningError, load_joinings
-from cxr_gateway.metrics import GatewayMetrics
-from cxr_gateway.page import add_page
-from cxr_gateway.parts import Parts
-from cxr_gateway.pictures import Pictures
-from cxr_gateway.protection import ProtectionMiddleware
-from cxr_gateway.readers import ReaderOpener, open_readers
-from cxr_gateway.reading import ReadingRoom
+from cxr_gateway.core.metrics import GatewayMetrics
+from cxr_gateway.core.settings import GatewaySettings
+from cxr_gateway.drift.observer import DriftObserver
+from cxr_gateway.exports.deidentification.exports import Exports
+from cxr_gateway.inference.clients import ClientOpener, open_clients
+from cxr_gateway.inference.routing import ModelRouter
+from cxr_gateway.middleware.access import install_access
+from cxr_gateway.middleware.audit import AuditMiddleware
+from cxr_gateway.middleware.client_address import ForwardedMiddleware
+from cxr_gateway.middleware.security_headers import ProtectionMiddleware
+from cxr_gateway.ood import OodModelError, load_ood_detector
+from cxr_gateway.rendering.cache import Pictures
 from cxr_gateway.retention import cleaned_daily
-from cxr_gateway.settings import GatewaySettings
-from cxr_gateway.shadow.answering import Answering
-from cxr_gateway.shadow.room import ShadowRoom
-from cxr_gateway.upload import ENVELOPE_BYTES
+from cxr_gateway.shadow.runner import ShadowRunner
 from cxr_serving.errors import ServiceError
 from cxr_serving.model_folder import identity_of
 from cxr_serving.product import VERSION
@@ -64,9 +64,9 @@ DESCRIPTION = (
 )
 _ROUTES = (
     studies,
-    pictures,
+    images,
     exports,
-    removal,
+    deletion,
     system,
     session,
     models,
@@ -74,14 +74,14 @@ _ROUTES = (
     audit,
     operations,
 )
-_STARTS_FAIL_WITH = (ServiceError, GateModelError, JoiningError)
+_STARTS_FAIL_WITH = (ServiceError, OodModelError, RescoringError)
 
 
 def create_app(
     settings: GatewaySettings,
     *,
-    gate: PictureGate | None = None,
-    readers: ReaderOpener = open_readers,
+    gate: OodModel | None = None,
+    readers: ClientOpener = open_clients,
     provider: ProviderOpener = open_provider,
 ) -> FastAPI:
     """The gateway as an ASGI app; nothing is opened or loaded before its lifespan begins.
@@ -144,10 +144,10 @@ async def _open(
     settings: GatewaySettings,
     metrics: GatewayMetrics,
     *,
-    gate: PictureGate | None,
-    readers: ReaderOpener,
+    gate: OodModel | None,
+    readers: ClientOpener,
     provider: ProviderOpener,
-) -> Parts:
+) -> AppState:
     archive = await stack.enter_async_context(open_archive(settings))
     audit_log = await stack.enter_async_context(open_audit_log(settings))
     await stack.enter_async_context(cleaned_daily(archive, settings))
@@ -155,19 +155,19 @@ async def _open(
         ThreadPoolExecutor(settings.cpu_threads, thread_name_prefix="image")
     )
     if gate is None:
-        gate = await asyncio.to_thread(load_gate, settings.gate_model_dir)
-    joinings = await asyncio.to_thread(load_joinings, settings.joining_dir)
+        gate = await asyncio.to_thread(load_ood_detector, settings.ood_model_dir)
+    rescorings = await asyncio.to_thread(load_rescorings, settings.rescoring_dir)
     clients = await stack.enter_async_context(readers(settings))
     signing_in = await stack.enter_async_context(provider(settings))
-    reception = Reception(archive.engine, archive.in_thread, settings, signing_in)
-    answering = Answering(clients, archive, settings.promotion_poll_s)
+    authenticator = Authenticator(archive.engine, archive.in_thread, settings, signing_in)
+    answering = ModelRouter(clients, archive, settings.promotion_poll_s)
     await stack.enter_async_context(answering.kept_current())
-    examiner = Examiner(gate, answering, joinings, threads, metrics)
-    drawn = Pictures(archive, examiner, settings)
-    shadows = ShadowRoom(
-        archive, examiner, answering, joinings, settings=settings, registry=metrics.registry
+    analyzer = Analyzer(gate, answering, rescorings, threads, metrics)
+    drawn = Pictures(archive, analyzer, settings)
+    shadows = ShadowRunner(
+        archive, analyzer, answering, rescorings, settings=settings, registry=metrics.registry
     )
-    reading = ReadingRoom(archive, examiner, metrics, settings, _announcing(drawn, shadows))
+    reading = AnalysisPipeline(archive, analyzer, metrics, settings, _announcing(drawn, shadows))
     await stack.enter_async_context(drawn.made_when_idle(reading.idle))
     await stack.enter_async_context(shadows.read_when_idle(reading.idle))
     gate_sha256 = gate.manifest.weights.sha256
@@ -175,26 +175,26 @@ async def _open(
         archive, answering, gate_sha256, settings=settings, registry=metrics.registry
     )
     await stack.enter_async_context(observer.kept_in_metrics())
-    return Parts(
+    return AppState(
         VERSION,
         settings,
         archive,
         audit_log,
         drawn,
-        Exports(archive, examiner),
+        Exports(archive, analyzer),
         reading,
         answering,
         gate,
-        joinings,
+        rescorings,
         observer,
-        reception,
+        authenticator,
     )
 
 
-def _announcing(drawn: Pictures, shadows: ShadowRoom) -> Callable[[StoredStudy, Examined], None]:
+def _announcing(drawn: Pictures, shadows: ShadowRunner) -> Callable[[StoredStudy, Analysis], None]:
     """What is made of a study later, by those who have time: its pictures, a shadow's answer."""
 
-    def on_read(stored: StoredStudy, examined: Examined) -> None:
+    def on_read(stored: StoredStudy, examined: Analysis) -> None:
         drawn.expect(stored)
         shadows.expect(stored, examined)
 
@@ -203,7 +203,7 @@ def _announcing(drawn: Pictures, shadows: ShadowRoom) -> Callable[[StoredStudy, 
 
 @asynccontextmanager
 async def _watched(
-    parts: Parts, readiness: Readiness, metrics: GatewayMetrics
+    parts: AppState, readiness: Readiness, metrics: GatewayMetrics
 ) -> AsyncIterator[None]:
     """Keep `readiness` at what the archive is: writable or not. The readers do not matter here."""
 

@@ -84,7 +84,7 @@ class Reader(Generic[Prepared, Output]):
         self._limits = ImageLimits(max_pixels=settings.max_pixels)
         self.tracing = Tracing(role, settings.resolved_traces_endpoint)
         self._stages = self.metrics.stages(
-            "cxr_reader_stage_seconds", "Parts of an answer: upload, decode, prepare, model."
+            "cxr_reader_stage_seconds", "AppState of an answer: upload, decode, prepare, model."
         )
         self._batch_metrics = BatchMetrics(
             self.metrics.registry, settings.max_batch_size, settings.max_queue_length

@@ -5,7 +5,7 @@ from typing import Any
 from fastapi import FastAPI, Response
 from pydantic import BaseModel
 
-from cxr_contracts import ModelIdentity, ReaderInfo
+from cxr_contracts import ModelIdentity, ServiceInfo
 from cxr_serving.errors import (
     BadRequest,
     Overloaded,
@@ -67,9 +67,9 @@ def add_info(app: FastAPI, reader: Reader[Any, Any]) -> None:
         summary="The model, its labels and the limits of this service",
         responses=problem_responses(Unavailable),
     )
-    async def info() -> ReaderInfo:
+    async def info() -> ServiceInfo:
         predictor = reader.predictor
-        return ReaderInfo(
+        return ServiceInfo(
             role=reader.role,
             service_version=VERSION,
             model=identity(reader),

@@ -34,7 +34,7 @@ class _Part:
         return self.options.get(b"name", b"").decode("utf-8", "replace")
 
 
-class _Parts:
+class _AppState:
     """Callbacks of the multipart parser: the parts, in memory.
 
     Starlette's own parser writes files to a spooled temporary file, with a thread hop for every
@@ -125,7 +125,7 @@ async def _read_parts(request: Request, field_name: str) -> list[_Part]:
             f"The request must be multipart/form-data with one file in `{field_name}`; "
             f"it is {kind.decode('latin-1') or 'without a content type'}."
         )
-    parts = _Parts()
+    parts = _AppState()
     try:
         parser = MultipartParser(boundary, parts.callbacks())  # type: ignore[arg-type]
         async for chunk in request.stream():

@@ -13,7 +13,7 @@ from cxr_gan.examples.films import FILMS, SHOWN_FIRST, SIDE_PX, asked_of
 from cxr_gan.examples.index import INDEX_NAME, ExampleIndex
 from cxr_gan.published import GeneratorManifest, open_generator
 from cxr_gan.sampling.marking import read_mark
-from cxr_gateway.intake import read_upload
+from cxr_gateway.imaging import read_upload
 from gan_runs import SIDE_PX as MADE_PX
 from gan_runs import write_published, write_run
 

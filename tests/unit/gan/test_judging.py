@@ -16,7 +16,7 @@ from cxr_gan.judging.judge import Judged, Request, judge
 from cxr_gan.judging.labels import labels_seen
 from cxr_gan.judging.measures import FIGURES, FRECHET, KERNEL, PIXEL_PROBE
 from cxr_gan.judging.memorisation import STANDING_OUT
-from cxr_gan.judging.reals import in_patient_order, parts_of, read_reals
+from cxr_gan.judging.reals import app_state, in_patient_order, read_reals
 from cxr_gan.judging.report import report, verdict
 from cxr_gan.judging.results import write_results
 from cxr_gan.judging.rows import COLUMNS, CSV_NAME, Row, differing, read_rows, write_rows
@@ -105,8 +105,8 @@ def test_rows_keep_a_patients_images_together() -> None:
     assert sorted(order) == [0, 1, 2, 3, 4]
     changes = (patients[order][1:] != patients[order][:-1]).sum()
     assert changes == 2
-    assert parts_of(10, 4) == [slice(0, 4), slice(4, 8)]
-    assert parts_of(3, 4) == [slice(0, 4)]
+    assert app_state(10, 4) == [slice(0, 4), slice(4, 8)]
+    assert app_state(3, 4) == [slice(0, 4)]
 
 
 def test_features_are_kept_and_a_broken_file_is_made_anew(

@@ -10,13 +10,13 @@ from sqlalchemy import Engine, create_engine, text
 
 from archives import put
 from cxr_gateway.access.keys import Keys
-from cxr_gateway.access.principal import Role
 from cxr_gateway.access.sessions import Person, Sessions
 from cxr_gateway.archive import open_archive, schema
-from cxr_gateway.errors import SchemaMismatch
-from cxr_gateway.keeping.backup import back_up
-from cxr_gateway.keeping.restore import restore
-from cxr_gateway.settings import GatewaySettings
+from cxr_gateway.backup.backup import back_up
+from cxr_gateway.backup.restore import restore
+from cxr_gateway.core.errors import SchemaMismatch
+from cxr_gateway.core.principal import Role
+from cxr_gateway.core.settings import GatewaySettings
 from gateway_stand import settings_for
 
 BEFORE = schema.REVISIONS[schema.REVISIONS.index("0003") - 1]

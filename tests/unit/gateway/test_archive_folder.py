@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from cxr_gateway.archive import FileStore, new_study_id
-from cxr_gateway.errors import StorageFull
+from cxr_gateway.core.errors import StorageFull
 from cxr_serving.errors import Unavailable
 
 
@@ -90,7 +90,7 @@ _FILL = """
 import resource, sys
 from pathlib import Path
 from cxr_gateway.archive import FileStore, new_study_id
-from cxr_gateway.errors import StorageFull
+from cxr_gateway.core.errors import StorageFull
 files = FileStore(Path(sys.argv[1]))
 files.open()
 sys.dont_write_bytecode = True  # it would be kept cut off at the limit, for every later process

@@ -20,11 +20,10 @@ from cxr_gateway.archive import (
     open_archive,
 )
 from cxr_gateway.archive.tables import open_by_itself, open_engine
-from cxr_gateway.intake import NO_PATIENT
-from cxr_gateway.schemas import (
+from cxr_gateway.core.schemas import (
     Box,
     Gate,
-    ImageFacts,
+    ImageMetadata,
     ImageSource,
     Priority,
     Study,
@@ -32,13 +31,14 @@ from cxr_gateway.schemas import (
     Timings,
     Triage,
 )
-from cxr_gateway.settings import GatewaySettings
+from cxr_gateway.core.settings import GatewaySettings
+from cxr_gateway.imaging import NO_PATIENT
 from cxr_serving.errors import BadRequest, Conflict, NotFound, Unavailable
 from gateway_stand import settings_for
 
 A_BOX = Box(
     finding=Region.MASS,
-    joined_score=None,
+    rescored_score=None,
     score=0.5,
     classifier_probability=0.25,
     x_min=0,
@@ -61,13 +61,13 @@ def a_study(
         received_at=datetime.now(UTC),
         file_name="a <b>name</b>.png",
         content_sha256=content.encode().hex().rjust(64, "0"),
-        image=ImageFacts(width=4, height=3, view=None, source=ImageSource.PNG),
+        image=ImageMetadata(width=4, height=3, view=None, source=ImageSource.PNG),
         patient=NO_PATIENT,
         gate=Gate(accepted=True, score=0.9, threshold=0.5, reason=None),
         top_findings=[],
         findings=[],
         boxes=[],
-        joining=None,
+        rescoring=None,
         heatmaps=[],
         triage=Triage(priority=priority, reason="Because.") if priority else None,
         models=[],
@@ -109,14 +109,14 @@ async def test_a_study_is_found_as_it_was_put_in_also_after_a_restart(
         assert second.files.path(study.id, stored.original).read_bytes() == b"film"
 
 
-@pytest.mark.parametrize("name", ["film.png", 'a "joining": null, é.png'])
+@pytest.mark.parametrize("name", ["film.png", 'a "rescoring": null, é.png'])
 async def test_a_study_from_before_boxes_were_joined_is_answered_in_todays_form(
     archive: Archive, settings: GatewaySettings, name: str
 ) -> None:
     study = a_study().model_copy(update={"boxes": [A_BOX], "file_name": name})
     stored = await add(archive, study)
     before = json.loads(stored.result_json)
-    del before["joining"], before["boxes"][0]["joined_score"]
+    del before["rescoring"], before["boxes"][0]["rescored_score"]
     row = {"id": study.id, "result": json.dumps(before, ensure_ascii=False)}
     engine = create_engine(settings.resolved_database_url)
     with engine.begin() as rows:

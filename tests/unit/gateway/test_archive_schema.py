@@ -12,8 +12,8 @@ from sqlalchemy import Engine, create_engine, inspect, text
 from archives import content_of, filled, gateway
 from cxr_gateway.archive import open_archive, schema
 from cxr_gateway.archive.tables import Base
-from cxr_gateway.errors import SchemaMismatch
-from cxr_gateway.settings import GatewaySettings
+from cxr_gateway.core.errors import SchemaMismatch
+from cxr_gateway.core.settings import GatewaySettings
 from gateway_stand import settings_for
 
 

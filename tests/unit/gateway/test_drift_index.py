@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from cxr_contracts import Finding, NumberReference
-from cxr_gateway.drift.film import view_of, week_of
+from cxr_gateway.drift.image import view_of, week_of
 from cxr_gateway.drift.measures import measure
 from cxr_gateway.drift.psi import DriftFlag, counts_in, flag_of, psi, quantile_edges
 from cxr_gateway.drift.references import load_references

@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from cxr_gateway.gate import GateModelError, load_gate
+from cxr_gateway.ood import OodModelError, load_ood_detector
 
-PUBLISHED = Path(__file__).parents[3] / "models/gate/gate-cxr"
+PUBLISHED = Path(__file__).parents[3] / "models/ood/ood-cxr"
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    return Path(shutil.copytree(PUBLISHED, tmp_path / "gate-cxr"))
+    return Path(shutil.copytree(PUBLISHED, tmp_path / "ood-cxr"))
 
 
 def rewrite(folder: Path, **changes: Any) -> None:
@@ -24,8 +24,8 @@ def rewrite(folder: Path, **changes: Any) -> None:
 
 
 def test_the_published_folder_loads_and_names_itself() -> None:
-    manifest = load_gate(PUBLISHED).manifest
-    assert (manifest.role, manifest.name) == ("gate", "gate-cxr")
+    manifest = load_ood_detector(PUBLISHED).manifest
+    assert (manifest.role, manifest.name) == ("gate", "ood-cxr")
     assert manifest.onnx.bytes == (PUBLISHED / manifest.onnx.path).stat().st_size < 2_000_000
 
 
@@ -34,35 +34,35 @@ def test_one_altered_bit_is_noticed(folder: Path, name: str) -> None:
     content = bytearray((folder / name).read_bytes())
     content[len(content) // 2] ^= 1
     (folder / name).write_bytes(content)
-    with pytest.raises(GateModelError, match=rf"{name}: sha256 is [0-9a-f]{{64}}, the manifest"):
-        load_gate(folder)
+    with pytest.raises(OodModelError, match=rf"{name}: sha256 is [0-9a-f]{{64}}, the manifest"):
+        load_ood_detector(folder)
 
 
 @pytest.mark.parametrize("name", ["model.onnx", "weights.safetensors", "manifest.json"])
 def test_a_missing_file_is_named(folder: Path, name: str) -> None:
     (folder / name).unlink()
-    with pytest.raises(GateModelError, match=rf"{name}: cannot be read \(No such file"):
-        load_gate(folder)
+    with pytest.raises(OodModelError, match=rf"{name}: cannot be read \(No such file"):
+        load_ood_detector(folder)
 
 
 def test_another_models_manifest_is_refused(folder: Path) -> None:
     rewrite(folder, role="classifier")
-    with pytest.raises(GateModelError, match="describes a classifier, not a gate"):
-        load_gate(folder)
+    with pytest.raises(OodModelError, match="describes a classifier, not a gate"):
+        load_ood_detector(folder)
 
 
 def test_a_misspelt_key_is_refused(folder: Path) -> None:
     extra = json.loads((folder / "manifest.json").read_text())["extra"]
     rewrite(folder, extra={**extra, "rulez": {}})
-    with pytest.raises(GateModelError, match="`extra` is wrong"):
-        load_gate(folder)
+    with pytest.raises(OodModelError, match="`extra` is wrong"):
+        load_ood_detector(folder)
 
 
 def test_a_manifest_of_two_labels_is_refused(folder: Path) -> None:
     labels = json.loads((folder / "manifest.json").read_text())["labels"]
     rewrite(folder, labels=labels * 2)
-    with pytest.raises(GateModelError, match="one label, found 2"):
-        load_gate(folder)
+    with pytest.raises(OodModelError, match="one label, found 2"):
+        load_ood_detector(folder)
 
 
 def test_a_file_that_is_no_network_is_refused_even_if_vouched_for(folder: Path) -> None:
@@ -71,5 +71,5 @@ def test_a_file_that_is_no_network_is_refused_even_if_vouched_for(folder: Path) 
     (folder / "model.onnx").write_bytes(b"no network")
     digest = hashlib.sha256(b"no network").hexdigest()
     rewrite(folder, onnx={"path": "model.onnx", "sha256": digest, "bytes": 10})
-    with pytest.raises(GateModelError, match="ONNX Runtime cannot open it"):
-        load_gate(folder)
+    with pytest.raises(OodModelError, match="ONNX Runtime cannot open it"):
+        load_ood_detector(folder)

@@ -5,14 +5,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cxr_gateway.gate import Gate, canonical, load_gate
+from cxr_gateway.ood import Gate, canonical, load_ood_detector
 
-PUBLISHED = Path(__file__).parents[3] / "models/gate/gate-cxr"
+PUBLISHED = Path(__file__).parents[3] / "models/ood/ood-cxr"
 
 
 @pytest.fixture(scope="module")
 def gate() -> Gate:
-    return load_gate(PUBLISHED)
+    return load_ood_detector(PUBLISHED)
 
 
 def test_the_canonical_picture_is_a_small_square_in_0_to_1() -> None:

@@ -17,10 +17,10 @@ from sqlalchemy import create_engine, text
 
 from archives import content_of, environment_of, filled, gateway, put
 from cxr_gateway.archive import Archive, open_archive, schema
-from cxr_gateway.keeping.backup import back_up
-from cxr_gateway.keeping.form import BackupError, verify
-from cxr_gateway.keeping.restore import restore
-from cxr_gateway.settings import GatewaySettings
+from cxr_gateway.backup.backup import back_up
+from cxr_gateway.backup.form import BackupError, verify
+from cxr_gateway.backup.restore import restore
+from cxr_gateway.core.settings import GatewaySettings
 from databases import postgresql_database
 from gateway_stand import settings_for
 from s3_server import S3Server, free_port

@@ -1,5 +1,7 @@
 """Merging what both readers said."""
 
+from rescorings import a_joining
+
 from cxr_contracts import (
     ClassifyResponse,
     DetectedBox,
@@ -10,9 +12,8 @@ from cxr_contracts import (
     ModelIdentity,
     Region,
 )
-from cxr_gateway.joining import Joining
-from cxr_gateway.merge import joined_boxes, ranked_findings
-from joinings import a_joining
+from cxr_gateway.analysis.merge import ranked_findings, rescored_boxes
+from cxr_gateway.analysis.rescoring import Rescoring
 
 MODEL = ModelIdentity(name="m", version="1", sha256="0" * 64)
 
@@ -37,8 +38,8 @@ def box(
     )
 
 
-# Both logits added, shown from a joined score of 0.5 on; at most three boxes.
-JOINING = Joining(a_joining(), "0" * 64)
+# Both logits added, shown from a rescored score of 0.5 on; at most three boxes.
+JOINING = Rescoring(a_joining(), "0" * 64)
 
 
 def said(**given: float) -> list[FindingProbability]:
@@ -56,8 +57,8 @@ def test_boxes_come_highest_score_first_with_the_classifiers_opinion() -> None:
     answer = detected(
         box(Region.FRACTURE, 0.2), box(Region.MASS, 0.5), box(Region.DIFFUSE_NODULE, 0.9)
     )
-    joined = joined_boxes(answer, findings, None)
-    assert [(one.finding, one.classifier_probability) for one in joined] == [
+    rescored = rescored_boxes(answer, findings, None)
+    assert [(one.finding, one.classifier_probability) for one in rescored] == [
         (Region.DIFFUSE_NODULE, 0.6),  # a diffuse nodule is a nodule to the classifier
         (Region.MASS, 0.3),
         (Region.FRACTURE, None),  # which the classifier does not know
@@ -65,17 +66,19 @@ def test_boxes_come_highest_score_first_with_the_classifiers_opinion() -> None:
 
 
 def test_without_the_classifier_boxes_carry_no_opinion() -> None:
-    (joined,) = joined_boxes(detected(box(Region.MASS, 0.5)), ranked_findings(None), None)
-    assert joined.classifier_probability is None
+    (rescored,) = rescored_boxes(detected(box(Region.MASS, 0.5)), ranked_findings(None), None)
+    assert rescored.classifier_probability is None
 
 
 def test_boxes_are_cut_to_the_image() -> None:
-    (joined,) = joined_boxes(detected(box(Region.MASS, 0.5, x_min=-0.5, x_max=100.75)), [], None)
-    assert (joined.x_min, joined.x_max) == (0.0, 100.0)
+    (rescored,) = rescored_boxes(
+        detected(box(Region.MASS, 0.5, x_min=-0.5, x_max=100.75)), [], None
+    )
+    assert (rescored.x_min, rescored.x_max) == (0.0, 100.0)
 
 
 def test_without_the_detector_there_are_no_boxes() -> None:
-    assert joined_boxes(None, [], None) == []
+    assert rescored_boxes(None, [], None) == []
 
 
 def test_joined_scores_choose_and_order_the_boxes() -> None:
@@ -85,8 +88,8 @@ def test_joined_scores_choose_and_order_the_boxes() -> None:
         box(Region.FRACTURE, 0.55),  # which the classifier does not know
         box(Region.FRACTURE, 0.45),
     )
-    boxes = joined_boxes(answer, said(mass=0.1, nodule=0.9), JOINING)
-    assert [(one.finding, one.score, one.joined_score) for one in boxes] == [
+    boxes = rescored_boxes(answer, said(mass=0.1, nodule=0.9), JOINING)
+    assert [(one.finding, one.score, one.rescored_score) for one in boxes] == [
         (Region.NODULE, 0.2, 0.692308),
         (Region.FRACTURE, 0.55, 0.55),
     ]
@@ -98,8 +101,8 @@ def test_without_a_joining_the_detectors_own_choice_and_order_stand() -> None:
     answer = detected(
         box(Region.NODULE, 0.2, shown=False), box(Region.FRACTURE, 0.3), box(Region.MASS, 0.6)
     )
-    boxes = joined_boxes(answer, said(mass=0.1, nodule=0.9), None)
-    assert [(one.finding, one.score, one.joined_score) for one in boxes] == [
+    boxes = rescored_boxes(answer, said(mass=0.1, nodule=0.9), None)
+    assert [(one.finding, one.score, one.rescored_score) for one in boxes] == [
         (Region.MASS, 0.6, None),
         (Region.FRACTURE, 0.3, None),
     ]
@@ -107,16 +110,16 @@ def test_without_a_joining_the_detectors_own_choice_and_order_stand() -> None:
 
 
 def test_a_joined_score_at_its_threshold_is_shown() -> None:
-    (shown,) = joined_boxes(detected(box(Region.MASS, 0.5)), said(mass=0.5), JOINING)
-    assert shown.joined_score == 0.5
+    (shown,) = rescored_boxes(detected(box(Region.MASS, 0.5)), said(mass=0.5), JOINING)
+    assert shown.rescored_score == 0.5
 
 
 def test_the_best_joined_boxes_are_kept_when_there_are_too_many() -> None:
     answer = detected(*(box(Region.FRACTURE, score) for score in (0.5, 0.9, 0.6, 0.8, 0.7)))
-    boxes = joined_boxes(answer, said(), JOINING)
+    boxes = rescored_boxes(answer, said(), JOINING)
     assert [one.score for one in boxes] == [0.9, 0.8, 0.7]
 
 
 def test_boxes_below_what_the_joining_was_fitted_to_are_left_out() -> None:
     answer = detected(box(Region.MASS, 0.04, shown=False))
-    assert joined_boxes(answer, said(mass=0.9999), JOINING) == []
+    assert rescored_boxes(answer, said(mass=0.9999), JOINING) == []

@@ -21,11 +21,11 @@ from cxr_gateway.archive import (
     schema,
 )
 from cxr_gateway.archive.tables import Base
-from cxr_gateway.drift.measures import PictureMeasures
-from cxr_gateway.keeping.backup import back_up
-from cxr_gateway.keeping.restore import restore
-from cxr_gateway.schemas import UsedModel
-from cxr_gateway.settings import GatewaySettings
+from cxr_gateway.backup.backup import back_up
+from cxr_gateway.backup.restore import restore
+from cxr_gateway.core.schemas import UsedModel
+from cxr_gateway.core.settings import GatewaySettings
+from cxr_gateway.drift.measures import ImageStatistics
 from cxr_gateway.shadow.promotions import Slot, add_promotion
 from databases import postgresql_database
 from gateway_stand import SHA, settings_for
@@ -56,7 +56,7 @@ async def fill(settings: GatewaySettings) -> None:
         gate = UsedModel(role="gate", name="gate", version="1", sha256=SHA)
         study = a_study(b"film").model_copy(update={"models": [gate]})
         await archive.in_thread(archive.files.write, study.id, "original.png", b"film")
-        await archive.add(study, [], None, None, PictureMeasures(100.5, 40.25, 0.125))
+        await archive.add(study, [], None, None, ImageStatistics(100.5, 40.25, 0.125))
         await archive.query(lambda session: _observe(session, study.id))
 
 
@@ -72,7 +72,7 @@ def _observe(session: Session, study_id: str) -> None:
                 model_name="new",
                 model_version="2",
                 model_sha256=NEW.sha256,
-                shown_sha256=OLD.sha256,
+                current_sha256=OLD.sha256,
                 duration_ms=12.5,
                 shown_ms=None,
                 error=error,

@@ -11,9 +11,10 @@ from sqlalchemy.exc import ProgrammingError
 
 from archives import commanded, content_of, filled, put
 from cxr_gateway.archive import Archive, new_study_id, open_archive, open_files
-from cxr_gateway.archive.ids import made_at
 from cxr_gateway.archive.tables import AuditRow, KeyRow, StudyRow, open_engine
-from cxr_gateway.audit import by_the_machine, chain
+from cxr_gateway.audit import by_the_machine, hash_chain as chain
+from cxr_gateway.core.ids import made_at
+from cxr_gateway.core.settings import GatewaySettings
 from cxr_gateway.retention.daily import Cleaned, clean
 from cxr_gateway.retention.removal import (
     EXPIRY_ACTION,
@@ -21,7 +22,6 @@ from cxr_gateway.retention.removal import (
     remove_study,
     sweep_leftovers,
 )
-from cxr_gateway.settings import GatewaySettings
 from cxr_serving.errors import Unavailable
 from gateway_stand import settings_for
 from s3_server import S3Server, free_port

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 
 from cxr_contracts import Finding, ModelIdentity
-from cxr_gateway.schemas import Priority
+from cxr_gateway.core.schemas import Priority
 from cxr_gateway.shadow.schemas import (
     FailureCount,
     FindingAgreement,
@@ -17,7 +17,7 @@ AT = datetime(2026, 11, 25, 8, 30, tzinfo=UTC)
 REPORT = ShadowReport(
     role="classifier",
     shadow=ModelIdentity(name="new", version="2", sha256="cd" * 32),
-    shown_sha256="ab" * 32,
+    current_sha256="ab" * 32,
     first_at=AT,
     last_at=AT,
     recorded=102,
@@ -27,7 +27,7 @@ REPORT = ShadowReport(
         FindingAgreement(
             finding=Finding.MASS,
             both_positive=10,
-            only_shown=3,
+            only_current=3,
             only_shadow=7,
             neither=80,
             agreement=0.9,
@@ -39,9 +39,9 @@ REPORT = ShadowReport(
         PriorityChange(shown=Priority.SOON, shadow=Priority.URGENT, studies=5),
     ],
     priority_changes=5,
-    boxes_per_film_shown=1.25,
-    boxes_per_film_shadow=1.5,
-    latency_shown=None,
+    boxes_per_image_current=1.25,
+    boxes_per_image_shadow=1.5,
+    latency_current=None,
     latency_shadow=Latency(median_ms=31.4, p95_ms=62.6),
 )
 

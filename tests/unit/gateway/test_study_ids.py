@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cxr_gateway.archive.ids import is_study_id, new_study_id
+from cxr_gateway.core.ids import is_study_id, new_study_id
 
 
 @given(st.integers(0, 2**48 - 2), st.integers(1, 1000))

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from cxr_contracts import Finding, FindingProbability, Region
-from cxr_gateway import triage as table
-from cxr_gateway.schemas import Box, Priority
-from cxr_gateway.triage import STRONG_FACTOR, TABLE, triage
+from cxr_gateway.analysis import triage as table
+from cxr_gateway.analysis.triage import STRONG_FACTOR, TABLE, triage
+from cxr_gateway.core.schemas import Box, Priority
 
 RANK = [Priority.URGENT, Priority.SOON, Priority.ROUTINE]
 
@@ -24,10 +24,10 @@ def findings(**given: float) -> list[FindingProbability]:
     ]
 
 
-def marked(region: Region, score: float = 0.6, joined: float | None = None) -> Box:
+def marked(region: Region, score: float = 0.6, rescored: float | None = None) -> Box:
     return Box(
         finding=region,
-        joined_score=joined,
+        rescored_score=rescored,
         score=score,
         classifier_probability=None,
         x_min=0,
@@ -146,7 +146,7 @@ def test_without_the_detector_the_reason_says_that_no_region_was_looked_for() ->
 def test_the_written_table_is_the_one_that_is_used() -> None:
     written = Path(__file__).parents[3] / "docs/triage.md"
     assert written.read_text(encoding="utf-8") == table.markdown(), (
-        "run python -m cxr_gateway.triage > docs/triage.md"
+        "run python -m cxr_gateway.analysis.triage > docs/triage.md"
     )
 
 
@@ -157,6 +157,8 @@ def test_the_api_tells_every_line_of_the_table() -> None:
 
 def test_a_joined_box_speaks_with_its_joined_score() -> None:
     result = triage(
-        findings(nodule=0.1), [marked(Region.NODULE, 0.6, joined=0.31)], detector_answered=True
+        findings(nodule=0.1), [marked(Region.NODULE, 0.6, rescored=0.31)], detector_answered=True
     )
-    assert result.reason.startswith("The detector marks Nodule with a joined score of 0.31, though")
+    assert result.reason.startswith(
+        "The detector marks Nodule with a rescored score of 0.31, though"
+    )

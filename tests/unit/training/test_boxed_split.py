@@ -3,13 +3,13 @@
 import hashlib
 
 import pytest
+from cxr_training.rescoring.films import validation_films
 
 from cxr_training.classifier.localisation.boxes import boxed_training, boxed_validation
 from cxr_training.data.boxed import published_splits, read_boxed
 from cxr_training.data.collection import read_collection
 from cxr_training.data.splits import Split, split_sha256
 from cxr_training.detector.annotations import AnnotatedImage, as_background, read_annotations
-from cxr_training.joining.films import validation_films
 from synthetic_radiographs import SyntheticData, write_small_data
 
 # Of the folder below, whichever of the readers is asked; every published figure hangs on it.

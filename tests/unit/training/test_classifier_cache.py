@@ -214,7 +214,7 @@ MEASURE = """
 import sys
 from pathlib import Path
 from cxr_training.data.cache import canonical_images, streamed_images
-from cxr_training.data.checking.files import examine
+from cxr_training.data.check import examine
 
 def peak_mb():
     status = Path("/proc/self/status").read_text()

@@ -15,8 +15,8 @@ from cxr_training.classifier.samples import (
     LABELS,
     Samples,
     as_samples,
-    joined,
     read_samples,
+    rescored,
     synthetic_alone,
 )
 from cxr_training.classifier.subset import taken
@@ -109,18 +109,18 @@ def test_a_repeated_image_looks_otherwise_and_the_others_as_without(
 
 
 def test_real_and_synthetic_samples_become_one_list(samples: Samples, made: Samples) -> None:
-    both = joined(samples, made)
+    both = rescored(samples, made)
     assert len(both) == len(samples) + 5
     assert both.synthetic.tolist() == [False] * len(samples) + [True] * 5
     assert both.paths == samples.paths + made.paths
     np.testing.assert_array_equal(both.rows(Split.VALIDATION), samples.rows(Split.VALIDATION))
     moved = dict.fromkeys(samples.patient_splits, Split.VALIDATION)
     with pytest.raises(ValueError, match="is in two splits"):
-        joined(samples, replace(samples, patient_splits=moved))
+        rescored(samples, replace(samples, patient_splits=moved))
 
 
 def test_synthetic_images_may_train_alone(samples: Samples, made: Samples) -> None:
-    both = joined(samples, made)
+    both = rescored(samples, made)
     alone = synthetic_alone(both, Path("manifest.csv"))
     np.testing.assert_array_equal(alone.rows(Split.TRAIN), len(samples) + np.arange(5))
     np.testing.assert_array_equal(alone.rows(Split.VALIDATION), samples.rows(Split.VALIDATION))

@@ -8,14 +8,14 @@ import pytest
 from cxr_classifier.predictor import load_predictor
 from cxr_classifier.settings import ClassifierSettings
 from cxr_contracts import NUMBERS, DriftReference
-from cxr_gateway.gate import load_gate
+from cxr_gateway.ood import load_ood_detector
 from cxr_training.data.radiographs import Radiograph
 from cxr_training.drift.__main__ import main
 from cxr_training.drift.films import ReadFilm, read_films
 from cxr_training.drift.reference import reference_of
 from films import encoded, radiograph_like
 
-GATE = Path(__file__).parents[3] / "models/gate/gate-cxr"
+GATE = Path(__file__).parents[3] / "models/ood/ood-cxr"
 
 
 def a_film(number: int, *, accepted: bool = True, view: str = "PA") -> ReadFilm:
@@ -26,13 +26,13 @@ def a_film(number: int, *, accepted: bool = True, view: str = "PA") -> ReadFilm:
 def test_scores_of_the_gate_are_of_all_films_and_the_rest_of_chest_films(
     classifier_folder: Path,
 ) -> None:
-    gate = load_gate(GATE).manifest
+    gate = load_ood_detector(GATE).manifest
     classifier = load_predictor(ClassifierSettings(model_dir=classifier_folder)).manifest
     films = [a_film(number, view="AP" if number < 5 else "PA") for number in range(20)]
     films += [a_film(number, accepted=False) for number in range(20, 24)]
     reference = reference_of(films, gate, classifier, ("validation", "0" * 64))
     counts = {one.name: one.counts for one in reference.statistics}
-    assert sum(counts["gate_score"]) == 24
+    assert sum(counts["ood_score"]) == 24
     assert counts["Mass"] == [2] * 10
     assert counts["view"] == [5, 15]
     data = reference.data
@@ -46,7 +46,7 @@ def test_a_film_is_read_as_the_services_read_it(classifier_folder: Path, tmp_pat
     path.write_bytes(encoded(np.ascontiguousarray(radiograph_like(80, 90))))
     image = Radiograph("film.png", path, "7", frozenset(), -1, "", "AP")
     classifier = load_predictor(ClassifierSettings(model_dir=classifier_folder))
-    [film] = read_films([image], load_gate(GATE), classifier)
+    [film] = read_films([image], load_ood_detector(GATE), classifier)
     known = dict(zip(NUMBERS, film.numbers, strict=True))
     assert (known["width"], known["height"], film.source, film.view) == (80, 90, "png", "AP")
     # A picture that the gate refuses is not read by the classifier, here as in the gateway.

@@ -10,7 +10,7 @@ import torch
 import yaml
 from PIL import Image
 
-from cxr_gateway.gate import load_gate
+from cxr_gateway.ood import load_ood_detector
 from cxr_training.gate import strangers
 from cxr_training.gate.__main__ import main
 from cxr_training.gate.config import KINDS, GateConfig, read_config
@@ -201,7 +201,7 @@ def test_train_publish_and_evaluate_run_end_to_end_on_generated_pictures(
     command = ["evaluate", "--model", str(model), "--data", str(tmp_path), "--out", str(results)]
     assert main([*command, "--drawn-per-kind", "2"]) == 0
 
-    gate = load_gate(model)
+    gate = load_ood_detector(model)
     assert gate.manifest.extra["kinds"] == list(KINDS)
     assert gate.manifest.data.n_validation > 0
     rows = list(csv.DictReader((results / "gate.csv").read_text().splitlines()))

@@ -2,14 +2,14 @@
 
 import numpy as np
 import pytest
+from cxr_training.rescoring.answers import FINDINGS, Answers
+from cxr_training.rescoring.forms import detector_alone
+from cxr_training.rescoring.headroom import perfect_opinion, reached
+from cxr_training.rescoring.judging import MAP50, figures, held_out
 
 from cxr_contracts import Region
 from cxr_training.detector.annotations import REGIONS
 from cxr_training.detector.scoring import IOU_THRESHOLDS
-from cxr_training.joining.answers import FINDINGS, Answers
-from cxr_training.joining.forms import detector_alone
-from cxr_training.joining.headroom import perfect_opinion, reached
-from cxr_training.joining.judging import MAP50, figures, held_out
 
 MASS, NODULE = REGIONS.index(Region.MASS), REGIONS.index(Region.NODULE)
 

@@ -13,7 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from cxr_contracts import LabelSpec
-from cxr_training.classifier.config import YOUDEN, OperatingPoint
+from cxr_training.classifier.config import YOUDEN, Evaluation, OperatingPoint
+from cxr_training.classifier.predictions import Predictions
+from cxr_training.classifier.samples import LABELS
+from cxr_training.data.splits import Split
 from cxr_training.metrics.classification import WeightedRoc, weighted_roc
 
 FloatArray = npt.NDArray[np.float64]
@@ -70,16 +73,11 @@ def fit_platt(targets: npt.ArrayLike, logits: npt.ArrayLike) -> Platt:
 
 def threshold_method(point: OperatingPoint) -> str:
     """How `choose_threshold` goes about it, as the manifest and the card say it."""
-    if point == YOUDEN:
-        rule = "that of the largest sensitivity + specificity (Youden)"
-    elif isinstance(point.sensitivity, float):
-        rule = f"the highest with a sensitivity of at least {point.sensitivity}"
-    else:
-        stated = ", ".join(f"{label} {share}" for label, share in point.sensitivity.items())
-        rule = (
-            f"the highest with at least the stated sensitivity ({stated}), for the other "
-            "findings that of the largest sensitivity + specificity (Youden)"
-        )
+    rule = (
+        "that of the largest sensitivity + specificity (Youden)"
+        if point == YOUDEN
+        else f"the highest with a sensitivity of at least {point.sensitivity}"
+    )
     return (
         f"Of the calibrated probabilities of validation patients, {rule}; with too few positives, "
         f"that of specificity {FALLBACK_SPECIFICITY}."
@@ -185,7 +183,7 @@ def cross_fitted(
 ) -> tuple[FloatArray, npt.NDArray[np.bool_]]:
     """Probabilities and decisions of one label, each image's from the patients of other folds.
 
-    Judging a calibration on the images that it was fitted to would flatter it.
+    Evaluated on the images that it was fitted to, a calibration would be flattered.
     """
     probabilities = np.empty(targets.shape)
     positive = np.empty(targets.shape, dtype=bool)
@@ -195,3 +193,59 @@ def cross_fitted(
         probabilities[inside] = Platt(spec.slope, spec.intercept).probability(logits[inside])
         positive[inside] = probabilities[inside] >= spec.threshold
     return probabilities, positive
+
+
+@dataclass(frozen=True, slots=True)
+class Decisions:
+    """The shipped calibration, and what is evaluated of it: [N, 14] each.
+
+    `fitted` says that calibration and thresholds were fitted on the evaluated images;
+    probabilities and decisions are then cross-fitted, each image's from patients of other folds.
+    """
+
+    labels: tuple[LabelSpec, ...]
+    probabilities: FloatArray
+    positive: npt.NDArray[np.bool_]
+    fitted: bool
+
+
+def fitted_decisions(predictions: Predictions, config: Evaluation, seed: int) -> Decisions:
+    """Calibration and thresholds fitted on all the images; decisions cross-fitted over patients.
+
+    Raises:
+        ValueError: the images are those of test patients.
+    """
+    if predictions.split is Split.TEST:
+        raise ValueError("nothing is fitted on test patients")
+    fold = patient_folds(predictions.patients.tolist(), config.calibration_folds, seed)
+    few, stated = config.min_positives, config.stated_sensitivity
+    labels, probabilities, positive = [], [], []
+    for column, label in enumerate(LABELS):
+        targets, logits = predictions.targets[:, column], predictions.logits[:, column]
+        labels.append(fit_label(label.value, targets, logits, few, stated))
+        held_out = cross_fitted(targets, logits, fold, few, stated)
+        probabilities.append(held_out[0])
+        positive.append(held_out[1])
+    return Decisions(
+        tuple(labels), np.stack(probabilities, axis=1), np.stack(positive, axis=1), fitted=True
+    )
+
+
+def shipped_decisions(predictions: Predictions, labels: Sequence[LabelSpec]) -> Decisions:
+    """By a calibration and thresholds that owe nothing to these images.
+
+    Args:
+        predictions: the images.
+        labels: the fourteen, in any order.
+    """
+    by_name = {label.name: label for label in labels}
+    ordered = tuple(by_name[label.value] for label in LABELS)
+    probabilities = np.stack(
+        [
+            Platt(label.slope, label.intercept).probability(predictions.logits[:, column])
+            for column, label in enumerate(ordered)
+        ],
+        axis=1,
+    )
+    positive = probabilities >= np.array([label.threshold for label in ordered])
+    return Decisions(ordered, probabilities, positive, fitted=False)

@@ -1,18 +1,14 @@
-"""MODEL_CARD.md, made from the manifest alone."""
+"""MODEL_CARD.md, made from the manifest alone, and the tables that the results page shares."""
 
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from cxr_contracts import ModelManifest
-from cxr_training.classifier.tables import (
-    Figures,
-    label_table,
-    map_tables,
-    paragraphs,
-    resolution_table,
-    sensitivity_tables,
-    shortcut_sentence,
-    subgroup_table,
-)
+from cxr_contracts import Interval, MetricRow, ModelManifest
+from cxr_training.classifier.localisation.scores import IOU, POINTING, Pointer, subset_name
+from cxr_training.classifier.predictions import SUBGROUP_KINDS, is_subgroup
+from cxr_training.classifier.samples import LABELS
+from cxr_training.data.splits import Split
+from cxr_training.report.tables import format_interval, markdown_table
 
 SUBGROUP_TEXT = (
     "Means are over the findings with enough positives in the subgroup; a gap is the mean less "
@@ -25,93 +21,135 @@ RESOLUTION_TEXT = (
     "The same images by the size of their files, and all images brought down to the smallest "
     "size first. A network that read sharpness would lose here."
 )
+MAPS_TEXT = (
+    "On radiographs whose findings were boxed by hand, the map beside what needs no radiograph: "
+    "the prior (where training patients' boxes of the finding lay), the centre, and a random "
+    "place. `all` is the mean over all boxed findings, `macro` that over the kinds of finding."
+)
 _LIMITS = """\
 - The labels were mined from reports by text and are about 90% right (Wang et al. 2017); the
   figures above inherit that ceiling.
 - One hospital, 1992 to 2015, adults for the most part, PA and AP views, images stretched to a
-  square. Other scanners, children and lateral views were not seen. An AP film is mostly taken at
-  the bedside, of sicker patients: a difference between views is one between patients, too.
+  square. Other scanners, children and lateral views were not seen. An AP radiograph is mostly
+  taken at the bedside, of sicker patients: a difference between views is one between patients, too.
 - Network input is {width_px} px a side: small nodules, fine lines and small pneumothoraces
   can be invisible to it whatever the size of the upload.
-- Pneumonia stands almost only on the large source images. Training brings every image to one
-  size and randomises its sharpness (and see above from which images it is learned); read the
-  row `source=large`, not the row over all images.
+- File size is a confounder: Pneumonia stands almost only on the large source images. Training
+  brings every image to one size and randomises its sharpness (and see above from which images it
+  is learned); read the row `source=large`, not the row over all images.
 - Hernia, Fibrosis, Emphysema and Edema are rare: look at the number of positives before the
   figure. Calibration holds for the prevalence of the validation patients.
-- Epoch, calibration and thresholds were chosen on the validation patients. Calibration error,
+- Epoch, calibration and thresholds were chosen on the validation patients. Their calibration error,
   sensitivity and specificity are cross-fitted over patients; AUROC is not affected by them.
   The bootstrap of a calibration error leans upward, so its interval lies mostly above it.
 - A class activation map shows where the evidence lies on a coarse grid; it is not a contour.
-- Failures are not shown as pictures: they would be radiographs of patients, which this project
+- Failures are not shown as images: they would be radiographs of patients, which this project
   does not redistribute. The tables of sensitivity say which findings are missed, and in whom."""
 
 
+class Figures:
+    """Rows of one split by name and subset."""
+
+    def __init__(self, rows: Iterable[MetricRow], split: Split = Split.VALIDATION) -> None:
+        self._rows = {(row.name, row.subset): row for row in rows if row.split == split.value}
+
+    def __bool__(self) -> bool:
+        return bool(self._rows)
+
+    def row(self, name: str, subset: str) -> MetricRow | None:
+        """The row, or None."""
+        return self._rows.get((name, subset))
+
+    def cell(self, name: str, subset: str, *, signed: bool = False) -> str:
+        """The figure with its interval, or a dash; `signed` for a difference."""
+        row = self.row(name, subset)
+        if row is None:
+            return "-"
+        return _signed(row.result) if signed else format_interval(row.result)
+
+    def subsets(self, name: str) -> list[str]:
+        """The subsets of a figure, in the order of the rows."""
+        return [subset for found, subset in self._rows if found == name]
+
+    def subgroups(self, kind: str) -> list[str]:
+        """E.g. `sex=F` and `sex=M` of the kind `sex`."""
+        return [x for x in self.subsets("any_finding") if x.startswith(f"{kind}=")]
+
+
 def model_card(manifest: ModelManifest) -> str:
-    """The card, in Markdown."""
-    figures = Figures(manifest.metrics)
+    """The card, in Markdown: figures of test patients first where the manifest carries any."""
+    members = len(manifest.extra.get("members", []))
+    figures, test = Figures(manifest.metrics), Figures(manifest.metrics, Split.TEST)
     rules = {label.name: label.threshold_rule for label in manifest.labels}
     parts = [
         f"# {manifest.name}, version {manifest.version}",
         "**For research use. Not a medical device; not for diagnosis.**",
         f"A classifier of {len(manifest.labels)} findings on frontal chest radiographs: "
-        f"{_mean_of(manifest)}`{manifest.architecture.name}` ({manifest.architecture.library}) at "
-        f"{manifest.input.width_px} x {manifest.input.height_px} px, one grey channel. Each "
-        "finding comes with a class activation map whose mean is its logit. "
-        f"Licence: {manifest.licence}. Published {manifest.created_at}.",
+        f"{f'the mean of {members} networks ' if members else ''}`{manifest.architecture.name}` "
+        f"({manifest.architecture.library}) at {manifest.input.width_px} x "
+        f"{manifest.input.height_px} px, one grey channel. Each finding comes with a class "
+        f"activation map whose mean is its logit. Licence: {manifest.licence}. Published "
+        f"{manifest.created_at}.",
         "## Intended use",
         "Research and teaching on adult frontal chest radiographs, read by somebody who knows "
-        "that the answers can be wrong. It orders findings by probability; it does not replace "
-        "a reading.",
+        "that the predictions can be wrong. It orders findings by probability; it does not replace "
+        "a radiologist's report.",
         "## Data",
         f"{'; '.join(manifest.data.sources)}. {manifest.data.n_train} images to train on, "
         f"{manifest.data.n_validation} to validate on, no patient in both (split "
-        f"`{manifest.data.split_sha256[:12]}`). Figures are on validation patients, with 95% "
-        "intervals from a bootstrap over patients.",
-        *_method(manifest),
-        "## Results",
-        f"Mean AUROC over the findings with enough positives: {figures.cell('auroc_mean', 'all')}.",
-        label_table(figures, rules),
+        f"`{manifest.data.split_sha256[:12]}`). 95% intervals are from a bootstrap over patients.",
+        *(["## Results on test patients", *results(test, rules)] if test else []),
+        "## Results on validation patients" if test else "## Results",
+        *results(figures, rules),
         "## Calibration and operating points",
-        f"{manifest.extra['calibration']} Mean ECE over the findings with enough positives: "
-        f"{figures.cell('ece_mean', 'all')}.",
-        f"Threshold: {manifest.extra['threshold']} Its interval is that of the choice over "
-        "resampled patients, the calibration held fast.",
-        *_subgroups(figures),
-        "## By source resolution",
-        RESOLUTION_TEXT,
-        resolution_table(figures),
-        *shortcut_sentence(figures),
-        *_maps(figures),
+        f"{manifest.extra['calibration']} Threshold: {manifest.extra['threshold']} Its interval is "
+        "that of the choice over resampled patients, the calibration held fast.",
+        *_method(manifest),
         "## Limits",
         _LIMITS.format(width_px=manifest.input.width_px),
     ]
-    return paragraphs(parts)
+    return "\n\n".join(parts) + "\n"
+
+
+def results(figures: Figures, rules: Mapping[str, str]) -> list[str]:
+    """The figures of a split; `rules` says how each threshold was chosen."""
+    tables = _map_tables(figures)
+    return [
+        f"Means over the findings with enough positives: AUROC {figures.cell('auroc_mean', 'all')},"
+        f" calibration error {figures.cell('ece_mean', 'all')}.",
+        _label_table(figures, rules),
+        "### Subgroups",
+        SUBGROUP_TEXT,
+        _subgroup_table(figures),
+        *_sensitivity_tables(figures),
+        "### By source resolution",
+        RESOLUTION_TEXT,
+        _resolution_table(figures),
+        *_shortcut_sentence(figures),
+        *(["### Where the maps point", MAPS_TEXT, *tables] if tables else []),
+    ]
 
 
 def _method(manifest: ModelManifest) -> list[str]:
     recipe = manifest.training.recipe
+    package = recipe.get("pretrained")
+    normal = ""
+    if manifest.architecture.arguments.get("usual_map"):
+        normal = (
+            " The mean normal CAM, the mean map of training radiographs without a finding, is "
+            "taken off every map, so that it shows where a radiograph differs from those."
+        )
     return [
         "## Method",
-        f"Start: {_start(recipe)}. Every image is brought to {manifest.input.canonical_px} px "
-        "a side by the serving preprocessing, then its sharpness is made random. "
-        f"{_loss(recipe)}, AdamW, cosine schedule; published: {manifest.extra['checkpoint']}."
-        f"{_within_source(recipe)}{_mirrored(manifest)}{_usual_map(manifest)}",
+        f"Start: {f'ImageNet weights of `{package}`' if package else 'random weights'}. Every "
+        f"image is brought to {manifest.input.canonical_px} px a side by the serving "
+        "preprocessing, then its sharpness is made random. Binary cross-entropy without class "
+        f"weights, AdamW, cosine schedule; published: {manifest.extra['checkpoint']}."
+        f"{_within_source(recipe)}{normal}",
         *_sessions(manifest),
         *_members(manifest),
         f"Commit `{manifest.training.commit}`, command `{manifest.training.command}`.",
     ]
-
-
-def _start(recipe: dict[str, object]) -> str:
-    package = recipe.get("pretrained")
-    return f"ImageNet weights of `{package}`" if package else "random weights"
-
-
-def _loss(recipe: dict[str, dict[str, str]]) -> str:
-    name = recipe["training"].get("loss", "binary_cross_entropy")
-    if name == "binary_cross_entropy":
-        return "Binary cross-entropy without class weights"
-    return f"Loss `{name}`"
 
 
 def _within_source(recipe: dict[str, Any]) -> str:
@@ -119,26 +157,10 @@ def _within_source(recipe: dict[str, Any]) -> str:
     told = ""
     for label, rule in recipe["training"]["within_source"].items():
         told += f" {label} is learned from {' and '.join(rule['sources'])} source images alone"
-        # A recipe of the first version has no such key, and its rule holds from the start.
         if (start := rule.get("from_epoch", 1)) > 1:
             told += f" from epoch {start} on, and from all until then"
         told += f"; its loss there weighs {rule['weight']:g} times."
     return told
-
-
-def _mirrored(manifest: ModelManifest) -> str:
-    if not manifest.architecture.arguments.get("mirrored"):
-        return ""
-    return " Its answer is the mean of the radiograph's and its mirror image's."
-
-
-def _usual_map(manifest: ModelManifest) -> str:
-    if not manifest.architecture.arguments.get("usual_map"):
-        return ""
-    return (
-        " Taken off every map is what the maps of healthy training radiographs have in common, so "
-        "that it shows where a radiograph differs from those."
-    )
 
 
 def _sessions(manifest: ModelManifest) -> list[str]:
@@ -151,11 +173,6 @@ def _sessions(manifest: ModelManifest) -> list[str]:
         for session in manifest.extra["sessions"]
         if session["changed"]
     ]
-
-
-def _mean_of(manifest: ModelManifest) -> str:
-    members = len(manifest.extra.get("members", []))
-    return f"the mean of {members} networks " if members else ""
 
 
 def _members(manifest: ModelManifest) -> list[str]:
@@ -174,23 +191,106 @@ def _members(manifest: ModelManifest) -> list[str]:
     return sentences
 
 
-def _subgroups(figures: Figures) -> list[str]:
-    return [
-        "## Subgroups",
-        SUBGROUP_TEXT,
-        subgroup_table(figures),
-        *sensitivity_tables(figures),
-    ]
+def _label_table(figures: Figures, rules: Mapping[str, str]) -> str:
+    header = ["finding", "positives", "AUROC", "ECE", "threshold", "sensitivity", "specificity"]
+    lines = []
+    for label, rule in rules.items():
+        row = figures.row("prevalence", label)
+        counts = "-" if row is None else f"{row.n_positive} of {row.n}"
+        line = [label, counts, figures.cell("auroc", label), figures.cell("ece", label)]
+        line.append(f"{figures.cell('threshold', label)}, {rule}")
+        lines.append([*line, *(figures.cell(x, label) for x in ("sensitivity", "specificity"))])
+    return markdown_table(header, lines)
 
 
-def _maps(figures: Figures) -> list[str]:
-    tables = map_tables(figures)
-    if not tables:
+def _resolution_table(figures: Figures) -> str:
+    """All images, those of each source size, and all brought down to the smallest size."""
+    lines = []
+    for subset in figures.subsets("auroc_mean"):
+        if is_subgroup(subset):
+            continue
+        mean = figures.row("auroc_mean", subset)
+        pneumonia = "Pneumonia" if subset == "all" else f"Pneumonia/{subset}"
+        row = figures.row("auroc", pneumonia)
+        line = [subset, str(mean.n) if mean else "-", figures.cell("auroc_mean", subset)]
+        positives = str(row.n_positive) if row else "fewer than needed"
+        lines.append([*line, figures.cell("auroc", pneumonia), positives])
+    header = ["images", "n", "mean AUROC", "Pneumonia AUROC", "Pneumonia positives"]
+    return markdown_table(header, lines)
+
+
+def _subgroup_table(figures: Figures) -> str:
+    """A line for each sex, age band and view."""
+    lines = []
+    for subset in [x for kind in SUBGROUP_KINDS for x in figures.subgroups(kind)]:
+        row, pooled = (figures.row(x, subset) for x in ("any_finding", "sensitivity_pooled"))
+        common = [x for x in figures.subsets("sensitivity") if x.endswith(f"/{subset}")]
+        line = [subset, *(["-"] * 2 if row is None else [str(row.n), str(row.n_positive)])]
+        line.append(str(len(common)))
+        for name in ("auroc", "sensitivity", "specificity"):
+            line.append(figures.cell(f"{name}_mean", subset))
+            line.append(figures.cell(f"{name}_gap", subset, signed=True))
+        found = figures.cell("sensitivity_pooled", subset)
+        lines.append([*line, found if pooled is None else f"{found} of {pooled.n_positive}"])
+    header = ["images", "n", "with a finding", "findings compared", "mean AUROC", "gap"]
+    header += ["mean sensitivity", "gap", "mean specificity", "gap", "all marked findings: found"]
+    return markdown_table(header, lines)
+
+
+def _sensitivity_tables(figures: Figures) -> list[str]:
+    """For each kind of subgroup, the sensitivity for each finding with enough positives in one."""
+    tables = []
+    for kind in SUBGROUP_KINDS:
+        groups = [
+            group
+            for group in figures.subgroups(kind)
+            if any(figures.row("sensitivity", f"{label}/{group}") for label in LABELS)
+        ]
+        lines = []
+        for label in LABELS:
+            cells = [figures.cell("sensitivity", f"{label}/{group}") for group in groups]
+            if set(cells) - {"-"}:
+                lines.append([label.value, *cells])
+        if lines:
+            header = [f"sensitivity by {kind}", *(group.partition("=")[2] for group in groups)]
+            tables.append(markdown_table(header, lines))
+    return tables
+
+
+def _map_tables(figures: Figures) -> list[str]:
+    """The pointing game and the IoU of the maps beside the baselines; none without figures."""
+    groups = [subset for subset in figures.subsets(POINTING) if "/" not in subset]
+    header = ["boxed", "map", "prior", "centre", "random"]
+    tables = []
+    for name, shown in ((POINTING, "maximum in a box"), (IOU, "IoU with the boxes")):
+        lines = []
+        for group in groups:
+            row = figures.row(name, group)
+            cells = [figures.cell(name, subset_name(group, pointer)) for pointer in Pointer]
+            lines.append([group, "-" if row is None else str(row.n), *cells])
+        if lines:
+            tables.append(markdown_table([f"{shown}: findings", *header], lines))
+    return tables
+
+
+def _shortcut_sentence(figures: Figures) -> list[str]:
+    """What Pneumonia's score says of a healthy image's source; none where there is no figure."""
+    row = figures.row("source_auroc", "Pneumonia")
+    if row is None:
         return []
     return [
-        "## Where the maps point",
-        "On validation radiographs whose findings were boxed by hand, the map beside what needs no "
-        "radiograph: the usual place of the finding's boxes, the centre, and a random place. `all` "
-        "is the mean over all boxed findings, `macro` that over the kinds of finding.",
-        *tables,
+        f"Among the {row.n} images without a finding, Pneumonia's score tells the "
+        f"{row.n_positive} large ones from the others with an AUROC of "
+        f"{format_interval(row.result)}; 0.5 would be no trace of the source."
     ]
+
+
+def _signed(gap: Interval) -> str:
+    """E.g. `-0.012 (-0.030 to +0.008)`."""
+    return f"{gap.value:+.3f} ({gap.low:+.3f} to {gap.high:+.3f})"
+
+
+def arms(results: Sequence[Interval]) -> tuple[list[float], list[float]]:
+    """How far each interval reaches below and above its value, for an error bar."""
+    below = [result.value - result.low for result in results]
+    return below, [result.high - result.value for result in results]

@@ -1,24 +1,17 @@
-"""The configuration of a classifier's run: one YAML file, every key of it required or refused."""
+"""The configuration of a classifier's run."""
 
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import Field, field_validator
 
 from cxr_contracts import Architecture, Finding, InputSpec
-from cxr_training.core.errors import ConfigError
+from cxr_training.core.config import Section, read_config
 
 YOUDEN: Literal["youden"] = "youden"
-# See `losses.py`.
-LossName = Literal["binary_cross_entropy", "balanced", "asymmetric"]
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Augmentation(_Section):
+class Augmentation(Section):
     """How training images are varied; shares are probabilities for each image."""
 
     rotation_degrees: float = Field(ge=0, description="Uniform within plus and minus this.")
@@ -35,7 +28,7 @@ class Augmentation(_Section):
     jpeg_share: float = Field(ge=0, le=1)
 
 
-class WithinSource(_Section):
+class WithinSource(Section):
     """A label that is learned from some sources alone, because elsewhere the source gives it away.
 
     On the other images the loss ignores it.
@@ -53,7 +46,7 @@ def sources_of(rules: dict[Finding, WithinSource]) -> dict[Finding, tuple[str, .
     return {label: rule.sources for label, rule in rules.items()}
 
 
-class Training(_Section):
+class Training(Section):
     """The optimiser and its budget."""
 
     epochs: int = Field(gt=0)
@@ -70,9 +63,6 @@ class Training(_Section):
         default={},
         description="Images of these labels are repeated until each label has so many in an epoch.",
     )
-    patient_share: float = Field(
-        default=1.0, gt=0, le=1, description="Of the training patients; less for an ablation."
-    )
     max_patients: int | None = Field(
         default=None, gt=0, description="Of each split; a few, to try the way through."
     )
@@ -81,7 +71,6 @@ class Training(_Section):
         default=15.0, gt=0, description="Between checkpoints; each epoch ends with one, too."
     )
     batch_size: int = Field(gt=0)
-    loss: LossName
     learning_rate: float = Field(gt=0)
     weight_decay: float = Field(ge=0)
     warmup_fraction: float = Field(ge=0, lt=1, description="Of the whole run.")
@@ -101,45 +90,42 @@ class Training(_Section):
         return {x: rule for x, rule in self.within_source.items() if epoch >= rule.from_epoch}
 
 
-Share = Annotated[float, Field(gt=0, le=1)]
-
-
-class StatedSensitivity(_Section):
+class StatedSensitivity(Section):
     """The highest threshold that finds this share of the positives."""
 
-    sensitivity: Share | dict[Finding, Share] = Field(
-        description="Of every finding, or of the named ones; the others keep Youden's point."
-    )
+    sensitivity: Annotated[float, Field(gt=0, le=1)]
 
 
 OperatingPoint = Literal["youden"] | StatedSensitivity
 
 
-class Evaluation(_Section):
-    """How the trained network is judged, calibrated and given its operating points."""
+class Evaluation(Section):
+    """How a trained network is calibrated, given its operating points and evaluated."""
 
     resamples: int = Field(gt=0, description="Bootstrap resamples of the patients.")
-    mirrored: bool = Field(
-        default=False, description="Published as the mean with what it says of the mirror image."
-    )
-    usual_map: bool = Field(
-        default=True, description="Maps are published less what those of healthy films share."
-    )
     calibration_folds: int = Field(ge=2)
-    min_positives: int = Field(gt=0)
+    min_positives: int = Field(gt=0, description="Of a finding with a threshold of its own.")
     operating_point: OperatingPoint = Field(
         default=YOUDEN, description="How thresholds are chosen; `{sensitivity: 0.9}`, for example."
     )
 
-    def stated_sensitivity(self, label: Finding) -> float | None:
-        """The sensitivity that the label's threshold must reach; None for Youden's point."""
-        if self.operating_point == YOUDEN:
-            return None
-        stated = self.operating_point.sensitivity
-        return stated.get(label) if isinstance(stated, dict) else stated
+    @property
+    def stated_sensitivity(self) -> float | None:
+        """The sensitivity that each threshold must reach; None for Youden's point."""
+        return None if self.operating_point == YOUDEN else self.operating_point.sensitivity
 
 
-class ClassifierConfig(_Section):
+def evaluation_of(recipe: dict[str, Any]) -> Evaluation:
+    """The section `evaluation` of a published recipe, without keys that were retired since.
+
+    Raises:
+        KeyError, TypeError, ValidationError: it is of another form.
+    """
+    known = {key: x for key, x in recipe["evaluation"].items() if key in Evaluation.model_fields}
+    return Evaluation.model_validate(known)
+
+
+class ClassifierConfig(Section):
     """A whole run."""
 
     name: str
@@ -148,7 +134,7 @@ class ClassifierConfig(_Section):
     members: int = Field(
         default=1,
         ge=1,
-        description="Networks trained from `seed`, `seed + 1` and so on; their mean answers.",
+        description="Networks trained from `seed`, `seed + 1` and so on; their mean is published.",
     )
     architecture: Architecture
     pretrained: str | None
@@ -169,6 +155,11 @@ class ClassifierConfig(_Section):
         """The sources of each label that is learned from some alone, at the end if not before."""
         return sources_of(self.training.within_source)
 
+    @property
+    def canonical_px(self) -> int:
+        """Side of the square images that the cache holds."""
+        return self.input.canonical_px or max(self.input.width_px, self.input.height_px)
+
 
 # A minute or less on a small data set: the way through, not a model.
 SMOKE_OVERRIDES = (
@@ -184,25 +175,5 @@ SMOKE_OVERRIDES = (
 
 
 def load_config(path: Path, overrides: tuple[str, ...] = ()) -> ClassifierConfig:
-    """The configuration of `path`, with `section.key=value` overrides (values as in YAML).
-
-    Raises:
-        ConfigError: no such file; an unknown or missing key; a value out of range; an override
-            that is not of that form.
-    """
-    if not path.exists():
-        raise ConfigError(f"{path}: no such file")
-    raw: dict[str, Any] = yaml.safe_load(path.read_text())
-    for override in overrides:
-        key, separator, value = override.partition("=")
-        if not separator:
-            raise ConfigError(f"override {override!r} is not of the form section.key=value")
-        *sections, last = key.split(".")
-        target = raw
-        for section in sections:
-            target = target.setdefault(section, {})
-        target[last] = yaml.safe_load(value)
-    try:
-        return ClassifierConfig.model_validate(raw)
-    except ValidationError as error:
-        raise ConfigError(f"{path}: {error}") from error
+    """The configuration of `path` with overrides; ConfigError as `read_config`."""
+    return read_config(ClassifierConfig, path, overrides)

@@ -15,13 +15,12 @@ _AVERAGED = "validation, averaged"
 _STYLES = (".-", ".--", ".:", ".-.")
 
 
-def draw_curves(metrics: Path | Sequence[Path], target: Path) -> None:
+def draw_curves(files: Sequence[Path], target: Path) -> None:
     """Losses, validation AUROC and learning rate by epoch, from `metrics.jsonl`, as a PNG.
 
-    Of several members' files, each in a style of its own. Drawn anew after each epoch, so it is
-    replaced whole or not at all.
+    Of several ensemble members' files, each in a style of its own. Drawn anew after each epoch,
+    so it is replaced whole or not at all.
     """
-    files = [metrics] if isinstance(metrics, Path) else list(metrics)
     # A Figure of its own, without pyplot, needs no display and leaves no global state.
     figure = Figure(figsize=(10, 7), layout="constrained")
     (losses, areas), (within, rate) = figure.subplots(2, 2)

@@ -1,6 +1,5 @@
 """Batches of network inputs from canonical images."""
 
-import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,13 +11,12 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from cxr_classifier.preprocessing import GreyImage, normalise, to_input_size
 from cxr_training.classifier.augment import augmented, coarsened
 from cxr_training.classifier.config import ClassifierConfig, sources_of
-from cxr_training.classifier.oversampling import added_rows
-from cxr_training.classifier.samples import Samples, judged_targets
+from cxr_training.classifier.samples import RowArray, Samples, added_rows, judged_targets
 from cxr_training.core.distributed import Processes, processes_on_this_machine
+from cxr_training.core.parallel import usable_cores
 from cxr_training.data.cache import CanonicalImages
 from cxr_training.data.splits import Split
 
-RowArray = np.ndarray[Any, np.dtype[np.intp]]
 Batch = tuple[Tensor, Tensor]
 _EVALUATION_BATCH = 64
 _MOST_WORKERS = 16
@@ -162,8 +160,7 @@ def loader_workers(config: ClassifierConfig, device: torch.device) -> int:
         return config.training.workers
     if device.type == "cpu":
         return 0
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return max(1, min((usable or 1) // processes_on_this_machine() - 1, _MOST_WORKERS))
+    return max(1, min(usable_cores() // processes_on_this_machine() - 1, _MOST_WORKERS))
 
 
 def training_loader(

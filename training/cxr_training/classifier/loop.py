@@ -2,28 +2,28 @@
 
 import copy
 import math
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
+from timm.optim import param_groups_weight_decay
 from torch import Tensor, nn
-from torch.optim.swa_utils import get_ema_multi_avg_fn
+from torch.nn import functional
 from tqdm import tqdm
 
 from cxr_classifier.network import CamClassifier, CamNetwork
 from cxr_contracts import Finding
-from cxr_training.classifier.checkpoints import Progress
-from cxr_training.classifier.config import ClassifierConfig, WithinSource
+from cxr_training.classifier.config import ClassifierConfig, Training, WithinSource
 from cxr_training.classifier.curves import draw_curves
 from cxr_training.classifier.loading import Batch, evaluation_batches, training_loader
-from cxr_training.classifier.losses import element_loss, judged_loss
-from cxr_training.classifier.samples import LABELS, Samples, judged_targets
-from cxr_training.classifier.schedule import Schedule
-from cxr_training.classifier.throughput import Throughput, speed_in_words
+from cxr_training.classifier.samples import LABELS, UNJUDGED, RowArray, Samples, judged_targets
 from cxr_training.classifier.views import Terminal, View
+from cxr_training.core.averaging import update_average
 from cxr_training.core.checkpoints import (
     random_state,
     read_checkpoint,
@@ -37,14 +37,72 @@ from cxr_training.data.cache import CanonicalImages
 from cxr_training.data.splits import Split
 from cxr_training.metrics.classification import auroc
 
-RowArray = np.ndarray[Any, np.dtype[np.intp]]
-LogitArray = np.ndarray[Any, np.dtype[np.float32]]
-BEST = "best.pt"
-LAST = "last.pt"
-METRICS = "metrics.jsonl"
-CURVES = "curves.png"
+LogitArray = npt.NDArray[np.float32]
+BEST, LAST = "best.pt", "last.pt"
+METRICS, CURVES = "metrics.jsonl", "curves.png"
 # A GPU works on while nobody asks for the losses; a CPU has nothing to gain by it.
 _STEPS_UNREAD = 20
+
+
+@dataclass
+class Progress:
+    """Where a run stands; goes into the checkpoint."""
+
+    epoch: int = 0
+    step: int = 0
+    elapsed_s: float = 0.0
+    best_auroc: float = -math.inf
+    # Of the epoch under way: batches done, and over their images the sum of the losses.
+    batch: int = 0
+    images: int = 0
+    loss_sum: float = 0.0
+
+    def begin_next_epoch(self) -> None:
+        """An epoch is over."""
+        self.epoch += 1
+        self.batch, self.images, self.loss_sum = 0, 0, 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """A run ends after its steps or its time, and its learning rate falls to zero with either.
+
+    timm's schedules know steps alone. A machine shared with others is slower than planned; a
+    cosine over steps would then be cut off at a high rate, which costs more than missing steps.
+    """
+
+    steps: int
+    limit_s: float | None
+    peak: float
+    warmup: float
+
+    @classmethod
+    def of(cls, training: Training, steps_per_epoch: int) -> "Schedule":
+        """The schedule of a configuration."""
+        limit_s = None if training.max_minutes is None else training.max_minutes * 60
+        steps = training.epochs * steps_per_epoch
+        return cls(steps, limit_s, training.learning_rate, training.warmup_fraction)
+
+    def spent(self, step: int, elapsed_s: float) -> float:
+        """The part of the budget that is used, 0 to 1: by steps or time, whichever is further."""
+        by_time = 0.0 if self.limit_s is None else elapsed_s / self.limit_s
+        return min(max(step / self.steps, by_time), 1.0)
+
+    def learning_rate(self, step: int, elapsed_s: float) -> float:
+        """Of the step that comes next: a linear warm-up, then half a cosine to zero."""
+        spent = self.spent(step, elapsed_s)
+        if spent < self.warmup:
+            # The first step must not be lost to a rate of zero.
+            return self.peak * min(max(spent, (step + 1) / self.steps) / self.warmup, 1.0)
+        return self.peak * 0.5 * (1 + math.cos(math.pi * (spent - self.warmup) / (1 - self.warmup)))
+
+
+def masked_loss(logits: Tensor, targets: Tensor, label_weights: Tensor) -> Tensor:
+    """Mean binary cross-entropy, weighted by label [L], nothing where a target is `UNJUDGED`."""
+    each = functional.binary_cross_entropy_with_logits(
+        logits, targets.clamp(min=0.0), reduction="none"
+    )
+    return (each * (targets != UNJUDGED) * label_weights).mean()
 
 
 @dataclass
@@ -56,13 +114,12 @@ class Trainer:
     samples: Samples
     images: CanonicalImages
     folder: Path
-    device: torch.device
     processes: Processes = field(default_factory=Processes)
-    progress: Progress = field(default_factory=Progress)
     view: View = field(default_factory=Terminal)
 
     def __post_init__(self) -> None:
         training = self.config.training
+        self.device, self.progress = self.processes.device, Progress()
         self.loader, self.batches = training_loader(
             self.samples, self.images, self.config, self.device, self.processes
         )
@@ -70,12 +127,10 @@ class Trainer:
         self.average = copy.deepcopy(self.network).eval().requires_grad_(False)
         self.network.backbone = synchronised(self.network.backbone, self.processes)
         self.optimiser = torch.optim.AdamW(
-            _decay_groups(self.network, training.weight_decay), lr=training.learning_rate
+            param_groups_weight_decay(self.network, training.weight_decay),
+            lr=training.learning_rate,
         )
         self.label_weights = _label_weights(training.within_source_in(1), self.device)
-        rows = self.samples.rows(Split.TRAIN)
-        targets = judged_targets(self.samples, self.config.judged_on)[rows]
-        self.loss = element_loss(training.loss, torch.from_numpy(targets))
         spec = self.config.input
         blank = torch.zeros(1, spec.channels, spec.height_px, spec.width_px, device=self.device)
         shared = parallel(self.network, self.processes, blank)
@@ -95,7 +150,7 @@ class Trainer:
             row |= self._validate()
             if self.processes.is_first:
                 append_metrics(self.folder / METRICS, row)
-                draw_curves(self.folder / METRICS, self.folder / CURVES)
+                draw_curves([self.folder / METRICS], self.folder / CURVES)
                 self.view.line(_line(row))
             names = [LAST]
             if row["val_auroc_mean"] > self.progress.best_auroc:
@@ -136,8 +191,7 @@ class Trainer:
         if not self.processes.is_first:
             # The first process goes on with the sums of all.
             self.progress.loss_sum, self.progress.images = 0.0, 0
-        # Checkpoints of the first version hold none.
-        for state_of_one in state.get("random", [])[self.processes.rank :][:1]:
+        for state_of_one in state["random"][self.processes.rank :][:1]:
             set_random_state(state_of_one)
 
     def _is_over(self) -> bool:
@@ -150,17 +204,16 @@ class Trainer:
         self.network.train()
         rules = self.config.training.within_source_in(self.progress.epoch + 1)
         self.label_weights = _label_weights(rules, self.device)
-        speed, before_s = Throughput(self.device), self.progress.elapsed_s
-        saved_s = before_s
+        began, before_s = time.monotonic(), self.progress.elapsed_s
+        saved_s, self.waited_s, seen = before_s, 0.0, 0
         unread: list[tuple[Tensor, int]] = []
-        for image, target in self._shown(speed):
+        for image, target in self._batches_left():
             unread.append((self.step(image, target), len(image)))
             self.progress.batch += 1
-            speed.images += len(image)
-            self.progress.elapsed_s = self.processes.agreed(before_s + speed.seconds)
+            seen += len(image)
+            self.progress.elapsed_s = self.processes.agreed(before_s + time.monotonic() - began)
             if self.device.type == "cpu" or len(unread) >= _STEPS_UNREAD:
                 self._read(unread)
-                speed.look_at_gpu()
             if self._is_over():
                 break
             if self.progress.elapsed_s - saved_s >= self.config.training.checkpoint_minutes * 60:
@@ -169,12 +222,14 @@ class Trainer:
                 self.save(LAST)
         self._read(unread)
         loss_sum, images = self._epoch_sums()
+        seconds = max(time.monotonic() - began, 1e-9)
         return {
             "epoch": self.progress.epoch + 1,
             "step": self.progress.step,
             "learning_rate": self._learning_rate(),
             "train_loss": loss_sum / images,
-            **speed.facts(self.processes.size),
+            "images_per_s": seen * self.processes.size / seconds,
+            "data_wait_share": self.waited_s / seconds,
             "elapsed_s": self.progress.elapsed_s,
         }
 
@@ -184,7 +239,7 @@ class Trainer:
         loss_sum, images = self.processes.total(own).tolist()
         return loss_sum, int(images)
 
-    def _shown(self, speed: Throughput) -> Iterator[Batch]:
+    def _batches_left(self) -> Iterator[Batch]:
         """The batches that the epoch under way still has, with a bar that counts images."""
         self.batches.start(self.progress.epoch, self.progress.batch)
         size = self.batches.share * self.processes.size
@@ -194,17 +249,22 @@ class Trainer:
             total=self.batches.n_batches * size,
             shown=self.processes.is_first,
         ) as advance:
-            for batch in speed.timed(self.loader):
+            asked = time.monotonic()
+            for batch in self.loader:
+                self.waited_s += time.monotonic() - asked
                 try:
                     yield batch
                 finally:  # also after the batch at which the budget ends
                     advance(size, self._standing())
+                asked = time.monotonic()
 
     def _standing(self) -> str:
         mean = self.progress.loss_sum / max(1, self.progress.images)
-        left_s = self.schedule.left_s(self.progress.step, self.progress.elapsed_s)
-        left = "" if left_s is None else f", run {tqdm.format_interval(left_s)} left"
-        return f"loss {mean:.4f}{left}"
+        spent = self.schedule.spent(self.progress.step, self.progress.elapsed_s)
+        if not spent:
+            return f"loss {mean:.4f}"
+        left_s = self.progress.elapsed_s * (1 - spent) / spent
+        return f"loss {mean:.4f}, run {tqdm.format_interval(left_s)} left"
 
     def _read(self, unread: list[tuple[Tensor, int]]) -> None:
         """Add the losses of some steps to the epoch's.
@@ -244,7 +304,7 @@ class Trainer:
         image = image.contiguous(memory_format=torch.channels_last)
         with torch.autocast("cuda", torch.bfloat16, enabled=self.device.type == "cuda"):
             logits, _ = self.forward(image)
-        loss = judged_loss(logits.float(), target, self.label_weights, self.loss)
+        loss = masked_loss(logits.float(), target, self.label_weights)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         norm = nn.utils.clip_grad_norm_(self.network.parameters(), training.gradient_clip)
@@ -256,19 +316,19 @@ class Trainer:
 
     def _validate(self) -> dict[str, Any]:
         rows = self.samples.rows(Split.VALIDATION)
-        speed, before_s = Throughput(self.device), self.progress.elapsed_s
+        began, before_s = time.monotonic(), self.progress.elapsed_s
         logits = self.validation_logits(rows)
-        self.progress.elapsed_s = self.processes.agreed(before_s + speed.seconds)
+        self.progress.elapsed_s = self.processes.agreed(before_s + time.monotonic() - began)
         targets = self.samples.targets[rows]
         areas = {label.value: auroc(targets[:, i], logits[:, i]) for i, label in enumerate(LABELS)}
         within = self._within_source(rows, logits)
         judged = torch.from_numpy(judged_targets(self.samples, self.config.judged_on)[rows])
         weights = _label_weights(self.config.training.within_source, torch.device("cpu"))
-        loss = judged_loss(torch.from_numpy(logits), judged, weights)
-        few = self.config.evaluation.min_positives
         return {
-            "val_loss": float(loss),
-            "val_auroc_mean": mean_auroc(targets, areas | within, few),
+            "val_loss": float(masked_loss(torch.from_numpy(logits), judged, weights)),
+            "val_auroc_mean": mean_auroc(
+                targets, areas | within, self.config.evaluation.min_positives
+            ),
             "val_auroc": _without_nan(areas),
             "val_auroc_within_source": _without_nan(within),
         }
@@ -312,38 +372,14 @@ def infer(
     *,
     device: torch.device,
     coarsen_to_px: int | None = None,
-    mirrored: bool = False,
 ) -> LogitArray:
-    """Logits float32 [len(rows), 14] of canonical images, at a lower sharpness or mirrored."""
-    answers = [np.zeros((0, len(LABELS)), np.float32)]
+    """Logits float32 [len(rows), 14] of canonical images, perhaps at a lower sharpness."""
+    found = [np.zeros((0, len(LABELS)), np.float32)]
     with torch.inference_mode():
         for batch in evaluation_batches(images, rows, config, coarsen_to_px, device):
-            shown = batch.to(device, non_blocking=True)
-            logits, _ = network(shown.flip(3) if mirrored else shown)
-            answers.append(logits.float().cpu().numpy())
-    return np.concatenate(answers)
-
-
-def update_average(average: nn.Module, network: nn.Module, decay: float, step: int) -> None:
-    """Move `average` towards `network`: an exponential moving average, short at first."""
-    # Early on the average must not cling to the random head.
-    decay = min(decay, (1 + step) / (10 + step))
-    theirs, mine = network.state_dict(), average.state_dict()
-    moving = [name for name, tensor in mine.items() if tensor.is_floating_point()]
-    # All tensors in a few kernels: one for each would keep a GPU waiting.
-    move = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
-    move([mine[name] for name in moving], [theirs[name] for name in moving], 0)
-    for name in mine.keys() - set(moving):
-        mine[name].copy_(theirs[name])
-
-
-def _decay_groups(network: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    decayed = [p for p in network.parameters() if p.ndim > 1]
-    plain = [p for p in network.parameters() if p.ndim <= 1]
-    return [
-        {"params": decayed, "weight_decay": weight_decay},
-        {"params": plain, "weight_decay": 0.0},
-    ]
+            logits, _ = network(batch.to(device, non_blocking=True))
+            found.append(logits.float().cpu().numpy())
+    return np.concatenate(found)
 
 
 def _without_nan(areas: dict[str, float]) -> dict[str, float | None]:
@@ -354,5 +390,6 @@ def _line(row: dict[str, Any]) -> str:
     return (
         f"epoch {row['epoch']}: train loss {row['train_loss']:.4f}, "
         f"validation loss {row['val_loss']:.4f}, mean AUROC {row['val_auroc_mean']:.4f}, "
-        f"{speed_in_words(row)}, {row['elapsed_s'] / 60:.1f} min"
+        f"{row['images_per_s']:.1f} images/s, {row['data_wait_share']:.0%} of the time waiting "
+        f"for data, {row['elapsed_s'] / 60:.1f} min"
     )

@@ -3,48 +3,52 @@
 import csv
 import shutil
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
+import onnxruntime
+import torch
+from safetensors.torch import save_file
 
+from cxr_classifier.network import CamClassifier
 from cxr_classifier.preprocessing import preprocess
-from cxr_contracts import Architecture, DataSpec, ModelManifest, TrainingSpec
+from cxr_contracts import DataSpec, ModelManifest, TrainingSpec
 from cxr_serving.model_folder import open_model_folder
 from cxr_training.classifier.calibration import CALIBRATION_METHOD, threshold_method
 from cxr_training.classifier.card import model_card
 from cxr_training.classifier.config import ClassifierConfig, load_config
 from cxr_training.classifier.curves import draw_curves
-from cxr_training.classifier.evaluate import (
-    Evaluated,
+from cxr_training.classifier.ensemble import member_configs, member_folders
+from cxr_training.classifier.localisation.scores import evaluate_maps
+from cxr_training.classifier.loop import METRICS
+from cxr_training.classifier.metrics import for_manifest
+from cxr_training.classifier.run_evaluation import (
+    MEAN_NORMAL_CAM,
+    PROBES,
+    RunEvaluation,
     load_network,
     published_architecture,
-    read_evaluated,
-    read_probes,
-    read_usual_map,
+    read_evaluation,
 )
-from cxr_training.classifier.export import export
-from cxr_training.classifier.judging.maps import map_rows
-from cxr_training.classifier.members import member_folders
-from cxr_training.classifier.provenance import (
-    checkpoint_in_words,
-    in_words,
-    members_in_short,
-    sessions_in_short,
-)
-from cxr_training.classifier.report import for_manifest
-from cxr_training.classifier.train import CONFIG, METRICS, read_facts
+from cxr_training.classifier.train import CONFIG, read_facts
 from cxr_training.core.errors import RunError
-from cxr_training.core.runs import portable_command, read_metrics, utc_now
-from cxr_training.data.collection import NIH_SOURCE
+from cxr_training.core.runs import changed_keys, portable_command, read_metrics, utc_now
+from cxr_training.export.half_precision import exactly_halved
+from cxr_training.export.onnx import export_onnx
 from cxr_training.export.publishing import (
     CARD_NAME,
     LICENCE,
     ONNX_NAME,
     WEIGHTS_NAME,
+    check_same_answers,
     model_file,
     write_manifest,
 )
+
+_BEST = "best mean AUROC on validation patients (labels learned within a source evaluated there)"
 
 
 def publish(
@@ -59,34 +63,35 @@ def publish(
 
     A model of that name is replaced only once the new one is complete and checked. The run's
     curves go into `results`. With `data`, which holds `nih/` and perhaps `chestx-det/`, the maps
-    are judged against hand-drawn boxes. `version` stands in place of the recipe's.
+    are evaluated against hand-drawn boxes. `version` stands in place of the recipe's.
 
     Raises:
         DataError: the boxes are not as published.
         PublishError: ONNX and PyTorch differ.
         RunError: the run was not evaluated, or trained on since.
     """
-    evaluated = read_evaluated(folder)
-    config = _published_config(folder, evaluated, version)
-    usual = read_usual_map(folder)
-    network, epochs = load_network(folder, config, usual)
+    evaluated = read_evaluation(folder)
+    config = load_config(folder / CONFIG)
+    changed = {"evaluation": evaluated.evaluation, "version": version or config.version}
+    config = config.model_copy(update=changed)
+    normal = np.load(folder / MEAN_NORMAL_CAM)
+    network, epochs = load_network(folder, config, normal)
     if epochs != evaluated.epochs:
         raise RunError(
-            f"{folder}: evaluated after epoch {in_words(evaluated.epochs)}, but the best weights "
-            f"are now of epoch {in_words(epochs)}: run `evaluate` again"
+            f"{folder}: evaluated after epoch {_in_words(evaluated.epochs)}, but the best weights "
+            f"are now of epoch {_in_words(epochs)}: run `evaluate` again"
         )
     target = models / "classifier" / config.name
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".publishing-") as staging:
         staged = Path(staging) / config.name
         staged.mkdir()
-        probes = np.stack([preprocess(grey, config.input) for grey in read_probes(folder)])
-        export(network, staged, probes)
-        architecture = published_architecture(config, usual)
-        manifest = _manifest(folder, config, architecture, evaluated, staged)
+        probes = [preprocess(grey, config.input) for grey in np.load(folder / PROBES)]
+        export(network, staged, np.stack(probes))
+        manifest = _manifest(folder, config, evaluated, staged, normal)
         write_manifest(manifest, staged)
         if data is not None:
-            maps = map_rows(open_model_folder(staged, "classifier"), data)
+            maps = evaluate_maps(open_model_folder(staged, "classifier"), data)
             metrics = [*manifest.metrics, *for_manifest(maps)]
             manifest = manifest.model_copy(update={"metrics": metrics})
             write_manifest(manifest, staged)
@@ -98,10 +103,35 @@ def publish(
     return target
 
 
-def _published_config(folder: Path, evaluated: Evaluated, version: str | None) -> ClassifierConfig:
-    config = load_config(folder / CONFIG)
-    changed = {"evaluation": evaluated.evaluation, "version": version or config.version}
-    return config.model_copy(update=changed)
+def export(network: CamClassifier, folder: Path, probes: npt.NDArray[np.float32]) -> None:
+    """Write `weights.safetensors` and `model.onnx`, and hold them to the same predictions.
+
+    The ONNX file takes `image` float32 [N, C, H, W], N free, and gives `logits` [N, L] and `cams`
+    [N, L, h, w]. Weights that are halves are stored as such.
+
+    Args:
+        network: on the CPU, set to evaluation.
+        folder: the model folder.
+        probes: real network inputs, float32 [P, C, H, W], P at least 2.
+
+    Raises:
+        PublishError: the ONNX file predicts otherwise than the network.
+    """
+    network = network.to(memory_format=torch.contiguous_format)
+    state = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
+    save_file(exactly_halved(state), folder / WEIGHTS_NAME)
+    # safetensors writes for the owner alone; a service runs as another user.
+    (folder / WEIGHTS_NAME).chmod(0o644)
+    outputs, onnx = ["logits", "cams"], folder / ONNX_NAME
+    export_onnx(network, torch.from_numpy(probes[:2]), onnx, output_names=outputs)
+    session = onnxruntime.InferenceSession(str(onnx), providers=["CPUExecutionProvider"])
+    # All at once and one alone: the batch must be free, and must not change a prediction.
+    for batch in (probes, probes[:1]):
+        with torch.inference_mode():
+            expected = network(torch.from_numpy(batch))
+        found = session.run(outputs, {"image": batch})
+        for name, theirs, ours in zip(outputs, expected, found, strict=True):
+            check_same_answers(name, theirs.numpy(), np.asarray(ours), relative=name == "cams")
 
 
 def _copy_curves(metrics: list[Path], results: Path) -> None:
@@ -124,22 +154,20 @@ def _flat(row: dict[str, Any], prefix: str = "") -> dict[str, str]:
     """The figures of an epoch as cells: those of each label under `figure.label`."""
     cells: dict[str, str] = {}
     for key, value in row.items():
-        name = f"{prefix}{key}"
         if isinstance(value, dict):
-            cells |= _flat(value, f"{name}.")
-        elif value is None:
-            cells[name] = ""
+            cells |= _flat(value, f"{prefix}{key}.")
         else:
-            cells[name] = f"{value:.5g}" if isinstance(value, float) else str(value)
+            shown = f"{value:.5g}" if isinstance(value, float) else str(value)
+            cells[f"{prefix}{key}"] = "" if value is None else shown
     return cells
 
 
 def _manifest(
     folder: Path,
     config: ClassifierConfig,
-    architecture: Architecture,
-    evaluated: Evaluated,
+    evaluated: RunEvaluation,
     staged: Path,
+    normal: npt.NDArray[np.float32],
 ) -> ModelManifest:
     facts = read_facts(folder)
     return ModelManifest(
@@ -149,7 +177,7 @@ def _manifest(
         version=config.version,
         created_at=utc_now(),
         licence=LICENCE,
-        architecture=architecture,
+        architecture=published_architecture(config, normal),
         input=config.input,
         labels=evaluated.labels,
         weights=model_file(staged / WEIGHTS_NAME),
@@ -157,13 +185,10 @@ def _manifest(
         extra={
             "calibration": CALIBRATION_METHOD,
             "threshold": threshold_method(config.evaluation.operating_point),
-            "checkpoint": checkpoint_in_words(folder, config, evaluated.epochs),
-            "sessions": sessions_in_short(facts["sessions"]),
-            **members_in_short(folder, config, evaluated.epochs),
+            **_provenance(folder, config, evaluated.epochs),
         },
         data=DataSpec(
-            # A run of before there were manifests says nothing: it had NIH alone.
-            sources=facts.get("sources", [NIH_SOURCE]),
+            sources=facts["sources"],
             split_sha256=facts["split_sha256"],
             n_train=int(facts["n_train"]),
             n_validation=int(facts["n_validation"]),
@@ -175,3 +200,52 @@ def _manifest(
         ),
         metrics=for_manifest(evaluated.metrics),
     )
+
+
+def _provenance(folder: Path, config: ClassifierConfig, epochs: Sequence[int]) -> dict[str, Any]:
+    """Which weights are published, after which sessions of the run, and of each member the same."""
+    sessions = _in_short(read_facts(folder)["sessions"])
+    folders, configs = member_folders(folder, config), member_configs(config)
+    done = [len(read_metrics(member / METRICS)) for member in folders]
+    if config.members == 1:
+        which = f"averaged weights after epoch {epochs[0]} of {done[0]}, the {_BEST}"
+        return {"checkpoint": which, "sessions": sessions}
+    stood = _in_words([f"{epoch} of {n}" for epoch, n in zip(epochs, done, strict=True)])
+    which = (
+        f"the mean of {config.members} networks, trained alike from seeds "
+        f"{_in_words([own.seed for own in configs])}: of each the averaged weights after its own "
+        f"{_BEST}, which was epoch {stood}"
+    )
+    members = []
+    for into, own, epoch, n in zip(folders, configs, epochs, done, strict=True):
+        own_sessions = read_facts(into)["sessions"]
+        last = own_sessions[-1]
+        members.append(
+            {
+                "seed": own.seed,
+                "command": portable_command(last["command"]),
+                "commit": last["commit"],
+                "epoch": epoch,
+                "epochs": n,
+                "sessions": _in_short(own_sessions),
+            }
+        )
+    return {"checkpoint": which, "sessions": sessions, "members": members}
+
+
+def _in_short(sessions: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Of each session of a resumed run: when it took over, its commit and what it changed."""
+    return [
+        {
+            "after_epochs": session["after_epochs"],
+            "commit": session["commit"],
+            "changed": changed_keys(before["config"], session["config"]),
+        }
+        for before, session in zip([sessions[0], *sessions], sessions, strict=False)
+    ]
+
+
+def _in_words(values: Sequence[object]) -> str:
+    """E.g. `1, 2 and 3`."""
+    *first, last = [str(value) for value in values]
+    return f"{', '.join(first)} and {last}" if first else last

@@ -1,6 +1,5 @@
 """Radiographs as training samples: labels, patients, splits and source sizes, checked."""
 
-import hashlib
 from collections import Counter
 from collections.abc import Collection as Values
 from collections.abc import Mapping, Sequence
@@ -24,6 +23,9 @@ UNJUDGED = -1.0
 LARGE_PX = 256
 MEDIUM_PX = 128
 _UNUSED = "unused"
+# Patients kept of each class before the others fill up (`with_few_patients`).
+_OF_EACH_CLASS = 3
+RowArray = npt.NDArray[np.intp]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +52,7 @@ class Samples:
     def __len__(self) -> int:
         return len(self.paths)
 
-    def rows(self, split: Split) -> npt.NDArray[np.intp]:
+    def rows(self, split: Split) -> RowArray:
         """Row numbers of a split, ascending."""
         return np.flatnonzero(self.splits == split.value)
 
@@ -64,19 +66,6 @@ def judged_targets(
         elsewhere = ~np.isin(samples.sources, list(sources))
         targets[elsewhere, LABELS.index(label)] = UNJUDGED
     return targets
-
-
-def with_patient_share(samples: Samples, share: float) -> Samples:
-    """The samples with a share of the training patients, the same ones whenever it is asked."""
-    if share >= 1:
-        return samples
-    kept = {
-        patient
-        for patient in samples.patient_splits
-        if _position(patient) < share or samples.patient_splits[patient] is not Split.TRAIN
-    }
-    inside = np.isin(samples.patients, sorted(kept))
-    return replace(samples, splits=np.where(inside, samples.splits, _UNUSED))
 
 
 def synthetic_alone(samples: Samples, where: Path) -> Samples:
@@ -93,6 +82,72 @@ def synthetic_alone(samples: Samples, where: Path) -> Samples:
         raise DataError(where, "has no synthetic image, and training.shown asks for them alone")
     real = (samples.splits == Split.TRAIN.value) & ~samples.synthetic
     return replace(samples, splits=np.where(real, _UNUSED, samples.splits))
+
+
+def added_rows(samples: Samples, to: Mapping[Finding, int], seed: int) -> dict[Finding, RowArray]:
+    """Of each label the training rows to show once more, so that it has `to` images in all.
+
+    The label's images take turns, in an order of their own, so that fewer additions are the first
+    of more. What else is on an image comes along, and is not counted for other labels: each
+    label's additions follow from its own images alone.
+
+    Args:
+        samples: a label of `to` without a training image gets none.
+        to: images of each label in an epoch; no more than there are adds nothing.
+        seed: of the order.
+    """
+    rows = samples.rows(Split.TRAIN)
+    added: dict[Finding, RowArray] = {}
+    for label, wanted in to.items():
+        column = LABELS.index(label)
+        positive = rows[samples.targets[rows, column] > 0]
+        order = np.random.default_rng((seed, column)).permutation(positive)
+        added[label] = np.resize(order, max(0, wanted - len(positive)) if len(positive) else 0)
+    return added
+
+
+def with_few_patients(samples: Samples, n_patients: int) -> Samples:
+    """The samples of the first `n_patients` of the training and of the validation split.
+
+    Patients with a class that has none yet come first, the rarest class before the others; then
+    those with a class that has one, and so on; the rest in the order of their numbers. So every
+    class stays, as far as the number of patients allows.
+    `patient_splits` still names all patients: it describes the data set.
+    """
+    kept = {
+        patient
+        for split in (Split.TRAIN, Split.VALIDATION)
+        for patient in _first_patients(samples, split, n_patients)
+    }
+    return taken(samples, np.flatnonzero(np.isin(samples.patients, sorted(kept))))
+
+
+def taken(samples: Samples, rows: RowArray) -> Samples:
+    """Some rows of the samples, as samples."""
+    columns: dict[str, Any] = {}
+    for column in fields(samples):
+        value = getattr(samples, column.name)
+        if isinstance(value, np.ndarray):
+            columns[column.name] = value[rows]
+        elif isinstance(value, tuple):
+            columns[column.name] = tuple(value[row] for row in rows)
+    return replace(samples, **columns)
+
+
+def _first_patients(samples: Samples, split: Split, n_patients: int) -> list[str]:
+    rows = samples.rows(split)
+    patients, owner = np.unique(samples.patients[rows], return_inverse=True)
+    has = np.zeros((len(patients), len(LABELS)), dtype=bool)
+    np.logical_or.at(has, owner, samples.targets[rows] > 0)
+    chosen: dict[int, None] = {}
+    rarest_first = np.argsort(has.sum(axis=0), kind="stable")
+    for enough in range(1, _OF_EACH_CLASS + 1):
+        for label in rarest_first:
+            new = [int(one) for one in np.flatnonzero(has[:, label]) if int(one) not in chosen]
+            if new and has[list(chosen), label].sum() < enough:
+                chosen[new[0]] = None
+    chosen |= dict.fromkeys(range(len(patients)))
+    return [str(patients[patient]) for patient in list(chosen)[:n_patients]]
 
 
 def source_of(width_px: int) -> str:
@@ -139,7 +194,7 @@ def as_samples(collection: Collection) -> Samples:
     )
 
 
-def joined(first: Samples, second: Samples) -> Samples:
+def concatenated(first: Samples, second: Samples) -> Samples:
     """Both, the rows of `first` before those of `second`.
 
     Raises:
@@ -157,12 +212,6 @@ def joined(first: Samples, second: Samples) -> Samples:
         elif isinstance(mine, tuple):
             columns[column.name] = (*mine, *theirs)
     return Samples(**columns, patient_splits=first.patient_splits | second.patient_splits)
-
-
-def _position(patient: str) -> float:
-    """Where the patient stands between 0 and 1, independent of the split's own hash."""
-    digest = hashlib.sha256(f"cxr-share-1:{patient}".encode()).digest()
-    return int.from_bytes(digest[:4], "big") / 2**32
 
 
 def _check_classes(samples: Samples, labels: Path) -> None:

@@ -1,11 +1,11 @@
 """The errors that end a command with one sentence and exit status 2.
 
 UserError
-├── ConfigError      the configuration cannot be used: mend the file or the override
-├── RunError         the run directory is not in the state that the command needs
-├── PublishError     the model is not fit to be published
-└── data.errors.DataError  the data is not as published: mend the file that it names
-    └── TestSetError       the data may only be evaluated on: name another folder
+├── ConfigError             the configuration cannot be used: mend the file or the override
+├── RunError                the run directory is not in the state that the command needs
+├── PublishError            the model is not fit to be published
+└── data.errors.DataError   the data is not as published: mend the file that it names
+    └── HeldOutError        it is a test set, and the command learns: name another folder
 """
 
 

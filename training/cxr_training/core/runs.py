@@ -30,12 +30,15 @@ def current_commit() -> str:
 
 
 def command_line() -> str:
-    """How this process was started, as it can be typed again."""
-    module = getattr(sys.modules.get("__main__"), "__spec__", None)
-    if module is None:
-        return " ".join(sys.argv)
-    name = module.name.removesuffix(".__main__")
-    return " ".join(["python -m", name, *sys.argv[1:]])
+    """How this process was started, as it can be typed again: `cxr classifier train ...`."""
+    spec = getattr(sys.modules.get("__main__"), "__spec__", None)
+    if spec is None:
+        program = Path(sys.argv[0]).name
+    elif spec.name == "cxr_training.__main__":
+        program = "cxr"
+    else:
+        program = f"python -m {spec.name.removesuffix('.__main__')}"
+    return " ".join([program, *sys.argv[1:]])
 
 
 def portable_command(command: str) -> str:

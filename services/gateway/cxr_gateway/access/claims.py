@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
-from cxr_gateway.access.principal import Principal, PrincipalKind, Role
 from cxr_gateway.access.sessions import Person
-from cxr_gateway.access.settings import AccessSettings
 from cxr_gateway.archive.access_tables import MAX_NAME_CHARS, MAX_SUBJECT_CHARS
 from cxr_gateway.archive.tables import MAX_DEPARTMENT_CHARS
-from cxr_gateway.errors import Unauthenticated
+from cxr_gateway.core.access_settings import AccessSettings
+from cxr_gateway.core.errors import Unauthenticated
+from cxr_gateway.core.principal import Principal, PrincipalKind, Role
 
 Claims = Mapping[str, Any]
 

@@ -13,11 +13,11 @@ from datetime import datetime, timedelta
 from sqlalchemy import Engine, select, update
 from sqlalchemy.orm import Session
 
-from cxr_gateway.access.principal import Principal, PrincipalKind, Role
 from cxr_gateway.access.tokens import in_utc, new_token, now, read, sha256_of, written
 from cxr_gateway.archive.access_tables import ApiKeyRow
-from cxr_gateway.archive.failing import database_failures
-from cxr_gateway.errors import Unauthenticated
+from cxr_gateway.archive.db_errors import database_failures
+from cxr_gateway.core.errors import Unauthenticated
+from cxr_gateway.core.principal import Principal, PrincipalKind, Role
 from cxr_serving.errors import NotFound
 
 PREFIX = "cxr_"

@@ -7,9 +7,9 @@ from limits import RateLimitItemPerMinute
 from limits.storage import MemoryStorage
 from limits.strategies import MovingWindowRateLimiter
 
-from cxr_gateway.access.principal import Principal, PrincipalKind
-from cxr_gateway.access.settings import AccessSettings
-from cxr_gateway.errors import TooManyRequests
+from cxr_gateway.core.access_settings import AccessSettings
+from cxr_gateway.core.errors import TooManyRequests
+from cxr_gateway.core.principal import Principal, PrincipalKind
 
 
 class RateLimits:

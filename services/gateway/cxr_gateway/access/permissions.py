@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from fastapi.routing import RouteContext, iter_route_contexts
 from starlette.routing import BaseRoute, compile_path
 
-from cxr_gateway.access.principal import Principal, PrincipalKind, Role
+from cxr_gateway.core.principal import Principal, PrincipalKind, Role
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ PERMISSIONS: dict[str, Rule] = {
     "getStudyOriginal": SEES,
     "getStudyDeidentified": SENDS,
     "deleteStudy": ADMINS,
-    "listAuditLines": ADMINS,
+    "listAuditEntries": ADMINS,
     "getSystem": SEES,
     "getModels": ADMINS,
     "getShadowReport": ADMINS,
@@ -150,7 +150,7 @@ def _row(operation: Operation) -> str:
 
 if __name__ == "__main__":
     from cxr_gateway.app import create_app
-    from cxr_gateway.settings import GatewaySettings
+    from cxr_gateway.core.settings import GatewaySettings
 
     app = create_app(GatewaySettings.model_construct())
     sys.stdout.write(markdown(Operations(app.routes)))

@@ -11,12 +11,12 @@ from datetime import datetime, timedelta
 from sqlalchemy import Engine, delete, update
 from sqlalchemy.orm import Session as Transaction
 
-from cxr_gateway.access.principal import Principal, PrincipalKind, Role
-from cxr_gateway.access.settings import AccessSettings
 from cxr_gateway.access.tokens import in_utc, new_token, now, read, sha256_of, written
 from cxr_gateway.archive.access_tables import SessionRow, SignInRow
-from cxr_gateway.archive.failing import database_failures
-from cxr_gateway.errors import Unauthenticated
+from cxr_gateway.archive.db_errors import database_failures
+from cxr_gateway.core.access_settings import AccessSettings
+from cxr_gateway.core.errors import Unauthenticated
+from cxr_gateway.core.principal import Principal, PrincipalKind, Role
 
 # A row is written once a minute of use, not once a request.
 _SEEN_EVERY = timedelta(minutes=1)

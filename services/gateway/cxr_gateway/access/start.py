@@ -1,7 +1,7 @@
 """What keeps a gateway from starting: a door that is open to others."""
 
-from cxr_gateway.access.settings import is_loopback
-from cxr_gateway.settings import GatewaySettings
+from cxr_gateway.core.access_settings import is_loopback
+from cxr_gateway.core.settings import GatewaySettings
 from cxr_serving.errors import ServiceError
 
 

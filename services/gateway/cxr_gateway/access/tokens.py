@@ -5,7 +5,7 @@ import secrets
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
-from cxr_gateway.access.principal import Role
+from cxr_gateway.core.principal import Role
 
 _RANDOM_BYTES = 32
 

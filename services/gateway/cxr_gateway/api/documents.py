@@ -184,7 +184,7 @@ STUDY_EXAMPLE: dict[str, Any] = {
     "boxes": [
         {
             "finding": "Mass",
-            "joined_score": 0.58,
+            "rescored_score": 0.58,
             "score": 0.64,
             "classifier_probability": 0.71,
             "x_min": 1210.0,
@@ -193,10 +193,10 @@ STUDY_EXAMPLE: dict[str, Any] = {
             "y_max": 985.0,
         }
     ],
-    "joining": {"name": "lite0-nih14--fused-both", "sha256": _SHA},
+    "rescoring": {"name": "lite0-nih14--fused-both", "sha256": _SHA},
     "heatmaps": ["Mass", "Effusion", "Nodule"],
     "models": [
-        {"role": "gate", "name": "gate-cxr", "version": "1.0.0", "sha256": _SHA},
+        {"role": "gate", "name": "ood-cxr", "version": "1.0.0", "sha256": _SHA},
         {"role": "classifier", "name": "lite0-nih14", "version": "1.0.0", "sha256": _SHA},
         {"role": "detector", "name": "fused-both", "version": "1.0.0", "sha256": _SHA},
     ],

@@ -17,22 +17,21 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from cxr_contracts import CamGrid
-from cxr_gateway.archive.failing import commit, database_failures, folder_failures
+from cxr_gateway.archive.db_errors import commit, database_failures, folder_failures
 from cxr_gateway.archive.files import FileStore
-from cxr_gateway.archive.ids import is_study_id
-from cxr_gateway.archive.schema import migrate_if_older, refuse_other
-from cxr_gateway.archive.statistics import put_statistics, statistics_of
-from cxr_gateway.archive.stored import (
+from cxr_gateway.archive.models import (
     Cursor,
     StoredStudy,
     in_todays_form,
     owned_by,
     urgency,
 )
+from cxr_gateway.archive.schema import migrate_if_older, refuse_other
+from cxr_gateway.archive.statistics import put_statistics, statistics_of
 from cxr_gateway.archive.sweeping import sweep_folder, sweep_storage
 from cxr_gateway.archive.tables import NO_DEPARTMENT, KeyRow, StudyRow, open_engine
-from cxr_gateway.drift.measures import PictureMeasures
-from cxr_gateway.schemas import (
+from cxr_gateway.core.ids import is_study_id
+from cxr_gateway.core.schemas import (
     ImageSource,
     Priority,
     Study,
@@ -40,7 +39,8 @@ from cxr_gateway.schemas import (
     StudyStatus,
     StudySummary,
 )
-from cxr_gateway.settings import GatewaySettings
+from cxr_gateway.core.settings import GatewaySettings
+from cxr_gateway.drift.measures import ImageStatistics
 from cxr_serving.errors import Conflict, NotFound, ServiceError
 
 _LOG = logging.getLogger(__name__)
@@ -103,7 +103,7 @@ class Archive:
         cams: list[CamGrid],
         key: str | None,
         department: str | None,
-        measures: PictureMeasures | None = None,
+        measures: ImageStatistics | None = None,
     ) -> StoredStudy:
         """Commit a new study whose original is on disk already, and what its picture measures.
 
@@ -123,7 +123,7 @@ class Archive:
         study: Study,
         cams: list[CamGrid],
         key: str | None,
-        measures: PictureMeasures | None = None,
+        measures: ImageStatistics | None = None,
     ) -> StoredStudy:
         """Commit a new reading of a study, and remove the pictures of the one before.
 

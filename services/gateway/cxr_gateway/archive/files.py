@@ -15,8 +15,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import NamedTuple, Self
 
-from cxr_gateway.archive.failing import folder_failures
-from cxr_gateway.archive.ids import is_study_id
+from cxr_gateway.archive.db_errors import folder_failures
+from cxr_gateway.core.ids import is_study_id
 from cxr_serving.errors import NotFound
 
 # The end of an id is random, so the folders fill evenly.

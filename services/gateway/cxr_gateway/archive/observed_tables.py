@@ -23,7 +23,7 @@ class ShadowAnswerRow(Base):
     model_version: Mapped[str] = mapped_column(String(200))
     model_sha256: Mapped[str] = mapped_column(CHAR(64))
     # The model of the same role that the study shows.
-    shown_sha256: Mapped[str] = mapped_column(CHAR(64))
+    current_sha256: Mapped[str] = mapped_column(CHAR(64))
     duration_ms: Mapped[float] = mapped_column(Double)
     shown_ms: Mapped[float | None] = mapped_column(Double)
     error: Mapped[str | None] = mapped_column(String(16))
@@ -35,7 +35,7 @@ class ShadowAnswerRow(Base):
     shown_boxes: Mapped[int] = mapped_column()
 
     __table_args__ = (
-        Index("shadow_answers_by_pair", role, model_sha256, shown_sha256, id),
+        Index("shadow_answers_by_pair", role, model_sha256, current_sha256, id),
         Index("shadow_answers_by_study", study_id),
     )
 

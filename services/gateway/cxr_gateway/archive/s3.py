@@ -19,11 +19,11 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from cxr_gateway.archive.failing import archive_full
+from cxr_gateway.archive.db_errors import archive_full
 from cxr_gateway.archive.files import FileStore, IncomingFile
-from cxr_gateway.archive.ids import is_study_id
-from cxr_gateway.errors import StorageDown
-from cxr_gateway.settings import GatewaySettings
+from cxr_gateway.core.errors import StorageDown
+from cxr_gateway.core.ids import is_study_id
+from cxr_gateway.core.settings import GatewaySettings
 from cxr_serving.errors import NotFound, ServiceError
 
 _LOG = logging.getLogger(__name__)

@@ -16,9 +16,9 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, inspect, text
 
-from cxr_gateway.archive.failing import database_failures
+from cxr_gateway.archive.db_errors import database_failures
 from cxr_gateway.archive.tables import open_by_itself
-from cxr_gateway.errors import SchemaMismatch
+from cxr_gateway.core.errors import SchemaMismatch
 
 _LOG = logging.getLogger(__name__)
 _FOLDER = str(Path(__file__).with_name("migrations"))

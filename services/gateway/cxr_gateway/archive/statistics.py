@@ -9,12 +9,12 @@ from sqlalchemy import delete, insert
 from sqlalchemy.orm import Session
 
 from cxr_gateway.archive.observed_tables import StudyStatisticsRow
-from cxr_gateway.drift.film import columns_of
-from cxr_gateway.drift.measures import PictureMeasures
-from cxr_gateway.schemas import Study
+from cxr_gateway.core.schemas import Study
+from cxr_gateway.drift.image import columns_of
+from cxr_gateway.drift.measures import ImageStatistics
 
 
-def statistics_of(study: Study, measures: PictureMeasures | None) -> dict[str, Any] | None:
+def statistics_of(study: Study, measures: ImageStatistics | None) -> dict[str, Any] | None:
     """The row of a study; None where its picture was not measured."""
     return None if measures is None else columns_of(study, measures)
 

@@ -6,11 +6,11 @@ import threading
 from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
-from cxr_gateway.archive.failing import database_failures
+from cxr_gateway.archive.db_errors import database_failures
 from cxr_gateway.archive.files import FileStore
-from cxr_gateway.archive.stored import owned_by
+from cxr_gateway.archive.models import owned_by
 from cxr_gateway.archive.tables import StudyRow
-from cxr_gateway.schemas import ImageSource
+from cxr_gateway.core.schemas import ImageSource
 from cxr_serving.errors import ServiceError
 
 _LOG = logging.getLogger(__name__)

@@ -9,7 +9,7 @@
 ADR 0026 says why it is made so.
 """
 
-from cxr_gateway.audit.lines import Event, by_request, by_the_machine
+from cxr_gateway.audit.entries import Event, by_request, by_the_machine
 from cxr_gateway.audit.log import AuditLog, open_audit_log
 
 __all__ = [

@@ -11,12 +11,12 @@ from contextlib import asynccontextmanager, contextmanager
 
 from sqlalchemy import Connection, Engine
 
-from cxr_gateway.archive.failing import database_failures
+from cxr_gateway.archive.db_errors import database_failures
 from cxr_gateway.archive.tables import open_engine
-from cxr_gateway.audit import chain
-from cxr_gateway.audit.lines import Event
-from cxr_gateway.audit.reading import LinePage, LineQuery, page
-from cxr_gateway.settings import GatewaySettings
+from cxr_gateway.audit import hash_chain as chain
+from cxr_gateway.audit.entries import Event
+from cxr_gateway.audit.queries import AuditPage, LineQuery, page
+from cxr_gateway.core.settings import GatewaySettings
 
 _MOST_AT_ONCE = 500
 
@@ -43,7 +43,7 @@ class AuditLog:
             self._writer = asyncio.create_task(self._write_all())
         await written
 
-    async def page(self, query: LineQuery) -> LinePage:
+    async def page(self, query: LineQuery) -> AuditPage:
         """Some of the lines, the latest first."""
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._threads, self._page, query)
@@ -74,7 +74,7 @@ class AuditLog:
         with database_failures(), self._engine.begin() as connection:
             chain.append(connection, events)
 
-    def _page(self, query: LineQuery) -> LinePage:
+    def _page(self, query: LineQuery) -> AuditPage:
         with database_failures(), self._engine.connect() as connection:
             return page(connection, query)
 

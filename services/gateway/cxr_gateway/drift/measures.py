@@ -11,7 +11,7 @@ _DECIMALS = 4
 
 
 @dataclass(frozen=True, slots=True)
-class PictureMeasures:
+class ImageStatistics:
     """Of a grey picture.
 
     Attributes:
@@ -26,12 +26,12 @@ class PictureMeasures:
     sharpness: float
 
 
-def measure(grey: NDArray[np.uint8]) -> PictureMeasures:
+def measure(grey: NDArray[np.uint8]) -> ImageStatistics:
     """Measure uint8 [H, W]."""
     height, width = grey.shape
     down, across = -(-height // _SIDE_PX), -(-width // _SIDE_PX)
     grid = grey[::down, ::across].astype(np.float32)
-    return PictureMeasures(
+    return ImageStatistics(
         mean_grey=round(float(grid.mean()), _DECIMALS),
         contrast=round(float(grid.std()), _DECIMALS),
         sharpness=round(_sharpness(grey), _DECIMALS),

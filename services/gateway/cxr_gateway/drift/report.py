@@ -3,13 +3,13 @@
 from collections.abc import Iterable, Sequence
 
 from cxr_contracts import (
-    PICTURE_NUMBERS,
+    IMAGE_NUMBERS,
     CategoryReference,
     DriftReference,
     NumberReference,
     StatisticReference,
 )
-from cxr_gateway.drift.film import UNKNOWN_VIEW
+from cxr_gateway.drift.image import UNKNOWN_VIEW
 from cxr_gateway.drift.psi import DRIFTED, WATCH, DriftFlag, counts_in, flag_of, psi
 from cxr_gateway.drift.schemas import (
     DriftBin,
@@ -23,13 +23,13 @@ from cxr_gateway.drift.schemas import (
 from cxr_gateway.drift.weeks import Films, Week, counts_of, values_of
 
 _OTHER = "other words"
-_SCORES_OF_INPUT = "gate_score"
+_SCORES_OF_INPUT = "ood_score"
 _ORDER = (DriftFlag.DRIFTED, DriftFlag.WATCH, DriftFlag.STABLE, DriftFlag.TOO_FEW)
 _DECIMALS = 4
 
 
 def report_of(
-    weeks: Sequence[Week], reference: DriftReference | None, why_none: str, min_films: int
+    weeks: Sequence[Week], reference: DriftReference | None, why_none: str, min_images: int
 ) -> DriftReport:
     """The report of some weeks.
 
@@ -37,28 +37,28 @@ def report_of(
         weeks: the latest last.
         reference: of the models that answer; None if there is none.
         why_none: a sentence in that case.
-        min_films: a distribution of fewer films is not judged.
+        min_images: a distribution of fewer films is not judged.
     """
     judged, statistics = None, list[DriftStatistic]()
     if reference is not None:
-        judged = _judged_week(weeks, reference, min_films)
+        judged = _judged_week(weeks, reference, min_images)
         statistics = [
-            _statistic(one, weeks, reference, judged, min_films) for one in reference.statistics
+            _statistic(one, weeks, reference, judged, min_images) for one in reference.statistics
         ]
         statistics.sort(key=lambda one: (_ORDER.index(one.flag), -(one.psi or 0.0)))
     return DriftReport(
-        summary=_summary(statistics, judged, min_films) if reference else why_none,
+        summary=_summary(statistics, judged, min_images) if reference else why_none,
         judged_week=judged,
         reference=_facts(reference) if reference else None,
-        rules=DriftRules(watch=WATCH, drifted=DRIFTED, min_films=min_films),
+        rules=DriftRules(watch=WATCH, drifted=DRIFTED, min_images=min_images),
         weeks=[_week(week, reference) for week in weeks],
         statistics=statistics,
     )
 
 
-def _summary(statistics: Sequence[DriftStatistic], judged: str | None, min_films: int) -> str:
+def _summary(statistics: Sequence[DriftStatistic], judged: str | None, min_images: int) -> str:
     if judged is None:
-        return f"No week has {min_films} films to compare yet, so nothing is judged."
+        return f"No week has {min_images} films to compare yet, so nothing is judged."
     drifted = sum(one.flag is DriftFlag.DRIFTED for one in statistics)
     watched = sum(one.flag is DriftFlag.WATCH for one in statistics)
     verb = "have" if drifted > 1 else "has"
@@ -70,9 +70,9 @@ def _summary(statistics: Sequence[DriftStatistic], judged: str | None, min_films
     return f"{of_all} {verb} drifted in week {judged}.{more}"
 
 
-def _judged_week(weeks: Sequence[Week], reference: DriftReference, min_films: int) -> str | None:
+def _judged_week(weeks: Sequence[Week], reference: DriftReference, min_images: int) -> str | None:
     for week in reversed(weeks):
-        if _number_of(_accepted(week.of(reference))) >= min_films:
+        if _number_of(_accepted(week.of(reference))) >= min_images:
             return week.name
     return None
 
@@ -95,12 +95,12 @@ def _statistic(
     weeks: Sequence[Week],
     reference: DriftReference,
     judged: str | None,
-    min_films: int,
+    min_images: int,
 ) -> DriftStatistic:
     bins = _bins(one)
-    rows = [_week_of(one, week.name, week.of(reference), min_films) for week in weeks]
+    rows = [_week_of(one, week.name, week.of(reference), min_images) for week in weeks]
     now = next((row for row in rows if row.week == judged), None)
-    is_input = one.name in PICTURE_NUMBERS and one.name != _SCORES_OF_INPUT
+    is_input = one.name in IMAGE_NUMBERS and one.name != _SCORES_OF_INPUT
     return DriftStatistic(
         name=one.name,
         kind=one.kind,
@@ -116,12 +116,12 @@ def _week_of(
     one: StatisticReference,
     week: str,
     films: Sequence[Films],
-    min_films: int,
+    min_images: int,
 ) -> WeekOfStatistic:
     # What the gate refuses is no chest film: its greys and its size say nothing of those that are.
     counted = _counts(one, films if one.name == _SCORES_OF_INPUT else _accepted(films))
     n = sum(counted)
-    value = None if n < min_films else round(psi(counted, _reference_counts(one)), _DECIMALS)
+    value = None if n < min_images else round(psi(counted, _reference_counts(one)), _DECIMALS)
     return WeekOfStatistic(
         week=week,
         films=n,
@@ -173,7 +173,7 @@ def _facts(reference: DriftReference) -> DriftReferenceFacts:
     return DriftReferenceFacts(
         name=reference.name,
         created_at=reference.created_at,
-        gate=reference.gate,
+        ood=reference.ood,
         classifier=reference.classifier,
         films=reference.data.n_images,
         patients=reference.data.n_patients,

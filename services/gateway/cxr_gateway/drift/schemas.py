@@ -18,7 +18,7 @@ class DriftReferenceFacts(_Answer):
 
     name: str
     created_at: str
-    gate: ModelIdentity
+    ood: ModelIdentity
     classifier: ModelIdentity
     films: int
     patients: int
@@ -30,7 +30,7 @@ class DriftRules(_Answer):
 
     watch: float = Field(description="From this PSI on, to be watched.")
     drifted: float = Field(description="From this PSI on, drifted.")
-    min_films: int = Field(description="A week with fewer films is not judged.")
+    min_images: int = Field(description="A week with fewer films is not judged.")
 
 
 class DriftWeek(_Answer):

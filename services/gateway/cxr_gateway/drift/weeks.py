@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from cxr_contracts import CATEGORIES, NUMBERS, DriftReference
 from cxr_gateway.archive.observed_tables import StudyStatisticsRow
-from cxr_gateway.drift.film import week_of
+from cxr_gateway.drift.image import week_of
 
 LATEST = 5_000
 _ROWS_AT_ONCE = 500

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from PIL import ImageDraw, ImageFont
 
+from cxr_gateway.core.schemas import Box
 from cxr_gateway.rendering.colours import colour_of, display_name
-from cxr_gateway.schemas import Box
 
 # x_min, y_min, x_max, y_max in pixels; the maxima are exclusive.
 Rectangle = tuple[int, int, int, int]

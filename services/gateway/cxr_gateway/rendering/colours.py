@@ -10,7 +10,7 @@ beside the colour: seventeen colours alone would be too many for anybody.
 from typing import Final
 
 from cxr_contracts import Finding, Region
-from cxr_gateway.schemas import Priority
+from cxr_gateway.core.schemas import Priority
 
 FINDING_COLOURS: Final[dict[str, str]] = {
     "Atelectasis": "#88ffff",

@@ -8,12 +8,12 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from cxr_contracts import FindingProbability
+from cxr_gateway.core.schemas import Box, Triage, UsedModel
 from cxr_gateway.rendering.boxes import Style, draw_boxes
 from cxr_gateway.rendering.colours import PANEL
 from cxr_gateway.rendering.encode import png_bytes
 from cxr_gateway.rendering.panel import Panel, draw_panel, panel_height
 from cxr_gateway.rendering.text import face
-from cxr_gateway.schemas import Box, Triage, UsedModel
 
 MAX_SIDE_PX = 2048
 # Below this the panel's letters would not be legible; smaller films are drawn enlarged.

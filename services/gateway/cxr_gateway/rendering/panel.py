@@ -7,6 +7,7 @@ from datetime import datetime
 from PIL import ImageDraw
 
 from cxr_contracts import FindingProbability
+from cxr_gateway.core.schemas import Triage, UsedModel
 from cxr_gateway.rendering.boxes import Rectangle
 from cxr_gateway.rendering.colours import (
     NOTE,
@@ -20,7 +21,6 @@ from cxr_gateway.rendering.colours import (
     display_name,
 )
 from cxr_gateway.rendering.text import cut, face, printable, wrap
-from cxr_gateway.schemas import Triage, UsedModel
 
 WARNING = "Research use. Not a medical device."
 _MAX_REASON_LINES = 3

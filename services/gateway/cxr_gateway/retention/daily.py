@@ -15,11 +15,12 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import Engine
 
 from cxr_gateway.archive import Archive, FileStore
-from cxr_gateway.archive.failing import database_failures
-from cxr_gateway.audit import by_the_machine, chain
-from cxr_gateway.audit.lines import as_written
+from cxr_gateway.archive.db_errors import database_failures
+from cxr_gateway.audit import by_the_machine
+from cxr_gateway.audit import hash_chain as chain
+from cxr_gateway.audit.entries import as_written
+from cxr_gateway.core.settings import GatewaySettings
 from cxr_gateway.retention.removal import EXPIRY_ACTION, expired, remove_study, sweep_leftovers
-from cxr_gateway.settings import GatewaySettings
 from cxr_serving.errors import ServiceError
 
 _LOG = logging.getLogger(__name__)

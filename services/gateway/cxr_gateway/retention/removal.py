@@ -12,10 +12,11 @@ from sqlalchemy import Connection, Engine, delete, select
 from sqlalchemy.exc import OperationalError
 
 from cxr_gateway.archive import FileStore
-from cxr_gateway.archive.failing import database_failures
-from cxr_gateway.archive.ids import is_study_id, made_at
+from cxr_gateway.archive.db_errors import database_failures
 from cxr_gateway.archive.tables import Base, StudyRow
-from cxr_gateway.audit import Event, chain
+from cxr_gateway.audit import Event
+from cxr_gateway.audit import hash_chain as chain
+from cxr_gateway.core.ids import is_study_id, made_at
 
 _LOG = logging.getLogger(__name__)
 # How the audit log calls the end of a study: on request, and for its age.

@@ -9,11 +9,11 @@ from typing import get_args
 
 from sqlalchemy.orm import Session
 
-from cxr_gateway.archive.failing import database_failures
+from cxr_gateway.archive.db_errors import database_failures
 from cxr_gateway.archive.schema import refuse_other
 from cxr_gateway.archive.tables import open_engine
-from cxr_gateway.schemas import ReaderStatus
-from cxr_gateway.settings import GatewaySettings
+from cxr_gateway.core.schemas import ServiceStatus
+from cxr_gateway.core.settings import GatewaySettings
 from cxr_gateway.shadow import promoting
 from cxr_gateway.shadow.evidence import Evidence
 from cxr_gateway.shadow.promoting import RoleStatuses, ask_readers, told
@@ -107,7 +107,7 @@ def _by(options: argparse.Namespace) -> str:
 
 
 def _shown(found: RoleStatuses, slot: Slot) -> str:
-    status: ReaderStatus | None = found.at(slot)
+    status: ServiceStatus | None = found.at(slot)
     if status is None or status.model is None:
         detail = status.detail if status else "no address"
         return f"what is at the {slot.value} address (not ready: {detail})"

@@ -8,10 +8,10 @@ from sqlalchemy.orm import Session
 from cxr_contracts import ModelIdentity
 from cxr_gateway.archive.observed_tables import ShadowAnswerRow
 from cxr_gateway.archive.schema import exclusively, refuse_other
-from cxr_gateway.readers import ReaderClient, ReaderOpener, Readers, open_readers
-from cxr_gateway.schemas import ReaderStatus
-from cxr_gateway.settings import GatewaySettings
-from cxr_gateway.shadow.answering import identity_of
+from cxr_gateway.core.schemas import ServiceStatus
+from cxr_gateway.core.settings import GatewaySettings
+from cxr_gateway.inference.clients import ClientOpener, InferenceClient, Readers, open_clients
+from cxr_gateway.inference.routing import identity_of
 from cxr_gateway.shadow.evidence import Evidence
 from cxr_gateway.shadow.promotions import (
     Promotion,
@@ -32,10 +32,10 @@ class NotPromoted(Conflict):
 class RoleStatuses:
     """A role's readers as they are now; `second` is None without a second address."""
 
-    first: ReaderStatus
-    second: ReaderStatus | None
+    first: ServiceStatus
+    second: ServiceStatus | None
 
-    def at(self, slot: Slot) -> ReaderStatus | None:
+    def at(self, slot: Slot) -> ServiceStatus | None:
         """The reader at one address."""
         return self.first if slot is Slot.FIRST else self.second
 
@@ -47,7 +47,7 @@ class RoleStatuses:
 
 
 async def ask_readers(
-    settings: GatewaySettings, role: str, opener: ReaderOpener = open_readers
+    settings: GatewaySettings, role: str, opener: ClientOpener = open_clients
 ) -> RoleStatuses:
     """Ask each address of a role what it has."""
     async with opener(settings) as readers:
@@ -158,7 +158,7 @@ def _refuse_without(
     of_pair = (
         ShadowAnswerRow.role == role,
         ShadowAnswerRow.model_sha256 == model.sha256,
-        ShadowAnswerRow.shown_sha256 == before.sha256,
+        ShadowAnswerRow.current_sha256 == before.sha256,
     )
     counted = select(func.count(), func.count(ShadowAnswerRow.error)).where(*of_pair)
     recorded, failed = session.execute(counted).one()
@@ -175,7 +175,7 @@ def _refuse_without(
         )
 
 
-def _clients(readers: Readers, role: str) -> tuple[ReaderClient, ReaderClient | None]:
+def _clients(readers: Readers, role: str) -> tuple[InferenceClient, InferenceClient | None]:
     if role == "classifier":
         return readers.classifier, readers.second_classifier
     return readers.detector, readers.second_detector

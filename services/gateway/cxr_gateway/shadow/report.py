@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from cxr_contracts import Finding, ModelIdentity
 from cxr_gateway.archive.observed_tables import ShadowAnswerRow
 from cxr_gateway.archive.tables import StudyRow
-from cxr_gateway.schemas import Priority
+from cxr_gateway.core.schemas import Priority
 from cxr_gateway.shadow.schemas import (
     FailureCount,
     FindingAgreement,
@@ -46,7 +46,7 @@ def shadow_report(
     wanted = (
         select(row, StudyRow.result_json)
         .join(StudyRow, (StudyRow.id == row.study_id) & (StudyRow.revision == row.revision))
-        .where(row.role == role, row.model_sha256 == pair[0], row.shown_sha256 == pair[1])
+        .where(row.role == role, row.model_sha256 == pair[0], row.current_sha256 == pair[1])
         .order_by(row.id.desc())
         .limit(LATEST)
         .execution_options(yield_per=_ROWS_AT_ONCE)
@@ -58,13 +58,13 @@ def shadow_report(
 
 def _latest_pair(session: Session, role: str) -> tuple[str, str] | None:
     latest = (
-        select(ShadowAnswerRow.model_sha256, ShadowAnswerRow.shown_sha256)
+        select(ShadowAnswerRow.model_sha256, ShadowAnswerRow.current_sha256)
         .where(ShadowAnswerRow.role == role)
         .order_by(ShadowAnswerRow.id.desc())
         .limit(1)
     )
     row = session.execute(latest).first()
-    return None if row is None else (row.model_sha256, row.shown_sha256)
+    return None if row is None else (row.model_sha256, row.current_sha256)
 
 
 class _Films:
@@ -100,7 +100,7 @@ class _Films:
         if row.role == "classifier":
             self._compare(_by_finding(result_json), _by_finding(row.answer_json))
 
-    def report(self, role: RoleName, shown_sha256: str) -> ShadowReport | None:
+    def report(self, role: RoleName, current_sha256: str) -> ShadowReport | None:
         """What was counted; None without any film."""
         if self._model is None:
             return None
@@ -113,7 +113,7 @@ class _Films:
         return ShadowReport(
             role=role,
             shadow=self._model,
-            shown_sha256=shown_sha256,
+            current_sha256=current_sha256,
             first_at=_in_utc(min(self._times)),
             last_at=_in_utc(max(self._times)),
             recorded=len(self._times),
@@ -124,9 +124,9 @@ class _Films:
             findings=[self._agreement(one) for one in Finding if self._verdicts[one.value]],
             priorities=changes,
             priority_changes=sum(one.studies for one in changes if one.shown != one.shadow),
-            boxes_per_film_shown=_mean(shown for shown, _ in self._boxes),
-            boxes_per_film_shadow=_mean(shadow for _, shadow in self._boxes),
-            latency_shown=_latency(self._shown_ms),
+            boxes_per_image_current=_mean(shown for shown, _ in self._boxes),
+            boxes_per_image_shadow=_mean(shadow for _, shadow in self._boxes),
+            latency_current=_latency(self._shown_ms),
             latency_shadow=_latency(self._shadow_ms),
         )
 
@@ -142,7 +142,7 @@ class _Films:
         return FindingAgreement(
             finding=finding,
             both_positive=verdicts[True, True],
-            only_shown=verdicts[True, False],
+            only_current=verdicts[True, False],
             only_shadow=verdicts[False, True],
             neither=verdicts[False, False],
             agreement=round((verdicts[True, True] + verdicts[False, False]) / films, 4),

@@ -6,7 +6,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from cxr_contracts import Finding, ModelIdentity
-from cxr_gateway.schemas import Priority, ReaderStatus
+from cxr_gateway.core.schemas import Priority, ServiceStatus
 
 RoleName = Literal["classifier", "detector"]
 
@@ -27,7 +27,7 @@ class FindingAgreement(_Answer):
 
     finding: Finding
     both_positive: int
-    only_shown: int = Field(description="Positive by the model that answered only.")
+    only_current: int = Field(description="Positive by the model that answered only.")
     only_shadow: int
     neither: int
     agreement: float = Field(description="The share of films on which both say the same, 0..1.")
@@ -54,7 +54,7 @@ class ShadowReport(_Answer):
 
     role: RoleName
     shadow: ModelIdentity
-    shown_sha256: str = Field(description="The model whose answers the studies show.")
+    current_sha256: str = Field(description="The model whose answers the studies show.")
     first_at: datetime
     last_at: datetime
     recorded: int = Field(description="Films in this report, the latest ones; failures with them.")
@@ -63,9 +63,9 @@ class ShadowReport(_Answer):
     findings: list[FindingAgreement] = Field(description="Of a classifier; none of a detector.")
     priorities: list[PriorityChange] = Field(description="The same priority included.")
     priority_changes: int = Field(description="Films whose priority would have been another.")
-    boxes_per_film_shown: float
-    boxes_per_film_shadow: float
-    latency_shown: Latency | None
+    boxes_per_image_current: float
+    boxes_per_image_shadow: float
+    latency_current: Latency | None
     latency_shadow: Latency | None
 
 
@@ -73,8 +73,8 @@ class RoleModels(_Answer):
     """Which model of a role answers, and which reads beside it."""
 
     role: RoleName
-    answering: ReaderStatus
-    shadow: ReaderStatus | None = Field(
+    answering: ServiceStatus
+    shadow: ServiceStatus | None = Field(
         description="Null without a second address, or while it has not been ready yet."
     )
 

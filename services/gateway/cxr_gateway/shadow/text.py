@@ -8,7 +8,7 @@ def report_text(report: ShadowReport) -> str:
     shadow = f"{report.shadow.name} {report.shadow.version} ({report.shadow.sha256[:12]})"
     failures = ", ".join(f"{one.kind} {one.studies}" for one in report.failures) or "none"
     lines = [
-        f"{report.role}: {shadow} beside {report.shown_sha256[:12]}",
+        f"{report.role}: {shadow} beside {report.current_sha256[:12]}",
         f"films           {report.recorded}, from {report.first_at:%Y-%m-%d %H:%M} to "
         f"{report.last_at:%Y-%m-%d %H:%M} UTC",
         f"failures        {failures}",
@@ -18,16 +18,16 @@ def report_text(report: ShadowReport) -> str:
             for one in report.priorities
             if one.shown != one.shadow
         ),
-        f"boxes a film    {report.boxes_per_film_shown:.2f} shown, "
-        f"{report.boxes_per_film_shadow:.2f} by the shadow",
-        f"milliseconds    {_ms(report.latency_shown)} shown, {_ms(report.latency_shadow)} by the "
+        f"boxes a film    {report.boxes_per_image_current:.2f} shown, "
+        f"{report.boxes_per_image_shadow:.2f} by the shadow",
+        f"milliseconds    {_ms(report.latency_current)} shown, {_ms(report.latency_shadow)} by the "
         "shadow (median, 95th percentile)",
     ]
     if report.findings:
         lines += ["", "finding              same  both  shown  shadow  neither  mean difference"]
     for one in report.findings:
         lines.append(
-            f"{one.finding:<20} {one.agreement:>4.0%} {one.both_positive:>5} {one.only_shown:>6} "
+            f"{one.finding:<20} {one.agreement:>4.0%} {one.both_positive:>5} {one.only_current:>6} "
             f"{one.only_shadow:>7} {one.neither:>8} {one.mean_absolute_difference:>16.3f}"
         )
     return "\n".join(lines)

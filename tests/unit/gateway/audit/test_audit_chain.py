@@ -11,10 +11,10 @@ from sqlalchemy import Connection, Engine, create_engine, select, text
 from sqlalchemy.exc import DBAPIError
 
 from cxr_gateway.archive import schema
-from cxr_gateway.archive.ids import new_study_id
 from cxr_gateway.archive.tables import AuditRow, open_engine
-from cxr_gateway.audit import by_the_machine, chain
-from cxr_gateway.audit.lines import Anchor, as_written, next_line
+from cxr_gateway.audit import by_the_machine, hash_chain as chain
+from cxr_gateway.audit.entries import Anchor, as_written, next_line
+from cxr_gateway.core.ids import new_study_id
 from databases import database_url, postgresql_database
 from gateway_stand import settings_for
 

@@ -12,11 +12,11 @@ from sqlalchemy import Engine, create_engine
 from archives import commanded, content_of, filled
 from cxr_gateway.archive import open_files
 from cxr_gateway.archive.tables import open_engine
-from cxr_gateway.audit import by_the_machine, chain
-from cxr_gateway.keeping.backup import back_up
-from cxr_gateway.keeping.restore import restore
+from cxr_gateway.audit import by_the_machine, hash_chain as chain
+from cxr_gateway.backup.backup import back_up
+from cxr_gateway.backup.restore import restore
+from cxr_gateway.core.settings import GatewaySettings
 from cxr_gateway.retention.removal import EXPIRY_ACTION, remove_study
-from cxr_gateway.settings import GatewaySettings
 from databases import database_url, postgresql_database
 from gateway_stand import settings_for
 

@@ -21,10 +21,10 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from cxr_gateway.deidentification.dicom import burned_in, deidentified_dicom
-from cxr_gateway.deidentification.profile import METHOD_CODE
-from cxr_gateway.deidentification.pseudonyms import Pseudonyms
-from cxr_gateway.intake import Limits, read_upload
+from cxr_gateway.exports.deidentification.dicom import burned_in, deidentified_dicom
+from cxr_gateway.exports.deidentification.profile import METHOD_CODE
+from cxr_gateway.exports.deidentification.pseudonyms import Pseudonyms
+from cxr_gateway.imaging import Limits, read_upload
 from cxr_serving.errors import Unprocessable
 from dicom_films import compressed_dicom, dicom, dicom_bytes, dicom_dataset
 from marked_films import MARK, PIXELS, TABLE, every_tag, everything, marked, marked_film

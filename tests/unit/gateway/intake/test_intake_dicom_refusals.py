@@ -18,7 +18,7 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from cxr_gateway.intake import Limits, read_upload
+from cxr_gateway.imaging import Limits, read_upload
 from cxr_serving.errors import PayloadTooLarge, Unprocessable, UnsupportedMedia
 from dicom_films import compressed_dicom, dicom, dicom_bytes, dicom_dataset, sample
 from films import radiograph_like

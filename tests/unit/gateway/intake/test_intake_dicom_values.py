@@ -9,7 +9,7 @@ import pytest
 from pydicom.dataset import Dataset
 from pydicom.uid import JPEG2000, UID, JPEG2000Lossless, RLELossless
 
-from cxr_gateway.intake import read_upload
+from cxr_gateway.imaging import read_upload
 from dicom_films import NATIVE, compressed_dicom, dicom, sample
 
 # 0..4095 in 64 x 64 pixels, row by row: the value of pixel (y, x) is 64 y + x.

@@ -11,9 +11,9 @@ import pytest
 from pydicom.encaps import encapsulate, get_frame
 from pydicom.uid import JPEG2000Lossless, JPEGLSLossless
 
-from cxr_gateway.intake import read_upload
-from cxr_gateway.intake.codestream import jpeg_stream_frame
-from cxr_gateway.intake.jpeg2000 import j2k_stream_frame
+from cxr_gateway.imaging import read_upload
+from cxr_gateway.imaging.codestream import jpeg_stream_frame
+from cxr_gateway.imaging.jpeg2000 import j2k_stream_frame
 from cxr_serving.errors import Unprocessable
 from dicom_films import compressed_dicom, dicom_bytes, dicom_dataset, sample
 from films import radiograph_like

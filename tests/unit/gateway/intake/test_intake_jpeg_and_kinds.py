@@ -5,8 +5,8 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
-from cxr_gateway.intake import read_upload
-from cxr_gateway.schemas import ImageSource
+from cxr_gateway.core.schemas import ImageSource
+from cxr_gateway.imaging import read_upload
 from cxr_serving.errors import PayloadTooLarge, ServiceError, Unprocessable, UnsupportedMedia
 from films import encoded, radiograph_like
 

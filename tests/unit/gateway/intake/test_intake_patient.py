@@ -8,20 +8,20 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cxr_gateway.intake import read_upload
-from cxr_gateway.intake.dicom_patient import iso_date, readable_name
-from cxr_gateway.schemas import PatientFacts
+from cxr_gateway.core.schemas import DicomMetadata
+from cxr_gateway.imaging import read_upload
+from cxr_gateway.imaging.dicom.metadata import iso_date, readable_name
 from dicom_films import STUDY_UID, dicom, sample
 from films import radiograph_like
 
 FILM = radiograph_like(64, 64)
 
 
-def patient(**tags: Any) -> PatientFacts:
+def patient(**tags: Any) -> DicomMetadata:
     return read_upload(dicom(FILM, **tags)).patient
 
 
-def raw_patient(tag: int, vr: str, value: bytes) -> PatientFacts:
+def raw_patient(tag: int, vr: str, value: bytes) -> DicomMetadata:
     """The facts of a file with an element that pydicom would not write, before all others."""
     data = dicom(FILM, StudyInstanceUID=None)
     start = data.index(b"\x08\x00\x16\x00UI")
@@ -37,7 +37,7 @@ def test_the_facts_of_a_complete_file_are_read() -> None:
         PatientSex="F",
         AccessionNumber="A-1",
         StudyDate="20040826",
-    ) == PatientFacts(
+    ) == DicomMetadata(
         patient_id="4711",
         name="Prof. Jane Ann Doe, MD",
         birth_date="1952-02-29",

@@ -9,8 +9,8 @@ import numpy.typing as npt
 import pytest
 from PIL import Image, PngImagePlugin
 
-from cxr_gateway.intake import NO_PATIENT, Limits, read_upload
-from cxr_gateway.schemas import ImageSource
+from cxr_gateway.core.schemas import ImageSource
+from cxr_gateway.imaging import NO_PATIENT, Limits, read_upload
 from cxr_serving.errors import PayloadTooLarge, ServiceError, Unprocessable, UnsupportedMedia
 from films import encoded, png_header_of, radiograph_like
 

@@ -15,7 +15,7 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from cxr_gateway.intake import read_upload
+from cxr_gateway.imaging import read_upload
 from cxr_serving.errors import Unprocessable, UnsupportedMedia
 from dicom_films import compressed_dicom, dicom, sample
 from films import encoded, radiograph_like

@@ -10,11 +10,11 @@ import pytest
 from PIL import Image, ImageColor, ImageDraw
 
 from cxr_contracts import Finding, FindingProbability, Region
+from cxr_gateway.core.schemas import Box, Priority, Triage, UsedModel
 from cxr_gateway.rendering import FINDING_COLOURS, overlay_scale, render_image, render_overlay
 from cxr_gateway.rendering.boxes import Style, draw_boxes, place_label
 from cxr_gateway.rendering.colours import PANEL, PRIORITY_COLOURS, display_name
 from cxr_gateway.rendering.text import cut, face, printable, wrap
-from cxr_gateway.schemas import Box, Priority, Triage, UsedModel
 from films import radiograph_like
 
 RECEIVED = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -28,7 +28,7 @@ Pixels = npt.NDArray[np.uint8]
 
 def box(region: Region, x_min: float, y_min: float, x_max: float, y_max: float) -> Box:
     return Box(
-        finding=region, joined_score=None, score=0.5, classifier_probability=None,
+        finding=region, rescored_score=None, score=0.5, classifier_probability=None,
         x_min=x_min, y_min=y_min, x_max=x_max, y_max=y_max,
     )  # fmt: skip
 

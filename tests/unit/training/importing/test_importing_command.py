@@ -96,15 +96,15 @@ def test_a_timm_checkpoint_becomes_a_folder_that_says_what_it_is(
 def test_a_published_model_is_taken_over_as_it_is(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    source = MODELS / "gate" / "gate-cxr"
+    source = MODELS / "gate" / "ood-cxr"
     assert cxr("import", "manifest", "--folder", source, "--models", tmp_path) == 0
-    target = tmp_path / "gate" / "gate-cxr"
+    target = tmp_path / "gate" / "ood-cxr"
     for path in target.iterdir():
         assert path.read_bytes() == (source / path.name).read_bytes()
     assert {path.name for path in target.iterdir()} == {path.name for path in source.iterdir()}
     capsys.readouterr()
     assert cxr("list", "--models", tmp_path) == 0
-    assert "gate-cxr" in capsys.readouterr().out
+    assert "ood-cxr" in capsys.readouterr().out
 
 
 def _cut_weights(folder: Path) -> None:

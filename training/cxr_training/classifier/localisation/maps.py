@@ -1,50 +1,68 @@
-"""Maps and boxes brought into one frame of pixels."""
+"""Class activation maps and boxes, brought into one frame of pixels."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from cxr_classifier.preprocessing import preprocess
+from cxr_serving.model_folder import ModelFolder
+from cxr_serving.onnx_runtime import OnnxRuntime
 from cxr_training.classifier.localisation.boxes import Case
 from cxr_training.classifier.samples import LABELS
 from cxr_training.data.nih import ANNOTATION_FRAME_PX, RegionBox
+from cxr_training.data.pixels import decode_grey
 
 FloatMap = npt.NDArray[np.float32]
 BoolMap = npt.NDArray[np.bool_]
 # Side of the frame in which maps and boxes meet; a pixel is four of the original's. The smallest
 # box that anyone drew is 20 pixels of the original wide.
 FRAME_PX = 256
+_BATCH = 16
 
 
 @dataclass(frozen=True, slots=True)
 class Maps:
-    """What the classifier said of some radiographs.
+    """The maps of some radiographs.
 
     `names` are NIH's file names. `cams` is float32 [N, 14, h, w] in the order of `Finding`, each
-    cell its share of the logit; `called` is [N, 14], true where the finding was called positive.
+    cell its share of the logit.
     """
 
     names: tuple[str, ...]
     cams: npt.NDArray[np.float32]
-    called: npt.NDArray[np.bool_]
 
     def __post_init__(self) -> None:
         """Raises ValueError where the arrays do not belong to the names."""
         if self.cams.shape[:2] != (len(self.names), len(LABELS)) or self.cams.ndim != 4:
             raise ValueError(f"maps {self.cams.shape} of {len(self.names)} radiographs")
-        if self.called.shape != self.cams.shape[:2]:
-            raise ValueError(f"calls {self.called.shape} of maps {self.cams.shape}")
 
     def places(self, cases: Iterable[Case]) -> list[tuple[int, int]]:
-        """Row and label of each case; ValueError for one whose radiograph is not among them."""
-        rows = {name: row for row, name in enumerate(self.names)}
+        """Index and label of each case; ValueError for one whose radiograph is not among them."""
+        indices = {name: index for index, name in enumerate(self.names)}
         columns = {label: column for column, label in enumerate(LABELS)}
         try:
-            return [(rows[case.name], columns[case.finding]) for case in cases]
+            return [(indices[case.name], columns[case.finding]) for case in cases]
         except KeyError as error:
             raise ValueError(f"no map of {error}") from error
+
+
+def predicted_maps(folder: ModelFolder, runtime: OnnxRuntime, cases: Sequence[Case]) -> Maps:
+    """The maps of the radiographs of `cases`, each once, as a service makes them."""
+    columns = [[label.name for label in folder.manifest.labels].index(x) for x in LABELS]
+    paths = {case.name: case.path for case in cases}
+    names = tuple(sorted(paths))
+    cams: list[npt.NDArray[np.float32]] = []
+    for start in range(0, len(names), _BATCH):
+        images = [
+            preprocess(decode_grey(paths[name]), folder.manifest.input)
+            for name in names[start : start + _BATCH]
+        ]
+        _, maps = runtime.run(np.stack(images))
+        cams += [of_image[columns] for of_image in maps]
+    return Maps(names, np.array(cams, dtype=np.float32))
 
 
 def enlarged(cam: npt.NDArray[np.float32]) -> FloatMap:

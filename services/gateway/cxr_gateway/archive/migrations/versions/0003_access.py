@@ -6,7 +6,7 @@ What is there already is of no department, and seen by those who see all.
 import sqlalchemy as sa
 from alembic import op
 
-from cxr_gateway.errors import SchemaMismatch
+from cxr_gateway.core.errors import SchemaMismatch
 
 revision = "0003"
 down_revision = "0002"

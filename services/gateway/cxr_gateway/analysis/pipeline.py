@@ -1,0 +1,287 @@
+"""The way of an upload: decode, gate, both readers, merge, triage, archive, answer.
+
+The original is written and synced while the readers work, and is on disk before the answer; the
+derived pictures are made later, by `pictures.py`. A reading that has begun is finished even if its
+client has gone: it runs in a task of its own. Two uploads of the same bytes take turns, so the
+second finds the study of the first.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+from cxr_contracts import CamGrid
+from cxr_gateway.analysis.analyzer import Analysis, Analyzer
+from cxr_gateway.analysis.merge import TOP_FINDINGS
+from cxr_gateway.analysis.prediction import opinion_of
+from cxr_gateway.api.upload import Upload
+from cxr_gateway.archive import (
+    AlreadyArchived,
+    Archive,
+    StoredStudy,
+    new_study_id,
+    original_name,
+)
+from cxr_gateway.core.errors import CommitUnanswered, InferenceUnavailable
+from cxr_gateway.core.locks import NamedLocks
+from cxr_gateway.core.metrics import GatewayMetrics
+from cxr_gateway.core.schemas import Study, StudyStatus, Timings
+from cxr_gateway.core.settings import GatewaySettings
+from cxr_gateway.imaging import DecodedImage, Limits
+from cxr_serving.errors import Overloaded
+
+_UNFINISHED = (StudyStatus.FAILED, StudyStatus.PARTIAL)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a client gets: a stored study, and whether it was not there before."""
+
+    stored: StoredStudy
+    is_new: bool
+
+
+@dataclass(frozen=True)
+class _Subject:
+    """The study that is being read, before anything is known about it."""
+
+    study_id: str
+    content_sha256: str
+    file_name: str | None
+    received_at: datetime
+
+
+class AnalysisPipeline:
+    """Reads uploads and reads studies again."""
+
+    def __init__(
+        self,
+        archive: Archive,
+        analyzer: Analyzer,
+        metrics: GatewayMetrics,
+        settings: GatewaySettings,
+        on_read: Callable[[StoredStudy, Analysis], None],
+    ) -> None:
+        self._archive = archive
+        self._analyzer = analyzer
+        self._metrics = metrics
+        self._limits = Limits(max_bytes=settings.max_upload_bytes, max_pixels=settings.max_pixels)
+        self._on_read = on_read
+        self._max_in_flight = settings.max_studies_in_flight
+        metrics.studies_in_flight_limit.set(self._max_in_flight)
+        self._in_flight = 0
+        self.idle = asyncio.Event()
+        self.idle.set()
+        self._slots = asyncio.Semaphore(settings.max_concurrent_analyses)
+        self._contents = NamedLocks()
+        self._tasks: set[asyncio.Task[Reading]] = set()
+
+    @contextmanager
+    def admit(self) -> Iterator[None]:
+        """Count a request; Overloaded if there are as many as may be at once."""
+        if self._in_flight >= self._max_in_flight:
+            raise Overloaded(
+                f"{self._in_flight} studies are being read, as many as this gateway takes at once."
+            )
+        self._in_flight += 1
+        self.idle.clear()
+        try:
+            with self._metrics.studies_in_flight.track_inprogress():
+                yield
+        finally:
+            self._in_flight -= 1
+            if not self._in_flight:
+                self.idle.set()
+
+    def receiving(self) -> AbstractContextManager[object]:
+        """Measure how long a client takes to send its file."""
+        return self._metrics.stage("receive")
+
+    async def read(self, upload: Upload, key: str | None, department: str | None) -> Reading:
+        """Read a received file, or find the study that it has already; the file is kept or gone.
+
+        Departments share nothing: the same file of another one is another study.
+
+        Raises:
+            InferenceUnavailable: neither reader answered; the study is kept.
+            Conflict: `key` was used for another content.
+            UnsupportedMedia, Unprocessable, PayloadTooLarge: what intake refuses.
+            StorageFull, Unavailable: the archive cannot keep it.
+        """
+        return await self._finish(self._read(upload, key, department))
+
+    async def rerun(self, study_id: str, department: str | None) -> Reading:
+        """Read a failed or partial study again; any other is answered as it stands.
+
+        Raises:
+            NotFound: no such study, or another department's.
+            InferenceUnavailable: neither reader answered, again.
+        """
+        stored = await self._archive.get(study_id, department)
+        return await self._finish(self._rerun(stored))
+
+    async def close(self) -> None:
+        """Wait for the readings that are going on."""
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _finish(self, work: Coroutine[Any, Any, Reading]) -> Reading:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        reading = await asyncio.shield(task)
+        if reading.stored.status is StudyStatus.FAILED:
+            study = reading.stored.study
+            raise InferenceUnavailable(
+                "Neither reader answered. The study is kept and can be run again.",
+                study_id=study.id,
+                problems=[problem.model_dump() for problem in study.problems],
+            )
+        return reading
+
+    async def _read(self, upload: Upload, key: str | None, department: str | None) -> Reading:
+        try:
+            async with self._contents.hold(_name_of(upload.sha256, department)):
+                while True:
+                    stored = await self._archive.look_up(upload.sha256, key, department)
+                    try:
+                        if stored is None:
+                            new = await self._read_new(upload, key, department)
+                            return Reading(new, is_new=True)
+                        return Reading(await self._read_known(stored, key), is_new=False)
+                    except AlreadyArchived:
+                        continue  # another gateway on the same archive was quicker
+        finally:
+            if not upload.incoming.settled:
+                await self._archive.in_thread(upload.incoming.discard)
+
+    async def _rerun(self, stored: StoredStudy) -> Reading:
+        async with self._contents.hold(_name_of(stored.content_sha256, stored.department)):
+            while True:
+                current = await self._archive.get(stored.id, stored.department)
+                try:
+                    return Reading(await self._read_known(current, None), is_new=False)
+                except AlreadyArchived:
+                    continue
+
+    async def _read_known(self, stored: StoredStudy, key: str | None) -> StoredStudy:
+        if stored.status not in _UNFINISHED:
+            if key is not None:
+                await self._archive.remember_key(key, stored)
+            return stored
+        started = time.perf_counter()
+        before = stored.study
+        subject = _Subject(before.id, before.content_sha256, before.file_name, before.received_at)
+        original = partial(self._archive.files.read, stored.id, stored.original)
+        async with self._turn():
+            prepared = await self._analyzer.prepare(original, self._limits)
+            examined = await self._analyzer.examine(prepared)
+        study = self._merged(subject, prepared.intake, examined, started)
+        with self._metrics.stage("record"):
+            after = await self._archive.replace(
+                stored, study, _cams(examined), key, prepared.measures
+            )
+        return self._announced(after, study, examined, started)
+
+    async def _read_new(
+        self, upload: Upload, key: str | None, department: str | None
+    ) -> StoredStudy:
+        subject = _Subject(new_study_id(), upload.sha256, upload.file_name, upload.received_at)
+        async with self._turn():
+            prepared = await self._analyzer.prepare(upload.incoming.read, self._limits)
+            intake = prepared.intake
+            keeping = asyncio.create_task(self._keep_original(upload, subject, intake))
+            try:
+                examined = await self._analyzer.examine(prepared)
+                examined.stages_ms["archive"] = await keeping
+                study = self._merged(subject, intake, examined, upload.started)
+                with self._metrics.stage("record"):
+                    stored = await self._archive.add(
+                        study, _cams(examined), key, department, prepared.measures
+                    )
+            except CommitUnanswered:
+                # The row may be there, so its files stay; else they are swept at a start.
+                raise
+            except BaseException:
+                # Whatever it was: without a row there must be no files.
+                await asyncio.gather(keeping, return_exceptions=True)
+                await self._archive.in_thread(self._archive.files.remove_study, subject.study_id)
+                raise
+        return self._announced(stored, study, examined, upload.started)
+
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        """Hold one of the `max_concurrent_analyses` until the end of the block."""
+        with self._metrics.stage("wait"), self._metrics.readings_waiting.track_inprogress():
+            await self._slots.acquire()
+        try:
+            yield
+        finally:
+            self._slots.release()
+
+    def _merged(
+        self, subject: _Subject, intake: DecodedImage, examined: Analysis, started: float
+    ) -> Study:
+        with self._metrics.stage("merge"):
+            return _assembled(subject, intake, examined, started)
+
+    def _announced(
+        self, stored: StoredStudy, study: Study, examined: Analysis, started: float
+    ) -> StoredStudy:
+        self._metrics.count(study, time.perf_counter() - started)
+        self._on_read(stored, examined)
+        return stored
+
+    async def _keep_original(
+        self, upload: Upload, subject: _Subject, intake: DecodedImage
+    ) -> float:
+        name, files = original_name(intake.facts.source), self._archive.files
+        with self._metrics.stage("archive") as span:
+            await self._archive.in_thread(files.keep, upload.incoming, subject.study_id, name)
+        return span.ms
+
+
+def _name_of(content_sha256: str, department: str | None) -> str:
+    """What uploads take turns by."""
+    return f"{content_sha256} {department or ''}"
+
+
+def _cams(examined: Analysis) -> list[CamGrid]:
+    return examined.classified.cams if examined.classified else []
+
+
+def _assembled(
+    subject: _Subject, intake: DecodedImage, examined: Analysis, started: float
+) -> Study:
+    opinion = opinion_of(examined.classified, examined.detected, examined.rescoring)
+    stages_ms = examined.stages_ms
+    return Study(
+        id=subject.study_id,
+        status=examined.status,
+        received_at=subject.received_at,
+        file_name=subject.file_name,
+        content_sha256=subject.content_sha256,
+        image=intake.facts,
+        patient=intake.patient,
+        gate=examined.gate,
+        top_findings=opinion.findings[:TOP_FINDINGS],
+        findings=opinion.findings,
+        boxes=opinion.boxes,
+        rescoring=examined.rescoring.used if examined.rescoring else None,
+        heatmaps=[cam.finding for cam in _cams(examined)],
+        triage=opinion.triage,
+        models=examined.models,
+        timings_ms=Timings(
+            decode=stages_ms["decode"],
+            gate=stages_ms.get("gate"),
+            classifier=stages_ms.get("classifier"),
+            detector=stages_ms.get("detector"),
+            archive=stages_ms.get("archive"),
+            total=round((time.perf_counter() - started) * 1000, 2),
+        ),
+        problems=examined.problems,
+    )

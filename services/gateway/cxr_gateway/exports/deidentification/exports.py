@@ -1,0 +1,105 @@
+"""An archived study as a file that says nothing of its patient: DICOM of DICOM, PNG of the others.
+
+The profile does not look into the picture. A file that says that text is burnt into it is not
+exported; where nothing is known, someone has to have looked and say so.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+from cxr_gateway.archive import Archive, StoredStudy
+from cxr_gateway.core.errors import TextInPicture
+from cxr_gateway.core.schemas import ImageSource
+from cxr_gateway.exports.deidentification.dicom import burned_in, deidentified_dicom
+from cxr_gateway.exports.deidentification.pseudonyms import Pseudonyms, pseudonyms_of
+from cxr_gateway.imaging import Limits, read_upload
+from cxr_gateway.rendering import render_image
+
+_T = TypeVar("_T")
+# What was accepted once can be exported later, whatever the limits are by then.
+_LIMITS = Limits(max_bytes=1 << 40, max_pixels=1 << 40)
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A file to hand out; its name is a pseudonym of the study's id."""
+
+    name: str
+    media_type: str
+    content: bytes
+
+
+class Workers(Protocol):
+    """Where image work is done: `Analyzer` in production."""
+
+    async def in_thread(self, work: Callable[..., _T], *arguments: Any) -> _T:
+        """Run image work in a thread."""
+        ...
+
+
+class InThisThread:
+    """For a command, which has nothing else to do meanwhile."""
+
+    async def in_thread(self, work: Callable[..., _T], *arguments: Any) -> _T:
+        """Run image work here."""
+        return work(*arguments)
+
+
+class Exports:
+    """Exports studies of an archive."""
+
+    def __init__(self, archive: Archive, workers: Workers) -> None:
+        self._archive = archive
+        self._workers = workers
+
+    async def of(self, study_id: str, department: str | None, *, reviewed: bool) -> Exported:
+        """The study, de-identified; see `export_study`.
+
+        Raises:
+            NotFound: no such study, another department's, or its original is missing.
+            TextInPicture: it may show a name.
+            Unprocessable: a DICOM file of several frames.
+        """
+        archive = self._archive
+        stored = await archive.get(study_id, department)
+        content = await archive.in_thread(archive.files.read, stored.id, stored.original)
+        pseudonyms = await archive.in_thread(pseudonyms_of, archive.engine)
+        return await self._workers.in_thread(export_study, stored, content, pseudonyms, reviewed)
+
+
+def export_study(
+    stored: StoredStudy, content: bytes, pseudonyms: Pseudonyms, reviewed: bool
+) -> Exported:
+    """De-identify a study's original.
+
+    Args:
+        stored: the study.
+        content: its original.
+        pseudonyms: of the installation.
+        reviewed: whether someone says that the picture shows no text about a patient.
+    """
+    is_dicom = stored.source is ImageSource.DICOM
+    check_picture(burned_in(content, _LIMITS) if is_dicom else None, reviewed)
+    # Two files may carry the same UID, and a study's id says when it came.
+    name = pseudonyms.uid(stored.id)
+    if is_dicom:
+        cleaned = deidentified_dicom(content, pseudonyms, _LIMITS)
+        return Exported(f"{name}.dcm", "application/dicom", cleaned)
+    grey = read_upload(content, limits=_LIMITS).grey
+    return Exported(f"{name}.png", "image/png", render_image(grey))
+
+
+def check_picture(annotation: str | None, reviewed: bool) -> None:
+    """Raise TextInPicture unless the picture may leave: NO, or unknown and looked at."""
+    if annotation == "NO" or (annotation != "YES" and reviewed):
+        return
+    if annotation == "YES":
+        raise TextInPicture(
+            "The file says that text is burnt into its picture (Burned In Annotation is YES); the "
+            "profile does not remove it, so the file is not exported."
+        )
+    raise TextInPicture(
+        "Nobody knows whether text about the patient is burnt into this picture, and the profile "
+        "does not look. Look at it; if there is none, ask again and say that it was reviewed."
+    )

@@ -1,0 +1,212 @@
+"""The figures of a published classifier on a split, from its own files, run as they are served."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from cxr_contracts import LabelSpec, MetricRow, ModelManifest
+from cxr_serving.model_folder import open_model_folder
+from cxr_training.classifier.calibration import Decisions, fitted_decisions, shipped_decisions
+from cxr_training.classifier.config import Evaluation, evaluation_of
+from cxr_training.classifier.localisation.scores import evaluate_maps
+from cxr_training.classifier.metrics import for_manifest, metric_rows
+from cxr_training.classifier.predictions import Predictions, predict
+from cxr_training.classifier.samples import as_samples, read_samples
+from cxr_training.core.errors import PublishError
+from cxr_training.data.errors import DataError
+from cxr_training.data.layout import NIH_FOLDER
+from cxr_training.data.splits import Split, split_sha256
+from cxr_training.data.test_set import read_test_set
+from cxr_training.metrics.rows import differing_figures
+
+# ONNX Runtime and PyTorch give logits that differ in the sixth digit, and another processor may
+# round a resized image otherwise. Neither moves an AUROC by this much; a changed network, data
+# set or figure does.
+TOLERANCE = 2e-3
+# On test patients means count findings with at least so many positives.
+TEST_MIN_POSITIVES = 20
+# How a model is evaluated whose manifest does not say how its figures were made.
+_PLAIN = Evaluation(resamples=1000, calibration_folds=5, min_positives=10)
+_PLAIN_SEED, _PLAIN_COARSE_PX = 1, 64
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """How a model is evaluated.
+
+    `fitted`: its calibration and thresholds were fitted on these very patients, so both are
+    cross-fitted. Else they are evaluated as shipped.
+    """
+
+    evaluation: Evaluation
+    seed: int
+    coarse_px: int
+    fitted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ModelEvaluation:
+    """A model and what was found of it; `rows` are all figures, in full.
+
+    `on` are the options that name the data, without the folders of this machine.
+    """
+
+    manifest: ModelManifest
+    split: Split
+    on: str
+    split_sha256: str
+    rules: Rules
+    predictions: Predictions
+    decisions: Decisions
+    rows: list[MetricRow]
+
+
+def evaluate_model(
+    model: Path, data: Path | None, split: Split, manifests: Sequence[Path] = ()
+) -> ModelEvaluation:
+    """Evaluate the model folder `model`.
+
+    Args:
+        model: the folder.
+        data: holds `nih/`, and `chestx-det/` if maps are to be evaluated on its boxes, too, and
+            for test patients `test/`; None for `manifests` alone, whose images nobody boxed.
+        split: validation or test.
+        manifests: CSV manifests to evaluate on, too; of validation patients alone.
+
+    Raises:
+        DataError: the data set is not as published, or has no test set.
+        PublishError: the manifest does not say in a known way how its figures were made.
+        ModelFolderError: the folder is not what its manifest says.
+    """
+    folder = open_model_folder(model, "classifier")
+    held_out = None
+    if split is Split.TEST:
+        if data is None or manifests:
+            raise DataError(data or manifests[0], "test patients are those of --data alone")
+        held_out = read_test_set(data)
+        samples = as_samples(held_out.collection)
+    else:
+        samples = read_samples(None if data is None else data / NIH_FOLDER, manifests)
+    patients = split_sha256(samples.patient_splits)
+    rules = rules_of(folder.manifest, split, patients)
+    predictions = predict(folder, samples, split, rules.coarse_px)
+    decisions = (
+        fitted_decisions(predictions, rules.evaluation, rules.seed)
+        if rules.fitted
+        else shipped_decisions(predictions, folder.manifest.labels)
+    )
+    maps = [] if data is None else evaluate_maps(folder, data, held_out)
+    on = ["--data $DATA"] if data else []
+    return ModelEvaluation(
+        manifest=folder.manifest,
+        split=split,
+        on=" ".join([*on, *(f"--manifest {path.name}" for path in manifests)]),
+        split_sha256=patients,
+        rules=rules,
+        predictions=predictions,
+        decisions=decisions,
+        rows=[*metric_rows(predictions, decisions, rules.evaluation, rules.seed), *maps],
+    )
+
+
+def rules_of(manifest: ModelManifest, split: Split, patients: str) -> Rules:
+    """How the manifest's figures were made; plain rules where it has none.
+
+    Args:
+        manifest: of the model.
+        split: that it is to be evaluated on.
+        patients: sha256 of the split's list of patients.
+
+    Raises:
+        PublishError: its recipe is of another form.
+    """
+    if not manifest.metrics:
+        return Rules(_PLAIN, _PLAIN_SEED, _PLAIN_COARSE_PX, fitted=False)
+    recipe = manifest.training.recipe
+    try:
+        rules = Rules(
+            evaluation=evaluation_of(recipe),
+            seed=int(recipe["seed"]),
+            coarse_px=int(recipe["augmentation"]["coarsest_px"]),
+            fitted=split is Split.VALIDATION and manifest.data.split_sha256 == patients,
+        )
+    except (KeyError, TypeError, ValidationError) as error:
+        raise PublishError(
+            f"the manifest of {manifest.name} carries figures, but its recipe does not say how "
+            f"they were made: {error}"
+        ) from error
+    if split is Split.TEST:
+        stricter = rules.evaluation.model_copy(update={"min_positives": TEST_MIN_POSITIVES})
+        return Rules(stricter, rules.seed, rules.coarse_px, fitted=False)
+    return rules
+
+
+def published_splits_of(model: Path, data: Path | None, manifests: Sequence[Path]) -> list[Split]:
+    """The splits whose figures the model's manifest carries and this data set can verify.
+
+    Raises:
+        DataError: as `evaluate_model`.
+        PublishError: the manifest carries no figures, or those of other validation patients.
+    """
+    manifest = open_model_folder(model, "classifier").manifest
+    found = [split for split in (Split.VALIDATION, Split.TEST) if published_rows(manifest, split)]
+    if not found:
+        raise PublishError(f"the manifest of {manifest.name} carries no figures to compare with")
+    samples = read_samples(None if data is None else data / NIH_FOLDER, manifests)
+    patients = split_sha256(samples.patient_splits)
+    if Split.VALIDATION in found and manifest.data.split_sha256 != patients:
+        raise PublishError(
+            f"{manifest.name} was evaluated on other patients (split "
+            f"{manifest.data.split_sha256[:12]}) than those of this data set ({patients[:12]}): "
+            "there is nothing to compare"
+        )
+    return found
+
+
+def published_rows(manifest: ModelManifest, split: Split) -> list[MetricRow]:
+    """The manifest's figures of a split."""
+    return [row for row in manifest.metrics if row.split == split.value]
+
+
+def differences(evaluated: ModelEvaluation) -> list[str]:
+    """Where the manifest says otherwise than what was measured, a sentence each."""
+    manifest = evaluated.manifest
+    published = published_rows(manifest, evaluated.split)
+    named = {(row.name, row.subset) for row in published}
+    measured = for_manifest(evaluated.rows)
+    known = [row for row in measured if (row.name, row.subset) in named]
+    sentences = differing_figures(published, known, TOLERANCE)
+    if evaluated.rules.fitted:
+        fitted = {label.name: label for label in evaluated.decisions.labels}
+        for label in manifest.labels:
+            sentences += _label_differences(label, fitted[label.name])
+    if len(known) < len(measured):
+        # In one sentence: a model published before a figure was thought of lacks all of a kind.
+        new = dict.fromkeys(row.name for row in measured if (row.name, row.subset) not in named)
+        n = len(measured) - len(known)
+        sentences.append(f"{n} figures measured, but not published: {', '.join(new)}")
+    return sentences
+
+
+def _label_differences(shipped: LabelSpec, fitted: LabelSpec) -> list[str]:
+    """Where calibration and threshold are not those that the validation patients give."""
+    sentences = []
+    if shipped.threshold_rule != fitted.threshold_rule:
+        sentences.append(
+            f"threshold of {shipped.name}: shipped by {shipped.threshold_rule}, "
+            f"fitted by {fitted.threshold_rule}"
+        )
+    for name in ("threshold", "slope", "intercept"):
+        ours, theirs = getattr(shipped, name), getattr(fitted, name)
+        if not abs(ours - theirs) <= TOLERANCE:
+            sentences.append(f"{name} of {shipped.name}: shipped {ours:.4f}, fitted {theirs:.4f}")
+    return sentences
+
+
+def with_test_figures(evaluated: ModelEvaluation) -> ModelManifest:
+    """The manifest with these figures of test patients in place of those that it carried."""
+    kept = published_rows(evaluated.manifest, Split.VALIDATION)
+    metrics = [*kept, *for_manifest(evaluated.rows)]
+    return evaluated.manifest.model_copy(update={"metrics": metrics})

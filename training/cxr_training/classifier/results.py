@@ -1,0 +1,212 @@
+"""The results folder of an evaluation: figures as CSV, plots, and a page."""
+
+import csv
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from cxr_training.classifier.card import Figures, arms, results
+from cxr_training.classifier.evaluation import TOLERANCE, ModelEvaluation
+from cxr_training.classifier.localisation.scores import IOU, POINTING, Pointer, subset_name
+from cxr_training.classifier.predictions import SUBGROUP_KINDS
+from cxr_training.classifier.samples import LABELS
+from cxr_training.metrics.bootstrap import FloatArray
+from cxr_training.metrics.classification import equal_bins, roc_points
+
+PAGE, FIGURES = "README.md", "figures.csv"
+RELIABILITY, OPERATING_POINTS = "reliability.png", "operating_points.png"
+SUBGROUPS, LOCALISATION = "subgroups.png", "localisation.png"
+BINS = 10
+_DPI = 110
+_GAPS = {
+    "auroc_gap": "mean AUROC",
+    "sensitivity_gap": "mean sensitivity",
+    "specificity_gap": "mean specificity",
+}
+
+
+def write_results(evaluated: ModelEvaluation, folder: Path) -> None:
+    """Write everything into `folder`, which is made where it is missing."""
+    folder.mkdir(parents=True, exist_ok=True)
+    figures = Figures(evaluated.rows, evaluated.split)
+    with (folder / FIGURES).open("w", newline="") as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(
+            ["figure", "subset", "split", "value", "low", "high", "images", "positives"]
+        )
+        for row in evaluated.rows:
+            numbers = [f"{x:.4f}" for x in (row.result.value, row.result.low, row.result.high)]
+            writer.writerow([row.name, row.subset, row.split, *numbers, row.n, row.n_positive])
+    _draw_reliability(evaluated, folder / RELIABILITY)
+    _draw_operating_points(evaluated, figures, folder / OPERATING_POINTS)
+    _draw_subgroups(figures, folder / SUBGROUPS)
+    if figures.row(POINTING, "all"):
+        _draw_localisation(figures, folder / LOCALISATION)
+    (folder / PAGE).write_text(_page(evaluated, figures, folder))
+
+
+def _page(evaluated: ModelEvaluation, figures: Figures, folder: Path) -> str:
+    manifest, rules = evaluated.manifest, evaluated.rules
+    patients = len(np.unique(evaluated.predictions.patients))
+    plots = {
+        OPERATING_POINTS: "ROC curves with the shipped operating points",
+        RELIABILITY: "reliability of each finding",
+        SUBGROUPS: "gaps between each subgroup and all images",
+        LOCALISATION: "pointing game and IoU of each finding",
+        "curves.png": "losses and validation AUROC of the published run by epoch",
+    }
+    parts = [
+        f"# {manifest.name}, version {manifest.version}, on {evaluated.split} patients",
+        f"Written by `cxr classifier evaluate --model models/classifier/{manifest.name} "
+        f"--split {evaluated.split} {evaluated.on}`: the published ONNX file, run as the service "
+        f"runs it, on {len(evaluated.predictions)} images of {patients} {evaluated.split} "
+        f"patients. `cxr classifier verify` measures again and compares with the manifest, up to "
+        f"{TOLERANCE}.",
+        f"- weights `{manifest.weights.sha256}`\n"
+        f"- ONNX `{manifest.onnx.sha256}`\n"
+        f"- split `{evaluated.split_sha256}`\n"
+        f"- 95% intervals: {rules.evaluation.resamples} bootstrap resamples of the patients, seed "
+        f"{rules.seed}",
+        _how_decided(evaluated),
+        *results(figures, {x.name: x.threshold_rule for x in evaluated.decisions.labels}),
+        "## Plots",
+        f"Every figure, those of each finding in each subgroup included: [{FIGURES}]({FIGURES}).",
+        *(f"![{shown}]({name})" for name, shown in plots.items() if (folder / name).exists()),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _how_decided(evaluated: ModelEvaluation) -> str:
+    if evaluated.rules.fitted:
+        return (
+            f"{evaluated.manifest.extra['threshold']} Its interval is that of the choice over "
+            "resampled patients. Sensitivity and specificity are cross-fitted: each image is "
+            "decided by a calibration and a threshold of the other patients, which is why a mark "
+            "can lie beside its curve."
+        )
+    return (
+        "Calibration and thresholds are the model's own, evaluated as shipped: nothing was fitted "
+        "on these patients. Whether its training saw them, this page cannot know."
+    )
+
+
+def _draw_reliability(evaluated: ModelEvaluation, target: Path) -> None:
+    """For each finding, how often it was there against the probability that was given.
+
+    Bins of equally many images: most findings are rare, and of equal widths one bin would hold
+    nearly all.
+    """
+    figure = Figure(figsize=(13, 9), layout="constrained")
+    n = len(evaluated.predictions)
+    bin_of = equal_bins(np.arange(1, n + 1) / n, BINS)
+    for column, (label, axes) in enumerate(_grid(figure)):
+        probabilities = evaluated.decisions.probabilities[:, column]
+        order = np.argsort(probabilities, kind="stable")
+        given, seen = (
+            _bin_means(x[order], bin_of)
+            for x in (probabilities, evaluated.predictions.targets[:, column])
+        )
+        axes.plot(given, seen, "o-", markersize=3)
+        # Rare findings live near zero: each panel has its own scale, the same on both axes.
+        end = 1.05 * max(given.max(), seen.max(), 1e-3)
+        axes.plot([0, end], [0, end], color="0.6", linewidth=0.8)
+        axes.set(xlim=(0, end), ylim=(0, end), title=label)
+    figure.supxlabel("probability given")
+    figure.supylabel("share that has the finding")
+    figure.savefig(target, dpi=_DPI)
+
+
+def _bin_means(values: FloatArray, bin_of: np.ndarray) -> FloatArray:
+    counts = np.bincount(bin_of, minlength=BINS)
+    means: FloatArray = np.bincount(bin_of, weights=values, minlength=BINS)[counts > 0]
+    return means / counts[counts > 0]
+
+
+def _draw_operating_points(evaluated: ModelEvaluation, figures: Figures, target: Path) -> None:
+    """ROC curves with the shipped point and its interval both ways."""
+    figure = Figure(figsize=(13, 9), layout="constrained")
+    for column, (label, axes) in enumerate(_grid(figure)):
+        targets = evaluated.predictions.targets[:, column]
+        _, sensitivity, specificity = roc_points(targets, evaluated.predictions.logits[:, column])
+        # From the point where nothing is called, which is no score that occurs.
+        axes.plot(np.r_[1 - specificity, 0.0], np.r_[sensitivity, 0.0], linewidth=1.2)
+        axes.plot([0, 1], [0, 1], color="0.6", linewidth=0.8)
+        found, spared = (figures.row(x, label) for x in ("sensitivity", "specificity"))
+        if found is not None and spared is not None:
+            below, above = arms([spared.result])
+            axes.errorbar(
+                [1 - spared.result.value],
+                [found.result.value],
+                xerr=[above, below],
+                yerr=arms([found.result]),
+                fmt="o",
+                color="tab:red",
+                markersize=4,
+                capsize=2,
+            )
+        # A little beyond the square, so that a mark on its edge is seen whole.
+        axes.set(
+            xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), title=f"{label}, {int(targets.sum())} positive"
+        )
+        rule = evaluated.decisions.labels[column].threshold_rule
+        axes.text(0.97, 0.05, rule, ha="right", fontsize=8)
+    figure.supxlabel("1 - specificity")
+    figure.supylabel("sensitivity; the mark is the shipped operating point, 95% intervals")
+    figure.savefig(target, dpi=_DPI)
+
+
+def _draw_subgroups(figures: Figures, target: Path) -> None:
+    """The gaps of each sex, age band and view to the same findings over all images."""
+    groups = [group for kind in SUBGROUP_KINDS for group in figures.subgroups(kind)]
+    figure = Figure(figsize=(12, 0.4 * max(4, len(groups)) + 1), layout="constrained")
+    panels: Sequence[Axes] = figure.subplots(1, len(_GAPS), sharey=True)
+    for axes, (name, shown) in zip(panels, _GAPS.items(), strict=True):
+        for place, group in enumerate(reversed(groups)):
+            row = figures.row(name, group)
+            if row is None:
+                axes.text(0, place, "too few positives", ha="center", va="center", fontsize=8)
+                continue
+            bar = arms([row.result])
+            axes.errorbar([row.result.value], [place], xerr=bar, fmt="o", color="C0", capsize=3)
+        axes.axvline(0, color="0.6", linewidth=0.8)
+        axes.set_yticks(range(len(groups)), groups[::-1])
+        axes.set_xlabel(f"{shown}, less that over all images")
+    figure.savefig(target, dpi=_DPI)
+
+
+def _draw_localisation(figures: Figures, target: Path) -> None:
+    """A line for each finding, a mark with its interval for each pointer; hit rate and IoU."""
+    groups = [subset for subset in figures.subsets(POINTING) if "/" not in subset]
+    figure = Figure(figsize=(11, 0.5 * max(4, len(groups)) + 1.2), layout="constrained")
+    panels: Sequence[Axes] = figure.subplots(1, 2, sharey=True)
+    for axes, name, shown in zip(panels, (POINTING, IOU), ("maximum in a box", "IoU"), strict=True):
+        for place, pointer in enumerate(Pointer):
+            rows = [figures.row(name, subset_name(group, pointer)) for group in groups]
+            found = [row.result for row in rows if row is not None]
+            axes.errorbar(
+                [result.value for result in found],
+                # The four marks of a finding stand below each other around its line.
+                [i + (place - 1.5) * 0.17 for i in range(len(found))],
+                xerr=arms(found),
+                fmt="|" if place else "o",
+                color=f"{0.15 + 0.2 * place:.2f}" if place else "C3",
+                label="map" if pointer is Pointer.CAM else pointer.value,
+            )
+        axes.set(xlabel=f"{shown}, 95% interval", xlim=(0, None))
+    panels[0].set_yticks(range(len(groups)), groups)
+    panels[0].invert_yaxis()
+    panels[1].legend(loc="lower right", fontsize=8)
+    figure.savefig(target, dpi=_DPI)
+
+
+def _grid(figure: Figure) -> Iterator[tuple[str, Axes]]:
+    """A panel for each of the fourteen findings, the last place left blank."""
+    panels = figure.subplots(3, 5).ravel()
+    for axes in panels[len(LABELS) :]:
+        axes.set_axis_off()
+    for label, axes in zip(LABELS, panels, strict=False):
+        axes.tick_params(labelsize=7)
+        yield label.value, axes
