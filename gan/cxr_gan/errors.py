@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from cxr_training.core.errors import UserError
 
@@ -13,12 +13,6 @@ Model = TypeVar("Model", bound=BaseModel)
 
 class GanError(UserError, RuntimeError):
     """What was asked for cannot be done; the message says why, with the file and the entry."""
-
-
-class Section(BaseModel):
-    """A part of a file; it refuses keys that it does not know."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 def read_keys(path: Path) -> dict[str, Any]:

@@ -6,9 +6,10 @@ from typing import Literal
 from pydantic import BaseModel, Field
 
 from cxr_contracts import MANIFEST_NAME, DataSpec, Interval, ModelFile, TrainingSpec
-from cxr_gan.errors import Section, read_keys, validated
+from cxr_gan.errors import read_keys, validated
 from cxr_gan.networks.spec import GeneratorSpec
 from cxr_serving.model_folder import manifest_in
+from cxr_training.core.config import Section
 from cxr_training.core.runs import portable_command
 
 RUN_WEIGHTS, RUN_SPEC = "generator.safetensors", "spec.json"

@@ -60,7 +60,10 @@ class Synthesizer:
     shown: ShownRadiographs
 
     def images(
-        self, seeds: Sequence[int], labels: LabelInput | None = None, truncation: float | None = None
+        self,
+        seeds: Sequence[int],
+        labels: LabelInput | None = None,
+        truncation: float | None = None,
     ) -> Images:
         """The images of `seeds`, uint8 [n, side, side].
 
@@ -147,7 +150,10 @@ def open_generator(folder: Path, device: str = "cpu") -> Synthesizer:
         path = folder / RUN_SPEC
         if not path.exists():
             raise GanError(f"{folder} holds no generator: neither {MANIFEST_NAME} nor {RUN_SPEC}")
-        spec, recipe = validated(GeneratorSpec, read_keys(path), path), read_keys(folder / RUN_CONFIG)
+        spec, recipe = (
+            validated(GeneratorSpec, read_keys(path), path),
+            read_keys(folder / RUN_CONFIG),
+        )
         weights = (folder / RUN_WEIGHTS).read_bytes()
         sha256 = hashlib.sha256(weights).hexdigest()
         identity = GeneratorIdentity(folder.resolve().name, UNPUBLISHED, sha256)

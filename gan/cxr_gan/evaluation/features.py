@@ -19,7 +19,7 @@ from cxr_classifier.network import build_network, load_weights
 from cxr_classifier.preprocessing import normalise, to_canonical, to_input_size
 from cxr_gan.errors import GanError
 from cxr_gan.generator import Images
-from cxr_gan.radiographs import RealImages
+from cxr_gan.radiographs import Radiographs
 from cxr_serving.model_folder import ModelFolderError, open_model_folder
 
 Features = npt.NDArray[np.float32]
@@ -109,7 +109,7 @@ def features_of(extractor: Extractor, images: Images, name: str) -> Features:
     return np.concatenate([extractor(images[start : start + _BATCH]) for start in starts])
 
 
-def cached_features(extractor: Extractor, reals: RealImages, folder: Path) -> Features:
+def cached_features(extractor: Extractor, reals: Radiographs, folder: Path) -> Features:
     """The features of all radiographs, or the same from an earlier call in `folder`."""
     digest = hashlib.sha256(f"{extractor.key}\n{reals.key}".encode()).hexdigest()[:16]
     path = folder / f"features-{digest}.npy"

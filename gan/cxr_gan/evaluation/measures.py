@@ -161,9 +161,7 @@ def _mean(values: npt.NDArray[np.bool_] | Numbers, draws: Weights) -> Interval:
     return interval_of(float(numbers.mean()), draws @ numbers / draws.sum(axis=1))
 
 
-def _share(
-    values: npt.NDArray[np.bool_], draws: Weights, groups: npt.NDArray[np.str_]
-) -> Interval:
+def _share(values: npt.NDArray[np.bool_], draws: Weights, groups: npt.NDArray[np.str_]) -> Interval:
     """The share of `values` [n] that hold; none and all have an interval, too."""
     if not len(draws):
         return _mean(values, draws)

@@ -7,7 +7,6 @@ patients, whom it never saw.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from scipy.stats import t
@@ -30,24 +29,6 @@ SCALE_NEIGHBOUR = 50
 FEWEST_PARTS = 4
 
 
-@dataclass(frozen=True, slots=True)
-class Nearness:
-    """Of each image [n], its distance to the nearest training image.
-
-    `relative` is the same divided by the distance to the fiftieth: a blurred image is near to
-    everything, a copy is near to one.
-    """
-
-    first: Numbers
-    relative: Numbers
-
-    @classmethod
-    def of(cls, points: Features, training: Features) -> "Nearness":
-        """How near each point is to the training images."""
-        found = nearest(points, training, SCALE_NEIGHBOUR)
-        return cls(found[:, 0], found[:, 0] / np.maximum(found[:, 1], 1e-12))
-
-
 def small_pixels(images: Images) -> Features:
     """[n, 1024]: each image at 32 px, its mean 0 and its standard deviation 1.
 
@@ -60,26 +41,44 @@ def small_pixels(images: Images) -> Features:
     return scaled
 
 
-def against_held_out(
-    samples: Nearness, held_out: Nearness, draws: Weights, held_out_draws: Weights
+def memorisation(
+    samples: Features,
+    training: Features,
+    held_out: Features,
+    draws: Weights,
+    held_out_draws: Weights,
 ) -> dict[str, Interval]:
     """How much nearer to training images the samples lie than held-out radiographs do.
 
-    `nearest_ratio` is of the medians. `share_nearer` is the share of samples nearer than the
-    nearest hundredth of held-out radiographs, and `share_standing_out` the same of relative
-    distances; both are a hundredth where nothing is remembered. `draws` [B, n] say how often each
-    sample stands in each resample, `held_out_draws` the same of held-out radiographs, by patient.
+    Of the distances to the nearest training image, `nearest_ratio` is that of the medians, and
+    `share_nearer` the share of samples nearer than the nearest hundredth of held-out radiographs.
+    `share_standing_out` is the same of the distances divided by that to the fiftieth nearest: a
+    blurred image is near to everything, a copy is near to one.
+
+    Args:
+        samples: features of the samples [n, d].
+        training: of all training images.
+        held_out: of radiographs of patients whom the generator never saw.
+        draws: how often each sample stands in each resample, [B, n].
+        held_out_draws: the same of held-out radiographs, by patient.
     """
-    rows: dict[str, list[float]] = {RATIO: [], NEARER: [], STANDING_OUT: []}
-    whole = [np.ones(len(x.first), np.int64) for x in (samples, held_out)]
-    for ours, theirs in [whole, *zip(draws, held_out_draws, strict=True)]:
-        first, relative = np.repeat(samples.first, ours), np.repeat(samples.relative, ours)
-        real, edge = np.repeat(held_out.first, theirs), np.repeat(held_out.relative, theirs)
-        rows[RATIO].append(float(np.median(first) / np.median(real)))
-        rows[NEARER].append(float((first < np.percentile(real, PERCENTILE)).mean()))
-        rows[STANDING_OUT].append(float((relative < np.percentile(edge, PERCENTILE)).mean()))
-    found = {x: share_interval(np.array(rows[x]), len(draws[0])) for x in (NEARER, STANDING_OUT)}
-    return {RATIO: interval_of(rows[RATIO][0], np.array(rows[RATIO][1:])), **found}
+    found: dict[str, list[float]] = {RATIO: [], NEARER: [], STANDING_OUT: []}
+    ours, theirs = (nearest(points, training, SCALE_NEIGHBOUR) for points in (samples, held_out))
+    own, their = (x[:, 0] / np.maximum(x[:, 1], 1e-12) for x in (ours, theirs))
+    whole = [np.ones(len(points), np.int64) for points in (samples, held_out)]
+    for times, held_out_times in [whole, *zip(draws, held_out_draws, strict=True)]:
+        first, real = np.repeat(ours[:, 0], times), np.repeat(theirs[:, 0], held_out_times)
+        relative, edge = np.repeat(own, times), np.repeat(their, held_out_times)
+        found[RATIO].append(float(np.median(first) / np.median(real)))
+        found[NEARER].append(float((first < np.percentile(real, PERCENTILE)).mean()))
+        found[STANDING_OUT].append(float((relative < np.percentile(edge, PERCENTILE)).mean()))
+    ratio, *resampled = found[RATIO]
+    return {
+        RATIO: interval_of(ratio, np.array(resampled)),
+        NEARER: share_interval(np.array(found[NEARER]), len(samples)),
+        STANDING_OUT: share_interval(np.array(found[STANDING_OUT]), len(samples)),
+        TO_TRAINING: nearest_is_training(samples, training, held_out, draws),
+    }
 
 
 def nearest_is_training(

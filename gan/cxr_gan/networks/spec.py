@@ -6,7 +6,7 @@ import torch
 from pydantic import Field, field_validator
 from torch import Tensor
 
-from cxr_gan.errors import Section
+from cxr_training.core.config import Section
 
 Family = Literal["dcgan", "pggan"]
 COARSEST_PX = 4

@@ -5,17 +5,16 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from cxr_contracts import Finding
-from cxr_gan.errors import GanError, first_problem
+from cxr_gan.errors import GanError, read_keys, validated
 from cxr_training.classifier.config import ClassifierConfig, load_config
 from cxr_training.classifier.samples import LABELS, Samples, judged_targets
-from cxr_training.core.errors import ConfigError
+from cxr_training.core.config import Section
 from cxr_training.data.splits import Split
 
-Kind = Literal["real", "oversampled", "synthetic", "pretrained"]
+Kind = Literal["real", "oversampled", "synthetic"]
 BALANCE: Literal["balance"] = "balance"
 Share = float | Literal["balance"]
 Counts = dict[Finding, int]
@@ -23,15 +22,10 @@ _GIVEN: dict[Kind, tuple[str, ...]] = {
     "real": (),
     "oversampled": ("share",),
     "synthetic": ("generator", "share"),
-    "pretrained": ("generator",),
 }
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Arm(_Strict):
+class Arm(Section):
     """What one classifier trains on."""
 
     title: str = Field(description="For a table's line.")
@@ -57,7 +51,7 @@ class Arm(_Strict):
         return self
 
 
-class RareRule(_Strict):
+class RareRule(Section):
     """Which labels are rare, by counts alone."""
 
     labels: int = Field(gt=0, description="So many with the fewest positive training images.")
@@ -66,14 +60,7 @@ class RareRule(_Strict):
     )
 
 
-class Pretraining(_Strict):
-    """Of an arm that is trained on synthetic images first."""
-
-    images: int = Field(gt=0)
-    steps_share: float = Field(gt=0, lt=1, description="Of the steps that every arm has.")
-
-
-class Plan(_Strict):
+class Plan(Section):
     """The whole study."""
 
     recipe: Path
@@ -81,10 +68,6 @@ class Plan(_Strict):
     steps: int = Field(gt=1, description="Of the optimiser, the same in every arm.")
     seeds: tuple[int, ...]
     rare: RareRule
-    pretraining: Pretraining
-    pool: int = Field(
-        gt=0, description="Images of a generator without labels, among which labels are sought."
-    )
     arms: dict[str, Arm] = Field(min_length=2)
 
     @model_validator(mode="after")
@@ -102,28 +85,28 @@ class Plan(_Strict):
     @property
     def label_controls(self) -> dict[str, str]:
         """Each arm with shuffled labels, and the one that differs from it in the labels alone."""
-        same = {arm.model_copy(update={"title": ""}): name for name, arm in self.arms.items()}
         right = {"title": "", "shuffled": False}
-        found = {x: same.get(y.model_copy(update=right)) for x, y in self.arms.items() if y.shuffled}
-        return {control: name for control, name in found.items() if name is not None}
+        plain = {name: arm.model_copy(update=right) for name, arm in self.arms.items()}
+        return {
+            control: name
+            for control, arm in self.arms.items()
+            for name, other in self.arms.items()
+            if arm.shuffled and not other.shuffled and plain[name] == plain[control]
+        }
 
-    def config(self, seed: int, steps: int, *overrides: str) -> ClassifierConfig:
-        """The recipe of one training of so many steps; ConfigError as `load_config`."""
-        own = (f"seed={seed}", "members=1", "training.epochs=1", "training.max_minutes=null")
-        own += (f"training.steps_per_epoch={steps}",)
-        return load_config(self.recipe, (*self.budget, *overrides, *own))
+    def config(self, seed: int, arm: Arm, rare: "RareLabels | None" = None) -> ClassifierConfig:
+        """The recipe of one training; ConfigError as `load_config`."""
+        own = [f"seed={seed}", "members=1", "training.epochs=1", "training.max_minutes=null"]
+        own.append(f"training.steps_per_epoch={self.steps}")
+        if arm.kind == "oversampled" and rare is not None:
+            totals = ", ".join(f"{x}: {n}" for x, n in rare.totals(arm.share).items())
+            own.append(f"training.oversampled_to={{{totals}}}")
+        return load_config(self.recipe, (*self.budget, *own))
 
 
 def load_plan(path: Path) -> Plan:
-    """The plan of `path`; ConfigError for no such file or a key that cannot be used."""
-    try:
-        return Plan.model_validate(yaml.safe_load(path.read_text()))
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path} is no YAML: {' '.join(str(error).split())}") from error
-    except ValidationError as error:
-        raise ConfigError(f"{path}: {first_problem(error)}") from error
+    """The plan of `path`; GanError for no such file or a key that cannot be used."""
+    return validated(Plan, read_keys(path), path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,13 +130,10 @@ class RareLabels:
         return tuple(label for label in self.evaluated if label in self.labels)
 
     def totals(self, share: Share | None) -> Counts:
-        """Of each rare label, the images that an arm of this share has in all, real ones too.
-
-        None is as `balance`.
-        """
-        if share is None or share == BALANCE:
+        """Of each rare label, the images that an arm of this share has in all, real ones too."""
+        if share == BALANCE:
             return {x: max(self.balance_to, self.training[x]) for x in self.labels}
-        return {x: self.training[x] + round(share * self.training[x]) for x in self.labels}
+        return {x: self.training[x] + round((share or 0) * self.training[x]) for x in self.labels}
 
     def added(self, share: Share | None) -> int:
         """How many images an arm of this share adds."""

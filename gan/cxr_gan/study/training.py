@@ -1,6 +1,5 @@
-"""One training of the study: an arm and a seed."""
+"""One training of the study, an arm and a seed: its images and what it says in the end."""
 
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,19 +9,21 @@ import numpy as np
 import numpy.typing as npt
 import torch
 import yaml
-from safetensors.torch import save_file
 
 from cxr_classifier.preprocessing import GreyImage
 from cxr_gan.errors import GanError
-from cxr_gan.study.synthetic import Generator, Wanted, synthetic_set
+from cxr_gan.generator import Findings, open_generator
+from cxr_gan.sampling import MANIFEST_CSV, shuffled, write_samples
+from cxr_gan.study.plan import Arm, RareLabels
 from cxr_training.classifier.config import ClassifierConfig
-from cxr_training.classifier.loop import BEST, LAST, METRICS, Trainer
+from cxr_training.classifier.loop import BEST, LAST, METRICS
 from cxr_training.classifier.samples import (
+    LABELS,
     Samples,
+    added_rows,
     as_samples,
-    joined,
+    concatenated,
     judged_targets,
-    synthetic_alone,
 )
 from cxr_training.classifier.train import new_trainer
 from cxr_training.classifier.views import Advance
@@ -34,8 +35,9 @@ from cxr_training.data.cache import CanonicalImages, canonical_images
 from cxr_training.data.collection import read_collection
 from cxr_training.data.splits import Split
 
-PREDICTIONS, TEACHER, KEY = "validation.npz", "teacher.safetensors", "key.txt"
-_STAGE = "pretraining"
+PREDICTIONS, KEY = "validation.npz", "key.txt"
+# A seed of the study has this many images of a generator for itself, each label its part of them.
+_OF_A_SEED, _OF_A_LABEL = 10**8, 10**6
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +56,7 @@ class Predictions:
     seconds: float
     """That the training took, without pauses."""
     steps: int
-    """Of the optimiser, all stages together."""
+    """Of the optimiser."""
 
     def write(self, folder: Path) -> None:
         """Into the training's folder, whole or not at all: from then on it is over."""
@@ -79,25 +81,25 @@ class Task:
 
     name: str
     """Of the arm."""
-    wanted: Wanted
-    stages: tuple[ClassifierConfig, ...]
-    """One, or two where synthetic images come first; their steps make the same sum in every arm."""
+    arm: Arm
+    seed: int
+    rare: RareLabels
+    config: ClassifierConfig
     samples: Samples
     """The real images."""
     cache: Path
     folder: Path
     synthetic: Path
-    generator: Generator | None
-    teacher: Path
-    """Of the same seed's reference."""
+    """Comes to hold the synthetic images."""
+    generator: Path | None
     key: str
     threads: int | None
 
-    @property
-    def waits(self) -> bool:
-        """Whether it needs a teacher that is not there yet."""
-        unlabelled = self.generator is not None and not self.generator.has_labels
-        return unlabelled and not self.teacher.exists()
+    def images(self, samples: Samples, processes: int | None = None) -> CanonicalImages:
+        """The canonical images, decoded at the first call and kept in the study's cache."""
+        spec = self.config.input
+        size_px = spec.canonical_px or max(spec.width_px, spec.height_px)
+        return canonical_images(samples.paths, size_px, self.cache, processes=processes)
 
 
 class _JoinedImages:
@@ -127,7 +129,7 @@ class _Quiet:
 
 
 def train_one(task: Task) -> Task:
-    """Train, and write what the network says of the validation images; `task`.
+    """Train, or go on where a killed one stopped, and write what the network says; `task`.
 
     Raises:
         GanError: whatever the user can mend; of one class, since it may cross to another process.
@@ -138,13 +140,29 @@ def train_one(task: Task) -> Task:
         with denormals_flushed():
             _train(task)
     except UserError as error:
-        raise GanError(f"{task.name}, seed {task.wanted.seed}: {error}") from error
+        raise GanError(f"{task.name}, seed {task.seed}: {error}") from error
     return task
 
 
-def real_images(task: Task) -> CanonicalImages:
-    """The canonical real images, decoded at the first call and kept in the study's cache."""
-    return canonical_images(task.samples.paths, _canonical_px(task), task.cache)
+def synthetic_set(task: Task, generator: Path) -> Path:
+    """The manifest of the training's synthetic images, made at the first call.
+
+    Every added image has the findings of the real image that oversampling would have repeated in
+    its place, so that both add the same labels and differ in pixels alone. Of one seed a smaller
+    share is the first part of a larger one.
+    """
+    if (task.synthetic / MANIFEST_CSV).exists():
+        return task.synthetic / MANIFEST_CSV
+    repeats = added_rows(task.samples, task.rare.totals(task.arm.share), task.seed)
+    seeds: list[int] = []
+    asked: list[Findings] = []
+    for label, rows in repeats.items():
+        first = task.seed * _OF_A_SEED + LABELS.index(label) * _OF_A_LABEL
+        seeds += range(first, first + len(rows))
+        for targets in task.samples.targets[rows]:
+            asked.append(frozenset(x.value for x, n in zip(LABELS, targets, strict=True) if n > 0))
+    stated = shuffled(asked, task.seed) if task.arm.shuffled else None
+    return write_samples(open_generator(generator), seeds, asked, task.synthetic, stated=stated)
 
 
 def refuse_synthetic_validation(samples: Samples) -> None:
@@ -159,78 +177,31 @@ def refuse_synthetic_validation(samples: Samples) -> None:
 
 
 def _train(task: Task) -> None:
-    task.folder.mkdir(parents=True, exist_ok=True)
-    (task.folder / KEY).write_text(f"{task.key}\n")
-    samples, images = _shown(task)
-    refuse_synthetic_validation(samples)
-    start: Path | None = None
-    seconds, steps = 0.0, 0
-    *first, last = task.stages
-    for config in first:
-        alone, stage = synthetic_alone(samples, task.synthetic), task.folder / _STAGE
-        trainer = _trained(config, alone, images, stage, None)
-        start = stage / LAST
-        seconds, steps = trainer.progress.elapsed_s, trainer.progress.step
-        # What it learnt is the start of the second stage, which then sees real images alone.
-        samples, images = task.samples, real_images(task)
-    trainer = _trained(last, samples, images, task.folder, start)
-    rows = samples.rows(Split.VALIDATION)
-    if task.wanted.arm.kind == "real":
-        average = trainer.average.state_dict()
-        partial = task.folder / f"{TEACHER}.partial"
-        save_file({x: tensor.cpu().contiguous() for x, tensor in average.items()}, partial)
-        partial.rename(task.folder / TEACHER)
-    Predictions(
-        logits=trainer.validation_logits(rows),
-        targets=judged_targets(samples, last.judged_on)[rows],
-        patients=samples.patients[rows],
-        key=task.key,
-        seconds=seconds + trainer.progress.elapsed_s,
-        steps=steps + trainer.progress.step,
-    ).write(task.folder)
-    # Of no use any more, and larger than all else together.
-    for name in (LAST, BEST):
-        (task.folder / name).unlink(missing_ok=True)
-    shutil.rmtree(task.folder / _STAGE, ignore_errors=True)
-
-
-def _shown(task: Task) -> tuple[Samples, CanonicalImages]:
-    """The images of the arm, real and synthetic."""
-    real = real_images(task)
-    if task.generator is None:
-        return task.samples, real
-    manifest = synthetic_set(
-        task.wanted,
-        task.samples,
-        task.generator.folder,
-        task.stages[-1],
-        task.teacher,
-        task.synthetic,
-    )
-    made = as_samples(read_collection(None, [manifest]))
-    synthetic = canonical_images(made.paths, _canonical_px(task), task.cache, processes=1)
-    return joined(task.samples, made), _JoinedImages(real, synthetic)
-
-
-def _canonical_px(task: Task) -> int:
-    spec = task.stages[-1].input
-    return spec.canonical_px or max(spec.width_px, spec.height_px)
-
-
-def _trained(
-    config: ClassifierConfig,
-    samples: Samples,
-    images: CanonicalImages,
-    folder: Path,
-    start: Path | None,
-) -> Trainer:
-    """From the beginning, or from where a killed one stopped, to the end."""
+    config, folder = task.config, task.folder
     folder.mkdir(parents=True, exist_ok=True)
+    (folder / KEY).write_text(f"{task.key}\n")
     resolved = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
     (folder / "config.yaml").write_text(resolved)
-    trainer = new_trainer(config, samples, images, folder, Processes(), view=_Quiet(), start=start)
+    samples, images = task.samples, task.images(task.samples)
+    if task.generator is not None:
+        made = as_samples(read_collection(None, [synthetic_set(task, task.generator)]))
+        images = _JoinedImages(images, task.images(made, processes=1))
+        samples = concatenated(samples, made)
+    refuse_synthetic_validation(samples)
+    trainer = new_trainer(config, samples, images, folder, Processes(), view=_Quiet())
     if (folder / LAST).exists():
         trainer.resume(folder / LAST)
     drop_metrics_after(folder / METRICS, trainer.progress.epoch)
     trainer.run()
-    return trainer
+    rows = samples.rows(Split.VALIDATION)
+    Predictions(
+        logits=trainer.validation_logits(rows),
+        targets=judged_targets(samples, config.judged_on)[rows],
+        patients=samples.patients[rows],
+        key=task.key,
+        seconds=trainer.progress.elapsed_s,
+        steps=trainer.progress.step,
+    ).write(folder)
+    # Of no use any more, and larger than all else together.
+    for name in (LAST, BEST):
+        (folder / name).unlink(missing_ok=True)

@@ -7,9 +7,10 @@ import yaml
 from pydantic import Field, field_validator, model_validator
 
 from cxr_contracts import Finding
-from cxr_gan.errors import GanError, Section, read_keys, validated
+from cxr_gan.errors import GanError, read_keys, validated
 from cxr_gan.networks.dcgan import SMALLEST_PX
 from cxr_gan.networks.spec import COARSEST_PX, Family, GeneratorSpec
+from cxr_training.core.config import Section
 
 
 class Network(Section):

@@ -64,7 +64,9 @@ def train(
     side_px, cache = config.image.side_px, folder.parent / "cache"
     real = read_radiographs(data, side_px, shown, cache, manifests=manifests)
     counts = {label: real.positives(label) for label in config.spec.labels}
-    few = {n: ", ".join(f"{x} ({counts[x]})" for x in counts if counts[x] < n) for n in (FEWEST, FEW)}
+    few = {
+        n: ", ".join(f"{x} ({counts[x]})" for x in counts if counts[x] < n) for n in (FEWEST, FEW)
+    }
     if few[FEWEST]:
         raise GanError(
             f"fewer than {FEWEST} training images of {few[FEWEST]}: leave it out, with "

@@ -202,7 +202,10 @@ class Trainer:
             mininterval=pause_s,
             bar_format=bar_format,
         ) as bar:
-            began, before_s = time.monotonic() - at.stage_elapsed_s, at.elapsed_s - at.stage_elapsed_s
+            began, before_s = (
+                time.monotonic() - at.stage_elapsed_s,
+                at.elapsed_s - at.stage_elapsed_s,
+            )
             reported = (time.monotonic(), at.images)
             while self.schedule.spent(at) < 1:
                 self.step()
@@ -212,7 +215,9 @@ class Trainer:
                     self._read()
                 bar.set_postfix_str(self._standing(), refresh=False)
                 bar.update(training.batch_size)
-                crossed = at.images // training.report_images > reported[1] // training.report_images
+                crossed = (
+                    at.images // training.report_images > reported[1] // training.report_images
+                )
                 if crossed or self.schedule.spent(at) >= 1:
                     self._report(reported)
                     reported = (time.monotonic(), at.images)
