@@ -15,7 +15,15 @@ from cxr_contracts import Finding
 from cxr_gan.errors import GanError
 from cxr_gan.folders import data_of
 from cxr_gan.generator import open_generator
-from cxr_gan.study.page import Outcome, RunRow, rows_of, write_page, write_runs
+from cxr_gan.study.page import (
+    FOLDER_NAME,
+    PAGE_NAME,
+    RunRow,
+    page,
+    rows_of,
+    write_effects,
+    write_runs,
+)
 from cxr_gan.study.plan import Plan, RareLabels, find_rare
 from cxr_gan.study.statistics import ALL, RARE, draws_of, effects_of
 from cxr_gan.study.training import KEY, Predictions, Task, train_one
@@ -176,7 +184,7 @@ def run_folder(out: Path, arm: str, seed: int) -> Path:
 
 
 def write_results(prepared: Prepared, results: Path) -> Path:
-    """The page, the CSV files and the plot under `results`, of finished trainings; the page."""
+    """The page and its CSV files under `results`, of finished trainings; the page."""
     request, samples, rare = prepared.request, prepared.samples, prepared.rare
     found = {(task.name, task.seed): Predictions.read(task.folder) for task in prepared.tasks}
     over = {key: predictions for key, predictions in found.items() if predictions is not None}
@@ -187,18 +195,19 @@ def write_results(prepared: Prepared, results: Path) -> Path:
         name: draws_of([over[name, x] for x in request.seeds], rare, config.evaluation.resamples)
         for name in request.plan.arms
     }
-    outcome = Outcome(
-        plan=request.plan,
-        seeds=request.seeds,
-        rare=rare,
-        effects=tuple(effects_of(request.plan, draws, rare)),
-        side_px=config.input.width_px,
-        n_training=len(samples.rows(Split.TRAIN)),
-        n_validation=len(samples.rows(Split.VALIDATION)),
-        sources=tuple(describe_sources(request.nih, request.manifests)),
-        smoke=request.smoke,
+    effects = effects_of(request.plan, draws, rare)
+    write_runs(_rows(prepared), results / FOLDER_NAME)
+    write_effects(effects, results / FOLDER_NAME)
+    n_training, n_validation = (len(samples.rows(x)) for x in (Split.TRAIN, Split.VALIDATION))
+    data = (
+        f"{'; '.join(describe_sources(request.nih, request.manifests))}. {n_training:,} real "
+        f"training images, {n_validation:,} real validation images, at {config.input.width_px} px; "
+        f"{request.plan.steps} steps, seeds {', '.join(map(str, request.seeds))}."
     )
-    return write_page(outcome, _rows(prepared), results)
+    target = results / PAGE_NAME
+    text = page(request.plan, rare, effects, data, smoke=request.smoke)
+    target.write_text(text, encoding="utf-8")
+    return target
 
 
 def _generator(arm: str, name: str, roots: Sequence[Path]) -> Path:

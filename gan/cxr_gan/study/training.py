@@ -1,7 +1,5 @@
 """One training of the study, an arm and a seed: its images and what it says in the end."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,7 +24,7 @@ from cxr_training.classifier.samples import (
     judged_targets,
 )
 from cxr_training.classifier.train import new_trainer
-from cxr_training.classifier.views import Advance
+from cxr_training.classifier.views import Terminal
 from cxr_training.core.cpu import denormals_flushed
 from cxr_training.core.distributed import Processes
 from cxr_training.core.errors import UserError
@@ -116,18 +114,6 @@ class _JoinedImages:
         return len(self.real) + len(self.synthetic)
 
 
-class _Quiet:
-    """A training without a bar of its own: several at once would overwrite each other's."""
-
-    @contextmanager
-    def epoch(self, name: str, *, done: int, total: int, shown: bool) -> Iterator[Advance]:  # noqa: ARG002 - as `View` has it
-        """No bar."""
-        yield lambda images, standing: None  # noqa: ARG005
-
-    def line(self, text: str) -> None:
-        """No line."""
-
-
 def train_one(task: Task) -> Task:
     """Train, or go on where a killed one stopped, and write what the network says; `task`.
 
@@ -188,7 +174,8 @@ def _train(task: Task) -> None:
         images = _JoinedImages(images, task.images(made, processes=1))
         samples = concatenated(samples, made)
     refuse_synthetic_validation(samples)
-    trainer = new_trainer(config, samples, images, folder, Processes(), view=_Quiet())
+    view = Terminal(f"{task.name}, seed {task.seed}, ")
+    trainer = new_trainer(config, samples, images, folder, Processes(), view=view)
     if (folder / LAST).exists():
         trainer.resume(folder / LAST)
     drop_metrics_after(folder / METRICS, trainer.progress.epoch)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from cxr_gan.sampling.marking import read_mark
+from cxr_gan.marking import read_mark
 from cxr_serving.product import VERSION
 
 ROOT = Path(__file__).parents[3]

@@ -11,11 +11,9 @@ from safetensors.torch import save_file
 from torch import nn
 
 from cxr_contracts import MANIFEST_NAME
+from cxr_gan.folders import RUN_SPEC, RUN_WEIGHTS, GeneratorManifest, read_run
 from cxr_gan.networks import build_generator
-from cxr_gan.published import GeneratorManifest
-from cxr_gan.published.folder import RUN_SPEC, RUN_WEIGHTS
-from cxr_gan.published.run import read_run
-from cxr_gan.spec import GeneratorSpec
+from cxr_gan.networks.spec import GeneratorSpec
 from cxr_training.export.publishing import LICENCE, WEIGHTS_NAME, model_file
 
 SIDE_PX = 16

@@ -4,16 +4,17 @@ import numpy as np
 import pytest
 
 from cxr_contracts import Interval
-from cxr_gan.judging.extractor import Features, Images
-from cxr_gan.judging.memorisation import (
+from cxr_gan.evaluation.distances import nearest
+from cxr_gan.evaluation.features import Features
+from cxr_gan.evaluation.memorisation import (
     NEARER,
     RATIO,
     STANDING_OUT,
-    against_held_out,
-    nearest_is_training,
-    nearness,
+    TO_TRAINING,
+    memorisation,
     small_pixels,
 )
+from cxr_gan.generator import Images
 from cxr_training.metrics.bootstrap import patient_weights
 
 RNG = np.random.default_rng(3)
@@ -30,26 +31,22 @@ def draws(n: int) -> np.ndarray:
     return patient_weights([str(row) for row in range(n)], 100, 0)
 
 
-def judged(samples: Features) -> dict[str, Interval]:
-    figures = against_held_out(
-        nearness(samples, TRAINING), nearness(HELD_OUT, TRAINING), draws(300), draws(300)
-    )
-    to_training = nearest_is_training(samples, TRAINING, HELD_OUT, draws(300))
-    return figures | {"to_training": to_training}
+def measured(samples: Features) -> dict[str, Interval]:
+    return memorisation(samples, TRAINING, HELD_OUT, draws(300), draws(300))
 
 
 def test_new_images_of_the_same_kind_are_no_copies() -> None:
-    found = judged(people(300))
+    found = measured(people(300))
     assert found[RATIO].low < 1 < found[RATIO].high
     assert found[NEARER].low <= 0.01
     assert found[STANDING_OUT].low <= 0.01
-    assert found["to_training"].low < 0.5 < found["to_training"].high
+    assert found[TO_TRAINING].low < 0.5 < found[TO_TRAINING].high
 
 
 def test_planted_copies_of_training_images_are_found() -> None:
     samples = people(300)
     samples[:30] = TRAINING[40:70] + RNG.normal(scale=0.02, size=(30, 12))
-    found = judged(samples)
+    found = measured(samples)
     for figure in (NEARER, STANDING_OUT):
         assert found[figure].low > 0.05
         assert found[figure].value == pytest.approx(0.11, abs=0.03)
@@ -57,22 +54,22 @@ def test_planted_copies_of_training_images_are_found() -> None:
 
 def test_a_generator_that_only_copies_is_nearest_to_training_images() -> None:
     copied = TRAINING[RNG.permutation(len(TRAINING))[:300]]
-    found = judged(copied + RNG.normal(scale=0.05, size=(300, 12)).astype("f4"))
+    found = measured(copied + RNG.normal(scale=0.05, size=(300, 12)).astype("f4"))
     assert found[STANDING_OUT].value > 0.95
     # A part of the training images is taken at a time: a copy is near one part of four.
-    assert found["to_training"].low > 0.5
+    assert found[TO_TRAINING].low > 0.5
 
 
 def test_blurred_images_are_near_to_everything_and_stand_out_from_nothing() -> None:
-    found = judged(0.3 * people(300))
+    found = measured(0.3 * people(300))
     assert found[NEARER].value > 0.05
     assert found[STANDING_OUT].low <= 0.01
-    assert found["to_training"].low < 0.5 < found["to_training"].high
+    assert found[TO_TRAINING].low < 0.5 < found[TO_TRAINING].high
 
 
 def test_a_lighter_copy_is_a_copy_in_pixels() -> None:
     images: Images = RNG.integers(0, 120, (20, 64, 64)).astype(np.uint8)
     lighter = (images * 1.5 + 30).astype(np.uint8)
-    near = nearness(small_pixels(lighter), small_pixels(images))
-    others = nearness(small_pixels(images[:10]), small_pixels(images[10:]))
-    assert near.first.max() < 0.1 * others.first.min()
+    near = nearest(small_pixels(lighter), small_pixels(images), 1)
+    others = nearest(small_pixels(images[:10]), small_pixels(images[10:]), 1)
+    assert near.max() < 0.1 * others.min()

@@ -3,12 +3,16 @@
 import pytest
 import torch
 
-from cxr_gan.training.augment import DRAWS, augmented
 from cxr_gan.training.config import Augmentation, Loss
-from cxr_gan.training.loss import discriminator_loss, generator_loss, gradient_penalty
-from cxr_gan.training.schedule import Progress, Schedule
-from cxr_gan.training.steps import as_shown
-from quick_gan import quick_gan
+from cxr_gan.training.losses import (
+    DRAWS,
+    augmented,
+    discriminator_loss,
+    generator_loss,
+    gradient_penalty,
+)
+from cxr_gan.training.steps import Progress, Schedule, as_shown
+from support.gan.quick import quick_gan
 
 WASSERSTEIN = quick_gan("pggan").loss
 MODERN = quick_gan("pggan-modern").loss
@@ -17,10 +21,10 @@ SCHEDULE = Schedule((4, 8, 16), (100, 100, 1000), (1.0, 2.0, 4.0), 0.5, 70.0)
 
 def of_a_plane(loss: Loss, slope: float) -> float:
     """The penalty of a discriminator whose gradient has the norm `slope` everywhere."""
-    pictures = torch.randn(4, 1, 2, 2)
+    images = torch.randn(4, 1, 2, 2)
     mix = torch.rand(4)
     plane = lambda x: x.flatten(1).sum(1) * slope / 2  # noqa: E731
-    return gradient_penalty(loss, plane, pictures, -pictures, mix).item()
+    return gradient_penalty(loss, plane, images, -images, mix).item()
 
 
 def test_wgan_gp_wants_a_slope_of_one_and_r1_none() -> None:
@@ -39,25 +43,25 @@ def test_both_losses_fall_for_who_wins() -> None:
     assert discriminator_loss(WASSERSTEIN, high, low).item() == pytest.approx(-6 + 0.009)
 
 
-def test_an_augmented_picture_passes_its_gradient_and_without_draws_is_itself() -> None:
+def test_an_augmented_image_passes_its_gradient_and_without_draws_is_itself() -> None:
     rule = Augmentation(brightness=0.3, contrast=0.3, translation=0.25, cutout=0.5)
     still = rule.model_copy(update={"cutout": 0.0})
-    pictures = torch.randn(6, 1, 8, 8, requires_grad=True)
-    torch.testing.assert_close(augmented(pictures, torch.zeros(6, DRAWS), still), pictures)
-    augmented(pictures, torch.rand(6, DRAWS) * 2 - 1, rule).square().sum().backward()  # type: ignore[no-untyped-call]
-    assert pictures.grad is not None
-    assert pictures.grad.flatten(1).abs().sum(1).min() > 0
+    images = torch.randn(6, 1, 8, 8, requires_grad=True)
+    torch.testing.assert_close(augmented(images, torch.zeros(6, DRAWS), still), images)
+    augmented(images, torch.rand(6, DRAWS) * 2 - 1, rule).square().sum().backward()  # type: ignore[no-untyped-call]
+    assert images.grad is not None
+    assert images.grad.flatten(1).abs().sum(1).min() > 0
 
 
 def test_a_translation_moves_by_whole_pixels_and_a_cut_leaves_a_square_out() -> None:
-    picture = torch.arange(1.0, 65.0).view(1, 1, 8, 8)
+    image = torch.arange(1.0, 65.0).view(1, 1, 8, 8)
     draws = torch.zeros(1, DRAWS)
     draws[0, 2] = 1.0
     rule = Augmentation(brightness=0, contrast=0, translation=0.25, cutout=0)
-    moved = augmented(picture, draws, rule)
-    torch.testing.assert_close(moved[..., 2:, :], picture[..., :-2, :])
+    moved = augmented(image, draws, rule)
+    torch.testing.assert_close(moved[..., 2:, :], image[..., :-2, :])
     assert moved[..., :2, :].abs().max() == 0
-    cut = augmented(picture, torch.zeros(1, DRAWS), rule.model_copy(update={"cutout": 0.5}))
+    cut = augmented(image, torch.zeros(1, DRAWS), rule.model_copy(update={"cutout": 0.5}))
     assert (cut == 0).sum() == 16
 
 
@@ -81,7 +85,7 @@ def test_a_new_layer_is_blended_in_over_its_share_of_the_stage() -> None:
     assert SCHEDULE.fade(Progress(stage=1, stage_images=60)) == 1.0
 
 
-def test_real_pictures_are_shown_at_the_stages_side_and_blended_as_it_is() -> None:
+def test_real_images_are_shown_at_the_stages_side_and_blended_as_it_is() -> None:
     grey = torch.randint(0, 256, (2, 1, 8, 8), dtype=torch.uint8)
     flips = torch.tensor([False, True])
     whole = as_shown(grey, flips, 8, 1.0)

@@ -11,9 +11,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from cxr_gan.errors import GanError
-from cxr_gan.published import Synthesizer, open_generator
-from cxr_gan.published.folder import RUN_SPEC, RUN_WEIGHTS
-from gan_runs import LABELS, SIDE_PX, write_run
+from cxr_gan.folders import RUN_SPEC, RUN_WEIGHTS
+from cxr_gan.generator import Synthesizer, open_generator
+from support.gan.runs import LABELS, SIDE_PX, write_run
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,7 @@ def test_a_seed_gives_the_same_image_in_another_process_and_on_more_threads(
 ) -> None:
     script = (
         "import sys, torch\nfrom pathlib import Path\n"
-        "from cxr_gan.published import open_generator\n"
+        "from cxr_gan.generator import open_generator\n"
         "torch.set_num_threads(4)\n"
         "images = open_generator(Path(sys.argv[1])).images([3, 4])\n"
         "sys.stdout.write(images.tobytes().hex())"
@@ -72,7 +72,7 @@ def test_latents_are_standard_normal_and_truncation_bounds_them(synthesizer: Syn
 
 
 def test_a_label_changes_the_image(synthesizer: Synthesizer) -> None:
-    healthy, mass, both = synthesizer.asked(
+    healthy, mass, both = synthesizer.label_input(
         [frozenset(), frozenset({"Mass"}), frozenset({"Mass", "Pneumonia"})]
     )
     assert both.tolist() == [1, 1]
@@ -84,7 +84,7 @@ def test_a_label_changes_the_image(synthesizer: Synthesizer) -> None:
 
 def test_what_a_generator_does_not_take_is_a_sentence(synthesizer: Synthesizer) -> None:
     with pytest.raises(GanError, match="tiny has no label 'Hernia'; it takes: Mass, Pneumonia"):
-        synthesizer.asked([frozenset({"Hernia"})])
+        synthesizer.label_input([frozenset({"Hernia"})])
     with pytest.raises(GanError, match=r"takes labels \(1, 2\), but was given \(2, 2\)"):
         synthesizer.images([1], np.zeros((2, 2), np.float32))
     with pytest.raises(GanError, match="truncation 0 is no number above 0"):

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from cxr_gan.judging.extractor import PixelFeatures
-from cxr_gan.judging.measures import noise_like
-from cxr_gan.judging.probe import linear_probe, pixel_probe
+from cxr_gan.evaluation.features import PixelFeatures
+from cxr_gan.evaluation.measures import noise_like
+from cxr_gan.evaluation.probes import linear_probe, pixel_probe
 from synthetic_nih import draw
 
 N = 150

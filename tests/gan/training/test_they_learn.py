@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from cxr_gan.training.loop import Trainer
-from quick_gan import RECIPES, quick_gan, random_frechet, toy_chests
+from cxr_gan.training.trainer import Trainer
+from support.gan.quick import RECIPES, quick_gan, random_frechet, toy_chests
 
 LEARNING = (
     "image.side_px=16",
@@ -41,8 +41,8 @@ def test_the_distance_to_real_falls_threefold(recipe: str, tmp_path: Path) -> No
     config = quick_gan(recipe, *LEARNING, *STAGES[recipe.partition("-")[0]])
     real = toy_chests(config)
     trainer = Trainer(config, real, tmp_path)
-    shown = torch.from_numpy(np.asarray(real.images)).float()[:, None] / 127.5 - 1
-    before = random_frechet(made_by(trainer, real.labels), shown)
+    shown = torch.from_numpy(np.asarray(real.cached)).float()[:, None] / 127.5 - 1
+    before = random_frechet(made_by(trainer, trainer.batches.labels), shown)
     trainer.run()
-    after = random_frechet(made_by(trainer, real.labels), shown)
+    after = random_frechet(made_by(trainer, trainer.batches.labels), shown)
     assert after < before / FACTOR

@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cxr_gan.__main__ import main
-from cxr_gan.published import open_generator
-from cxr_gan.sampling.asking import drawn_like, shuffled
-from cxr_gan.sampling.marking import DISCLAIMER, read_mark
+from cxr_gan.cli import main
+from cxr_gan.generator import open_generator
+from cxr_gan.marking import DISCLAIMER, read_mark
+from cxr_gan.sampling import drawn_like, shuffled
 from cxr_training.data.collection import read_collection
 from cxr_training.data.errors import DataError
 from cxr_training.data.manifest_csv import read_images
 from cxr_training.data.splits import Split
-from gan_runs import write_run
+from support.gan.runs import write_run
 from synthetic_nih import write_nih
 
 
@@ -72,7 +72,7 @@ def test_every_file_says_that_it_is_synthetic_and_how_to_make_it_again(
         generator.identity.sha256,
     )
     assert (mark.seed, mark.labels, mark.truncation) == ("42", "Mass|Pneumonia", 0.8)
-    again = generator.images([42], generator.asked([frozenset({"Mass", "Pneumonia"})]), 0.8)
+    again = generator.images([42], generator.label_input([frozenset({"Mass", "Pneumonia"})]), 0.8)
     with Image.open(path) as image:
         image.load()
         np.testing.assert_array_equal(np.asarray(image), again[0])
@@ -157,23 +157,6 @@ def test_a_folder_that_holds_something_is_left_alone(
     assert "holds something already" in capsys.readouterr().err
     assert sample("--model", run, "--n", 1, "--out", tmp_path / "notes.txt") == 2
     assert (tmp_path / "notes.txt").read_text() == "mine"
-
-
-def test_a_strip_begins_and_ends_with_its_seeds(run: Path, tmp_path: Path) -> None:
-    strip = tmp_path / "strip.png"
-    options = ["--from", "1", "--to", "2", "--steps", "5", "--label", "Mass", "--out", str(strip)]
-    assert main(["interpolate", "--model", str(run), *options]) == 0
-    generator = open_generator(run)
-    ends = generator.images([1, 2], generator.asked([frozenset({"Mass"})] * 2))
-    side = generator.spec.side_px
-    with Image.open(strip) as image:
-        grey = np.asarray(image)
-    assert grey.shape == (side, 5 * side)
-    np.testing.assert_array_equal(grey[:, :side], ends[0])
-    np.testing.assert_array_equal(grey[:, -side:], ends[1])
-    mark = read_mark(strip)
-    assert mark is not None
-    assert mark.seed == "1 to 2"
 
 
 def fields(manifest: Path) -> list[str]:

@@ -14,9 +14,9 @@ from safetensors.torch import load_file
 
 from cxr_gan.errors import GanError
 from cxr_gan.networks import build_generator
-from cxr_gan.training.checkpoints import read_checkpoint, write_checkpoint
-from cxr_gan.training.loop import Trainer
-from quick_gan import quick_gan, toy_chests
+from cxr_gan.training.records import read_checkpoint, write_checkpoint
+from cxr_gan.training.trainer import Trainer
+from support.gan.quick import quick_gan, toy_chests
 
 SEEN = ("step", "images", "side_px", "fade", "discriminator_loss", "generator_loss", "penalty")
 

@@ -1,24 +1,23 @@
-"""A judged run becomes a folder that is checked before it is opened."""
+"""An evaluated run becomes a folder that is checked before it is opened."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from cxr_gan.__main__ import main
-from cxr_gan.judging.judge import FEATURES, PIXELS
-from cxr_gan.judging.labels import FIGURE as LABEL_AUROC
-from cxr_gan.judging.measures import FIGURES
-from cxr_gan.judging.memorisation import STANDING_OUT, TO_TRAINING
-from cxr_gan.judging.rows import Row, read_rows, write_rows
-from cxr_gan.published import GeneratorManifest, open_generator
-from cxr_gan.published.folder import RUN_WEIGHTS
-from cxr_gan.sampling.marking import read_mark
+from cxr_contracts import Interval
+from cxr_gan.cli import main
+from cxr_gan.evaluation.evaluate import FEATURES, PIXELS
+from cxr_gan.evaluation.measures import TITLES
+from cxr_gan.evaluation.memorisation import STANDING_OUT, TO_TRAINING
+from cxr_gan.evaluation.results import LABEL_AUROC, Evaluation, read_results, write_results
+from cxr_gan.folders import RUN_WEIGHTS, Figure, GeneratorManifest
+from cxr_gan.generator import open_generator
+from cxr_gan.marking import read_mark
 from cxr_serving.model_folder import ModelFolderError
-from gan_runs import SIDE_PX, write_run
+from support.gan.runs import SIDE_PX, write_run
 
 
 @pytest.fixture
@@ -28,34 +27,33 @@ def run(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def results(run: Path, tmp_path: Path) -> Path:
-    """As `judge` leaves them, by their form; what stands in them does not matter here."""
-    identity = open_generator(run).identity
-    one = Row(
+    """As `evaluate` leaves them, by their form; what stands in them does not matter here."""
+    result = Interval(value=0.3, low=0.2, high=0.4)
+    floor = Interval(value=0.1, low=0.05, high=0.15)
+
+    def figure(name: str, subset: str = "", result: Interval = result) -> Figure:
+        beside = {} if subset in (FEATURES, PIXELS) else {"floor": floor, "ceiling": 2.0}
+        return Figure(name=name, subset=subset, result=result, n=60, **beside)
+
+    figures = [figure(name) for name in TITLES]
+    for space in (FEATURES, PIXELS):
+        figures += [
+            figure(STANDING_OUT, space, Interval(value=0.01, low=0.0, high=0.02)),
+            figure(TO_TRAINING, space, Interval(value=0.5, low=0.45, high=0.55)),
+            figure("nearest_ratio", space),
+            figure("share_nearer", space),
+        ]
+    figures.append(figure(LABEL_AUROC, "Mass"))
+    evaluation = Evaluation(
         model="tiny",
         version="unpublished",
-        weights=identity.sha256[:12],
+        sha256=open_generator(run).identity.sha256,
         side_px=SIDE_PX,
         extractor="8 px pixels",
-        figure="",
-        subset="",
-        value=0.3,
-        low=0.2,
-        high=0.4,
-        n=60,
+        figures=figures,
     )
-    beside = replace(one, floor=0.1, floor_low=0.05, floor_high=0.15, ceiling=2.0, blurred=1.0)
-    rows = [replace(beside, figure=figure) for figure in FIGURES]
-    for space in (FEATURES, PIXELS):
-        rows += [
-            replace(one, figure=STANDING_OUT, subset=space, value=0.01, low=0.0, high=0.02),
-            replace(one, figure=TO_TRAINING, subset=space, value=0.5, low=0.45, high=0.55),
-        ]
-        rows += [
-            replace(one, figure=name, subset=space) for name in ("nearest_ratio", "share_nearer")
-        ]
-    rows.append(replace(beside, figure=LABEL_AUROC, subset="Mass"))
     folder = tmp_path / "results"
-    write_rows(rows, folder)
+    write_results(evaluation, folder)
     return folder
 
 
@@ -82,13 +80,13 @@ def test_the_folder_says_what_it_is_and_what_it_may_not_be_used_for(
     assert str(published.parent) not in text
     assert manifest.training.command == "cxr-gan train --data $DATA"
     assert manifest.data.n_train == 340
-    assert len(manifest.figures) == len(read_rows(results))
+    assert len(manifest.figures) == len(read_results(results)[0].figures)
     card = (published / "MODEL_CARD.md").read_text()
     for line in (*manifest.intended_use, *manifest.forbidden_use):
         assert f"- {line}" in card
     assert "no sign that training images are given back" in card
     assert "| Fréchet distance | 0.3000 (0.2000 to 0.4000) | 0.1000 (0.0500 to 0.1500) |" in card
-    assert "| Mass | 0.3000" in card
+    assert "| AUROC of Mass where it was asked for | 0.3000" in card
     mark = read_mark(published / "gallery.png")
     assert mark is not None
     assert (mark.model, mark.labels) == ("tiny-dcgan", "No Finding; Mass; Pneumonia")
@@ -103,8 +101,9 @@ def test_the_gallery_has_a_row_a_label(published: Path) -> None:
 
 
 def test_the_results_take_the_published_name(published: Path, results: Path) -> None:
-    rows = read_rows(results)
-    assert {(row.model, row.version) for row in rows} == {("tiny-dcgan", "1")}
+    [evaluation] = read_results(results)
+    assert (evaluation.model, evaluation.version) == ("tiny-dcgan", "1")
+    assert [path.name for path in results.glob("*.json")] == ["tiny-dcgan.json"]
     assert "tiny-dcgan" in (results / "README.md").read_text()
 
 
@@ -134,14 +133,14 @@ def test_publishing_again_replaces_the_folder(run: Path, published: Path, result
     assert not (published / "stray").exists()
 
 
-def test_a_run_that_was_not_judged_since_is_not_published(
+def test_a_run_that_was_not_evaluated_since_is_not_published(
     run: Path, results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     other = write_run(tmp_path / "other", seed=1)
     (run / RUN_WEIGHTS).write_bytes((other / RUN_WEIGHTS).read_bytes())
     options = ["--run", run, "--models", tmp_path / "m", "--version", "1", "--results", results]
     assert main(["publish", *map(str, options)]) == 2
-    assert "judge the run first" in capsys.readouterr().err
+    assert "evaluate the run first" in capsys.readouterr().err
     assert not (tmp_path / "m").exists()
 
 

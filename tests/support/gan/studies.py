@@ -1,4 +1,4 @@
-"""Studies whose outcome is known: answers of classifiers as good as the test says."""
+"""Studies whose outcome is known: predictions of classifiers as good as the test says."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,15 +7,13 @@ import numpy as np
 import yaml
 
 from cxr_contracts import Finding
-from cxr_gan.study.answers import Answers
-from cxr_gan.study.effects import draws_of, effects_of
-from cxr_gan.study.outcome import Outcome
-from cxr_gan.study.plan import Plan, load_plan
-from cxr_gan.study.rare import RareLabels
+from cxr_gan.study.plan import Plan, RareLabels, load_plan
+from cxr_gan.study.statistics import Effect, draws_of, effects_of
+from cxr_gan.study.training import Predictions
 from cxr_training.classifier.samples import LABELS, UNJUDGED
 
-ROOT = Path(__file__).parents[1]
-PLAN = ROOT / "gan/configs/study/study.yaml"
+ROOT = Path(__file__).parents[3]
+PLAN = ROOT / "gan/configs/study.yaml"
 RARE = (Finding.HERNIA, Finding.FIBROSIS, Finding.EDEMA)
 N_IMAGES, SEEDS = 600, (1, 2, 3)
 COUNTS = RareLabels(
@@ -23,7 +21,7 @@ COUNTS = RareLabels(
     training={label: 20 + 100 * (label not in RARE) for label in LABELS},
     validation={label: 3 if label is Finding.HERNIA else 60 for label in LABELS},
     balance_to=120,
-    judged=tuple(label for label in LABELS if label is not Finding.HERNIA),
+    evaluated=tuple(label for label in LABELS if label is not Finding.HERNIA),
 )
 
 
@@ -42,7 +40,9 @@ def write_plan(path: Path, **changes: object) -> Path:
     return path
 
 
-def answers(skill: float, *, arm: int = 0, seed: int = 1, n_images: int = N_IMAGES) -> Answers:
+def predictions(
+    skill: float, *, arm: int = 0, seed: int = 1, n_images: int = N_IMAGES
+) -> Predictions:
     """Of a classifier whose logits of positives lie `skill` standard deviations higher.
 
     The difficulty of an image is the same for all arms and seeds; a tenth is the training's luck.
@@ -53,7 +53,7 @@ def answers(skill: float, *, arm: int = 0, seed: int = 1, n_images: int = N_IMAG
     luck = np.random.default_rng((arm, seed)).standard_normal(targets.shape)
     judged = targets.copy()
     judged[::2, LABELS.index(Finding.PNEUMONIA)] = UNJUDGED
-    return Answers(
+    return Predictions(
         logits=(skill * targets + hard + 0.1 * luck).astype(np.float32),
         targets=judged,
         patients=np.array([f"{row // 2:08d}" for row in range(n_images)]),
@@ -63,26 +63,13 @@ def answers(skill: float, *, arm: int = 0, seed: int = 1, n_images: int = N_IMAG
     )
 
 
-def outcome(skills: Mapping[str, float], *, rest: float = 1.0) -> Outcome:
+def effects_for(skills: Mapping[str, float], *, rest: float = 1.0) -> list[Effect]:
     """Of a study whose arms have these skills, and `rest` where none is named."""
     plan = study_plan()
     draws = {
         name: draws_of(
-            [answers(skills.get(name, rest), arm=arm, seed=seed) for seed in SEEDS], COUNTS, 100
+            [predictions(skills.get(name, rest), arm=arm, seed=seed) for seed in SEEDS], COUNTS, 100
         )
         for arm, name in enumerate(plan.arms)
     }
-    return Outcome(
-        plan=plan,
-        seeds=SEEDS,
-        rare=COUNTS,
-        effects=tuple(effects_of(plan, draws, COUNTS)),
-        side_px=64,
-        n_training=1000,
-        n_validation=N_IMAGES,
-        n_patients=N_IMAGES // 2,
-        resamples=100,
-        sources=("drawn squares",),
-        retrain={name: f"retrain {name}" for name in plan.candidates},
-        smoke=False,
-    )
+    return effects_of(plan, draws, COUNTS)

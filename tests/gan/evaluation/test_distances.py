@@ -8,10 +8,16 @@ from torch import Tensor, nn
 from torchmetrics.image.fid import FrechetInceptionDistance
 from torchmetrics.image.kid import KernelInceptionDistance
 
-from cxr_gan.judging.distances import FrechetReference, KernelComparison
-from cxr_gan.judging.diversity import exponents_for, pair_similarities
-from cxr_gan.judging.extractor import Features
-from cxr_gan.judging.neighbours import inside_any, nearest, radii
+from cxr_gan.evaluation.distances import (
+    FrechetComparison,
+    FrechetReference,
+    KernelComparison,
+    inside_any,
+    nearest,
+    radii,
+)
+from cxr_gan.evaluation.features import Features
+from cxr_gan.evaluation.measures import exponents_for, pair_similarities
 
 RNG = np.random.default_rng(0)
 MIX = RNG.normal(size=(6, 6))
@@ -19,6 +25,10 @@ MIX = RNG.normal(size=(6, 6))
 
 def features(n: int = 400, *, shift: float = 0.0, spread: float = 1.0) -> Features:
     return (RNG.normal(size=(n, 6)) @ MIX * spread + shift).astype(np.float32)
+
+
+def frechet_of(real: Features, other: Features) -> float:
+    return FrechetComparison(FrechetReference(real), other).distance()
 
 
 class AsTheyAre(nn.Module):
@@ -42,7 +52,7 @@ def test_the_frechet_distance_is_the_formula_of_two_normal_distributions(
     first, second = np.cov(real, rowvar=False), np.cov(other, rowvar=False)
     apart = ((real.mean(0) - other.mean(0)) ** 2).sum()
     expected = apart + np.trace(first + second - 2 * sqrtm(first @ second).real)
-    found = FrechetReference(pair[0]).compared_with(pair[1]).distance()
+    found = frechet_of(pair[0], pair[1])
     assert found == pytest.approx(expected, rel=1e-6)
 
 
@@ -50,8 +60,8 @@ def test_the_frechet_distance_of_known_moments() -> None:
     """Of N(0, 1) and N(3, 4), coordinate by coordinate: 9 + (2 - 1)^2."""
     rows = RNG.normal(size=(4000, 2))
     rows = (rows - rows.mean(0)) @ np.linalg.inv(np.linalg.cholesky(np.cov(rows, rowvar=False)).T)
-    found = FrechetReference(rows.astype(np.float32)).compared_with((rows * 2 + 3).astype("f4"))
-    assert found.distance() == pytest.approx(2 * (9 + 1), rel=1e-4)
+    found = frechet_of(rows.astype(np.float32), (rows * 2 + 3).astype("f4"))
+    assert found == pytest.approx(2 * (9 + 1), rel=1e-4)
 
 
 def test_both_distances_are_those_of_torchmetrics(pair: tuple[Features, Features]) -> None:
@@ -61,7 +71,7 @@ def test_both_distances_are_those_of_torchmetrics(pair: tuple[Features, Features
     for metric in (frechet, kernel):
         metric.update(torch.from_numpy(pair[0][:300]).double(), real=True)
         metric.update(torch.from_numpy(pair[1]).double(), real=False)
-    ours = FrechetReference(pair[0][:300]).compared_with(pair[1]).distance()
+    ours = frechet_of(pair[0][:300], pair[1])
     assert ours == pytest.approx(float(frechet.compute()), rel=1e-4)
     found = KernelComparison(pair[0][:300], pair[1]).distance()
     assert found == pytest.approx(float(kernel.compute()[0]), rel=1e-4)
@@ -69,10 +79,9 @@ def test_both_distances_are_those_of_torchmetrics(pair: tuple[Features, Features
 
 def test_a_set_is_at_no_distance_from_itself_and_further_the_more_it_is_spoilt() -> None:
     real = features()
-    reference = FrechetReference(real)
-    assert reference.compared_with(real).distance() == pytest.approx(0, abs=1e-4)
+    assert frechet_of(real, real) == pytest.approx(0, abs=1e-4)
     spoilt = [features(shift=shift) for shift in (0.7, 1.5, 3.0)]
-    frechet = [reference.compared_with(rows.astype("f4")).distance() for rows in spoilt]
+    frechet = [frechet_of(real, rows.astype("f4")) for rows in spoilt]
     kernel = [KernelComparison(real, rows.astype("f4")).distance() for rows in spoilt]
     assert 0.01 < frechet[0] < frechet[1] < frechet[2]
     assert 0 < kernel[0] < kernel[1] < kernel[2]
@@ -88,9 +97,8 @@ def test_weights_are_repetitions(pair: tuple[Features, Features]) -> None:
     real, other = pair
     weights = RNG.integers(0, 3, len(other))
     repeated = np.repeat(other, weights, axis=0)
-    reference = FrechetReference(real)
-    weighted = reference.compared_with(other).distance(weights)
-    assert weighted == pytest.approx(reference.compared_with(repeated).distance(), rel=1e-6)
+    weighted = FrechetComparison(FrechetReference(real), other).distance(weights)
+    assert weighted == pytest.approx(frechet_of(real, repeated), rel=1e-6)
 
 
 def test_the_kernel_distance_never_pairs_an_image_with_itself() -> None:

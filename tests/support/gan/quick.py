@@ -7,10 +7,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from cxr_gan.radiographs import Radiographs
 from cxr_gan.training.config import GanConfig, load_config
-from cxr_gan.training.data import RealImages
 
-CONFIGS = Path(__file__).parents[1] / "gan/configs"
+CONFIGS = Path(__file__).parents[3] / "gan/configs"
 RECIPES = ("dcgan", "dcgan-conditional", "pggan", "pggan-conditional", "pggan-modern")
 QUICK = (
     "image.side_px=8",
@@ -47,14 +47,13 @@ def quick_arguments(recipe: str, *overrides: str) -> list[str]:
     return ["--config", str(CONFIGS / f"{recipe}.yaml"), *settings]
 
 
-def toy_chests(config: GanConfig, n: int = 256) -> RealImages:
+def toy_chests(config: GanConfig, n: int = 256) -> Radiographs:
     """Grey pictures with two dark lungs; the first label puts a bright square to the left below."""
     rng = np.random.default_rng(0)
     side = config.image.side_px
     y, x = np.mgrid[:side, :side] / side
-    labels = np.zeros((n, len(config.findings)), np.float32)
-    if labels.size:
-        labels[:, 0] = rng.random(n) < 0.5
+    labels = config.spec.labels
+    has_first = rng.random(n) < 0.5 if labels else np.zeros(n, bool)
     pictures = np.empty((n, side, side))
     for row in range(n):
         shift, wide = rng.normal(0, 0.03), rng.uniform(0.12, 0.17)
@@ -63,10 +62,18 @@ def toy_chests(config: GanConfig, n: int = 256) -> RealImages:
             for at in (0.28, 0.72)
         )
         pictures[row] = rng.normal(190, 10) - 140 * lungs
-        if labels.size and labels[row, 0]:
+        if has_first[row]:
             pictures[row, side * 5 // 8 :, : side // 4] = 250
     images = np.clip(pictures, 0, 255).astype(np.uint8)
-    return RealImages(images, np.arange(n), torch.from_numpy(labels), "toy")
+    return Radiographs(
+        cached=images,
+        places=np.arange(n),
+        patients=np.arange(n).astype(str),
+        findings=tuple(frozenset(labels[:1] if first else ()) for first in has_first),
+        n_first=n,
+        split_sha256="toy",
+        key="toy",
+    )
 
 
 def random_frechet(one: Tensor, other: Tensor) -> float:
