@@ -40,117 +40,78 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
 
     def command(name: str, run: object, says: str) -> argparse.ArgumentParser:
-        added = commands.add_parser(name, help=says, description=says.capitalize() + ".")
+        added = commands.add_parser(
+            name, help=says, formatter_class=argparse.ArgumentDefaultsHelpFormatter
+        )
         added.set_defaults(run=run)
         return added
 
     train = command("train", _train, "train a network into a run directory")
-    train.add_argument("--config", type=Path, required=True, help="the recipe, YAML")
-    train.add_argument("--data", type=Path, help="folder that holds nih/")
-    train.add_argument("--out", type=Path, required=True, help="the run directory")
-    train.add_argument(
-        "--resume",
-        type=Path,
-        nargs="?",
-        const=_LAST,
-        metavar="CHECKPOINT",
-        help="go on from the run's last.pt, or from this checkpoint",
-    )
-    train.add_argument(
-        "--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="override a key"
-    )
-
     sample = command("sample", _sample, "make images, with a manifest that training reads")
-    sample.add_argument("--n", type=int, required=True, help="images, of each --label")
-    sample.add_argument("--seed", type=int, default=1, help="of the first image; default: 1")
-    sample.add_argument(
-        "--label",
-        action="append",
-        help="what to ask for, e.g. Pneumonia, 'Mass|Effusion' or 'No Finding'; may stand several "
-        "times; default: No Finding",
-    )
-    sample.add_argument(
-        "--labels-like",
-        type=Path,
-        metavar="DATA",
-        help="instead: N images with labels as frequent as on the training radiographs there; "
-        "folder that holds nih/",
-    )
-    sample.add_argument(
-        "--shuffle-labels",
-        action="store_true",
-        help="the manifest gives each image another's labels: a control",
-    )
-    sample.add_argument(
-        "--state",
-        metavar="LABEL",
-        help="for a generator without labels: what its images are of; the manifest says so",
-    )
-    sample.add_argument("--out", type=Path, required=True, help="a new or empty folder")
-
     examples = command("examples", _examples, "make the page's example images")
-    examples.add_argument("--seed", type=int, default=1, help="of the first image; default: 1")
-    examples.add_argument("--out", type=Path, default=PAGE_EXAMPLES, help="default: %(default)s")
-
     evaluate = command("evaluate", _evaluate, "measure how near to real a generator's images are")
-    evaluate.add_argument("--results", type=Path, default=RESULTS, help="default: %(default)s")
-    verify = command(
-        "verify", _verify, "measure a published model's figures again; status 1 where they differ"
-    )
+    verify = command("verify", _verify, "measure published figures again; status 1 if they differ")
+    publish = command("publish", _publish, "write the model folder of an evaluated run")
+    study = command("study", _study, "learn whether synthetic images help rare findings")
+
+    train.add_argument("--config", type=Path, required=True, help="the recipe, YAML")
+    train.add_argument("--out", type=Path, required=True, help="the run directory")
+    resume = "go on from the run's last.pt, or from this checkpoint"
+    train.add_argument("--resume", type=Path, nargs="?", const=_LAST, help=resume)
+    train.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE")
+
+    sample.add_argument("--n", type=int, required=True, help="images, of each --label")
+    asked = "what to ask for, e.g. Pneumonia, 'Mass|Effusion' or 'No Finding'; may be given again"
+    sample.add_argument("--label", action="append", help=asked)
+    like = "instead: labels as frequent as on the training radiographs there"
+    sample.add_argument("--labels-like", type=Path, metavar="DATA", help=like)
+    shuffle = "the manifest gives each image another's labels: a control"
+    sample.add_argument("--shuffle-labels", action="store_true", help=shuffle)
+    state = "for a generator without labels: what its images are of"
+    sample.add_argument("--state", metavar="LABEL", help=state)
+    sample.add_argument("--out", type=Path, required=True, help="a new or empty folder")
+    examples.add_argument("--out", type=Path, default=PAGE_EXAMPLES, help="their folder")
+    for some in (sample, examples):
+        some.add_argument("--seed", type=int, default=1, help="of the first image")
+
+    features = "whose features distances are taken in: a classifier's folder, or `pixels`"
+    cache = "keeps the resized radiographs and their features"
     for some in (evaluate, verify):
-        some.add_argument("--data", type=Path, required=True, help="folder that holds nih/")
-        some.add_argument(
-            "--features",
-            default=CLASSIFIER,
-            help="in which distances are taken: a published classifier's folder, or `pixels`; "
-            "default: %(default)s",
-        )
-        some.add_argument("--n", type=int, default=2000, help="samples; default: %(default)s")
-        some.add_argument(
-            "--cache",
-            type=Path,
-            default=Path("runs/cache"),
-            help="keeps the resized radiographs and their features; default: %(default)s",
-        )
-        some.set_defaults(seed=1)
+        some.add_argument("--features", default=CLASSIFIER, help=features)
+        some.add_argument("--n", type=int, default=2000, help="samples")
+        some.add_argument("--cache", type=Path, default=Path("runs/cache"), help=cache)
     for some in (sample, examples, evaluate, verify):
         some.add_argument("--model", type=Path, required=True, help="a published folder, or a run")
         some.add_argument("--truncation", type=float, help="keep the latent's numbers within this")
-        some.add_argument("--device", default="cpu", help="default: cpu")
+        some.add_argument("--device", default="cpu")
 
-    publish = command("publish", _publish, "write the model folder of an evaluated run")
     publish.add_argument("--run", type=Path, required=True, dest="of", help="evaluated")
-    publish.add_argument("--models", type=Path, default=MODELS, help="default: %(default)s")
-    publish.add_argument("--name", help="default: the run directory's")
+    publish.add_argument("--models", type=Path, default=MODELS, help="where its folder goes")
+    publish.add_argument("--name", help="instead of the run directory's")
     publish.add_argument("--version", required=True)
-    publish.add_argument("--results", type=Path, default=RESULTS, help="default: %(default)s")
+    for some in (evaluate, publish):
+        some.add_argument("--results", type=Path, default=RESULTS, help="figures and their page")
 
-    study = command("study", _study, "learn whether synthetic images help rare findings")
-    study.add_argument("--plan", type=Path, default=PLAN, help="default: %(default)s")
-    study.add_argument("--data", type=Path, help="folder that holds nih/")
-    study.add_argument(
-        "--generators",
-        type=Path,
-        action="append",
-        help=f"folder of generators by name; may be given again; default: {MODELS} and {RUNS}",
-    )
-    study.add_argument("--out", type=Path, help=f"keeps the trainings; default: {STUDY}")
-    study.add_argument("--results", type=Path, help="for the page; default: docs/results")
-    study.add_argument("--seeds", help="e.g. 1,2,3; default: the plan's")
-    study.add_argument(
-        "--jobs", type=int, help="trainings at once; default: one a core, on a GPU one"
-    )
+    _add_study_options(study)
+    manifest = "CSV manifest of images beside NIH, or instead of it; may be given again"
+    for some in (train, study):
+        some.add_argument("--manifest", type=Path, action="append", default=[], help=manifest)
+        some.add_argument("--data", type=Path, help="folder that holds nih/")
+    for some in (evaluate, verify):
+        some.add_argument("--data", type=Path, required=True, help="folder that holds nih/")
+    return parser
+
+
+def _add_study_options(study: argparse.ArgumentParser) -> None:
+    study.add_argument("--plan", type=Path, default=PLAN, help="the arms, YAML")
+    generators = f"folder of generators by name; may be given again; else {MODELS} and {RUNS}"
+    study.add_argument("--generators", type=Path, action="append", help=generators)
+    study.add_argument("--out", type=Path, help=f"keeps the trainings; else {STUDY}")
+    study.add_argument("--results", type=Path, help="for the page; else docs/results")
+    study.add_argument("--seeds", help="e.g. 1,2,3; else the plan's")
+    study.add_argument("--jobs", type=int, help="trainings at once; else one a core, on a GPU one")
     study.add_argument("--status", action="store_true", help="say what is done and left, no more")
     study.add_argument("--smoke", action="store_true", help="the way through, in about a minute")
-    for some in (train, study):
-        some.add_argument(
-            "--manifest",
-            type=Path,
-            action="append",
-            default=[],
-            help="a CSV manifest of images beside NIH, or instead of it; may be given again",
-        )
-    return parser
 
 
 # Each command imports what it needs: PyTorch takes seconds.

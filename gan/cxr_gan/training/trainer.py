@@ -18,12 +18,7 @@ from cxr_gan.networks import build_discriminator, build_generator
 from cxr_gan.networks.pggan import Growing
 from cxr_gan.radiographs import Radiographs
 from cxr_gan.training.config import GanConfig
-from cxr_gan.training.losses import (
-    augmented,
-    discriminator_loss,
-    generator_loss,
-    gradient_penalty,
-)
+from cxr_gan.training.losses import augmented, discriminator_loss, generator_loss, gradient_penalty
 from cxr_gan.training.records import (
     draw_curves,
     grid_inputs,
