@@ -231,13 +231,17 @@ evaluate-gate: .venv-dev/.synced ## Judge the published gate again and compare i
 
 GAN ?= pggan-modern
 GENERATOR ?= models/gan/$(notdir $(GAN))
-.PHONY: train-gan publish-gan examples
-train-gan: .venv-train/.synced ## Train and judge a generator; GAN=dcgan, or GAN=gpu/dcgan, names its recipe in gan/configs
+.PHONY: train-gan evaluate-gan verify-gan publish-gan examples
+train-gan: .venv-train/.synced ## Train and evaluate a generator; GAN=dcgan, or GAN=gpu/dcgan, names its recipe in gan/configs
 	./cxr-gan train --config gan/configs/$(GAN).yaml --data $(DATA) --out $(RUNS)/gan/$(GAN)
-	./cxr-gan judge --model $(RUNS)/gan/$(GAN) --data $(DATA) --results docs/results/gan
-publish-gan: .venv-train/.synced ## Write a judged generator into models/; GAN, GAN_VERSION name it
+	$(MAKE) evaluate-gan
+evaluate-gan: .venv-train/.synced ## Measure a trained generator; GAN names it
+	./cxr-gan evaluate --model $(RUNS)/gan/$(GAN) --data $(DATA) --results docs/results/gan
+verify-gan: .venv-train/.synced ## Measure a published generator's figures again; GENERATOR=models/gan/NAME
+	./cxr-gan verify --model $(GENERATOR) --data $(DATA)
+publish-gan: .venv-train/.synced ## Write an evaluated generator into models/; GAN, GAN_VERSION name it
 	./cxr-gan publish --run $(RUNS)/gan/$(GAN) --version $(GAN_VERSION) --models models/gan --results docs/results/gan
-examples: .venv-train/.synced ## Make the page's example films; GENERATOR=models/gan/NAME names who makes them
+examples: .venv-train/.synced ## Make the page's example images; GENERATOR=models/gan/NAME makes them
 	./cxr-gan examples --model $(GENERATOR)
 
 # STUDY=--status says what is done and left; STUDY=--smoke tries the way, and STUDY='--jobs 1' one training at a time.
