@@ -10,7 +10,7 @@ DATA ?= ../shared/data
 # YOLOv5n trained on COCO, as safetensors (docs/data.md).
 COCO_START ?= ../shared/weights/yolov5n-coco.safetensors
 RUNS ?= runs
-# The published classifier that `make evaluate-classifier` judges.
+# The published classifier that `make evaluate-classifier` measures.
 CLASSIFIER ?= models/classifier/lite0-nih14
 
 comma := ,
@@ -185,18 +185,19 @@ DETECTOR_RUN = --out $(RUNS)/detector/$(RECIPE)
 publish: publish-classifier ## Write every judged run into models/
 evaluate: evaluate-classifier evaluate-detector evaluate-gate evaluate-joining ## Measure every published model again and compare it with its manifest
 
-.PHONY: train-classifier publish-classifier evaluate-classifier ablate-classifier
-train-classifier: .venv-train/.synced ## Train and judge the classifier
-	$(TRAIN) -m cxr_training.classifier train --config training/configs/classifier.yaml --data $(DATA) --out $(RUNS)/classifier
-	$(TRAIN) -m cxr_training.classifier evaluate --data $(DATA) --out $(RUNS)/classifier
-publish-classifier: .venv-train/.synced ## Write the judged classifier into models/
-	$(TRAIN) -m cxr_training.classifier publish --data $(DATA) --out $(RUNS)/classifier --models models --results docs/results/classifier
-evaluate-classifier: .venv-train/.synced ## Judge the published classifier again and compare it with its manifest
-	$(TRAIN) -m cxr_training.classifier judge --model $(CLASSIFIER) --data $(DATA) --results docs/results/classifier --check
-
-ablate-classifier: .venv-train/.synced ## Train the classifier's recipe with one part changed at a time
-	$(TRAIN) -m cxr_training.classifier ablate --config training/configs/classifier.yaml --plan training/configs/ablation.yaml \
-	  --data $(DATA) --out $(RUNS)/ablation --results docs/results/classifier
+.PHONY: train-classifier publish-classifier evaluate-classifier verify-classifier
+CLASSIFIER_VERB = $(TRAIN) -m cxr_training classifier
+train-classifier: .venv-train/.synced ## Train the classifier and measure the run
+	$(CLASSIFIER_VERB) train --config training/configs/classifier.yaml --data $(DATA) --out $(RUNS)/classifier
+	$(CLASSIFIER_VERB) evaluate --data $(DATA) --run $(RUNS)/classifier
+publish-classifier: .venv-train/.synced ## Write the measured classifier into models/, with figures of test patients
+	$(CLASSIFIER_VERB) publish --data $(DATA) --run $(RUNS)/classifier
+	$(CLASSIFIER_VERB) evaluate --data $(DATA) --model $(CLASSIFIER) --split test
+evaluate-classifier: .venv-train/.synced ## Measure the published classifier and write its figures
+	$(CLASSIFIER_VERB) evaluate --data $(DATA) --model $(CLASSIFIER)
+	$(CLASSIFIER_VERB) evaluate --data $(DATA) --model $(CLASSIFIER) --split test
+verify-classifier: .venv-train/.synced ## Recompute the published classifier's figures, change nothing
+	$(CLASSIFIER_VERB) verify --data $(DATA) --model $(CLASSIFIER)
 
 .PHONY: train-detector publish-detector fuse-detectors evaluate-detector
 train-detector: .venv-train/.synced ## Train and judge a detector: RECIPE=yolov5s-both, default yolov5n-both

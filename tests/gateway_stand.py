@@ -141,11 +141,13 @@ class ReaderStand:
         )
 
 
-def box(finding: Region, score: float, *corners: float, shown: bool = True) -> dict[str, Any]:
+def box(
+    finding: Region, score: float, *corners: float, above_threshold: bool = True
+) -> dict[str, Any]:
     """A box as the detector sends it; corners are x_min, y_min, x_max, y_max."""
     names = ("x_min", "y_min", "x_max", "y_max")
     place = dict(zip(names, corners, strict=True))
-    return {"finding": finding.value, "score": score, "shown": shown, **place}
+    return {"finding": finding.value, "score": score, "above_threshold": above_threshold, **place}
 
 
 class Unreachable(httpx.AsyncBaseTransport):

@@ -3,14 +3,14 @@ import { execSync } from "node:child_process";
 import AxeBuilder from "@axe-core/playwright";
 import type { Page } from "@playwright/test";
 
-import { unseenSample, variable } from "../e2e/films";
-import { expect, test } from "../e2e/reader";
+import { unseenSample, variable } from "../e2e/samples";
+import { expect, test } from "../e2e/app";
 
 const PROVIDER = /^http:\/\/127\.0\.0\.1:\d+\//;
 const SIGNED_OUT = /\/api\/v1\//;
 
 test.beforeEach(({ watch }) => {
-  // To be asked to sign in is an answer like any other.
+  // To be asked to sign in is an response like any other.
   watch.expectRefusal(401, SIGNED_OUT);
 });
 
@@ -40,12 +40,12 @@ test("nobody sees anything but the way in", async ({ page }) => {
   expect(await barriers(page)).toEqual([]);
 });
 
-test("a clinician signs in, reads a film, and signs out everywhere", async ({ page, reader }) => {
+test("a clinician signs in, has a radiograph analysed, and signs out everywhere", async ({ page, app }) => {
   await signedIn(page, "clinician@radiology");
-  await expect(reader.examples).toBeVisible();
-  await reader.choose([unseenSample("own.dcm")]);
-  await expect(reader.result).toBeVisible();
-  await expect(reader.radiograph).toHaveAttribute("data-phase", "shown");
+  await expect(app.examples).toBeVisible();
+  await app.choose([unseenSample("own.dcm")]);
+  await expect(app.result).toBeVisible();
+  await expect(app.radiograph).toHaveAttribute("data-phase", "shown");
 
   await page.getByRole("button", { name: "Test clinician" }).click();
   const account = page.getByRole("region", { name: "Account" });
@@ -63,31 +63,31 @@ test("a clinician signs in, reads a film, and signs out everywhere", async ({ pa
   await expect(page.getByLabel("Name")).toBeVisible();
 });
 
-test("a session that ends meanwhile is said, and signing in leads back to the same study", async ({
+test("a session that ends meanwhile is reported, and signing in leads back to the same study", async ({
   page,
-  reader,
+  app,
 }) => {
   await signedIn(page, "clinician@radiology");
-  await reader.choose([unseenSample("kept.dcm")]);
-  await expect(reader.result).toBeVisible();
+  await app.choose([unseenSample("kept.dcm")]);
+  await expect(app.result).toBeVisible();
   const address = page.url();
   execSync(variable("CXR_END_SESSIONS"), { stdio: "inherit" });
   await page.keyboard.press("l");
   await page.evaluate(() => window.dispatchEvent(new Event("focus")));
   await expect(page.getByRole("heading", { name: "Your session has ended" })).toBeVisible();
-  await expect(reader.result).toHaveCount(0);
+  await expect(app.result).toHaveCount(0);
   // The provider still knows who it is.
   await page.getByRole("link", { name: "Sign in" }).click();
   await expect(page).toHaveURL(address);
-  await expect(reader.result).toBeVisible();
+  await expect(app.result).toBeVisible();
 });
 
-test("a reader is offered nothing that readers may not do", async ({ page, reader, watch }) => {
-  await signedIn(page, "reader@radiology");
+test("a viewer is offered nothing that viewers may not do", async ({ page, app, watch }) => {
+  await signedIn(page, "viewer@radiology");
   await expect(page.getByText("Choose a study from the list")).toBeVisible();
-  await expect(page.getByRole("button", { name: "Read files" })).toHaveCount(0);
-  await expect(page.getByLabel("Radiographs to read")).toHaveCount(0);
-  await expect(reader.examples).toHaveCount(0);
+  await expect(page.getByRole("button", { name: "Analyse files" })).toHaveCount(0);
+  await expect(page.getByLabel("Radiographs to analyse")).toHaveCount(0);
+  await expect(app.examples).toHaveCount(0);
   watch.expectRefusal(403, /\/api\/v1\/studies$/);
   const status = await page.evaluate(
     async () => (await fetch("/api/v1/studies", { method: "POST", body: new FormData() })).status,
@@ -95,7 +95,7 @@ test("a reader is offered nothing that readers may not do", async ({ page, reade
   expect(status).toBe(403);
 });
 
-test("an account without a role is told so and can leave", async ({ page }) => {
+test("an account without a role sees so and can leave", async ({ page }) => {
   await page.goto("/");
   await signIn(page, "visitor@radiology");
   await expect(page.getByRole("heading", { name: "No access" })).toBeVisible();
@@ -104,10 +104,10 @@ test("an account without a role is told so and can leave", async ({ page }) => {
   await expect(page.getByRole("button", { name: "Leave" })).toBeVisible();
 });
 
-test("another department's study is not there", async ({ page, reader, browser, watch }) => {
+test("another department's study is not there", async ({ page, app, browser, watch }) => {
   await signedIn(page, "clinician@radiology");
-  await reader.choose([unseenSample("radiologys.dcm")]);
-  await expect(reader.result).toBeVisible();
+  await app.choose([unseenSample("radiologys.dcm")]);
+  await expect(app.result).toBeVisible();
   const path = new URL(page.url()).pathname;
 
   await page.context().clearCookies();
@@ -118,16 +118,16 @@ test("another department's study is not there", async ({ page, reader, browser, 
 
   const admins = await browser.newPage();
   await signedIn(admins, "admin", path);
-  await expect(admins.getByRole("complementary", { name: "Reading" })).toBeVisible();
+  await expect(admins.getByRole("complementary", { name: "Result" })).toBeVisible();
   await admins.close();
 });
 
-test("a sign-in that was replayed or not begun here is told in the page's words", async ({ page }) => {
+test("a sign-in that was replayed or not begun here is reported in the page's words", async ({ page }) => {
   let back = "";
   page.on("request", (request) => {
     back = request.url().includes("/sign-in/callback?") ? request.url() : back;
   });
-  await signedIn(page, "reader@radiology");
+  await signedIn(page, "viewer@radiology");
   await page.context().clearCookies();
   await page.goto(back);
   await expect(page.getByRole("alert")).toContainText("The sign-in did not succeed");

@@ -1,14 +1,13 @@
 import type { Box, Study } from "../src/api/schema";
 import { colourOf } from "../src/domain/colours";
-import { rankingScore } from "../src/domain/regions";
-import { sample } from "./films";
-import { expect, type Reader, test } from "./reader";
+import { sample } from "./samples";
+import { expect, type App, test } from "./app";
 
 /** Fractions of a pixel, one box inside another, one at the edge. */
 const KNOWN_BOXES: readonly Box[] = [
-  { finding: "Effusion", joined_score: 0.91, score: 0.7, classifier_probability: 0.4, x_min: 120.25, y_min: 1210.5, x_max: 610.75, y_max: 1720.125 },
-  { finding: "Nodule", joined_score: 0.62, score: 0.8, classifier_probability: 0.2, x_min: 300, y_min: 1300, x_max: 371, y_max: 1385.5 },
-  { finding: "Fracture", joined_score: 0.35, score: 0.3, classifier_probability: null, x_min: 1500.5, y_min: 0, x_max: 1841, y_max: 260.75 },
+  { finding: "Effusion", score: 0.91, detector_score: 0.7, classifier_probability: 0.4, x_min: 120.25, y_min: 1210.5, x_max: 610.75, y_max: 1720.125 },
+  { finding: "Nodule", score: 0.62, detector_score: 0.8, classifier_probability: 0.2, x_min: 300, y_min: 1300, x_max: 371, y_max: 1385.5 },
+  { finding: "Fracture", score: 0.35, detector_score: 0.3, classifier_probability: null, x_min: 1500.5, y_min: 0, x_max: 1841, y_max: 260.75 },
 ];
 
 interface OnScreen {
@@ -16,15 +15,15 @@ interface OnScreen {
   readonly corners: { left: number; top: number; right: number; bottom: number }[];
 }
 
-/** Where the browser puts the picture, and where it puts the corners of the boxes. */
-function onScreen(reader: Reader): Promise<OnScreen> {
-  return reader.page.evaluate(() => {
-    const picture = document.querySelector('[data-layer="radiograph"]');
+/** Where the browser puts the image, and where it puts the corners of the boxes. */
+function onScreen(app: App): Promise<OnScreen> {
+  return app.page.evaluate(() => {
+    const image = document.querySelector('[data-layer="radiograph"]');
     const rects = [...document.querySelectorAll<SVGRectElement>("rect[data-finding]")];
-    if (picture === null) {
-      throw new Error("no picture");
+    if (image === null) {
+      throw new Error("no image");
     }
-    const { left, top, width, height } = picture.getBoundingClientRect();
+    const { left, top, width, height } = image.getBoundingClientRect();
     const corners = rects.map((rect) => {
       const matrix = rect.getScreenCTM();
       const box = rect.getBBox();
@@ -38,20 +37,20 @@ function onScreen(reader: Reader): Promise<OnScreen> {
   });
 }
 
-/** The numbers in the markup are the API's; their place is that of the picture's own pixels. */
-async function expectBoxesAt(reader: Reader, study: Study, boxes: readonly Box[]): Promise<void> {
-  await expect(reader.boxes).toHaveCount(boxes.length);
+/** The numbers in the markup are the API's; their place is that of the image's own pixels. */
+async function expectBoxesAt(app: App, study: Study, boxes: readonly Box[]): Promise<void> {
+  await expect(app.boxes).toHaveCount(boxes.length);
   const largestFirst = [...boxes].sort((a, b) => areaOf(b) - areaOf(a));
   for (const [position, box] of largestFirst.entries()) {
-    const rect = reader.boxes.nth(position);
+    const rect = app.boxes.nth(position);
     await expect(rect).toHaveAttribute("x", String(box.x_min));
     await expect(rect).toHaveAttribute("y", String(box.y_min));
     await expect(rect).toHaveAttribute("width", String(box.x_max - box.x_min));
     await expect(rect).toHaveAttribute("height", String(box.y_max - box.y_min));
     await expect(rect).toHaveAttribute("data-finding", box.finding);
-    await expect(rect).toHaveAttribute("data-score", String(rankingScore(box)));
+    await expect(rect).toHaveAttribute("data-score", String(box.score));
   }
-  const { image, corners } = await onScreen(reader);
+  const { image, corners } = await onScreen(app);
   const scaleX = image.width / study.image.width;
   const scaleY = image.height / study.image.height;
   largestFirst.forEach((box, position) => {
@@ -68,8 +67,8 @@ function areaOf(box: Box): number {
 }
 
 /** Looks from near and far, from here and there, and calls `check` each time. */
-async function fromSeveralViews(reader: Reader, check: () => Promise<void>): Promise<void> {
-  const { page, viewport } = reader;
+async function fromSeveralViews(app: App, check: () => Promise<void>): Promise<void> {
+  const { page, viewport } = app;
   const frame = await viewport.boundingBox();
   if (frame === null) {
     throw new Error("the viewport is not laid out");
@@ -79,7 +78,7 @@ async function fromSeveralViews(reader: Reader, check: () => Promise<void>): Pro
     await page.mouse.move(frame.x + frame.width * 0.45, frame.y + frame.height * 0.4, { steps: 4 });
     await page.mouse.up();
   };
-  const fitted = (await onScreen(reader)).image;
+  const fitted = (await onScreen(app)).image;
   await check();
   await page.mouse.move(frame.x + frame.width * 0.3, frame.y + frame.height * 0.7);
   const moves = [
@@ -92,68 +91,68 @@ async function fromSeveralViews(reader: Reader, check: () => Promise<void>): Pro
     () => page.mouse.wheel(0, 900),
   ];
   for (const move of moves) {
-    const { image } = await onScreen(reader);
+    const { image } = await onScreen(app);
     await move();
-    await expect.poll(async () => (await onScreen(reader)).image).not.toEqual(image);
+    await expect.poll(async () => (await onScreen(app)).image).not.toEqual(image);
     await check();
   }
   await page.keyboard.press("0");
-  await expect.poll(async () => (await onScreen(reader)).image).toEqual(fitted);
+  await expect.poll(async () => (await onScreen(app)).image).toEqual(fitted);
   await check();
 }
 
-test("the boxes of the sample lie where the API says, at every zoom", async ({ reader }) => {
-  await reader.open();
-  await reader.choose([sample()]);
-  const study = await reader.showsStudy();
-  await fromSeveralViews(reader, () => expectBoxesAt(reader, study, study.boxes));
+test("the boxes of the sample lie where the API says, at every zoom", async ({ app }) => {
+  await app.open();
+  await app.choose([sample()]);
+  const study = await app.showsStudy();
+  await fromSeveralViews(app, () => expectBoxesAt(app, study, study.boxes));
 });
 
 test.describe("with known boxes", () => {
   let study: Study;
 
   // What the detector marks changes with its model. So that coordinates are tested whatever it
-  // marks, the study's boxes are replaced in transit; all else is the gateway's own answer.
-  test.beforeEach(async ({ reader, page }) => {
-    study = await reader.send(sample());
+  // marks, the study's boxes are replaced in transit; all else is the gateway's own response.
+  test.beforeEach(async ({ app, page }) => {
+    study = await app.send(sample());
     await page.route(`**/api/v1/studies/${study.id}`, async (route) => {
-      const answer = await route.fetch();
-      const body = (await answer.json()) as Study;
-      await route.fulfill({ response: answer, json: { ...body, boxes: KNOWN_BOXES } });
+      const response = await route.fetch();
+      const body = (await response.json()) as Study;
+      await route.fulfill({ response: response, json: { ...body, boxes: KNOWN_BOXES } });
     });
-    await reader.open(`/studies/${study.id}`);
-    await reader.showsStudy();
+    await app.open(`/studies/${study.id}`);
+    await app.showsStudy();
   });
 
-  test("they lie on the picture's pixels at every zoom", async ({ reader }) => {
-    await fromSeveralViews(reader, () => expectBoxesAt(reader, study, KNOWN_BOXES));
+  test("they lie on the image's pixels at every zoom", async ({ app }) => {
+    await fromSeveralViews(app, () => expectBoxesAt(app, study, KNOWN_BOXES));
   });
 
-  test("their lines are painted there, in the finding's colour", async ({ reader, page }) => {
+  test("their lines are painted there, in the finding's colour", async ({ app, page }) => {
     const box = KNOWN_BOXES[0];
     if (box === undefined) {
       throw new Error("no box");
     }
-    const { image } = await onScreen(reader);
+    const { image } = await onScreen(app);
     const scale = image.width / study.image.width;
-    // The middle of the left side, and a place within the box where only the film is.
+    // The middle of the left side, and a place within the box where only the radiograph is.
     const y = Math.round(image.top + ((box.y_min + box.y_max) / 2) * scale);
     const line = Math.round(image.left + box.x_min * scale);
-    const picture = await page.screenshot();
+    const screenshot = await page.screenshot();
     const painted = await page.evaluate(coloursAlong, {
-      png: picture.toString("base64"),
+      png: screenshot.toString("base64"),
       ...{ x: line - 3, y, count: 7 },
     });
     expect(painted).toContain(colourOf(box.finding));
     const inside = await page.evaluate(coloursAlong, {
-      png: picture.toString("base64"),
+      png: screenshot.toString("base64"),
       ...{ x: line + 12, y, count: 7 },
     });
     expect(inside).not.toContain(colourOf(box.finding));
   });
 
-  test("labels have one size at every zoom and do not cover each other", async ({ reader, page }) => {
-    const label = reader.viewport.getByText("Effusion 0.91");
+  test("labels have one size at every zoom and do not cover each other", async ({ app, page }) => {
+    const label = app.viewport.getByText("Effusion 0.91");
     await expect(label).toBeVisible();
     const before = await label.boundingBox();
     await page.getByRole("button", { name: "Zoom in" }).click();
@@ -162,7 +161,7 @@ test.describe("with known boxes", () => {
     expect(after?.height).toBeCloseTo(before?.height ?? 0, 0);
     expect(after?.width).toBeCloseTo(before?.width ?? 0, 0);
     const effusion = await label.boundingBox();
-    const nodule = await reader.viewport.getByText("Nodule 0.62").boundingBox();
+    const nodule = await app.viewport.getByText("Nodule 0.62").boundingBox();
     if (effusion === null || nodule === null) {
       throw new Error("a label is not drawn");
     }
@@ -174,21 +173,21 @@ test.describe("with known boxes", () => {
     expect(apart).toBe(true);
   });
 
-  test("a kind of box is hidden, all are, and one is gone to", async ({ reader, page }) => {
-    await reader.result.getByRole("checkbox", { name: /^Nodule/ }).uncheck();
-    await expectBoxesAt(reader, study, KNOWN_BOXES.filter(({ finding }) => finding !== "Nodule"));
-    await reader.result.getByRole("checkbox", { name: /^Nodule/ }).check();
+  test("a kind of box is hidden, all are, and one is gone to", async ({ app, page }) => {
+    await app.result.getByRole("checkbox", { name: /^Nodule/ }).uncheck();
+    await expectBoxesAt(app, study, KNOWN_BOXES.filter(({ finding }) => finding !== "Nodule"));
+    await app.result.getByRole("checkbox", { name: /^Nodule/ }).check();
     await page.getByRole("button", { name: "Show the regions" }).click();
-    await expect(reader.boxes).toHaveCount(0);
+    await expect(app.boxes).toHaveCount(0);
     await page.keyboard.press("b");
-    await expectBoxesAt(reader, study, KNOWN_BOXES);
+    await expectBoxesAt(app, study, KNOWN_BOXES);
 
-    const row = reader.result.getByRole("button", { name: "Show nodule, joined score 0.62" });
+    const row = app.result.getByRole("button", { name: "Show nodule, rescored 0.62" });
     await row.click();
     await expect(row).toHaveAttribute("aria-pressed", "true");
-    await expectBoxesAt(reader, study, KNOWN_BOXES);
-    const frame = await reader.viewport.boundingBox();
-    const { corners } = await onScreen(reader);
+    await expectBoxesAt(app, study, KNOWN_BOXES);
+    const frame = await app.viewport.boundingBox();
+    const { corners } = await onScreen(app);
     const nodule = corners.at(-1);
     expect(((nodule?.left ?? 0) + (nodule?.right ?? 0)) / 2).toBeCloseTo(
       (frame?.x ?? 0) + (frame?.width ?? 0) / 2,

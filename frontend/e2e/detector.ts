@@ -1,6 +1,6 @@
 import { execSync } from "node:child_process";
 
-import { variable } from "./films";
+import { variable } from "./samples";
 
 /** Ends the detector's process without warning. */
 export function stopDetector(): void {

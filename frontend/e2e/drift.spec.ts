@@ -1,29 +1,29 @@
 import AxeBuilder from "@axe-core/playwright";
 
 import type { DriftReport } from "../src/api/schema";
-import { sample } from "./films";
-import { expect, test } from "./reader";
+import { sample } from "./samples";
+import { expect, test } from "./app";
 
 const WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"];
 
-test("the drift page is reached from the header and says what the gateway says", async ({ reader, page, request }) => {
-  await reader.send(sample());
-  await reader.open();
+test("the drift page is reached from the header and says what the gateway says", async ({ app, page, request }) => {
+  await app.send(sample());
+  await app.open();
   await page.getByRole("link", { name: "Drift" }).click();
   await expect(page).toHaveURL(/\/drift$/);
-  const answer = await request.get("/api/v1/drift?weeks=12");
-  const { summary, statistics, weeks } = (await answer.json()) as DriftReport;
+  const response = await request.get("/api/v1/drift?weeks=12");
+  const { summary, statistics, weeks } = (await response.json()) as DriftReport;
   await expect(page.getByText(summary)).toBeVisible();
   await expect(page.locator("[data-statistic]")).toHaveCount(statistics.length);
   expect(statistics).toHaveLength(22);
-  expect(weeks.at(-1)?.films).toBeGreaterThan(0);
+  expect(weeks.at(-1)?.images).toBeGreaterThan(0);
   await page.goBack();
   await expect(page.getByText("Drop chest radiographs here")).toBeVisible();
 });
 
-test("charts have their numbers beside them, and the keyboard reaches everything", async ({ reader, page }) => {
-  await reader.send(sample());
-  await reader.open("/drift");
+test("charts have their numbers beside them, and the keyboard reaches everything", async ({ app, page }) => {
+  await app.send(sample());
+  await app.open("/drift");
   const mass = page.locator('[data-statistic="Mass"]');
   await expect(mass.getByRole("img", { name: /^Mass/ })).toHaveCount(2);
   await mass.getByText("Numbers").focus();
@@ -32,7 +32,7 @@ test("charts have their numbers beside them, and the keyboard reaches everything
   await expect(mass.getByRole("row", { name: /^\d{4}-W\d{2}/ })).toHaveCount(12);
   await page.getByRole("region", { name: "Drift" }).getByRole("combobox").focus();
   await page.keyboard.press("Home");
-  await expect(mass).toContainText("0 films");
+  await expect(mass).toContainText("0 images");
   const { violations } = await new AxeBuilder({ page }).withTags(WCAG).analyze();
   expect(violations.map(({ id, nodes }) => `${id} at ${nodes.map(({ target }) => target.join(" ")).join()}`)).toEqual([]);
 });
@@ -44,8 +44,8 @@ for (const viewport of [
   test.describe(`at ${viewport.width} pixels`, () => {
     test.use({ viewport });
 
-    test("nothing of it sticks out", async ({ reader, page }) => {
-      await reader.open("/drift");
+    test("nothing of it sticks out", async ({ app, page }) => {
+      await app.open("/drift");
       await expect(page.getByRole("heading", { name: "Drift", level: 2 })).toBeVisible();
       expect(await page.evaluate(() => document.documentElement.scrollWidth > window.innerWidth)).toBe(false);
     });

@@ -1,23 +1,23 @@
 import { createHash } from "node:crypto";
 
-import { expect, test } from "./reader";
+import { expect, test } from "./app";
 
 interface Index {
   generator: { name: string; version: string };
 }
 
-test("an example is read like any other film, and its name says that it is synthetic", async ({
-  reader,
+test("an example is analysed like any other radiograph, and its name says that it is synthetic", async ({
+  app,
   page,
 }) => {
-  await reader.open();
-  expect(await reader.showsExamples()).toBe(6);
+  await app.open();
+  expect(await app.showsExamples()).toBe(6);
   const index = (await (await page.request.get("/examples/index.json")).json()) as Index;
   const { generator } = index;
   const by = `made by a generator (${generator.name}, version ${generator.version}), no patient`;
-  await expect(reader.examples).toContainText(by);
-  await reader.example("Cardiomegaly").click();
-  const study = await reader.showsStudy();
+  await expect(app.examples).toContainText(by);
+  await app.example("Cardiomegaly").click();
+  const study = await app.showsStudy();
 
   expect(study.status).toBe("complete");
   expect(study.file_name).toBe("synthetic-cardiomegaly.png");
@@ -25,19 +25,19 @@ test("an example is read like any other film, and its name says that it is synth
   expect(study.patient.name).toBeNull();
   const served = await page.request.get("/examples/synthetic-cardiomegaly.png");
   expect(study.content_sha256).toBe(createHash("sha256").update(await served.body()).digest("hex"));
-  const row = reader.list.locator(`[data-study="${study.id}"]`);
+  const row = app.list.locator(`[data-study="${study.id}"]`);
   await expect(row).toContainText("synthetic-cardiomegaly.png");
 });
 
-test("an example can be chosen by keyboard", async ({ reader, page }) => {
-  await reader.open();
-  await reader.showsExamples();
+test("an example can be chosen by keyboard", async ({ app, page }) => {
+  await app.open();
+  await app.showsExamples();
   await page.getByRole("button", { name: /^Drop chest radiographs here/ }).focus();
   await page.keyboard.press("Tab");
-  await expect(reader.example("No finding")).toBeFocused();
+  await expect(app.example("No finding")).toBeFocused();
   await page.keyboard.press("Tab");
   await page.keyboard.press("Tab");
-  await expect(reader.example("Effusion")).toBeFocused();
+  await expect(app.example("Effusion")).toBeFocused();
   await page.keyboard.press("Enter");
-  expect((await reader.showsStudy()).file_name).toBe("synthetic-effusion.png");
+  expect((await app.showsStudy()).file_name).toBe("synthetic-effusion.png");
 });

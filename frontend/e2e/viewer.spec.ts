@@ -2,24 +2,24 @@ import { readFileSync } from "node:fs";
 
 import type { Study } from "../src/api/schema";
 import { displayName } from "../src/domain/format";
-import { sample } from "./films";
-import { expect, test } from "./reader";
+import { sample } from "./samples";
+import { expect, test } from "./app";
 
 let study: Study;
 
-test.beforeEach(async ({ reader }) => {
-  study = await reader.send(sample());
-  await reader.open(`/studies/${study.id}`);
-  await reader.showsStudy();
+test.beforeEach(async ({ app }) => {
+  study = await app.send(sample());
+  await app.open(`/studies/${study.id}`);
+  await app.showsStudy();
 });
 
-test("greys are inverted, windowed by slider and by drag, and reset", async ({ reader, page }) => {
+test("greys are inverted, windowed by slider and by drag, and reset", async ({ app, page }) => {
   const slope = page.locator("feFuncR");
-  await expect(reader.radiograph).not.toHaveAttribute("style", /filter/);
+  await expect(app.radiograph).not.toHaveAttribute("style", /filter/);
   await page.keyboard.press("i");
   await expect(page.getByRole("button", { name: "Invert the greys" })).toHaveAttribute("aria-pressed", "true");
   await expect(slope).toHaveAttribute("slope", "-1");
-  await expect(reader.radiograph).toHaveAttribute("style", /filter: url/);
+  await expect(app.radiograph).toHaveAttribute("style", /filter: url/);
   await page.keyboard.press("r");
   await expect(slope).toHaveAttribute("slope", "1");
 
@@ -30,7 +30,7 @@ test("greys are inverted, windowed by slider and by drag, and reset", async ({ r
   await expect(slope).toHaveAttribute("slope", "1");
 
   await page.keyboard.press("w");
-  const frame = await reader.viewport.boundingBox();
+  const frame = await app.viewport.boundingBox();
   const x = (frame?.x ?? 0) + 200;
   const y = (frame?.y ?? 0) + 200;
   await page.mouse.move(x, y);
@@ -42,9 +42,9 @@ test("greys are inverted, windowed by slider and by drag, and reset", async ({ r
   await expect(page.getByRole("slider", { name: "Level" })).toHaveValue("157.5");
 });
 
-test("inverting turns the very pixels of the picture", async ({ reader, page }) => {
+test("inverting turns the very pixels of the image", async ({ app, page }) => {
   const middle = async (): Promise<number> => {
-    const picture = await reader.viewport.screenshot();
+    const image = await app.viewport.screenshot();
     return page.evaluate(async (png) => {
       const image = new Image();
       image.src = `data:image/png;base64,${png}`;
@@ -55,7 +55,7 @@ test("inverting turns the very pixels of the picture", async ({ reader, page }) 
       const context = canvas.getContext("2d");
       context?.drawImage(image, 0, 0);
       return context?.getImageData(image.width / 2, image.height / 2, 1, 1).data[0] ?? -1;
-    }, picture.toString("base64"));
+    }, image.toString("base64"));
   };
   await page.keyboard.press("b");
   const before = await middle();
@@ -65,14 +65,14 @@ test("inverting turns the very pixels of the picture", async ({ reader, page }) 
   expect(Math.abs(before + after - 255)).toBeLessThanOrEqual(2);
 });
 
-test("a heat map is laid over the image, fainter and stronger", async ({ reader, page }) => {
+test("a heat map is laid over the image, fainter and stronger", async ({ app, page }) => {
   const heatmap = page.locator('[data-layer="heat map"]');
   const first = study.heatmaps[0];
   if (first === undefined) {
     throw new Error("the sample has a heat map for each of its top findings");
   }
   await expect(heatmap).toHaveCount(0);
-  const button = reader.result.getByRole("button", { name: `Heat map of ${displayName(first).toLowerCase()}` });
+  const button = app.result.getByRole("button", { name: `Heat map of ${displayName(first).toLowerCase()}` });
   await button.click();
   await expect(button).toHaveAttribute("aria-pressed", "true");
   await expect(heatmap).toHaveAttribute("data-phase", "shown");
@@ -82,8 +82,8 @@ test("a heat map is laid over the image, fainter and stronger", async ({ reader,
   await expect(heatmap).toHaveCSS("opacity", "0.6");
   await page.getByRole("slider", { name: "Opacity" }).fill("0.25");
   await expect(heatmap).toHaveCSS("opacity", "0.25");
-  const [film, map] = [await reader.radiograph.boundingBox(), await heatmap.boundingBox()];
-  expect(map).toEqual(film);
+  const [radiograph, map] = [await app.radiograph.boundingBox(), await heatmap.boundingBox()];
+  expect(map).toEqual(radiograph);
   for (const next of study.heatmaps.slice(1)) {
     await page.keyboard.press("h");
     await expect(heatmap).toHaveAttribute("src", new RegExp(`/heatmaps/${next}\\.png$`));
@@ -93,10 +93,10 @@ test("a heat map is laid over the image, fainter and stronger", async ({ reader,
   await expect(heatmap).toHaveCount(0);
 });
 
-test("the picture and the result are downloaded", async ({ page }) => {
-  const [picture] = await Promise.all([page.waitForEvent("download"), page.keyboard.press("s")]);
-  expect(picture.suggestedFilename()).toBe(`${study.id}-overlay.png`);
-  const png = readFileSync(await picture.path());
+test("the image and the result are downloaded", async ({ page }) => {
+  const [image] = await Promise.all([page.waitForEvent("download"), page.keyboard.press("s")]);
+  expect(image.suggestedFilename()).toBe(`${study.id}-overlay.png`);
+  const png = readFileSync(await image.path());
   expect(png.subarray(1, 4).toString("ascii")).toBe("PNG");
   expect(png.length).toBeGreaterThan(10_000);
 
@@ -104,11 +104,11 @@ test("the picture and the result are downloaded", async ({ page }) => {
     page.waitForEvent("download"),
     page.getByRole("link", { name: "Result" }).click(),
   ]);
-  const answer = JSON.parse(readFileSync(await result.path(), "utf8")) as Study;
-  expect(answer.id).toBe(study.id);
+  const response = JSON.parse(readFileSync(await result.path(), "utf8")) as Study;
+  expect(response.id).toBe(study.id);
 });
 
-test("single keys work, and can be switched off", async ({ reader, page }) => {
+test("single keys work, and can be switched off", async ({ app, page }) => {
   const zoom = page.getByRole("button", { name: /^Zoom \d+%/ });
   const fitted = await zoom.textContent();
   await page.keyboard.press("+");
@@ -116,9 +116,9 @@ test("single keys work, and can be switched off", async ({ reader, page }) => {
   await page.keyboard.press("-");
   await expect(zoom).toHaveText(fitted ?? "");
   await page.keyboard.press("l");
-  await expect(reader.list).toHaveCount(0);
+  await expect(app.list).toHaveCount(0);
   await page.keyboard.press("l");
-  await expect(reader.list).toBeVisible();
+  await expect(app.list).toBeVisible();
   await page.keyboard.press("a");
   await expect(page.locator("#all-findings")).toBeVisible();
 
@@ -132,9 +132,9 @@ test("single keys work, and can be switched off", async ({ reader, page }) => {
   await expect(page.getByRole("button", { name: "Invert the greys" })).toHaveAttribute("aria-pressed", "false");
 });
 
-test("the keys step through the list", async ({ reader, page }) => {
-  await reader.open();
-  const rows = reader.list.locator("[data-study]");
+test("the keys step through the list", async ({ app, page }) => {
+  await app.open();
+  const rows = app.list.locator("[data-study]");
   await expect(rows.first()).toBeVisible();
   await page.keyboard.press("j");
   await expect(rows.first()).toHaveAttribute("aria-current", "page");

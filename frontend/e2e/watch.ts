@@ -12,7 +12,7 @@ interface Trouble {
   readonly status: number | null;
 }
 
-/** What a browser's console says of a request that was answered with an error. */
+/** What a browser's console says of a request that was responded with an error. */
 const REFUSED = /Failed to load resource: the server responded with a status of (\d{3})/;
 /** The page stops requests that it no longer needs, and a download ends its navigation. */
 const STOPPED_BY_US = "net::ERR_ABORTED";

@@ -1,5 +1,5 @@
 /**
- * Takes the picture of the drift page: `python -m benchmarks.drift --screenshot docs/drift.png`.
+ * Takes the screenshot of the drift page: `python -m benchmarks.drift --screenshot docs/drift.png`.
  *
  * CXR_BASE_URL: where the system runs. CXR_SCREENSHOT: the file to write. CXR_CHROMIUM: the browser.
  */
@@ -22,14 +22,14 @@ try {
   const page = await browser.newPage({ baseURL: CXR_BASE_URL, viewport: { width: 1440, height: 900 } });
   await page.addInitScript(() => {
     window.localStorage.setItem("cxr.notice-accepted", "true");
-    // No film, and no name of one, in the picture.
+    // No radiograph, and no name of one, in the screenshot.
     window.localStorage.setItem("cxr.list-shown", "false");
   });
   await page.goto("/drift");
   await page.locator("[data-statistic]").first().waitFor();
-  const picture = await page.screenshot();
-  writeFileSync(CXR_SCREENSHOT, picture);
-  process.stdout.write(`${CXR_SCREENSHOT}: ${Math.round(picture.length / 1000)} kB\n`);
+  const screenshot = await page.screenshot();
+  writeFileSync(CXR_SCREENSHOT, screenshot);
+  process.stdout.write(`${CXR_SCREENSHOT}: ${Math.round(screenshot.length / 1000)} kB\n`);
 } finally {
   await browser.close();
 }

@@ -19,7 +19,7 @@ const provider = new Provider(issuer, {
       post_logout_redirect_uris: [`${page}/`],
     },
   ],
-  // Told as user info alone, as many providers do.
+  // Given as user info alone, as many providers do.
   claims: { openid: ["sub", "groups", "department"], profile: ["name"] },
   cookies: { keys: ["only-in-tests"] },
   features: {

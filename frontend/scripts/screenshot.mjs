@@ -1,5 +1,5 @@
 /**
- * Takes the README's picture: the page with the public sample radiograph, read by the running system.
+ * Takes the README's screenshot: the page with the public sample radiograph, analysed by the running system.
  *
  *     CXR_SAMPLE=.../RG1_UNCI.dcm npm run screenshot
  *
@@ -28,15 +28,15 @@ const browser = await chromium.launch({
 try {
   const page = await browser.newPage({ baseURL, viewport: { width: 1440, height: 900 } });
   await page.addInitScript(() => window.localStorage.setItem("cxr.notice-accepted", "true"));
-  const film = { name: basename(CXR_SAMPLE), mimeType: "application/dicom", buffer: readFileSync(CXR_SAMPLE) };
-  const answer = await page.request.post("/api/v1/studies", { multipart: { file: film } });
+  const file = { name: basename(CXR_SAMPLE), mimeType: "application/dicom", buffer: readFileSync(CXR_SAMPLE) };
+  const answer = await page.request.post("/api/v1/studies", { multipart: { file } });
   const { id } = await answer.json();
   await page.goto(`/studies/${id}`);
   await page.locator('[data-layer="radiograph"][data-phase="shown"]').waitFor();
   await page.locator(`[data-study="${id}"]`).waitFor();
-  const picture = await page.screenshot();
-  writeFileSync(target, picture);
-  process.stdout.write(`${target}: ${Math.round(picture.length / 1000)} kB\n`);
+  const screenshot = await page.screenshot();
+  writeFileSync(target, screenshot);
+  process.stdout.write(`${target}: ${Math.round(screenshot.length / 1000)} kB\n`);
 } finally {
   await browser.close();
 }

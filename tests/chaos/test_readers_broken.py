@@ -19,7 +19,7 @@ from cxr_classifier.settings import ClassifierSettings
 from cxr_detector.settings import DetectorSettings
 from gateway_stand import Answer
 from live_gateway import Gateway, Readers
-from reader_process import running
+from inference_process import running
 from toxic_proxy import Toxins, toxic_proxy
 from uploading import uploading
 from waiting import eventually, free_port
@@ -235,4 +235,4 @@ def test_the_proxy_itself_passes_everything_on_where_nothing_is_done_to_it(
     with proxied(readers) as (ports, _):
         for role, port in ports.items():
             answer = httpx.get(f"http://127.0.0.1:{port}/info", trust_env=False)
-            assert answer.json()["role"] == role
+            assert body.json()["role"] == role

@@ -32,7 +32,7 @@ SETTINGS: dict[str, ServiceSettings] = {
     "detector": DetectorSettings(),
 }
 DOCKERFILES = ("services/Dockerfile", "frontend/Dockerfile", "deploy/database/Dockerfile")
-NGINX = (ROOT / "deploy/nginx/front-door.conf.template").read_text()
+NGINX = (ROOT / "deploy/nginx/reverse-proxy.conf.template").read_text()
 
 
 def services_of(name: str) -> dict[str, Any]:

@@ -27,7 +27,7 @@ from gateway_stand import (
 BOXES = [
     box(Region.FRACTURE, 0.9, 1, 1, 9, 9),
     box(Region.MASS, 0.6, 10, 20, 40, 50),
-    box(Region.PNEUMOTHORAX, 0.2, 50, 20, 80, 50, shown=False),
+    box(Region.PNEUMOTHORAX, 0.2, 50, 20, 80, 50, above_threshold=False),
 ]
 FINDINGS = probabilities(mass=0.1, pneumothorax=0.95)
 
@@ -117,7 +117,7 @@ async def test_triage_and_overlay_follow_the_joined_boxes(tmp_path: Path) -> Non
     findings = probabilities(nodule=0.29)
     boxes = [
         box(Region.MASS, 0.6, 10, 20, 40, 50),  # the classifier's 0.05 lets it fall
-        box(Region.NODULE, 0.75, 50, 20, 80, 50, shown=False),
+        box(Region.NODULE, 0.75, 50, 20, 80, 50, above_threshold=False),
     ]
     async with standing(settings_with(tmp_path), findings=findings, boxes=boxes) as stand:
         study = (await stand.post(png())).json()

@@ -42,7 +42,7 @@ async def transports(
     async with AsyncExitStack() as stack:
         for app in (classifier, detector):
             await stack.enter_async_context(app.router.lifespan_context(app))
-            assert await app.state.reader.loaded()
+            assert await app.state.service.loaded()
         yield {
             CLASSIFIER_URL: httpx.ASGITransport(classifier),
             DETECTOR_URL: httpx.ASGITransport(detector),

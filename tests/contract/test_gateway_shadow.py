@@ -212,7 +212,7 @@ async def test_boxes_of_a_shadow_are_cut_by_its_own_thresholds(tmp_path: Path) -
     boxes = [
         box(Region.MASS, 0.6, 10, 20, 40, 50),
         box(Region.NODULE, 0.5, 1, 2, 9, 9),
-        box(Region.EFFUSION, 0.2, 1, 2, 9, 9, shown=False),
+        box(Region.EFFUSION, 0.2, 1, 2, 9, 9, above_threshold=False),
     ]
     detector = ReaderStand("detector", sha256=NEW_SHA, boxes=boxes)
     settings = quick(tmp_path, shadow_classifier_url=None)

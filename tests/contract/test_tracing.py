@@ -69,7 +69,7 @@ async def system(
     async with AsyncExitStack() as stack:
         for app in apps.values():
             await stack.enter_async_context(app.router.lifespan_context(app))
-            assert await app.state.reader.loaded()
+            assert await app.state.service.loaded()
         transports = {url: httpx.ASGITransport(app) for url, app in apps.items()}
         yield await stack.enter_async_context(standing_gateway(settings, transports=transports))
 

@@ -17,7 +17,7 @@ from cxr_training.data.errors import DataError
 from cxr_training.data.manifest_csv import read_images
 from cxr_training.data.splits import Split
 from support.gan.runs import write_run
-from synthetic_nih import write_nih
+from support.synthetic_nih import write_nih
 
 
 @pytest.fixture(scope="module")

@@ -38,7 +38,7 @@ def settle_on_noise(network: Any) -> None:
 
 
 def ultralytics_boxes(
-    name: str, trunk: str | None, state: dict[str, Any], image: np.ndarray, limit: float
+    name: str, backbone: str | None, state: dict[str, Any], image: np.ndarray, limit: float
 ) -> Any:
     """What Ultralytics' own network and suppression make of an input, [n, 6]."""
     prepare_ultralytics()
@@ -46,12 +46,12 @@ def ultralytics_boxes(
     from ultralytics.nn.tasks import DetectionModel
     from ultralytics.utils.nms import non_max_suppression
 
-    from cxr_detector.trunk import replace_backbone
+    from cxr_detector.backbone import replace_backbone
 
     # As Ultralytics builds it: YOLO26 with its second head, of which its answer takes nothing.
     whole = DetectionModel(f"{name}.yaml", nc=len(NIH_ALONE), verbose=False)
-    if trunk is not None:
-        replace_backbone(whole, name, trunk)
+    if backbone is not None:
+        replace_backbone(whole, name, backbone)
     assert not whole.load_state_dict(state, strict=False).unexpected_keys
     whole.args = {}
     backend = AutoBackend(model=whole.eval(), device=torch.device("cpu"), fuse=False, end2end=False)
@@ -63,14 +63,14 @@ def ultralytics_boxes(
 
 
 @pytest.mark.parametrize(
-    ("name", "trunk"),
+    ("name", "backbone"),
     [("yolo26n", None), ("yolov5n", None), ("yolov5s", None), ("yolov5n", "tf_efficientnet_lite0")],
 )
 def test_the_boxes_of_onnx_are_those_of_ultralytics(
-    name: str, trunk: str | None, tmp_path: Path
+    name: str, backbone: str | None, tmp_path: Path
 ) -> None:
     torch.manual_seed(0)
-    arguments = {} if trunk is None else {"trunk": trunk}
+    arguments = {} if backbone is None else {"backbone": backbone}
     architecture = Architecture(library="ultralytics", name=name, arguments=arguments)
     network: Any = build_network(architecture, len(NIH_ALONE))
     settle_on_noise(network)
@@ -82,7 +82,7 @@ def test_the_boxes_of_onnx_are_those_of_ultralytics(
     session = ort.InferenceSession(tmp_path / "model.onnx")
     (predictions,) = session.run(["predictions"], {"image": image[None]})[0]
     limit = float(np.sort(predictions[4:].ravel())[-60])
-    theirs = ultralytics_boxes(name, trunk, state, image, limit)
+    theirs = ultralytics_boxes(name, backbone, state, image, limit)
     ours: Detections = postprocess(
         predictions,
         stretched(SIDE, SIDE, SPEC),
@@ -103,11 +103,11 @@ async def detect(folder: Path, film: np.ndarray) -> DetectResponse:
     async with (
         app.router.lifespan_context(app),
         httpx.AsyncClient(
-            transport=httpx.ASGITransport(app), base_url="http://reader", timeout=60
+            transport=httpx.ASGITransport(app), base_url="http://service", timeout=60
         ) as client,
     ):
-        assert await app.state.reader.loaded()
-        response = await client.post(DETECT_PATH, files={"image": ("film.png", encoded(film))})
+        assert await app.state.service.loaded()
+        response = await client.post(DETECT_PATH, files={"image": ("radiograph.png", encoded(film))})
     assert response.status_code == 200, response.text
     return DetectResponse.model_validate_json(response.content)
 

@@ -76,8 +76,8 @@ def test_run_manifest_and_card_say_what_it_stands_on(finished: Run) -> None:
     )
     assert run["start"]["trunk"]["sha256"] == published.weights.sha256
     manifest = ModelManifest.model_validate_json((finished.folder / "manifest.json").read_text())
-    assert manifest.architecture.arguments == {"trunk": "tf_efficientnet_lite0"}
-    trunk = f"its trunk: the first network of the classifier {published.name} {published.version}"
+    assert manifest.architecture.arguments == {"backbone": "tf_efficientnet_lite0"}
+    trunk = f"its backbone: the first network of the classifier {published.name} {published.version}"
     assert trunk in manifest.data.sources[-1]
     card = (finished.folder / "MODEL_CARD.md").read_text()
     assert "yolov5n on tf_efficientnet_lite0 (ultralytics)" in card

@@ -16,7 +16,7 @@ from cxr_detector.fusion import fuse
 from cxr_detector.loading import load_predictor
 from cxr_detector.postprocessing import Detections
 from cxr_detector.settings import DetectorSettings
-from cxr_serving.image import DecodedImage
+from cxr_serving.imaging import DecodedImage
 from cxr_serving.model_folder import ModelFolderError
 from cxr_training.data.splits import split_sha256
 from cxr_training.detector.__main__ import main
@@ -68,37 +68,39 @@ def settings(models: Path, name: str) -> DetectorSettings:
     return DetectorSettings(model_dir=models / name, runtime="onnxruntime")
 
 
-async def detect(models: Path, name: str, film: np.ndarray, low: float) -> DetectResponse:
+async def detect(models: Path, name: str, image: np.ndarray, low: float) -> DetectResponse:
     app = create_app(settings(models, name))
     async with (
         app.router.lifespan_context(app),
         httpx.AsyncClient(
-            transport=httpx.ASGITransport(app), base_url="http://reader", timeout=60
+            transport=httpx.ASGITransport(app), base_url="http://service", timeout=60
         ) as client,
     ):
-        assert await app.state.reader.loaded()
+        assert await app.state.service.loaded()
         response = await client.post(
-            DETECT_PATH, files={"image": ("film.png", encoded(film))}, params={"min_score": low}
+            DETECT_PATH,
+            files={"image": ("radiograph.png", encoded(image))},
+            params={"min_score": low},
         )
     assert response.status_code == 200, response.text
     return DetectResponse.model_validate_json(response.content)
 
 
-def film_of(width: int, height: int) -> DecodedImage:
+def image_of(width: int, height: int) -> DecodedImage:
     return DecodedImage(radiograph_like(width, height), "png", as_stored=True)
 
 
-def all_found(models: Path, name: str, film: DecodedImage) -> Detections:
+def all_found(models: Path, name: str, image: DecodedImage) -> Detections:
     predictor = load_predictor(settings(models, name))
-    prepared = replace(predictor.prepare(film), min_score=LOWEST_MIN_SCORE)
+    prepared = replace(predictor.prepare(image), min_score=LOWEST_MIN_SCORE)
     (found,) = predictor.predict([prepared])
     return found
 
 
 def test_it_answers_what_its_members_say_fused(models: Path) -> None:
-    film = film_of(300, 240)
-    expected = fuse([all_found(models, name, film) for name in MEMBERS], iou=0.5)
-    got = all_found(models, "fused", film)
+    image = image_of(300, 240)
+    expected = fuse([all_found(models, name, image) for name in MEMBERS], iou=0.5)
+    got = all_found(models, "fused", image)
     count = len(got.scores)
     assert count > 5
     np.testing.assert_array_equal(got.scores, expected.scores[:count])
@@ -106,38 +108,38 @@ def test_it_answers_what_its_members_say_fused(models: Path) -> None:
 
 
 @pytest.mark.parametrize("threads", [1, 2, 5])
-def test_how_many_read_at_once_changes_nothing_but_the_time(models: Path, threads: int) -> None:
+def test_how_many_run_at_once_changes_nothing_but_the_time(models: Path, threads: int) -> None:
     """One after the other, one core each, and more cores than networks."""
-    film = film_of(300, 240)
-    expected = all_found(models, "fused", film)
+    image = image_of(300, 240)
+    expected = all_found(models, "fused", image)
     predictor = load_predictor(
         DetectorSettings(model_dir=models / "fused", runtime="onnxruntime", threads=threads)
     )
-    prepared = replace(predictor.prepare(film), min_score=LOWEST_MIN_SCORE)
+    prepared = replace(predictor.prepare(image), min_score=LOWEST_MIN_SCORE)
     for found in predictor.predict([prepared] * 3):
         np.testing.assert_allclose(found.scores, expected.scores, atol=1e-5)
         np.testing.assert_allclose(found.boxes, expected.boxes, atol=1e-2)
 
 
 async def test_the_service_serves_it_as_any_other(models: Path) -> None:
-    film = radiograph_like(300, 240)
-    answer = await detect(models, "fused", film, LOWEST_MIN_SCORE)
+    image = radiograph_like(300, 240)
+    body = await detect(models, "fused", image, LOWEST_MIN_SCORE)
     manifest = read_manifest(models / "fused")
-    assert (answer.model.name, answer.model.sha256) == ("fused", manifest.weights.sha256)
-    expected = all_found(models, "fused", film_of(300, 240))
-    assert [box.score for box in answer.boxes] == pytest.approx(expected.scores.tolist(), abs=1e-6)
+    assert (body.model.name, body.model.sha256) == ("fused", manifest.weights.sha256)
+    expected = all_found(models, "fused", image_of(300, 240))
+    assert [box.score for box in body.boxes] == pytest.approx(expected.scores.tolist(), abs=1e-6)
 
 
 def test_what_a_box_scores_does_not_depend_on_what_is_asked_for(models: Path) -> None:
     predictor = load_predictor(settings(models, "fused"))
     assert isinstance(predictor, FusedPredictor)
-    prepared = predictor.prepare(film_of(200, 240))
-    (shown,) = predictor.predict([prepared])
+    prepared = predictor.prepare(image_of(200, 240))
+    (above,) = predictor.predict([prepared])
     (everything,) = predictor.predict([replace(prepared, min_score=LOWEST_MIN_SCORE)])
-    assert len(everything.scores) > len(shown.scores)
-    assert shown.shown.all()
-    np.testing.assert_array_equal(everything.boxes[everything.shown], shown.boxes)
-    np.testing.assert_array_equal(everything.scores[everything.shown], shown.scores)
+    assert len(everything.scores) > len(above.scores)
+    assert above.above_threshold.all()
+    np.testing.assert_array_equal(everything.boxes[everything.above_threshold], above.boxes)
+    np.testing.assert_array_equal(everything.scores[everything.above_threshold], above.scores)
 
 
 def test_manifest_and_card_say_what_it_is_made_of(models: Path) -> None:
@@ -201,9 +203,9 @@ def test_an_imported_one_brings_the_others_and_takes_no_stranger_for_one(
     assert sorted(path.name for path in (here / "detector").iterdir()) == sorted(
         ["fused", *MEMBERS]
     )
-    film = film_of(200, 240)
+    image = image_of(200, 240)
     np.testing.assert_array_equal(
-        all_found(folder.parent, "fused", film).scores, all_found(models, "fused", film).scores
+        all_found(folder.parent, "fused", image).scores, all_found(models, "fused", image).scores
     )
     # Those that are there already stay.
     shutil.rmtree(folder)

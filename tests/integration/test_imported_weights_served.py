@@ -11,7 +11,7 @@ import torch
 from cxr_classifier.app import create_app
 from cxr_classifier.settings import ClassifierSettings
 from cxr_contracts import CLASSIFY_PATH, ClassifyResponse, Finding, ModelManifest
-from cxr_serving.reader_settings import RuntimeChoice
+from cxr_serving.settings import RuntimeChoice
 from cxr_training.__main__ import main
 from films import encoded
 from xrv_checkpoints import (
@@ -62,7 +62,7 @@ async def test_the_service_answers_as_the_library(
             transport=httpx.ASGITransport(app), base_url="http://reader", timeout=60
         ) as client,
     ):
-        assert await app.state.reader.loaded()
+        assert await app.state.service.loaded()
         for picture, expected, against in zip(films(3), probabilities, stretched, strict=True):
             answer = await client.post(
                 CLASSIFY_PATH,

@@ -81,8 +81,8 @@ describe("a request", () => {
 });
 
 describe("a problem", () => {
-  it("keeps the study that was stored although nobody could read it", () => {
-    const body = JSON.stringify({ title: "No reader", detail: "Both are down.", study_id: "abc" });
+  it("keeps the study that was stored although nothing could analyse it", () => {
+    const body = JSON.stringify({ title: "No model", detail: "Both are down.", study_id: "abc" });
     expect(problemOf(503, body).studyId).toBe("abc");
   });
 

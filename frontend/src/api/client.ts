@@ -15,8 +15,8 @@ import {
 } from "./urls";
 
 const QUERY_TIMEOUT_S = 15;
-/** Longer than the gateway waits for its readers, so that its own answer comes first. */
-export const READING_TIMEOUT_S = 90;
+/** Longer than the gateway waits for its services, so that its own response comes first. */
+export const ANALYSIS_TIMEOUT_S = 90;
 
 export function getStudy(id: string, signal?: AbortSignal): Promise<Study> {
   return request<Study>(studyUrl(id), { signal });
@@ -35,7 +35,7 @@ export function getDrift(weeks: number, signal?: AbortSignal): Promise<DriftRepo
 }
 
 export function rerunStudy(id: string): Promise<Study> {
-  return request<Study>(rerunUrl(id), { method: "POST", timeoutS: READING_TIMEOUT_S });
+  return request<Study>(rerunUrl(id), { method: "POST", timeoutS: ANALYSIS_TIMEOUT_S });
 }
 
 /** Who asks; its refusal is the answer, so nobody else is told of it. */

@@ -7,7 +7,7 @@ export class ApiError extends Error {
     readonly status: number,
     readonly title: string,
     readonly detail: string,
-    /** The study that was kept although its reading failed. */
+    /** The study that was kept although its analysis failed. */
     readonly studyId: string | null = null,
     /** Where a person signs in, if nobody is. */
     readonly signIn: string | null = null,

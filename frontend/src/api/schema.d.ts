@@ -15,7 +15,7 @@ export interface paths {
          * The audit log, the latest first
          * @description Whether the log is whole, `cxr-gateway audit verify` says, and not the gateway itself.
          */
-        get: operations["listAuditLines"];
+        get: operations["listAuditEntries"];
         put?: never;
         post?: never;
         delete?: never;
@@ -434,10 +434,10 @@ export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
         /**
-         * AuditLine
+         * AuditEntry
          * @description A line of the audit log; `outcome` is an HTTP status, or a command's exit status.
          */
-        AuditLine: {
+        AuditEntry: {
             /** Action */
             action: string;
             /** At */
@@ -476,7 +476,7 @@ export interface components {
              * Joined Score
              * @description Made of the two below by the study's `joining`: how likely it is that this box is right. Null where the study has none; then `score` alone counts.
              */
-            joined_score: number | null;
+            detector_score: number;
             /**
              * Score
              * @description The detector's own.
@@ -523,8 +523,8 @@ export interface components {
             /** Created At */
             created_at: string;
             /** Films */
-            films: number;
-            gate: components["schemas"]["ModelIdentity"];
+            images: number;
+            ood: components["schemas"]["ModelIdentity"];
             /** Name */
             name: string;
             /** Patients */
@@ -578,7 +578,7 @@ export interface components {
              * Min Films
              * @description A week with fewer films is not judged.
              */
-            min_films: number;
+            min_images: number;
             /**
              * Watch
              * @description From this PSI on, to be watched.
@@ -628,7 +628,7 @@ export interface components {
              */
             compared: number;
             /** Films */
-            films: number;
+            images: number;
             /**
              * Other Models
              * @description Read by other models, and compared with nothing.
@@ -695,7 +695,7 @@ export interface components {
              * Only Shown
              * @description Positive by the model that answered only.
              */
-            only_shown: number;
+            only_current: number;
         };
         /**
          * FindingProbability
@@ -723,7 +723,7 @@ export interface components {
          * Gate
          * @description Whether this is a frontal chest radiograph at all.
          */
-        Gate: {
+        OodResult: {
             /** Accepted */
             accepted: boolean;
             /**
@@ -744,7 +744,7 @@ export interface components {
          * @description This process.
          */
         GatewayInfo: {
-            gate: components["schemas"]["UsedModel"];
+            ood: components["schemas"]["UsedModel"];
             /** Role */
             role: string;
             /** Service Version */
@@ -759,10 +759,10 @@ export interface components {
             status: string;
         };
         /**
-         * ImageFacts
+         * ImageMetadata
          * @description What is known of the image; sizes in pixels of the uploaded image.
          */
-        ImageFacts: {
+        ImageMetadata: {
             /** Height */
             height: number;
             source: components["schemas"]["ImageSource"];
@@ -781,14 +781,14 @@ export interface components {
          */
         ImageSource: "png" | "jpeg" | "dicom";
         /**
-         * JoiningStatus
+         * RescoringStatus
          * @description Whether boxes of the readers that are there now are joined.
          */
-        JoiningStatus: {
+        RescoringStatus: {
             /** Detail */
             detail: string;
             /** @description Null where the detector's scores decide. */
-            in_use: components["schemas"]["UsedJoining"] | null;
+            in_use: components["schemas"]["UsedRescoring"] | null;
         };
         /**
          * Latency
@@ -801,12 +801,12 @@ export interface components {
             p95_ms: number;
         };
         /**
-         * LinePage
+         * AuditPage
          * @description Some lines, the latest first; `next_before` goes on where they end.
          */
-        LinePage: {
+        AuditPage: {
             /** Items */
-            items: components["schemas"]["AuditLine"][];
+            items: components["schemas"]["AuditEntry"][];
             /** Next Before */
             next_before: number | null;
         };
@@ -866,10 +866,10 @@ export interface components {
             roles: components["schemas"]["RoleModels"][];
         };
         /**
-         * PatientFacts
+         * DicomMetadata
          * @description What a DICOM file says of the patient; all null for PNG and JPEG.
          */
-        PatientFacts: {
+        DicomMetadata: {
             /** Accession Number */
             accession_number: string | null;
             /**
@@ -911,7 +911,7 @@ export interface components {
          */
         PriorityChange: {
             shadow: components["schemas"]["Priority"];
-            shown: components["schemas"]["Priority"];
+            current: components["schemas"]["Priority"];
             /** Studies */
             studies: number;
         };
@@ -977,10 +977,10 @@ export interface components {
             undoes: number | null;
         };
         /**
-         * ReaderStatus
+         * ServiceStatus
          * @description A reader as the gateway sees it now.
          */
-        ReaderStatus: {
+        ServiceStatus: {
             /** Detail */
             detail: string | null;
             model: components["schemas"]["UsedModel"] | null;
@@ -1000,20 +1000,20 @@ export interface components {
          * @description What someone may do; the table of permissions says it route by route.
          * @enum {string}
          */
-        Role: "reader" | "clinician" | "integrator" | "admin";
+        Role: "viewer" | "clinician" | "integrator" | "admin";
         /**
          * RoleModels
          * @description Which model of a role answers, and which reads beside it.
          */
         RoleModels: {
-            answering: components["schemas"]["ReaderStatus"];
+            active: components["schemas"]["ServiceStatus"];
             /**
              * Role
              * @enum {string}
              */
             role: "classifier" | "detector";
             /** @description Null without a second address, or while it has not been ready yet. */
-            shadow: components["schemas"]["ReaderStatus"] | null;
+            shadow: components["schemas"]["ServiceStatus"] | null;
         };
         /**
          * ShadowReport
@@ -1023,9 +1023,9 @@ export interface components {
             /** Answered */
             answered: number;
             /** Boxes Per Film Shadow */
-            boxes_per_film_shadow: number;
+            boxes_per_image_shadow: number;
             /** Boxes Per Film Shown */
-            boxes_per_film_shown: number;
+            boxes_per_image_current: number;
             /** Failures */
             failures: components["schemas"]["FailureCount"][];
             /**
@@ -1044,7 +1044,7 @@ export interface components {
              */
             last_at: string;
             latency_shadow: components["schemas"]["Latency"] | null;
-            latency_shown: components["schemas"]["Latency"] | null;
+            latency_current: components["schemas"]["Latency"] | null;
             /**
              * Priorities
              * @description The same priority included.
@@ -1070,7 +1070,7 @@ export interface components {
              * Shown Sha256
              * @description The model whose answers the studies show.
              */
-            shown_sha256: string;
+            current_sha256: string;
         };
         /**
          * SignedOut
@@ -1102,7 +1102,7 @@ export interface components {
              * @description All fourteen, most probable first.
              */
             findings: components["schemas"]["FindingProbability"][];
-            gate: components["schemas"]["Gate"];
+            ood: components["schemas"]["OodResult"];
             /**
              * Heatmaps
              * @description Findings for which `/heatmaps/{finding}.png` exists, most probable first.
@@ -1113,12 +1113,12 @@ export interface components {
              * @description Sortable by time.
              */
             id: string;
-            image: components["schemas"]["ImageFacts"];
+            image: components["schemas"]["ImageMetadata"];
             /** @description What chose and ordered the boxes: their joined scores, made by this; null where the detector's own scores and thresholds did, because a reader is missing or no joining was fitted to these two models. */
-            joining: components["schemas"]["UsedJoining"] | null;
+            rescoring: components["schemas"]["UsedRescoring"] | null;
             /** Models */
             models: components["schemas"]["UsedModel"][];
-            patient: components["schemas"]["PatientFacts"];
+            patient: components["schemas"]["DicomMetadata"];
             /** Problems */
             problems: components["schemas"]["StudyProblem"][];
             /**
@@ -1167,7 +1167,7 @@ export interface components {
              * Part
              * @description `classifier` or `detector`.
              */
-            part: string;
+            service: string;
         };
         /**
          * StudyStatus
@@ -1182,14 +1182,14 @@ export interface components {
         StudySummary: {
             /** File Name */
             file_name: string | null;
-            gate: components["schemas"]["Gate"];
+            ood: components["schemas"]["OodResult"];
             /**
              * Id
              * @description Sortable by time.
              */
             id: string;
-            image: components["schemas"]["ImageFacts"];
-            patient: components["schemas"]["PatientFacts"];
+            image: components["schemas"]["ImageMetadata"];
+            patient: components["schemas"]["DicomMetadata"];
             /**
              * Received At
              * Format: date-time
@@ -1212,7 +1212,7 @@ export interface components {
             accepted: string[];
             /** Intended Use */
             intended_use: string;
-            joining: components["schemas"]["JoiningStatus"];
+            rescoring: components["schemas"]["RescoringStatus"];
             /** Max Pixels */
             max_pixels: number;
             /** Max Upload Bytes */
@@ -1220,7 +1220,7 @@ export interface components {
             /** Models */
             models: components["schemas"]["UsedModel"][];
             /** Readers */
-            readers: components["schemas"]["ReaderStatus"][];
+            services: components["schemas"]["ServiceStatus"][];
             /** Triage Rules */
             triage_rules: components["schemas"]["TriageRule"][];
             /** Version */
@@ -1240,7 +1240,7 @@ export interface components {
             /** Detector */
             detector: number | null;
             /** Gate */
-            gate: number | null;
+            ood: number | null;
             /** Total */
             total: number;
         };
@@ -1264,10 +1264,10 @@ export interface components {
             rule: string;
         };
         /**
-         * UsedJoining
+         * UsedRescoring
          * @description The constants that joined the boxes' scores with the classifier's probabilities.
          */
-        UsedJoining: {
+        UsedRescoring: {
             /** Name */
             name: string;
             /**
@@ -1302,7 +1302,7 @@ export interface components {
              * Films
              * @description Those of which the value is known.
              */
-            films: number;
+            images: number;
             flag: components["schemas"]["DriftFlag"];
             /**
              * Psi
@@ -1324,7 +1324,7 @@ export interface components {
     headers: never;
     pathItems: never;
 }
-export type AuditLine = components['schemas']['AuditLine'];
+export type AuditEntry = components['schemas']['AuditEntry'];
 export type Box = components['schemas']['Box'];
 export type DriftBin = components['schemas']['DriftBin'];
 export type DriftFlag = components['schemas']['DriftFlag'];
@@ -1337,24 +1337,24 @@ export type FailureCount = components['schemas']['FailureCount'];
 export type Finding = components['schemas']['Finding'];
 export type FindingAgreement = components['schemas']['FindingAgreement'];
 export type FindingProbability = components['schemas']['FindingProbability'];
-export type Gate = components['schemas']['Gate'];
+export type OodResult = components['schemas']['OodResult'];
 export type GatewayInfo = components['schemas']['GatewayInfo'];
 export type Health = components['schemas']['Health'];
-export type ImageFacts = components['schemas']['ImageFacts'];
+export type ImageMetadata = components['schemas']['ImageMetadata'];
 export type ImageSource = components['schemas']['ImageSource'];
-export type JoiningStatus = components['schemas']['JoiningStatus'];
+export type RescoringStatus = components['schemas']['RescoringStatus'];
 export type Latency = components['schemas']['Latency'];
-export type LinePage = components['schemas']['LinePage'];
+export type AuditPage = components['schemas']['AuditPage'];
 export type Me = components['schemas']['Me'];
 export type ModelIdentity = components['schemas']['ModelIdentity'];
 export type ModelsStatus = components['schemas']['ModelsStatus'];
-export type PatientFacts = components['schemas']['PatientFacts'];
+export type DicomMetadata = components['schemas']['DicomMetadata'];
 export type PrincipalKind = components['schemas']['PrincipalKind'];
 export type Priority = components['schemas']['Priority'];
 export type PriorityChange = components['schemas']['PriorityChange'];
 export type Problem = components['schemas']['Problem'];
 export type PromotionEntry = components['schemas']['PromotionEntry'];
-export type ReaderStatus = components['schemas']['ReaderStatus'];
+export type ServiceStatus = components['schemas']['ServiceStatus'];
 export type Region = components['schemas']['Region'];
 export type Role = components['schemas']['Role'];
 export type RoleModels = components['schemas']['RoleModels'];
@@ -1369,12 +1369,12 @@ export type SystemStatus = components['schemas']['SystemStatus'];
 export type Timings = components['schemas']['Timings'];
 export type Triage = components['schemas']['Triage'];
 export type TriageRule = components['schemas']['TriageRule'];
-export type UsedJoining = components['schemas']['UsedJoining'];
+export type UsedRescoring = components['schemas']['UsedRescoring'];
 export type UsedModel = components['schemas']['UsedModel'];
 export type WeekOfStatistic = components['schemas']['WeekOfStatistic'];
 export type $defs = Record<string, never>;
 export interface operations {
-    listAuditLines: {
+    listAuditEntries: {
         parameters: {
             query?: {
                 /** @description Only this: an operation's id, or a command. */
@@ -1402,7 +1402,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["LinePage"];
+                    "application/json": components["schemas"]["AuditPage"];
                 };
             };
             /** @description Nobody that is known asks. */

@@ -1,4 +1,4 @@
-import { READING_TIMEOUT_S } from "./client";
+import { ANALYSIS_TIMEOUT_S } from "./client";
 import { ApiError, connectionLost, problemOf, timedOut } from "./errors";
 import type { Study } from "./schema";
 import { told } from "./signedOut";
@@ -15,7 +15,7 @@ export type Send = (file: File, callbacks: SendCallbacks) => Promise<Study>;
 /**
  * Sends one file. XMLHttpRequest, because fetch does not tell how much of a body is on its way.
  *
- * The time limit starts when the last byte is sent: a slow network is not a hanging reader.
+ * The time limit starts when the last byte is sent: a slow network is not a hanging service.
  */
 export const sendFile: Send = (file, { onProgress, signal }) =>
   new Promise<Study>((resolve, reject) => {
@@ -31,9 +31,9 @@ export const sendFile: Send = (file, { onProgress, signal }) =>
     request.upload.addEventListener("load", () => {
       onProgress(1);
       limit = setTimeout(() => {
-        reject(timedOut(READING_TIMEOUT_S));
+        reject(timedOut(ANALYSIS_TIMEOUT_S));
         request.abort();
-      }, READING_TIMEOUT_S * 1000);
+      }, ANALYSIS_TIMEOUT_S * 1000);
     });
     request.addEventListener("load", () =>
       settle(() => {

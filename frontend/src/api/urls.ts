@@ -16,7 +16,7 @@ export const SYSTEM_URL = `${ROOT}/system`;
 export const ME_URL = `${ROOT}/me`;
 export const SIGN_OUT_URL = `${ROOT}/sign-out`;
 
-/** Of the page's own files, not of the REST API: nobody needs a role to see a synthetic film. */
+/** Of the page's own files, not of the REST API: nobody needs a role to see a synthetic image. */
 const EXAMPLES = `${import.meta.env.BASE_URL}examples/`;
 export const EXAMPLES_URL = `${EXAMPLES}index.json`;
 
@@ -45,7 +45,7 @@ export function imageUrl(id: string): string {
   return `${studyUrl(id)}/image.png`;
 }
 
-/** The file without its patient, for whoever sees that the picture itself names nobody. */
+/** The file without its patient, for whoever sees that the image itself names nobody. */
 export function deidentifiedUrl(id: string): string {
   return `${studyUrl(id)}/deidentified?pixels_reviewed=true`;
 }

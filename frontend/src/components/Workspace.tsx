@@ -28,8 +28,8 @@ export function Workspace({ session, state, dispatch, panels, commands, picker }
       <ResultPanel
         study={study}
         error={open.error}
-        isRereading={open.isRereading}
-        onReadAgain={session.readAgain}
+        isRerunning={open.isRerunning}
+        onRerun={session.rerun}
         mayExport={session.may.export}
         state={state}
         dispatch={dispatch}

@@ -1,4 +1,4 @@
-import { canReadAgain, neighbour } from "../domain/studies";
+import { canRerun, neighbour } from "../domain/studies";
 import type { Command } from "../state/shortcuts";
 import { isBoxVisible, nextHeatmap } from "../state/viewer";
 import type { PageState } from "./pageState";
@@ -36,10 +36,10 @@ const COMMANDS: Record<Command, (page: PageState) => void> = {
   strongerHeatmap: (page) => changeOpacity(page, OPACITY_STEP),
   allFindings: ({ panels }) => panels.setAllShown(!panels.allShown),
   download: () => document.getElementById("download-overlay")?.click(),
-  readAgain: ({ session }) => {
-    const { study, isRereading } = session.open;
-    if (study !== null && canReadAgain(study) && !isRereading) {
-      session.readAgain?.();
+  rerun: ({ session }) => {
+    const { study, isRerunning } = session.open;
+    if (study !== null && canRerun(study) && !isRerunning) {
+      session.rerun?.();
     }
   },
 };

@@ -4,7 +4,7 @@ import type { Me } from "../api/schema";
 export interface May {
   readonly see: boolean;
   readonly upload: boolean;
-  readonly readAgain: boolean;
+  readonly rerun: boolean;
   readonly export: boolean;
   readonly seeDrift: boolean;
 }
@@ -13,7 +13,7 @@ export function mayOf({ may }: Me): May {
   return {
     see: may.includes("listStudies"),
     upload: may.includes("createStudy"),
-    readAgain: may.includes("rerunStudy"),
+    rerun: may.includes("rerunStudy"),
     export: may.includes("getStudyDeidentified"),
     seeDrift: may.includes("getDrift"),
   };

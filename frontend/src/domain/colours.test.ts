@@ -3,7 +3,7 @@ import { expect, it } from "vitest";
 import gatewaysTable from "../../../services/gateway/cxr_gateway/rendering/colours.py?raw";
 import { colourOf, FINDING_COLOURS } from "./colours";
 
-it("the page's colours are those of the pictures that the gateway draws", () => {
+it("the page's colours are those of the images that the gateway draws", () => {
   const table = /^FINDING_COLOURS[^{]*\{(?<entries>[^}]*)\}/mu.exec(gatewaysTable)?.groups?.["entries"] ?? "";
   const entries = [...table.matchAll(/"(\w+)": "(#[0-9a-f]{6})"/gu)].map(([, name, hex]) => [name, hex]);
   expect(entries).toHaveLength(17);

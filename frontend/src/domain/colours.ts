@@ -1,7 +1,7 @@
 import type { Finding, Region } from "../api/schema";
 
 /**
- * A colour for each finding, the same as in the pictures that the gateway draws; a test
+ * A colour for each finding, the same as in the images that the gateway draws; a test
  * compares this table with `cxr_gateway/rendering/colours.py`, where it is explained.
  */
 export const FINDING_COLOURS: Record<Finding | Region, string> = {

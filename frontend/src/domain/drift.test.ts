@@ -33,7 +33,7 @@ describe("the statistics", () => {
 
   it("say in words what the charts draw", () => {
     expect(weeksSentence(drifted)).toBe("Mass, PSI by week: 2026-W46 0.400, 2026-W47 0.020");
-    expect(weeksSentence(unknown)).toBe("Edema: no week has enough films");
+    expect(weeksSentence(unknown)).toBe("Edema: no week has enough images");
     const words = binsSentence(drifted, weekOf(drifted, "2026-W46"));
     expect(words).toBe(
       "Mass. below 0.5: reference 50.0%, week 20.0%; 0.5 and above: reference 50.0%, week 80.0%",

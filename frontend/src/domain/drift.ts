@@ -10,7 +10,7 @@ const FLAG_NAMES: Record<DriftFlag, string> = {
   drifted: "Drifted",
   watch: "To be watched",
   stable: "Stable",
-  "too-few": "Too few films",
+  "too-few": "Too few images",
 };
 
 export function flagName(flag: DriftFlag): string {
@@ -53,7 +53,7 @@ export function ordered(report: DriftReport, week: string | null): DriftStatisti
 export function weeksSentence({ name, weeks }: DriftStatistic): string {
   const judged = weeks.filter(({ psi }) => psi !== null);
   if (judged.length === 0) {
-    return `${displayName(name)}: no week has enough films`;
+    return `${displayName(name)}: no week has enough images`;
   }
   const values = judged.map(({ week, psi }) => `${week} ${psiText(psi)}`).join(", ");
   return `${displayName(name)}, PSI by week: ${values}`;

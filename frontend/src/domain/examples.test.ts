@@ -8,7 +8,7 @@ function anExample(file: string, labels: unknown): Record<string, unknown> {
   return { file, labels, seed: 1, truncation: null, side_px: 512 };
 }
 
-it("tells what each film was asked for, and who made it", () => {
+it("tells what each image was asked for, and who made it", () => {
   const index = {
     generator: GENERATOR,
     examples: [
@@ -20,7 +20,7 @@ it("tells what each film was asked for, and who made it", () => {
   };
   expect(examplesOf(index)).toEqual({
     madeBy: "pggan-64, version 2",
-    films: [
+    images: [
       { file: "synthetic-no-finding.png", asked: "No finding" },
       { file: "synthetic-pleural-thickening.png", asked: "Pleural thickening" },
       { file: "synthetic-effusion-mass.png", asked: "Effusion, Mass" },
@@ -42,11 +42,11 @@ it.each([
   expect(examplesOf(index)).toBeNull();
 });
 
-it.each(["film.png", "synthetic-../secret.png", "https://elsewhere.test/synthetic-1.png", 7, null])(
-  "leaves out what is not named as a synthetic film beside the page: %s",
+it.each(["image.png", "synthetic-../secret.png", "https://elsewhere.test/synthetic-1.png", 7, null])(
+  "leaves out what is not named as a synthetic image beside the page: %s",
   (file) => {
-    const examples = [anExample("synthetic-1.png", null), { file, labels: [] }, "film"];
-    expect(examplesOf({ generator: GENERATOR, examples })?.films).toEqual([
+    const examples = [anExample("synthetic-1.png", null), { file, labels: [] }, "image"];
+    expect(examplesOf({ generator: GENERATOR, examples })?.images).toEqual([
       { file: "synthetic-1.png", asked: null },
     ]);
   },

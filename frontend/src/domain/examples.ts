@@ -1,6 +1,6 @@
 import { displayName } from "./format";
 
-/** A film that a generator made: of nobody, for whoever has none at hand. */
+/** A radiograph that a generator made: of nobody, for whoever has none at hand. */
 export interface Example {
   readonly file: string;
   /** What it was asked to show, as it is read; null where the generator takes no labels. */
@@ -10,7 +10,7 @@ export interface Example {
 export interface Examples {
   /** The generator's name and version. */
   readonly madeBy: string;
-  readonly films: readonly Example[];
+  readonly images: readonly Example[];
 }
 
 const FILE_NAME = /^synthetic-[a-z0-9-]+\.png$/;
@@ -21,11 +21,11 @@ export function examplesOf(index: unknown): Examples | null {
     return null;
   }
   const { name, version } = index["generator"];
-  const films = index["examples"].map(exampleOf).filter((film) => film !== null);
-  if (typeof name !== "string" || typeof version !== "string" || films.length === 0) {
+  const images = index["examples"].map(exampleOf).filter((image) => image !== null);
+  if (typeof name !== "string" || typeof version !== "string" || images.length === 0) {
     return null;
   }
-  return { madeBy: `${name}, version ${version}`, films };
+  return { madeBy: `${name}, version ${version}`, images };
 }
 
 function exampleOf(entry: unknown): Example | null {

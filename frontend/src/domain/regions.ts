@@ -1,10 +1,5 @@
 import type { Box, Region } from "../api/schema";
 
-/** The score that chose and ordered the boxes: the joined one, or the detector's without it. */
-export function rankingScore(box: Box): number {
-  return box.joined_score ?? box.score;
-}
-
 /** The boxes of one kind, for the list in which they are shown and hidden. */
 export interface RegionGroup {
   readonly finding: Region;
@@ -20,7 +15,7 @@ export function groupBoxes(boxes: readonly Box[]): RegionGroup[] {
   boxes.forEach((box, index) => {
     const group = groups.get(box.finding) ?? { indices: [], bestScore: 0 };
     group.indices.push(index);
-    group.bestScore = Math.max(group.bestScore, rankingScore(box));
+    group.bestScore = Math.max(group.bestScore, box.score);
     groups.set(box.finding, group);
   });
   return [...groups.entries()]

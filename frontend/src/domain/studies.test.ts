@@ -4,7 +4,7 @@ import { aStudy, aSummary, EFFUSION, EFFUSION_BOX, HERNIA, NODULE } from "../tes
 import { isFiltering, NO_FILTER, withPriority, withStatus } from "./filters";
 import { barPosition, relativeToThreshold, sortFindings } from "./findings";
 import { groupBoxes } from "./regions";
-import { canReadAgain, neighbour, personName, studyTitle } from "./studies";
+import { canRerun, neighbour, personName, studyTitle } from "./studies";
 
 describe("the filter of the list", () => {
   it("asks for nothing at first", () => {
@@ -17,7 +17,7 @@ describe("the filter of the list", () => {
     expect(withStatus({ priority: "soon", status: null }, status)).toEqual({ priority: null, status });
   });
 
-  it("a priority and a partial reading do not", () => {
+  it("a priority and a partial result do not", () => {
     expect(withStatus({ priority: "soon", status: null }, "partial").priority).toBe("soon");
     expect(withPriority({ priority: "soon", status: "rejected" }, null).status).toBe("rejected");
   });
@@ -46,16 +46,16 @@ describe("the order of findings", () => {
 });
 
 it("boxes are grouped by kind, the most certain kind first", () => {
-  const mass = { ...EFFUSION_BOX, finding: "Mass" as const, joined_score: 0.7 };
-  const faint = { ...EFFUSION_BOX, joined_score: 0.3 };
+  const mass = { ...EFFUSION_BOX, finding: "Mass" as const, score: 0.7 };
+  const faint = { ...EFFUSION_BOX, score: 0.3 };
   expect(groupBoxes([EFFUSION_BOX, mass, faint])).toEqual([
     { finding: "Mass", count: 1, bestScore: 0.7, indices: [1] },
     { finding: "Effusion", count: 2, bestScore: 0.66, indices: [0, 2] },
   ]);
 });
 
-it("without a joining the detector's own scores rank the kinds", () => {
-  const effusion = { ...EFFUSION_BOX, joined_score: null };
+it("without rescoring the detector's own scores rank the kinds", () => {
+  const effusion = { ...EFFUSION_BOX, score: 0.81 };
   const mass = { ...effusion, finding: "Mass" as const, score: 0.9 };
   expect(groupBoxes([effusion, mass]).map(({ finding, bestScore }) => [finding, bestScore])).toEqual([
     ["Mass", 0.9],
@@ -78,14 +78,14 @@ describe("what a study is called", () => {
   it("the patient, else the file, else its number", () => {
     const study = aStudy();
     expect(studyTitle({ ...study, patient: { ...study.patient, patient_id: "9RG1" } })).toBe("9RG1");
-    expect(studyTitle(study)).toBe("film.png");
+    expect(studyTitle(study)).toBe("radiograph.png");
     expect(studyTitle({ ...study, file_name: null })).toBe("Study jy7j5a");
   });
 });
 
-it("only what misses a reading can be read again", () => {
+it("only an incomplete result can be asked for again", () => {
   const statuses = ["complete", "partial", "failed", "rejected"] as const;
-  expect(statuses.filter((status) => canReadAgain(aStudy({ status })))).toEqual(["partial", "failed"]);
+  expect(statuses.filter((status) => canRerun(aStudy({ status })))).toEqual(["partial", "failed"]);
 });
 
 it("stepping through the list stops at its ends", () => {

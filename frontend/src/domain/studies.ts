@@ -12,12 +12,12 @@ export const PRIORITY_NAMES: Record<Priority, string> = {
 export const STATUS_NAMES: Record<StudyStatus, string> = {
   complete: "Complete",
   partial: "Partial",
-  failed: "Not read",
-  rejected: "Refused",
+  failed: "Not analysed",
+  rejected: "Rejected",
 };
 
 const ROLE_NAMES: Record<string, string> = {
-  gate: "Image check",
+  ood: "Image check",
   classifier: "Classifier",
   detector: "Detector",
 };
@@ -43,8 +43,8 @@ export function personName(name: string | null): string | null {
   return readable === "" ? null : readable;
 }
 
-/** Whether a reading is missing something that the readers may answer when asked again. */
-export function canReadAgain(study: Study): boolean {
+/** Whether the result misses something that the services may give when asked again. */
+export function canRerun(study: Study): boolean {
   return study.status === "partial" || study.status === "failed";
 }
 

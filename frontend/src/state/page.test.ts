@@ -36,16 +36,16 @@ describe("addresses", () => {
 });
 
 describe("the open study", () => {
-  const EMPTY = { known: new Map(), errors: new Map(), rereading: new Set<string>() };
+  const EMPTY = { known: new Map(), errors: new Map(), rerunning: new Set<string>() };
   const study = aStudy({ status: "partial" });
 
-  it("stays in sight when reading it again fails, without a spinner that never ends", () => {
+  it("stays in sight when analysing it again fails, without a spinner that never ends", () => {
     const heard = studyReducer(EMPTY, { type: "heard", study });
-    const rereading = studyReducer(heard, { type: "rereading", id: study.id });
-    expect(rereading.rereading.has(study.id)).toBe(true);
-    const error = new ApiError(503, "Unavailable", "Both readers are missing.");
-    const failed = studyReducer(rereading, { type: "failed", id: study.id, error });
-    expect(failed.rereading.size).toBe(0);
+    const rerunning = studyReducer(heard, { type: "rerunning", id: study.id });
+    expect(rerunning.rerunning.has(study.id)).toBe(true);
+    const error = new ApiError(503, "Unavailable", "Both models are unavailable.");
+    const failed = studyReducer(rerunning, { type: "failed", id: study.id, error });
+    expect(failed.rerunning.size).toBe(0);
     expect(failed.known.get(study.id)).toBe(study);
     expect(failed.errors.get(study.id)).toBe(error);
     expect(studyReducer(failed, { type: "heard", study }).errors.size).toBe(0);

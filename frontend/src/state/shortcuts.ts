@@ -20,20 +20,20 @@ export type Command =
   | "strongerHeatmap"
   | "allFindings"
   | "download"
-  | "readAgain";
+  | "rerun";
 
 export interface Shortcut {
   readonly command: Command;
   /** Values of KeyboardEvent.key; the first is shown. */
   readonly keys: readonly string[];
   readonly label: string;
-  readonly group: "Studies" | "Image" | "Reading" | "Page";
+  readonly group: "Studies" | "Image" | "Result" | "Page";
 }
 
 export const SHORTCUTS: readonly Shortcut[] = [
   { command: "nextStudy", keys: ["j"], label: "Next study", group: "Studies" },
   { command: "previousStudy", keys: ["k"], label: "Previous study", group: "Studies" },
-  { command: "upload", keys: ["u"], label: "Choose files to read", group: "Studies" },
+  { command: "upload", keys: ["u"], label: "Choose files to analyse", group: "Studies" },
   { command: "toggleList", keys: ["l"], label: "Show or hide the list", group: "Studies" },
   { command: "zoomIn", keys: ["+", "="], label: "Zoom in", group: "Image" },
   { command: "zoomOut", keys: ["-", "_"], label: "Zoom out", group: "Image" },
@@ -42,14 +42,14 @@ export const SHORTCUTS: readonly Shortcut[] = [
   { command: "toggleTool", keys: ["w"], label: "Drag moves, or drag sets the window", group: "Image" },
   { command: "invert", keys: ["i"], label: "Invert the greys", group: "Image" },
   { command: "resetGreys", keys: ["r"], label: "Reset window, level and inversion", group: "Image" },
-  { command: "toggleBoxes", keys: ["b"], label: "Show or hide the regions", group: "Reading" },
-  { command: "nextBox", keys: ["n"], label: "Go to the next region", group: "Reading" },
-  { command: "nextHeatmap", keys: ["h"], label: "Next heat map, or none", group: "Reading" },
-  { command: "fainterHeatmap", keys: ["["], label: "Fainter heat map", group: "Reading" },
-  { command: "strongerHeatmap", keys: ["]"], label: "Stronger heat map", group: "Reading" },
-  { command: "allFindings", keys: ["a"], label: "Show or hide all findings", group: "Reading" },
-  { command: "readAgain", keys: ["g"], label: "Read a partial study again", group: "Reading" },
-  { command: "download", keys: ["s"], label: "Save the picture with its findings", group: "Reading" },
+  { command: "toggleBoxes", keys: ["b"], label: "Show or hide the regions", group: "Result" },
+  { command: "nextBox", keys: ["n"], label: "Go to the next region", group: "Result" },
+  { command: "nextHeatmap", keys: ["h"], label: "Next heat map, or none", group: "Result" },
+  { command: "fainterHeatmap", keys: ["["], label: "Fainter heat map", group: "Result" },
+  { command: "strongerHeatmap", keys: ["]"], label: "Stronger heat map", group: "Result" },
+  { command: "allFindings", keys: ["a"], label: "Show or hide all findings", group: "Result" },
+  { command: "rerun", keys: ["g"], label: "Analyse a partial study again", group: "Result" },
+  { command: "download", keys: ["s"], label: "Save the image with its findings", group: "Result" },
   { command: "help", keys: ["?"], label: "This help", group: "Page" },
 ];
 

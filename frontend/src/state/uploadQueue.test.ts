@@ -42,7 +42,7 @@ it("sends two files at a time, in the order in which they came", async () => {
   expect(phases(queue)).toEqual(["done", "sending", "sending"]);
 });
 
-it("a file that is sent in full is being read", () => {
+it("a file that is sent in full is being analysed", () => {
   const { send, sendings } = aGateway();
   const queue = new UploadQueue(send);
   const heard = vi.fn();
@@ -51,7 +51,7 @@ it("a file that is sent in full is being read", () => {
   sendings[0]?.onProgress(0.4);
   expect(queue.snapshot()[0]).toMatchObject({ phase: "sending", sent: 0.4 });
   sendings[0]?.onProgress(1);
-  expect(phases(queue)).toEqual(["reading"]);
+  expect(phases(queue)).toEqual(["analysing"]);
   const times = heard.mock.calls.length;
   expect(times).toBeGreaterThan(0);
   unsubscribe();
@@ -80,7 +80,7 @@ it("a file that is too large is never sent", () => {
   queue.add(files("large"));
   expect(sendings).toEqual([]);
   expect(queue.snapshot()[0]?.error?.status).toBe(413);
-  expect(queue.snapshot()[0]?.error?.detail).toBe("The file has 7 bytes; at most 3 bytes are read.");
+  expect(queue.snapshot()[0]?.error?.detail).toBe("The file has 7 bytes; at most 3 bytes are accepted.");
 });
 
 it("a dismissed upload is stopped and makes room", async () => {

@@ -12,7 +12,7 @@ import {
 
 export const CONCURRENT_UPLOADS = 2;
 
-/** Told of each study that was read; `alone` if it was dropped without any other file. */
+/** Called with each study that was analysed; `alone` if it was dropped without any other file. */
 export type ReadListener = (study: Study, alone: boolean) => void;
 
 /** Sends files, a few at a time, in the order in which they came. Lives outside React. */
@@ -70,7 +70,7 @@ export class UploadQueue {
     this.pump();
   }
 
-  /** Takes out what is read and in sight anyway. */
+  /** Takes out what is analysed and in sight anyway. */
   dismissOf(studyId: string): void {
     this.uploads
       .filter(({ study }) => study?.id === studyId)
@@ -108,7 +108,7 @@ export class UploadQueue {
     if (this.maxBytes === null || file.size <= this.maxBytes) {
       return;
     }
-    const detail = `The file has ${bytes(file.size)}; at most ${bytes(this.maxBytes)} are read.`;
+    const detail = `The file has ${bytes(file.size)}; at most ${bytes(this.maxBytes)} are accepted.`;
     this.apply({ type: "failed", id, error: new ApiError(413, "Too large", detail) });
   }
 

@@ -3,7 +3,7 @@
 import type { ApiError } from "../api/errors";
 import type { Study } from "../api/schema";
 
-export type UploadPhase = "waiting" | "sending" | "reading" | "done" | "failed";
+export type UploadPhase = "waiting" | "sending" | "analysing" | "done" | "failed";
 
 export interface Upload {
   readonly id: number;
@@ -40,7 +40,7 @@ export function uploadsReducer(
       return changed(uploads, action.id, { phase: "sending", sent: 0 });
     case "progressed":
       return changed(uploads, action.id, {
-        phase: action.sent >= 1 ? "reading" : "sending",
+        phase: action.sent >= 1 ? "analysing" : "sending",
         sent: action.sent,
       });
     case "finished":
@@ -57,12 +57,12 @@ export function uploadsReducer(
 }
 
 export function isActive({ phase }: Upload): boolean {
-  return phase === "waiting" || phase === "sending" || phase === "reading";
+  return phase === "waiting" || phase === "sending" || phase === "analysing";
 }
 
 /** The uploads that may start now, when at most `concurrency` run at once. */
 export function startable(uploads: readonly Upload[], concurrency: number): Upload[] {
-  const running = uploads.filter(({ phase }) => phase === "sending" || phase === "reading");
+  const running = uploads.filter(({ phase }) => phase === "sending" || phase === "analysing");
   const waiting = uploads.filter(({ phase }) => phase === "waiting");
   return waiting.slice(0, Math.max(0, concurrency - running.length));
 }

@@ -4,7 +4,7 @@ import { getExampleFile, getExamples } from "../api/client";
 import { type ApiError, asApiError } from "../api/errors";
 import { type Example, type Examples, examplesOf } from "../domain/examples";
 
-export interface ExampleFilms {
+export interface ExamplesState {
   /** Null where there are none. */
   readonly examples: Examples | null;
   /** The file that is on its way. */
@@ -13,15 +13,15 @@ export interface ExampleFilms {
   readonly take: (example: Example) => void;
 }
 
-/** The films of the page's own folder; a taken one goes to `onFile` like a file of the user's. */
-export function useExamples(onFile: (file: File) => void): ExampleFilms {
+/** The examples of the page's own folder; a chosen one goes to `onFile` like a file of the user's. */
+export function useExamples(onFile: (file: File) => void): ExamplesState {
   const [examples, setExamples] = useState<Examples | null>(null);
   const [fetching, setFetching] = useState<string | null>(null);
   const [error, setError] = useState<ApiError | null>(null);
 
   useEffect(() => {
     const controller = new AbortController();
-    // Whoever has a film misses nothing if there is no list: none is offered then.
+    // Whoever has a radiograph misses nothing if there is no list: none is offered then.
     getExamples(controller.signal).then(
       (index) => setExamples(examplesOf(index)),
       () => undefined,

@@ -11,7 +11,7 @@ import { ASKING, presenceReducer } from "./useMe";
 const ME: Me = {
   kind: "user",
   name: "Test",
-  roles: ["reader"],
+  roles: ["viewer"],
   department: "radiology",
   may: ["listStudies", "getStudy"],
   can_sign_out: true,
@@ -40,7 +40,7 @@ describe("who sits before the page", () => {
   });
 
   it("may what the gateway says, and nothing else is offered", () => {
-    expect(mayOf(ME)).toEqual({ see: true, upload: false, readAgain: false, export: false, seeDrift: false });
+    expect(mayOf(ME)).toEqual({ see: true, upload: false, rerun: false, export: false, seeDrift: false });
     expect(identityOf(ME)).not.toBe(identityOf({ ...ME, department: "surgery" }));
   });
 });

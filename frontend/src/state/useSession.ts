@@ -16,7 +16,7 @@ export interface Session {
   readonly uploads: Uploads;
   readonly may: May;
   /** Null for whoever may not. */
-  readonly readAgain: (() => void) | null;
+  readonly rerun: (() => void) | null;
 }
 
 /** Everything the page knows from the gateway, kept together so that its parts agree. */
@@ -28,25 +28,25 @@ export function useSession(may: May): Session {
   const uploads = useUploads(system.status, (study, alone) => {
     open.learn(study);
     list.refresh();
-    // One file is opened when it is read; of many, the first, and nothing that is being looked at
+    // One file is opened when it is analysed; of many, the first, and nothing that is being looked at
     // is taken away.
     if (alone || route.studyId === null) {
       route.open(study.id);
     }
   });
-  const readAgain = (): void => {
-    void open.readAgain().then(() => {
+  const rerun = (): void => {
+    void open.rerun().then(() => {
       list.refresh();
       system.check();
     });
   };
   useCatchingUp({ system, list, open });
-  return { route, system, list, open, uploads, may, readAgain: may.readAgain ? readAgain : null };
+  return { route, system, list, open, uploads, may, rerun: may.rerun ? rerun : null };
 }
 
 type Known = Pick<Session, "system" | "list" | "open">;
 
-/** After a lost connection, or when somebody else had a study read again. */
+/** After a lost connection, or when somebody else had a study analysed again. */
 function useCatchingUp({ system, list, open }: Known): void {
   const isLost = system.lost !== null;
   const catchUp = useEffectEvent(() => {
@@ -73,7 +73,7 @@ function useCatchingUp({ system, list, open }: Known): void {
   // than the study must not make the page ask for it again and again.
   const compare = useEffectEvent((studies: readonly StudySummary[]) => {
     const listed = studies.find(({ id }) => id === open.study?.id);
-    if (listed !== undefined && listed.status !== open.study?.status && !open.isRereading) {
+    if (listed !== undefined && listed.status !== open.study?.status && !open.isRerunning) {
       open.reload();
     }
   });

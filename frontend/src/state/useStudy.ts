@@ -7,23 +7,23 @@ import type { Study } from "../api/schema";
 interface StudyState {
   readonly known: ReadonlyMap<string, Study>;
   readonly errors: ReadonlyMap<string, ApiError>;
-  /** The studies that are being read again now. */
-  readonly rereading: ReadonlySet<string>;
+  /** The studies that are being analysed again now. */
+  readonly rerunning: ReadonlySet<string>;
 }
 
 type StudyAction =
   | { readonly type: "heard"; readonly study: Study }
   | { readonly type: "failed"; readonly id: string; readonly error: ApiError }
-  | { readonly type: "rereading"; readonly id: string };
+  | { readonly type: "rerunning"; readonly id: string };
 
-const EMPTY: StudyState = { known: new Map(), errors: new Map(), rereading: new Set() };
+const EMPTY: StudyState = { known: new Map(), errors: new Map(), rerunning: new Set() };
 
 export function studyReducer(state: StudyState, action: StudyAction): StudyState {
   const id = action.type === "heard" ? action.study.id : action.id;
-  const rereading = new Set(state.rereading);
+  const rerunning = new Set(state.rerunning);
   const errors = new Map(state.errors);
   const known = new Map(state.known);
-  rereading.delete(id);
+  rerunning.delete(id);
   errors.delete(id);
   switch (action.type) {
     case "heard":
@@ -32,21 +32,21 @@ export function studyReducer(state: StudyState, action: StudyAction): StudyState
     case "failed":
       errors.set(id, action.error);
       break;
-    case "rereading":
-      rereading.add(id);
+    case "rerunning":
+      rerunning.add(id);
       break;
   }
-  return { known, errors, rereading };
+  return { known, errors, rerunning };
 }
 
 export interface OpenStudy {
   readonly study: Study | null;
   readonly error: ApiError | null;
-  readonly isRereading: boolean;
+  readonly isRerunning: boolean;
   /** Hands in a study that came by another way, so that it need not be asked for. */
   readonly learn: (study: Study) => void;
   readonly reload: () => void;
-  readonly readAgain: () => Promise<void>;
+  readonly rerun: () => Promise<void>;
 }
 
 /** The study of the address, from memory if it was heard of before. */
@@ -80,20 +80,20 @@ export function useStudy(id: string | null): OpenStudy {
       load(id);
     }
   }, [id, load]);
-  const readAgain = useCallback(() => (id === null ? Promise.resolve() : reread(id, dispatch)), [id]);
+  const rerun = useCallback(() => (id === null ? Promise.resolve() : reread(id, dispatch)), [id]);
 
   return {
     study: id === null ? null : (state.known.get(id) ?? null),
     error: id === null ? null : (state.errors.get(id) ?? null),
-    isRereading: id !== null && state.rereading.has(id),
+    isRerunning: id !== null && state.rerunning.has(id),
     learn,
     reload,
-    readAgain,
+    rerun,
   };
 }
 
 async function reread(id: string, dispatch: (action: StudyAction) => void): Promise<void> {
-  dispatch({ type: "rereading", id });
+  dispatch({ type: "rerunning", id });
   try {
     dispatch({ type: "heard", study: await rerunStudy(id) });
   } catch (error) {

@@ -1,4 +1,4 @@
-/** How the open study is looked at. Nothing here changes the reading. */
+/** How the open study is looked at. Nothing here changes the result. */
 
 import type { Finding, Region } from "../api/schema";
 import type { View } from "../domain/geometry";

@@ -29,7 +29,7 @@ export function aStatistic({ name, psis }: Given): DriftStatistic {
     ],
     weeks: WEEKS.map((week, index) => ({
       week,
-      films: 300,
+      images: 300,
       psi: psis[index] ?? null,
       flag: flagOf(psis[index] ?? null),
       shares: [0.2, 0.8],
@@ -39,24 +39,24 @@ export function aStatistic({ name, psis }: Given): DriftStatistic {
 
 /** The week before the current one is judged. */
 export function aReport(statistics: readonly DriftStatistic[]): DriftReport {
-  const model = { name: "stand", version: "1", sha256: SHA };
+  const model = { name: "classifier", version: "1", sha256: SHA };
   return {
     summary: "1 of 3 distributions has drifted in week 2026-W46.",
     judged_week: "2026-W46",
     reference: {
-      name: "gate--stand",
+      name: "ood--classifier",
       created_at: "2026-01-01T00:00:00Z",
-      gate: { ...model, name: "gate" },
+      ood: { ...model, name: "ood" },
       classifier: model,
-      films: 1823,
+      images: 1823,
       patients: 1200,
       split: "validation",
     },
-    rules: { watch: 0.1, drifted: 0.25, min_films: 300 },
+    rules: { watch: 0.1, drifted: 0.25, min_images: 300 },
     weeks: WEEKS.map((week, index) => ({
       week,
       starts_on: `2026-11-${index === 0 ? "09" : "16"}`,
-      films: 320,
+      images: 320,
       compared: 310,
       refused: 5,
       other_models: 10,

@@ -10,7 +10,7 @@ import numpy as np
 from cxr_gan.study.plan import Plan, RareLabels
 from cxr_gan.study.statistics import ALL, LEVEL, RARE, Effect, Estimate
 from cxr_gan.study.training import Predictions
-from cxr_training.classifier.samples import LABELS, UNJUDGED
+from cxr_training.classifier.samples import LABELS, MASKED
 from cxr_training.metrics.classification import auroc
 from cxr_training.report.tables import format_interval, markdown_table
 
@@ -41,7 +41,7 @@ def rows_of(arm: str, seed: int, predictions: Predictions, rare: RareLabels) -> 
     rows: list[RunRow] = []
     areas: dict[str, float] = {}
     for column, label in enumerate(LABELS):
-        inside = predictions.targets[:, column] != UNJUDGED
+        inside = predictions.targets[:, column] != MASKED
         targets = predictions.targets[inside, column]
         area = areas[label] = auroc(targets, predictions.logits[inside, column])
         known, n = None if np.isnan(area) else area, int(targets.sum())

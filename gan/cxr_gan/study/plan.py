@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 from cxr_contracts import Finding
 from cxr_gan.errors import GanError, read_keys, validated
 from cxr_training.classifier.config import ClassifierConfig, load_config
-from cxr_training.classifier.samples import LABELS, Samples, judged_targets
+from cxr_training.classifier.samples import LABELS, Samples, masked_targets
 from cxr_training.core.config import Section
 from cxr_training.data.splits import Split
 
@@ -150,10 +150,10 @@ def find_rare(samples: Samples, rule: RareRule, config: ClassifierConfig) -> Rar
         GanError: the rule asks for more labels than there are, or none of them can be evaluated.
     """
     trained = samples.targets[samples.rows(Split.TRAIN)].sum(axis=0)
-    targets = judged_targets(samples, config.judged_on)[samples.rows(Split.VALIDATION)]
+    targets = masked_targets(samples, config.sources_by_label)[samples.rows(Split.VALIDATION)]
     training = {label: int(n) for label, n in zip(LABELS, trained, strict=True)}
     validation = {x: int(n) for x, n in zip(LABELS, (targets == 1).sum(axis=0), strict=True)}
-    everywhere = [label for label in LABELS if label not in config.judged_on]
+    everywhere = [label for label in LABELS if label not in config.sources_by_label]
     if rule.labels >= len(everywhere):
         raise GanError(
             f"rare.labels={rule.labels}: only {len(everywhere)} labels are learned from files of "

@@ -15,7 +15,7 @@ from scipy.stats import t
 from cxr_contracts import Interval
 from cxr_gan.study.plan import Plan, RareLabels
 from cxr_gan.study.training import Predictions
-from cxr_training.classifier.samples import LABELS, UNJUDGED
+from cxr_training.classifier.samples import LABELS, MASKED
 from cxr_training.metrics.bootstrap import FloatArray, Weights, patient_weights
 from cxr_training.metrics.classification import aurocs
 
@@ -124,7 +124,7 @@ def draws_of(predictions: Sequence[Predictions], rare: RareLabels, resamples: in
     figures: Draws = {}
     for label in rare.evaluated:
         column = LABELS.index(label)
-        inside = predictions[0].targets[:, column] != UNJUDGED
+        inside = predictions[0].targets[:, column] != MASKED
         targets = predictions[0].targets[inside, column]
         figures[label.value] = np.stack(
             [aurocs(targets, one.logits[inside, column], lines[:, inside]) for one in predictions]

@@ -21,10 +21,9 @@ from cxr_training.classifier.samples import (
     added_rows,
     as_samples,
     concatenated,
-    judged_targets,
+    masked_targets,
 )
 from cxr_training.classifier.train import new_trainer
-from cxr_training.classifier.views import Terminal
 from cxr_training.core.cpu import denormals_flushed
 from cxr_training.core.distributed import Processes
 from cxr_training.core.errors import UserError
@@ -42,7 +41,7 @@ _OF_A_SEED, _OF_A_LABEL = 10**8, 10**6
 class Predictions:
     """What a finished training says of the validation images: all that the statistics need.
 
-    `logits` and `targets` are float32 [N, 14]; a target is 0, 1, or `UNJUDGED` where the label is
+    `logits` and `targets` are float32 [N, 14]; a target is 0, 1, or `MASKED` where the label is
     not evaluated on files of that size.
     """
 
@@ -174,8 +173,8 @@ def _train(task: Task) -> None:
         images = _JoinedImages(images, task.images(made, processes=1))
         samples = concatenated(samples, made)
     refuse_synthetic_validation(samples)
-    view = Terminal(f"{task.name}, seed {task.seed}, ")
-    trainer = new_trainer(config, samples, images, folder, Processes(), view=view)
+    # Without a bar: several at once would overwrite each other's.
+    trainer = new_trainer(config, samples, images, folder, Processes(), prefix=None)
     if (folder / LAST).exists():
         trainer.resume(folder / LAST)
     drop_metrics_after(folder / METRICS, trainer.progress.epoch)
@@ -183,7 +182,7 @@ def _train(task: Task) -> None:
     rows = samples.rows(Split.VALIDATION)
     Predictions(
         logits=trainer.validation_logits(rows),
-        targets=judged_targets(samples, config.judged_on)[rows],
+        targets=masked_targets(samples, config.sources_by_label)[rows],
         patients=samples.patients[rows],
         key=task.key,
         seconds=trainer.progress.elapsed_s,

@@ -1,1 +1,1 @@
-"""Reader service: image to probability of fourteen findings, and where each comes from."""
+"""Inference service: image to the probability of fourteen findings, and where each comes from."""

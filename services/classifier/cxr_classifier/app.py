@@ -4,24 +4,24 @@ from typing import Annotated, Any
 
 from fastapi import FastAPI, Query, Request, Response
 
-from cxr_classifier.calibration import Reading
+from cxr_classifier.calibration import ClassifierOutput
 from cxr_classifier.predictor import ClassifierPredictor, load_predictor
 from cxr_classifier.settings import ClassifierSettings
 from cxr_contracts import CLASSIFY_PATH, EXPLAIN_PARAM, ClassifyResponse, Finding
-from cxr_serving.product import VERSION
-from cxr_serving.reader import Reader
-from cxr_serving.reader_routes import (
+from cxr_serving.inference_routes import (
     UPLOAD_BODY,
     UPLOAD_PROBLEMS,
     add_info,
     identity,
     json_response,
 )
+from cxr_serving.inference_service import InferenceService
+from cxr_serving.product import VERSION
 from cxr_serving.runtime import FloatArray
 from cxr_serving.service import create_service
 from cxr_serving.uploads import forbid_unknown_query
 
-ClassifierReader = Reader[FloatArray, Reading]
+ClassifierService = InferenceService[FloatArray, ClassifierOutput]
 
 _EXAMPLE = {
     "model": {"name": "lite0-nih14", "version": "1", "sha256": "9f" * 32},
@@ -36,31 +36,33 @@ _EXAMPLE = {
 def create_app(
     settings: ClassifierSettings, predictor: ClassifierPredictor | None = None
 ) -> FastAPI:
-    """The classifier as an ASGI app; its Reader is at `app.state.reader`.
+    """The classifier as an ASGI app; its InferenceService is at `app.state.service`.
 
     Args:
         settings: Limits, and which model.
         predictor: A loaded model; without one, the app loads what `settings` name as it starts.
     """
-    reader = ClassifierReader("classifier", settings, lambda: predictor or load_predictor(settings))
+    service = ClassifierService(
+        "classifier", settings, lambda: predictor or load_predictor(settings)
+    )
     app = create_service(
         title="Chest X-ray classifier",
         version=VERSION,
         description="A chest radiograph to the probability of fourteen findings, and where each "
         "one comes from. For research use; not a medical device.",
-        metrics=reader.metrics,
-        readiness=reader.readiness,
-        max_body_bytes=reader.max_body_bytes,
-        lifespan=reader.lifespan,
-        tracing=reader.tracing,
+        metrics=service.metrics,
+        readiness=service.readiness,
+        max_body_bytes=service.max_body_bytes,
+        lifespan=service.lifespan,
+        tracing=service.tracing,
     )
-    app.state.reader = reader
-    add_info(app, reader)
-    _add_classify(app, reader)
+    app.state.service = service
+    add_info(app, service)
+    _add_classify(app, service)
     return app
 
 
-def _add_classify(app: FastAPI, reader: ClassifierReader) -> None:
+def _add_classify(app: FastAPI, service: ClassifierService) -> None:
     responses: dict[int | str, dict[str, Any]] = {
         200: {"content": {"application/json": {"example": _EXAMPLE}}},
         **UPLOAD_PROBLEMS,
@@ -69,7 +71,7 @@ def _add_classify(app: FastAPI, reader: ClassifierReader) -> None:
     @app.post(
         CLASSIFY_PATH,
         operation_id="classifyImage",
-        tags=["reading"],
+        tags=["inference"],
         summary="Probability of fourteen findings in one radiograph",
         response_model=ClassifyResponse,
         responses=responses,
@@ -88,6 +90,8 @@ def _add_classify(app: FastAPI, reader: ClassifierReader) -> None:
         ] = 0,
     ) -> Response:
         forbid_unknown_query(request, EXPLAIN_PARAM)
-        _, reading = await reader.read(request)
-        findings, cams = reading.answer(explain)
-        return json_response(ClassifyResponse(model=identity(reader), findings=findings, cams=cams))
+        _, output = await service.infer(request)
+        findings, cams = output.findings_and_cams(explain)
+        return json_response(
+            ClassifyResponse(model=identity(service), findings=findings, cams=cams)
+        )

@@ -36,14 +36,14 @@ class Calibration:
 
 
 @dataclass(frozen=True)
-class Reading:
+class ClassifierOutput:
     """What the network says of one image: logits [L] and maps [L, h, w], float32."""
 
     calibration: Calibration
     logits: npt.NDArray[np.float32]
     cams: npt.NDArray[np.float32]
 
-    def answer(self, explain: int) -> tuple[list[FindingProbability], list[CamGrid]]:
+    def findings_and_cams(self, explain: int) -> tuple[list[FindingProbability], list[CamGrid]]:
         """All findings, most probable first, and the maps of the first `explain` of them."""
         names, thresholds = self.calibration.findings, self.calibration.thresholds
         probabilities = self.calibration.probabilities(self.logits)

@@ -17,6 +17,8 @@ from torch.nn import functional
 from cxr_contracts import Architecture
 
 Classifier = TypeVar("Classifier", bound="CamClassifier")
+# What older published weights call the buffer `mean_normal_cam`; their bytes stay as they are.
+_FORMER_BUFFER_NAME = "usual_map"
 
 
 class GreyToColour(nn.Module):
@@ -37,20 +39,22 @@ class CamClassifier(nn.Module, ABC):
     """Image to logits and class activation maps, by a linear head over a feature map."""
 
     def __init__(
-        self, *, mirrored: bool = False, usual_map: tuple[int, int, int] | None = None
+        self, *, mirrored: bool = False, mean_normal_cam: tuple[int, int, int] | None = None
     ) -> None:
         """Of any network.
 
         Args:
             mirrored: in evaluation, the mean with what it says of the mirror image.
-            usual_map: the shape [L, h, w] of the buffer of that name, which is taken off every
-                map in evaluation: what the maps of healthy radiographs have in common. Its mean
-                over the cells is zero, so that a map's mean stays the logit.
+            mean_normal_cam: the shape [L, h, w] of the buffer of that name, the mean map of
+                radiographs without the finding, which is subtracted from every map in
+                evaluation. Its mean over the cells is zero, so that a map's mean stays the logit.
         """
         super().__init__()
         self.mirrored = mirrored
-        self.usual_map: Tensor | None
-        self.register_buffer("usual_map", None if usual_map is None else torch.zeros(usual_map))
+        self.mean_normal_cam: Tensor | None
+        self.register_buffer(
+            "mean_normal_cam", None if mean_normal_cam is None else torch.zeros(mean_normal_cam)
+        )
 
     @abstractmethod
     def features(self, image: Tensor) -> Tensor:
@@ -65,15 +69,15 @@ class CamClassifier(nn.Module, ABC):
 
         The mean of a map over its cells is the logit of its label.
         """
-        logits, cams = self._read(image)
+        logits, cams = self._logits_and_cams(image)
         if self.training:
             return logits, cams
         if self.mirrored:
-            mirror_logits, mirror_cams = self._read(image.flip(3))
+            mirror_logits, mirror_cams = self._logits_and_cams(image.flip(3))
             logits, cams = (logits + mirror_logits) / 2, (cams + mirror_cams.flip(3)) / 2
-        return logits, cams if self.usual_map is None else cams - self.usual_map
+        return logits, cams if self.mean_normal_cam is None else cams - self.mean_normal_cam
 
-    def _read(self, image: Tensor) -> tuple[Tensor, Tensor]:
+    def _logits_and_cams(self, image: Tensor) -> tuple[Tensor, Tensor]:
         weight, bias = self.linear()
         cams = functional.conv2d(self.features(image), weight[:, :, None, None], bias)
         return cams.mean(dim=(2, 3)), cams
@@ -87,7 +91,7 @@ class CamNetwork(CamClassifier):
         backbone: nn.Module,
         *,
         mirrored: bool = False,
-        usual_map: tuple[int, int, int] | None = None,
+        mean_normal_cam: tuple[int, int, int] | None = None,
         colour: nn.Module | None = None,
     ) -> None:
         """Around `backbone`.
@@ -95,10 +99,10 @@ class CamNetwork(CamClassifier):
         Args:
             backbone: with a linear head over a feature map.
             mirrored: see `CamClassifier`.
-            usual_map: see `CamClassifier`.
+            mean_normal_cam: see `CamClassifier`.
             colour: makes of the grey image what a backbone for colour images was trained on.
         """
-        super().__init__(mirrored=mirrored, usual_map=usual_map)
+        super().__init__(mirrored=mirrored, mean_normal_cam=mean_normal_cam)
         self.backbone = backbone
         self.as_trained = colour or nn.Identity()
 
@@ -131,10 +135,10 @@ class CamEnsemble(CamClassifier):
         members: list[CamNetwork],
         *,
         mirrored: bool = False,
-        usual_map: tuple[int, int, int] | None = None,
+        mean_normal_cam: tuple[int, int, int] | None = None,
     ) -> None:
         """Of `members`, which are of one architecture; the rest as in `CamClassifier`."""
-        super().__init__(mirrored=mirrored, usual_map=usual_map)
+        super().__init__(mirrored=mirrored, mean_normal_cam=mean_normal_cam)
         self.members = nn.ModuleList(members)
 
     def features(self, image: Tensor) -> Tensor:
@@ -155,8 +159,8 @@ def build_network(architecture: Architecture, n_labels: int) -> CamClassifier:
 
     Args:
         architecture: of library `timm`; `arguments` as in `build_member`, and three of the whole.
-            `mirrored` and `usual_map`, the latter as [h, w]: see `CamClassifier`. `members`: the
-            mean of so many networks answers, see `CamEnsemble`.
+            `mirrored` and `mean_normal_cam`, the latter as [h, w]: see `CamClassifier`. `members`:
+            the mean of so many networks is the output, see `CamEnsemble`.
         n_labels: outputs of the linear head.
 
     Raises:
@@ -169,12 +173,12 @@ def build_network(architecture: Architecture, n_labels: int) -> CamClassifier:
     if members == 1:
         return build_member(architecture.model_copy(update={"arguments": arguments}), n_labels)
     mirrored = bool(arguments.pop("mirrored", False))
-    cells = arguments.pop("usual_map", None)
+    cells = arguments.pop("mean_normal_cam", None)
     each = architecture.model_copy(update={"arguments": arguments})
     return CamEnsemble(
         [build_member(each, n_labels) for _ in range(members)],
         mirrored=mirrored,
-        usual_map=None if cells is None else (n_labels, *cells),
+        mean_normal_cam=None if cells is None else (n_labels, *cells),
     )
 
 
@@ -185,7 +189,7 @@ def build_member(architecture: Architecture, n_labels: int) -> CamNetwork:
         architecture: of library `timm`; `arguments` go to `timm.create_model`, but for five of
             our own. `dilated`: false undoes the dilation by which timm pays for an
             `output_stride`; the map is as fine, the convolutions are a fifth faster, and the
-            receptive field stays that of the small image. `mirrored` and `usual_map`, the
+            receptive field stays that of the small image. `mirrored` and `mean_normal_cam`, the
             latter as [h, w]: see `CamClassifier`. `channel_mean` and `channel_std`, together:
             those of `GreyToColour`, for a backbone with three input channels.
         n_labels: outputs of the linear head.
@@ -201,7 +205,7 @@ def build_member(architecture: Architecture, n_labels: int) -> CamNetwork:
     arguments = dict(architecture.arguments)
     dilated = arguments.pop("dilated", True)
     mirrored = bool(arguments.pop("mirrored", False))
-    cells = arguments.pop("usual_map", None)
+    cells = arguments.pop("mean_normal_cam", None)
     channel_mean = arguments.pop("channel_mean", None)
     channel_std = arguments.pop("channel_std", None)
     backbone = timm.create_model(
@@ -212,7 +216,7 @@ def build_member(architecture: Architecture, n_labels: int) -> CamNetwork:
     network = CamNetwork(
         backbone,
         mirrored=mirrored,
-        usual_map=None if cells is None else (n_labels, *cells),
+        mean_normal_cam=None if cells is None else (n_labels, *cells),
         colour=None if channel_mean is None else GreyToColour(channel_mean, channel_std),
     )
     if not isinstance(network.head, nn.Linear):
@@ -229,7 +233,7 @@ def _undo_dilation(backbone: nn.Module) -> None:
             module.dilation = (1, 1)
 
 
-def joined_state(states: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+def ensemble_state(states: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
     """The tensors that fill the network of these members, in their order; of one, its own."""
     if len(states) == 1:
         return dict(states[0])
@@ -246,5 +250,8 @@ def load_weights(network: Classifier, state: dict[str, Tensor]) -> Classifier:
     Raises:
         RuntimeError: a tensor is missing, surplus or of another shape.
     """
+    if _FORMER_BUFFER_NAME in state:
+        state = {**state, "mean_normal_cam": state[_FORMER_BUFFER_NAME]}
+        del state[_FORMER_BUFFER_NAME]
     network.load_state_dict(state, strict=True)
     return network.eval().requires_grad_(False)

@@ -4,15 +4,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from cxr_classifier.calibration import Calibration, Reading
+from cxr_classifier.calibration import Calibration, ClassifierOutput
 from cxr_classifier.preprocessing import preprocess
 from cxr_classifier.settings import ClassifierSettings
 from cxr_contracts import Finding, ModelManifest
-from cxr_serving.image import DecodedImage
+from cxr_serving.imaging import DecodedImage
 from cxr_serving.model_folder import ModelFolder, ModelFolderError, open_model_folder
 from cxr_serving.onnx_runtime import OnnxRuntime
-from cxr_serving.runtime import FloatArray, Runtime
-from cxr_serving.runtime_choice import choose_runtime
+from cxr_serving.runtime import FloatArray, Runtime, choose_runtime
 
 
 class ClassifierPredictor:
@@ -36,29 +35,30 @@ class ClassifierPredictor:
         """The network's input [C, H, W]."""
         return preprocess(image.grey, self.manifest.input)
 
-    def predict(self, batch: Sequence[FloatArray]) -> list[Reading]:
-        """One reading for each input."""
+    def predict(self, batch: Sequence[FloatArray]) -> list[ClassifierOutput]:
+        """One output for each input."""
         images = batch[0][None] if len(batch) == 1 else np.stack(batch)
         logits, cams = self._runtime.run(images)
         if not np.isfinite(logits).all():
             raise ArithmeticError("the classifier's logits are not finite")
         return [
-            Reading(self.calibration, one, maps) for one, maps in zip(logits, cams, strict=True)
+            ClassifierOutput(self.calibration, one, maps)
+            for one, maps in zip(logits, cams, strict=True)
         ]
 
     def warm_up(self, max_batch_size: int) -> None:
-        """Run the smallest and the largest batch once, and check the shape of the answers.
+        """Run the smallest and the largest batch once, and check the shape of the outputs.
 
         Raises:
-            ModelFolderError: The network does not answer as a classifier does.
+            ModelFolderError: The network's outputs are not a classifier's.
         """
         spec = self.manifest.input
         blank = np.zeros((spec.channels, spec.height_px, spec.width_px), dtype=np.float32)
         try:
             for size in {1, max_batch_size}:
-                readings = self.predict([blank] * size)
-                for reading in readings:
-                    _check_shapes(reading, len(readings), size)
+                outputs = self.predict([blank] * size)
+                for output in outputs:
+                    _check_shapes(output, len(outputs), size)
         except Exception as error:
             raise ModelFolderError(f"The classifier's first run failed: {error}") from error
 
@@ -76,7 +76,7 @@ def load_predictor(settings: ClassifierSettings) -> ClassifierPredictor:
 
 
 def _load_runtime(folder: ModelFolder, settings: ClassifierSettings) -> Runtime:
-    # The files of both runtimes are checked: the answers name the weights, whichever file runs.
+    # The files of both runtimes are checked: responses name the weights, whichever file runs.
     folder.weights()
     if choose_runtime(settings.runtime) == "onnxruntime":
         return OnnxRuntime(folder.onnx(), threads=settings.model_threads)
@@ -85,15 +85,15 @@ def _load_runtime(folder: ModelFolder, settings: ClassifierSettings) -> Runtime:
     return load_torch_runtime(folder, device=settings.device, threads=settings.model_threads)
 
 
-def _check_shapes(reading: Reading, found: int, wanted: int) -> None:
+def _check_shapes(output: ClassifierOutput, n_outputs: int, n_images: int) -> None:
     n_labels = len(Finding)
     shapes_fit = (
-        reading.logits.shape == (n_labels,)
-        and reading.cams.ndim == 3
-        and reading.cams.shape[0] == n_labels
+        output.logits.shape == (n_labels,)
+        and output.cams.ndim == 3
+        and output.cams.shape[0] == n_labels
     )
-    if found != wanted or not shapes_fit:
+    if n_outputs != n_images or not shapes_fit:
         raise ValueError(
-            f"for {wanted} images it answers {found} times logits {reading.logits.shape} "
-            f"and maps {reading.cams.shape}, where {n_labels} of each are due"
+            f"for {n_images} images it gives {n_outputs} times logits {output.logits.shape} "
+            f"and maps {output.cams.shape}, where {n_labels} of each are due"
         )

@@ -5,11 +5,11 @@ from pathlib import Path
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
-from cxr_serving.reader_settings import ReaderSettings
+from cxr_serving.settings import InferenceSettings
 
 
-class ClassifierSettings(ReaderSettings):
-    """See `ReaderSettings` for the others."""
+class ClassifierSettings(InferenceSettings):
+    """See `InferenceSettings` for the others."""
 
     model_config = SettingsConfigDict(env_prefix="CXR_CLASSIFIER_")
 

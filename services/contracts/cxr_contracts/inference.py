@@ -1,7 +1,7 @@
-"""The wire between the gateway and the two readers: `POST /v1/classify`, `POST /v1/detect`.
+"""The wire between the gateway and the inference services: `/v1/classify` and `/v1/detect`.
 
 Both take a multipart form with one file field, `image` (PNG or JPEG, 8-bit grey or a colour
-file of a grey picture). Clients ignore response fields that they do not know, so the services
+file of a grey image). Clients ignore response fields that they do not know, so the services
 can be upgraded one by one.
 """
 
@@ -60,7 +60,7 @@ class CamGrid(_Response):
 
 
 class ClassifyResponse(_Response):
-    """The answer of `POST /v1/classify`."""
+    """The response of `POST /v1/classify`."""
 
     model: ModelIdentity
     findings: list[FindingProbability] = Field(description="All fourteen, most probable first.")
@@ -68,7 +68,7 @@ class ClassifyResponse(_Response):
 
 
 class ImageSize(_Response):
-    """Pixels of the image as the reader decoded it."""
+    """Pixels of the image as the service decoded it."""
 
     width: int = Field(gt=0)
     height: int = Field(gt=0)
@@ -79,9 +79,9 @@ class DetectedBox(_Response):
 
     finding: Region
     score: Probability
-    shown: bool = Field(
-        default=True,
-        description="Whether the detector's own operating threshold lets it be shown; false only "
+    # Without a default: boxes below the threshold must not pass for the others.
+    above_threshold: bool = Field(
+        description="Whether the detector's own operating threshold lets it through; false only "
         "for what `min_score` asked for beyond.",
     )
     x_min: float
@@ -91,7 +91,7 @@ class DetectedBox(_Response):
 
 
 class DetectResponse(_Response):
-    """The answer of `POST /v1/detect`."""
+    """The response of `POST /v1/detect`."""
 
     model: ModelIdentity
     image: ImageSize
@@ -99,7 +99,7 @@ class DetectResponse(_Response):
 
 
 class ServiceInfo(_Response):
-    """The answer of a reader's `GET /info`."""
+    """The response of a service's `GET /info`."""
 
     role: str = Field(description="`classifier` or `detector`.")
     service_version: str

@@ -1,1 +1,1 @@
-"""Reader service: image to boxes around suspicious regions."""
+"""Inference service: image to boxes around suspicious regions."""

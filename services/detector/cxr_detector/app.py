@@ -19,19 +19,19 @@ from cxr_detector.loading import Detector, load_predictor
 from cxr_detector.postprocessing import Detections
 from cxr_detector.predictor import Prepared
 from cxr_detector.settings import DetectorSettings
-from cxr_serving.product import VERSION
-from cxr_serving.reader import Reader
-from cxr_serving.reader_routes import (
+from cxr_serving.inference_routes import (
     UPLOAD_BODY,
     UPLOAD_PROBLEMS,
     add_info,
     identity,
     json_response,
 )
+from cxr_serving.inference_service import InferenceService
+from cxr_serving.product import VERSION
 from cxr_serving.service import create_service
 from cxr_serving.uploads import forbid_unknown_query
 
-DetectorReader = Reader[Prepared, Detections]
+DetectorService = InferenceService[Prepared, Detections]
 
 _EXAMPLE = {
     "model": {"name": "fused-both", "version": "1", "sha256": "3c" * 32},
@@ -40,7 +40,7 @@ _EXAMPLE = {
         {
             "finding": "Mass",
             "score": 0.64,
-            "shown": True,
+            "above_threshold": True,
             "x_min": 1210.0,
             "y_min": 790.5,
             "x_max": 1402.0,
@@ -54,31 +54,31 @@ _PIXEL_DECIMALS = 2
 
 
 def create_app(settings: DetectorSettings, predictor: Detector | None = None) -> FastAPI:
-    """The detector as an ASGI app; its Reader is at `app.state.reader`.
+    """The detector as an ASGI app; its InferenceService is at `app.state.service`.
 
     Args:
         settings: Limits, and which model.
         predictor: A loaded model; without one, the app loads what `settings` name as it starts.
     """
-    reader = DetectorReader("detector", settings, lambda: predictor or load_predictor(settings))
+    service = DetectorService("detector", settings, lambda: predictor or load_predictor(settings))
     app = create_service(
         title="Chest X-ray detector",
         version=VERSION,
         description="A chest radiograph to boxes around suspicious regions. For research use; "
         "not a medical device.",
-        metrics=reader.metrics,
-        readiness=reader.readiness,
-        max_body_bytes=reader.max_body_bytes,
-        lifespan=reader.lifespan,
-        tracing=reader.tracing,
+        metrics=service.metrics,
+        readiness=service.readiness,
+        max_body_bytes=service.max_body_bytes,
+        lifespan=service.lifespan,
+        tracing=service.tracing,
     )
-    app.state.reader = reader
-    add_info(app, reader)
-    _add_detect(app, reader)
+    app.state.service = service
+    add_info(app, service)
+    _add_detect(app, service)
     return app
 
 
-def _add_detect(app: FastAPI, reader: DetectorReader) -> None:
+def _add_detect(app: FastAPI, service: DetectorService) -> None:
     responses: dict[int | str, dict[str, Any]] = {
         200: {"content": {"application/json": {"example": _EXAMPLE}}},
         **UPLOAD_PROBLEMS,
@@ -87,7 +87,7 @@ def _add_detect(app: FastAPI, reader: DetectorReader) -> None:
     @app.post(
         DETECT_PATH,
         operation_id="detectRegions",
-        tags=["reading"],
+        tags=["inference"],
         summary="Boxes around the suspicious regions of one radiograph",
         response_model=DetectResponse,
         responses=responses,
@@ -101,21 +101,21 @@ def _add_detect(app: FastAPI, reader: DetectorReader) -> None:
                 alias=MIN_SCORE_PARAM,
                 ge=LOWEST_MIN_SCORE,
                 le=1.0,
-                description="Boxes down to this score as well, for a client with thresholds of "
-                f"its own: `shown` is false for them, and at most {MOST_BOXES} boxes come. "
+                description="Boxes down to this score as well, for a client with thresholds of its "
+                f"own: `above_threshold` is false for them, at most {MOST_BOXES} boxes come. "
                 "Without it, what the operating thresholds of the model's manifest let through.",
             ),
         ] = None,
     ) -> Response:
         forbid_unknown_query(request, MIN_SCORE_PARAM)
-        size, detections = await reader.read(
+        size, detections = await service.infer(
             request, lambda prepared: replace(prepared, min_score=min_score)
         )
         return json_response(
             DetectResponse(
-                model=identity(reader),
+                model=identity(service),
                 image=size,
-                boxes=detected_boxes(detections, reader.predictor.manifest),
+                boxes=detected_boxes(detections, service.predictor.manifest),
             )
         )
 
@@ -125,7 +125,7 @@ def detected_boxes(detections: Detections, manifest: ModelManifest) -> list[Dete
     rows = zip(
         detections.labels.tolist(),
         detections.scores.astype(float).round(_SCORE_DECIMALS).tolist(),
-        detections.shown.tolist(),
+        detections.above_threshold.tolist(),
         detections.boxes.astype(float).round(_PIXEL_DECIMALS).tolist(),
         strict=True,
     )
@@ -133,11 +133,11 @@ def detected_boxes(detections: Detections, manifest: ModelManifest) -> list[Dete
         DetectedBox(
             finding=Region(manifest.labels[label].name),
             score=score,
-            shown=shown,
+            above_threshold=above,
             x_min=x_min,
             y_min=y_min,
             x_max=x_max,
             y_max=y_max,
         )
-        for label, score, shown, (x_min, y_min, x_max, y_max) in rows
+        for label, score, above, (x_min, y_min, x_max, y_max) in rows
     ]

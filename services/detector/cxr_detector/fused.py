@@ -1,8 +1,8 @@
-"""Several published detectors as one: each reads a film in its own way, and their boxes are fused.
+"""Several published detectors as one: each sees an image in its own way; their boxes are fused.
 
 Such a model's folder holds no network of its own. Its `members.json`, which stands for its weights
 as well as for its ONNX file, names the folders beside it and the sha256 of what lies in them, so
-that the sha256 by which the model is known pins every network that answers.
+that the sha256 by which the model is known pins every network that runs.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from cxr_contracts import MOST_BOXES, Architecture, ModelManifest, Region, Sha25
 from cxr_detector.fusion import fuse
 from cxr_detector.postprocessing import Detections, FloatArray
 from cxr_detector.predictor import DetectorPredictor, Prepared
-from cxr_serving.image import DecodedImage
+from cxr_serving.imaging import DecodedImage
 from cxr_serving.model_folder import (
     MODEL_NAME,
     ModelFolder,
@@ -83,7 +83,7 @@ class FusedPredictor:
     Args:
         manifest: of the fused model.
         members: in the order of `members.json`.
-        at_once: how many of them read a film at the same time, at least 1.
+        at_once: how many of them run at the same time, at least 1.
 
     Raises:
         ModelFolderError: The members know other regions than the manifest, or it makes no sense.
@@ -121,33 +121,33 @@ class FusedPredictor:
 
     def predict(self, batch: Sequence[Prepared]) -> list[Detections]:
         """The boxes of each input's image, in pixels of that image."""
-        # A film at a time on a processor, for a batch would not stay in a core's cache; a GPU
+        # An image at a time on a CPU, for a batch would not stay in a core's cache; a GPU
         # takes all at once.
         step = 1 if self.device == "cpu" else len(batch)
         parts = [batch[start : start + step] for start in range(0, len(batch), step)]
 
         def ask(task: tuple[int, int]) -> list[Detections]:
             n, part = task
-            # All that it has, whatever is shown in the end: a score must not depend on that.
+            # All that it has: a fused score must not depend on what passes the thresholds.
             inputs = [Prepared((one.inputs[n],), self._lowest) for one in parts[part]]
             return self._members[n].predict(inputs)
 
         tasks = [(n, part) for n in self._begun for part in range(len(parts))]
         asked = dict(zip(tasks, self._pool.map(ask, tasks), strict=True))
-        # Of each film, what each member found.
-        answers = [
-            film
+        # Of each image, what each member detected.
+        by_image = [
+            image
             for part in range(len(parts))
-            for film in zip(*(asked[n, part] for n in range(len(self._members))), strict=True)
+            for image in zip(*(asked[n, part] for n in range(len(self._members))), strict=True)
         ]
         return [
-            choose(
-                fuse(found, iou=self._iou),
+            select_boxes(
+                fuse(detections, iou=self._iou),
                 self._thresholds,
                 max_boxes=self._max_boxes,
                 min_score=one.min_score,
             )
-            for one, found in zip(batch, answers, strict=True)
+            for one, detections in zip(batch, by_image, strict=True)
         ]
 
     def warm_up(self, max_batch_size: int) -> None:
@@ -156,28 +156,30 @@ class FusedPredictor:
             member.warm_up(max_batch_size)
 
 
-def choose(
-    found: Detections,
+def select_boxes(
+    detections: Detections,
     thresholds: FloatArray,
     *,
     max_boxes: int,
     min_score: float | None = None,
 ) -> Detections:
-    """Of `found`, best first, what is shown, and what lies below if it is asked for.
+    """The detections above threshold, best first, and those below if they are asked for.
 
     Args:
-        found: the fused boxes of one film.
-        thresholds: [classes], the lowest score shown of each class.
-        max_boxes: at most so many are shown.
+        detections: the fused boxes of one image, best first.
+        thresholds: [classes], the lowest score reported of each class.
+        max_boxes: at most so many are above threshold.
         min_score: down to here, boxes below their thresholds come, too, up to `MOST_BOXES` of
-            them all; without it, only those that are shown.
+            them all; without it, only those above.
     """
-    above = found.scores >= thresholds[found.labels]
-    shown = above & (np.cumsum(above) <= max_boxes)
-    kept = shown
+    above = detections.scores >= thresholds[detections.labels]
+    reported = above & (np.cumsum(above) <= max_boxes)
+    kept = reported
     if min_score is not None:
-        # What is shown is never pushed out by a crowd of others.
-        spare = ((found.scores >= np.float32(min_score)) | above) & ~shown
-        room = max(MOST_BOXES, max_boxes) - int(shown.sum())
-        kept = shown | (spare & (np.cumsum(spare) <= room))
-    return Detections(found.labels[kept], found.scores[kept], found.boxes[kept], shown[kept])
+        # What is reported is never pushed out by a crowd of others.
+        spare = ((detections.scores >= np.float32(min_score)) | above) & ~reported
+        room = max(MOST_BOXES, max_boxes) - int(reported.sum())
+        kept = reported | (spare & (np.cumsum(spare) <= room))
+    return Detections(
+        detections.labels[kept], detections.scores[kept], detections.boxes[kept], reported[kept]
+    )

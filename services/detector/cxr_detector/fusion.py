@@ -1,4 +1,4 @@
-"""One list of boxes from those of several networks that read the same film.
+"""One list of boxes from those of several networks that saw the same image.
 
 Weighted boxes fusion (Solovyev, Wang and Gabruseva, Image and Vision Computing 2021), within each
 class. Networks of different starts err differently: a box that several of them draw moves up, one
@@ -14,7 +14,7 @@ from cxr_detector.postprocessing import Detections
 Box = list[float]
 
 
-def fuse(found: Sequence[Detections], *, iou: float) -> Detections:
+def fuse(detections: Sequence[Detections], *, iou: float) -> Detections:
     """The boxes of all networks as one list, highest score first.
 
     From the best box down, each joins the group that overlaps it most, if it overlaps that group's
@@ -23,18 +23,18 @@ def fuse(found: Sequence[Detections], *, iou: float) -> Detections:
     over the number of networks, so that a network without the box counts as zero.
 
     Args:
-        found: what each network found in one film, in pixels of it; at least one network.
+        detections: what each network detected in one image, in pixels of it; at least one network.
         iou: overlap, 0..1.
 
     Returns:
-        All groups, `shown` false throughout: what reaches a threshold is another's to say.
+        All groups, `above_threshold` false throughout: thresholds are the caller's.
     """
     # A score of zero is no opinion, and could weigh nothing.
-    held = [one.scores > 0 for one in found]
-    network = np.repeat(np.arange(len(found)), [int(kept.sum()) for kept in held])
-    labels = np.concatenate([one.labels[kept] for one, kept in zip(found, held, strict=True)])
-    scores = np.concatenate([one.scores[kept] for one, kept in zip(found, held, strict=True)])
-    boxes = np.concatenate([one.boxes[kept] for one, kept in zip(found, held, strict=True)])
+    held = [one.scores > 0 for one in detections]
+    network = np.repeat(np.arange(len(detections)), [int(kept.sum()) for kept in held])
+    labels = np.concatenate([one.labels[kept] for one, kept in zip(detections, held, strict=True)])
+    scores = np.concatenate([one.scores[kept] for one, kept in zip(detections, held, strict=True)])
+    boxes = np.concatenate([one.boxes[kept] for one, kept in zip(detections, held, strict=True)])
     groups: list[tuple[int, _Group]] = []
     for label in np.unique(labels):
         rows = np.flatnonzero(labels == label)
@@ -46,7 +46,7 @@ def fuse(found: Sequence[Detections], *, iou: float) -> Detections:
     groups.sort(key=lambda one: -one[1].total)
     return Detections(
         np.array([label for label, _ in groups], dtype=np.intp),
-        np.array([group.total / len(found) for _, group in groups], dtype=np.float32),
+        np.array([group.total / len(detections) for _, group in groups], dtype=np.float32),
         np.array([group.box for _, group in groups], dtype=np.float32).reshape(-1, 4),
         np.zeros(len(groups), dtype=np.bool_),
     )

@@ -7,8 +7,7 @@ from cxr_detector.predictor import DetectorPredictor
 from cxr_detector.settings import DetectorSettings
 from cxr_serving.model_folder import ModelFolder, choose_model, open_model_folder
 from cxr_serving.onnx_runtime import OnnxRuntime
-from cxr_serving.runtime import Runtime
-from cxr_serving.runtime_choice import choose_runtime
+from cxr_serving.runtime import Runtime, choose_runtime
 
 Detector = DetectorPredictor | FusedPredictor
 
@@ -42,7 +41,7 @@ def _on_onnx_runtime(folder: ModelFolder, threads: int) -> Detector:
         at_once = min(threads, len(member_folders(folder)))
 
     def load(one: ModelFolder) -> Runtime:
-        # Both files are checked: the answers name the weights, whichever file runs.
+        # Both files are checked: responses name the weights, whichever file runs.
         one.weights()
         return OnnxRuntime(one.onnx(), threads=threads // at_once)
 
@@ -57,7 +56,7 @@ def assemble(
     Args:
         folder: of one network, or of several whose boxes are fused.
         load: makes a network of one folder run.
-        at_once: how many of several networks read a film at the same time.
+        at_once: how many of several networks run at the same time.
 
     Raises:
         ModelFolderError: It, or one that it was fused from, is not what its manifest says.

@@ -1,8 +1,8 @@
 """The detector as a PyTorch module, built from a published model's manifest.
 
-With `trunk`, the only module of this package that needs torch and Ultralytics. It imports them when
-asked: importing Ultralytics reads its environment, writes a settings file and may ask the network
-whether there is a newer release. All of that is turned off or moved aside here, in one place.
+With `backbone`, the only module of this package that needs torch and Ultralytics. It imports them
+when asked: importing Ultralytics reads its environment, writes a settings file and may ask the
+network whether there is a newer release. All of that is turned off or moved aside here.
 """
 
 import os
@@ -44,15 +44,15 @@ def build_network(architecture: Architecture, n_labels: int) -> "nn.Module":
     """The untrained network, in evaluation mode.
 
     Every family that Ultralytics builds by name and whose head is its `Detect`: YOLOv5 (with the
-    anchor-free head), YOLOv8, YOLO11, YOLO26. The argument `trunk` names a timm network that takes
-    the place of YOLOv5's backbone (`cxr_detector.trunk`); other arguments go to Ultralytics.
+    anchor-free head), YOLOv8, YOLO11, YOLO26. The argument `backbone` names a timm network that
+    takes the place of YOLOv5's own (`cxr_detector.backbone`); other arguments go to Ultralytics.
 
     Its forward takes float32 [N, 3, H, W] in 0..1, H and W multiples of 32, and returns decoded
     predictions [N, 4 + n_labels, A]: centre x, centre y, width and height in input pixels, then
     the score of each class after the sigmoid. Its state dict has Ultralytics' own names.
 
     Raises:
-        ValueError: the architecture is of another library, or it or its trunk is unknown.
+        ValueError: the architecture is of another library, or it or its backbone is unknown.
     """
     if architecture.library != "ultralytics":
         raise ValueError(f"expected an Ultralytics architecture, got {architecture.library!r}")
@@ -60,14 +60,14 @@ def build_network(architecture: Architecture, n_labels: int) -> "nn.Module":
     from ultralytics.nn.tasks import DetectionModel
 
     arguments: dict[str, Any] = dict(architecture.arguments)
-    trunk = arguments.pop("trunk", None)
+    backbone = arguments.pop("backbone", None)
     build: Any = DetectionModel  # untyped in Ultralytics
     layout = network_layout(architecture.name)
     network: nn.Module = build(layout, nc=n_labels, verbose=False, **arguments)
-    if trunk is not None:
-        from cxr_detector.trunk import replace_backbone
+    if backbone is not None:
+        from cxr_detector.backbone import replace_backbone
 
-        replace_backbone(network, architecture.name, str(trunk))
+        replace_backbone(network, architecture.name, str(backbone))
     return as_decoder(network)
 
 
@@ -75,8 +75,8 @@ def network_layout(name: str) -> dict[str, Any]:
     """Ultralytics' description of the network of this name, e.g. `yolov5n`, with one head.
 
     YOLO26 has a second head, which learns from the detached features of the first and finds without
-    suppression; Ultralytics itself answers with the first and suppression unless told otherwise.
-    Ours is the first alone: what it learns is the same, and every family has one form of answer.
+    suppression; Ultralytics itself returns the first and suppression unless told otherwise.
+    Ours is the first alone: what it learns is the same, and every family has one form of output.
 
     Raises:
         ValueError: Ultralytics has no such network.

@@ -1,6 +1,6 @@
 """From the network's decoded predictions to a few boxes in pixels of the image.
 
-Numpy only, so that serving needs no PyTorch. The answers are those of Ultralytics'
+Numpy only, so that serving needs no PyTorch. The boxes are those of Ultralytics'
 `non_max_suppression(multi_label=True)`, the form in which its validator measures mAP.
 """
 
@@ -25,7 +25,7 @@ class Detections:
     """[n], 0..1."""
     boxes: FloatArray
     """[n, 4]: x_min, y_min, x_max, y_max, in pixels of the image."""
-    shown: npt.NDArray[np.bool_]
+    above_threshold: npt.NDArray[np.bool_]
     """[n], whether the box reaches the threshold of its class, and is among the first."""
 
 
@@ -38,17 +38,17 @@ def postprocess(
     max_boxes: int,
     min_score: float | None = None,
 ) -> Detections:
-    """The boxes to show for one image, and those below if they are asked for.
+    """The boxes above threshold of one image, and those below if they are asked for.
 
     Args:
         predictions: [4 + classes, anchors]: centre x, centre y, width, height in pixels of the
             input, then a score from 0 to 1 for each class.
         placement: where the image lies in the input.
-        thresholds: [classes], the lowest score shown of each class.
+        thresholds: [classes], the lowest score reported of each class.
         nms_iou: of two boxes of one class that overlap by more than this, the better scored stays.
         max_boxes: at most so many boxes of all classes together.
         min_score: down to here, boxes below their thresholds come, too, up to `MOST_BOXES` of
-            them all. What is shown stays the same: a weaker box suppresses no stronger one.
+            them all. What passes stays the same: a weaker box suppresses no stronger one.
     """
     lowest, most = thresholds, max_boxes
     if min_score is not None:
@@ -57,15 +57,15 @@ def postprocess(
     labels, anchors = np.nonzero(predictions[4:] >= lowest[:, np.newaxis])
     scores = predictions[4 + labels, anchors]
     above = scores >= thresholds[labels]
-    # What is shown comes first, so that no crowd of weak boxes pushes it out.
+    # What passes the thresholds comes first, so that no crowd of weak boxes pushes it out.
     order = np.lexsort((-scores, ~above))
     labels, anchors, scores, above = labels[order], anchors[order], scores[order], above[order]
     boxes = _corners(predictions[:4, anchors])
     kept = suppress_overlaps(boxes, labels, nms_iou=nms_iou, max_boxes=most)
-    shown = above[kept] & (np.arange(len(kept)) < max_boxes)
+    reported = above[kept] & (np.arange(len(kept)) < max_boxes)
     by_score = np.argsort(-scores[kept], kind="stable")
-    kept, shown = kept[by_score], shown[by_score]
-    return Detections(labels[kept], scores[kept], placement.to_image(boxes[kept]), shown)
+    kept, reported = kept[by_score], reported[by_score]
+    return Detections(labels[kept], scores[kept], placement.to_image(boxes[kept]), reported)
 
 
 def suppress_overlaps(

@@ -8,7 +8,7 @@ import numpy as np
 from cxr_contracts import ModelManifest, Region
 from cxr_detector.postprocessing import Detections, postprocess
 from cxr_detector.preprocessing import Placement, Resize, preprocess
-from cxr_serving.image import DecodedImage
+from cxr_serving.imaging import DecodedImage
 from cxr_serving.model_folder import ModelFolderError
 from cxr_serving.runtime import FloatArray, Runtime
 
@@ -76,10 +76,10 @@ class DetectorPredictor:
         ]
 
     def warm_up(self, max_batch_size: int) -> None:
-        """Run the smallest and the largest batch once, and check the shape of the answers.
+        """Run the smallest and the largest batch once, and check the shape of the outputs.
 
         Raises:
-            ModelFolderError: The network does not answer as a detector does.
+            ModelFolderError: The network's output is not a detector's.
         """
         spec = self.manifest.input
         blank = np.zeros((spec.channels, spec.height_px, spec.width_px), dtype=np.float32)
@@ -88,7 +88,7 @@ class DetectorPredictor:
             for size in {1, max_batch_size}:
                 shape = self._run([blank] * size).shape
                 if len(shape) != 3 or shape[:2] != (size, rows):
-                    raise ValueError(f"it answers {shape} where ({size}, {rows}, any) is due")
+                    raise ValueError(f"its shape is {shape} where ({size}, {rows}, any) is due")
         except Exception as error:
             raise ModelFolderError(f"The detector's first run failed: {error}") from error
 

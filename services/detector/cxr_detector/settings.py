@@ -6,11 +6,11 @@ from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
 from cxr_serving.model_folder import MODEL_NAME
-from cxr_serving.reader_settings import ReaderSettings
+from cxr_serving.settings import InferenceSettings
 
 
-class DetectorSettings(ReaderSettings):
-    """See `ReaderSettings` for the others."""
+class DetectorSettings(InferenceSettings):
+    """See `InferenceSettings` for the others."""
 
     model_config = SettingsConfigDict(env_prefix="CXR_DETECTOR_")
 

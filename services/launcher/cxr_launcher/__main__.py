@@ -1,4 +1,4 @@
-"""`python -m cxr_launcher`: start, wait, read the sample, print the answer, stay up."""
+"""`python -m cxr_launcher`: start, wait, analyse the sample, print the result, stay up."""
 
 import os
 import signal
@@ -9,7 +9,7 @@ import threading
 import httpx
 from honcho.manager import Manager
 
-from cxr_launcher.sample import NotReady, Refused, printed, read_sample, wait_until_ready
+from cxr_launcher.sample import NotReady, Refused, analyse_sample, as_json, wait_until_ready
 from cxr_launcher.settings import LOOPBACK, LauncherSettings, Service, services
 from cxr_launcher.supervisor import supervisor
 
@@ -51,16 +51,17 @@ def _greet(manager: Manager, running: list[Service], timeout_s: float) -> None:
     gateway = running[-1]
     try:
         wait_until_ready(running, timeout_s=timeout_s, stopped=lambda: manager._terminating)
-        read, for_whom = printed(read_sample(gateway)), "Open to this machine only."
+        result, for_whom = as_json(analyse_sample(gateway)), "Open to this machine only."
     except Refused:
-        read, for_whom = "", "It asks everybody who they are; the sample was not read."
+        result, for_whom = "", "It asks everybody to sign in; the sample was not analysed."
     except (NotReady, OSError, httpx.HTTPError) as error:
-        print(f"Could not read the sample film: {error}", file=sys.stderr)
+        print(f"Could not analyse the sample radiograph: {error}", file=sys.stderr)
         # The main thread alone may end the services: honcho's loop runs there.
         os.kill(os.getpid(), signal.SIGTERM)
         return
-    print(read)
-    print(f"\nReading at {gateway.url.replace(LOOPBACK, 'localhost')} (Ctrl-C stops it).")
+    print(result)
+    address = gateway.url.replace(LOOPBACK, "localhost")
+    print(f"\nOpen {address} in a browser (Ctrl-C stops the services).")
     print(f"Research use. Not a medical device. {for_whom}", flush=True)
 
 

@@ -1,4 +1,4 @@
-"""Waits for the services, then reads the sample film through the front door."""
+"""Waits for the services, then has the sample radiograph analysed by the gateway."""
 
 import json
 import time
@@ -10,7 +10,7 @@ import httpx
 
 from cxr_launcher.settings import Service
 
-# One of the page's examples, made by the published generator: nobody's film.
+# One of the page's examples, made by the published generator: of nobody.
 SAMPLE = Path(__file__).parents[3] / "frontend/public/examples/synthetic-effusion.png"
 _POLL_S = 0.1
 
@@ -38,11 +38,11 @@ def wait_until_ready(
                 time.sleep(_POLL_S)
 
 
-def read_sample(gateway: Service) -> dict[str, Any]:
-    """The public answer to the sample film.
+def analyse_sample(gateway: Service) -> dict[str, Any]:
+    """The gateway's result for the sample radiograph.
 
     Raises:
-        Refused: the gateway asks who is there.
+        Refused: the gateway asks for a sign-in or a key.
         httpx.HTTPStatusError: it is refused for another reason.
     """
     with httpx.Client(timeout=60.0, trust_env=False) as client:
@@ -51,13 +51,13 @@ def read_sample(gateway: Service) -> dict[str, Any]:
         if response.status_code == httpx.codes.UNAUTHORIZED:
             raise Refused
         response.raise_for_status()
-        answer: dict[str, Any] = response.json()
-        return answer
+        study: dict[str, Any] = response.json()
+        return study
 
 
-def printed(answer: dict[str, Any]) -> str:
-    """The answer as indented JSON."""
-    return json.dumps(answer, indent=2)
+def as_json(study: dict[str, Any]) -> str:
+    """The result as indented JSON."""
+    return json.dumps(study, indent=2)
 
 
 def _is_ready(client: httpx.Client, service: Service) -> bool:

@@ -28,7 +28,7 @@ class _BoundProcess(Process):  # type: ignore[misc]  # honcho carries no annotat
 
 def supervisor(running: Iterable[Service]) -> Manager:
     """A honcho manager over `running`; `loop()` starts them and blocks until all have ended."""
-    # Logs go to standard error: standard output carries the sample's answer alone.
+    # Logs go to standard error: standard output carries the sample's result alone.
     manager = Manager(Printer(sys.stderr))
     manager._process_ctor = _BoundProcess
     for service in running:

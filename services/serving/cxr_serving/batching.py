@@ -162,7 +162,7 @@ class MicroBatcher(Generic[Item, Result]):
             self._thread, self._run_checked, [waiting.item for waiting in batch]
         )
         try:
-            # Shielded: closing must not lose the answers of a batch that is already running.
+            # Shielded: closing must not lose the results of a batch that is already running.
             results = await asyncio.shield(running)
         except asyncio.CancelledError:
             await asyncio.wait([running])

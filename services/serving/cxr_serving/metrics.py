@@ -24,7 +24,7 @@ from cxr_serving import tracing
 from cxr_serving.errors import PROBLEM_PREFIX, problem_names
 from cxr_serving.product import VERSION
 
-# Seconds; dense between 10 ms and 1 s, where a reader's answers lie.
+# Seconds; dense between 10 ms and 1 s, where an inference takes its time.
 _LATENCY_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 1, 2.5, 5, 10, 30)
 
 
@@ -36,7 +36,7 @@ class Span:
 
 
 class Stages:
-    """The parts of an answer: each is timed, and is a step of the request's trace."""
+    """The stages of a request: each is timed, and is a step of the request's trace."""
 
     def __init__(self, seconds: Histogram) -> None:
         self._seconds = seconds
@@ -70,7 +70,7 @@ class ServiceMetrics:
         )
         self.latency_s = Histogram(
             "cxr_http_request_duration_seconds",
-            "From the request's first byte to the answer's last.",
+            "From the request's first byte to the response's last.",
             ["method", "route"],
             buckets=_LATENCY_BUCKETS_S,
             registry=self.registry,
@@ -80,7 +80,7 @@ class ServiceMetrics:
         )
         self._problems = Counter(
             "cxr_problems",
-            "Answers that were problem bodies, by the last part of the problem's type.",
+            "Responses that were problem bodies, by the last part of the problem's type.",
             ["type"],
             registry=self.registry,
         )
@@ -105,7 +105,7 @@ class ServiceMetrics:
         self._ready.set_function(lambda: float(ready()))
 
     def count_problem(self, kind: str) -> None:
-        """Count an answer; `kind` is its problem's `type`."""
+        """Count a response; `kind` is its problem's `type`."""
         self._problems.labels(kind.removeprefix(PROBLEM_PREFIX)).inc()
 
     def name_model(self, role: str, model: ModelIdentity) -> None:

@@ -43,7 +43,7 @@ def install_middleware(
 
 
 class RequestIdMiddleware:
-    """Takes over the caller's `X-Request-ID`, or makes one; logs and the answer carry it."""
+    """Takes over the caller's `X-Request-ID`, or makes one; logs and the response carry it."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -81,7 +81,7 @@ class MetricsMiddleware:
             await self._app(scope, receive, send)
             return
         started = time.perf_counter()
-        status = 499  # the client went away before an answer began
+        status = 499  # the client went away before a response began
 
         async def send_and_note(message: Message) -> None:
             nonlocal status
@@ -203,5 +203,5 @@ class UnexpectedErrorMiddleware:
         except Exception:
             error_log.exception("unexpected error", extra={"method": scope["method"]})
             if started:
-                raise  # the answer is half sent: only breaking the connection is honest now
+                raise  # the response is half sent: only breaking the connection is honest now
             await problem_response(internal_problem(scope["path"]))(scope, receive, send)

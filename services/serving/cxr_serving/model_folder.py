@@ -31,7 +31,7 @@ class ModelFolder:
 
     @property
     def identity(self) -> ModelIdentity:
-        """How the model is named in answers."""
+        """How the model is named in responses."""
         return identity_of(self.manifest)
 
     def weights(self) -> bytes:
@@ -50,7 +50,7 @@ def checked_bytes(folder: Path, file: ModelFile) -> bytes:
         ModelFolderError: The file cannot be read, or is another one.
     """
     # The bytes that were checked are the bytes that get loaded: a file that is replaced
-    # between a check and a second reading would slip through.
+    # between a check and a second read would slip through.
     path = folder / file.path
     try:
         data = path.read_bytes()
@@ -71,7 +71,7 @@ def checked_bytes(folder: Path, file: ModelFile) -> bytes:
 
 
 def identity_of(manifest: ModelManifest) -> ModelIdentity:
-    """How the model of `manifest` is named in answers."""
+    """How the model of `manifest` is named in responses."""
     return ModelIdentity(
         name=manifest.name, version=manifest.version, sha256=manifest.weights.sha256
     )

@@ -23,7 +23,7 @@ class OnnxRuntime:
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
-        # Threads that spin between runs would take the cores from the other reader and from the
+        # Threads that spin between runs would take the cores from the other service and from the
         # decoding of the next image.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.log_severity_level = 3

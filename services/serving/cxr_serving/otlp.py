@@ -34,7 +34,7 @@ async def exporting_tracer(service: str, endpoint: str) -> AsyncIterator[Tracer]
         {"service.name": service, "service.namespace": "cxr", "service.version": VERSION}
     )
     provider = TracerProvider(resource=resource, shutdown_on_exit=False)
-    exporter = TellingExporter(OTLPSpanExporter(endpoint.rstrip("/") + _TRACES_PATH))
+    exporter = LoggingExporter(OTLPSpanExporter(endpoint.rstrip("/") + _TRACES_PATH))
     provider.add_span_processor(BatchSpanProcessor(exporter))
     try:
         yield provider.get_tracer("cxr", VERSION)
@@ -44,7 +44,7 @@ async def exporting_tracer(service: str, endpoint: str) -> AsyncIterator[Tracer]
         await asyncio.to_thread(farewell.join, _FAREWELL_S)
 
 
-class TellingExporter(SpanExporter):
+class LoggingExporter(SpanExporter):
     """Passes spans on, and logs when the collector stops taking them and when it takes them again.
 
     The SDK's own lines, several for each failed attempt, are silenced in `configure_logging`.

@@ -1,6 +1,6 @@
 """`python -m cxr_serving.probe URL`: a container's health check, for its image has no HTTP client.
 
-Prints what was answered, so that `docker inspect` shows why a container is unhealthy.
+Prints the response, so that `docker inspect` shows why a container is unhealthy.
 """
 
 import http.client
@@ -17,21 +17,23 @@ def probe(url: str) -> tuple[bool, str]:
     connection = http.client.HTTPConnection(address.netloc, timeout=_TIMEOUT_S)
     try:
         connection.request("GET", address.path or "/")
-        answer = connection.getresponse()
-        body = answer.read(10_000)
+        response = connection.getresponse()
+        body = response.read(10_000)
     except (OSError, http.client.HTTPException) as error:
         return False, f"{url} cannot be asked: {error}."
     finally:
         connection.close()
-    return answer.status == http.client.OK, _sentence(body) or f"status {answer.status}"
+    return response.status == http.client.OK, _sentence(body) or f"status {response.status}"
 
 
 def _sentence(body: bytes) -> str:
     try:
-        answer = json.loads(body)
+        content = json.loads(body)
     except ValueError:
         return ""
-    return str(answer.get("detail", answer.get("status", ""))) if isinstance(answer, dict) else ""
+    return (
+        str(content.get("detail", content.get("status", ""))) if isinstance(content, dict) else ""
+    )
 
 
 def main(arguments: list[str]) -> int:

@@ -1,4 +1,4 @@
-"""Every error of a service as a problem body (RFC 9457), in answers and in the OpenAPI document."""
+"""Every error of a service as a problem body (RFC 9457), in responses and in OpenAPI."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ _HTTP_TITLES = {
 }
 
 
-# Where an answer leaves its problem's type in the ASGI scope, for the metrics.
+# Where a response leaves its problem's type in the ASGI scope, for the metrics.
 PROBLEM_SCOPE_KEY = "cxr.problem"
 
 
@@ -51,7 +51,7 @@ def internal_problem(path: str) -> Problem:
     """The body of a 500: it says nothing of the inside; the log has it under the request's id."""
     return ServiceError(
         "The service failed in an unexpected way. Its log has the cause under the request id "
-        "of this answer's X-Request-ID header."
+        "of this response's X-Request-ID header."
     ).problem(path)
 
 

@@ -1,4 +1,4 @@
-"""A reader as a process: uvicorn, JSON logs, and an exit code that a supervisor can trust."""
+"""An inference service as a process: uvicorn, JSON logs, an exit code for its supervisor."""
 
 import contextlib
 import sys
@@ -8,8 +8,8 @@ import uvicorn
 from fastapi import FastAPI
 from pydantic import ValidationError
 
+from cxr_serving.inference_service import InferenceService
 from cxr_serving.logs import configure_logging
-from cxr_serving.reader import Reader
 from cxr_serving.settings import ServiceSettings
 
 # Longer than any client keeps an idle connection, so that none is closed under a request that is
@@ -30,10 +30,10 @@ def settings_or_exit(kind: type[Settings]) -> Settings:
         sys.exit(2)
 
 
-def serve_reader(app: FastAPI, reader: Reader[Any, Any]) -> int:
+def serve(app: FastAPI, service: InferenceService[Any, Any]) -> int:
     """Serve until a signal comes. Returns 1 if the model could not be loaded, else 0."""
-    settings = reader.settings
-    configure_logging(reader.role, settings.log_level)
+    settings = service.settings
+    configure_logging(service.role, settings.log_level)
     server = uvicorn.Server(
         uvicorn.Config(
             app,
@@ -50,7 +50,7 @@ def serve_reader(app: FastAPI, reader: Reader[Any, Any]) -> int:
     def stop() -> None:
         server.should_exit = True
 
-    reader.on_failure = stop
+    service.on_failure = stop
     with contextlib.suppress(KeyboardInterrupt):  # the server has shut down by then
         server.run()
-    return 1 if reader.failed else 0
+    return 1 if service.failed else 0

@@ -2,8 +2,8 @@
 
 from starlette.types import Scope
 
-# What probes and monitors ask, every few seconds: their lines would bury the others. Nothing of
-# a patient is told there.
+# What probes and monitors ask, every few seconds: their lines would bury the others. They
+# say nothing of a patient.
 QUIET_ROUTES = frozenset({"/livez", "/readyz", "/metrics", "/info"})
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
@@ -15,7 +15,7 @@ def method_of(scope: Scope) -> str:
 
 
 def route_of(scope: Scope) -> str:
-    """The template of the route that answered; `unmatched` where none did.
+    """The template of the matched route; `unmatched` where none did.
 
     A path that no route knows must not become a name: anyone could make new ones.
     """

@@ -24,13 +24,13 @@ Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
 
 class Health(BaseModel):
-    """The answer of a probe."""
+    """The body of a probe."""
 
     status: str
 
 
 class Readiness:
-    """Whether a service can answer; it cannot until someone says so."""
+    """Whether a service can take requests; it cannot until someone says so."""
 
     def __init__(self, reason: str = "The service is starting.") -> None:
         self._reason: str | None = reason
@@ -45,11 +45,11 @@ class Readiness:
 
     @property
     def ready(self) -> bool:
-        """Whether the service can answer."""
+        """Whether the service can take requests."""
         return self._reason is None
 
     def check(self) -> None:
-        """Raise Unavailable with the reason if the service cannot answer."""
+        """Raise Unavailable with the reason if the service cannot take requests."""
         if self._reason is not None:
             raise Unavailable(self._reason)
 
@@ -122,7 +122,7 @@ def _add_operations(app: FastAPI, metrics: ServiceMetrics, readiness: Readiness)
         "/readyz",
         operation_id="getReadiness",
         tags=["operations"],
-        summary="Ready to answer",
+        summary="Ready to take requests",
         responses=problem_responses(Unavailable),
     )
     async def readyz() -> Health:

@@ -1,4 +1,4 @@
-"""A start that fails for a reason that an operator can do something about is told in a sentence."""
+"""A start that fails for a reason an operator can act on ends with a sentence, not a traceback."""
 
 import sys
 from collections.abc import MutableMapping
@@ -27,14 +27,14 @@ class StartFailureMiddleware:
             await self._app(scope, receive, send)
             return
 
-        async def send_told(message: MutableMapping[str, Any]) -> None:
+        async def send_sentence(message: MutableMapping[str, Any]) -> None:
             # Sent from the handler of the very exception that the start failed with.
             error = sys.exc_info()[1]
             if message["type"] == "lifespan.startup.failed" and isinstance(error, self._known):
                 message["message"] = start_failure(self._name, error)
             await send(message)
 
-        await self._app(scope, receive, send_told)
+        await self._app(scope, receive, send_sentence)
 
 
 def start_failure(name: str, error: BaseException) -> str:

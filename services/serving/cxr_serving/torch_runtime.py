@@ -33,7 +33,7 @@ class TorchRuntime:
 
     def __init__(self, module: nn.Module, *, device: str, threads: int) -> None:
         if device.startswith("cuda"):
-            # TF32 keeps 10 bits of a product's mantissa: enough to leave the CPU's answers
+            # TF32 keeps 10 bits of a product's mantissa: enough to leave the CPU's outputs
             # by more than the 1e-3 that both runtimes are held to.
             torch.backends.cuda.matmul.allow_tf32 = False
             torch.backends.cudnn.allow_tf32 = False

@@ -63,7 +63,7 @@ class TracingMiddleware:
         if tracer is None or scope["type"] != "http" or scope["path"] in QUIET_ROUTES:
             await self._app(scope, receive, send)
             return
-        status = 499  # the client went away before an answer began
+        status = 499  # the client went away before a response began
 
         async def send_and_note(message: Message) -> None:
             nonlocal status

@@ -21,7 +21,7 @@ from cxr_gan.radiographs import Radiographs, read_radiographs
 from cxr_serving.model_folder import open_model_folder
 from cxr_training.data.splits import Split
 from support.gan.runs import SIDE_PX, write_published, write_run
-from synthetic_nih import write_nih
+from support.synthetic_nih import write_nih
 
 FEATURES = PixelFeatures(8)
 

@@ -5,7 +5,7 @@ import numpy as np
 from cxr_gan.evaluation.features import PixelFeatures
 from cxr_gan.evaluation.measures import noise_like
 from cxr_gan.evaluation.probes import linear_probe, pixel_probe
-from synthetic_nih import draw
+from support.synthetic_nih import draw
 
 N = 150
 

@@ -25,7 +25,7 @@ from cxr_training.data.manifest_csv import read_entries
 from cxr_training.data.splits import split_sha256
 from support.gan.runs import write_run
 from support.gan.studies import write_plan
-from synthetic_nih import write_nih
+from support.synthetic_nih import write_nih
 
 REAL = {"title": "real", "kind": "real"}
 ARMS = {

@@ -13,7 +13,7 @@ from cxr_gan.study.run import jobs_of
 from cxr_training.classifier.samples import LABELS, read_samples
 from cxr_training.data.splits import Split
 from support.gan.studies import COUNTS, RARE, study_plan, write_plan
-from synthetic_nih import write_nih
+from support.synthetic_nih import write_nih
 
 
 @pytest.fixture(scope="module")

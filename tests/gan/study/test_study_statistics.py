@@ -11,7 +11,7 @@ from cxr_contracts import Finding
 from cxr_gan.study.page import answer, page, rows_of, signed, write_effects, write_runs
 from cxr_gan.study.statistics import ALL, RARE, Effect, estimate, holm
 from cxr_gan.study.training import Predictions
-from cxr_training.classifier.samples import LABELS, UNJUDGED
+from cxr_training.classifier.samples import LABELS, MASKED
 from cxr_training.metrics.classification import auroc
 from support.gan.studies import COUNTS, effects_for, predictions, study_plan
 
@@ -95,7 +95,7 @@ def test_an_image_that_is_not_evaluated_and_a_label_without_positives_count_for_
     rows = {row.label: row for row in rows_of("real", 1, one, COUNTS)}
     assert list(rows) == [*LABELS, ALL, RARE]
     column = LABELS.index(Finding.PNEUMONIA)
-    inside = one.targets[:, column] != UNJUDGED
+    inside = one.targets[:, column] != MASKED
     assert rows["Pneumonia"].n_images == inside.sum() == 300
     expected = auroc(one.targets[inside, column], one.logits[inside, column])
     assert rows["Pneumonia"].auroc == pytest.approx(expected)

@@ -10,7 +10,7 @@ from PIL import Image
 from cxr_gan.cli import main
 from cxr_gan.networks.spec import GeneratorSpec
 from support.gan.quick import quick_arguments
-from synthetic_nih import write_nih
+from support.synthetic_nih import write_nih
 
 
 @pytest.fixture(scope="module")

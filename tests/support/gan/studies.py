@@ -10,7 +10,7 @@ from cxr_contracts import Finding
 from cxr_gan.study.plan import Plan, RareLabels, load_plan
 from cxr_gan.study.statistics import Effect, draws_of, effects_of
 from cxr_gan.study.training import Predictions
-from cxr_training.classifier.samples import LABELS, UNJUDGED
+from cxr_training.classifier.samples import LABELS, MASKED
 
 ROOT = Path(__file__).parents[3]
 PLAN = ROOT / "gan/configs/study.yaml"
@@ -52,7 +52,7 @@ def predictions(
     hard = rng.standard_normal(targets.shape)
     luck = np.random.default_rng((arm, seed)).standard_normal(targets.shape)
     judged = targets.copy()
-    judged[::2, LABELS.index(Finding.PNEUMONIA)] = UNJUDGED
+    judged[::2, LABELS.index(Finding.PNEUMONIA)] = MASKED
     return Predictions(
         logits=(skill * targets + hard + 0.1 * luck).astype(np.float32),
         targets=judged,

@@ -31,10 +31,21 @@ def detected(*boxes: DetectedBox) -> DetectResponse:
 
 
 def box(
-    finding: Region, score: float, x_min: float = 1, x_max: float = 9, *, shown: bool = True
+    finding: Region,
+    score: float,
+    x_min: float = 1,
+    x_max: float = 9,
+    *,
+    above_threshold: bool = True,
 ) -> DetectedBox:
     return DetectedBox(
-        finding=finding, score=score, shown=shown, x_min=x_min, y_min=2, x_max=x_max, y_max=8
+        finding=finding,
+        score=score,
+        above_threshold=above_threshold,
+        x_min=x_min,
+        y_min=2,
+        x_max=x_max,
+        y_max=8,
     )
 
 
@@ -84,7 +95,7 @@ def test_without_the_detector_there_are_no_boxes() -> None:
 def test_joined_scores_choose_and_order_the_boxes() -> None:
     answer = detected(
         box(Region.MASS, 0.6),  # 0.6 and 0.1: 0.14, dropped
-        box(Region.NODULE, 0.2, shown=False),  # 0.2 and 0.9: 0.69, lifted
+        box(Region.NODULE, 0.2, above_threshold=False),  # 0.2 and 0.9: 0.69, lifted
         box(Region.FRACTURE, 0.55),  # which the classifier does not know
         box(Region.FRACTURE, 0.45),
     )
@@ -99,7 +110,9 @@ def test_joined_scores_choose_and_order_the_boxes() -> None:
 
 def test_without_a_joining_the_detectors_own_choice_and_order_stand() -> None:
     answer = detected(
-        box(Region.NODULE, 0.2, shown=False), box(Region.FRACTURE, 0.3), box(Region.MASS, 0.6)
+        box(Region.NODULE, 0.2, above_threshold=False),
+        box(Region.FRACTURE, 0.3),
+        box(Region.MASS, 0.6),
     )
     boxes = rescored_boxes(answer, said(mass=0.1, nodule=0.9), None)
     assert [(one.finding, one.score, one.rescored_score) for one in boxes] == [
@@ -121,5 +134,5 @@ def test_the_best_joined_boxes_are_kept_when_there_are_too_many() -> None:
 
 
 def test_boxes_below_what_the_joining_was_fitted_to_are_left_out() -> None:
-    answer = detected(box(Region.MASS, 0.04, shown=False))
+    answer = detected(box(Region.MASS, 0.04, above_threshold=False))
     assert rescored_boxes(answer, said(mass=0.9999), JOINING) == []

@@ -80,7 +80,7 @@ def test_the_contracts_import_pydantic_and_the_standard_library_only() -> None:
 @pytest.mark.parametrize("package", sorted(SERVING | {"cxr_launcher"}))
 def test_no_serving_module_but_the_network_ones_needs_pytorch(package: str) -> None:
     for path in PACKAGES[package].rglob("*.py"):
-        if path.name in {"network.py", "trunk.py", "torch_runtime.py"}:
+        if path.name in {"network.py", "backbone.py", "torch_runtime.py"}:
             continue
         assert not HEAVY & set(imported(path)), path.relative_to(ROOT)
 

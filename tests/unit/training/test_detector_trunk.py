@@ -24,7 +24,7 @@ NECK = tuple(f"model.{number}." for number in range(9, 24))
 
 
 def build(trunk: str | None, name: str = "yolov5n") -> Any:
-    arguments = {} if trunk is None else {"trunk": trunk}
+    arguments = {} if trunk is None else {"backbone": trunk}
     return build_network(
         Architecture(library="ultralytics", name=name, arguments=arguments), n_labels=15
     )

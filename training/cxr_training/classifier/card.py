@@ -1,6 +1,6 @@
 """MODEL_CARD.md, made from the manifest alone, and the tables that the results page shares."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from cxr_contracts import Interval, MetricRow, ModelManifest
@@ -8,6 +8,7 @@ from cxr_training.classifier.localisation.scores import IOU, POINTING, Pointer, 
 from cxr_training.classifier.predictions import SUBGROUP_KINDS, is_subgroup
 from cxr_training.classifier.samples import LABELS
 from cxr_training.data.splits import Split
+from cxr_training.report.card import Headline, model_card
 from cxr_training.report.tables import format_interval, markdown_table
 
 SUBGROUP_TEXT = (
@@ -26,25 +27,33 @@ MAPS_TEXT = (
     "the prior (where training patients' boxes of the finding lay), the centre, and a random "
     "place. `all` is the mean over all boxed findings, `macro` that over the kinds of finding."
 )
-_LIMITS = """\
-- The labels were mined from reports by text and are about 90% right (Wang et al. 2017); the
-  figures above inherit that ceiling.
-- One hospital, 1992 to 2015, adults for the most part, PA and AP views, images stretched to a
-  square. Other scanners, children and lateral views were not seen. An AP radiograph is mostly
-  taken at the bedside, of sicker patients: a difference between views is one between patients, too.
-- Network input is {width_px} px a side: small nodules, fine lines and small pneumothoraces
-  can be invisible to it whatever the size of the upload.
-- File size is a confounder: Pneumonia stands almost only on the large source images. Training
-  brings every image to one size and randomises its sharpness (and see above from which images it
-  is learned); read the row `source=large`, not the row over all images.
-- Hernia, Fibrosis, Emphysema and Edema are rare: look at the number of positives before the
-  figure. Calibration holds for the prevalence of the validation patients.
-- Epoch, calibration and thresholds were chosen on the validation patients. Their calibration error,
-  sensitivity and specificity are cross-fitted over patients; AUROC is not affected by them.
-  The bootstrap of a calibration error leans upward, so its interval lies mostly above it.
-- A class activation map shows where the evidence lies on a coarse grid; it is not a contour.
-- Failures are not shown as images: they would be radiographs of patients, which this project
-  does not redistribute. The tables of sensitivity say which findings are missed, and in whom."""
+HEADLINES = (
+    Headline("mean AUROC over the findings", "auroc_mean"),
+    Headline("the same, large files only", "auroc_mean", "source=large"),
+    Headline("Pneumonia's AUROC, large files only", "auroc", "Pneumonia/source=large"),
+    Headline("mean calibration error (ECE)", "ece_mean"),
+    Headline("map's maximum in a drawn box", POINTING),
+    Headline("the prior's, which sees no radiograph", POINTING, "all/baseline=prior"),
+)
+LIMITS = (
+    "The labels were mined from reports by text and are about 90% right (Wang et al. 2017); the "
+    "figures inherit that ceiling.",
+    "One hospital, 1992 to 2015, adults for the most part, PA and AP views, images stretched to a "
+    "square. Other scanners, children and lateral views were not seen. An AP radiograph is mostly "
+    "taken at the bedside, of sicker patients: a difference between views is one between patients.",
+    "Network input is {width_px} px a side: small nodules, fine lines and small pneumothoraces can "
+    "be invisible to it whatever the size of the upload.",
+    "File size is a confounder: Pneumonia stands almost only on large images. Training brings all "
+    "to one size and randomises their sharpness; read the row `source=large`, not that over all.",
+    "Hernia, Fibrosis, Emphysema and Edema are rare: look at the number of positives before the "
+    "figure. Calibration holds for the prevalence of the validation patients.",
+    "Epoch, calibration and thresholds were chosen on validation patients. Calibration error, "
+    "sensitivity and specificity are cross-fitted there. The bootstrap of the former leans "
+    "upward, so its interval lies mostly above it.",
+    "A class activation map shows where the evidence lies on a coarse grid; it is not a contour.",
+    "Failures are not shown as images: they would be radiographs of patients, which this project "
+    "does not redistribute. The tables of sensitivity say which findings are missed, and in whom.",
+)
 
 
 class Figures:
@@ -76,39 +85,39 @@ class Figures:
         return [x for x in self.subsets("any_finding") if x.startswith(f"{kind}=")]
 
 
-def model_card(manifest: ModelManifest) -> str:
-    """The card, in Markdown: figures of test patients first where the manifest carries any."""
+def classifier_card(manifest: ModelManifest) -> str:
+    """The card, in Markdown: what it is, how good it is, where it fails; then the details."""
     members = len(manifest.extra.get("members", []))
-    figures, test = Figures(manifest.metrics), Figures(manifest.metrics, Split.TEST)
     rules = {label.name: label.threshold_rule for label in manifest.labels}
-    parts = [
-        f"# {manifest.name}, version {manifest.version}",
-        "**For research use. Not a medical device; not for diagnosis.**",
-        f"A classifier of {len(manifest.labels)} findings on frontal chest radiographs: "
-        f"{f'the mean of {members} networks ' if members else ''}`{manifest.architecture.name}` "
-        f"({manifest.architecture.library}) at {manifest.input.width_px} x "
-        f"{manifest.input.height_px} px, one grey channel. Each finding comes with a class "
-        f"activation map whose mean is its logit. Licence: {manifest.licence}. Published "
-        f"{manifest.created_at}.",
-        "## Intended use",
-        "Research and teaching on adult frontal chest radiographs, read by somebody who knows "
-        "that the predictions can be wrong. It orders findings by probability; it does not replace "
-        "a radiologist's report.",
-        "## Data",
-        f"{'; '.join(manifest.data.sources)}. {manifest.data.n_train} images to train on, "
-        f"{manifest.data.n_validation} to validate on, no patient in both (split "
-        f"`{manifest.data.split_sha256[:12]}`). 95% intervals are from a bootstrap over patients.",
-        *(["## Results on test patients", *results(test, rules)] if test else []),
-        "## Results on validation patients" if test else "## Results",
-        *results(figures, rules),
-        "## Calibration and operating points",
-        f"{manifest.extra['calibration']} Threshold: {manifest.extra['threshold']} Its interval is "
-        "that of the choice over resampled patients, the calibration held fast.",
-        *_method(manifest),
-        "## Limits",
-        _LIMITS.format(width_px=manifest.input.width_px),
-    ]
-    return "\n\n".join(parts) + "\n"
+    by_split = {split: Figures(manifest.metrics, split) for split in (Split.TEST, Split.VALIDATION)}
+    network, spec = manifest.architecture, manifest.input
+    return model_card(
+        manifest,
+        what=(
+            f"A classifier of {len(manifest.labels)} findings on frontal chest radiographs, for "
+            "research and teaching by somebody who knows that predictions can be wrong: "
+            f"{f'the mean of {members} networks ' if members else ''}`{network.name}` "
+            f"({network.library}) at {spec.width_px} x {spec.height_px} px, one grey channel. Each "
+            "finding comes with a class activation map whose mean is its logit. "
+            f"Licence: {manifest.licence}. Published {manifest.created_at}."
+        ),
+        headlines=HEADLINES,
+        fails=[sentence.format(width_px=spec.width_px) for sentence in LIMITS],
+        sections={
+            **{
+                f"Results on {split} patients": "\n\n".join(results(figures, rules))
+                for split, figures in by_split.items()
+                if figures
+            },
+            "Calibration and operating points": f"{manifest.extra['calibration']} Threshold: "
+            f"{manifest.extra['threshold']} Its interval is that of the choice over resampled "
+            "patients, the calibration held fast.",
+            "Data": f"{'; '.join(manifest.data.sources)}. {manifest.data.n_train} images to train "
+            f"on, {manifest.data.n_validation} to validate on, no patient in both (split "
+            f"`{manifest.data.split_sha256[:12]}`). Intervals are from a bootstrap over patients.",
+            "Method": "\n\n".join(_method(manifest)),
+        },
+    )
 
 
 def results(figures: Figures, rules: Mapping[str, str]) -> list[str]:
@@ -134,19 +143,17 @@ def _method(manifest: ModelManifest) -> list[str]:
     recipe = manifest.training.recipe
     package = recipe.get("pretrained")
     normal = ""
-    if manifest.architecture.arguments.get("usual_map"):
+    if manifest.architecture.arguments.get("mean_normal_cam"):
         normal = (
             " The mean normal CAM, the mean map of training radiographs without a finding, is "
             "taken off every map, so that it shows where a radiograph differs from those."
         )
     return [
-        "## Method",
         f"Start: {f'ImageNet weights of `{package}`' if package else 'random weights'}. Every "
         f"image is brought to {manifest.input.canonical_px} px a side by the serving "
         "preprocessing, then its sharpness is made random. Binary cross-entropy without class "
         f"weights, AdamW, cosine schedule; published: {manifest.extra['checkpoint']}."
         f"{_within_source(recipe)}{normal}",
-        *_sessions(manifest),
         *_members(manifest),
         f"Commit `{manifest.training.commit}`, command `{manifest.training.command}`.",
     ]
@@ -163,32 +170,13 @@ def _within_source(recipe: dict[str, Any]) -> str:
     return told
 
 
-def _sessions(manifest: ModelManifest) -> list[str]:
-    """A sentence for each resumption that changed the configuration; none for a plain run."""
-    return [
-        f"After epoch {session['after_epochs']} the run was resumed at commit "
-        f"`{session['commit'][:12]}` with "
-        + ", ".join(f"`{key}` = `{value}`" for key, value in session["changed"].items())
-        + "; the earlier epochs ran without."
-        for session in manifest.extra["sessions"]
-        if session["changed"]
-    ]
-
-
 def _members(manifest: ModelManifest) -> list[str]:
-    """A sentence for each of several networks, whatever it was resumed with included."""
-    sentences = []
-    for number, member in enumerate(manifest.extra.get("members", []), start=1):
-        resumed = [
-            f" resumed after epoch {session['after_epochs']} at commit `{session['commit'][:12]}`;"
-            for session in member["sessions"][1:]
-        ]
-        sentences.append(
-            f"Network {number}: seed {member['seed']}, {member['epochs']} epochs, published after "
-            f"epoch {member['epoch']};{''.join(resumed)} commit `{member['commit'][:12]}`, "
-            f"command `{member['command']}`."
-        )
-    return sentences
+    """A sentence for each of several networks."""
+    return [
+        f"Network {number}: seed {member['seed']}, {member['epochs']} epochs, published after "
+        f"epoch {member['epoch']}; commit `{member['commit'][:12]}`, command `{member['command']}`."
+        for number, member in enumerate(manifest.extra.get("members", []), start=1)
+    ]
 
 
 def _label_table(figures: Figures, rules: Mapping[str, str]) -> str:
@@ -288,9 +276,3 @@ def _shortcut_sentence(figures: Figures) -> list[str]:
 def _signed(gap: Interval) -> str:
     """E.g. `-0.012 (-0.030 to +0.008)`."""
     return f"{gap.value:+.3f} ({gap.low:+.3f} to {gap.high:+.3f})"
-
-
-def arms(results: Sequence[Interval]) -> tuple[list[float], list[float]]:
-    """How far each interval reaches below and above its value, for an error bar."""
-    below = [result.value - result.low for result in results]
-    return below, [result.high - result.value for result in results]

@@ -32,7 +32,7 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
         "is evaluated on either split; figures of test patients go into its manifest and card.",
     )
     what = evaluate.add_mutually_exclusive_group(required=True)
-    what.add_argument("--run", type=Path, dest="run_folder", help="a run directory")
+    what.add_argument("--run", "--out", type=Path, dest="run_folder", help="a run directory")
     what.add_argument("--model", type=Path, help="a published model's folder")
     evaluate.add_argument("--split", choices=("validation", "test"), default="validation")
     evaluate.set_defaults(run=_evaluate)
@@ -47,7 +47,9 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     verify.add_argument("--model", type=Path, required=True, help="a published model's folder")
     verify.set_defaults(run=_verify)
     publish = verbs.add_parser("publish", help="write the model folder of an evaluated run")
-    publish.add_argument("--run", type=Path, dest="run_folder", required=True, help="evaluated")
+    publish.add_argument(
+        "--run", "--out", type=Path, dest="run_folder", required=True, help="a run, evaluated"
+    )
     publish.add_argument("--models", type=Path, default=Path("models"), help="default: models")
     publish.add_argument("--version", help="default: the recipe's")
     publish.set_defaults(run=_publish)
@@ -101,7 +103,7 @@ def _evaluate(options: argparse.Namespace) -> int:
             overrides=tuple(options.set),
         ).metrics
     else:
-        from cxr_training.classifier.card import model_card
+        from cxr_training.classifier.card import classifier_card
         from cxr_training.classifier.evaluation import evaluate_model, with_test_figures
         from cxr_training.classifier.results import write_results
         from cxr_training.data.splits import Split
@@ -114,7 +116,7 @@ def _evaluate(options: argparse.Namespace) -> int:
         if split is Split.TEST:
             manifest = with_test_figures(evaluated)
             write_manifest(manifest, options.model)
-            (options.model / CARD_NAME).write_text(model_card(manifest))
+            (options.model / CARD_NAME).write_text(classifier_card(manifest))
         metrics = evaluated.rows
     from cxr_training.report.tables import format_interval
 
@@ -125,18 +127,11 @@ def _evaluate(options: argparse.Namespace) -> int:
 
 
 def _verify(options: argparse.Namespace) -> int:
-    from cxr_training.classifier.evaluation import (
-        differences,
-        evaluate_model,
-        published_splits_of,
-    )
+    from cxr_training.classifier.evaluation import verify
 
     refuse_several_processes("verify")
     _require_data(options)
-    found: list[str] = []
-    for split in published_splits_of(options.model, options.data, options.manifest):
-        evaluated = evaluate_model(options.model, options.data, split, options.manifest)
-        found += [f"{split}: {sentence}" for sentence in differences(evaluated)]
+    found = verify(options.model, options.data, options.manifest)
     print("\n".join(found) or f"{options.model}: every figure is as published")
     return 1 if found else 0
 

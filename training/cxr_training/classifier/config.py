@@ -151,7 +151,7 @@ class ClassifierConfig(Section):
         return architecture
 
     @property
-    def judged_on(self) -> dict[Finding, tuple[str, ...]]:
+    def sources_by_label(self) -> dict[Finding, tuple[str, ...]]:
         """The sources of each label that is learned from some alone, at the end if not before."""
         return sources_of(self.training.within_source)
 

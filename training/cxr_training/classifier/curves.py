@@ -1,4 +1,4 @@
-"""Curves of a run as a picture."""
+"""Curves of a run as a plot."""
 
 from collections.abc import Sequence
 from itertools import cycle

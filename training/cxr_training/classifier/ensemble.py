@@ -7,7 +7,7 @@ from typing import Any
 import torch
 import yaml
 
-from cxr_classifier.network import CamClassifier, build_network, joined_state, load_weights
+from cxr_classifier.network import CamClassifier, build_network, ensemble_state, load_weights
 from cxr_contracts import Architecture
 from cxr_training.classifier.config import ClassifierConfig
 from cxr_training.classifier.samples import LABELS
@@ -79,6 +79,6 @@ def trained_network(
     states: list[dict[str, Any]] = [
         read_checkpoint(member / checkpoint) for member in member_folders(folder, config)
     ]
-    tensors = joined_state([state["average"] for state in states]) | dict(more)
+    tensors = ensemble_state([state["average"] for state in states]) | dict(more)
     network = load_weights(build_network(architecture, len(LABELS)), tensors)
     return network, [int(state["progress"]["epoch"]) for state in states]

@@ -64,7 +64,12 @@ class ModelEvaluation:
 
 
 def evaluate_model(
-    model: Path, data: Path | None, split: Split, manifests: Sequence[Path] = ()
+    model: Path,
+    data: Path | None,
+    split: Split,
+    manifests: Sequence[Path] = (),
+    *,
+    as_published: bool = False,
 ) -> ModelEvaluation:
     """Evaluate the model folder `model`.
 
@@ -74,10 +79,12 @@ def evaluate_model(
             for test patients `test/`; None for `manifests` alone, whose images nobody boxed.
         split: validation or test.
         manifests: CSV manifests to evaluate on, too; of validation patients alone.
+        as_published: refuse other validation patients than those of the manifest's figures.
 
     Raises:
         DataError: the data set is not as published, or has no test set.
-        PublishError: the manifest does not say in a known way how its figures were made.
+        PublishError: the manifest does not say in a known way how its figures were made; or
+            `as_published`, and the patients are others.
         ModelFolderError: the folder is not what its manifest says.
     """
     folder = open_model_folder(model, "classifier")
@@ -91,6 +98,12 @@ def evaluate_model(
         samples = read_samples(None if data is None else data / NIH_FOLDER, manifests)
     patients = split_sha256(samples.patient_splits)
     rules = rules_of(folder.manifest, split, patients)
+    if as_published and split is Split.VALIDATION and not rules.fitted:
+        raise PublishError(
+            f"{folder.manifest.name} was evaluated on other patients (split "
+            f"{folder.manifest.data.split_sha256[:12]}) than those of this data set "
+            f"({patients[:12]}): there is nothing to compare"
+        )
     predictions = predict(folder, samples, split, rules.coarse_px)
     decisions = (
         fitted_decisions(predictions, rules.evaluation, rules.seed)
@@ -143,26 +156,24 @@ def rules_of(manifest: ModelManifest, split: Split, patients: str) -> Rules:
     return rules
 
 
-def published_splits_of(model: Path, data: Path | None, manifests: Sequence[Path]) -> list[Split]:
-    """The splits whose figures the model's manifest carries and this data set can verify.
+def verify(model: Path, data: Path | None, manifests: Sequence[Path] = ()) -> list[str]:
+    """What the figures of the model's manifest are not, measured again; a sentence each.
 
     Raises:
-        DataError: as `evaluate_model`.
+        DataError, ModelFolderError: as `evaluate_model`.
         PublishError: the manifest carries no figures, or those of other validation patients.
     """
     manifest = open_model_folder(model, "classifier").manifest
     found = [split for split in (Split.VALIDATION, Split.TEST) if published_rows(manifest, split)]
     if not found:
         raise PublishError(f"the manifest of {manifest.name} carries no figures to compare with")
-    samples = read_samples(None if data is None else data / NIH_FOLDER, manifests)
-    patients = split_sha256(samples.patient_splits)
-    if Split.VALIDATION in found and manifest.data.split_sha256 != patients:
-        raise PublishError(
-            f"{manifest.name} was evaluated on other patients (split "
-            f"{manifest.data.split_sha256[:12]}) than those of this data set ({patients[:12]}): "
-            "there is nothing to compare"
+    return [
+        f"{split}: {sentence}"
+        for split in found
+        for sentence in differences(
+            evaluate_model(model, data, split, manifests, as_published=True)
         )
-    return found
+    ]
 
 
 def published_rows(manifest: ModelManifest, split: Split) -> list[MetricRow]:

@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from cxr_classifier.preprocessing import GreyImage, normalise, to_input_size
 from cxr_training.classifier.augment import augmented, coarsened
 from cxr_training.classifier.config import ClassifierConfig, sources_of
-from cxr_training.classifier.samples import RowArray, Samples, added_rows, judged_targets
+from cxr_training.classifier.samples import RowArray, Samples, added_rows, masked_targets
 from cxr_training.core.distributed import Processes, processes_on_this_machine
 from cxr_training.core.parallel import usable_cores
 from cxr_training.data.cache import CanonicalImages
@@ -63,7 +63,7 @@ class TrainingImages(Dataset[Batch]):
         starts = {1} | {rule.from_epoch for rule in training.within_source.values()}
         # Of the epochs from each start to the next; epochs count from 1 here.
         self.targets = {
-            start: judged_targets(samples, sources_of(training.within_source_in(start)))
+            start: masked_targets(samples, sources_of(training.within_source_in(start)))
             for start in starts
         }
         self.images = _Images(images)
@@ -173,7 +173,7 @@ def training_loader(
     """The loader of a run, and the sampler by which to say which epoch it reads next.
 
     Batches are images [B, 1, H, W] and targets [B, 14], both float32; a target is 0, 1, or
-    `UNJUDGED`.
+    `MASKED`.
 
     Raises:
         RunError: the batch does not divide among the processes.

@@ -2,6 +2,7 @@
 
 import copy
 import math
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -21,8 +22,7 @@ from cxr_contracts import Finding
 from cxr_training.classifier.config import ClassifierConfig, Training, WithinSource
 from cxr_training.classifier.curves import draw_curves
 from cxr_training.classifier.loading import Batch, evaluation_batches, training_loader
-from cxr_training.classifier.samples import LABELS, UNJUDGED, RowArray, Samples, judged_targets
-from cxr_training.classifier.views import Terminal, View
+from cxr_training.classifier.samples import LABELS, MASKED, RowArray, Samples, masked_targets
 from cxr_training.core.averaging import update_average
 from cxr_training.core.checkpoints import (
     random_state,
@@ -98,11 +98,11 @@ class Schedule:
 
 
 def masked_loss(logits: Tensor, targets: Tensor, label_weights: Tensor) -> Tensor:
-    """Mean binary cross-entropy, weighted by label [L], nothing where a target is `UNJUDGED`."""
+    """Mean binary cross-entropy, weighted by label [L], nothing where a target is `MASKED`."""
     each = functional.binary_cross_entropy_with_logits(
         logits, targets.clamp(min=0.0), reduction="none"
     )
-    return (each * (targets != UNJUDGED) * label_weights).mean()
+    return (each * (targets != MASKED) * label_weights).mean()
 
 
 @dataclass
@@ -115,7 +115,10 @@ class Trainer:
     images: CanonicalImages
     folder: Path
     processes: Processes = field(default_factory=Processes)
-    view: View = field(default_factory=Terminal)
+    prefix: str | None = ""
+    """Before each line that a person sees; None shows nothing."""
+    position: int = 0
+    """Of the bar among several processes'."""
 
     def __post_init__(self) -> None:
         training = self.config.training
@@ -151,7 +154,8 @@ class Trainer:
             if self.processes.is_first:
                 append_metrics(self.folder / METRICS, row)
                 draw_curves([self.folder / METRICS], self.folder / CURVES)
-                self.view.line(_line(row))
+                if self.prefix is not None:
+                    tqdm.write(self.prefix + _line(row))
             names = [LAST]
             if row["val_auroc_mean"] > self.progress.best_auroc:
                 self.progress.best_auroc = row["val_auroc_mean"]
@@ -243,19 +247,25 @@ class Trainer:
         """The batches that the epoch under way still has, with a bar that counts images."""
         self.batches.start(self.progress.epoch, self.progress.batch)
         size = self.batches.share * self.processes.size
-        with self.view.epoch(
-            f"epoch {self.progress.epoch + 1}",
-            done=self.progress.batch * size,
+        at_terminal = sys.stderr.isatty()
+        with tqdm(
+            desc=f"{self.prefix}epoch {self.progress.epoch + 1}",
+            unit="image",
+            initial=self.progress.batch * size,
             total=self.batches.n_batches * size,
-            shown=self.processes.is_first,
-        ) as advance:
+            # A log file wants fewer lines than a person at a terminal, and has no line above.
+            mininterval=0.5 if at_terminal else 10,
+            position=self.position if at_terminal else None,
+            disable=self.prefix is None or not self.processes.is_first,
+        ) as bar:
             asked = time.monotonic()
             for batch in self.loader:
                 self.waited_s += time.monotonic() - asked
                 try:
                     yield batch
                 finally:  # also after the batch at which the budget ends
-                    advance(size, self._standing())
+                    bar.set_postfix_str(self._standing(), refresh=False)
+                    bar.update(size)
                 asked = time.monotonic()
 
     def _standing(self) -> str:
@@ -322,10 +332,10 @@ class Trainer:
         targets = self.samples.targets[rows]
         areas = {label.value: auroc(targets[:, i], logits[:, i]) for i, label in enumerate(LABELS)}
         within = self._within_source(rows, logits)
-        judged = torch.from_numpy(judged_targets(self.samples, self.config.judged_on)[rows])
+        masked = torch.from_numpy(masked_targets(self.samples, self.config.sources_by_label)[rows])
         weights = _label_weights(self.config.training.within_source, torch.device("cpu"))
         return {
-            "val_loss": float(masked_loss(torch.from_numpy(logits), judged, weights)),
+            "val_loss": float(masked_loss(torch.from_numpy(logits), masked, weights)),
             "val_auroc_mean": mean_auroc(
                 targets, areas | within, self.config.evaluation.min_positives
             ),
@@ -344,7 +354,7 @@ class Trainer:
     def _within_source(self, rows: RowArray, logits: LogitArray) -> dict[str, float]:
         """AUROC of the labels that are learned within a source, there."""
         found: dict[str, float] = {}
-        for label, sources in self.config.judged_on.items():
+        for label, sources in self.config.sources_by_label.items():
             inside = np.isin(self.samples.sources[rows], sources)
             column = LABELS.index(label)
             targets = self.samples.targets[rows][inside, column]

@@ -9,7 +9,7 @@ from tqdm import tqdm
 
 from cxr_classifier.predictor import ClassifierPredictor
 from cxr_classifier.preprocessing import GreyImage, to_canonical
-from cxr_serving.image import DecodedImage
+from cxr_serving.imaging import DecodedImage
 from cxr_serving.model_folder import ModelFolder
 from cxr_serving.onnx_runtime import OnnxRuntime
 from cxr_training.classifier.augment import coarsened

@@ -9,19 +9,16 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime
-import torch
-from safetensors.torch import save_file
 
-from cxr_classifier.network import CamClassifier
 from cxr_classifier.preprocessing import preprocess
 from cxr_contracts import DataSpec, ModelManifest, TrainingSpec
 from cxr_serving.model_folder import open_model_folder
 from cxr_training.classifier.calibration import CALIBRATION_METHOD, threshold_method
-from cxr_training.classifier.card import model_card
+from cxr_training.classifier.card import classifier_card
 from cxr_training.classifier.config import ClassifierConfig, load_config
 from cxr_training.classifier.curves import draw_curves
 from cxr_training.classifier.ensemble import member_configs, member_folders
+from cxr_training.classifier.export import export
 from cxr_training.classifier.localisation.scores import evaluate_maps
 from cxr_training.classifier.loop import METRICS
 from cxr_training.classifier.metrics import for_manifest
@@ -35,15 +32,12 @@ from cxr_training.classifier.run_evaluation import (
 )
 from cxr_training.classifier.train import CONFIG, read_facts
 from cxr_training.core.errors import RunError
-from cxr_training.core.runs import changed_keys, portable_command, read_metrics, utc_now
-from cxr_training.export.half_precision import exactly_halved
-from cxr_training.export.onnx import export_onnx
+from cxr_training.core.runs import portable_command, read_metrics, utc_now
 from cxr_training.export.publishing import (
     CARD_NAME,
     LICENCE,
     ONNX_NAME,
     WEIGHTS_NAME,
-    check_same_answers,
     model_file,
     write_manifest,
 )
@@ -95,43 +89,12 @@ def publish(
             metrics = [*manifest.metrics, *for_manifest(maps)]
             manifest = manifest.model_copy(update={"metrics": metrics})
             write_manifest(manifest, staged)
-        (staged / CARD_NAME).write_text(model_card(manifest))
+        (staged / CARD_NAME).write_text(classifier_card(manifest))
         if target.exists():
             shutil.rmtree(target)
         staged.rename(target)
     _copy_curves([member / METRICS for member in member_folders(folder, config)], results)
     return target
-
-
-def export(network: CamClassifier, folder: Path, probes: npt.NDArray[np.float32]) -> None:
-    """Write `weights.safetensors` and `model.onnx`, and hold them to the same predictions.
-
-    The ONNX file takes `image` float32 [N, C, H, W], N free, and gives `logits` [N, L] and `cams`
-    [N, L, h, w]. Weights that are halves are stored as such.
-
-    Args:
-        network: on the CPU, set to evaluation.
-        folder: the model folder.
-        probes: real network inputs, float32 [P, C, H, W], P at least 2.
-
-    Raises:
-        PublishError: the ONNX file predicts otherwise than the network.
-    """
-    network = network.to(memory_format=torch.contiguous_format)
-    state = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
-    save_file(exactly_halved(state), folder / WEIGHTS_NAME)
-    # safetensors writes for the owner alone; a service runs as another user.
-    (folder / WEIGHTS_NAME).chmod(0o644)
-    outputs, onnx = ["logits", "cams"], folder / ONNX_NAME
-    export_onnx(network, torch.from_numpy(probes[:2]), onnx, output_names=outputs)
-    session = onnxruntime.InferenceSession(str(onnx), providers=["CPUExecutionProvider"])
-    # All at once and one alone: the batch must be free, and must not change a prediction.
-    for batch in (probes, probes[:1]):
-        with torch.inference_mode():
-            expected = network(torch.from_numpy(batch))
-        found = session.run(outputs, {"image": batch})
-        for name, theirs, ours in zip(outputs, expected, found, strict=True):
-            check_same_answers(name, theirs.numpy(), np.asarray(ours), relative=name == "cams")
 
 
 def _copy_curves(metrics: list[Path], results: Path) -> None:
@@ -203,13 +166,11 @@ def _manifest(
 
 
 def _provenance(folder: Path, config: ClassifierConfig, epochs: Sequence[int]) -> dict[str, Any]:
-    """Which weights are published, after which sessions of the run, and of each member the same."""
-    sessions = _in_short(read_facts(folder)["sessions"])
+    """Which weights are published, and of several members what each was."""
     folders, configs = member_folders(folder, config), member_configs(config)
     done = [len(read_metrics(member / METRICS)) for member in folders]
     if config.members == 1:
-        which = f"averaged weights after epoch {epochs[0]} of {done[0]}, the {_BEST}"
-        return {"checkpoint": which, "sessions": sessions}
+        return {"checkpoint": f"averaged weights after epoch {epochs[0]} of {done[0]}, the {_BEST}"}
     stood = _in_words([f"{epoch} of {n}" for epoch, n in zip(epochs, done, strict=True)])
     which = (
         f"the mean of {config.members} networks, trained alike from seeds "
@@ -218,31 +179,12 @@ def _provenance(folder: Path, config: ClassifierConfig, epochs: Sequence[int]) -
     )
     members = []
     for into, own, epoch, n in zip(folders, configs, epochs, done, strict=True):
-        own_sessions = read_facts(into)["sessions"]
-        last = own_sessions[-1]
+        last = read_facts(into)["sessions"][-1]
+        command, commit = portable_command(last["command"]), last["commit"]
         members.append(
-            {
-                "seed": own.seed,
-                "command": portable_command(last["command"]),
-                "commit": last["commit"],
-                "epoch": epoch,
-                "epochs": n,
-                "sessions": _in_short(own_sessions),
-            }
+            {"seed": own.seed, "epoch": epoch, "epochs": n, "commit": commit, "command": command}
         )
-    return {"checkpoint": which, "sessions": sessions, "members": members}
-
-
-def _in_short(sessions: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Of each session of a resumed run: when it took over, its commit and what it changed."""
-    return [
-        {
-            "after_epochs": session["after_epochs"],
-            "commit": session["commit"],
-            "changed": changed_keys(before["config"], session["config"]),
-        }
-        for before, session in zip([sessions[0], *sessions], sessions, strict=False)
-    ]
+    return {"checkpoint": which, "members": members}
 
 
 def _in_words(values: Sequence[object]) -> str:

@@ -1,31 +1,24 @@
 """The results folder of an evaluation: figures as CSV, plots, and a page."""
 
 import csv
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from cxr_training.classifier.card import Figures, arms, results
+from cxr_contracts import Interval
+from cxr_training.classifier.card import Figures, results
 from cxr_training.classifier.evaluation import TOLERANCE, ModelEvaluation
-from cxr_training.classifier.localisation.scores import IOU, POINTING, Pointer, subset_name
-from cxr_training.classifier.predictions import SUBGROUP_KINDS
 from cxr_training.classifier.samples import LABELS
 from cxr_training.metrics.bootstrap import FloatArray
 from cxr_training.metrics.classification import equal_bins, roc_points
 
 PAGE, FIGURES = "README.md", "figures.csv"
 RELIABILITY, OPERATING_POINTS = "reliability.png", "operating_points.png"
-SUBGROUPS, LOCALISATION = "subgroups.png", "localisation.png"
 BINS = 10
 _DPI = 110
-_GAPS = {
-    "auroc_gap": "mean AUROC",
-    "sensitivity_gap": "mean sensitivity",
-    "specificity_gap": "mean specificity",
-}
 
 
 def write_results(evaluated: ModelEvaluation, folder: Path) -> None:
@@ -42,9 +35,6 @@ def write_results(evaluated: ModelEvaluation, folder: Path) -> None:
             writer.writerow([row.name, row.subset, row.split, *numbers, row.n, row.n_positive])
     _draw_reliability(evaluated, folder / RELIABILITY)
     _draw_operating_points(evaluated, figures, folder / OPERATING_POINTS)
-    _draw_subgroups(figures, folder / SUBGROUPS)
-    if figures.row(POINTING, "all"):
-        _draw_localisation(figures, folder / LOCALISATION)
     (folder / PAGE).write_text(_page(evaluated, figures, folder))
 
 
@@ -54,8 +44,6 @@ def _page(evaluated: ModelEvaluation, figures: Figures, folder: Path) -> str:
     plots = {
         OPERATING_POINTS: "ROC curves with the shipped operating points",
         RELIABILITY: "reliability of each finding",
-        SUBGROUPS: "gaps between each subgroup and all images",
-        LOCALISATION: "pointing game and IoU of each finding",
         "curves.png": "losses and validation AUROC of the published run by epoch",
     }
     parts = [
@@ -136,12 +124,12 @@ def _draw_operating_points(evaluated: ModelEvaluation, figures: Figures, target:
         axes.plot([0, 1], [0, 1], color="0.6", linewidth=0.8)
         found, spared = (figures.row(x, label) for x in ("sensitivity", "specificity"))
         if found is not None and spared is not None:
-            below, above = arms([spared.result])
+            below, above = _arms(spared.result)
             axes.errorbar(
                 [1 - spared.result.value],
                 [found.result.value],
                 xerr=[above, below],
-                yerr=arms([found.result]),
+                yerr=_arms(found.result),
                 fmt="o",
                 color="tab:red",
                 markersize=4,
@@ -158,48 +146,9 @@ def _draw_operating_points(evaluated: ModelEvaluation, figures: Figures, target:
     figure.savefig(target, dpi=_DPI)
 
 
-def _draw_subgroups(figures: Figures, target: Path) -> None:
-    """The gaps of each sex, age band and view to the same findings over all images."""
-    groups = [group for kind in SUBGROUP_KINDS for group in figures.subgroups(kind)]
-    figure = Figure(figsize=(12, 0.4 * max(4, len(groups)) + 1), layout="constrained")
-    panels: Sequence[Axes] = figure.subplots(1, len(_GAPS), sharey=True)
-    for axes, (name, shown) in zip(panels, _GAPS.items(), strict=True):
-        for place, group in enumerate(reversed(groups)):
-            row = figures.row(name, group)
-            if row is None:
-                axes.text(0, place, "too few positives", ha="center", va="center", fontsize=8)
-                continue
-            bar = arms([row.result])
-            axes.errorbar([row.result.value], [place], xerr=bar, fmt="o", color="C0", capsize=3)
-        axes.axvline(0, color="0.6", linewidth=0.8)
-        axes.set_yticks(range(len(groups)), groups[::-1])
-        axes.set_xlabel(f"{shown}, less that over all images")
-    figure.savefig(target, dpi=_DPI)
-
-
-def _draw_localisation(figures: Figures, target: Path) -> None:
-    """A line for each finding, a mark with its interval for each pointer; hit rate and IoU."""
-    groups = [subset for subset in figures.subsets(POINTING) if "/" not in subset]
-    figure = Figure(figsize=(11, 0.5 * max(4, len(groups)) + 1.2), layout="constrained")
-    panels: Sequence[Axes] = figure.subplots(1, 2, sharey=True)
-    for axes, name, shown in zip(panels, (POINTING, IOU), ("maximum in a box", "IoU"), strict=True):
-        for place, pointer in enumerate(Pointer):
-            rows = [figures.row(name, subset_name(group, pointer)) for group in groups]
-            found = [row.result for row in rows if row is not None]
-            axes.errorbar(
-                [result.value for result in found],
-                # The four marks of a finding stand below each other around its line.
-                [i + (place - 1.5) * 0.17 for i in range(len(found))],
-                xerr=arms(found),
-                fmt="|" if place else "o",
-                color=f"{0.15 + 0.2 * place:.2f}" if place else "C3",
-                label="map" if pointer is Pointer.CAM else pointer.value,
-            )
-        axes.set(xlabel=f"{shown}, 95% interval", xlim=(0, None))
-    panels[0].set_yticks(range(len(groups)), groups)
-    panels[0].invert_yaxis()
-    panels[1].legend(loc="lower right", fontsize=8)
-    figure.savefig(target, dpi=_DPI)
+def _arms(result: Interval) -> tuple[list[float], list[float]]:
+    """How far the interval reaches below and above its value."""
+    return [result.value - result.low], [result.high - result.value]
 
 
 def _grid(figure: Figure) -> Iterator[tuple[str, Axes]]:

@@ -156,8 +156,7 @@ def load_network(
         config,
         published_architecture(config, normal),
         checkpoint=BEST,
-        # The buffer's name in the published weights.
-        more={} if normal is None else {"usual_map": torch.from_numpy(normal)},
+        more={} if normal is None else {"mean_normal_cam": torch.from_numpy(normal)},
     )
     return load_weights(network, rounded(network.state_dict())), epochs
 
@@ -168,7 +167,7 @@ def published_architecture(config: ClassifierConfig, normal: MapArray | None) ->
     if config.members > 1:
         arguments["members"] = config.members
     if normal is not None:
-        arguments["usual_map"] = list(normal.shape[1:])
+        arguments["mean_normal_cam"] = list(normal.shape[1:])
     return config.architecture.model_copy(update={"arguments": arguments})
 
 

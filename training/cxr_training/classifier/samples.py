@@ -19,7 +19,7 @@ from cxr_training.data.splits import Split
 
 LABELS = tuple(Finding)
 # In place of a target: the loss ignores the label on this image.
-UNJUDGED = -1.0
+MASKED = -1.0
 LARGE_PX = 256
 MEDIUM_PX = 128
 _UNUSED = "unused"
@@ -57,14 +57,14 @@ class Samples:
         return np.flatnonzero(self.splits == split.value)
 
 
-def judged_targets(
-    samples: Samples, judged_on: Mapping[Finding, Values[str]]
+def masked_targets(
+    samples: Samples, sources_by_label: Mapping[Finding, Values[str]]
 ) -> npt.NDArray[np.float32]:
-    """The targets, with `UNJUDGED` for a label on an image whose source it is not judged on."""
+    """The targets, with `MASKED` for a label where it is not learned from the image's source."""
     targets = samples.targets.copy()
-    for label, sources in judged_on.items():
+    for label, sources in sources_by_label.items():
         elsewhere = ~np.isin(samples.sources, list(sources))
-        targets[elsewhere, LABELS.index(label)] = UNJUDGED
+        targets[elsewhere, LABELS.index(label)] = MASKED
     return targets
 
 

@@ -29,7 +29,6 @@ from cxr_training.classifier.samples import (
     synthetic_alone,
     with_few_patients,
 )
-from cxr_training.classifier.views import Terminal, View
 from cxr_training.core.checkpoints import read_checkpoint
 from cxr_training.core.cpu import denormals_flushed
 from cxr_training.core.distributed import Processes, processes_of_this_run
@@ -126,7 +125,7 @@ def train(
 
         given = processes.first_alone(opened)
         if config.members == 1:
-            _train_one(config, given, folder, processes, Terminal())
+            _train_one(config, given, folder, processes)
         else:
             _train_members(config, given, folder, processes)
 
@@ -182,25 +181,23 @@ def threads_side_by_side(members: int, processes: Processes) -> int | None:
 
 
 def _train_member(given: Given, threads: int | None, processes: Processes, member: _Member) -> None:
-    position = 0
+    shown = {"prefix": f"{member.name}, ", "position": 0 if threads is None else member.index}
     if threads is not None:
         torch.set_num_threads(threads)
-        position = member.index
-    view = Terminal(f"{member.name}, ", position)
     try:
-        _train_one(member.config, given, member.folder, processes, view)
+        _train_one(member.config, given, member.folder, processes, **shown)
     except RunError as error:
         raise RunError(f"{member.name}: {error}") from error
 
 
 def _train_one(
-    config: ClassifierConfig, given: Given, folder: Path, processes: Processes, view: View
+    config: ClassifierConfig, given: Given, folder: Path, processes: Processes, **shown: Any
 ) -> None:
     """One network, from its beginning or its last checkpoint to the end of its budget."""
     with denormals_flushed():
         images = given.images(config)
         trainer = new_trainer(
-            config, given.samples, images, folder, processes, view=view, start=given.start
+            config, given.samples, images, folder, processes, start=given.start, **shown
         )
         if given.resume and (folder / LAST).exists():
             processes.first_alone(partial(trainer.resume, folder / LAST))
@@ -238,10 +235,14 @@ def new_trainer(
     folder: Path,
     processes: Processes,
     *,
-    view: View | None = None,
     start: Path | None = None,
+    prefix: str | None = "",
+    position: int = 0,
 ) -> Trainer:
-    """A run at its beginning; nothing is written yet. `start`: see `train`."""
+    """A run at its beginning; nothing is written yet.
+
+    `start`: see `train`; `prefix` and `position`: see `Trainer`.
+    """
     if processes.device.type == "cuda":
         # TF32 in what stays in 32 bits, and the fastest convolutions for the one size of a batch.
         torch.set_float32_matmul_precision("high")
@@ -262,7 +263,7 @@ def new_trainer(
     if not processes.is_first:
         # All begin with the same weights, but drop out different ones.
         torch.manual_seed(config.seed + 1_000_003 * processes.rank)
-    return Trainer(config, network, samples, images, folder, processes, view or Terminal())
+    return Trainer(config, network, samples, images, folder, processes, prefix, position)
 
 
 def _describe(config: ClassifierConfig, given: Given, folder: Path, processes: Processes) -> None:

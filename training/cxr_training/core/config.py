@@ -1,6 +1,6 @@
 """Configurations: one YAML file, every key of it required or refused, with overrides."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,13 +21,14 @@ class Section(BaseModel):
 def read_config(kind: type[Config], path: Path, overrides: Sequence[str] = ()) -> Config:
     """The configuration of `path`, with `section.key=value` overrides (values as in YAML).
 
+    A file may begin with `base: OTHER.yaml`, a file beside it, and state only what differs. An
+    override replaces the whole value of its key.
+
     Raises:
         ConfigError: no such file; an unknown or missing key; a value out of range; an override
             that is not of that form.
     """
-    if not path.exists():
-        raise ConfigError(f"{path}: no such file")
-    raw: dict[str, Any] = yaml.safe_load(path.read_text())
+    raw = _read(path)
     for override in overrides:
         key, separator, value = override.partition("=")
         if not separator:
@@ -41,3 +42,30 @@ def read_config(kind: type[Config], path: Path, overrides: Sequence[str] = ()) -
         return kind.model_validate(raw)
     except ValidationError as error:
         raise ConfigError(f"{path}: {error}") from error
+
+
+def _read(path: Path) -> dict[str, Any]:
+    if not path.exists():
+        raise ConfigError(f"{path}: no such file")
+    try:
+        raw = yaml.safe_load(path.read_text())
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: {error}") from error
+    if not isinstance(raw, dict):
+        raise ConfigError(f"{path}: keys and values are expected")
+    base = raw.pop("base", None)
+    if base is None:
+        return raw
+    if path.name == base:
+        raise ConfigError(f"{path}: is its own base")
+    return _merged(_read(path.parent / str(base)), raw)
+
+
+def _merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """`base` with `changes`, section by section."""
+    merged = dict(base)
+    for key, value in changes.items():
+        before = merged.get(key)
+        both = isinstance(before, Mapping) and isinstance(value, Mapping)
+        merged[key] = _merged(before, value) if both else value
+    return merged

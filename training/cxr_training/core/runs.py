@@ -50,24 +50,6 @@ def portable_command(command: str) -> str:
     )
 
 
-def changed_keys(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
-    """The dotted keys of `after` that are new or other than in `before`, with their values."""
-    changed: dict[str, Any] = {}
-    for key, value in after.items():
-        old = before.get(key)
-        if isinstance(value, Mapping) and isinstance(old, Mapping):
-            inner = changed_keys(old, value)
-            changed |= {f"{key}.{name}": found for name, found in inner.items()}
-        elif key not in before or old != value:
-            changed[key] = value
-    return changed
-
-
-def is_first_process() -> bool:
-    """Whether this process speaks for all that torchrun may have started."""
-    return os.environ.get("RANK", "0") == "0"
-
-
 def refuse_several_processes(command: str) -> None:
     """Raise RunError where torchrun started a command that is for one process."""
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:

@@ -163,14 +163,14 @@ def _check_same_images(report: Report) -> None:
         other, owner = first.setdefault(report.files[path].digest, (path, patient))
         if report.splits[owner] is not report.splits[patient]:
             said = (
-                f"is the same picture as {other}, but patient {patient} is in "
+                f"is the same image as {other}, but patient {patient} is in "
                 f"{report.splits[patient]} and patient {owner} in {report.splits[owner]}"
             )
             report.refuse(DataError(path, said))
         else:
             n_shared += owner != patient
     if n_shared:
-        report.notes.append(f"{n_shared} image(s) are the same picture as another patient's")
+        report.notes.append(f"{n_shared} image(s) are the same as another patient's")
 
 
 def _patients(report: Report) -> Iterator[tuple[Path, str]]:

@@ -1,8 +1,8 @@
 """A plain CSV manifest: a hospital's own radiographs, or images that a generator made.
 
 One row an image. The columns `image` (a path below the CSV's folder), `patient` and `findings`
-(NIH's names joined by `|`, or `No Finding`) are required; `age_years`, `sex`, `view`, `synthetic`
-and `split` are not. docs/data.md has the format.
+(NIH's names separated by `|`, or `No Finding`) are required; `age_years`, `sex`, `view`,
+`synthetic` and `split` are not. docs/data.md has the format.
 
 A patient `P` of a manifest is `own:P` from here on, so that a hospital's eight digits never meet
 NIH's; `nih:00000013` names a patient of NIH on purpose. All manifests share one name space: two of

@@ -7,8 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from cxr_serving.deep_grey import grey_of_deep
-from cxr_serving.orientation import orientation_of, upright
+from cxr_serving.imaging import grey_of_16_bit, orientation_of, upright
 from cxr_training.data.errors import DataError
 
 
@@ -22,7 +21,7 @@ def decode_grey(path: Path) -> npt.NDArray[np.uint8]:
         with Image.open(path) as image:
             deep = image.mode.startswith("I")
             grey = (
-                grey_of_deep(np.asarray(image).astype(np.uint16, copy=False))
+                grey_of_16_bit(np.asarray(image).astype(np.uint16, copy=False))
                 if deep
                 else np.asarray(image.convert("L"), dtype=np.uint8)
             )

@@ -104,7 +104,7 @@ def network_name(architecture: Architecture) -> str:
     """Which network it is, e.g. `yolov5n`, or `yolov5n on tf_efficientnet_lite0`."""
     if is_fused(architecture):
         return "fused"
-    trunk = architecture.arguments.get("trunk")
+    trunk = architecture.arguments.get("backbone")
     return architecture.name if trunk is None else f"{architecture.name} on {trunk}"
 
 

@@ -93,7 +93,7 @@ class PretrainingConfig(_Strict):
 
 
 class TrunkConfig(_Strict):
-    """A timm network in the place of YOLOv5's backbone: `cxr_detector.trunk`."""
+    """A timm network in the place of YOLOv5's backbone: `cxr_detector.backbone`."""
 
     network: str = Field(description="timm's name.")
     frozen_stages: int = Field(
@@ -167,7 +167,7 @@ class DetectorConfig(_Strict):
     @property
     def network(self) -> Architecture:
         """What `cxr_detector.network.build_network` builds."""
-        arguments = {} if self.trunk is None else {"trunk": self.trunk.network}
+        arguments = {} if self.trunk is None else {"backbone": self.trunk.network}
         return Architecture(library="ultralytics", name=self.architecture, arguments=arguments)
 
     @property

@@ -22,7 +22,7 @@ def ultralytics_map50(config: DetectorConfig, weights: Path, data_file: Path) ->
     from ultralytics.models.yolo.detect import DetectionValidator
     from ultralytics.nn.tasks import DetectionModel
 
-    from cxr_detector.trunk import replace_backbone
+    from cxr_detector.backbone import replace_backbone
 
     build: Any = DetectionModel
     model = build(network_layout(config.architecture), nc=len(config.regions), verbose=False)

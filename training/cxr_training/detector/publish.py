@@ -93,7 +93,7 @@ def data_sources(config: DetectorConfig, run: dict[str, Any]) -> list[str]:
     start, labelled = run.get("start"), run.get("pretraining")
     told = f"Start: {start['source']}" if start else "Start: random weights"
     if start and "trunk" in start:
-        told += f"; its trunk: the first network of the classifier {start['trunk']['source']}"
+        told += f"; its backbone: the first network of the classifier {start['trunk']['source']}"
     if labelled:
         told += f", then NIH's labels of {labelled['n_train']:,} radiographs"
     return [*sources, told]

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 COCO_SOURCE = "YOLOv5n v6 on COCO by Ultralytics (AGPL-3.0)"
 # COCO's YOLOv5n fills four fifths of ours: all but the head. Below a half it is another network.
 _LEAST_SHARE = 0.5
-# `cxr_detector.trunk`: the trunk is layer 0.
+# `cxr_detector.backbone`: the trunk is layer 0.
 TRUNK_PREFIX = "model.0.network."
 
 

@@ -23,15 +23,15 @@ from ultralytics.cfg import get_cfg
 from ultralytics.models.yolo.detect import DetectionTrainer
 
 from cxr_detector.network import network_layout
-from cxr_detector.trunk import replace_backbone
-from cxr_training.core.errors import RunError
+from cxr_detector.backbone import replace_backbone
 from cxr_training.detector.config import DetectorConfig
 from cxr_training.detector.dataset import UNKNOWN_FILE
 from cxr_training.detector.partly_known import PartlyKnownDataset, PartlyKnownModel
 from cxr_training.detector.resume import STATE_NAME, RunState, Tensors, replace_file, save_state
 from cxr_training.detector.sampling import repeat_factors
 from cxr_training.detector.schedule import Schedule
-from cxr_training.export.half_precision import rounded
+from cxr_training.half_precision import rounded
+from cxr_training.runs import RunError
 
 
 class DetectorTrainer(DetectionTrainer):  # type: ignore[misc]

@@ -12,9 +12,8 @@ from cxr_gateway.drift.measures import measure
 from cxr_gateway.gate import Gate
 from cxr_gateway.intake import Limits, read_upload
 from cxr_gateway.schemas import Gate as GateWord
-from cxr_serving.image import decode_grey
-from cxr_serving.image_limits import ImageLimits
-from cxr_training.data.pixels import upload_of
+from cxr_serving.imaging import decode_grey
+from cxr_serving.imaging import ImageLimits
 from cxr_training.data.radiographs import Radiograph
 
 
@@ -41,7 +40,7 @@ def read_films(
 
 
 def _read(image: Radiograph, gate: Gate, classifier: ClassifierPredictor) -> ReadFilm:
-    content = upload_of(image.path)
+    content = image.path.read_bytes()
     # The data sets hold small copies of the films, which the services would not refuse either.
     intake = read_upload(content, limits=Limits(min_side_px=1))
     score = gate.check(intake.grey)

@@ -15,7 +15,7 @@ from cxr_detector.loading import load_predictor as load_detector
 from cxr_detector.settings import DetectorSettings
 from cxr_gateway.gate.loading import GateModelError
 from cxr_gateway.gate.loading import load_model as load_gate
-from cxr_serving.image import DecodedImage
+from cxr_serving.imaging import DecodedImage
 from cxr_serving.model_folder import ModelFolderError, open_model_folder
 from cxr_serving.onnx_runtime import OnnxRuntime
 from cxr_training.export.publishing import check_same_answers, read_manifest

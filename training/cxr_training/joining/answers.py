@@ -23,8 +23,8 @@ from cxr_contracts import LOWEST_MIN_SCORE, Finding, ModelIdentity, finding_of_r
 from cxr_detector.loading import Detector
 from cxr_detector.loading import load_predictor as load_detector
 from cxr_detector.settings import DetectorSettings
-from cxr_serving.image import decode_grey
-from cxr_serving.image_limits import ImageLimits
+from cxr_serving.imaging import decode_grey
+from cxr_serving.imaging import ImageLimits
 from cxr_serving.model_folder import identity_of
 from cxr_training.data.pixels import upload_of
 from cxr_training.detector.annotations import REGIONS, AnnotatedImage

@@ -44,19 +44,19 @@ FIGURES = (
     Figure("detector", "mAP50-95", "map50_95", "all"),
     Figure("detector", "boxes found at one false box an image (FROC)", "froc_1", "all"),
     Figure(
-        "gate/gate-cxr",
+        "ood/ood-cxr",
         "radiographs refused by mistake",
         "false_refusal_rate",
         "as published",
         True,
     ),
-    Figure("gate/gate-cxr", "AUROC, other medical images", "auroc", "real medical: all"),
-    Figure("gate/gate-cxr", "AUROC, photographs", "auroc", "real photograph: all"),
+    Figure("ood/ood-cxr", "AUROC, other medical images", "auroc", "real medical: all"),
+    Figure("ood/ood-cxr", "AUROC, photographs", "auroc", "real photograph: all"),
     Figure(
-        "gate/gate-cxr",
+        "ood/ood-cxr",
         "AUROC, inverted, rotated, cut radiographs",
         "auroc",
-        "spoiled radiograph: all",
+        "corrupted radiograph: all",
     ),
 )
 
@@ -104,7 +104,7 @@ def main() -> int:
 
 def _row(manifest: ModelManifest, figure: Figure) -> MetricRow:
     for row in manifest.metrics:
-        if (row.name, row.subset) == (figure.metric, figure.subset):
+        if (row.name, row.subset, row.split) == (figure.metric, figure.subset, "validation"):
             return row
     raise KeyError(f"{manifest.name} has no figure {figure.metric} of {figure.subset}")
 

@@ -16,8 +16,8 @@ from cxr_gateway.joining import load_joinings
 from cxr_gateway.merge import joined_boxes, ranked_findings
 from cxr_gateway.schemas import Priority
 from cxr_gateway.triage import triage
-from cxr_serving.image import decode_grey
-from cxr_serving.image_limits import ImageLimits
+from cxr_serving.imaging import decode_grey
+from cxr_serving.imaging import ImageLimits
 from cxr_serving.model_folder import identity_of
 from cxr_training.data.pixels import upload_of
 from cxr_training.data.radiographs import Radiograph

@@ -28,7 +28,7 @@ export function DriftPage() {
           <p>{error.detail}</p>
         </Note>
       )}
-      {report === null && error === null && <p role="status">Counting the films…</p>}
+      {report === null && error === null && <p role="status">Counting the images…</p>}
       {report !== null && <Report report={report} />}
     </section>
   );
@@ -42,7 +42,7 @@ function Report({ report }: { readonly report: DriftReport }) {
       <p className={styles.summary} role="status">
         {report.summary}
       </p>
-      <Grounds report={report} />
+      <Basis report={report} />
       {report.statistics.length > 0 && (
         <>
           <WeekChoice report={report} week={week} onChoose={setChosen} />
@@ -57,18 +57,18 @@ function Report({ report }: { readonly report: DriftReport }) {
   );
 }
 
-/** What is held against what, in words. */
-function Grounds({ report: { reference, rules } }: { readonly report: DriftReport }) {
+/** What is compared with what, in words. */
+function Basis({ report: { reference, rules } }: { readonly report: DriftReport }) {
   if (reference === null) {
     return null;
   }
-  const { films, patients, split, gate, classifier } = reference;
+  const { images, patients, split, ood, classifier } = reference;
   return (
-    <p className={styles.grounds}>
-      Each week&apos;s films against {count(films, "film")} of {count(patients, `${split} patient`)}, read by{" "}
-      {gate.name} {gate.version} and {classifier.name} {classifier.version}. The population stability index (PSI)
-      is 0 for the same distribution; from {rules.watch} on it is to be watched, from {rules.drifted} on it has
-      drifted. Fewer than {rules.min_films} films are not judged.
+    <p className={styles.basis}>
+      Each week&apos;s images are compared with {count(images, "image")} of{" "}
+      {count(patients, `${split} patient`)}, analysed by {ood.name} {ood.version} and {classifier.name}{" "}
+      {classifier.version}. The population stability index (PSI) is 0 for the same distribution; from{" "}
+      {rules.watch} on it is to be watched, from {rules.drifted} on it has drifted. Weeks with fewer than {rules.min_images} images are not compared.
     </p>
   );
 }
@@ -88,15 +88,15 @@ function WeekChoice({ report, week, onChoose }: WeekChoiceProps) {
         <select value={week ?? ""} onChange={({ currentTarget }) => onChoose(currentTarget.value)}>
           {report.weeks.map((one) => (
             <option key={one.week} value={one.week}>
-              {one.week}, {count(one.films, "film")}
+              {one.week}, {count(one.images, "image")}
             </option>
           ))}
         </select>
       </label>
       {facts !== undefined && (
         <p className={styles.muted}>
-          {facts.compared} compared, {facts.refused} of them refused by the gate; {facts.other_models} read by other
-          models
+          {facts.compared} compared, {facts.refused} of them rejected as out of distribution;{" "}
+          {facts.other_models} analysed by other models
         </p>
       )}
     </div>

@@ -22,7 +22,7 @@ export function StatisticRow({ statistic, week, rules }: StatisticRowProps) {
         <h3>{displayName(statistic.name)}</h3>
         <p className={styles.flag}>{flagName(flag)}</p>
         <p className={styles.muted}>
-          {what}, PSI {psiText(shown?.psi ?? null)}, {count(shown?.films ?? 0, "film")}
+          {what}, PSI {psiText(shown?.psi ?? null)}, {count(shown?.images ?? 0, "image")}
         </p>
       </div>
       <WeeksChart statistic={statistic} week={week} rules={rules} />
@@ -47,16 +47,16 @@ function WeeksTable({ statistic }: { readonly statistic: DriftStatistic }) {
       <thead>
         <tr>
           <th scope="col">Week</th>
-          <th scope="col">Films</th>
+          <th scope="col">Images</th>
           <th scope="col">PSI</th>
           <th scope="col">Flag</th>
         </tr>
       </thead>
       <tbody>
-        {statistic.weeks.map(({ week, films, psi, flag }) => (
+        {statistic.weeks.map(({ week, images, psi, flag }) => (
           <tr key={week}>
             <th scope="row">{week}</th>
-            <td>{films}</td>
+            <td>{images}</td>
             <td>{psiText(psi)}</td>
             <td>{flagName(flag)}</td>
           </tr>
@@ -70,7 +70,7 @@ function BinsTable({ statistic, week }: { readonly statistic: DriftStatistic; re
   const shares = weekOf(statistic, week)?.shares ?? null;
   return (
     <table>
-      <caption>Shares of films</caption>
+      <caption>Shares of images</caption>
       <thead>
         <tr>
           <th scope="col">Value</th>

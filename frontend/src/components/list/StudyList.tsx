@@ -55,7 +55,7 @@ export function StudyList({ list, openId, onOpen }: StudyListProps) {
 
 function EmptyList({ list }: { readonly list: List }) {
   if (!isFiltering(list.filter)) {
-    return <p className={styles.empty}>Nothing was read yet. Studies stay here once they are.</p>;
+    return <p className={styles.empty}>No studies yet. Analysed studies are listed here.</p>;
   }
   return (
     <p className={styles.empty}>

@@ -72,12 +72,12 @@ function badgeOf({ triage, status }: StudySummary): Badge {
   return { tone: priority, icon: priority, text: `${PRIORITY_NAMES[priority]}${partial}` };
 }
 
-function summaryOf({ status, top_findings: [first], gate }: StudySummary): string {
+function summaryOf({ status, top_findings: [first], ood }: StudySummary): string {
   if (status === "rejected") {
-    return gate.reason ?? "Not a frontal chest radiograph";
+    return ood.reason ?? "Not a frontal chest radiograph";
   }
   if (status === "failed") {
-    return "Both readers are missing";
+    return "Both models are unavailable";
   }
   if (first === undefined) {
     return "No findings: the classifier is missing";

@@ -2,7 +2,7 @@ import type { ApiError } from "../../api/errors";
 import { Icon } from "../Icon";
 import styles from "./page.module.css";
 
-/** Shown while the gateway does not answer; what was read before stays in sight below it. */
+/** Shown while the gateway does not respond; what was loaded before stays in sight below it. */
 export function ConnectionBanner({ lost }: { readonly lost: ApiError | null }) {
   if (lost === null) {
     return null;

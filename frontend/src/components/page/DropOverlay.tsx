@@ -6,7 +6,7 @@ export function DropOverlay() {
   return (
     <div className={styles.dropOverlay}>
       <p>
-        <Icon name="upload" size={40} /> Let go to read the files
+        <Icon name="upload" size={40} /> Drop to analyse the files
       </p>
     </div>
   );

@@ -18,7 +18,7 @@ export function FilePicker({ ref, onFiles }: FilePickerProps) {
       type="file"
       multiple
       hidden
-      aria-label="Radiographs to read"
+      aria-label="Radiographs to analyse"
       onChange={({ currentTarget }) => {
         onFiles([...(currentTarget.files ?? [])]);
         // So that the same file can be chosen once more.

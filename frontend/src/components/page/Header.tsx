@@ -1,4 +1,4 @@
-import type { Me, ReaderStatus, SystemStatus } from "../../api/schema";
+import type { Me, ServiceStatus, SystemStatus } from "../../api/schema";
 import { roleName } from "../../domain/studies";
 import { DRIFT_PATH } from "../../state/useRoute";
 import { UserMenu } from "../access/UserMenu";
@@ -43,7 +43,7 @@ export function Header(props: HeaderProps) {
         </a>
       </h1>
       <div className={styles.headerEnd}>
-        <Readers system={props.system} isLost={props.isLost} />
+        <Services system={props.system} isLost={props.isLost} />
         {props.onDrift !== null && <DriftLink isOpen={props.isDrift} onOpen={props.onDrift} />}
         {props.onChooseFiles !== null && (
           <button
@@ -52,7 +52,7 @@ export function Header(props: HeaderProps) {
             aria-keyshortcuts="u"
             onClick={props.onChooseFiles}
           >
-            <Icon name="upload" size={18} /> Read files
+            <Icon name="upload" size={18} /> Analyse files
           </button>
         )}
         <IconButton icon="help" label="Keyboard and mouse" shortcut="?" onClick={props.onHelp} />
@@ -78,25 +78,25 @@ function DriftLink({ isOpen, onOpen }: { readonly isOpen: boolean; readonly onOp
   );
 }
 
-/** Whether the readers answer, as the gateway sees them. */
-function Readers({ system, isLost }: { readonly system: SystemStatus | null; readonly isLost: boolean }) {
+/** Whether the inference services are ready, as the gateway sees them. */
+function Services({ system, isLost }: { readonly system: SystemStatus | null; readonly isLost: boolean }) {
   if (isLost || system === null) {
     return null;
   }
   return (
-    <ul className={styles.readers} aria-label="Readers">
-      {system.readers.map((reader) => (
-        <Reader key={reader.role} reader={reader} />
+    <ul className={styles.services} aria-label="Inference services">
+      {system.services.map((service) => (
+        <Service key={service.role} service={service} />
       ))}
     </ul>
   );
 }
 
-function Reader({ reader }: { readonly reader: ReaderStatus }) {
-  const { role, ready, detail, model } = reader;
+function Service({ service }: { readonly service: ServiceStatus }) {
+  const { role, ready, detail, model } = service;
   const more = ready ? `${model?.name ?? ""} ${model?.version ?? ""}`.trim() : (detail ?? "");
   return (
-    <li className={styles.reader} data-ready={ready} title={more}>
+    <li className={styles.service} data-ready={ready} title={more}>
       <span aria-hidden="true">{ready ? "●" : "✕"}</span> {roleName(role)}{" "}
       {ready ? <span className="visually-hidden">ready</span> : "not ready"}
     </li>

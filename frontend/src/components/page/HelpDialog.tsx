@@ -8,7 +8,7 @@ interface HelpDialogProps {
   readonly onClose: () => void;
 }
 
-const GROUPS: readonly Shortcut["group"][] = ["Studies", "Image", "Reading", "Page"];
+const GROUPS: readonly Shortcut["group"][] = ["Studies", "Image", "Result", "Page"];
 
 export function HelpDialog({ shortcutsOn, onShortcutsOn, onClose }: HelpDialogProps) {
   return (

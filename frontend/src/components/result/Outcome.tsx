@@ -1,25 +1,25 @@
 import type { Study, StudyProblem, Triage } from "../../api/schema";
 import { percent } from "../../domain/format";
-import { canReadAgain, PRIORITY_NAMES, roleName } from "../../domain/studies";
+import { canRerun, PRIORITY_NAMES, roleName } from "../../domain/studies";
 import { Note } from "../controls";
 import { Icon } from "../Icon";
 import styles from "./result.module.css";
 
 interface OutcomeProps {
   readonly study: Study;
-  readonly isRereading: boolean;
+  readonly isRerunning: boolean;
   /** Null for whoever may not. */
-  readonly onReadAgain: (() => void) | null;
+  readonly onRerun: (() => void) | null;
 }
 
-/** What came of the reading: how urgent it is, what is missing from it, or why there is none. */
-export function Outcome({ study, isRereading, onReadAgain }: OutcomeProps) {
+/** What came of the analysis: how urgent it is, what is missing from it, or why there is none. */
+export function Outcome({ study, isRerunning, onRerun }: OutcomeProps) {
   return (
     <>
       {study.triage !== null && <TriageCard triage={study.triage} />}
       {study.status === "rejected" && <Refusal study={study} />}
-      {canReadAgain(study) && (
-        <MissingReaders study={study} isRereading={isRereading} onReadAgain={onReadAgain} />
+      {canRerun(study) && (
+        <MissingServices study={study} isRerunning={isRerunning} onRerun={onRerun} />
       )}
     </>
   );
@@ -37,9 +37,9 @@ function TriageCard({ triage }: { readonly triage: Triage }) {
 }
 
 function Refusal({ study }: { readonly study: Study }) {
-  const { score, threshold, reason } = study.gate;
+  const { score, threshold, reason } = study.ood;
   return (
-    <Note tone="warning" title="Refused: not read">
+    <Note tone="warning" title="Rejected: not analysed">
       <p>{reason ?? "This does not look like a frontal chest radiograph."}</p>
       {score !== null && (
         <p>
@@ -54,44 +54,44 @@ function Refusal({ study }: { readonly study: Study }) {
 
 const KINDS: Record<string, string> = {
   unreachable: "could not be reached",
-  timeout: "did not answer in time",
+  timeout: "did not respond in time",
   overloaded: "has too much to do",
-  error: "answered with an error",
-  "invalid-answer": "gave an answer that makes no sense",
+  error: "responded with an error",
+  "invalid-answer": "gave an invalid response",
 };
 
-function MissingReaders({ study, isRereading, onReadAgain }: OutcomeProps) {
+function MissingServices({ study, isRerunning, onRerun }: OutcomeProps) {
   const failed = study.status === "failed";
-  const names = study.problems.map(({ part }) => roleName(part).toLowerCase());
+  const names = study.problems.map(({ service }) => roleName(service).toLowerCase());
   const title = failed
-    ? "Not read: both readers are missing"
+    ? "Not analysed: both models are unavailable"
     : `Partial result: the ${names.join(" and the ")} is missing`;
   return (
     <Note
       tone={failed ? "error" : "warning"}
       title={title}
       actions={
-        onReadAgain === null ? undefined : (
+        onRerun === null ? undefined : (
           <button
             type="button"
             className="button button-primary"
             aria-keyshortcuts="g"
-            disabled={isRereading}
-            onClick={onReadAgain}
+            disabled={isRerunning}
+            onClick={onRerun}
           >
-            <Icon name="reset" size={16} /> {isRereading ? "Reading…" : "Read again"}
+            <Icon name="reset" size={16} /> {isRerunning ? "Analysing…" : "Analyse again"}
           </button>
         )
       }
     >
       <ul className={styles.problems}>
         {study.problems.map((problem) => (
-          <li key={problem.part}>
+          <li key={problem.service}>
             <Problem problem={problem} />
           </li>
         ))}
       </ul>
-      {failed && <p className={styles.muted}>The image is kept and can be read again.</p>}
+      {failed && <p className={styles.muted}>The image is kept and can be analysed again.</p>}
     </Note>
   );
 }
@@ -99,7 +99,7 @@ function MissingReaders({ study, isRereading, onReadAgain }: OutcomeProps) {
 function Problem({ problem }: { readonly problem: StudyProblem }) {
   return (
     <>
-      The {roleName(problem.part).toLowerCase()} {KINDS[problem.kind] ?? "failed"}.{" "}
+      The {roleName(problem.service).toLowerCase()} {KINDS[problem.kind] ?? "failed"}.{" "}
       <span className={styles.muted}>{problem.detail}</span>
     </>
   );

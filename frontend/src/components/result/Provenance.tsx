@@ -1,9 +1,9 @@
-import type { Study, Timings, UsedJoining, UsedModel } from "../../api/schema";
+import type { Study, Timings, UsedRescoring, UsedModel } from "../../api/schema";
 import { milliseconds } from "../../domain/format";
 import { roleName } from "../../domain/studies";
 import styles from "./result.module.css";
 
-/** Which models read, and how long each step took. */
+/** Which models ran, and how long each step took. */
 export function Provenance({ study }: { readonly study: Study }) {
   return (
     <details className={styles.details}>
@@ -15,7 +15,7 @@ export function Provenance({ study }: { readonly study: Study }) {
           {study.models.map((model) => (
             <Model key={model.role} model={model} />
           ))}
-          {study.joining !== null && <Joining joining={study.joining} />}
+          {study.rescoring !== null && <Rescoring rescoring={study.rescoring} />}
         </ul>
       )}
       <TimingTable timings={study.timings_ms} />
@@ -40,19 +40,19 @@ function Model({ model }: { readonly model: UsedModel }) {
   );
 }
 
-function Joining({ joining }: { readonly joining: UsedJoining }) {
+function Rescoring({ rescoring }: { readonly rescoring: UsedRescoring }) {
   return (
     <li>
-      <span className={styles.muted}>Joined by</span>
-      <span>{joining.name}</span>
-      <code title={`sha256 of its manifest: ${joining.sha256}`}>{joining.sha256.slice(0, 12)}</code>
+      <span className={styles.muted}>Rescored by</span>
+      <span>{rescoring.name}</span>
+      <code title={`sha256 of its manifest: ${rescoring.sha256}`}>{rescoring.sha256.slice(0, 12)}</code>
     </li>
   );
 }
 
 const STEPS: readonly { readonly key: keyof Timings; readonly label: string }[] = [
   { key: "decode", label: "Decoding" },
-  { key: "gate", label: "Image check" },
+  { key: "ood", label: "Image check" },
   { key: "classifier", label: "Classifier" },
   { key: "detector", label: "Detector, at the same time" },
   { key: "archive", label: "Archive" },

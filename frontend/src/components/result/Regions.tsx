@@ -3,7 +3,7 @@ import { type Dispatch, useMemo } from "react";
 import type { Box, Study } from "../../api/schema";
 import { colourOf } from "../../domain/colours";
 import { count, displayName, percent, score } from "../../domain/format";
-import { groupBoxes, rankingScore, type RegionGroup } from "../../domain/regions";
+import { groupBoxes, type RegionGroup } from "../../domain/regions";
 import type { ViewerAction, ViewerState } from "../../state/viewer";
 import styles from "./result.module.css";
 
@@ -17,7 +17,7 @@ interface RegionsProps {
 /** The boxes as a list: each kind can be hidden, each box can be gone to. */
 export function Regions({ study, state, dispatch, onFocus }: RegionsProps) {
   const groups = useMemo(() => groupBoxes(study.boxes), [study.boxes]);
-  const detectorMissing = study.problems.some(({ part }) => part === "detector");
+  const detectorMissing = study.problems.some(({ service }) => service === "detector");
   return (
     <section className={styles.section} aria-labelledby="regions">
       <h3 id="regions">
@@ -25,7 +25,7 @@ export function Regions({ study, state, dispatch, onFocus }: RegionsProps) {
       </h3>
       {groups.length === 0 && (
         <p className={styles.muted}>
-          {detectorMissing ? "Not looked for: the detector did not answer." : "None was marked."}
+          {detectorMissing ? "Not available: the detector did not respond." : "None detected."}
         </p>
       )}
       {groups.length > 0 && <p className={styles.muted}>{whatRanks(study)}</p>}
@@ -38,6 +38,7 @@ export function Regions({ study, state, dispatch, onFocus }: RegionsProps) {
                 <RegionRow
                   key={index}
                   box={study.boxes[index]}
+                  rescored={study.rescoring !== null}
                   selected={state.selectedBox === index}
                   onSelect={(box) => {
                     dispatch({ type: "boxSelected", index });
@@ -77,11 +78,13 @@ function GroupToggle({ group, state, dispatch }: GroupToggleProps) {
 
 interface RegionRowProps {
   readonly box: Box | undefined;
+  /** Whether its score is more than the detector's own. */
+  readonly rescored: boolean;
   readonly selected: boolean;
   readonly onSelect: (box: Box) => void;
 }
 
-function RegionRow({ box, selected, onSelect }: RegionRowProps) {
+function RegionRow({ box, rescored, selected, onSelect }: RegionRowProps) {
   if (box === undefined) {
     return null;
   }
@@ -91,13 +94,11 @@ function RegionRow({ box, selected, onSelect }: RegionRowProps) {
         type="button"
         className={styles.region}
         aria-pressed={selected}
-        aria-label={described(box)}
+        aria-label={described(box, rescored)}
         onClick={() => onSelect(box)}
       >
-        <span>
-          {box.joined_score === null ? "score" : "joined"} {score(rankingScore(box))}
-        </span>
-        <span className={styles.muted}>{parts(box).join(" · ")}</span>
+        <span>score {score(box.score)}</span>
+        <span className={styles.muted}>{parts(box, rescored).join(" · ")}</span>
         <span className={styles.coordinates}>
           {Math.round(box.x_max - box.x_min)} × {Math.round(box.y_max - box.y_min)} px
         </span>
@@ -106,25 +107,23 @@ function RegionRow({ box, selected, onSelect }: RegionRowProps) {
   );
 }
 
-/** Which score chose and ordered the boxes. */
-function whatRanks({ joining }: Study): string {
-  return joining === null
-    ? "By the detector's own score, not joined with the classifier's opinion."
-    : "By the joined score: how likely it is that the region is right.";
+/** Which score selected and ordered the boxes. */
+function whatRanks({ rescoring }: Study): string {
+  return rescoring === null
+    ? "By the detector's own score, without the classifier."
+    : "By the rescored value: how likely it is that the region is right.";
 }
 
-/** What a box's ranking score is made of, or stands beside. */
-function parts(box: Box): string[] {
-  const opinion = box.classifier_probability;
-  const said = opinion === null ? "no classifier label" : `classifier ${percent(opinion)}`;
-  return box.joined_score === null ? [said] : [`detector ${score(box.score)}`, said];
+/** What a box's score is made of, or stands beside. */
+function parts(box: Box, rescored: boolean): string[] {
+  const probability = box.classifier_probability;
+  const classifier = probability === null ? "no classifier label" : `classifier ${percent(probability)}`;
+  return rescored ? [`detector ${score(box.detector_score)}`, classifier] : [classifier];
 }
 
 /** The same for someone who hears it. */
-function described(box: Box): string {
-  const name = displayName(box.finding).toLowerCase();
-  if (box.joined_score === null) {
-    return `Show ${name}, score ${score(box.score)}, ${parts(box).join(", ")}`;
-  }
-  return `Show ${name}, joined score ${score(box.joined_score)}, made of ${parts(box).join(" and ")}`;
+function described(box: Box, rescored: boolean): string {
+  const shown = `Show ${displayName(box.finding).toLowerCase()}, score ${score(box.score)}`;
+  const from = parts(box, rescored);
+  return rescored ? `${shown}, made of ${from.join(" and ")}` : `${shown}, ${from.join(", ")}`;
 }

@@ -10,17 +10,17 @@ import { ResultPanel } from "./ResultPanel";
 
 interface Shown {
   readonly error?: ApiError;
-  readonly isRereading?: boolean;
+  readonly isRerunning?: boolean;
   readonly allShown?: boolean;
 }
 
-function show(study: Study, { error, isRereading = false, allShown = false }: Shown = {}) {
-  const heard = { onReadAgain: vi.fn(), dispatch: vi.fn(), onFocusBox: vi.fn(), onToggleAll: vi.fn() };
+function show(study: Study, { error, isRerunning = false, allShown = false }: Shown = {}) {
+  const heard = { onRerun: vi.fn(), dispatch: vi.fn(), onFocusBox: vi.fn(), onToggleAll: vi.fn() };
   render(
     <ResultPanel
       study={study}
       error={error ?? null}
-      isRereading={isRereading}
+      isRerunning={isRerunning}
       mayExport
       state={INITIAL_VIEWER}
       allShown={allShown}
@@ -33,12 +33,12 @@ function show(study: Study, { error, isRereading = false, allShown = false }: Sh
 const PARTIAL = aStudy({
   status: "partial",
   boxes: [],
-  problems: [{ part: "detector", kind: "timeout", detail: "No answer within 5 s." }],
+  problems: [{ service: "detector", kind: "timeout", detail: "No answer within 5 s." }],
 });
 
-const REFUSED = aStudy({
+const REJECTED = aStudy({
   status: "rejected",
-  gate: { accepted: false, score: 0.031, threshold: 0.5, reason: "This looks like a photograph." },
+  ood: { accepted: false, score: 0.031, threshold: 0.5, reason: "This looks like a photograph." },
   top_findings: [],
   findings: [],
   boxes: [],
@@ -86,7 +86,7 @@ it("says that the bars are not to a straight scale, and ends them where that sca
 
 it("goes to a box, hides a kind of box, and lays a heat map over the image", async () => {
   const { dispatch, onFocusBox } = show(aStudy());
-  await userEvent.click(screen.getByRole("button", { name: /^Show effusion, joined score 0.66/ }));
+  await userEvent.click(screen.getByRole("button", { name: /^Show effusion, score 0.66/ }));
   expect(dispatch).toHaveBeenCalledWith({ type: "boxSelected", index: 0 });
   expect(onFocusBox).toHaveBeenCalledWith(EFFUSION_BOX);
   await userEvent.click(screen.getByRole("checkbox"));
@@ -95,36 +95,36 @@ it("goes to a box, hides a kind of box, and lays a heat map over the image", asy
   expect(dispatch).toHaveBeenCalledWith({ type: "heatmapSet", finding: "Effusion" });
 });
 
-it("a partial result names the reader that is missing, and can be read again", async () => {
-  const { onReadAgain } = show(PARTIAL);
+it("a partial result names the service that is missing, and can be asked for again", async () => {
+  const { onRerun } = show(PARTIAL);
   expect(screen.getByText("Partial result: the detector is missing")).toBeTruthy();
-  expect(screen.getByText(/did not answer in time/u).textContent).toContain("No answer within 5 s.");
-  expect(screen.getByText("Not looked for: the detector did not answer.")).toBeTruthy();
-  await userEvent.click(screen.getByRole("button", { name: "Read again" }));
-  expect(onReadAgain).toHaveBeenCalledOnce();
+  expect(screen.getByText(/did not respond in time/u).textContent).toContain("No answer within 5 s.");
+  expect(screen.getByText("Not available: the detector did not respond.")).toBeTruthy();
+  await userEvent.click(screen.getByRole("button", { name: "Analyse again" }));
+  expect(onRerun).toHaveBeenCalledOnce();
 });
 
-it("while it is read again the button waits, and a failure is said aloud", () => {
-  show(PARTIAL, { isRereading: true, error: new ApiError(503, "Unavailable", "Both are down.") });
-  expect(screen.getByRole("button", { name: "Reading…" })).toHaveProperty("disabled", true);
+it("while it is analysed again the button waits, and a failure is announced", () => {
+  show(PARTIAL, { isRerunning: true, error: new ApiError(503, "Unavailable", "Both are down.") });
+  expect(screen.getByRole("button", { name: "Analysing…" })).toHaveProperty("disabled", true);
   expect(screen.getByRole("alert").textContent).toContain("Both are down.");
 });
 
-it("a refused image shows the reason and its score, and no diagnosis", () => {
-  show(REFUSED);
+it("a rejected image shows the reason and its score, and no diagnosis", () => {
+  show(REJECTED);
   expect(screen.getByText("This looks like a photograph.")).toBeTruthy();
   expect(screen.getByText(/Likeness to a frontal chest/u).textContent).toContain("3%, needed: 50%");
   expect(screen.queryByRole("region", { name: "Most likely findings" })).toBeNull();
   expect(screen.queryByRole("region", { name: "Priority" })).toBeNull();
   expect(screen.queryByText("Suspicious regions")).toBeNull();
-  expect(screen.queryByRole("button", { name: "Read again" })).toBeNull();
+  expect(screen.queryByRole("button", { name: "Analyse again" })).toBeNull();
 });
 
-it("a study that nobody read says that it is kept", () => {
-  const problems = ["classifier", "detector"].map((part) => ({ part, kind: "unreachable", detail: "Down." }));
+it("a study that could not be analysed says that it is kept", () => {
+  const problems = ["classifier", "detector"].map((service) => ({ service, kind: "unreachable", detail: "Down." }));
   show(aStudy({ status: "failed", problems, top_findings: [], findings: [], boxes: [], triage: null }));
-  expect(screen.getByText("Not read: both readers are missing")).toBeTruthy();
-  expect(screen.getByText("The image is kept and can be read again.")).toBeTruthy();
+  expect(screen.getByText("Not analysed: both models are unavailable")).toBeTruthy();
+  expect(screen.getByText("The image is kept and can be analysed again.")).toBeTruthy();
 });
 
 it("all findings can be put in another order", async () => {
@@ -142,25 +142,25 @@ it("HTML in a name is text", () => {
   expect(document.querySelector("img")).toBeNull();
 });
 
-it("says of each region the joined score and what it is made of", () => {
-  const fracture = { ...EFFUSION_BOX, finding: "Fracture" as const, joined_score: 0.31, score: 0.35 };
+it("says of each region its score and what it is made of", () => {
+  const fracture = { ...EFFUSION_BOX, finding: "Fracture" as const, score: 0.31, detector_score: 0.35 };
   show(aStudy({ boxes: [EFFUSION_BOX, { ...fracture, classifier_probability: null }] }));
   const regions = within(screen.getByRole("region", { name: /^Suspicious regions/ }));
-  expect(regions.getByText(/^By the joined score/)).toBeTruthy();
+  expect(regions.getByText(/^By the rescored/)).toBeTruthy();
   expect(screen.getByText("lite0-nih14--yolov5n-both")).toBeTruthy();
   const effusion = regions.getByRole("button", {
-    name: "Show effusion, joined score 0.66, made of detector 0.81 and classifier 42%",
+    name: "Show effusion, score 0.66, made of detector 0.81 and classifier 42%",
   });
-  expect(effusion.textContent).toBe("joined 0.66detector 0.81 · classifier 42%100 × 50 px");
+  expect(effusion.textContent).toBe("score 0.66detector 0.81 · classifier 42%100 × 50 px");
   expect(
     regions.getByRole("button", {
-      name: "Show fracture, joined score 0.31, made of detector 0.35 and no classifier label",
+      name: "Show fracture, score 0.31, made of detector 0.35 and no classifier label",
     }).textContent,
-  ).toContain("joined 0.31");
+  ).toContain("score 0.31");
 });
 
-it("says that the detector's own score counts where nothing was joined", () => {
-  show(aStudy({ boxes: [{ ...EFFUSION_BOX, joined_score: null }], joining: null }));
+it("says that the detector's own score counts where nothing was rescored", () => {
+  show(aStudy({ boxes: [{ ...EFFUSION_BOX, score: 0.81 }], rescoring: null }));
   const regions = within(screen.getByRole("region", { name: /^Suspicious regions/ }));
   expect(regions.getByText(/^By the detector's own score/)).toBeTruthy();
   const effusion = regions.getByRole("button", {

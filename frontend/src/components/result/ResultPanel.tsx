@@ -15,8 +15,8 @@ import styles from "./result.module.css";
 interface ResultPanelProps {
   readonly study: Study;
   readonly error: ApiError | null;
-  readonly isRereading: boolean;
-  readonly onReadAgain: (() => void) | null;
+  readonly isRerunning: boolean;
+  readonly onRerun: (() => void) | null;
   readonly mayExport: boolean;
   readonly state: ViewerState;
   readonly dispatch: Dispatch<ViewerAction>;
@@ -25,14 +25,14 @@ interface ResultPanelProps {
   readonly onToggleAll: () => void;
 }
 
-/** Everything that the reading says, beside the image. */
+/** The whole result, beside the image. */
 export function ResultPanel(props: ResultPanelProps) {
   const { study, error, state, dispatch } = props;
   const diagnosed = study.status === "complete" || study.status === "partial";
   return (
-    <aside className={styles.panel} aria-label="Reading" tabIndex={0}>
+    <aside className={styles.panel} aria-label="Result" tabIndex={0}>
       <StudyFacts study={study} mayExport={props.mayExport} />
-      <Outcome study={study} isRereading={props.isRereading} onReadAgain={props.onReadAgain} />
+      <Outcome study={study} isRerunning={props.isRerunning} onRerun={props.onRerun} />
       {error !== null && (
         <Note tone="error" title={error.title} urgent>
           <p>{error.detail}</p>

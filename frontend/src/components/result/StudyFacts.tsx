@@ -29,7 +29,7 @@ export function StudyFacts(props: { readonly study: Study; readonly mayExport: b
         </dl>
         {props.mayExport && (
           <p className={styles.muted}>
-            If no name is written on the picture itself:{" "}
+            If no name is burnt into the image itself:{" "}
             <a href={deidentifiedUrl(study.id)} target="_blank" rel="noreferrer">
               file without the patient
             </a>
@@ -52,6 +52,6 @@ function factsOf(study: Study): [string, string | null][] {
     ["Study date", date(patient.study_date)],
     ["File", study.file_name],
     ["Received", fullTime(study.received_at)],
-    ["Reading", STATUS_NAMES[study.status]],
+    ["Analysis", STATUS_NAMES[study.status]],
   ];
 }

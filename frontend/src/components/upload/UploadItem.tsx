@@ -53,12 +53,12 @@ export function UploadItem({ upload, queue, onOpen }: UploadItemProps) {
 
 function Progress({ upload }: { readonly upload: Upload }) {
   const { phase, sent, file } = upload;
-  const known = phase !== "reading";
+  const known = phase !== "analysing";
   return (
     <div
-      className={known ? styles.progress : styles.progressReading}
+      className={known ? styles.progress : styles.progressAnalysing}
       role="progressbar"
-      aria-label={known ? `Sending ${file.name}` : `Reading ${file.name}`}
+      aria-label={known ? `Sending ${file.name}` : `Analysing ${file.name}`}
       aria-valuemin={0}
       aria-valuemax={100}
       aria-valuenow={known ? Math.round(sent * 100) : undefined}
@@ -74,12 +74,12 @@ function phaseText({ phase, sent, study }: Upload): string {
       return "Waiting for its turn";
     case "sending":
       return `Sending, ${percent(sent)}`;
-    case "reading":
-      return "Sent. Being read…";
+    case "analysing":
+      return "Sent. Being analysed…";
     case "done":
-      return study === null ? "Read" : outcomeText(study);
+      return study === null ? "Analysed" : outcomeText(study);
     case "failed":
-      return "Not read";
+      return "Not analysed";
   }
 }
 

@@ -42,9 +42,9 @@ export function UploadTray({ uploads, queue, onOpen }: UploadTrayProps) {
 
 function trayTitle(uploads: readonly Upload[], active: number): string {
   if (active > 0) {
-    return `Reading ${active} of ${count(uploads.length, "file")}`;
+    return `Analysing ${active} of ${count(uploads.length, "file")}`;
   }
   const failed = uploads.filter(({ phase }) => phase === "failed").length;
-  const read = `${count(uploads.length - failed, "file")} read`;
-  return failed > 0 ? `${read}, ${failed} not read` : read;
+  const analysed = `${count(uploads.length - failed, "file")} analysed`;
+  return failed > 0 ? `${analysed}, ${failed} not analysed` : analysed;
 }

@@ -13,7 +13,7 @@ const INDEX = {
     { file: "synthetic-mass.png", labels: ["Mass"], seed: 2, truncation: null, side_px: 512 },
   ],
 };
-const TITLE = "No film at hand? Try an example";
+const TITLE = "No radiograph at hand? Try an example";
 
 /** What lies beside the page, by its address; null: that file is gone. */
 let served: Record<string, unknown>;
@@ -48,21 +48,21 @@ function show(onChooseFiles: (() => void) | null = () => undefined): void {
   render(<Welcome system={null} onChooseFiles={onChooseFiles} onFile={add} />);
 }
 
-function choose(film: string): Promise<void> {
-  return userEvent.click(screen.getByRole("button", { name: `Read a synthetic film: ${film}` }));
+function choose(image: string): Promise<void> {
+  return userEvent.click(screen.getByRole("button", { name: `Analyse a synthetic radiograph: ${image}` }));
 }
 
 it("offers the examples, says that they show nobody, and what each was asked for", async () => {
   show();
   const examples = await screen.findByRole("region", { name: TITLE });
   expect(examples.textContent).toContain("made by a generator (pggan-64, version 2), no patient");
-  const films = within(examples).getAllByRole("listitem");
-  expect(films.map((film) => film.textContent)).toEqual([
-    "Read a synthetic film: No finding",
-    "Read a synthetic film: Mass",
+  const images = within(examples).getAllByRole("listitem");
+  expect(images.map((image) => image.textContent)).toEqual([
+    "Analyse a synthetic radiograph: No finding",
+    "Analyse a synthetic radiograph: Mass",
   ]);
-  const pictures = films.map((film) => film.querySelector("img")?.getAttribute("src"));
-  expect(pictures).toEqual(["/examples/synthetic-no-finding.png", "/examples/synthetic-mass.png"]);
+  const sources = images.map((image) => image.querySelector("img")?.getAttribute("src"));
+  expect(sources).toEqual(["/examples/synthetic-no-finding.png", "/examples/synthetic-mass.png"]);
 });
 
 it("sends a chosen example the way of every file", async () => {
@@ -82,7 +82,7 @@ it("sends a chosen example the way of every file", async () => {
 it("can be used by keyboard alone", async () => {
   show();
   await screen.findByRole("region", { name: TITLE });
-  // The drop target, the first film, the second.
+  // The drop target, the first image, the second.
   await userEvent.tab();
   await userEvent.tab();
   await userEvent.tab();
@@ -91,7 +91,7 @@ it("can be used by keyboard alone", async () => {
   expect(add.mock.calls[0]?.[0].name).toBe("synthetic-mass.png");
 });
 
-it("says in a sentence that a film cannot be fetched, and fetches it when asked again", async () => {
+it("says in a sentence that an image cannot be fetched, and fetches it when asked again", async () => {
   const gone = served["/examples/synthetic-mass.png"];
   served["/examples/synthetic-mass.png"] = undefined;
   show();
@@ -108,7 +108,7 @@ it("says in a sentence that a film cannot be fetched, and fetches it when asked 
   expect(screen.queryByRole("alert")).toBeNull();
 });
 
-it("fetches one film at a time, however often it is clicked", async () => {
+it("fetches one image at a time, however often it is clicked", async () => {
   show();
   await screen.findByRole("region", { name: TITLE });
   let arrive = (): void => undefined;
@@ -127,11 +127,11 @@ it("fetches one film at a time, however often it is clicked", async () => {
 });
 
 it("does not claim that a generator without labels was asked for anything", async () => {
-  const [film] = INDEX.examples;
-  served["/examples/index.json"] = { ...INDEX, examples: [{ ...film, file: "synthetic-1.png", labels: null }] };
+  const [image] = INDEX.examples;
+  served["/examples/index.json"] = { ...INDEX, examples: [{ ...image, file: "synthetic-1.png", labels: null }] };
   show();
   const examples = await screen.findByRole("region", { name: TITLE });
-  expect(within(examples).getByRole("button").textContent).toContain("Film 1");
+  expect(within(examples).getByRole("button").textContent).toContain("Image 1");
   expect(examples.textContent).not.toContain("asked for");
 });
 
@@ -149,7 +149,7 @@ it.each([{ generator: null, examples: [] }, undefined])(
   },
 );
 
-it("asks for nothing and offers nothing to whoever may not send films", async () => {
+it("asks for nothing and offers nothing to whoever may not send images", async () => {
   show(null);
   expect(await screen.findByText("Choose a study from the list")).toBeTruthy();
   expect(screen.queryByText(TITLE)).toBeNull();

@@ -1,7 +1,7 @@
 import type { SystemStatus } from "../../api/schema";
 import { bytes } from "../../domain/format";
 import { Icon } from "../Icon";
-import { ExampleFilms } from "./ExampleFilms";
+import { Examples } from "./Examples";
 import styles from "./upload.module.css";
 
 interface WelcomeProps {
@@ -21,7 +21,7 @@ export function Welcome({ system, onChooseFiles, onFile }: WelcomeProps) {
     );
   }
   return (
-    <section className={styles.welcome} aria-label="Read a radiograph">
+    <section className={styles.welcome} aria-label="Analyse a radiograph">
       <button type="button" className={styles.dropTarget} onClick={onChooseFiles}>
         <Icon name="upload" size={44} />
         <span className={styles.welcomeTitle}>Drop chest radiographs here</span>
@@ -35,7 +35,7 @@ export function Welcome({ system, onChooseFiles, onFile }: WelcomeProps) {
         Frontal views (PA or AP). The three most likely findings, suspicious regions and a priority
         come back in about a second.
       </p>
-      <ExampleFilms onFile={onFile} />
+      <Examples onFile={onFile} />
     </section>
   );
 }

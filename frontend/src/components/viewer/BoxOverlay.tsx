@@ -5,7 +5,6 @@ import { colourOf } from "../../domain/colours";
 import { displayName, score } from "../../domain/format";
 import { type Rect, rectOf, type Size, toScreen, type View, visibleRegion } from "../../domain/geometry";
 import { LABEL_HEIGHT_PX, placeLabels } from "../../domain/labels";
-import { rankingScore } from "../../domain/regions";
 import { labelWidth } from "./labelWidth";
 import styles from "./viewer.module.css";
 
@@ -87,7 +86,7 @@ function BoxFrame({ entry, state }: { readonly entry: ShownBox; readonly state: 
       <rect
         className={styles.box}
         data-finding={box.finding}
-        data-score={rankingScore(box)}
+        data-score={box.score}
         stroke={colourOf(box.finding)}
         {...rect}
       />
@@ -130,7 +129,7 @@ function BoxLabel({ entry, place, view, state }: BoxLabelProps) {
 }
 
 function labelText(box: Box): string {
-  return `${displayName(box.finding)} ${score(rankingScore(box))}`;
+  return `${displayName(box.finding)} ${score(box.score)}`;
 }
 
 function area({ width, height }: Rect): number {

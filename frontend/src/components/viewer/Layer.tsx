@@ -13,7 +13,7 @@ interface LayerProps {
   readonly filter?: string | undefined;
 }
 
-/** A picture that covers the image plane. Decorative: the viewport around it carries the words. */
+/** An image that covers the image plane. Decorative: the viewport around it carries the words. */
 export function Layer({ src, name, image, view, opacity, filter }: LayerProps) {
   const [phase, setPhase] = useState<"loading" | "shown" | "failed">("loading");
   return (
@@ -34,7 +34,7 @@ export function Layer({ src, name, image, view, opacity, filter }: LayerProps) {
           filter,
         }}
         onLoad={({ currentTarget }) => {
-          // Shown once it can be painted: decoding a large film takes longer than loading it.
+          // Shown once it can be painted: decoding a large image takes longer than loading it.
           const show = (): void => setPhase("shown");
           currentTarget.decode().then(show, show);
         }}

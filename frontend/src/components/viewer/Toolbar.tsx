@@ -85,9 +85,9 @@ function Downloads({ study }: { readonly study: Study }) {
           id="download-overlay"
           href={overlayUrl(study.id)}
           download={`${study.id}-overlay.png`}
-          title="Save the picture with its findings (S)"
+          title="Save the image with its findings (S)"
         >
-          <Icon name="download" /> Picture
+          <Icon name="download" /> Image
         </a>
       )}
       <a

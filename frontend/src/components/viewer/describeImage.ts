@@ -6,6 +6,6 @@ export function describeImage({ image, boxes, status }: Study): string {
   const view = image.view === null ? "" : `, ${image.view} view`;
   const size = `${image.width} by ${image.height} pixels`;
   const regions =
-    status === "rejected" ? "not read" : `${count(boxes.length, "marked region")}, listed beside it`;
+    status === "rejected" ? "not analysed" : `${count(boxes.length, "marked region")}, listed beside it`;
   return `Radiograph${view}, ${size}, ${regions}. Arrow keys move it, plus and minus zoom.`;
 }

@@ -44,7 +44,7 @@ def rescored_boxes(
         return []
     said = {row.finding: row.probability for row in findings}
     if rescoring is None:
-        boxes = [_box(box, detected.image, said, None) for box in detected.boxes if box.shown]
+        boxes = [_box(box, detected.image, said, None) for box in detected.boxes if box.above_threshold]
         return sorted(boxes, key=lambda box: box.score, reverse=True)
     rows = _joined(detected, said, rescoring)
     boxes = [_box(box, detected.image, said, rescored) for box, rescored in rows]

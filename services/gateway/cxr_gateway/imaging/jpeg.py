@@ -20,7 +20,7 @@ from cxr_gateway.imaging.decoding import decoding
 from cxr_gateway.imaging.limits import Limits
 from cxr_gateway.imaging.result import DecodedPicture, GreyImage
 from cxr_serving.errors import Unprocessable, UnsupportedMedia
-from cxr_serving.orientation import UPRIGHT, orientation_of, upright
+from cxr_serving.imaging import UPRIGHT, orientation_of, upright
 
 _EXIF_PREFIX = b"Exif\x00\x00"
 # Frames that Pillow's libjpeg-turbo decodes: baseline, extended, progressive; Huffman and

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from cxr_serving.errors import PayloadTooLarge
-from cxr_serving.image_limits import ImageLimits
+from cxr_serving.imaging import ImageLimits
 
 
 @dataclass(frozen=True)

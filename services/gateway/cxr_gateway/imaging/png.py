@@ -12,10 +12,9 @@ from cxr_gateway.imaging.colour import grey_of_rgb
 from cxr_gateway.imaging.decoding import decoding
 from cxr_gateway.imaging.limits import Limits
 from cxr_gateway.imaging.result import DecodedPicture
-from cxr_serving.deep_grey import grey_of_deep
 from cxr_serving.errors import Unprocessable, UnsupportedMedia
-from cxr_serving.file_kind import PNG_SIGNATURE
-from cxr_serving.orientation import UPRIGHT, orientation_of, upright
+from cxr_serving.imaging import UPRIGHT, grey_of_16_bit, orientation_of, upright
+from cxr_serving.sniffing import PNG_SIGNATURE
 
 _GREY, _RGB, _PALETTE, _GREY_ALPHA, _RGB_ALPHA = 0, 2, 3, 4, 6
 # All that the pixels need. Whatever else a file carries (profiles and texts can be zlib bombs) is
@@ -63,7 +62,7 @@ def _grey(image: Image.Image, colour_type: int) -> DecodedPicture:
     if image.mode == "L":
         return DecodedPicture(np.asarray(image))
     if image.mode.startswith("I"):
-        return DecodedPicture(grey_of_deep(np.asarray(image).astype(np.uint16, copy=False)))
+        return DecodedPicture(grey_of_16_bit(np.asarray(image).astype(np.uint16, copy=False)))
     kind = "PNG's palette" if colour_type == _PALETTE else "PNG"
     red, green, blue = image.convert("RGB").split()
     return grey_of_rgb(np.asarray(red), np.asarray(green), np.asarray(blue), kind)

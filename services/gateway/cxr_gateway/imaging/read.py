@@ -8,7 +8,7 @@ from cxr_gateway.imaging.png import decode_png
 from cxr_gateway.imaging.result import NO_PATIENT, DecodedImage
 from cxr_gateway.imaging.sniff import ACCEPTED, sniff
 from cxr_serving.errors import UnsupportedMedia
-from cxr_serving.file_kind import describe
+from cxr_serving.sniffing import describe
 
 _DEFAULT_LIMITS = Limits()
 

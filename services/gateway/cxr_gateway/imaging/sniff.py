@@ -1,7 +1,7 @@
 """Which accepted kind an upload is, by its first bytes."""
 
 from cxr_gateway.core.schemas import ImageSource
-from cxr_serving.file_kind import JPEG_SIGNATURE, PNG_SIGNATURE
+from cxr_serving.sniffing import JPEG_SIGNATURE, PNG_SIGNATURE
 
 ACCEPTED = "Accepted are PNG, JPEG and DICOM files of one grey radiograph."
 

@@ -69,7 +69,7 @@ def enlarged(cam: npt.NDArray[np.float32]) -> FloatMap:
     """A map [h, w] at `FRAME_PX` a side, scaled to 0..1 between its minimum and its maximum.
 
     Bilinear, cells taken as areas as the gateway takes them: the maximum is the middle of the
-    highest cell, which is where the page's picture is brightest. (The picture's own kernel is
+    highest cell, which is where the page's picture is brightest. (The heat map's own kernel is
     bicubic, smoother to look at; beside two high cells it can overshoot both.) A flat map is 1
     everywhere.
     """

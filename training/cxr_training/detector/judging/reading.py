@@ -14,7 +14,7 @@ from cxr_detector.fused import is_fused, member_folders
 from cxr_detector.loading import assemble
 from cxr_detector.network import load_network
 from cxr_detector.postprocessing import Detections
-from cxr_serving.image import DecodedImage
+from cxr_serving.imaging import DecodedImage
 from cxr_serving.model_folder import ModelFolder
 from cxr_serving.onnx_runtime import OnnxRuntime
 from cxr_training.data.pixels import decode_grey
@@ -137,6 +137,6 @@ def _relabelled(one: Found, number: np.ndarray) -> Found:
     labels = number[detections.labels]
     kept = labels >= 0
     chosen = Detections(
-        labels[kept], detections.scores[kept], detections.boxes[kept], detections.shown[kept]
+        labels[kept], detections.scores[kept], detections.boxes[kept], detections.above_threshold[kept]
     )
     return replace(one, detections=chosen)
