@@ -23,6 +23,8 @@ from cxr_training.data.splits import Split
 from support.gan.runs import SIDE_PX, write_published, write_run
 from support.synthetic_nih import write_nih
 
+pytestmark = pytest.mark.slow
+
 FEATURES = PixelFeatures(8)
 
 

@@ -27,6 +27,8 @@ from support.gan.runs import write_run
 from support.gan.studies import write_plan
 from support.synthetic_nih import write_nih
 
+pytestmark = pytest.mark.slow
+
 REAL = {"title": "real", "kind": "real"}
 ARMS = {
     "real": REAL,

@@ -18,6 +18,8 @@ from cxr_gan.training.records import read_checkpoint, write_checkpoint
 from cxr_gan.training.trainer import Trainer
 from support.gan.quick import quick_gan, toy_chests
 
+pytestmark = pytest.mark.slow
+
 SEEN = ("step", "images", "side_px", "fade", "discriminator_loss", "generator_loss", "penalty")
 
 

@@ -12,6 +12,8 @@ from cxr_gan.networks.spec import GeneratorSpec
 from support.gan.quick import quick_arguments
 from support.synthetic_nih import write_nih
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:

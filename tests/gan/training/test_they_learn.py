@@ -10,6 +10,8 @@ from torch import Tensor
 from cxr_gan.training.trainer import Trainer
 from support.gan.quick import RECIPES, quick_gan, random_frechet, toy_chests
 
+pytestmark = pytest.mark.slow
+
 LEARNING = (
     "image.side_px=16",
     "network.latent_size=16",
