@@ -285,11 +285,11 @@ GENERATOR ?= models/gan/$(notdir $(GAN))
 .PHONY: train-gan publish-gan evaluate-gan verify-gan examples
 train-gan: .venv-train/.synced ## Train a generator and measure the run: GAN=dcgan or gpu/dcgan, a recipe of gan/configs
 	$(CXR_GAN) train --config gan/configs/$(GAN).yaml --data $(DATA) --out $(RUNS)/gan/$(GAN)
-	$(CXR_GAN) evaluate --model $(RUNS)/gan/$(GAN) --data $(DATA)
+	$(MAKE) evaluate-gan
+evaluate-gan: .venv-train/.synced ## Measure a trained generator: GAN=...
+	$(CXR_GAN) evaluate --model $(RUNS)/gan/$(GAN) --data $(DATA) --results docs/results/gan
 publish-gan: .venv-train/.synced ## Write a generator's run into models/: GAN=..., VERSION=...
-	$(CXR_GAN) publish --run $(RUNS)/gan/$(GAN) --version $(VERSION)
-evaluate-gan: .venv-train/.synced ## Measure a published generator and write its figures: GENERATOR=models/gan/NAME
-	$(CXR_GAN) evaluate --model $(GENERATOR) --data $(DATA)
+	$(CXR_GAN) publish --run $(RUNS)/gan/$(GAN) --version $(VERSION) --models models/gan --results docs/results/gan
 verify-gan: .venv-train/.synced ## Recompute a published generator's figures: GENERATOR=models/gan/NAME
 	$(CXR_GAN) verify --model $(GENERATOR) --data $(DATA)
 examples: .venv-train/.synced ## Make the page's example radiographs: GENERATOR=models/gan/NAME

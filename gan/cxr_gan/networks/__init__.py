@@ -4,7 +4,7 @@ from torch import nn
 
 from cxr_gan.networks.dcgan import DcganDiscriminator, DcganGenerator
 from cxr_gan.networks.pggan import PgganDiscriminator, PgganGenerator
-from cxr_gan.spec import GeneratorSpec
+from cxr_gan.networks.spec import GeneratorSpec
 
 
 def build_generator(spec: GeneratorSpec) -> nn.Module:
@@ -17,5 +17,5 @@ def build_generator(spec: GeneratorSpec) -> nn.Module:
 
 
 def build_discriminator(spec: GeneratorSpec) -> nn.Module:
-    """The discriminator that goes with it; `forward(pictures, labels=None)` gives logits [n]."""
+    """The discriminator that goes with it; `forward(images, labels=None)` gives logits [n]."""
     return DcganDiscriminator(spec) if spec.family == "dcgan" else PgganDiscriminator(spec)

@@ -1,1 +1,1 @@
-"""Training: from radiographs and a recipe to a run directory with a generator."""
+"""Training of a generator: a run directory from a recipe and radiographs."""

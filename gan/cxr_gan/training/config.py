@@ -4,28 +4,16 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from cxr_contracts import Finding
+from cxr_gan.errors import GanError, read_keys, validated
 from cxr_gan.networks.dcgan import SMALLEST_PX
-from cxr_gan.networks.widths import COARSEST_PX
-from cxr_gan.spec import Family, GeneratorSpec
-from cxr_training.core.errors import ConfigError
-
-ALL: Literal["all"] = "all"
+from cxr_gan.networks.spec import COARSEST_PX, Family, GeneratorSpec
+from cxr_training.core.config import Section
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-def _is_a_power_of_two(value: int) -> int:
-    if value & (value - 1):
-        raise ValueError(f"{value} is no power of two")
-    return value
-
-
-class Network(_Section):
+class Network(Section):
     """The shape of both networks; see `GeneratorSpec`."""
 
     family: Family
@@ -34,7 +22,7 @@ class Network(_Section):
     most_channels: int = Field(gt=0)
 
 
-class Image(_Section):
+class Image(Section):
     """What is shown as real."""
 
     side_px: int = Field(ge=COARSEST_PX, le=1024)
@@ -44,14 +32,9 @@ class Image(_Section):
     )
     flip_share: float = Field(ge=0, le=1, description="Mirrored; hearts are on the left.")
 
-    _power_of_two = field_validator("side_px")(_is_a_power_of_two)
 
-
-class Augmentation(_Section):
-    """What real and generated images go through before they are judged; 0: nothing.
-
-    Zhao et al., NeurIPS 2020.
-    """
+class Augmentation(Section):
+    """What real and generated images go through before the discriminator; 0: nothing."""
 
     brightness: float = Field(ge=0, le=1, description="Of the half range, uniform within +-.")
     contrast: float = Field(ge=0, lt=1, description="Relative, uniform within 1 +- this.")
@@ -59,7 +42,7 @@ class Augmentation(_Section):
     cutout: float = Field(ge=0, lt=1, description="Side of the square left out, of the side.")
 
 
-class Loss(_Section):
+class Loss(Section):
     """What the networks play for."""
 
     adversarial: Literal["non_saturating", "wasserstein"]
@@ -70,7 +53,7 @@ class Loss(_Section):
     augmentation: Augmentation | None
 
 
-class Growth(_Section):
+class Growth(Section):
     """The stages of a run, each of twice the side of the one before."""
 
     start_px: int = Field(ge=COARSEST_PX, description="side_px: one stage, nothing grows.")
@@ -79,13 +62,11 @@ class Growth(_Section):
     time_factor: float = Field(gt=0, description="Share of the time, against the stage before.")
     fade_share: float = Field(ge=0, lt=1, description="Of a stage: its layer is blended in.")
 
-    _power_of_two = field_validator("start_px")(_is_a_power_of_two)
-
 
 Beta = Annotated[float, Field(ge=0, lt=1)]
 
 
-class Training(_Section):
+class Training(Section):
     """The optimisers and the budget."""
 
     batch_size: int = Field(gt=1)
@@ -100,35 +81,42 @@ class Training(_Section):
     precision: Literal["auto", "float32", "bfloat16"]
 
 
-class GanConfig(_Section):
+class GanConfig(Section):
     """A whole run."""
 
     name: str
     seed: int = Field(ge=0)
     network: Network
     image: Image
-    labels: Literal["all"] | tuple[Finding, ...] = Field(
-        description="What may be asked for: `all` fourteen, some of them, or none."
+    labels: tuple[Finding, ...] = Field(
+        description="What may be asked for, in the order of the networks' input: `all` fourteen, "
+        "some of them, or none."
     )
     loss: Loss
     growth: Growth
     training: Training
 
-    @field_validator("labels")
+    @field_validator("labels", mode="before")
     @classmethod
-    def _are_once_each(cls, value: Any) -> Any:
-        if value != ALL and len(set(value)) < len(value):
+    def _all_or_once_each(cls, value: Any) -> Any:
+        if value == "all":
+            return tuple(Finding)
+        if isinstance(value, list) and len(set(map(str, value))) < len(value):
             raise ValueError("a label stands there twice")
         return value
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        if self.growth.start_px > self.image.side_px:
+        side_px, start_px = self.image.side_px, self.growth.start_px
+        for key, value in (("image.side_px", side_px), ("growth.start_px", start_px)):
+            if value & (value - 1):
+                raise ValueError(f"{key}: {value} is no power of two")
+        if start_px > side_px:
             raise ValueError("growth.start_px is above image.side_px")
         if self.network.family == "dcgan":
-            if self.growth.start_px != self.image.side_px:
+            if start_px != side_px:
                 raise ValueError("a dcgan does not grow: growth.start_px must be image.side_px")
-            if self.image.side_px < SMALLEST_PX:
+            if side_px < SMALLEST_PX:
                 raise ValueError(f"a dcgan needs image.side_px of {SMALLEST_PX} or more")
             if self.loss.gradient_penalty != "none":
                 raise ValueError(
@@ -138,17 +126,12 @@ class GanConfig(_Section):
         return self
 
     @property
-    def findings(self) -> tuple[Finding, ...]:
-        """The labels in the order of the networks' input."""
-        return tuple(Finding) if self.labels == ALL else self.labels
-
-    @property
     def spec(self) -> GeneratorSpec:
         """The generator of this run."""
         return GeneratorSpec(
             **self.network.model_dump(),
             side_px=self.image.side_px,
-            labels=tuple(finding.value for finding in self.findings),
+            labels=tuple(finding.value for finding in self.labels),
         )
 
 
@@ -158,62 +141,36 @@ def load_config(path: Path, overrides: tuple[str, ...] = ()) -> GanConfig:
     A recipe may begin with `base: OTHER.yaml` and state only what is other than there.
 
     Raises:
-        ConfigError: the file cannot be read; an unknown or missing key; a value out of range; an
+        GanError: the file cannot be read; an unknown or missing key; a value out of range; an
             override that is not of that form.
     """
-    try:
-        raw = _read_with_base(path)
-        for override in overrides:
-            _override(raw, override)
-        return GanConfig.model_validate(raw)
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: is no YAML: {' '.join(str(error).split())}") from error
-    except ValidationError as error:
-        raise ConfigError(f"{path}: {'; '.join(_sentences(error))}") from error
+    raw = _read_with_base(path)
+    for override in overrides:
+        key, separator, value = override.partition("=")
+        if not separator:
+            raise GanError(f"override {override!r} is not of the form section.key=value")
+        changed = yaml.safe_load(value)
+        for section in reversed(key.split(".")):
+            changed = {section: changed}
+        raw = _merged(raw, changed)
+    return validated(GanConfig, raw, path)
 
 
 def _read_with_base(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
     if path.resolve() in above:
-        raise ConfigError(f"{path}: is its own base")
-    raw = yaml.safe_load(path.read_text())
-    if not isinstance(raw, dict):
-        raise ConfigError(f"{path}: is no recipe: it has no keys")
+        raise GanError(f"{path}: is its own base")
+    raw = read_keys(path)
     if "base" not in raw:
         return raw
-    merged = _read_with_base(path.parent / str(raw.pop("base")), (*above, path.resolve()))
-    for key, value in raw.items():
-        before = merged.get(key)
-        merged[key] = before | value if isinstance(before, dict) else value
+    base = _read_with_base(path.parent / str(raw.pop("base")), (*above, path.resolve()))
+    return _merged(base, raw)
+
+
+def _merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """`base` with `changes`, section by section; a value is replaced whole."""
+    merged = dict(base)
+    for key, value in changes.items():
+        inner = merged.get(key)
+        both = isinstance(inner, dict) and isinstance(value, dict)
+        merged[key] = _merged(inner, value) if both else value
     return merged
-
-
-def _override(raw: dict[str, Any], override: str) -> None:
-    key, separator, value = override.partition("=")
-    if not separator:
-        raise ConfigError(f"override {override!r} is not of the form section.key=value")
-    *sections, last = key.split(".")
-    target = raw
-    for section in sections:
-        inner = target.setdefault(section, {})
-        if not isinstance(inner, dict):
-            raise ConfigError(f"override {override!r}: {section} has no keys")
-        target = inner
-    target[last] = yaml.safe_load(value)
-
-
-def _sentences(error: ValidationError) -> list[str]:
-    sentences = []
-    for problem in error.errors():
-        key = ".".join(str(part) for part in problem["loc"] if not str(part).startswith("tuple["))
-        said = problem["msg"].removeprefix("Value error, ")
-        if problem["loc"][:1] == ("labels",):
-            if problem["type"] == "literal_error":
-                continue
-            said = f"{problem['input']!r} is none of {', '.join(Finding)}"
-            if problem["type"] == "value_error":
-                said = problem["msg"].removeprefix("Value error, ")
-            key = "labels"
-        sentences.append(f"{key}: {said}" if key else said)
-    return sentences

@@ -1,26 +1,120 @@
-"""One step of both networks: the same on one process and on several."""
+"""What a step of a run is made of: how far the run is, which images, which random numbers."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
-from cxr_gan.training.augment import DRAWS, augmented
+from cxr_gan.radiographs import Radiographs
 from cxr_gan.training.config import GanConfig
-from cxr_gan.training.loss import discriminator_loss, generator_loss, gradient_penalty
-from cxr_training.core.distributed import Processes
+from cxr_gan.training.losses import DRAWS
 
-SUMS = ("discriminator_loss", "generator_loss", "penalty", "real_logit", "made_logit")
+
+@dataclass
+class Progress:
+    """Where a run stands; goes into the checkpoint."""
+
+    stage: int = 0
+    step: int = 0
+    images: int = 0
+    elapsed_s: float = 0.0
+    stage_images: int = 0
+    stage_elapsed_s: float = 0.0
+
+    def begin_next_stage(self) -> None:
+        """A stage is over."""
+        self.stage += 1
+        self.stage_images, self.stage_elapsed_s = 0, 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """A stage ends after its images or its share of the time, whichever comes first.
+
+    What a stage leaves of its time goes to those after it, so that a run ends grown on a slow
+    machine and spends its time on the finest stage on a fast one.
+    """
+
+    sides: tuple[int, ...]
+    images: tuple[int, ...]
+    shares: tuple[float, ...]
+    fade_share: float
+    limit_s: float | None
+
+    @classmethod
+    def of(cls, config: GanConfig) -> "Schedule":
+        """The schedule of a recipe."""
+        growth, minutes = config.growth, config.training.max_minutes
+        n = (config.image.side_px // growth.start_px).bit_length()
+        return cls(
+            sides=tuple(growth.start_px << i for i in range(n)),
+            images=(growth.images_per_stage,) * (n - 1) + (growth.images_at_last,),
+            shares=tuple(growth.time_factor**i for i in range(n)),
+            fade_share=growth.fade_share,
+            limit_s=None if minutes is None else minutes * 60,
+        )
+
+    def is_over(self, at: Progress) -> bool:
+        """Whether the last stage is."""
+        return at.stage >= len(self.sides)
+
+    def side_px(self, at: Progress) -> int:
+        """Of the stage, or of the last one where the run is over."""
+        return self.sides[min(at.stage, len(self.sides) - 1)]
+
+    def stage_limit_s(self, at: Progress) -> float | None:
+        """What the stage may take, of what those before it left."""
+        if self.limit_s is None:
+            return None
+        left_s = max(self.limit_s - (at.elapsed_s - at.stage_elapsed_s), 1e-9)
+        return left_s * self.shares[at.stage] / sum(self.shares[at.stage :])
+
+    def spent(self, at: Progress) -> float:
+        """The part of the stage that is over, 0 to 1."""
+        limit_s = self.stage_limit_s(at)
+        by_time = 0.0 if limit_s is None else at.stage_elapsed_s / limit_s
+        return min(max(at.stage_images / self.images[at.stage], by_time), 1.0)
+
+    def fade(self, at: Progress) -> float:
+        """How far the newest layer is blended in, 0 to 1."""
+        if at.stage == 0 or not self.fade_share:
+            return 1.0
+        return min(self.spent(at) / self.fade_share, 1.0)
+
+
+class Batches:
+    """The images in the order of a run, which follows from the seed and their number alone."""
+
+    def __init__(self, real: Radiographs, labels: tuple[str, ...], seed: int) -> None:
+        self.real, self.seed = real, seed
+        shown = [[label in findings for label in labels] for findings in real.findings]
+        self.labels = torch.tensor(shown, dtype=torch.float32).view(len(real), len(labels))
+        self._orders: dict[int, list[int]] = {}
+
+    def take(self, shown: int, n: int) -> tuple[Tensor, Tensor]:
+        """Images number `shown` to `shown + n` of the run, and their labels.
+
+        uint8 [n, 1, side_px, side_px] and float32 [n, n_labels].
+        """
+        indices = [self._at(number) for number in range(shown, shown + n)]
+        return torch.from_numpy(self.real.images(indices))[:, None], self.labels[indices]
+
+    def _at(self, number: int) -> int:
+        epoch, place = divmod(number, len(self.real))
+        if epoch not in self._orders:
+            # A batch touches at most the epoch before this one.
+            self._orders = {old: x for old, x in self._orders.items() if old == epoch - 1}
+            draw = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
+            # Drawn once before the shuffle, so that runs of earlier versions go on alike.
+            torch.empty((), dtype=torch.int64).random_(generator=draw)
+            self._orders[epoch] = torch.randperm(len(self.real), generator=draw).tolist()
+        return self._orders[epoch][place]
 
 
 @dataclass(frozen=True, slots=True)
 class Draws:
-    """The random numbers of a step, which follow from seed and step, also in a resumed run.
-
-    They are drawn for the whole batch on the CPU, and each process takes its share.
-    """
+    """The random numbers of a step, which follow from seed and step, also in a resumed run."""
 
     latent: Tensor
     mix: Tensor
@@ -29,108 +123,23 @@ class Draws:
     augment_made: Tensor
 
     @classmethod
-    def of(cls, config: GanConfig, step: int, processes: Processes) -> "Draws":
-        """Those of `step` for this process."""
+    def of(cls, config: GanConfig, step: int, device: torch.device) -> "Draws":
+        """Those of `step`, drawn on the CPU."""
         n = config.training.batch_size
         draw = torch.Generator().manual_seed((config.seed * 1_000_003 + step) * 7 + 5)
-        whole = (
+        numbers = (
             torch.randn(n, config.network.latent_size, generator=draw),
             torch.rand(n, generator=draw),
             torch.rand(n, generator=draw) < config.image.flip_share,
             torch.rand(n, DRAWS, generator=draw) * 2 - 1,
             torch.rand(n, DRAWS, generator=draw) * 2 - 1,
         )
-        share = n // processes.size
-        mine = slice(processes.rank * share, (processes.rank + 1) * share)
-        return cls(*(numbers[mine].to(processes.device) for numbers in whole))
+        return cls(*(some.to(device) for some in numbers))
 
 
-@dataclass
-class Players:
-    """Both networks and their optimisers."""
-
-    config: GanConfig
-    generator: nn.Module
-    discriminator: nn.Module
-    processes: Processes
-
-    def __post_init__(self) -> None:
-        training = self.config.training
-        self.device = self.processes.device
-        self.optimisers = [
-            torch.optim.Adam(network.parameters(), lr=rate, betas=training.betas, eps=1e-8)
-            for network, rate in (
-                (self.discriminator, training.discriminator_learning_rate),
-                (self.generator, training.generator_learning_rate),
-            )
-        ]
-        self.in_bfloat16 = computes_in_bfloat16(training.precision, self.device)
-
-    def step(self, real: Tensor, labels: Tensor, draws: Draws, number: int) -> Tensor:
-        """Train both on a batch; the values of `SUMS`, [5], of this process's share.
-
-        Both lose on the same generated pictures, which saves making them twice.
-        """
-        loss = self.config.loss
-        with self._autocast():
-            made = self.generator(draws.latent, labels).float()
-            real_logits = self._judged(real, labels, draws.augment_real)
-            made_logits = self._judged(made.detach(), labels, draws.augment_made)
-        lost = discriminator_loss(loss, real_logits.float(), made_logits.float())
-        penalty = torch.zeros((), device=self.device)
-        if loss.gradient_penalty != "none" and number % loss.penalty_interval == 0:
-            penalty = gradient_penalty(
-                loss,
-                lambda pictures: self._judged(pictures, labels, draws.augment_real),
-                real,
-                made.detach(),
-                draws.mix,
-            )
-        self._descend(0, self.discriminator, lost + penalty)
-        self.discriminator.requires_grad_(False)
-        with self._autocast():
-            logits = self._judged(made, labels, draws.augment_made)
-        generator_lost = generator_loss(loss, logits.float())
-        self._descend(1, self.generator, generator_lost)
-        self.discriminator.requires_grad_(True)
-        values = (lost, generator_lost, penalty, real_logits.mean(), made_logits.mean())
-        return torch.stack([value.detach().float() for value in values])
-
-    def _judged(self, pictures: Tensor, labels: Tensor, draws: Tensor) -> Tensor:
-        rule = self.config.loss.augmentation
-        shown = pictures if rule is None else augmented(pictures, draws, rule)
-        logits: Tensor = self.discriminator(shown, labels)
-        return logits
-
-    def _descend(self, which: int, network: nn.Module, lost: Tensor) -> None:
-        self.optimisers[which].zero_grad(set_to_none=True)
-        lost.backward()  # type: ignore[no-untyped-call]
-        average_gradients(network.parameters(), self.processes)
-        self.optimisers[which].step()
-
-    def _autocast(self) -> torch.autocast:
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.in_bfloat16)
-
-
-def average_gradients(parameters: Iterable[nn.Parameter], processes: Processes) -> None:
-    """Make each gradient the mean over the processes.
-
-    DistributedDataParallel counts on one backward pass through one forward pass; a penalty on a
-    gradient has two, and a growing network leaves layers unused.
-    """
-    if processes.size == 1:
-        return
-    gradients = [p.grad for p in parameters if p.grad is not None]
-    whole = torch.cat([gradient.flatten() for gradient in gradients])
-    torch.distributed.all_reduce(whole)
-    parts = torch.split(whole / processes.size, [gradient.numel() for gradient in gradients])
-    for gradient, part in zip(gradients, parts, strict=True):
-        gradient.copy_(part.view_as(gradient))
-
-
-def as_shown(pictures: Tensor, flips: Tensor, side_px: int, fade: float) -> Tensor:
-    """Real pictures, uint8 [n, 1, s, s], at the stage's side in -1..1, blended as it is."""
-    real = pictures.float() / 127.5 - 1
+def as_shown(images: Tensor, flips: Tensor, side_px: int, fade: float) -> Tensor:
+    """Real images, uint8 [n, 1, s, s], at the stage's side in -1..1, blended as it is."""
+    real = images.float() / 127.5 - 1
     real = torch.where(flips.view(-1, 1, 1, 1), real.flip(3), real)
     if real.shape[-1] > side_px:
         real = functional.avg_pool2d(real, real.shape[-1] // side_px)

@@ -1,0 +1,202 @@
+"""The whole evaluation of one generator."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from cxr_contracts import Interval
+from cxr_gan.errors import GanError
+from cxr_gan.evaluation.features import (
+    ClassifierFeatures,
+    Extractor,
+    Features,
+    cached_features,
+    features_of,
+)
+from cxr_gan.evaluation.measures import KERNEL_PX, TITLES, ImageSet, blurred, measure, noise_like
+from cxr_gan.evaluation.memorisation import memorisation, small_pixels
+from cxr_gan.evaluation.results import LABEL_AUROC, Evaluation
+from cxr_gan.folders import Figure
+from cxr_gan.generator import Findings, Synthesizer
+from cxr_gan.radiographs import Indices, Radiographs, read_radiographs
+from cxr_gan.sampling import drawn_like
+from cxr_training.data.splits import Split
+from cxr_training.metrics.bootstrap import interval_of, patient_weights
+from cxr_training.metrics.classification import auroc, aurocs
+
+FEATURES, PIXELS = "features", "pixels"
+SAMPLES, SEED = 2000, 1
+# Fewer tell nothing of a distribution, and of an AUROC.
+FEWEST_IMAGES, FEWEST_POSITIVES = 50, 5
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """How to evaluate."""
+
+    data: Path
+    cache: Path
+    samples: int = SAMPLES
+    label_images: int = 40
+    resamples: int = 200
+    seed: int = SEED
+    truncation: float | None = None
+
+
+def evaluate(synthesizer: Synthesizer, extractor: Extractor, request: Request) -> Evaluation:
+    """Measure the generator.
+
+    Raises:
+        DataError: what the data's readers refuse.
+        GanError: too few samples asked for, too few radiographs.
+    """
+    side_px, seed = synthesizer.spec.side_px, request.seed
+    if request.samples < FEWEST_IMAGES:
+        raise GanError(f"--n {request.samples}: an evaluation needs {FEWEST_IMAGES} or more")
+    if side_px <= KERNEL_PX:
+        raise GanError(f"images of {side_px} px are too small to evaluate")
+    reals = read_radiographs(
+        request.data,
+        side_px,
+        synthesizer.shown,
+        request.cache,
+        splits=(Split.TRAIN, Split.VALIDATION),
+        least=FEWEST_IMAGES,
+    )
+    real_features = cached_features(extractor, reals, request.cache)
+
+    def real_set(indices: Indices) -> ImageSet:
+        features = np.asarray(real_features[indices])
+        return ImageSet(reals.images(indices), features, reals.patients[indices])
+
+    order = [in_patient_order(x, seed) for x in np.split(reals.patients, [reals.n_first])]
+    training, unseen = order[0], reals.n_first + order[1]
+    n = min(request.samples, len(training), len(unseen))
+    samples = _samples(synthesizer, extractor, reals, request)
+    first = ImageSet(samples.images[:n], samples.features[:n], samples.patients[:n])
+    figures = _distances(first, real_set(training[:n]), real_set(unseen[:n]), extractor, request)
+    shown, held_out = real_set(training), real_set(unseen)
+    draws, held_out_draws = (
+        patient_weights(x.patients.tolist(), request.resamples, seed) for x in (samples, held_out)
+    )
+    for space, of in ((FEATURES, lambda x: x.features), (PIXELS, lambda x: small_pixels(x.images))):
+        points = [of(images) for images in (samples, shown, held_out)]
+        for name, result in memorisation(*points, draws, held_out_draws).items():
+            figures.append(Figure(name=name, subset=space, result=result, n=request.samples))
+    if isinstance(extractor, ClassifierFeatures) and synthesizer.spec.labels:
+        findings = [reals.findings[index] for index in unseen]
+        figures += label_figures(synthesizer, extractor, held_out, findings, request)
+    identity = synthesizer.identity
+    return Evaluation(
+        model=identity.name,
+        version=identity.version,
+        sha256=identity.sha256,
+        side_px=side_px,
+        extractor=extractor.name,
+        figures=[_rounded(figure) for figure in figures],
+    )
+
+
+def in_patient_order(patients: npt.NDArray[np.str_], seed: int) -> Indices:
+    """All indices, patient by patient, the patients shuffled.
+
+    The first n of them hold as many images of one patient as the whole does, which n images drawn
+    one by one would not: such sets resemble each other as much as they should.
+    """
+    names, index = np.unique(patients, return_inverse=True)
+    place = np.random.default_rng(seed).permutation(len(names))
+    return np.argsort(place[index], kind="stable")
+
+
+def label_figures(
+    synthesizer: Synthesizer,
+    classifier: ClassifierFeatures,
+    held_out: ImageSet,
+    held_out_findings: Sequence[Findings],
+    request: Request,
+) -> list[Figure]:
+    """Does the published classifier see the label that an image was asked for?
+
+    AUROC of each label that both know, among samples asked for it alone, for others or for none;
+    beside it the same of held-out radiographs, where enough have the label.
+    """
+    known = [label for label in synthesizer.spec.labels if label in classifier.labels]
+    asked = [frozenset({label}) for label in known for _ in range(request.label_images)]
+    asked += [frozenset()] * request.label_images
+    first = request.seed + request.samples
+    seeds = range(first, first + len(asked))
+    images = synthesizer.images(seeds, synthesizer.label_input(asked))
+    logits = classifier.logits(features_of(classifier, images, "labels"))
+    real_logits, patients = classifier.logits(held_out.features), held_out.patients.tolist()
+
+    def area(
+        label: str, findings: Sequence[Findings], scores: Features, groups: Sequence[str]
+    ) -> Interval | None:
+        targets = np.array([label in names for names in findings])
+        if min(targets.sum(), (~targets).sum()) < FEWEST_POSITIVES:
+            return None
+        scores = scores[:, classifier.labels.index(label)]
+        draws = aurocs(targets, scores, patient_weights(groups, request.resamples, 0))
+        return interval_of(auroc(targets, scores), draws)
+
+    found = []
+    for label in known:
+        result = area(label, asked, logits, list(map(str, seeds)))
+        if result is not None:
+            floor = area(label, held_out_findings, real_logits, patients)
+            figure = Figure(
+                name=LABEL_AUROC, subset=label, result=result, n=len(asked), floor=floor
+            )
+            found.append(figure.model_copy(update={"ceiling": 0.5}))
+    return found
+
+
+def _samples(
+    synthesizer: Synthesizer, extractor: Extractor, reals: Radiographs, request: Request
+) -> ImageSet:
+    seeds = range(request.seed, request.seed + request.samples)
+    # Asked for as the training radiographs are labelled, so that the mix is no difference.
+    labels = frozenset(synthesizer.spec.labels)
+    known = [findings & labels for findings in reals.findings[: reals.n_first]]
+    asked = synthesizer.label_input(drawn_like(known, request.samples, request.seed))
+    images = synthesizer.images(seeds, asked, request.truncation)
+    names = np.array([f"sample {seed}" for seed in seeds])
+    return ImageSet(images, features_of(extractor, images, "samples"), names)
+
+
+def _distances(
+    samples: ImageSet, real: ImageSet, held_out: ImageSet, extractor: Extractor, request: Request
+) -> list[Figure]:
+    """Of the samples, of held-out radiographs, of those blurred, and of noise like them."""
+    seed, resamples = request.seed, request.resamples
+    found, floor = (measure(images, real, resamples, seed) for images in (samples, held_out))
+    beside = {}
+    spoilt = {"blurred": blurred(held_out.images), "ceiling": noise_like(held_out.images, seed)}
+    for name, images in spoilt.items():
+        features = features_of(extractor, images, name)
+        beside[name] = measure(ImageSet(images, features, held_out.patients), real, 0, seed)
+    return [
+        Figure(
+            name=name,
+            subset="",
+            result=found[name],
+            n=len(samples.images),
+            floor=floor[name],
+            **{kind: measured[name].value for kind, measured in beside.items()},
+        )
+        for name in TITLES
+    ]
+
+
+def _rounded(figure: Figure) -> Figure:
+    """To six digits: more are noise, and differ between machines."""
+
+    def six(value: object) -> object:
+        if isinstance(value, dict):
+            return {key: six(inner) for key, inner in value.items()}
+        return float(f"{value:.6g}") if isinstance(value, float) else value
+
+    return Figure.model_validate(six(figure.model_dump()))

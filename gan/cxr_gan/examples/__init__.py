@@ -1,1 +1,0 @@
-"""Films for whoever has none at hand: what the page offers as examples."""

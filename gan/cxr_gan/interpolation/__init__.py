@@ -1,1 +1,0 @@
-"""The way between two seeds."""

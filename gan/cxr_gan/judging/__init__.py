@@ -1,1 +1,0 @@
-"""How near to real a generator's images are, and whether they are too near to single ones."""

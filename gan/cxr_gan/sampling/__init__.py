@@ -1,1 +1,0 @@
-"""Synthetic radiographs as files: marked as such, with a manifest that training reads."""
