@@ -5,15 +5,14 @@ import logging
 from pathlib import Path
 
 import pytest
-from support.rescorings import a_joining, write_joining
 
 from cxr_gateway.archive.database import open_engine
 from cxr_gateway.core.settings import GatewaySettings
 from cxr_gateway.shadow.evidence import Evidence
 from cxr_gateway.shadow.promoting import NotPromoted
 from films import png
-from support.rescorings import a_joining, write_joining
 from support.fake_gateway import SHA, ReaderStand, probabilities, settings_for
+from support.rescorings import a_joining, write_joining
 from support.shadows import (
     NEW_SHA,
     WITH_SHADOWS,

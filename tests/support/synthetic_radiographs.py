@@ -10,8 +10,8 @@ import numpy as np
 from PIL import Image
 
 from cxr_contracts import Region
-from cxr_training.data.splits import Split, assign_splits
 from cxr_training.data.annotations import CHESTX_DET, NIH
+from cxr_training.data.splits import Split, assign_splits
 from cxr_training.detector.config import AugmentationConfig
 
 ENTRY_HEADER = [

@@ -1,7 +1,5 @@
 """Merging what both readers said."""
 
-from support.rescorings import a_joining
-
 from cxr_contracts import (
     ClassifyResponse,
     DetectedBox,

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support.rescorings import SHA, a_joining, region_joining, write_joining
 
 from cxr_contracts import Finding, ModelIdentity, Region, RescoringManifest
 from cxr_gateway.analysis.rescoring import (

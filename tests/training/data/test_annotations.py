@@ -9,9 +9,6 @@ import yaml
 from PIL import Image
 
 from cxr_contracts import InputSpec, Region
-from cxr_training.data.errors import DataError
-from cxr_training.data.nih import RegionBox
-from cxr_training.data.splits import Split
 from cxr_training.data.annotations import (
     CHESTX_DET,
     NIH,
@@ -26,6 +23,9 @@ from cxr_training.data.annotations import (
     read_annotations,
     read_test_annotations,
 )
+from cxr_training.data.errors import DataError
+from cxr_training.data.nih import RegionBox
+from cxr_training.data.splits import Split
 from cxr_training.detector.dataset import pixel_boxes, write_dataset
 from support.synthetic_radiographs import Box, SyntheticData, write_small_data
 

@@ -9,9 +9,9 @@ import pytest
 from cxr_contracts import Finding
 from cxr_training.classifier.samples import read_samples
 from cxr_training.data import chestxdet
+from cxr_training.data.annotations import read_annotations
 from cxr_training.data.collection import describe_sources, read_collection
 from cxr_training.data.errors import DataError
-from cxr_training.data.annotations import read_annotations
 from cxr_training.data.nih import read_images
 from cxr_training.data.splits import Split, assign_splits, split_sha256
 from support.synthetic_manifest import whole_rows, write_manifest

@@ -13,8 +13,8 @@ from cxr_serving.model_folder import ModelFolderError
 from cxr_training.core.errors import RunError
 from cxr_training.data.errors import DataError
 from cxr_training.detector.config import DetectorConfig
-from cxr_training.detector.start import BACKBONE_PREFIX, Start, read_start
 from cxr_training.detector.run import train
+from cxr_training.detector.start import BACKBONE_PREFIX, Start, read_start
 from support.model_folders import write_classifier_folder
 
 LITE0 = "tf_efficientnet_lite0"

@@ -8,6 +8,7 @@ from pathlib import Path
 import httpx
 import numpy as np
 import pytest
+from cxr_training.importing.errors import ModelImportError
 
 from cxr_contracts import DETECT_PATH, LOWEST_MIN_SCORE, DetectResponse
 from cxr_detector.app import create_app
@@ -18,11 +19,10 @@ from cxr_detector.postprocessing import Detections
 from cxr_detector.settings import DetectorSettings
 from cxr_serving.imaging import DecodedImage
 from cxr_serving.model_folder import ModelFolderError
-from cxr_training.data.splits import split_sha256
 from cxr_training.cli import main
 from cxr_training.data.annotations import read_annotations
+from cxr_training.data.splits import split_sha256
 from cxr_training.export.publishing import read_manifest, write_manifest
-from cxr_training.importing.errors import ModelImportError
 from cxr_training.importing.folder import import_folder
 from films import encoded, radiograph_like
 from support.model_folders import write_detector_folder

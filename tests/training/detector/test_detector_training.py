@@ -15,8 +15,8 @@ from cxr_contracts import Architecture, ModelManifest, Region
 from cxr_detector.network import build_network, load_network
 from cxr_detector.postprocessing import postprocess
 from cxr_detector.preprocessing import preprocess
-from cxr_training.core.files import sha256_of
 from cxr_training.cli import main
+from cxr_training.core.files import sha256_of
 from support.synthetic_radiographs import SyntheticData, write_small_data
 
 CONFIG = Path(__file__).parents[3] / "training/configs/detector/yolov5n-both.yaml"

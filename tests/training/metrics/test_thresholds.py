@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from cxr_training.metrics.detection import IOU_THRESHOLDS, Matches
-from cxr_training.metrics.thresholds import rescored_thresholds, detector_thresholds
+from cxr_training.metrics.thresholds import detector_thresholds, rescored_thresholds
 
 Row = tuple[int, float, bool]
 

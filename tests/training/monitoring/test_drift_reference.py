@@ -9,8 +9,8 @@ from cxr_classifier.predictor import load_predictor
 from cxr_classifier.settings import ClassifierSettings
 from cxr_contracts import NUMBERS, DriftReference
 from cxr_gateway.ood import load_ood_detector
-from cxr_training.data.radiographs import Radiograph
 from cxr_training.cli import main
+from cxr_training.data.radiographs import Radiograph
 from cxr_training.monitoring.drift import ObservedImage, observe, reference_of
 from films import encoded, radiograph_like
 

@@ -12,7 +12,7 @@ from cxr_classifier.torch_runtime import load_torch_runtime
 from cxr_contracts import InputSpec
 from cxr_detector.loading import load_predictor as load_detector
 from cxr_detector.settings import DetectorSettings
-from cxr_gateway.ood import OodModelError, load_ood_detector
+from cxr_gateway.ood import load_ood_detector
 from cxr_serving.imaging import DecodedImage
 from cxr_serving.model_folder import ModelFolderError, open_model_folder
 from cxr_serving.onnx_runtime import OnnxRuntime
@@ -48,7 +48,7 @@ def try_out(folder: Path) -> None:
             boxes.predict([boxes.prepare(_decoded(image)) for image in _images()])
         else:
             _try_classifier(folder)
-    except (ModelFolderError, OodModelError) as error:
+    except ModelFolderError as error:
         raise ModelImportError(str(error).removesuffix(".")) from error
 
 

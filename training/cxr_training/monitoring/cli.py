@@ -44,13 +44,13 @@ def _evaluate_triage(options: argparse.Namespace) -> int:
 
 
 def _drift_reference(options: argparse.Namespace) -> int:
-    from cxr_gateway.ood import OodModelError
+    from cxr_serving.model_folder import ModelFolderError
     from cxr_training.core.errors import ConfigError
     from cxr_training.monitoring.drift import write_reference
 
     try:
         path = write_reference(options.data, options.ood, options.classifier, options.out)
-    except OodModelError as error:
+    except ModelFolderError as error:
         raise ConfigError(str(error)) from error
     print(f"Wrote {path}.")
     return 0

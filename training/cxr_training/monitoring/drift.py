@@ -23,13 +23,12 @@ from cxr_contracts import (
     ReferenceData,
     StatisticReference,
 )
-from cxr_gateway.core.schemas import Gate as OodResult
-from cxr_gateway.drift.image import UNKNOWN_VIEW, numbers_of, view_of
-from cxr_gateway.drift.measures import measure
+from cxr_gateway.core.image_numbers import UNKNOWN_VIEW, numbers_of, view_of
+from cxr_gateway.core.schemas import OodResult
 from cxr_gateway.drift.psi import counts_in, quantile_edges
 from cxr_gateway.imaging import Limits, read_upload
-from cxr_gateway.ood import Gate as OodDetector
-from cxr_gateway.ood import load_ood_detector
+from cxr_gateway.imaging.statistics import measure
+from cxr_gateway.ood import OodDetector, load_ood_detector
 from cxr_serving.imaging import ImageLimits, decode_grey
 from cxr_serving.model_folder import identity_of
 from cxr_training.core.runs import current_commit, utc_now
@@ -61,7 +60,7 @@ def write_reference(data: Path, ood: Path, classifier: Path, out: Path) -> Path:
 
     Raises:
         DataError: the data is not as published.
-        OodModelError, ModelFolderError: a folder holds no such model.
+        ModelFolderError: a folder holds no such model.
     """
     boxed = read_boxed(data / NIH_FOLDER)
     detector = load_ood_detector(ood)
@@ -96,8 +95,8 @@ def observe(
     result = OodResult(
         accepted=accepted, score=score.score, threshold=score.threshold, reason=score.reason
     )
-    numbers = numbers_of(decoded.facts, result, measure(decoded.grey), findings)
-    source = decoded.facts.source.value
+    numbers = numbers_of(decoded.metadata, result, measure(decoded.grey), findings)
+    source = decoded.metadata.source.value
     return ObservedImage(image.patient, accepted, source, view_of(image.view), numbers)
 
 

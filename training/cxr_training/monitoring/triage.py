@@ -15,7 +15,7 @@ from cxr_contracts import ClassifyResponse, DetectResponse, Finding, ImageSize, 
 from cxr_detector.app import detected_boxes
 from cxr_detector.loading import load_predictor as load_detector
 from cxr_detector.settings import DetectorSettings
-from cxr_gateway.analysis.merge import ranked_findings, rescored_boxes
+from cxr_gateway.analysis.merge import merged_boxes, ranked_findings
 from cxr_gateway.analysis.rescoring import load_rescorings
 from cxr_gateway.analysis.triage import IMMEDIATE, SAME_DAY, triage
 from cxr_gateway.core.schemas import Priority
@@ -88,7 +88,7 @@ def triaged(images: Sequence[Radiograph], models: Path, classifier: Path) -> Ite
             boxes=detected_boxes(found, detector.manifest),
         )
         ranked = ranked_findings(classified)
-        boxes = rescored_boxes(detected, ranked, rescoring)
+        boxes = merged_boxes(detected, ranked, rescoring)
         result = triage(ranked, boxes, detector_answered=True)
         yield TriagedImage(image.patient, image.findings, result.priority)
 
