@@ -3,7 +3,7 @@
 import subprocess
 from pathlib import Path
 
-from cxr_gan.sampling.marking import read_mark
+from cxr_gan.marking import read_mark
 
 ROOT = Path(__file__).parents[2]
 # Six detectors in two files each are the larger part: docs/adr/0020.

@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 import numpy as np
 import pytest
-from cxr_training.importing.errors import ModelImportError
+from cxr_training.importing import ModelImportError
 
 from cxr_contracts import DETECT_PATH, LOWEST_MIN_SCORE, DetectResponse
 from cxr_detector.app import create_app
