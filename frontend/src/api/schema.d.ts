@@ -419,7 +419,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Ready to answer */
+        /** Ready to take requests */
         get: operations["getReadiness"];
         put?: never;
         post?: never;
@@ -770,7 +770,7 @@ export interface components {
         };
         /**
          * Health
-         * @description The answer of a probe.
+         * @description The body of a probe.
          */
         Health: {
             /** Status */
@@ -778,18 +778,29 @@ export interface components {
         };
         /**
          * ImageMetadata
-         * @description What is known of the image; sizes in pixels of the uploaded image.
+         * @description What is known of the image, which hangs as usual and has square pixels.
          */
         ImageMetadata: {
-            /** Height */
+            /**
+             * Height
+             * @description Likewise.
+             */
             height: number;
+            /**
+             * Notes
+             * @description What was odd in the file and how it was read, a sentence each; usually none.
+             */
+            notes: string[];
             source: components["schemas"]["ImageSource"];
             /**
              * View
              * @description `PA`, `AP` or what the file says; null if it is silent.
              */
             view: string | null;
-            /** Width */
+            /**
+             * Width
+             * @description Pixels, as displayed; boxes and heat maps are in these.
+             */
             width: number;
         };
         /**
@@ -2211,7 +2222,8 @@ export interface operations {
                      *             "width": 1841,
                      *             "height": 1955,
                      *             "view": "PA",
-                     *             "source": "dicom"
+                     *             "source": "dicom",
+                     *             "notes": []
                      *           },
                      *           "patient": {
                      *             "patient_id": "RG1",
@@ -2411,7 +2423,8 @@ export interface operations {
                      *         "width": 1841,
                      *         "height": 1955,
                      *         "view": "PA",
-                     *         "source": "dicom"
+                     *         "source": "dicom",
+                     *         "notes": []
                      *       },
                      *       "patient": {
                      *         "patient_id": "RG1",
@@ -2611,7 +2624,8 @@ export interface operations {
                      *         "width": 1841,
                      *         "height": 1955,
                      *         "view": "PA",
-                     *         "source": "dicom"
+                     *         "source": "dicom",
+                     *         "notes": []
                      *       },
                      *       "patient": {
                      *         "patient_id": "RG1",
@@ -3024,7 +3038,8 @@ export interface operations {
                      *         "width": 1841,
                      *         "height": 1955,
                      *         "view": "PA",
-                     *         "source": "dicom"
+                     *         "source": "dicom",
+                     *         "notes": []
                      *       },
                      *       "patient": {
                      *         "patient_id": "RG1",
@@ -4238,7 +4253,8 @@ export interface operations {
                      *         "width": 1841,
                      *         "height": 1955,
                      *         "view": "PA",
-                     *         "source": "dicom"
+                     *         "source": "dicom",
+                     *         "notes": []
                      *       },
                      *       "patient": {
                      *         "patient_id": "RG1",
