@@ -21,6 +21,8 @@ CXR := .venv-train/bin/cxr
 CXR_GAN := .venv-train/bin/cxr-gan
 PYTHON_CODE := services training gan benchmarks deploy tests
 CHROMIUM ?= /usr/bin/chromium
+# What DICOM rendering is held against; dcmj2pnm and dcml2pnm lie beside it.
+DCMTK ?= /usr/bin/dcm2pnm
 # 0 runs the tests in one process, one after the other.
 TEST_PROCESSES ?= 2
 # With promtool beside it.
@@ -107,6 +109,10 @@ $(CHROMIUM):
 	@command -v apt-get >/dev/null || { echo "A Chromium is needed for the browser tests: install one and set CHROMIUM=/path/to/chromium"; exit 1; }
 	apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium >/dev/null
 
+$(DCMTK):
+	@command -v apt-get >/dev/null || { echo "DCMTK is needed for the tests of rendering: install it and set DCMTK=/path/to/dcm2pnm"; exit 1; }
+	{ apt-get install -y -qq --no-install-recommends dcmtk || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends dcmtk; }; } >/dev/null
+
 # Debian's package, unpacked and not installed: that would start a service on this machine.
 .prometheus/usr/bin/prometheus:
 	@command -v apt-get >/dev/null || { echo "A Prometheus is needed for the tests of the monitoring: install one and set PROMETHEUS=/path/to/prometheus"; exit 1; }
@@ -124,8 +130,12 @@ test-fast: lint ## Before each commit: lint, types, unit and contract tests; no 
 	$(PYTEST) -m "not slow and not browser" --durations 10 --durations-min 2 $(FAST_TESTS)
 
 .PHONY: test
-test: lint secrets setup docs $(CHROMIUM) $(PROMETHEUS) ## Everything that must hold, the page in a real browser included
+test: lint secrets setup docs $(CHROMIUM) $(PROMETHEUS) $(DCMTK) ## Everything that must hold, the page in a real browser included
 	CXR_CHROMIUM=$(CHROMIUM) CXR_PROMETHEUS=$(abspath $(PROMETHEUS)) $(PYTEST) --durations 20
+
+.PHONY: test-images
+test-images: .venv-dev/.synced $(DCMTK) ## DICOM rendering against DCMTK over the whole grid; make test takes a sample
+	CXR_ALL_IMAGES=1 $(PYTEST) tests/gateway/imaging/test_against_dcmtk.py
 
 # A compiler, for the clock that jumps.
 .PHONY: test-chaos

@@ -1,7 +1,6 @@
 """What is rendered, held against DCMTK's `dcm2pnm`: within one level of grey, or named why not.
 
-`make test` takes a sample of the grid and `make test-images` all of it, with every decodable image
-of the packages that carry any.
+`make test` takes a sample of the grid and `make test-images` all of it.
 """
 
 import itertools
@@ -35,7 +34,7 @@ from cxr_gateway.imaging import read_upload
 from films import radiograph_like
 from support.dicom_images import compressed_dicom, dicom, dicom_bytes, dicom_dataset
 
-pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
+pytestmark = [pytest.mark.filterwarnings("ignore::UserWarning"), pytest.mark.slow]
 
 # DCMTK has a program for each family of codecs.
 PROGRAM = {JPEGLosslessSV1: "dcmj2pnm", JPEGLSLossless: "dcml2pnm"}
