@@ -25,8 +25,8 @@ from cxr_contracts import PROBLEM_MEDIA_TYPE, Problem
 from cxr_detector.app import create_app as create_detector
 from cxr_detector.settings import DetectorSettings
 from cxr_gateway.app import create_app as create_gateway
-from films import png
 from support.fake_gateway import RuleOodDetector, settings_for
+from support.images import png
 from support.live_gateway import STUDIES, Readers, readers
 from support.served_app import served
 from support.waiting import eventually

@@ -11,7 +11,6 @@ from sqlalchemy import create_engine
 
 from cxr_gateway.core.ids import new_study_id
 from cxr_gateway.core.settings import GatewaySettings
-from films import png
 from support.archives import commanded, gateway
 from support.fake_gateway import (
     CLASSIFIER_URL,
@@ -22,6 +21,7 @@ from support.fake_gateway import (
     settings_for,
     standing_gateway,
 )
+from support.images import png
 
 STUDIES = "/api/v1/studies"
 

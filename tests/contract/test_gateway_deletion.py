@@ -9,8 +9,8 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from cxr_gateway.core.settings import GatewaySettings
-from films import png
 from support.fake_gateway import Stand, refused, settings_for, standing_gateway
+from support.images import png
 
 STUDIES = "/api/v1/studies"
 

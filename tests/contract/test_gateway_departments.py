@@ -8,9 +8,9 @@ import pytest
 
 from cxr_gateway.core.principal import Role
 from cxr_gateway.core.settings import GatewaySettings
-from films import png
 from support.access import client_as, closed_gateway, closed_settings, send
 from support.fake_gateway import Stand, refused, standing_gateway
+from support.images import png
 
 FILM = png()
 OTHER_FILM = png(seed=2)

@@ -20,7 +20,6 @@ from cxr_gateway.core.image_numbers import week_of
 from cxr_gateway.core.settings import GatewaySettings
 from cxr_gateway.drift.report import report_of
 from cxr_gateway.drift.weeks import Week, filled, weeks_until
-from films import encoded, png, radiograph_like
 from support.drifts import CLASSIFIER_SHA, OOD_SHA, a_reference, named, write_reference
 from support.fake_gateway import (
     ReaderStand,
@@ -30,6 +29,7 @@ from support.fake_gateway import (
     settings_for,
     standing_gateway,
 )
+from support.images import encoded, png, radiograph_like
 from support.shadows import until
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)

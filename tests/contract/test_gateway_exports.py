@@ -15,10 +15,10 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 
 from cxr_gateway.core.settings import GatewaySettings
-from films import encoded, png, radiograph_like
 from support.archives import commanded
 from support.dicom_images import dicom
 from support.fake_gateway import Stand, refused, settings_for, standing_gateway
+from support.images import encoded, png, radiograph_like
 
 STUDIES = "/api/v1/studies"
 NAME = re.compile(r'attachment; filename="2\.25\.[0-9]+\.(dcm|png)"')

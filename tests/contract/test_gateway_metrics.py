@@ -9,7 +9,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from cxr_contracts import Finding
-from films import encoded, png, radiograph_like
 from support.dicom_images import dicom
 from support.fake_gateway import (
     DETECTOR_URL,
@@ -19,6 +18,7 @@ from support.fake_gateway import (
     settings_for,
     standing_gateway,
 )
+from support.images import encoded, png, radiograph_like
 
 
 async def value(stand: Stand, series: str) -> float:

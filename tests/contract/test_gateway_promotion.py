@@ -10,8 +10,8 @@ from cxr_gateway.archive.database import open_engine
 from cxr_gateway.core.settings import GatewaySettings
 from cxr_gateway.shadow.evidence import Evidence
 from cxr_gateway.shadow.promoting import NotPromoted
-from films import png
 from support.fake_gateway import SHA, ReaderStand, probabilities, settings_for
+from support.images import png
 from support.rescorings import a_joining, write_joining
 from support.shadows import (
     NEW_SHA,

@@ -12,9 +12,9 @@ from starlette.responses import Response
 from cxr_gateway.archive import open_archive
 from cxr_gateway.core.ids import new_study_id
 from cxr_gateway.core.settings import GatewaySettings
-from films import png
 from support.archives import gateway
 from support.fake_gateway import ReaderStand, refused, settings_for, standing_gateway
+from support.images import png
 from support.s3_server import S3Server, free_port
 
 pytestmark = pytest.mark.slow

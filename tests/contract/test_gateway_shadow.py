@@ -10,7 +10,6 @@ from starlette.responses import JSONResponse, Response
 
 from cxr_contracts import Region
 from cxr_gateway.core.settings import GatewaySettings
-from films import png
 from support.fake_gateway import (
     SHA,
     ReaderStand,
@@ -21,6 +20,7 @@ from support.fake_gateway import (
     settings_for,
     standing_gateway,
 )
+from support.images import png
 from support.shadows import (
     NEW_SHA,
     WITH_SHADOWS,

@@ -12,7 +12,6 @@ from sqlalchemy import text
 
 from cxr_gateway.access.authenticator import Authenticator
 from cxr_gateway.core.settings import GatewaySettings
-from films import png
 from support.access import closed_gateway, closed_settings
 from support.fake_gateway import Stand, refused
 from support.fake_oidc import (
@@ -24,6 +23,7 @@ from support.fake_oidc import (
     browser,
     signed_in,
 )
+from support.images import png
 
 CALLBACK = "/api/v1/sign-in/callback"
 ME = "/api/v1/me"

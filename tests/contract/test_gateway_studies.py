@@ -14,7 +14,6 @@ from PIL import Image
 from cxr_contracts import Finding, Region
 from cxr_gateway.core.schemas import Study, StudyPage
 from cxr_gateway.core.settings import GatewaySettings
-from films import encoded, png, radiograph_like
 from support.fake_gateway import (
     CLASSIFIER_URL,
     DETECTOR_URL,
@@ -27,6 +26,7 @@ from support.fake_gateway import (
     settings_for,
     standing_gateway,
 )
+from support.images import encoded, png, radiograph_like
 
 STUDIES = "/api/v1/studies"
 BLANK = encoded(np.full((90, 90), 254, np.uint8))

@@ -14,8 +14,8 @@ from PIL import Image
 from pydicom.data import get_testdata_file
 
 from cxr_contracts import PROBLEM_MEDIA_TYPE, Problem
-from films import encoded, png, png_header_of, radiograph_like
 from support.fake_gateway import Stand, settings_for, standing_gateway
+from support.images import encoded, png, png_header_of, radiograph_like
 
 STUDIES = "/api/v1/studies"
 BOUNDARY = "a-boundary"

@@ -8,8 +8,8 @@ import httpx
 import pytest
 
 from cxr_contracts import PROBLEM_MEDIA_TYPE
-from films import png
 from support.fake_gateway import Stand, settings_for, standing_gateway
+from support.images import png
 
 STUDIES = "/api/v1/studies"
 MULTIPART = {"content-type": "multipart/form-data; boundary=XX"}

@@ -16,7 +16,6 @@ from cxr_classifier.settings import ClassifierSettings
 from cxr_detector.app import create_app as create_detector
 from cxr_detector.settings import DetectorSettings
 from cxr_gateway.core.settings import GatewaySettings
-from films import png
 from support.fake_gateway import (
     CLASSIFIER_URL,
     DETECTOR_URL,
@@ -25,6 +24,7 @@ from support.fake_gateway import (
     settings_for,
     standing_gateway,
 )
+from support.images import png
 from support.otlp_collector import Collector, Received, collector
 
 FILE_NAME = "Smith_John_1950.png"

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from films import png
 from support.databases import OwnServer, own_postgresql
 from support.fake_gateway import refused, settings_for, standing_gateway
+from support.images import png
 
 
 class LossyLine:

@@ -17,7 +17,7 @@ import httpx
 import psutil
 import pytest
 
-from films import encoded, png, radiograph_like
+from support.images import encoded, png, radiograph_like
 from support.live_gateway import STUDIES, Gateway, Readers, Starter
 from support.waiting import eventually, free_port
 

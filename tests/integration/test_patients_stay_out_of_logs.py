@@ -24,8 +24,8 @@ from PIL.PngImagePlugin import PngInfo
 from sqlalchemy import create_engine, text
 
 from cxr_contracts import CLASSIFY_PATH, DETECT_PATH, PROBLEM_MEDIA_TYPE
-from films import encoded, radiograph_like
 from support.databases import postgresql_database
+from support.images import encoded, radiograph_like
 from support.marked_images import MARK, marked_film
 
 STUDIES = "/api/v1/studies"

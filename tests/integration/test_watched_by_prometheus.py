@@ -15,7 +15,7 @@ import yaml
 from PIL import Image
 
 from benchmarks.stack import Stack
-from films import encoded, example_film
+from support.images import encoded, example_image
 from support.prometheus_server import DASHBOARD, MONITORING, Prometheus, eventually, rules, running
 
 PANELS = [
@@ -65,7 +65,7 @@ def in_a_cluster(address: str) -> dict[str, Any]:
 
 def films() -> Iterator[bytes]:
     """One that is read, one that the gate refuses, and two files that are no films at all."""
-    yield encoded(example_film("effusion"))
+    yield encoded(example_image("effusion"))
     yield encoded(np.full((300, 300), 250, np.uint8))
     yield b"no picture"
     broken = io.BytesIO()

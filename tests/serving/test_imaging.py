@@ -11,7 +11,7 @@ from PIL import Image, PngImagePlugin
 
 from cxr_serving.errors import PayloadTooLarge, Unprocessable, UnsupportedMedia
 from cxr_serving.imaging import ImageLimits, decode_grey, grey_of_16_bit
-from films import encoded, png, png_header_of, radiograph_like
+from support.images import encoded, png, png_header_of, radiograph_like
 
 GREY = radiograph_like()
 

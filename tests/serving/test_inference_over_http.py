@@ -32,7 +32,7 @@ from cxr_detector.app import create_app as create_detector
 from cxr_detector.settings import DetectorSettings
 from cxr_serving.model_folder import open_model_folder
 from cxr_serving.onnx_runtime import OnnxRuntime
-from films import encoded, png, png_header_of, radiograph_like
+from support.images import encoded, png, png_header_of, radiograph_like
 
 PATHS = {"classifier": CLASSIFY_PATH, "detector": DETECT_PATH}
 

@@ -9,7 +9,7 @@ from typing import Any
 import psutil
 import pytest
 
-from films import encoded, png, radiograph_like
+from support.images import encoded, png, radiograph_like
 from support.inference_process import PATHS, running, start
 from support.waiting import free_port
 

@@ -17,7 +17,7 @@ from cxr_classifier.settings import ClassifierSettings
 from cxr_contracts import CLASSIFY_PATH, Problem
 from cxr_serving.model_folder import open_model_folder
 from cxr_serving.runtime import FloatArray
-from films import png
+from support.images import png
 
 
 class HeldRuntime:

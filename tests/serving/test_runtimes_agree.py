@@ -17,7 +17,7 @@ from cxr_serving.model_folder import ModelFolder, choose_model, open_model_folde
 from cxr_serving.onnx_runtime import OnnxRuntime
 from cxr_serving.runtime import choose_runtime
 from cxr_serving.settings import RuntimeChoice
-from films import radiograph_like
+from support.images import radiograph_like
 
 pytestmark = pytest.mark.slow
 MODELS = Path(__file__).parents[2] / "models"

@@ -31,7 +31,7 @@ from cxr_contracts import (
 )
 from cxr_detector.network import build_network as build_detector
 from cxr_detector.preprocessing import Resize, fit
-from films import radiograph_like
+from support.images import radiograph_like
 
 CLASSIFIER_PX = 96
 DETECTOR_PX = 160

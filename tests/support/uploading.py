@@ -18,8 +18,8 @@ from typing import Any
 import httpx
 import numpy as np
 
-from films import encoded, radiograph_like
 from support.dicom_images import dicom
+from support.images import encoded, radiograph_like
 from support.live_gateway import STUDIES
 from support.waiting import eventually
 

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from films import radiograph_like
+from support.images import radiograph_like
 
 with warnings.catch_warnings():
     # It turns every warning off for the whole process, and has some of its own.

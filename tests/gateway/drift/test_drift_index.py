@@ -16,8 +16,8 @@ from cxr_gateway.drift.psi import DriftFlag, counts_in, flag_of, psi, quantile_e
 from cxr_gateway.drift.references import load_references
 from cxr_gateway.drift.weeks import weeks_until
 from cxr_gateway.imaging.statistics import measure
-from films import radiograph_like
 from support.drifts import a_reference, words, write_reference
+from support.images import radiograph_like
 
 COUNTS = st.lists(st.integers(0, 1000), min_size=2, max_size=12)
 

@@ -31,8 +31,8 @@ from pydicom.uid import (
 )
 
 from cxr_gateway.imaging import read_upload
-from films import radiograph_like
 from support.dicom_images import compressed_dicom, dicom, dicom_bytes, dicom_dataset
+from support.images import radiograph_like
 
 pytestmark = [pytest.mark.filterwarnings("ignore::UserWarning"), pytest.mark.slow]
 

@@ -11,8 +11,8 @@ import pytest
 from cxr_gateway.core.schemas import DicomMetadata
 from cxr_gateway.imaging import read_upload
 from cxr_gateway.imaging.dicom.metadata import iso_date, readable_name
-from films import radiograph_like
 from support.dicom_images import STUDY_UID, dicom, sample
+from support.images import radiograph_like
 
 FILM = radiograph_like(64, 64)
 

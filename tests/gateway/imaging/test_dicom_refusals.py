@@ -20,8 +20,8 @@ from pydicom.uid import (
 
 from cxr_gateway.imaging import Limits, read_upload
 from cxr_serving.errors import PayloadTooLarge, Unprocessable, UnsupportedMedia
-from films import radiograph_like
 from support.dicom_images import compressed_dicom, dicom, dicom_bytes, dicom_dataset, sample
+from support.images import radiograph_like
 
 FILM = (radiograph_like(64, 64).astype(np.uint16) * 16).astype(np.uint16)
 BYTES = FILM.tobytes()

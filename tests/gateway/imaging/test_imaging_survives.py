@@ -17,8 +17,8 @@ from pydicom.uid import (
 
 from cxr_gateway.imaging import read_upload
 from cxr_serving.errors import Unprocessable, UnsupportedMedia
-from films import encoded, radiograph_like
 from support.dicom_images import compressed_dicom, dicom, sample
+from support.images import encoded, radiograph_like
 from support.surviving import SMALL, bounded, survives
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:pydicom")

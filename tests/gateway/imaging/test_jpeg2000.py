@@ -15,8 +15,8 @@ from cxr_gateway.imaging import read_upload
 from cxr_gateway.imaging.codestream import jpeg_stream_frame
 from cxr_gateway.imaging.jpeg2000 import j2k_stream_frame
 from cxr_serving.errors import Unprocessable
-from films import radiograph_like
 from support.dicom_images import compressed_dicom, dicom_bytes, dicom_dataset, sample
+from support.images import radiograph_like
 
 FILM = (radiograph_like(128, 128).astype(np.uint16) * 16).astype(np.uint16)
 COD, SOT, SOD = b"\xff\x52\x00\x0c", b"\xff\x90\x00\x0a", b"\xff\x93"

@@ -19,8 +19,8 @@ from pydicom.uid import (
 
 from cxr_gateway.imaging import DecodedImage, read_upload
 from cxr_serving.errors import Unprocessable
-from films import radiograph_like
 from support.dicom_images import dicom, dicom_bytes, dicom_dataset
+from support.images import radiograph_like
 
 # Odd values are written on purpose, and pydicom says so.
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")

@@ -12,7 +12,7 @@ from PIL import Image, PngImagePlugin
 from cxr_gateway.core.schemas import ImageSource
 from cxr_gateway.imaging import NO_PATIENT, Limits, read_upload
 from cxr_serving.errors import PayloadTooLarge, ServiceError, Unprocessable, UnsupportedMedia
-from films import encoded, png_header_of, radiograph_like
+from support.images import encoded, png_header_of, radiograph_like
 
 GREY = radiograph_like()
 COLOUR = np.stack([GREY, np.roll(GREY, 30, 0), np.roll(GREY, 30, 1)], axis=2)

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
-from films import encoded, radiograph_like
 from support.dicom_images import dicom_bytes, dicom_dataset
+from support.images import encoded, radiograph_like
 from support.surviving import bounded, survives
 
 # Nonsense is written on purpose, and pydicom says so.

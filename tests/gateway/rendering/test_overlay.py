@@ -15,7 +15,7 @@ from cxr_gateway.rendering import FINDING_COLOURS, overlay_scale, render_image, 
 from cxr_gateway.rendering.boxes import Style, draw_boxes, place_label
 from cxr_gateway.rendering.colours import PANEL, PRIORITY_COLOURS, display_name
 from cxr_gateway.rendering.text import cut, face, printable, wrap
-from films import radiograph_like
+from support.images import radiograph_like
 
 RECEIVED = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 MID = np.full((1024, 1024), 100, np.uint8)

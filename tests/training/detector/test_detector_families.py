@@ -18,7 +18,7 @@ from cxr_detector.preprocessing import preprocess, stretched
 from cxr_detector.settings import DetectorSettings
 from cxr_training.data.annotations import regions_of
 from cxr_training.detector.publish import export_detector
-from films import encoded, radiograph_like
+from support.images import encoded, radiograph_like
 from support.model_folders import DETECTOR_PX, settle, write_detector_folder
 
 SIDE = 128

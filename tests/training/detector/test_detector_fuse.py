@@ -8,7 +8,6 @@ from pathlib import Path
 import httpx
 import numpy as np
 import pytest
-from cxr_training.importing import ModelImportError
 
 from cxr_contracts import DETECT_PATH, LOWEST_MIN_SCORE, DetectResponse
 from cxr_detector.app import create_app
@@ -23,8 +22,9 @@ from cxr_training.cli import main
 from cxr_training.data.annotations import read_annotations
 from cxr_training.data.splits import split_sha256
 from cxr_training.export.publishing import read_manifest, write_manifest
+from cxr_training.importing import ModelImportError
 from cxr_training.importing.folder import import_folder
-from films import encoded, radiograph_like
+from support.images import encoded, radiograph_like
 from support.model_folders import write_detector_folder
 from support.synthetic_radiographs import SyntheticData, write_small_data
 

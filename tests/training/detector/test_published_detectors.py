@@ -16,7 +16,7 @@ from cxr_serving.model_folder import choose_model, open_model_folder
 from cxr_training.core.files import sha256_of
 from cxr_training.detector.card import render_card
 from cxr_training.export.publishing import CARD_NAME, read_manifest
-from films import example_film
+from support.images import example_image
 
 MODELS = Path(__file__).parents[3] / "models" / "detector"
 PUBLISHED = sorted(path.parent for path in MODELS.glob("*/manifest.json"))
@@ -45,7 +45,7 @@ def network(request: pytest.FixtureRequest) -> Path:
 def predictions(network: Path) -> tuple[np.ndarray, np.ndarray]:
     """Of ONNX Runtime and of PyTorch, [3, 4 + kinds, anchors]."""
     manifest = read_manifest(network)
-    film = example_film("effusion")
+    film = example_image("effusion")
     views = [film, film[:, ::-1], film[40:440, 100:380]]
     resize = manifest.extra.get("resize", "letterbox")
     images = np.stack(

@@ -13,7 +13,7 @@ from cxr_classifier.settings import ClassifierSettings
 from cxr_contracts import CLASSIFY_PATH, ClassifyResponse, Finding, ModelManifest
 from cxr_serving.settings import RuntimeChoice
 from cxr_training.cli import main
-from films import encoded
+from support.images import encoded
 from support.xrv_checkpoints import (
     THRESHOLDS,
     drawn_images,

@@ -17,7 +17,7 @@ from cxr_contracts import Finding
 from cxr_training.importing import ModelImportError
 from cxr_training.importing.networks import adopt
 from cxr_training.importing.sources import Description, read_description, read_timm
-from films import radiograph_like
+from support.images import radiograph_like
 
 NETWORK = "test_resnet"  # timm's own, of 0.5 million weights
 NAMES = ["Fracture", *reversed([finding.value for finding in Finding])]

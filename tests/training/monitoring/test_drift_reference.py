@@ -12,7 +12,7 @@ from cxr_gateway.ood import load_ood_detector
 from cxr_training.cli import main
 from cxr_training.data.radiographs import Radiograph
 from cxr_training.monitoring.drift import ObservedImage, observe, reference_of
-from films import encoded, radiograph_like
+from support.images import encoded, radiograph_like
 
 OOD = Path(__file__).parents[3] / "models/ood/ood-cxr"
 

@@ -1,4 +1,4 @@
-"""Pictures for tests: made, not taken."""
+"""Images for tests: made, not taken."""
 
 import io
 import zlib
@@ -9,16 +9,16 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-EXAMPLES = Path(__file__).parents[1] / "frontend/public/examples"
+EXAMPLES = Path(__file__).parents[2] / "frontend/public/examples"
 
 
-def example_film(of: str) -> npt.NDArray[np.uint8]:
-    """One of the page's films, uint8 [512, 512], as the published generator made it."""
+def example_image(of: str) -> npt.NDArray[np.uint8]:
+    """One of the page's example radiographs, uint8 [512, 512], as the published generator made it."""
     return np.asarray(Image.open(EXAMPLES / f"synthetic-{of}.png").convert("L"))
 
 
 def radiograph_like(width: int = 120, height: int = 100, seed: int = 0) -> npt.NDArray[np.uint8]:
-    """A smooth grey picture [H, W] with two dark fields in it and a little noise."""
+    """A smooth grey image [H, W] with two dark fields in it and a little noise."""
     rows, columns = np.mgrid[0:height, 0:width]
     x, y = columns / width, rows / height
     grey = 190 - 90 * sum(

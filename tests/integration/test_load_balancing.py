@@ -21,8 +21,8 @@ from cxr_gateway.inference.clients import (
 )
 from cxr_gateway.inference.failures import FailureKind, InferenceFailure
 from cxr_gateway.inference.load_balancing import Addresses
-from films import png
 from support.fake_gateway import ReaderStand, settings_for
+from support.images import png
 
 ADDRESSES = ["127.0.0.1", "127.0.0.2", "127.0.0.3"]
 PICTURE = EncodedImage(png(), "image/png", 120, 100)

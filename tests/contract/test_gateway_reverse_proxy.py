@@ -14,8 +14,8 @@ from cxr_gateway.cli import main
 from cxr_gateway.cli.docs import document_text
 from cxr_gateway.core.schemas import Study, StudyPage
 from cxr_gateway.core.settings import GatewaySettings
-from films import png
 from support.fake_gateway import Stand, settings_for, standing_gateway
+from support.images import png
 
 ROOT = Path(__file__).parents[2]
 DOCUMENT = ROOT / "docs/openapi.json"

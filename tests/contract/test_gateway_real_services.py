@@ -18,7 +18,6 @@ from cxr_gateway.core.settings import GatewaySettings
 from cxr_gateway.inference.clients import EncodedImage, InferenceClients
 from cxr_gateway.inference.failures import FailureKind, InferenceFailure
 from cxr_gateway.inference.image_encoding import stored_png
-from films import encoded, png, radiograph_like
 from support.fake_gateway import (
     CLASSIFIER_URL,
     DETECTOR_URL,
@@ -27,6 +26,7 @@ from support.fake_gateway import (
     settings_for,
     standing_gateway,
 )
+from support.images import encoded, png, radiograph_like
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ import pytest
 from cxr_contracts import Region
 from cxr_gateway.analysis.rescoring import RescoringError
 from cxr_gateway.core.settings import GatewaySettings
-from films import png
 from support.fake_gateway import (
     CLASSIFIER_URL,
     DETECTOR_URL,
@@ -21,6 +20,7 @@ from support.fake_gateway import (
     settings_for,
     standing_gateway,
 )
+from support.images import png
 from support.rescorings import SHA, a_joining, write_joining
 
 # Joined from a score of 0.05 and shown from a rescored one of 0.5 on (`a_joining`).

@@ -11,7 +11,6 @@ from PIL import Image
 
 from cxr_gateway.core.schemas import SystemStatus
 from cxr_gateway.core.settings import GatewaySettings
-from films import encoded, png, radiograph_like
 from support.fake_gateway import (
     DETECTOR_URL,
     ReaderStand,
@@ -21,6 +20,7 @@ from support.fake_gateway import (
     settings_for,
     standing_gateway,
 )
+from support.images import encoded, png, radiograph_like
 
 STUDIES = "/api/v1/studies"
 BLANK = encoded(np.full((90, 90), 254, np.uint8))

@@ -20,7 +20,6 @@ from cxr_gateway.core.settings import GatewaySettings
 from cxr_gateway.inference.clients import EncodedImage, InferenceClients, open_clients
 from cxr_gateway.inference.failures import FailureKind, InferenceFailure
 from cxr_gateway.inference.image_encoding import stored_png
-from films import png, radiograph_like
 from support.fake_gateway import (
     CLASSIFIER_URL,
     DETECTOR_URL,
@@ -34,6 +33,7 @@ from support.fake_gateway import (
     settings_for,
     standing_gateway,
 )
+from support.images import png, radiograph_like
 
 PICTURE = EncodedImage(stored_png(radiograph_like(120, 100)), "image/png", 120, 100)
 QUICK: dict[str, Any] = {
