@@ -1,4 +1,4 @@
-"""Readers that are killed, stopped, slow, or answer garbage, while clients upload."""
+"""Inference services that are killed, stopped, slow, or answer garbage, while clients upload."""
 
 import asyncio
 import signal

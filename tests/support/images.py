@@ -13,7 +13,7 @@ EXAMPLES = Path(__file__).parents[2] / "frontend/public/examples"
 
 
 def example_image(of: str) -> npt.NDArray[np.uint8]:
-    """One of the page's example radiographs, uint8 [512, 512], as the published generator made it."""
+    """One of the page's example radiographs, uint8 [512, 512], made by a published generator."""
     return np.asarray(Image.open(EXAMPLES / f"synthetic-{of}.png").convert("L"))
 
 

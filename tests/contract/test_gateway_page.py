@@ -1,4 +1,4 @@
-"""The door: the page's files, headers, foreign hosts and pages, the API's description."""
+"""The page's files, headers, foreign hosts and pages, the API's description."""
 
 import json
 from collections.abc import AsyncIterator
