@@ -1,1 +1,1 @@
-"""Generative models of radiographs: train, sample, judge. Research, in no service."""
+"""Generative models of radiographs: train, sample, evaluate. Research, in no service."""

@@ -29,7 +29,9 @@ def main(arguments: list[str] | None = None) -> int:
         The exit status: 0; 1 where what was checked or verified is not as it should be; 2, with a
         sentence on stderr, for what the user can mend.
     """
-    parser = argparse.ArgumentParser(prog="cxr", description="Data and models of the reader.")
+    parser = argparse.ArgumentParser(
+        prog="cxr", description="Data and models: check, train, evaluate, verify, publish, import."
+    )
     commands = parser.add_subparsers(dest="command", required=True)
     for part in PARTS:
         if (Path(__file__).parent / f"{part.replace('.', '/')}.py").exists():

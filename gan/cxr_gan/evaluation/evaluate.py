@@ -174,8 +174,8 @@ def _distances(
     seed, resamples = request.seed, request.resamples
     found, floor = (measure(images, real, resamples, seed) for images in (samples, held_out))
     beside = {}
-    spoilt = {"blurred": blurred(held_out.images), "ceiling": noise_like(held_out.images, seed)}
-    for name, images in spoilt.items():
+    degraded = {"blurred": blurred(held_out.images), "ceiling": noise_like(held_out.images, seed)}
+    for name, images in degraded.items():
         features = features_of(extractor, images, name)
         beside[name] = measure(ImageSet(images, features, held_out.patients), real, 0, seed)
     return [

@@ -99,7 +99,7 @@ class Task:
         return canonical_images(samples.paths, size_px, self.cache, processes=processes)
 
 
-class _JoinedImages:
+class _ConcatenatedImages:
     """Real and synthetic canonical images, the rows of the real ones first."""
 
     def __init__(self, real: CanonicalImages, synthetic: CanonicalImages) -> None:
@@ -170,7 +170,7 @@ def _train(task: Task) -> None:
     samples, images = task.samples, task.images(task.samples)
     if task.generator is not None:
         made = as_samples(read_collection(None, [synthetic_set(task, task.generator)]))
-        images = _JoinedImages(images, task.images(made, processes=1))
+        images = _ConcatenatedImages(images, task.images(made, processes=1))
         samples = concatenated(samples, made)
     refuse_synthetic_validation(samples)
     # Without a bar: several at once would overwrite each other's.

@@ -77,7 +77,7 @@ class MetricRow(_Strict):
 
 
 class DataSpec(_Strict):
-    """What the model was trained and judged on."""
+    """What the model was trained and evaluated on."""
 
     sources: list[str]
     split_sha256: Sha256 = Field(description="Of the split file: patient and split, a line each.")

@@ -1,1 +1,1 @@
-"""Training, judging and publishing the detector: networks by name, on the boxes of two sets."""
+"""Training, evaluating and publishing the detector: networks by name, on the boxes of two sets."""

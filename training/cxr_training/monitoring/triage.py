@@ -68,16 +68,16 @@ def triaged(images: Sequence[Radiograph], models: Path, classifier: Path) -> Ite
     Raises:
         ModelFolderError, RescoringError: what lies in `models` would not be served.
     """
-    reader = load_classifier(ClassifierSettings(model_dir=classifier))
+    predictor = load_classifier(ClassifierSettings(model_dir=classifier))
     detector = load_detector(DetectorSettings(model_dir=models / "detector"))
     rescorings = load_rescorings(models / "rescoring")
-    identities = identity_of(reader.manifest), identity_of(detector.manifest)
+    identities = identity_of(predictor.manifest), identity_of(detector.manifest)
     rescoring = rescorings.of(*identities)
     # The data sets hold small copies of the radiographs; the services refuse nothing above this.
     limits = ImageLimits(min_side_px=1)
     for image in tqdm(images, desc="triage", mininterval=5.0):
         decoded = decode_grey(upload_of(image.path), limits)
-        (output,) = reader.predict([reader.prepare(decoded)])
+        (output,) = predictor.predict([predictor.prepare(decoded)])
         prepared = replace(detector.prepare(decoded), min_score=rescorings.min_score)
         (found,) = detector.predict([prepared])
         findings, _ = output.findings_and_cams(0)

@@ -70,7 +70,7 @@ def compare(
     """
     drawn = with_resamples(predictions.patients.tolist(), resamples, SEED)
     weights = {ALL: drawn, ANNOTATED: drawn * predictions.annotated}
-    judged = {
+    evaluated = {
         images: {form: figures(predictions, one, weight) for form, one in scored.items()}
         for images, weight in weights.items()
     }
@@ -80,7 +80,7 @@ def compare(
         interval = interval_or_none(draws)
         rows.extend(metric_row(name, subset, interval, n=n, n_positive=boxes, split=split.value))
 
-    for images, forms in judged.items():
+    for images, forms in evaluated.items():
         inside = weights[images][0] > 0
         n, boxes = int(inside.sum()), int(predictions.truth[inside].sum())
         for form, one in forms.items():
@@ -89,7 +89,7 @@ def compare(
                 gain = draws - forms[BASELINE].named[name]
                 add(f"{name}_gain", f"{form}, {images}", gain, n, boxes)
     n, of_region = len(predictions.patients), predictions.known_truth.sum(axis=0)
-    for form, one in judged[ALL].items():
+    for form, one in evaluated[ALL].items():
         for region, draws, boxes in zip(REGIONS, one.per_class, of_region, strict=True):
             add("ap50_known", f"{form}, {region.value}", draws, n, int(boxes))
     boxes = int(predictions.truth.sum())
@@ -97,7 +97,7 @@ def compare(
         operating = operating_figures(predictions, scored[form].scores, thresholds[form], drawn)
         for name, draws in operating.items():
             add(name, subset, draws, n, boxes)
-    return Comparison(judged, rows)
+    return Comparison(evaluated, rows)
 
 
 def figures(predictions: Predictions, scored: Scored, weights: FloatArray) -> Figures:
@@ -149,7 +149,7 @@ def operating_figures(
     return named
 
 
-def is_worth_it(judged: Mapping[str, Figures]) -> bool:
+def is_worth_it(evaluated: Mapping[str, Figures]) -> bool:
     """Whether the rescored boxes are better than the detector's own.
 
     They must not find fewer boxes, by the mean sensitivity over the FROC's rates, nor rank them
@@ -157,7 +157,7 @@ def is_worth_it(judged: Mapping[str, Figures]) -> bool:
     loss). Better and worse: by more than a standard error of the paired difference over resampled
     patients (Breiman et al. 1984, section 3.4.3).
     """
-    own, rescored = judged[BASELINE].named, judged[LIFTED].named
+    own, rescored = evaluated[BASELINE].named, evaluated[LIFTED].named
     froc = [np.mean([one[name] for name in FROCS], axis=0) for one in (rescored, own)]
     if _is_below(*froc) or _is_below(rescored[MAP50], own[MAP50]):
         return False

@@ -72,7 +72,7 @@ def _page(manifest: RescoringManifest, predictions: Predictions) -> str:
         "95% intervals over resampled patients; a class that nobody looked for on an image counts "
         "neither way. FROC: the share of all boxes found at so many false boxes an image. Log "
         "loss: how well the score says how likely a box is right, lower is better. The rule: "
-        "[ADR 0008](../../../adr/0008-joined-boxes.md).",
+        "[ADR 0008](../../../adr/0008-rescored-boxes.md).",
     ]
     for title in (ALL, ANNOTATED):
         lines = [

@@ -36,7 +36,7 @@ class OodModel(Protocol):
         ...
 
     def check(self, grey: NDArray[np.uint8]) -> OodScore:
-        """Judge uint8 [H, W]; called in several threads at once."""
+        """Check uint8 [H, W]; called in several threads at once."""
         ...
 
 
@@ -120,9 +120,9 @@ class Analyzer:
         with self._metrics.stage("decode") as decoding:
             decoded = read_upload(load(), limits=limits)
         stages_ms = {"decode": decoding.ms}
-        with self._metrics.stage("ood") as judging:
+        with self._metrics.stage("ood") as checking:
             score = self.ood.check(decoded.grey)
-        stages_ms["ood"] = judging.ms
+        stages_ms["ood"] = checking.ms
         ood = OodResult(
             # What the file itself says decides; the score stands beside it.
             accepted=score.accepted and decoded.refused is None,

@@ -80,13 +80,13 @@ def merged_boxes(
             _box(box, detected.image, said, None) for box in detected.boxes if box.above_threshold
         ]
         return sorted(boxes, key=lambda box: box.score, reverse=True)
-    rows = _joined(detected, said, rescoring)
+    rows = _rescored(detected, said, rescoring)
     boxes = [_box(box, detected.image, said, rescored) for box, rescored in rows]
     boxes.sort(key=lambda box: box.score, reverse=True)
     return boxes[: rescoring.manifest.max_boxes]
 
 
-def _joined(
+def _rescored(
     detected: DetectResponse, said: Mapping[Finding, float], rescoring: Rescoring
 ) -> Iterator[tuple[DetectedBox, float]]:
     """The boxes that reach their rescored threshold, and their rescored scores."""

@@ -207,10 +207,10 @@ class AnalysisPipeline:
         async with self._turn():
             prepared = await self._analyzer.prepare(upload.incoming.read, self._limits)
             decoded = prepared.decoded
-            keeping = asyncio.create_task(self._keep_original(upload, subject, decoded))
+            storing = asyncio.create_task(self._keep_original(upload, subject, decoded))
             try:
                 analysis = await self._analyzer.analyze(prepared)
-                analysis.stages_ms["archive"] = await keeping
+                analysis.stages_ms["archive"] = await storing
                 study = self._merged(subject, decoded, analysis, upload.started)
                 with self._metrics.stage("record"):
                     stored = await self._archive.add(
@@ -221,7 +221,7 @@ class AnalysisPipeline:
                 raise
             except BaseException:
                 # Whatever it was: without a row there must be no files.
-                await asyncio.gather(keeping, return_exceptions=True)
+                await asyncio.gather(storing, return_exceptions=True)
                 await self._archive.in_thread(self._archive.files.remove_study, subject.study_id)
                 raise
         return self._announced(stored, study, analysis, upload.started)

@@ -41,7 +41,7 @@ class KeptLog:
 
 
 @contextmanager
-def keeping_log(
+def log_preserved(
     connection: Connection, in_backup: Iterator[dict[str, Any]], folder: Path
 ) -> Iterator[KeptLog | None]:
     """What is to be put back instead of the backup's log; None if the backup's is taken.

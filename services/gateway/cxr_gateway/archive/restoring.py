@@ -18,7 +18,7 @@ from cxr_gateway.archive.audit_entries import Event
 from cxr_gateway.archive.database import APPLICATION
 from cxr_gateway.archive.dump import tables_of
 from cxr_gateway.archive.removal import remove_rows
-from cxr_gateway.archive.restored_log import LOG, LOG_TABLES, keeping_log, removed_by_log
+from cxr_gateway.archive.restored_log import LOG, LOG_TABLES, log_preserved, removed_by_log
 from cxr_gateway.archive.schema import EMPTY, LATEST, change, exclusively
 from cxr_gateway.archive.tables import StudyRow
 from cxr_gateway.core.settings import GatewaySettings
@@ -72,7 +72,7 @@ class Restoration:
         connection = self._connection
         # By way of the schema that the rows were written in, whichever that was.
         change(connection, LATEST)
-        with keeping_log(connection, rows(LOG) or iter(()), folder) as kept:
+        with log_preserved(connection, rows(LOG) or iter(()), folder) as kept:
             # What is there goes first: not all of it need have a form in an older schema.
             for table in reversed(tables_of(connection)):
                 if table.name not in LOG_TABLES:

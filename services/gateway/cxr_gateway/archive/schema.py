@@ -29,7 +29,7 @@ _FOLDER = str(Path(__file__).with_name("migrations"))
 REVISIONS = [script.revision for script in ScriptDirectory(_FOLDER).walk_revisions()][::-1]
 LATEST = REVISIONS[-1]
 EMPTY = "base"
-# The columns by which 0.1's tables are told from a stranger's.
+# The columns by which 0.1's tables are told from foreign ones.
 _OWN_COLUMNS = {"studies": "cams_json", "idempotency_keys": "study_id"}
 # Any number, as long as nothing else of the database takes it: "cxr" and a 1.
 _POSTGRES_LOCK = 0x63787201
@@ -101,7 +101,7 @@ def migrate(url: str, timeout_s: float, to: str = LATEST) -> tuple[str | None, s
     """Bring the database to revision `to`; the revisions before and after.
 
     Raises:
-        SchemaMismatch: a newer gateway's schema, a stranger's tables, or `to` is unknown.
+        SchemaMismatch: a newer gateway's schema, foreign tables, or `to` is unknown.
         Unavailable: the database is locked or unreachable beyond the timeout.
         StorageFull: no room; the schema is as it was.
     """
@@ -120,7 +120,7 @@ def change(connection: Connection, to: str) -> str | None:
         raise SchemaMismatch(f"There is no schema {to}; this gateway knows {known}.")
     before = revision_of(connection)
     if before is None:
-        _refuse_strangers(connection)
+        _refuse_foreign_tables(connection)
     config = Config(attributes={"connection": connection})
     config.set_main_option("script_location", _FOLDER)
     # Revisions are numbered with leading zeros, so they compare as text.
@@ -156,7 +156,7 @@ def _check_foreign_keys(connection: Connection) -> None:
             )
 
 
-def _refuse_strangers(connection: Connection) -> None:
+def _refuse_foreign_tables(connection: Connection) -> None:
     there = inspect(connection)
     for table, column in _OWN_COLUMNS.items():
         if there.has_table(table) and column not in {

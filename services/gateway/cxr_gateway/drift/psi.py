@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 WATCH = 0.1
 DRIFTED = 0.25
-_HALF_A_FILM = 0.5
+_HALF_AN_IMAGE = 0.5
 
 
 class DriftFlag(StrEnum):
@@ -75,5 +75,5 @@ def quantile_edges(values: ArrayLike, bins: int) -> list[float]:
 
 
 def _shares(counts: Sequence[int]) -> NDArray[np.float64]:
-    raised = np.asarray(counts, np.float64) + _HALF_A_FILM
+    raised = np.asarray(counts, np.float64) + _HALF_AN_IMAGE
     return np.asarray(raised / raised.sum())

@@ -84,11 +84,13 @@ class RenderedImages:
                 await guarded(partial(make, stored), "an image could not be rendered ahead")
 
     async def _image(self, stored: StoredStudy) -> StoredFile:
-        return await self._kept(stored, IMAGE_NAME, lambda: render_image(self._intake(stored).grey))
+        return await self._kept(
+            stored, IMAGE_NAME, lambda: render_image(self._decoded(stored).grey)
+        )
 
     async def _overlay(self, stored: StoredStudy) -> StoredFile:
         return await self._kept(
-            stored, stored.overlay, lambda: _overlay_png(self._intake(stored), stored.study)
+            stored, stored.overlay, lambda: _overlay_png(self._decoded(stored), stored.study)
         )
 
     async def _kept(self, stored: StoredStudy, name: str, make: Callable[[], bytes]) -> StoredFile:
@@ -100,7 +102,7 @@ class RenderedImages:
                 await self._archive.in_thread(files.write, stored.id, name, png)
         return found
 
-    def _intake(self, stored: StoredStudy) -> DecodedImage:
+    def _decoded(self, stored: StoredStudy) -> DecodedImage:
         content = self._archive.files.read(stored.id, stored.original)
         return read_upload(content, limits=self._limits)
 

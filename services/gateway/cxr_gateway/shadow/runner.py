@@ -116,7 +116,7 @@ class ShadowRunner:
         return found
 
     async def _read(self, waiting: _Waiting, role: str, shadow: _AnyShadow) -> str:
-        image = await self._analyzer.in_thread(self._picture, waiting.stored)
+        image = await self._analyzer.in_thread(self._encoded, waiting.stored)
         started = perf_counter()
         answer: ClassifyResponse | DetectResponse | InferenceFailure
         try:
@@ -138,6 +138,6 @@ class ShadowRunner:
             return await client.classify(image, explain=0)
         return await client.detect(image, min_score=self._rescorings.min_score)
 
-    def _picture(self, stored: StoredStudy) -> EncodedImage:
+    def _encoded(self, stored: StoredStudy) -> EncodedImage:
         content = self._archive.files.read(stored.id, stored.original)
         return image_for_services(read_upload(content, limits=_NO_LIMITS))

@@ -81,7 +81,7 @@ def export_study(
         reviewed: whether someone says that the image shows no text about a patient.
     """
     is_dicom = stored.source is ImageSource.DICOM
-    check_picture(burned_in(content, _LIMITS) if is_dicom else None, reviewed)
+    check_burned_in(burned_in(content, _LIMITS) if is_dicom else None, reviewed)
     # Two files may carry the same UID, and a study's id says when it came.
     name = pseudonyms.uid(stored.id)
     if is_dicom:
@@ -91,7 +91,7 @@ def export_study(
     return Exported(f"{name}.png", "image/png", render_image(grey))
 
 
-def check_picture(annotation: str | None, reviewed: bool) -> None:
+def check_burned_in(annotation: str | None, reviewed: bool) -> None:
     """Raise TextInImage unless the image may leave: NO, or unknown and looked at."""
     if annotation == "NO" or (annotation != "YES" and reviewed):
         return
