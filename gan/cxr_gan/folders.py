@@ -23,9 +23,11 @@ class Figure(Section):
     subset: str = Field(description="Empty, or what the figure is of, e.g. a label.")
     result: Interval
     n: int = Field(gt=0, description="How many images of each side stand behind it.")
-    floor: Interval | None = Field(None, description="Held-out real images in the samples' place.")
-    ceiling: float | None = Field(None, description="Noise in the samples' place.")
-    blurred: float | None = Field(None, description="Held-out real images, blurred, there.")
+    floor: Interval | None = Field(
+        default=None, description="Held-out real images in the samples' place."
+    )
+    ceiling: float | None = Field(default=None, description="Noise in the samples' place.")
+    blurred: float | None = Field(default=None, description="Held-out real images, blurred, there.")
 
 
 class GeneratorManifest(Section):

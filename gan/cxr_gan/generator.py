@@ -18,7 +18,8 @@ from torch import nn
 from cxr_contracts import MANIFEST_NAME
 from cxr_gan.errors import GanError, read_keys, validated
 from cxr_gan.folders import RUN_CONFIG, RUN_SPEC, RUN_WEIGHTS, GeneratorManifest, is_published
-from cxr_gan.networks import GeneratorSpec, build_generator
+from cxr_gan.networks import build_generator
+from cxr_gan.networks.spec import GeneratorSpec
 from cxr_serving.model_folder import checked_bytes, manifest_in
 
 Images = npt.NDArray[np.uint8]

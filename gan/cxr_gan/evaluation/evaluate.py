@@ -83,8 +83,9 @@ def evaluate(synthesizer: Synthesizer, extractor: Extractor, request: Request) -
         patient_weights(x.patients.tolist(), request.resamples, seed) for x in (samples, held_out)
     )
     for space, of in ((FEATURES, lambda x: x.features), (PIXELS, lambda x: small_pixels(x.images))):
-        points = [of(images) for images in (samples, shown, held_out)]
-        for name, result in memorisation(*points, draws, held_out_draws).items():
+        points, known, unseen_points = (of(images) for images in (samples, shown, held_out))
+        found = memorisation(points, known, unseen_points, draws, held_out_draws)
+        for name, result in found.items():
             figures.append(Figure(name=name, subset=space, result=result, n=request.samples))
     if isinstance(extractor, ClassifierFeatures) and synthesizer.spec.labels:
         findings = [reals.findings[index] for index in unseen]

@@ -53,7 +53,7 @@ def pixel_probe(images: Images, synthetic: Correct, groups: Groups, seed: int) -
     for fold, (train, test) in enumerate(GroupKFold(_FOLDS).split(small, synthetic, groups)):
         network = _trained(pixels[train], targets[train], (seed, fold))
         with torch.inference_mode():
-            logits = torch.cat([network(some) for some in pixels[test].split(_LARGE_BATCH)])
+            logits = torch.cat([network(some) for some in torch.split(pixels[test], _LARGE_BATCH)])
         right[test] = (logits[:, 0] > 0).numpy() == synthetic[test]
     return right
 
@@ -79,7 +79,7 @@ def _trained(pixels: Tensor, targets: Tensor, seed: tuple[int, int]) -> nn.Modul
     optimiser = torch.optim.Adam(network.parameters(), _RATE)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, _RATE, total_steps=steps)
     for _ in range(_EPOCHS):
-        for rows in torch.randperm(len(pixels), generator=shuffling).split(_BATCH):
+        for rows in torch.split(torch.randperm(len(pixels), generator=shuffling), _BATCH):
             logits = network(pixels[rows])[:, 0]
             loss = nn.functional.binary_cross_entropy_with_logits(logits, targets[rows])
             optimiser.zero_grad()

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -59,7 +60,8 @@ class Predictions:
         """Into the training's folder, whole or not at all: from then on it is over."""
         partial = folder / f"{PREDICTIONS}.partial"
         with partial.open("wb") as stream:
-            np.savez_compressed(stream, **{x: np.asarray(getattr(self, x)) for x in self.__slots__})
+            columns: dict[str, Any] = {x: np.asarray(getattr(self, x)) for x in self.__slots__}
+            np.savez_compressed(stream, **columns)
         partial.rename(folder / PREDICTIONS)
 
     @classmethod

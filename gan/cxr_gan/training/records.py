@@ -14,7 +14,7 @@ from PIL import Image, PngImagePlugin
 from torch import Tensor, nn
 
 from cxr_gan.errors import GanError
-from cxr_gan.networks import GeneratorSpec
+from cxr_gan.networks.spec import GeneratorSpec
 from cxr_training.core.runs import read_metrics
 
 # Goes up when what a checkpoint means changes.
@@ -112,7 +112,7 @@ def grid_inputs(spec: GeneratorSpec, seed: int) -> tuple[Tensor, Tensor]:
 def write_grid(generator: nn.Module, latent: Tensor, labels: Tensor, path: Path) -> None:
     """Write what `generator` makes of these as one PNG, marked as synthetic."""
     with torch.inference_mode():
-        rows = zip(latent.split(_COLUMNS), labels.split(_COLUMNS), strict=True)
+        rows = zip(*(torch.split(x, _COLUMNS) for x in (latent, labels)), strict=True)
         made = [torch.cat(list(generator(*row).float().cpu()[:, 0]), 1) for row in rows]
     grey = ((torch.cat(made) + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).numpy()
     larger = max(1, _LEAST_CELL_PX // (grey.shape[1] // _COLUMNS))

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -98,7 +98,7 @@ def train(
     return trainer
 
 
-def _describe(trainer: Trainer, described: dict[str, object], resume: Path | None) -> None:
+def _describe(trainer: Trainer, described: Mapping[str, object], resume: Path | None) -> None:
     """Write what the run is; a resumed run keeps a record of each of its sessions."""
     config, folder, device = trainer.config, trainer.folder, trainer.device
     facts, resolved = folder / RUN_FACTS, config.model_dump(mode="json")

@@ -100,7 +100,7 @@ def test_reals_are_of_two_kinds_of_patients_and_large_enough(data: Path, cache: 
     training, held_out = np.split(reals.patients, [reals.n_first])
     assert set(training).isdisjoint(held_out)
     assert len(training) > len(held_out) >= 50
-    with pytest.raises(GanError, match=r"has \d+ train radiographs of 256 px or more"):
+    with pytest.raises(GanError, match=r"has \d+ validation radiographs of 256 px or more"):
         read(data, 256, cache)
     with pytest.raises(GanError, match=r"of view PA: at least 50 are needed"):
         read(data, 16, cache, views=("PA",))
