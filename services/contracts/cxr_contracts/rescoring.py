@@ -1,4 +1,4 @@
-"""`manifest.json` of a rescoring: how a box's score and the classifier's probability become one score.
+"""`manifest.json` of a rescoring: how a box's score and a finding's probability become one.
 
 A rescoring is fitted for the answers of two networks and means nothing for others, so it names both
 by the sha256 of their weights.
