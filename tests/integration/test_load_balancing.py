@@ -1,4 +1,4 @@
-"""One name, several inference services: real servers on several addresses, as containers have them."""
+"""One name, several services: real servers on several addresses, as containers have them."""
 
 import asyncio
 import socket

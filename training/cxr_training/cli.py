@@ -30,7 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
         sentence on stderr, for what the user can mend.
     """
     parser = argparse.ArgumentParser(
-        prog="cxr", description="Data and models: check, train, evaluate, verify, publish, import."
+        prog="cxr", description="Check data; train, evaluate, verify, publish and import models."
     )
     commands = parser.add_subparsers(dest="command", required=True)
     for part in PARTS:
