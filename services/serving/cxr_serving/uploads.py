@@ -214,10 +214,9 @@ def _names(disposition: bytes) -> tuple[str, str | None]:
     """
     header = Message()
     header["Content-Disposition"] = disposition.decode("utf-8", "replace")
-    found = {
-        name: collapse_rfc2231_value(value) if isinstance(value, tuple) else value
-        for name, value in header.get_params(failobj=[], header="content-disposition")
-    }
+    # `str | tuple`, whatever the annotation says: RFC 2231's come as character set, language, text.
+    options: Any = header.get_params(failobj=[], header="content-disposition")
+    found = {name: collapse_rfc2231_value(value) for name, value in options}
     plain = parse_options_header(disposition)[1].get(b"filename")
     extended = found.get("filename") if b"filename*" in disposition.lower() else None
     file_name = extended or (None if plain is None else plain.decode("utf-8", "replace"))

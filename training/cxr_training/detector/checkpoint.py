@@ -53,7 +53,7 @@ def load_state(path: Path) -> RunState:
     """
     if not path.exists():
         raise DataError(path, "is missing: the run was not begun, or ended within its first epoch")
-    parts: dict[str, Tensors] = {"model": {}, "average": {}}
+    parts: dict[str, Any] = {"model": {}, "average": {}}
     optimizer: dict[int, dict[str, Any]] = {}
     try:
         with safe_open(path, framework="pt") as file:

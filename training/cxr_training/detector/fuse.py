@@ -113,7 +113,6 @@ def _manifest(
     """Without figures, and with thresholds that hide everything."""
     first = members[0].manifest
     sources = dict.fromkeys(source for one in members for source in one.manifest.data.sources)
-    hidden = {"threshold": 1.0, "threshold_rule": "none yet", "slope": 1.0, "intercept": 0.0}
     return ModelManifest(
         schema_version=1,
         role="detector",
@@ -125,7 +124,12 @@ def _manifest(
             library=LIBRARY, name=NAME, arguments={"iou": IOU, "lowest_score": LOWEST_SCORE}
         ),
         input=first.input,
-        labels=[LabelSpec(name=label.name, **hidden) for label in first.labels],
+        labels=[
+            LabelSpec(
+                name=label.name, threshold=1.0, threshold_rule="none yet", slope=1.0, intercept=0.0
+            )
+            for label in first.labels
+        ],
         weights=file,
         onnx=file,
         extra={"max_boxes": first.extra["max_boxes"]},

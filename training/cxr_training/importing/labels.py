@@ -119,9 +119,10 @@ def _output(path: Path, line: int, row: dict[str, str]) -> Output:
     if None in row:
         raise DataError(path, "the line has more columns than the header", line=line)
     cells = {column: (text or "").strip() for column, text in row.items()}
-    given = {column: text for column, text in cells.items() if text}
+    # Pydantic reads the figures out of the texts.
+    given: dict[str, Any] = {column: text for column, text in cells.items() if text}
     try:
-        return Output(**{"label": "", **given})  # type: ignore[arg-type] - pydantic reads figures
+        return Output(**{"label": "", **given})
     except ValidationError as error:
         wrong = error.errors()[0]
         detail = f"{wrong['loc'][0]} {wrong['input']!r}: {wrong['msg']}"

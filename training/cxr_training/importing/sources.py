@@ -168,7 +168,7 @@ def read_timm(
         raise ModelImportError(f"timm has no model {name!r}")
     timms_own = timm.get_pretrained_cfg(name)
     said = {key: value for key, value in description.configuration.items() if value}
-    known = (timms_own.to_dict() if timms_own else {}) | said
+    known: dict[str, Any] = dict(timms_own.to_dict() if timms_own else {}) | said  # type: ignore[no-untyped-call]
     channels = _stem_channels(path, state, known.get("first_conv"), name)
     if not size_px and not known.get("input_size"):
         raise ModelImportError(f"timm knows no input size of {name}: give --size")

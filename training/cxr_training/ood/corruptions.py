@@ -25,7 +25,7 @@ _affine = partial(v2.RandomAffine, interpolation=v2.InterpolationMode.BILINEAR)
 
 def in_groups(transform: Transform, images: Tensor) -> Tensor:
     """`transform` over small groups of images, each with a draw of its own."""
-    return torch.cat([transform(group) for group in images.split(_GROUP)])
+    return torch.cat([transform(group) for group in torch.split(images, _GROUP)])
 
 
 def placement(side_px: int, result_px: int) -> Transform:
@@ -83,7 +83,8 @@ acquisition: Transform = v2.Compose(
 
 def upside_down(images: Tensor) -> Tensor:
     """Flipped top to bottom; half of them mirrored too, which is a turn by 180 degrees."""
-    return v2.RandomHorizontalFlip(0.5)(vf.vertical_flip(images))
+    flipped: Tensor = v2.RandomHorizontalFlip(0.5)(vf.vertical_flip(images))
+    return flipped
 
 
 def turned(images: Tensor, quarters: int) -> Tensor:
@@ -133,7 +134,8 @@ def warped(images: Tensor) -> Tensor:
     """Smoothly warped until no thorax would look so."""
     field = _uniform(1, 0.3, 0.6) * torch.randn(1, 2, 5, 5)
     bend = nnf.interpolate(field, images.shape[2:], mode="bicubic", align_corners=False)
-    return vf.elastic(images, bend.permute(0, 2, 3, 1))
+    warped_images: Tensor = vf.elastic(images, bend.permute(0, 2, 3, 1))
+    return warped_images
 
 
 def overlaid(images: Tensor) -> Tensor:

@@ -42,7 +42,7 @@ class OodNetwork(nn.Module):
         self.register_buffer("whitening", torch.zeros(features, features))
         self.register_buffer("distance_offset", torch.tensor(1.0))
         self.register_buffer("distance_slope", torch.tensor(1.0))
-        self.register_load_state_dict_pre_hook(_rename_backbone)
+        self.register_load_state_dict_pre_hook(_rename_backbone)  # type: ignore[no-untyped-call]
 
     def features(self, image: Tensor) -> Tensor:
         """Penultimate features [N, features] of images [N, 1, side, side] in 0..1."""

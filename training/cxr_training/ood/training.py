@@ -191,7 +191,7 @@ def _draw(pool: GreyImage, n: int) -> Tensor:
 
 def _run(function: Callable[[Tensor], Tensor], images: GreyImage) -> Tensor:
     with torch.inference_mode():
-        groups = torch.from_numpy(images)[:, None].split(512)
+        groups = torch.split(torch.from_numpy(images)[:, None], 512)
         return torch.cat([function(group.float().div(255)) for group in groups])
 
 

@@ -113,17 +113,15 @@ def figures(predictions: Predictions, scored: Scored, weights: FloatArray) -> Fi
     """
     ranked, by_score = (predictions.matches(one) for one in (scored.ranking, scored.scores))
     parts = np.array_split(weights, range(_CHUNK, len(weights), _CHUNK))
-    per_class = np.array(
-        [
-            np.concatenate([average_precision(ranked, label, part, AT_50) for part in parts])
-            for label in range(len(REGIONS))
-        ]
-    )
+    per_class = [
+        np.concatenate([average_precision(ranked, label, part, AT_50) for part in parts])
+        for label in range(len(REGIONS))
+    ]
     named = {MAP50: mean_of_defined(per_class)}
     for name, rate in zip(FROCS, FALSE_BOXES_PER_IMAGE, strict=True):
         named[name] = froc_sensitivity(by_score, weights, rate)
     named[LOG_LOSS] = _log_loss(predictions, scored.scores, weights)
-    return Figures(per_class, named)
+    return Figures(np.array(per_class), named)
 
 
 def operating_figures(

@@ -40,7 +40,7 @@ class OperationMiddleware:
             await response(scope, receive, send)
             return
         if method == "HEAD" and "HEAD" in allowed:
-            scope, send = scope | {"method": "GET"}, _without_body(send)
+            scope, send = {**scope, "method": "GET"}, _without_body(send)
         operation = self._operations.of(scope["method"], path)
         scope.setdefault("state", {})[OPERATION] = operation
         await self._app(scope, receive, send if operation else _with_allow(send, allowed))
@@ -49,7 +49,7 @@ class OperationMiddleware:
 def _without_body(send: Send) -> Send:
     async def send_head(message: Message) -> None:
         if message["type"] == "http.response.body":
-            message = message | {"body": b""}
+            message = {**message, "body": b""}
         await send(message)
 
     return send_head

@@ -114,7 +114,7 @@ class _WholeFile(FileResponse):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
         asked = [(name, value) for name, value in scope["headers"] if name != b"range"]
-        await super().__call__(scope | {"headers": asked}, receive, send)
+        await super().__call__({**scope, "headers": asked}, receive, send)
 
 
 async def _sent(stored: StoredFile, state: AppState, headers: dict[str, str]) -> Response:

@@ -101,7 +101,8 @@ class _Table:
         if first > ramp.max():
             first -= _MOST_ENTRIES  # a negative number that was read as an unsigned one
         places = np.clip(np.rint(ramp) - first, 0, self.entries.size - 1)
-        return self.entries[places.astype(np.intp)]
+        found: Ramp = self.entries[places.astype(np.intp)]
+        return found
 
 
 def _table(ds: Dataset, keyword: str, notes: list[str]) -> _Table | None:

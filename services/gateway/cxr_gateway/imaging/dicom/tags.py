@@ -23,7 +23,7 @@ _MAX_TEXT_CHARACTERS = 512
 # What CS allows beside letters outside of ASCII: a writer used the data set's own character set.
 # Code extensions (ISO/IEC 2022) that the decoder of the character set left in.
 _ESCAPES = re.compile(r"\x1b[\x20-\x2f]+[\x30-\x7e]")
-_TEXT_DELIMITERS = {"\t", "\n", "\f", "\r", "\\"}
+_TEXT_DELIMITERS = set(b"\t\n\f\r\\")
 
 
 def tag_name(keyword: str) -> str:
