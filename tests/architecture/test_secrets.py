@@ -3,6 +3,7 @@
 import json
 import secrets
 from pathlib import Path
+from typing import Any
 
 from detect_secrets.core.secrets_collection import SecretsCollection
 from detect_secrets.settings import transient_settings
@@ -24,7 +25,7 @@ def test_each_kind_of_secret_would_be_found(tmp_path: Path) -> None:
         for name, line in LINES.items():
             path = tmp_path / f"{name}.py"
             path.write_text(f"{line()}\n")
-            found = SecretsCollection()
+            found: Any = SecretsCollection()
             found.scan_file(str(path))
             assert list(found), name
 

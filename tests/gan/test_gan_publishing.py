@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -32,7 +33,9 @@ def results(run: Path, tmp_path: Path) -> Path:
     floor = Interval(value=0.1, low=0.05, high=0.15)
 
     def figure(name: str, subset: str = "", result: Interval = result) -> Figure:
-        beside = {} if subset in (FEATURES, PIXELS) else {"floor": floor, "ceiling": 2.0}
+        beside: dict[str, Any] = (
+            {} if subset in (FEATURES, PIXELS) else {"floor": floor, "ceiling": 2.0}
+        )
         return Figure(name=name, subset=subset, result=result, n=60, **beside)
 
     figures = [figure(name) for name in TITLES]

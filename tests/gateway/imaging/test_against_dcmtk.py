@@ -116,7 +116,7 @@ class Case:
             )
         else:
             stream = imagecodecs.jpegls_encode(plain)
-        ds.PixelData = encapsulate([stream])
+        ds.PixelData = encapsulate([bytes(stream)])
         ds["PixelData"].VR = "OB"
         ds["PixelData"].is_undefined_length = True
         return dicom_bytes(ds, self.syntax)

@@ -27,8 +27,8 @@ pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 
 GREY = radiograph_like(128, 96)
 TWELVE = GREY.astype(np.uint16) * 16
-FULL_8 = {"WindowCenter": 128, "WindowWidth": 256}
-FULL_12 = {"WindowCenter": 2048, "WindowWidth": 4096}
+FULL_8: dict[str, Any] = {"WindowCenter": 128, "WindowWidth": 256}
+FULL_12: dict[str, Any] = {"WindowCenter": 2048, "WindowWidth": 4096}
 DELIMITER = bytes.fromhex("feffdde000000000")
 
 
@@ -39,7 +39,8 @@ def read(ds: Dataset) -> DecodedImage:
 def raw(keyword: str, value: bytes, **tags: Any) -> bytes:
     """A file whose text element `keyword` holds exactly `value`."""
     padded = value + b" " * (len(value) % 2)
-    data = dicom(GREY, **FULL_8, **tags, **{keyword: "8" * len(padded)})
+    filled: dict[str, Any] = {keyword: "8" * len(padded)}
+    data = dicom(GREY, **FULL_8, **tags, **filled)
     assert data.count(b"8" * len(padded)) == 1
     return data.replace(b"8" * len(padded), padded)
 
@@ -136,7 +137,7 @@ def test_a_window_that_leaves_few_greys_gives_way_to_the_images_own_values() -> 
 
 
 def jpeg() -> tuple[bytes, npt.NDArray[np.uint8]]:
-    stream = imagecodecs.jpeg_encode(GREY, level=95)
+    stream = bytes(imagecodecs.jpeg_encode(GREY, level=95))
     return stream, imagecodecs.jpeg_decode(stream)
 
 
@@ -230,7 +231,7 @@ def test_a_scan_header_that_ends_its_spectrum_at_0_is_read() -> None:
 
 
 def test_high_throughput_jpeg_2000_is_exact() -> None:
-    stream = imagecodecs.htj2k_encode(TWELVE, reversible=True)
+    stream = bytes(imagecodecs.htj2k_encode(TWELVE, reversible=True))
     image = read_upload(compressed(TWELVE, HTJ2KLossless, stream, bits=12, **FULL_12))
     assert np.array_equal(image.grey, read(dicom_dataset(TWELVE, bits=12, **FULL_12)).grey)
 
@@ -410,7 +411,7 @@ def test_a_radiograph_hangs_as_usual(orientation: list[str], stored: npt.NDArray
     ],
     ids=str,
 )
-def test_pixels_become_square(spacing: dict[str, list[str]], shape: tuple[int, int]) -> None:
+def test_pixels_become_square(spacing: dict[str, Any], shape: tuple[int, int]) -> None:
     assert read(dicom_dataset(GREY, **spacing, **FULL_8)).grey.shape == shape
 
 

@@ -2,6 +2,7 @@
 
 import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -73,7 +74,7 @@ def maps_of(cases: list[Case], cams: list[np.ndarray]) -> Maps:
     )
 
 
-def rows_of(cases: list[Case], cams: list[np.ndarray], **options: int) -> list[MetricRow]:
+def rows_of(cases: list[Case], cams: list[np.ndarray], **options: Any) -> list[MetricRow]:
     return localisation_rows(maps_of(cases, cams), cases, Priors({}, prior()), **options)
 
 

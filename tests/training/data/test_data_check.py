@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from cxr_training.__main__ import main
+from cxr_training.cli import main
 from cxr_training.data.collection import read_collection
 from cxr_training.data.nih import read_images
 from cxr_training.data.splits import Split, split_sha256

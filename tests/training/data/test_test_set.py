@@ -10,7 +10,7 @@ from PIL import Image
 
 import cxr_gan
 import cxr_training
-from cxr_gan.__main__ import main as cxr_gan_main
+from cxr_gan.cli import main as cxr_gan_main
 from cxr_training.cli import main as cxr_main
 from cxr_training.data import chestxdet, nih
 from cxr_training.data.boxed import read_boxed
