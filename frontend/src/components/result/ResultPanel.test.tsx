@@ -168,3 +168,13 @@ it("says that the detector's own score counts where nothing was rescored", () =>
   });
   expect(effusion.textContent).toContain("score 0.81classifier 42%");
 });
+
+it("says what was odd in the file, and nothing where nothing was", () => {
+  const note = "RescaleSlope (0028,1053) is no single number and was passed over.";
+  const plain = aStudy({});
+  show(plain);
+  expect(screen.queryByText("About the file")).toBeNull();
+  show({ ...plain, image: { ...plain.image, notes: [note] } });
+  expect(screen.getByText("About the file")).toBeVisible();
+  expect(screen.getByText(note)).toBeVisible();
+});

@@ -33,6 +33,15 @@ export function ResultPanel(props: ResultPanelProps) {
     <aside className={styles.panel} aria-label="Result" tabIndex={0}>
       <StudyFacts study={study} mayExport={props.mayExport} />
       <Outcome study={study} isRerunning={props.isRerunning} onRerun={props.onRerun} />
+      {study.image.notes.length > 0 && (
+        <Note tone="warning" title="About the file">
+          <ul className={styles.problems}>
+            {study.image.notes.map((note) => (
+              <li key={note}>{note}</li>
+            ))}
+          </ul>
+        </Note>
+      )}
       {error !== null && (
         <Note tone="error" title={error.title} urgent>
           <p>{error.detail}</p>
