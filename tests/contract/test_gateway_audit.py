@@ -202,10 +202,10 @@ async def test_an_operator_shows_anchors_and_verifies_the_log(
     assert json.loads(shown)["action"] == "createStudy"
     anchor = said("anchor").strip()
     assert said("verify", "--anchor", anchor) == (
-        f"The audit log is whole: 2 lines, up to {anchor}\n"
+        f"The audit log is whole: 2 entries, up to {anchor}\n"
     )
     assert said("verify", "--anchor", f"9:{'0' * 64}", status=1) == (
-        "audit: The log ends with line 2; the anchor says that it had line 9.\n"
+        "audit: The log ends with entry 2; the anchor says that it had entry 9.\n"
     )
     with pytest.raises(SystemExit, match="2"):
         commanded(settings, "audit", "verify", "--anchor", "9")
@@ -221,4 +221,4 @@ async def test_a_changed_byte_ends_the_command_with_1_and_the_line(tmp_path: Pat
     run(settings, "UPDATE audit_log SET subject = 'locbl' WHERE seq = 2")
     verified = gateway(settings, "audit", "verify")
     assert (verified.returncode, verified.stdout) == (1, "")
-    assert verified.stderr == ("audit: Line 2 was changed: its hash is not that of its content.\n")
+    assert verified.stderr == ("audit: Entry 2 was changed: its hash is not that of its content.\n")

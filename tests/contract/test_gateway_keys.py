@@ -95,7 +95,7 @@ def run_keys(settings: GatewaySettings, *arguments: str) -> int:
 def test_the_command_makes_lists_and_revokes(
     settings: GatewaySettings, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    scope = ("--role", "integrator", "--role", "reader", "--department", "radiology")
+    scope = ("--role", "integrator", "--role", "viewer", "--department", "radiology")
     assert run_keys(settings, "create", *scope, "--expires", "52w", "--name", "PACS") == 0
     made = capsys.readouterr()
     token = made.out.strip()
@@ -104,7 +104,7 @@ def test_the_command_makes_lists_and_revokes(
     assert run_keys(settings, "list") == 0
     listed = capsys.readouterr().out
     assert listed.count("\n") == 1
-    for word in ("valid", "integrator, reader", "department radiology", "PACS", "never"):
+    for word in ("valid", "integrator, viewer", "department radiology", "PACS", "never"):
         assert word in listed
     assert token[17:] not in listed
     assert run_keys(settings, "revoke", token[4:16]) == 0
@@ -119,7 +119,7 @@ def test_the_command_says_what_is_wrong_in_a_sentence(
     assert capsys.readouterr().err == "keys: There is no key 000000000000.\n"
     for expires in ("0d", "90", "3651d", "soon"):
         with pytest.raises(SystemExit):
-            run_keys(settings, "create", "--role", "reader", "--name", "x", "--expires", expires)
+            run_keys(settings, "create", "--role", "viewer", "--name", "x", "--expires", expires)
         assert f"`{expires}` is not like 12h" in capsys.readouterr().err
     assert run_keys(settings, "list") == 0
     assert capsys.readouterr().out == "There are no keys.\n"

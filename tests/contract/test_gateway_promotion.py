@@ -176,7 +176,7 @@ async def test_a_promotion_is_refused_with_the_reason(tmp_path: Path) -> None:
         await stand.read(png())
         await stand.recorded(2)
         with pytest.raises(
-            NotPromoted, match=r"has answered 1 radiographs beside .* 2 are asked for"
+            NotPromoted, match=r"has answered 1 images beside .* 2 are asked for"
         ):
             await stand.promote("classifier", Evidence(min_answers=2))
         readers.shadow_classifier.ready = False
