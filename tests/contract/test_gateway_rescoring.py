@@ -71,7 +71,7 @@ async def test_a_study_holds_the_joined_boxes_and_what_they_are_made_of(tmp_path
     # 0.2 and 0.95 make 0.83, and the mass of 0.6 and 0.1 falls to 0.14.
     assert shown(study) == [("Fracture", 0.9), ("Pneumothorax", 0.826087)]
     lifted = study["boxes"][1]
-    assert (lifted["score"], lifted["classifier_probability"]) == (0.2, 0.95)
+    assert (lifted["detector_score"], lifted["classifier_probability"]) == (0.2, 0.95)
     assert study["boxes"][0]["classifier_probability"] is None
     assert study["rescoring"]["name"] == "one--other"
     assert again == study
