@@ -132,7 +132,7 @@ class SingleFileForm:
             line = opening[at:end].rstrip(b" \t\r")
             return line + b"\r\n" + opening[end + 1 :]
         if len(opening) > _MAX_PREAMBLE_BYTES + len(self._boundary):
-            raise BadRequest("The multipart form does not begin with its boundary.")
+            raise BadRequest("The multipart form is malformed: its boundary never comes.")
         return b""
 
     def take(self) -> bytes:
@@ -144,6 +144,9 @@ class SingleFileForm:
     def check_complete(self) -> None:
         """Raise if the request ended before the form did, or without a file."""
         field_name = self._field_name
+        opening = bytes(self._opening or b"")
+        if self._boundary not in opening and not self._boundary.startswith(opening):
+            raise BadRequest("The multipart form is malformed: its boundary never comes.")
         if not self._ended:
             raise BadRequest("The multipart form is cut short: its closing boundary is missing.")
         if not self._files:

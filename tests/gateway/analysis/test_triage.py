@@ -155,10 +155,8 @@ def test_the_api_tells_every_line_of_the_table() -> None:
     assert len(told) == len(set(told)) == sum(max(1, len(rule.names)) for rule in TABLE) + 1
 
 
-def test_a_joined_box_speaks_with_its_joined_score() -> None:
+def test_a_rescored_box_speaks_with_its_score() -> None:
     result = triage(
         findings(nodule=0.1), [marked(Region.NODULE, 0.6, rescored=0.31)], detector_answered=True
     )
-    assert result.reason.startswith(
-        "The detector marks Nodule with a rescored score of 0.31, though"
-    )
+    assert result.reason.startswith("The detector marks Nodule with a score of 0.31, though")

@@ -50,6 +50,7 @@ def in_new_names(study: dict[str, Any]) -> dict[str, Any]:
     new = {renamed.get(name, name): value for name, value in study.items()}
     for section, old, name in (("timings_ms", "gate", "ood"),):
         new[section] = {name if key == old else key: v for key, v in new[section].items()}
+    new["image"] |= {"notes": []}
     new["problems"] = [
         {"service": one["part"], "kind": one["kind"], "detail": one["detail"]}
         for one in new["problems"]
