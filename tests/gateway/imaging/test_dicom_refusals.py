@@ -39,7 +39,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "short": ({"PixelData": BYTES[:-2]}, r"PixelData \(7FE0,0010\) has 8190 bytes; Rows .* 8192"),
     "rows that are not there": ({"Rows": 65}, r"truncated or its header lies: PixelData"),
-    "no rows": ({"Rows": 0}, r"Rows \(0028,0010\) picture declares a size of 64 x 0"),
+    "no rows": ({"Rows": 0}, r"Rows \(0028,0010\) image declares a size of 64 x 0"),
     "few rows": ({"Rows": 20}, "at least 32 a side"),
     "long": ({"Rows": 32, "Columns": 256}, "5 times as long"),
     "too many bits stored": ({"BitsStored": 17}, r"BitsStored \(0028,0101\) is 17, BitsAllocated"),

@@ -90,11 +90,11 @@ def test_a_jpeg_that_is_no_film_is_refused_by_name(name: str) -> None:
 
 KINDS = {
     "an empty file": b"",
-    "a GIF picture": encoded(GREY, "GIF"),
-    "a TIFF picture": encoded(GREY, "TIFF"),
-    "a BMP picture": encoded(GREY, "BMP"),
-    "a WebP picture": encoded(GREY, "WEBP"),
-    "a bare JPEG 2000 picture": encoded(GREY, "JPEG2000"),
+    "a GIF image": encoded(GREY, "GIF"),
+    "a TIFF image": encoded(GREY, "TIFF"),
+    "a BMP image": encoded(GREY, "BMP"),
+    "a WebP image": encoded(GREY, "WEBP"),
+    "a bare JPEG 2000 image": encoded(GREY, "JPEG2000"),
     "a PDF document": b"%PDF-1.7\n",
     "a ZIP archive": b"PK\x03\x04" + bytes(60),
     "an HTML page": b"\n<!DOCTYPE html><html></html>",
@@ -103,7 +103,7 @@ KINDS = {
     "a file of zero bytes": bytes(1000),
     "the first bytes of a PNG": b"\x89PNG",
     "a file of an unknown kind": bytes(range(1, 255)),
-    "an HEIC picture": b"\x00\x00\x00\x18ftypheic" + bytes(40),
+    "an HEIC image": b"\x00\x00\x00\x18ftypheic" + bytes(40),
     "a NIfTI volume": bytes(344) + b"n+1\x00",
 }
 

@@ -50,9 +50,9 @@ def test_what_is_no_grey_picture_is_an_error_of_the_caller(
 @pytest.mark.parametrize(
     ("picture", "reason"),
     [
-        (np.zeros((400, 400), np.uint8), "The picture is blank"),
-        (np.full((400, 400), 255, np.uint8), "The picture is blank"),
-        (np.eye(20, dtype=np.uint8) * 255, "too small to judge: 20 x 20 px"),
+        (np.zeros((400, 400), np.uint8), "The image is blank"),
+        (np.full((400, 400), 255, np.uint8), "The image is blank"),
+        (np.eye(20, dtype=np.uint8) * 255, "too small to evaluate: 20 x 20 px"),
         (np.tile(np.arange(200, dtype=np.uint8), (40, 1)), "5.0 times as long as it is wide"),
     ],
 )
