@@ -67,7 +67,8 @@ async def test_a_film_whose_commit_was_not_answered_is_there_once_and_whole_when
 ) -> None:
     with own_postgresql() as server:
         async with line_to(server) as (line, url):
-            settings = settings_for(tmp_path / "archive", url)
+            # No commit but those of requests.
+            settings = settings_for(tmp_path / "archive", url, readiness_interval_s=600)
             async with standing_gateway(settings) as stand:
                 line.cut = cut
                 problem = refused(await stand.post(png()), 503)

@@ -30,13 +30,13 @@ def started(tmp_path: Path, **settings: str) -> list[str]:
     return [line["message"] for line in lines if line["level"] == "error"]
 
 
-def test_a_gate_that_is_not_what_its_manifest_says(tmp_path: Path) -> None:
+def test_an_ood_detector_that_is_not_what_its_manifest_says(tmp_path: Path) -> None:
     shutil.copytree(ROOT / "models/ood/ood-cxr", tmp_path / "gate")
     (tmp_path / "gate/model.onnx").write_bytes(b"something else")
     [sentence, _] = started(tmp_path, ood_model_dir=str(tmp_path / "gate"))
     assert sentence.startswith("The gateway cannot start: ")
     assert "gate/model.onnx" in sentence
-    assert "sha256 is" in sentence
+    assert "has 14 bytes and its manifest says" in sentence
 
 
 def test_a_database_that_does_not_answer(tmp_path: Path) -> None:
