@@ -175,9 +175,7 @@ async def test_a_promotion_is_refused_with_the_reason(tmp_path: Path) -> None:
     async with standing_with_shadows(settings, readers) as stand:
         await stand.read(png())
         await stand.recorded(2)
-        with pytest.raises(
-            NotPromoted, match=r"has answered 1 images beside .* 2 are asked for"
-        ):
+        with pytest.raises(NotPromoted, match=r"has answered 1 images beside .* 2 are asked for"):
             await stand.promote("classifier", Evidence(min_answers=2))
         readers.shadow_classifier.ready = False
         with pytest.raises(NotPromoted, match="classifier at the second address is not ready"):

@@ -109,7 +109,7 @@ def test_onnx_runtime_and_pytorch_give_the_same_answers_on_any_batch(
             expected_logits, expected_cams = network(torch.from_numpy(batch[:size]))
         np.testing.assert_allclose(logits, expected_logits, atol=1e-3)
         np.testing.assert_allclose(cams, expected_cams, atol=1e-3)
-        np.testing.assert_allclose(cams.mean(axis=(2, 3)), logits, atol=1e-4)
+        np.testing.assert_allclose(cams.mean(axis=(2, 3)), logits, atol=1e-3)
 
 
 def test_a_second_run_into_the_same_folder_is_refused_and_a_resume_goes_on(
