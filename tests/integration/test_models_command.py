@@ -71,8 +71,8 @@ def test_a_model_is_promoted_and_rolled_back_by_one_command_each(
     refused = run("models", "promote", ROLE)
     assert refused.returncode == 1
     assert refused.stderr == (
-        f"models: classifier-stand 1 ({NEW_SHA[:12]}) has answered 0 images beside classifier-stand "
-        "1 (abababababab), and 100 are asked for.\n"
+        f"models: classifier-stand 1 ({NEW_SHA[:12]}) has answered 0 images beside "
+        "classifier-stand 1 (abababababab), and 100 are asked for.\n"
     )
     promoted = run("models", "promote", ROLE, "--anyway", "--by", "the board")
     assert promoted.returncode == 0, promoted.stderr
