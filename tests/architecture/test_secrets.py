@@ -3,7 +3,6 @@
 import json
 import secrets
 from pathlib import Path
-from typing import Any
 
 from detect_secrets.core.secrets_collection import SecretsCollection
 from detect_secrets.settings import transient_settings
@@ -24,8 +23,8 @@ def test_each_kind_of_secret_would_be_found(tmp_path: Path) -> None:
     with transient_settings(settings):
         for name, line in LINES.items():
             path = tmp_path / f"{name}.py"
-            path.write_text(f"{line()}\n")
-            found: Any = SecretsCollection()  # type: ignore[no-untyped-call]
+            path.write_text(f"{line()}\n")  # type: ignore[no-untyped-call]
+            found = SecretsCollection()
             found.scan_file(str(path))
             assert list(found), name
 

@@ -9,6 +9,7 @@ from cxr_training.data.splits import Split, split_sha256
 from support.synthetic_radiographs import SyntheticData, write_small_data
 
 # Of the folder below, whichever of the readers is asked; every published figure hangs on it.
+# pragma: allowlist nextline secret
 SPLIT = "2a77631c3b7d5f52b6e8cef13371f8d941d5ec746785bd83dbcdea67745066bd"
 HELD_OUT, BOXED = "00000001_000.png", "00000017_000.png"
 
