@@ -40,9 +40,7 @@ def upright(grey: GreyImage, ds: Dataset) -> tuple[GreyImage, list[str]]:
     if turned is grey:
         return grey, []
     told = "\\".join(map(str, value))
-    note = (
-        f"{tag_name('PatientOrientation')} is {told}: turned so that the patient's left is right."
-    )
+    note = f"{tag_name('PatientOrientation')} is {told}: turned to hang as usual."
     return np.ascontiguousarray(turned), [note]
 
 
