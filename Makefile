@@ -11,22 +11,28 @@ DATA ?= ../shared/data
 COCO_START ?= ../shared/weights/yolov5n-coco.safetensors
 RUNS ?= runs
 # The published classifier that `make evaluate-classifier` measures.
-CLASSIFIER ?= models/classifier/lite0-nih14
+CLASSIFIER ?= models/classifier/lite0-cxr
 
 # In the order in which they build on one another.
-SERVING_PACKAGES := $(addprefix services/,contracts serving classifier detector gateway launcher)
+SERVING_PACKAGES := $(addprefix services/,contracts serving classifier detector gateway dicom launcher)
 PACKAGES := $(SERVING_PACKAGES) training gan
+# In no image of a service: Ray is large. Its environment is its own; tests and lint have all.
+SCREENING_PACKAGES := $(addprefix services/,contracts serving classifier detector gateway) screening
+ALL_PACKAGES := $(PACKAGES) screening clients/python
 DEV := .venv-dev/bin/python
 CXR := .venv-train/bin/cxr
 CXR_GAN := .venv-train/bin/cxr-gan
-PYTHON_CODE := services training gan benchmarks deploy tests
+PYTHON_CODE := services training gan screening clients benchmarks deploy tests
 CHROMIUM ?= /usr/bin/chromium
 # What DICOM rendering is held against; dcmj2pnm and dcml2pnm lie beside it.
 DCMTK ?= /usr/bin/dcm2pnm
+# Whose decoders ours are held against.
+GDCMCONV ?= /usr/bin/gdcmconv
 # 0 runs the tests in one process, one after the other.
 TEST_PROCESSES ?= 2
 # With promtool beside it.
 PROMETHEUS ?= $(or $(shell command -v prometheus),.prometheus/usr/bin/prometheus)
+NGINX ?= $(or $(shell command -v nginx),.nginx/usr/sbin/nginx)
 # The plug-in, or the older program of the same name.
 COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
 
@@ -58,8 +64,11 @@ manifests = requirements/build.txt $(addsuffix /pyproject.toml,$(1))
 .venv-train/.synced: requirements/training.txt $(call manifests,$(PACKAGES)) | .uv/bin/uv
 	$(call sync_environment,.venv-train,$<,$(PACKAGES))
 
-.venv-dev/.synced: requirements/dev.txt $(call manifests,$(PACKAGES)) | .uv/bin/uv
-	$(call sync_environment,.venv-dev,$<,$(PACKAGES))
+.venv-screening/.synced: requirements/screening.txt $(call manifests,$(SCREENING_PACKAGES)) | .uv/bin/uv
+	$(call sync_environment,.venv-screening,$<,$(SCREENING_PACKAGES))
+
+.venv-dev/.synced: requirements/dev.txt $(call manifests,$(ALL_PACKAGES)) | .uv/bin/uv
+	$(call sync_environment,.venv-dev,$<,$(ALL_PACKAGES))
 
 PAGE_SOURCES := $(shell find frontend -type f -not -path '*/node_modules/*' -not -path '*/dist/*' -not -path '*/test-results/*' 2>/dev/null)
 
@@ -81,6 +90,10 @@ setup: .venv/.synced frontend/dist/index.html ## Make the serving environment an
 setup-training: .venv-train/.synced ## Make the environment that trains: cxr, cxr-gan (PyTorch, some GB)
 	@echo "The commands are in .venv-train/bin: cxr and cxr-gan, or after 'source .venv-train/bin/activate' without a path."
 
+.PHONY: setup-screening
+setup-screening: .venv-screening/.synced ## Make the environment of cxr-screen: Ray, and the services' models
+	@echo "The command is in .venv-screening/bin: cxr-screen, or after 'source .venv-screening/bin/activate' without a path."
+
 .PHONY: setup-dev
 setup-dev: .venv-dev/.synced frontend/node_modules/.installed ## Make the environment of lint and tests
 
@@ -97,12 +110,15 @@ format: .venv-dev/.synced ## Format the code
 	$(DEV) -m ruff format $(PYTHON_CODE)
 	$(DEV) -m ruff check --fix $(PYTHON_CODE)
 
-.PHONY: lint
-lint: .venv-dev/.synced frontend/node_modules/.installed ## Style and types, Python and TypeScript
+.PHONY: lint lint-python lint-page
+lint: ## Style and types, Python and TypeScript
+	@$(MAKE) --no-print-directory --jobs 2 lint-python lint-page
+lint-python: .venv-dev/.synced
 	$(DEV) -m ruff format --check $(PYTHON_CODE)
 	$(DEV) -m ruff check $(PYTHON_CODE)
-	$(DEV) -m mypy services training gan
+	$(DEV) -m mypy services training gan screening clients
 	$(DEV) -m mypy --explicit-package-bases benchmarks deploy tests
+lint-page: frontend/node_modules/.installed
 	cd frontend && npm run --silent lint && npm run --silent typecheck
 
 $(CHROMIUM):
@@ -113,12 +129,62 @@ $(DCMTK):
 	@command -v apt-get >/dev/null || { echo "DCMTK is needed for the tests of rendering: install it and set DCMTK=/path/to/dcm2pnm"; exit 1; }
 	{ apt-get install -y -qq --no-install-recommends dcmtk || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends dcmtk; }; } >/dev/null
 
+$(GDCMCONV):
+	@command -v apt-get >/dev/null || { echo "GDCM is needed for the tests of decoding: install it and set GDCMCONV=/path/to/gdcmconv"; exit 1; }
+	{ apt-get install -y -qq --no-install-recommends libgdcm-tools || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends libgdcm-tools; }; } >/dev/null
+
+# By which a release is signed and checked.
+MINISIGN ?= /usr/bin/minisign
+$(MINISIGN):
+	@command -v apt-get >/dev/null || { echo "minisign is needed for the tests of releases: install it and set MINISIGN=/path/to/minisign"; exit 1; }
+	{ apt-get install -y -qq --no-install-recommends minisign || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends minisign; }; } >/dev/null
+
+# A real archive and two validators, for the tests of DICOM. A service that a package would start is not
+# wanted here, so Orthanc's is kept from starting.
+ORTHANC ?= /usr/sbin/Orthanc
+PIXELMED ?= /usr/bin/DicomSRValidator
+DICOM3TOOLS ?= /usr/bin/dciodvfy
+$(ORTHANC) $(PIXELMED) $(DICOM3TOOLS) &:
+	@command -v apt-get >/dev/null || { echo "Orthanc with its DICOMweb plug-in, dicom3tools, PixelMed's applications and a JDK are needed for the tests of DICOM: install them and set ORTHANC, DICOM3TOOLS and PIXELMED"; exit 1; }
+	apt-get update -qq
+	if ! test -e /usr/sbin/policy-rc.d; then trap 'rm -f /usr/sbin/policy-rc.d' EXIT; \
+	  printf '#!/bin/sh\nexit 101\n' > /usr/sbin/policy-rc.d; chmod +x /usr/sbin/policy-rc.d; fi; \
+	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+	  orthanc orthanc-dicomweb dicom3tools pixelmed-apps default-jdk-headless >/dev/null
+
+# What generated Java clients are compiled with, beside the generator's own JAR.
+JAVA_LIBRARIES ?= /usr/share/java
+$(JAVA_LIBRARIES)/httpclient5.jar:
+	@command -v apt-get >/dev/null || { echo "A JDK and Apache HttpClient 4 and 5 are needed for the tests of generated clients: install them and set JAVA_LIBRARIES=/path/to/jars"; exit 1; }
+	apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+	  default-jdk-headless libhttpmime-java libhttpclient5-java libgeronimo-annotation-1.3-spec-java >/dev/null
+
+# What generated C# clients are compiled with, and the example of docs/api.md is run by.
+MCS ?= /usr/bin/mcs
+$(MCS):
+	@command -v apt-get >/dev/null || { echo "Mono with its C# compiler and Newtonsoft.Json are needed for the tests of generated clients: install them and set MCS=/path/to/mcs"; exit 1; }
+	apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends mono-mcs libnewtonsoft-json5.0-cil \
+	  $(patsubst %,libmono-system-%4.0-cil,net-http runtime-serialization componentmodel-dataannotations web) >/dev/null
+
+# The parser by which OHIF reads structured reports.
+tests/ohif/node_modules/.installed: tests/ohif/package-lock.json tests/ohif/package.json
+	cd tests/ohif && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@
+
 # Debian's package, unpacked and not installed: that would start a service on this machine.
 .prometheus/usr/bin/prometheus:
 	@command -v apt-get >/dev/null || { echo "A Prometheus is needed for the tests of the monitoring: install one and set PROMETHEUS=/path/to/prometheus"; exit 1; }
 	mkdir -p .prometheus
 	cd .prometheus && { apt-get download -qq prometheus || { apt-get update -qq && apt-get download -qq prometheus; }; } \
 	  && dpkg-deb --fsys-tarfile prometheus_*.deb | tar -x ./usr/bin && rm prometheus_*.deb
+	@touch $@
+
+# Likewise: an installed one would take port 80.
+.nginx/usr/sbin/nginx:
+	@command -v apt-get >/dev/null || { echo "An nginx is needed for the tests of the reverse proxy: install one and set NGINX=/path/to/nginx"; exit 1; }
+	mkdir -p .nginx
+	cd .nginx && { apt-get download -qq nginx || { apt-get update -qq && apt-get download -qq nginx; }; } \
+	  && dpkg-deb --fsys-tarfile nginx_*.deb | tar -x ./usr/sbin && rm nginx_*.deb
 	@touch $@
 
 # Everything but what starts services, browsers, containers or breaks them.
@@ -129,13 +195,34 @@ PYTEST = $(DEV) -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile --no-
 test-fast: lint ## Before each commit: lint, types, unit and contract tests; no browser, nothing slow
 	$(PYTEST) -m "not slow and not browser" --durations 10 --durations-min 2 $(FAST_TESTS)
 
+# Ray needs both cores to start in the time that it gives itself, so these do not run beside others.
+RAY_TESTS = $(addprefix tests/screening/test_,runs.py killed.py equal_to_the_service.py)
 .PHONY: test
-test: lint secrets setup docs $(CHROMIUM) $(PROMETHEUS) $(DCMTK) ## Everything that must hold, the page in a real browser included
-	CXR_CHROMIUM=$(CHROMIUM) CXR_PROMETHEUS=$(abspath $(PROMETHEUS)) $(PYTEST) --durations 20
+test: setup $(CHROMIUM) $(PROMETHEUS) $(NGINX) $(MINISIGN) $(DCMTK) $(GDCMCONV) $(ORTHANC) $(PIXELMED) $(DICOM3TOOLS) $(JAVA_LIBRARIES)/httpclient5.jar $(MCS) tests/ohif/node_modules/.installed ## Everything that must hold, the page in a real browser included
+	@$(MAKE) --no-print-directory --jobs 2 lint-python lint-page secrets docs
+	CXR_SCREENING_ON_RAY=1 $(DEV) -m pytest $(RAY_TESTS)
+	CXR_CHROMIUM=$(CHROMIUM) CXR_PROMETHEUS=$(abspath $(PROMETHEUS)) CXR_NGINX=$(abspath $(NGINX)) GDCMCONV=$(GDCMCONV) \
+	  CXR_JAVA_LIBRARIES=$(JAVA_LIBRARIES) $(PYTEST) --durations 20
+
+# What docs/security.md names, on PostgreSQL and nginx: each attack has to fail.
+SECURITY_TESTS = tests/gateway/access tests/gateway/audit tests/gateway/retention tests/gateway/exports tests/gateway/backup \
+  $(addprefix tests/gateway/core/test_,$(addsuffix .py,sealing turns)) tests/gateway/screening \
+  $(addprefix tests/contract/test_gateway_,$(addsuffix .py,access_tokens audit audit_watched changes deletion departments exports failing_services \
+    guard keys page permissions readiness sessions sign_in uploads webhooks)) \
+  $(addprefix tests/contract/test_,$(addsuffix .py,containers fuzzed_by_openapi http_semantics kubernetes monitoring_files permission_probes)) \
+  $(addprefix tests/integration/test_,$(addsuffix .py,commit_unanswered continuous_archiving patients_stay_out_of_logs reverse_proxy rolling_update slow_uploads tls_proxy)) \
+  $(addprefix tests/dicom/test_,$(addsuffix .py,delivery fetching forwarding operations orders receiving transports)) tests/screening/test_kubernetes.py \
+  $(addprefix tests/serving/test_,$(addsuffix .py,inference_processes model_folder mutual_tls overload service_frame service_token)) \
+  $(addprefix tests/architecture/test_,$(addsuffix .py,imports packaging release secrets)) \
+  tests/gateway/archive/test_files.py $(addprefix tests/gateway/imaging/test_,$(addsuffix .py,decoders dicom_refusals imaging_survives \
+    jpeg2000 png structures_survive))
+.PHONY: test-security
+test-security: .venv-dev/.synced $(PROMETHEUS) $(NGINX) $(MINISIGN) $(DCMTK) $(ORTHANC) ## The attacks of docs/security.md, on PostgreSQL and nginx
+	CXR_TEST_DATABASE=postgresql CXR_PROBES=10000 CXR_PROMETHEUS=$(abspath $(PROMETHEUS)) CXR_NGINX=$(abspath $(NGINX)) $(PYTEST) $(SECURITY_TESTS)
 
 .PHONY: test-images
-test-images: .venv-dev/.synced $(DCMTK) ## DICOM rendering against DCMTK over the whole grid; make test takes a sample
-	CXR_ALL_IMAGES=1 $(PYTEST) tests/gateway/imaging/test_against_dcmtk.py
+test-images: .venv-dev/.synced $(DCMTK) $(GDCMCONV) ## DICOM rendering against DCMTK and GDCM, all of it; make test takes a sample; writes docs/results/rendering/
+	CXR_ALL_IMAGES=1 CXR_IMAGE_RESULTS=docs/results/rendering $(DEV) -m pytest -q tests/gateway/imaging/test_against_dcmtk.py tests/gateway/imaging/test_against_gdcm.py
 
 # A compiler, for the clock that jumps.
 .PHONY: test-chaos
@@ -143,10 +230,17 @@ test-chaos: .venv-dev/.synced ## Broken on purpose: killed, stopped, full, garbl
 	@command -v cc >/dev/null || { echo "A C compiler called cc is needed: install gcc"; exit 1; }
 	$(DEV) -m pytest tests/chaos --chaos-results docs/results/chaos
 
-EXAMPLES ?= 100
-.PHONY: fuzz
-fuzz: .venv-dev/.synced ## What make test fuzzes, with EXAMPLES for each operation and decoder, others each time
-	CXR_FUZZ_EXAMPLES=$(EXAMPLES) $(DEV) -m pytest tests/contract/test_fuzzed_by_openapi.py tests/gateway/imaging/test_imaging_survives.py tests/gateway/imaging/test_structures_survive.py
+# A pass for each killed run, and the API beside it on as many images.
+.PHONY: test-screening
+test-screening: .venv-dev/.synced $(ORTHANC) ## Screening killed 20 times, and 200 images through the API and through it
+	CXR_SCREENING_ON_RAY=1 CXR_SCREENING_KILLS=20 CXR_SCREENING_IMAGES=200 $(DEV) -m pytest tests/screening
+
+EXAMPLES ?= 10000
+.PHONY: fuzz fuzz-api
+fuzz: .venv-dev/.synced ## Decode EXAMPLES broken files, more than the last time; writes docs/results/fuzz/
+	cd tests && ../$(DEV) -m fuzz --inputs $(EXAMPLES) --state ../$(RUNS)/fuzz-$(EXAMPLES).jsonl --results ../docs/results/fuzz
+fuzz-api: .venv-dev/.synced ## What make test fuzzes of the API, with 1,000 inputs for each operation, others each time
+	CXR_FUZZ_EXAMPLES=1000 $(DEV) -m pytest tests/contract/test_fuzzed_by_openapi.py
 
 .PHONY: secrets
 secrets: .venv-dev/.synced ## Look for passwords, keys and tokens in the tracked files
@@ -155,6 +249,12 @@ secrets: .venv-dev/.synced ## Look for passwords, keys and tokens in the tracked
 .PHONY: audit
 audit: secrets ## Secrets, and known vulnerabilities of what is locked (asks the network)
 	deploy/audit-dependencies.sh
+
+# Exports of OSV's database, of PyPI and npm; a site, or CI with a network, provides them.
+ADVISORIES ?=
+.PHONY: advisories
+advisories: .venv-dev/.synced ## Known vulnerabilities of what is locked, from files: ADVISORIES="pypi.zip npm.zip"
+	$(DEV) -m deploy.advisories --database $(ADVISORIES)
 
 .PHONY: docs
 docs: .venv-dev/.synced ## Build the documentation site in site/; a broken link is an error
@@ -165,13 +265,22 @@ generate: .venv-dev/.synced frontend/node_modules/.installed ## Write what is ge
 	$(DEV) -m cxr_gateway docs openapi > docs/openapi.json
 	$(DEV) -m cxr_gateway docs triage > docs/triage.md
 	$(DEV) -m cxr_gateway docs permissions > docs/permissions.md
+	$(DEV) -m cxr_gateway docs problems > docs/problems.md
+	$(DEV) -m deploy.client_models > clients/python/cxr_client/models.py
+	$(DEV) -m ruff format --quiet clients/python/cxr_client/models.py
 	$(DEV) -m deploy.settings_table > docs/settings.md
+	$(DEV) -m deploy.conformance > docs/conformance.md
+	$(DEV) -m deploy.server_sentences > frontend/src/i18n/sentences.json
 	$(DEV) -m cxr_training.report.figures
 	cd frontend && npm run --silent generate
 
+.PHONY: moving-picture
+moving-picture: .venv-dev/.synced setup $(CHROMIUM) ## The README's moving picture, of the real page; writes docs/moving-picture.webp
+	CXR_CHROMIUM=$(CHROMIUM) $(DEV) -m benchmarks.beside_stack -- $(DEV) -m deploy.moving_picture
+
 # Each list from the dependencies that the packages name; a list builds on the ones before it.
 LOCK = .uv/bin/uv pip compile --quiet --upgrade --generate-hashes --no-header --no-emit-index-url --python-version 3.11 \
-  $(addprefix --no-emit-package cxr-,$(notdir $(PACKAGES)))
+  $(addprefix --no-emit-package cxr-,$(notdir $(PACKAGES)) screening client)
 INFERENCE_MANIFESTS := $(patsubst %,services/%/pyproject.toml,contracts serving classifier detector)
 MANIFESTS := $(addsuffix /pyproject.toml,$(PACKAGES))
 .PHONY: lock
@@ -181,16 +290,18 @@ lock: .uv/bin/uv ## Resolve the packages' dependencies and requirements/*.in aga
 	$(LOCK) $(addsuffix /pyproject.toml,$(SERVING_PACKAGES)) -c requirements/build.txt -c requirements/inference.txt -o requirements/serving.txt
 	$(LOCK) $(MANIFESTS) -c requirements/build.txt -c requirements/serving.txt -o requirements/training.txt
 	$(LOCK) --extra cuda $(INFERENCE_MANIFESTS) -c requirements/inference.txt -c requirements/training.txt -o requirements/cuda.txt
-	$(LOCK) $(MANIFESTS) requirements/dev.in -c requirements/build.txt -c requirements/training.txt -o requirements/dev.txt
+	$(LOCK) $(addsuffix /pyproject.toml,$(SCREENING_PACKAGES)) -c requirements/build.txt -c requirements/serving.txt -c requirements/training.txt -o requirements/screening.txt
+	$(LOCK) $(MANIFESTS) screening/pyproject.toml clients/python/pyproject.toml requirements/dev.in -c requirements/build.txt -c requirements/training.txt -c requirements/screening.txt -o requirements/dev.txt
 
 # --- containers -----------------------------------------------------------------------------
 
 # A build needs no secret, but compose reads the whole file.
+SECRETS_OF_COMPOSE = CXR_DATABASE_PASSWORD CXR_DATABASE_MIGRATOR_PASSWORD CXR_DATABASE_APP_PASSWORD CXR_SERVICE_TOKEN
 .PHONY: images
 images: export CXR_REVISION ?= $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
-images: export CXR_DATABASE_PASSWORD ?= not-used-by-a-build
 images: ## Build the images of docker-compose.yml
-	$(COMPOSE) build
+	for name in $(SECRETS_OF_COMPOSE); do export $$name="$${!name:-not used by a build}"; done; \
+	  $(COMPOSE) --profile dicom --profile pacs build
 
 .PHONY: test-compose
 test-compose: .venv-dev/.synced images ## The system under docker compose: up, analysed, killed, scaled, refused; needs an engine
@@ -203,6 +314,22 @@ sbom: .venv-dev/.synced ## Write what each image installs from the locked lists 
 	  .venv-dev/bin/cyclonedx-py requirements --output-reproducible --validate --output-file sbom/$$list.cdx.json requirements/$$list.txt; done
 	cd frontend && npm sbom --sbom-format cyclonedx --package-lock-only > ../sbom/frontend.cdx.json
 
+# To sign: MINISIGN_KEY=file, COSIGN_KEY=file. RELEASE=--trial makes one of an untagged checkout.
+RELEASE ?=
+.PHONY: release
+release: .venv-dev/.synced sbom ## A release of the tagged commit in dist/: wheels, notes, SBOM, advisories, provenance, sums
+	CXR_REVISION=$$(git rev-parse HEAD) $(if $(shell command -v docker),$(MAKE) images,true)
+	$(DEV) -m deploy.release --database $(ADVISORIES) $(if $(REGISTRY),--registry $(REGISTRY)) $(RELEASE)
+
+BUNDLE ?= dist/bundle
+.PHONY: bundle
+bundle: setup ## What an installation without internet needs, in one folder: BUNDLE=
+	deploy/bundle.sh $(BUNDLE)
+
+.PHONY: restore-drill
+restore-drill: setup ## Restore a backup beside the archive, and read it: BACKUP=file or folder
+	.venv/bin/cxr-gateway drill --from $(BACKUP)
+
 # --- measure --------------------------------------------------------------------------------
 
 .PHONY: bench
@@ -214,22 +341,55 @@ MINUTES ?= 20
 load: .venv-dev/.synced setup ## A long run at the rated load and a short one beyond it; MINUTES=; writes docs/results/load/
 	$(DEV) -m benchmarks.sustained --minutes $(MINUTES)
 
+.PHONY: bench-versions
+bench-versions: .venv-dev/.synced setup ## What an upload takes now, and took at BEFORE=COMMIT, side by side; writes docs/results/versions/
+	$(DEV) -m benchmarks.versions $(BEFORE)
+
+.PHONY: bench-page
+bench-page: .venv-dev/.synced setup $(CHROMIUM) ## The page in a real browser over 10,000 studies; writes docs/results/page/
+	CXR_CHROMIUM=$(CHROMIUM) $(DEV) -m benchmarks.page
+
+.PHONY: pictures
+pictures: .venv-dev/.synced setup $(CHROMIUM) ## Take the documentation's pictures of the page, with synthetic radiographs
+	CXR_CHROMIUM=$(CHROMIUM) $(DEV) -m benchmarks.pictures
+
+IMAGES ?= 10000
+.PHONY: bench-dicom
+bench-dicom: .venv-dev/.synced $(DCMTK) $(ORTHANC) ## Radiographs through the DICOM node while everything is killed in turn; IMAGES=; writes docs/results/dicom/
+	$(DEV) -m pytest -q -p no:xdist tests/chaos/test_dicom_flood.py --flood-images $(IMAGES) --flood-intake $(IMAGES) --flood-results docs/results/dicom
+
+.PHONY: bench-backups
+bench-backups: .venv-dev/.synced ## What daily backups and a restore of 100,000 small studies take, SQLite and PostgreSQL; writes docs/results/backups/
+	$(DEV) -m benchmarks.backups
+
+.PHONY: bench-screening
+bench-screening: .venv-dev/.synced setup ## An archive by cxr-screen, by a plain loop and by uploads; writes docs/results/screening/
+	$(DEV) -m benchmarks.screening
+
 # --- models ---------------------------------------------------------------------------------
+# A model of that name is replaced by `REPLACE=--replace` alone.
+REPLACE ?=
 # One verb each: `train-` trains into $(RUNS) and measures the run on validation patients, `publish-`
 # writes that run into models/, `evaluate-` measures a published model and writes its figures,
 # `verify-` recomputes the published figures and changes nothing. docs/data.md says what DATA and
 # COCO_START are.
 
-.PHONY: verify
-verify: verify-classifier verify-detector verify-ood verify-rescoring ## Recompute the figures of every published model
+.PHONY: evaluate verify
+evaluate: evaluate-classifier evaluate-ood ## Measure every published model on validation and test patients, and write the figures
+	for split in validation test; do \
+	  $(MAKE) evaluate-detector evaluate-triage SPLIT=$$split; done
+verify: verify-classifier verify-detector verify-ood verify-triage ## Recompute the figures of every published model
 
 .PHONY: train-classifier publish-classifier evaluate-classifier verify-classifier
 CLASSIFIER_RUN = --data $(DATA) --run $(RUNS)/classifier
-train-classifier: .venv-train/.synced ## Train the classifier and measure the run
-	$(CXR) classifier train --config training/configs/classifier.yaml --data $(DATA) --out $(RUNS)/classifier
-	$(CXR) classifier evaluate $(CLASSIFIER_RUN)
+# The folder that `cxr-gateway export feedback` wrote: its corrections are learned from, too.
+FEEDBACK ?=
+FEEDBACK_MANIFEST = $(if $(FEEDBACK),--manifest $(FEEDBACK)/manifest.csv)
+train-classifier: .venv-train/.synced ## Train the classifier and measure the run; FEEDBACK=folder of readers' corrections
+	$(CXR) classifier train --config training/configs/classifier.yaml --data $(DATA) $(FEEDBACK_MANIFEST) --out $(RUNS)/classifier
+	$(CXR) classifier evaluate $(CLASSIFIER_RUN) $(FEEDBACK_MANIFEST)
 publish-classifier: .venv-train/.synced ## Write the measured classifier into models/, with figures of test patients
-	$(CXR) classifier publish $(CLASSIFIER_RUN)
+	$(CXR) classifier publish $(CLASSIFIER_RUN) $(REPLACE)
 	$(CXR) classifier evaluate --data $(DATA) --model $(CLASSIFIER) --split test
 evaluate-classifier: .venv-train/.synced ## Measure the published classifier and write its figures
 	$(CXR) classifier evaluate --data $(DATA) --model $(CLASSIFIER)
@@ -246,15 +406,22 @@ DETECTORS = $(patsubst %/manifest.json,--model %,$(wildcard models/detector/*/ma
 DETECTOR_RUN = $(RUNS)/detector/$(RECIPE)
 # Of the evaluate- targets: test is reported on, nothing is chosen on it.
 SPLIT ?= validation
-.PHONY: train-detector publish-detector fuse-detectors evaluate-detector verify-detector
+.PHONY: train-detector publish-detector fuse-detectors calibrate-detector pseudo-labels evaluate-detector verify-detector quantise
 train-detector: .venv-train/.synced ## Train a detector and measure the run: RECIPE=yolov5s-both, default yolov5n-both
 	$(CXR) detector train --data $(DATA) --config training/configs/detector/$(RECIPE).yaml $(START) --out $(DETECTOR_RUN)
 	$(CXR) detector evaluate --data $(DATA) --run $(DETECTOR_RUN)
 publish-detector: .venv-train/.synced ## Write a detector's run into models/: RECIPE=..., VERSION=...
-	$(CXR) detector publish --run $(DETECTOR_RUN) $(if $(VERSION),--version $(VERSION))
+	$(CXR) detector publish --run $(DETECTOR_RUN) $(if $(VERSION),--version $(VERSION)) $(REPLACE)
 MEMBERS ?= yolov5n-both yolov5n-lite0-both yolov5s-both yolo26n-both
 fuse-detectors: .venv-train/.synced ## Write models/detector/fused-both from published ones: MEMBERS=...
-	$(CXR) detector fuse --data $(DATA) $(addprefix --model models/detector/,$(MEMBERS)) $(if $(VERSION),--version $(VERSION))
+	$(CXR) detector fuse --data $(DATA) $(addprefix --model models/detector/,$(MEMBERS)) $(if $(VERSION),--version $(VERSION)) $(REPLACE)
+calibrate-detector: .venv-train/.synced ## Fit what a published detector's scores mean: RECIPE=fused-both
+	$(CXR) detector calibrate --data $(DATA) --model models/detector/$(RECIPE)
+PSEUDO_LABELS ?= $(RUNS)/distil/fused-both.jsonl
+pseudo-labels: .venv-train/.synced ## Let fused-both label radiographs without drawn boxes, for a student: PSEUDO_LABELS=...
+	$(CXR) detector pseudo-label --data $(DATA) --model models/detector/fused-both --out $(PSEUDO_LABELS)
+quantise: .venv-train/.synced ## Write a model's 8-bit file where it passes its gate: QUANTISED=models/detector/...
+	$(CXR) quantise --data $(DATA) --model $(QUANTISED)
 evaluate-detector: .venv-train/.synced ## Measure every published detector and write the tables: SPLIT=test
 	$(CXR) detector evaluate --data $(DATA) $(DETECTORS) --split $(SPLIT)
 verify-detector: .venv-train/.synced ## Recompute every published detector's figures
@@ -266,7 +433,7 @@ OOD = .venv-dev/bin/cxr ood
 train-ood: .venv-dev/.synced ## Train the out-of-distribution detector
 	$(OOD) train --data $(DATA) --out $(RUNS)/ood
 publish-ood: .venv-dev/.synced ## Write it into models/ and measure it: VERSION=...
-	$(OOD) publish --run $(RUNS)/ood --version $(VERSION)
+	$(OOD) publish --run $(RUNS)/ood --version $(VERSION) $(REPLACE)
 	$(MAKE) evaluate-ood
 evaluate-ood: .venv-dev/.synced ## Measure the published out-of-distribution detector and write its figures
 	$(OOD) evaluate --data $(DATA) --split validation
@@ -275,23 +442,21 @@ verify-ood: .venv-dev/.synced ## Recompute its figures, change nothing
 	$(OOD) verify --data $(DATA) --split validation
 	$(OOD) verify --data $(DATA) --split test
 
-.PHONY: fit-rescoring evaluate-rescoring verify-rescoring
-RESCORING = --data $(DATA) $(if $(RESCORED),--detector $(RESCORED))
-fit-rescoring: .venv-train/.synced ## Fit how the classifier moves a detector's scores: RESCORED=yolov5n-both, default the served one
-	$(CXR) rescoring fit $(RESCORING)
-evaluate-rescoring: .venv-train/.synced ## Measure the published rescorings and write the tables: SPLIT=test
-	$(CXR) rescoring evaluate $(RESCORING) --split $(SPLIT)
-verify-rescoring: .venv-train/.synced ## Recompute the published rescorings' figures
-	$(CXR) rescoring verify $(RESCORING)
-
-.PHONY: evaluate-triage drift-reference
-evaluate-triage: .venv-train/.synced ## Measure how the triage table orders radiographs: SPLIT=test
-	$(CXR) triage evaluate --data $(DATA) --split $(SPLIT)
+.PHONY: fit-triage verify-triage evaluate-triage drift-reference evaluate-quality
+fit-triage: .venv-train/.synced ## Fit how urgent an image is to validation patients' images
+	$(CXR) triage fit --data $(DATA) --classifier $(CLASSIFIER)
+evaluate-triage: .venv-train/.synced ## Measure how triage orders radiographs: SPLIT=test
+	$(CXR) triage evaluate --data $(DATA) --split $(SPLIT) --classifier $(CLASSIFIER)
+evaluate-quality: .venv-train/.synced ## Measure who is warned of for the image's quality, and what it is worth
+	$(CXR) quality evaluate --data $(DATA) --classifier $(CLASSIFIER)
 drift-reference: .venv-train/.synced ## Write what drift is measured against; after publishing a classifier or an OOD detector
 	$(CXR) drift reference --data $(DATA) --classifier $(CLASSIFIER)
 
 GAN ?= pggan-modern
 GENERATOR ?= models/gan/$(notdir $(GAN))
+# Of the examples: findings that are chosen anew while the others stay, and seeds that look wrong.
+ONLY ?=
+REFUSE ?=
 .PHONY: train-gan publish-gan evaluate-gan verify-gan examples
 train-gan: .venv-train/.synced ## Train a generator and measure the run: GAN=dcgan or gpu/dcgan, a recipe of gan/configs
 	$(CXR_GAN) train --config gan/configs/$(GAN).yaml --data $(DATA) --out $(RUNS)/gan/$(GAN)
@@ -299,18 +464,22 @@ train-gan: .venv-train/.synced ## Train a generator and measure the run: GAN=dcg
 evaluate-gan: .venv-train/.synced ## Measure a trained generator: GAN=...
 	$(CXR_GAN) evaluate --model $(RUNS)/gan/$(GAN) --data $(DATA) --results docs/results/gan
 publish-gan: .venv-train/.synced ## Write a generator's run into models/: GAN=..., VERSION=...
-	$(CXR_GAN) publish --run $(RUNS)/gan/$(GAN) --version $(VERSION) --models models/gan --results docs/results/gan
+	$(CXR_GAN) publish --run $(RUNS)/gan/$(GAN) --version $(VERSION) --models models/gan --results docs/results/gan $(REPLACE)
+verify-triage: .venv-train/.synced ## Recompute the published triage model's figures, change nothing
+	$(CXR) triage verify --data $(DATA) --classifier $(CLASSIFIER)
+
 verify-gan: .venv-train/.synced ## Recompute a published generator's figures: GENERATOR=models/gan/NAME
 	$(CXR_GAN) verify --model $(GENERATOR) --data $(DATA)
-examples: .venv-train/.synced ## Make the page's example radiographs: GENERATOR=models/gan/NAME
-	$(CXR_GAN) examples --model $(GENERATOR)
+examples: .venv-train/.synced .venv/.synced ## Make the page's example radiographs, those that the served models agree with: GENERATOR=models/gan/NAME, ONLY="Mass Edema"
+	.venv-train/bin/python -m benchmarks.beside_stack -- $(CXR_GAN) examples --model $(GENERATOR) --truncation 0.8 \
+	  $(addprefix --only ,$(ONLY)) $(addprefix --refuse ,$(REFUSE)) --system
 
-# STUDY=--status says what is done and left; STUDY=--smoke tries the way, and STUDY='--jobs 1' one training at a time.
+# STUDY=--status says what is done and left; STUDY=--smoke tries the way.
 STUDY ?=
 .PHONY: gan-study
 gan-study: .venv-train/.synced ## Do synthetic images help rare findings? Resumes; writes docs/results/gan-study.md
 	$(CXR_GAN) study --data $(DATA) $(STUDY)
 
 clean: ## Remove environments, builds and caches (never the archive in var/)
-	rm -rf .prometheus .uv .venv .venv-train .venv-dev frontend/node_modules frontend/dist site sbom .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .prometheus .nginx .uv .venv .venv-train .venv-screening .venv-dev frontend/node_modules frontend/dist site sbom .mypy_cache .ruff_cache .pytest_cache
 .PHONY: clean

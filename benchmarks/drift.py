@@ -57,7 +57,7 @@ def _darkened(image: Image.Image, gamma: float) -> bytes:
 def main() -> None:
     """Send the images, print what the drift page says, and take its image if asked to."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.drift", description=__doc__)
-    parser.add_argument("--images", type=int, default=330, help="300 of them are judged")
+    parser.add_argument("--images", type=int, default=330, help="300 of them are compared")
     parser.add_argument("--folder", type=Path, help="of PNG files; default: the sample, varied")
     parser.add_argument("--gamma", type=float, default=1.0, help="of the folder's images")
     parser.add_argument("--url", help="of a running system; without it one is started")

@@ -5,6 +5,7 @@ import itertools
 import struct
 import zlib
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -18,12 +19,17 @@ _SAMPLE = "RG1_UNCI.dcm"
 _HEADER_LENGTH = 8 + 25
 
 
-def sample_png() -> bytes:
-    """The sample as an 8-bit grey PNG of 1024 x 1024 pixels."""
+def sample_path() -> Path:
+    """Where the sample lies."""
     path = get_testdata_file(_SAMPLE, download=False)
     if not isinstance(path, str):
         raise FileNotFoundError(f"{_SAMPLE} is not there; is `pydicom-data` installed?")
-    dataset = dcmread(path)
+    return Path(path)
+
+
+def sample_png() -> bytes:
+    """The sample as an 8-bit grey PNG of 1024 x 1024 pixels."""
+    dataset = dcmread(sample_path())
     values = apply_voi_lut(apply_modality_lut(dataset.pixel_array, dataset), dataset)
     values = values.astype(np.float32)
     grey = (values - values.min()) / (values.max() - values.min())

@@ -9,6 +9,7 @@ class Plan:
 
     Attributes:
         rated_s: at the rated load.
+        hostile_s: at the rated load, beside a client that means harm (`hostile.py`).
         overload_s: at `overload` times the capacity.
         calibration_s: while the capacity is found; not used if `capacity` is given.
         share: of the capacity that is the rated load.
@@ -16,6 +17,7 @@ class Plan:
     """
 
     rated_s: float = 1200.0
+    hostile_s: float = 120.0
     overload_s: float = 120.0
     calibration_s: float = 30.0
     share: float = 0.6
@@ -51,6 +53,7 @@ class Outcome:
 
     Attributes:
         memory: seconds since the run began, service, resident MB.
+        hostile: what that client was answered: a count for each kind and status.
         unsent: arrivals beyond what is sent at once.
         lost: accepted uploads that are not in the archive as they were sent.
     """
@@ -60,6 +63,7 @@ class Outcome:
     results: list[RequestResult] = field(default_factory=list)
     memory: list[tuple[float, str, float]] = field(default_factory=list)
     phases: dict[str, tuple[float, float]] = field(default_factory=dict)
+    hostile: dict[str, int] = field(default_factory=dict)
     unsent: int = 0
     accepted: dict[str, str] = field(default_factory=dict)
     lost: list[str] = field(default_factory=list)

@@ -31,6 +31,11 @@ def free_ports(count: int) -> list[int]:
     return ports
 
 
+def _packages_of(root: Path) -> str:
+    """The folders of another tree's packages, which come before those that are installed."""
+    return os.pathsep.join(str(found.parent) for found in root.glob("services/*/pyproject.toml"))
+
+
 def wait_for(url: str, process: subprocess.Popen[bytes], *, timeout_s: float = 90.0) -> None:
     """Return when `url` answers 200; RuntimeError if its process ends or the time runs out."""
     deadline = time.monotonic() + timeout_s
@@ -54,6 +59,7 @@ class Stack:
         environment: further variables for all services.
         python: the interpreter to run them with; by default the serving environment's, which
             has no PyTorch.
+        root: whose services and models; by default this tree's.
     """
 
     def __init__(
@@ -62,6 +68,7 @@ class Stack:
         environment: Mapping[str, str] | None = None,
         *,
         python: Path = SERVING_PYTHON,
+        root: Path = ROOT,
     ) -> None:
         if not python.exists():
             raise FileNotFoundError(f"{python} is missing; run `make setup` first")
@@ -72,8 +79,10 @@ class Stack:
         self.services = {service.name: service for service in services(settings)}
         self.folder = folder
         self._python = python
+        self._root = root
         self._environment = {
             **os.environ,
+            **({} if root == ROOT else {"PYTHONPATH": _packages_of(root)}),
             "CXR_GATEWAY_ARCHIVE_DIR": str(folder / "archive"),
             **(environment or {}),
         }
@@ -92,12 +101,26 @@ class Stack:
             self._logs[name] = (self.folder / f"{name}.log").open("ab")
         self._processes[name] = subprocess.Popen(
             [str(self._python), "-m", service.package],
-            cwd=ROOT,
+            cwd=self._root,
             env={**self._environment, **service.environment},
             stdout=self._logs[name],
             stderr=subprocess.STDOUT,
         )
         wait_for(f"{service.url}/readyz", self._processes[name])
+
+    def key(self, role: str, department: str) -> str:
+        """A new API key of the running gateway."""
+        service = self.services["gateway"]
+        options = ("--role", role, "--department", department, "--name", "a benchmark")
+        made = subprocess.run(
+            [str(self._python), "-m", service.package, "keys", "create", *options],
+            cwd=self._root,
+            env={**self._environment, **service.environment},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return made.stdout.strip()
 
     def signal(self, name: str, number: int) -> None:
         """Send a signal, e.g. SIGSTOP to make a service slow beyond every timeout."""

@@ -2,17 +2,22 @@
 
 First the capacity is found, or given: what eight clients get that wait for their responses. Then
 requests arrive at the rated load, a part of that, whether or not the ones before were answered, as
-requests do. Then they arrive at twice the capacity. All of it stays on this machine and ends by
-itself.
+requests do. Then the same beside a hostile client (`hostile.py`). Then they arrive at twice the
+capacity. The gateway is closed, as in a hospital: several systems send with keys of one department,
+each from its own address, the hostile one with a key of another. All of it stays on this machine
+and ends by itself.
 """
 
 import argparse
 import asyncio
+import itertools
+import json
+import os
 import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
 
@@ -21,7 +26,7 @@ import psutil
 
 from benchmarks.load_run import Outcome, Plan, RequestResult
 from benchmarks.requests_mix import Mix, Upload
-from benchmarks.stack import Stack
+from benchmarks.stack import ROOT, Stack
 from benchmarks.sustained_report import write
 
 STUDIES = "/api/v1/studies"
@@ -31,13 +36,19 @@ _TIMEOUT_S = 60.0
 _MOST_OUTSTANDING = 200
 _SAMPLED_EVERY_S = 1.0
 _MB_A_REQUEST = 0.4
+_SYSTEMS = 4
+_CLOSED = {"CXR_GATEWAY_ACCESS": "closed", "CXR_GATEWAY_TRUSTED_PROXIES": "1"}
 
 
 class Load:
     """The requests of a run against one gateway."""
 
-    def __init__(self, http: httpx.AsyncClient, outcome: Outcome) -> None:
+    def __init__(self, http: httpx.AsyncClient, keys: Sequence[str], outcome: Outcome) -> None:
         self._http = http
+        self._systems = itertools.cycle(
+            {"Authorization": f"Bearer {key}", "X-Forwarded-For": f"10.0.0.{number}"}
+            for number, key in enumerate(keys, 1)
+        )
         self._outcome = outcome
         self._mix = Mix()
         self._began = time.perf_counter()
@@ -100,18 +111,28 @@ class Load:
         self._outcome.results.append(result)
 
     async def _asked(self, what: Upload | str | None) -> httpx.Response:
+        headers = next(self._systems)
         if isinstance(what, Upload):
-            return await self._http.post(STUDIES, files={"file": ("radiograph", what.content)})
-        if what is None:
-            return await self._http.get(STUDIES)
-        return await self._http.get(f"{STUDIES}/{what}/overlay.png")
+            files = {"file": ("radiograph", what.content)}
+            return await self._http.post(STUDIES, files=files, headers=headers)
+        path = STUDIES if what is None else f"{STUDIES}/{what}/overlay.png"
+        return await self._http.get(path, headers=headers)
 
     async def check(self) -> None:
         """Read back every study that was accepted, and the digest of its file."""
         for digest, study_id in self._outcome.accepted.items():
-            original = await self._http.get(f"{STUDIES}/{study_id}/original")
+            # As fast as one may ask: its answers are no measure.
+            original = await self._original(study_id)
             if sha256(original.content).hexdigest() != digest:
                 self._outcome.lost.append(study_id)
+
+    async def _original(self, study_id: str) -> httpx.Response:
+        while True:
+            path = f"{STUDIES}/{study_id}/original"
+            original = await self._http.get(path, headers=next(self._systems))
+            if original.status_code != httpx.codes.TOO_MANY_REQUESTS:
+                return original
+            await asyncio.sleep(float(original.headers["retry-after"]))
 
 
 async def _sampled(stack: Stack, load: Load, outcome: Outcome) -> None:
@@ -122,18 +143,38 @@ async def _sampled(stack: Stack, load: Load, outcome: Outcome) -> None:
         await asyncio.sleep(_SAMPLED_EVERY_S)
 
 
+async def _hostile(url: str, key: str, seconds: float) -> dict[str, int]:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "benchmarks.hostile", url, str(seconds)),
+        cwd=ROOT,
+        env={**os.environ, "CXR_HOSTILE_KEY": key},
+        stdout=asyncio.subprocess.PIPE,
+    )
+    said, _ = await process.communicate()
+    if process.returncode:
+        raise RuntimeError(f"the hostile client ended with {process.returncode}")
+    answers: dict[str, int] = json.loads(said)
+    return answers
+
+
 async def _run(plan: Plan, stack: Stack) -> Outcome:
     outcome = Outcome(plan)
+    keys = [stack.key("integrator", "radiology") for _ in range(_SYSTEMS)]
+    hostile_key = stack.key("integrator", "elsewhere")
     limits = httpx.Limits(max_connections=_MOST_OUTSTANDING, max_keepalive_connections=CLIENTS)
     async with httpx.AsyncClient(
         base_url=stack.url, timeout=_TIMEOUT_S, trust_env=False, limits=limits
     ) as http:
-        load = Load(http, outcome)
+        load = Load(http, keys, outcome)
         sampling = asyncio.create_task(_sampled(stack, load, outcome))
         # The first requests warm everything up; they are no measure of what the system can do.
         await load.closed("warm-up", plan.calibration_s / 3)
         outcome.capacity = plan.capacity or await load.closed("calibration", plan.calibration_s)
         await load.open("rated", plan.rated_s, plan.share * outcome.capacity)
+        if plan.hostile_s:
+            hostile = asyncio.create_task(_hostile(stack.url, hostile_key, plan.hostile_s))
+            await load.open("hostile", plan.hostile_s, plan.share * outcome.capacity)
+            outcome.hostile = await hostile
         await load.open("overload", plan.overload_s, plan.overload * outcome.capacity)
         sampling.cancel()
         await load.check()
@@ -143,10 +184,11 @@ async def _run(plan: Plan, stack: Stack) -> Outcome:
 def run(plan: Plan, environment: Mapping[str, str] | None = None) -> Outcome:
     """Start the three services over an empty archive, load them, and say what happened."""
     with tempfile.TemporaryDirectory() as folder:
-        needed = (plan.rated_s + plan.overload_s) * 40 * _MB_A_REQUEST * 1e6
+        seconds = plan.rated_s + plan.hostile_s + plan.overload_s
+        needed = seconds * 40 * _MB_A_REQUEST * 1e6
         if shutil.disk_usage(folder).free < needed:
             raise RuntimeError(f"{needed / 1e9:.0f} GB are needed for the uploads in {folder}")
-        with Stack(Path(folder), environment) as stack:
+        with Stack(Path(folder), {**_CLOSED, **(environment or {})}) as stack:
             return asyncio.run(_run(plan, stack))
 
 
@@ -154,11 +196,17 @@ def main(arguments: list[str] | None = None) -> int:
     """Run, write the report, print it; 1 if the system did not hold."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=Plan().rated_s / 60)
+    parser.add_argument("--hostile-minutes", type=float, default=Plan().hostile_s / 60)
     parser.add_argument("--overload-minutes", type=float, default=Plan().overload_s / 60)
     parser.add_argument("--capacity", type=float, help="requests a second; found if not given")
     parser.add_argument("--out", type=Path, default=Path("docs/results/load"))
     options = parser.parse_args(arguments)
-    plan = Plan(options.minutes * 60, options.overload_minutes * 60, capacity=options.capacity)
+    plan = Plan(
+        options.minutes * 60,
+        options.hostile_minutes * 60,
+        options.overload_minutes * 60,
+        capacity=options.capacity,
+    )
     text, holds = write(run(plan), options.out)
     print(text)
     return 0 if holds else 1

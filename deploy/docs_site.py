@@ -57,7 +57,7 @@ def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
         if path is None:
             return found[0]
         _, _, anchor = target.partition("#")
-        if path.startswith("docs/") and not path.endswith(".json"):
+        if path.startswith("docs/") and not path.endswith((".json", ".yml")):
             inside: str | None = path.removeprefix("docs/")
         elif is_image:
             inside = path

@@ -9,6 +9,7 @@ from pydantic.fields import FieldInfo
 
 from cxr_classifier.settings import ClassifierSettings
 from cxr_detector.settings import DetectorSettings
+from cxr_dicom.settings import DicomSettings
 from cxr_gateway.core.settings import GatewaySettings
 from cxr_serving.settings import ServiceSettings
 
@@ -16,6 +17,7 @@ SERVICES: dict[str, type[ServiceSettings]] = {
     "Gateway": GatewaySettings,
     "Classifier": ClassifierSettings,
     "Detector": DetectorSettings,
+    "DICOM node": DicomSettings,
 }
 _BOUNDS = {"gt": "above", "ge": "at least", "lt": "below", "le": "at most"}
 _HEAD = """\

@@ -41,7 +41,11 @@ export default defineConfig({
       origins: [
         {
           origin: new URL(baseURL).origin,
-          localStorage: [{ name: "cxr.notice-accepted", value: "true" }],
+          localStorage: [
+            { name: 'cxr.notice-accepted ["local","local",null]', value: "true" },
+            // Most specs are about the regions; words first has a spec of its own.
+            { name: "cxr.overlay-first", value: "true" },
+          ],
         },
       ],
     },

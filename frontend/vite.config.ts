@@ -10,6 +10,7 @@ export default defineConfig({
     outDir: "dist",
     sourcemap: true,
     target: "es2022",
+    rolldownOptions: { input: { index: "index.html", docs: "docs.html" } },
     // Everything from our own origin, and nothing inlined: the page runs under a strict
     // content security policy and without the internet.
     assetsInlineLimit: 0,
@@ -17,7 +18,7 @@ export default defineConfig({
   server: {
     host: "127.0.0.1",
     port: 5173,
-    proxy: { "/api": gateway },
+    proxy: { "/api": gateway, "/openapi.json": gateway },
     // A test compares the page's colours with the gateway's table.
     fs: { allow: [".", "../services/gateway/cxr_gateway/rendering"] },
   },
@@ -26,5 +27,7 @@ export default defineConfig({
     include: ["src/**/*.test.{ts,tsx}"],
     setupFiles: ["src/test/setup.ts"],
     restoreMocks: true,
+    // A busy machine is no failure.
+    testTimeout: 20_000,
   },
 });

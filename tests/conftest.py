@@ -9,9 +9,12 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     # Before PyTorch is imported: a process beside others has one core, not all of them.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+# A worker process takes a second to start; what needs one says so.
+os.environ.setdefault("CXR_GATEWAY_DECODERS", "in-process")
+
 # The long ones first, so that no process is left with one of them at the end.
-_SLOW = ("integration", "e2e")
-_ORDER = (*_SLOW, "contract")
+_SLOW = ("e2e", "integration")
+_ORDER = ("e2e", "training", "integration", "gan", "contract")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -18,7 +18,7 @@ from cxr_detector.postprocessing import Detections
 from cxr_serving.model_folder import ModelFolder, choose_model, open_model_folder
 
 ROOT = Path(__file__).parents[2]
-CLASSIFIER = ROOT / "models" / "classifier" / "lite0-nih14"
+CLASSIFIER = ROOT / "models" / "classifier" / "lite0-cxr"
 DETECTOR = choose_model(ROOT / "models" / "detector")
 
 

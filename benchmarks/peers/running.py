@@ -17,7 +17,7 @@ def running(name: str, module: str, field: str) -> Iterator[tuple[Target, psutil
     """Start `python -m module PORT`, a service that takes files as `field`; stop it at the end."""
     (port,) = free_ports(1)
     base = f"http://{LOOPBACK}:{port}"
-    process = subprocess.Popen(  # the peer's own words go nowhere: its log is not ours to judge
+    process = subprocess.Popen(  # the peer's own words go nowhere: its log is not ours to read
         [sys.executable, "-m", module, str(port)],
         cwd=ROOT,
         stdout=subprocess.DEVNULL,

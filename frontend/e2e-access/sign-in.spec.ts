@@ -22,9 +22,13 @@ async function signIn(page: Page, name: string): Promise<void> {
 }
 
 async function signedIn(page: Page, name: string, path = "/"): Promise<void> {
+  const [who = "", department = null] = name.split("@");
+  // Each person is told once what this is not.
+  const notice = `cxr.notice-accepted ${JSON.stringify(["user", `Test ${who}`, department])}`;
+  await page.addInitScript((key) => window.localStorage.setItem(key, "true"), notice);
   await page.goto(path);
   await signIn(page, name);
-  await expect(page.getByRole("button", { name: `Test ${name.split("@")[0] ?? ""}` })).toBeVisible();
+  await expect(page.getByRole("button", { name: `Test ${who}` })).toBeVisible();
 }
 
 async function barriers(page: Page): Promise<string[]> {
@@ -113,7 +117,7 @@ test("another department's study is not there", async ({ page, app, browser, wat
   await page.context().clearCookies();
   watch.expectRefusal(404, /\/api\/v1\/studies\/[0-9a-z]{26}$/);
   await signedIn(page, "clinician@surgery", path);
-  await expect(page.getByRole("region", { name: "Study" }).getByRole("alert")).toContainText("Not found");
+  await expect(page.getByRole("region", { name: "Study" }).getByRole("alert")).toContainText("There is no such study");
   await expect(page.locator(`[data-study="${path.split("/").at(-1) ?? ""}"]`)).toHaveCount(0);
 
   const admins = await browser.newPage();

@@ -1,22 +1,6 @@
-import AxeBuilder from "@axe-core/playwright";
-import type { Page } from "@playwright/test";
-
+import { overflows, violations } from "./barriers";
 import { asUpload, dicomFile, sample } from "./samples";
 import { expect, test } from "./app";
-
-const WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"];
-
-/** As sentences, so that a failure says what is wrong where. */
-async function violations(page: Page): Promise<string[]> {
-  const { violations: found } = await new AxeBuilder({ page }).withTags(WCAG).analyze();
-  return found.flatMap(({ id, help, nodes }) =>
-    nodes.map(({ target, failureSummary }) => `${id}: ${help} at ${target.join(" ")} ${failureSummary ?? ""}`),
-  );
-}
-
-async function overflows(page: Page): Promise<boolean> {
-  return page.evaluate(() => document.documentElement.scrollWidth > window.innerWidth);
-}
 
 test("the start page has no barriers", async ({ app, page }) => {
   await app.open();
@@ -33,7 +17,7 @@ test("an analysed study has no barriers, with everything unfolded", async ({ app
   await app.result.getByText("Patient and file").click();
   await app.result.getByRole("button", { name: "All 14 findings" }).click();
   await app.result.getByText("Models and timings").click();
-  await page.keyboard.press("h");
+  await app.result.getByRole("button", { name: /: hernia$/ }).first().click();
   await expect(page.locator('[data-layer="heat map"]')).toHaveAttribute("data-phase", "shown");
   expect(await violations(page)).toEqual([]);
 });
@@ -68,6 +52,51 @@ test("the help has no barriers", async ({ app, page }) => {
   expect(await violations(page)).toEqual([]);
 });
 
+test("the image is two keys away, and the focus returns to where it was", async ({ app, page }) => {
+  const { id } = await app.send(sample());
+  await app.open(`/studies/${id}`);
+  await app.showsStudy();
+  await page.keyboard.press("Tab");
+  await expect(page.getByRole("link", { name: "To the image" })).toBeFocused();
+  expect(await violations(page)).toEqual([]);
+  await page.keyboard.press("Enter");
+  await expect(app.viewport).toBeFocused();
+  await page.keyboard.press("?");
+  await expect(page.getByRole("dialog")).toBeVisible();
+  await page.keyboard.press("Escape");
+  await expect(app.viewport).toBeFocused();
+});
+
+test("a turned image, the report and the agreement page have no barriers", async ({ app, page }) => {
+  const { id } = await app.send(sample());
+  await app.open(`/studies/${id}`);
+  await app.showsStudy();
+  await page.keyboard.press("q");
+  await page.keyboard.press("f");
+  await app.result.getByRole("button", { name: "Report" }).click();
+  await expect(app.result.getByRole("form", { name: "Report" })).toBeVisible();
+  expect(await violations(page)).toEqual([]);
+  await page.getByRole("link", { name: "Agreement" }).click();
+  await expect(page.getByRole("heading", { name: "Agreement" })).toBeVisible();
+  await expect(page.getByText("Counting…")).toHaveCount(0);
+  expect(await violations(page)).toEqual([]);
+});
+
+test.describe("at twice the size", () => {
+  // 1280 by 1024 pixels at 200%.
+  test.use({ viewport: { width: 640, height: 512 } });
+
+  test("nothing sticks out, and the image and the result are both reached", async ({ app, page }) => {
+    const { id } = await app.send(sample());
+    await app.open(`/studies/${id}`);
+    await app.showsStudy();
+    expect(await overflows(page)).toBe(false);
+    expect((await app.viewport.boundingBox())?.height).toBeGreaterThan(180);
+    await app.result.getByText("Models and timings").scrollIntoViewIfNeeded();
+    await expect(app.result.getByText("Models and timings")).toBeInViewport();
+  });
+});
+
 test.describe("at the first visit", () => {
   test.use({ storageState: { cookies: [], origins: [] } });
 
@@ -80,6 +109,12 @@ test.describe("at the first visit", () => {
     await expect(notice).toBeVisible();
     await notice.getByRole("button", { name: "I understand" }).click();
     await expect(notice).toHaveCount(0);
+    const again = page.getByRole("button", { name: "Read the notice again" });
+    await again.click();
+    await expect(notice).toContainText("It misses findings");
+    await page.keyboard.press("Escape");
+    await expect(notice).toHaveCount(0);
+    await expect(again).toBeFocused();
     await page.reload();
     await expect(page.getByText("Drop chest radiographs here")).toBeVisible();
     await expect(notice).toHaveCount(0);
@@ -118,8 +153,8 @@ for (const [name, screen] of [
       const { id } = await app.send(sample());
       await app.open();
       await expect(page.getByText("Drop chest radiographs here")).toBeVisible();
-      await app.example("Consolidation").scrollIntoViewIfNeeded();
-      await expect(app.example("Consolidation")).toBeInViewport({ ratio: 1 });
+      await app.example("Mass").scrollIntoViewIfNeeded();
+      await expect(app.example("Mass")).toBeInViewport({ ratio: 1 });
       expect(await overflows(page)).toBe(false);
       await app.open(`/studies/${id}`);
       await app.showsStudy();
@@ -127,6 +162,11 @@ for (const [name, screen] of [
       await expect(app.result.getByRole("region", { name: "Priority" })).toBeInViewport();
       const frame = await app.viewport.boundingBox();
       expect(frame?.width).toBeGreaterThan(380);
+      // Held upright, the radiograph itself has most of the width.
+      const { width, height } = screen.viewport;
+      if (height > width) {
+        expect((await app.radiograph.boundingBox())?.width).toBeGreaterThan(0.7 * width);
+      }
       expect(frame?.height).toBeGreaterThan(300);
       await expect(page.getByRole("button", { name: "Analyse files" })).toBeInViewport();
       await expect(page.getByRole("slider", { name: "Opacity" })).toBeInViewport();

@@ -63,14 +63,14 @@ export class App {
 
   /** Waits until the study of the address stands on the page, its image too. */
   async showsStudy(): Promise<Study> {
-    await expect(this.page).toHaveURL(/\/studies\/[0-9a-z]{26}$/);
+    await expect(this.page).toHaveURL(/\/studies\/[0-9a-z]{26}(\?|$)/);
     await expect(this.result).toBeVisible();
     await expect(this.radiograph).toHaveAttribute("data-phase", "shown");
     return this.study(this.openId());
   }
 
   openId(): string {
-    return this.page.url().split("/").at(-1) ?? "";
+    return new URL(this.page.url()).pathname.split("/").at(-1) ?? "";
   }
 
   /** What the REST API says, asked without the page. */

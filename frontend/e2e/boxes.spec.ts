@@ -152,7 +152,7 @@ test.describe("with known boxes", () => {
   });
 
   test("labels have one size at every zoom and do not cover each other", async ({ app, page }) => {
-    const label = app.viewport.getByText("Effusion 0.91");
+    const label = app.viewport.getByText("Effusion 91%");
     await expect(label).toBeVisible();
     const before = await label.boundingBox();
     await page.getByRole("button", { name: "Zoom in" }).click();
@@ -161,7 +161,7 @@ test.describe("with known boxes", () => {
     expect(after?.height).toBeCloseTo(before?.height ?? 0, 0);
     expect(after?.width).toBeCloseTo(before?.width ?? 0, 0);
     const effusion = await label.boundingBox();
-    const nodule = await app.viewport.getByText("Nodule 0.62").boundingBox();
+    const nodule = await app.viewport.getByText("Nodule 62%").boundingBox();
     if (effusion === null || nodule === null) {
       throw new Error("a label is not drawn");
     }
@@ -182,7 +182,7 @@ test.describe("with known boxes", () => {
     await page.keyboard.press("b");
     await expectBoxesAt(app, study, KNOWN_BOXES);
 
-    const row = app.result.getByRole("button", { name: "Show nodule, score 0.62" });
+    const row = app.result.getByRole("button", { name: "Show nodule, score 62%" });
     await row.click();
     await expect(row).toHaveAttribute("aria-pressed", "true");
     await expectBoxesAt(app, study, KNOWN_BOXES);

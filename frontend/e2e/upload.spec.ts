@@ -8,19 +8,31 @@ test("a radiograph is analysed and opened, with its findings and its priority", 
 
   expect(study.status).toBe("complete");
   const top = app.result.getByRole("region", { name: "Most likely findings" });
-  await expect(top.getByRole("listitem")).toHaveCount(3);
-  for (const [position, finding] of study.top_findings.entries()) {
-    const row = top.getByRole("listitem").nth(position);
-    await expect(row).toHaveAttribute("data-finding", finding.finding);
-    await expect(row).toContainText(finding.positive ? "Positive" : "Negative");
-    await expect(row).toContainText("threshold");
+  // The cause of the priority first, then the most likely; the cause may be one of them.
+  const cause = study.triage?.cause?.finding ?? null;
+  const others = study.top_findings.filter(({ finding }) => finding !== cause);
+  const cards = top.locator("[data-finding]");
+  await expect(cards).toHaveCount(others.length + (cause === null ? 0 : 1));
+  if (cause !== null) {
+    await expect(cards.first()).toHaveAttribute("data-finding", cause);
+    await expect(cards.first()).toContainText("Why ");
+  }
+  for (const finding of others) {
+    const card = top.locator(`[data-finding="${finding.finding}"]`);
+    await expect(card).toContainText(new RegExp(finding.level, "i"));
   }
   const priority = app.result.getByRole("region", { name: "Priority" });
-  await expect(priority).toContainText(study.triage?.reason ?? "no reason");
+  // Its numbers are shares, as every number of the page.
+  const reason = study.triage?.reason.replace(/[01]\.\d{3}/gu, (share) => `${(100 * Number(share)).toFixed(1)}%`);
+  await expect(priority).toContainText(reason ?? "no reason");
 
   await expect(app.result.locator("#all-findings")).toBeHidden();
   await app.result.getByRole("button", { name: "All 14 findings" }).click();
   await expect(app.result.locator("#all-findings tbody tr")).toHaveCount(14);
+  const maps = app.result.locator("#all-findings").getByRole("button", { name: /: pneumothorax$/ });
+  await maps.click();
+  await expect(page.locator('[data-layer="heat map"]')).toHaveAttribute("src", /Pneumothorax\.png$/);
+  await expect(page.locator('[data-layer="heat map"]')).toHaveAttribute("data-phase", "shown");
 
   await app.result.getByText("Models and timings").click();
   for (const model of study.models) {
@@ -69,7 +81,31 @@ test("a file that is no image is refused in a sentence", async ({ app, watch }) 
   const alert = item.getByRole("alert");
   await expect(alert).toContainText(/PNG.*JPEG.*DICOM/);
   await expect(item.getByRole("progressbar")).toHaveCount(0);
-  await expect(item.getByRole("button", { name: "Send again" })).toBeVisible();
+  await expect(alert).toContainText("This kind of file is not read.");
+  // It would be refused again.
+  await expect(item.getByRole("button", { name: "Send again" })).toHaveCount(0);
+});
+
+test("a known file says so, opens, and its tray covers neither the list nor the film", async ({ app }) => {
+  const file = unseenSample("known.dcm");
+  const before = await app.send(file);
+  await app.open();
+  await app.choose([file]);
+  expect((await app.showsStudy()).id).toBe(before.id);
+  await expect(app.tray.locator('[data-file="known.dcm"]')).toContainText("this very file was in the archive before");
+  const tray = await app.tray.boundingBox();
+  for (const part of [app.list, app.viewport, app.result]) {
+    const box = await part.boundingBox();
+    expect((box?.y ?? 0) + (box?.height ?? 0)).toBeLessThanOrEqual((tray?.y ?? 0) + 1);
+    expect(box?.height).toBeGreaterThan(300);
+  }
+});
+
+test("an address that the page does not have says so", async ({ app, page }) => {
+  await app.open("/reports/today");
+  await expect(page.getByRole("alert")).toContainText("There is no page at this address");
+  await page.getByRole("button", { name: "To the start page" }).click();
+  await expect(page).toHaveURL(/\/$/u);
 });
 
 test("a truncated file is refused in a sentence", async ({ app, watch }) => {

@@ -14,6 +14,8 @@ interface Trouble {
 
 /** What a browser's console says of a request that was responded with an error. */
 const REFUSED = /Failed to load resource: the server responded with a status of (\d{3})/;
+/** What a browser's driver says of a spec that reads the drawn pixels back. */
+const READ_BACK = "GPU stall due to ReadPixels";
 /** The page stops requests that it no longer needs, and a download ends its navigation. */
 const STOPPED_BY_US = "net::ERR_ABORTED";
 
@@ -25,7 +27,8 @@ export class Watch {
   constructor(page: Page) {
     page.on("pageerror", (error) => this.hear(`exception: ${error.message}`, page.url()));
     page.on("console", (message) => {
-      if (message.type() === "error" || message.type() === "warning") {
+      const isLoud = message.type() === "error" || message.type() === "warning";
+      if (isLoud && !message.text().includes(READ_BACK)) {
         const status = REFUSED.exec(message.text())?.[1];
         const text = `console: ${message.text()}`;
         this.hear(text, message.location().url, status === undefined ? null : Number(status));

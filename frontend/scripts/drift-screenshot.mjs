@@ -21,7 +21,7 @@ const browser = await chromium.launch({
 try {
   const page = await browser.newPage({ baseURL: CXR_BASE_URL, viewport: { width: 1440, height: 900 } });
   await page.addInitScript(() => {
-    window.localStorage.setItem("cxr.notice-accepted", "true");
+    window.localStorage.setItem('cxr.notice-accepted ["local","local",null]', "true");
     // No radiograph, and no name of one, in the screenshot.
     window.localStorage.setItem("cxr.list-shown", "false");
   });

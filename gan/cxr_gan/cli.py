@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ RESULTS, MODELS, RUNS = Path("docs/results/gan"), Path("models/gan"), Path("runs
 STUDY, PLAN = Path("runs/gan-study"), Path("gan/configs/study.yaml")
 PAGE_EXAMPLES = Path("frontend/public/examples")
 CLASSIFIER = "models/classifier/lite0-nih14"
+SERVED = Path("models/classifier")
 _LAST = Path("last.pt")
 
 
@@ -71,6 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     sample.add_argument("--state", metavar="LABEL", help=state)
     sample.add_argument("--out", type=Path, required=True, help="a new or empty folder")
     examples.add_argument("--out", type=Path, default=PAGE_EXAMPLES, help="their folder")
+    _add_choice_options(examples)
     for some in (sample, examples):
         some.add_argument("--seed", type=int, default=1, help="of the first image")
 
@@ -89,6 +92,7 @@ def _parser() -> argparse.ArgumentParser:
     publish.add_argument("--models", type=Path, default=MODELS, help="where its folder goes")
     publish.add_argument("--name", help="instead of the run directory's")
     publish.add_argument("--version", required=True)
+    publish.add_argument("--replace", action="store_true", help="let one of that name give way")
     for some in (evaluate, publish):
         some.add_argument("--results", type=Path, default=RESULTS, help="figures and their page")
 
@@ -102,6 +106,21 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _add_choice_options(examples: argparse.ArgumentParser) -> None:
+    chooses = "a running system that nobody works with, e.g. http://localhost:8000: chooses them"
+    examples.add_argument("--system", metavar="URL", help=chooses)
+    made = "made for each example, with --system; the classifier alone ranks them"
+    examples.add_argument("--candidates", type=int, default=2000, help=made)
+    read = "of these, the best, that the whole system reads"
+    examples.add_argument("--read", type=int, default=40, help=read)
+    ranks = "ranks them: the one that the system serves"
+    examples.add_argument("--classifier", type=Path, default=SERVED, help=ranks)
+    again = "choose the example of this finding anew and leave the others; may be given again"
+    examples.add_argument("--only", action="append", default=[], metavar="FINDING", help=again)
+    looked = "a seed that a person looked at and does not want; may be given again"
+    examples.add_argument("--refuse", type=int, action="append", default=[], help=looked)
+
+
 def _add_study_options(study: argparse.ArgumentParser) -> None:
     study.add_argument("--plan", type=Path, default=PLAN, help="the arms, YAML")
     generators = f"folder of generators by name; may be given again; else {MODELS} and {RUNS}"
@@ -109,7 +128,6 @@ def _add_study_options(study: argparse.ArgumentParser) -> None:
     study.add_argument("--out", type=Path, help=f"keeps the trainings; else {STUDY}")
     study.add_argument("--results", type=Path, help="for the page; else docs/results")
     study.add_argument("--seeds", help="e.g. 1,2,3; else the plan's")
-    study.add_argument("--jobs", type=int, help="trainings at once; else one a core, on a GPU one")
     study.add_argument("--status", action="store_true", help="say what is done and left, no more")
     study.add_argument("--smoke", action="store_true", help="the way through, in about a minute")
 
@@ -164,11 +182,29 @@ def _sample(options: argparse.Namespace) -> int:
 
 
 def _examples(options: argparse.Namespace) -> int:
+    from cxr_gan.choosing import Choosing, Ranking, RunningSystem
     from cxr_gan.examples import write_examples
 
-    examples = write_examples(
-        options.model, options.out, first_seed=options.seed, truncation=options.truncation
-    )
+    if options.only and not options.system:
+        raise GanError("--only: examples are chosen by a running system: name it with --system")
+    with ExitStack() as stack:
+        choosing = None
+        if options.system:
+            choosing = Choosing(
+                system=stack.enter_context(RunningSystem(options.system)),
+                ranking=Ranking(options.classifier),
+                candidates=options.candidates,
+                read=options.read,
+                refused=frozenset(options.refuse),
+            )
+        examples = write_examples(
+            options.model,
+            options.out,
+            first_seed=options.seed,
+            truncation=options.truncation,
+            choosing=choosing,
+            only=options.only,
+        )
     print(f"Wrote into {options.out}: {', '.join(example['file'] for example in examples)}.")
     return 0
 
@@ -212,7 +248,12 @@ def _publish(options: argparse.Namespace) -> int:
 
     name = options.name or options.of.resolve().name
     folder = publish(
-        options.of, options.models, options.results, name=name, version=options.version
+        options.of,
+        options.models,
+        options.results,
+        name=name,
+        version=options.version,
+        replace=options.replace,
     )
     print(f"Wrote {folder}.")
     return 0
@@ -223,7 +264,6 @@ def _study(options: argparse.Namespace) -> int:
     from cxr_gan.study.plan import load_plan
     from cxr_gan.study.run import (
         Request,
-        jobs_of,
         prepare,
         run_study,
         smoke_plan,
@@ -239,8 +279,6 @@ def _study(options: argparse.Namespace) -> int:
         if not all(part.isdecimal() for part in parts):
             raise GanError(f"--seeds {options.seeds}: whole numbers, as in 1,2,3")
         seeds = tuple(map(int, parts))
-    jobs, threads, overrides = jobs_of(options.jobs)
-    plan = plan.model_copy(update={"budget": (*plan.budget, *overrides)})
     request = Request(
         plan=plan,
         seeds=seeds,
@@ -248,8 +286,6 @@ def _study(options: argparse.Namespace) -> int:
         manifests=tuple(options.manifest),
         out=out,
         roots=tuple(options.generators or (MODELS, RUNS)),
-        jobs=jobs,
-        threads=threads,
         smoke=options.smoke,
     )
     if options.status:

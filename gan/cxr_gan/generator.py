@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import torch
-from pydantic import BaseModel, ConfigDict, Field
 from safetensors import SafetensorError
 from safetensors.torch import load
 from scipy.special import ndtr, ndtri
@@ -17,7 +16,7 @@ from torch import nn
 
 from cxr_contracts import MANIFEST_NAME
 from cxr_gan.errors import GanError, read_keys, validated
-from cxr_gan.folders import RUN_CONFIG, RUN_SPEC, RUN_WEIGHTS, GeneratorManifest, is_published
+from cxr_gan.folders import RUN_SPEC, RUN_WEIGHTS, GeneratorManifest, is_published
 from cxr_gan.networks import build_generator
 from cxr_gan.networks.spec import GeneratorSpec
 from cxr_serving.model_folder import checked_bytes, manifest_in
@@ -39,17 +38,6 @@ class GeneratorIdentity:
     sha256: str
 
 
-class ShownRadiographs(BaseModel):
-    """Which radiographs a generator was shown; those it is compared with are chosen alike."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True)
-
-    views: tuple[str, ...] = Field(default=(), description="Empty: all there are.")
-    least_source_px: int | None = Field(
-        default=None, description="Width of the smallest file; None: the generator's side."
-    )
-
-
 @dataclass(frozen=True, slots=True)
 class Synthesizer:
     """A generator ready to make images."""
@@ -58,7 +46,6 @@ class Synthesizer:
     spec: GeneratorSpec
     network: nn.Module
     device: torch.device
-    shown: ShownRadiographs
 
     def images(
         self,
@@ -145,20 +132,15 @@ def open_generator(folder: Path, device: str = "cpu") -> Synthesizer:
     if is_published(folder):
         manifest = manifest_in(folder, GeneratorManifest)
         weights, spec = checked_bytes(folder, manifest.weights), manifest.spec
-        recipe = manifest.training.recipe
         identity = GeneratorIdentity(manifest.name, manifest.version, manifest.weights.sha256)
     else:
         path = folder / RUN_SPEC
         if not path.exists():
             raise GanError(f"{folder} holds no generator: neither {MANIFEST_NAME} nor {RUN_SPEC}")
-        spec, recipe = (
-            validated(GeneratorSpec, read_keys(path), path),
-            read_keys(folder / RUN_CONFIG),
-        )
+        spec = validated(GeneratorSpec, read_keys(path), path)
         weights = (folder / RUN_WEIGHTS).read_bytes()
         sha256 = hashlib.sha256(weights).hexdigest()
         identity = GeneratorIdentity(folder.resolve().name, UNPUBLISHED, sha256)
-    shown = validated(ShownRadiographs, recipe.get("image", {}), folder / RUN_CONFIG)
     try:
         network = build_generator(spec)
         network.load_state_dict(load(weights), strict=True)
@@ -166,7 +148,7 @@ def open_generator(folder: Path, device: str = "cpu") -> Synthesizer:
         reason = " ".join(str(error).split())[:300]
         raise GanError(f"the weights in {folder} do not fill its network: {reason}") from error
     place = torch.device(device)
-    return Synthesizer(identity, spec, network.eval().requires_grad_(False).to(place), place, shown)
+    return Synthesizer(identity, spec, network.eval().requires_grad_(False).to(place), place)
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 import shutil
 import tempfile
-from dataclasses import replace
+from dataclasses import replace as changed
 from pathlib import Path
 
 import numpy as np
@@ -12,13 +12,12 @@ from cxr_contracts import MANIFEST_NAME, NO_FINDING
 from cxr_gan.errors import GanError, validated
 from cxr_gan.evaluation.measures import TITLES
 from cxr_gan.evaluation.memorisation import verdict
-from cxr_gan.evaluation.results import LABEL_AUROC, read_results, titled, write_results
-from cxr_gan.folders import RUN_WEIGHTS, Figure, GeneratorManifest, read_run
+from cxr_gan.evaluation.results import Evaluation, figures_table, read_results, write_results
+from cxr_gan.folders import RUN_WEIGHTS, GeneratorManifest, read_run
 from cxr_gan.generator import Synthesizer, open_generator
 from cxr_gan.marking import SyntheticMark, write_marked
 from cxr_training.core.runs import utc_now
 from cxr_training.export.publishing import CARD_NAME, LICENCE, WEIGHTS_NAME, model_file
-from cxr_training.report.tables import format_interval, markdown_table
 
 GALLERY_NAME = "gallery.png"
 INTENDED_USE = (
@@ -37,23 +36,28 @@ _LIMITS = """\
 - Trained on one hospital's radiographs (NIH Clinical Center, 1992 to 2015), whose labels were
   mined from reports by text and are about 90% right. Whatever is skewed there is skewed here.
 - An image has {side} px a side: fine lines, small nodules and small pneumothoraces are not there.
-- A label is an input, not a promise: see the AUROC of each label above, where there are any.
+- A label is an input, not a promise: the classifier sees it more weakly than in radiographs
+  (docs/adr/0014).
 - No sign of memorisation is no proof of privacy: the check finds copies and near copies of whole
   images, not a single detail that was kept."""
 _COLUMNS, _ROWS_WITHOUT_LABELS = 8, 4
 _TILE_PX, _MARGIN_PX, _LABEL_PX, _FONT_PX = 128, 4, 150, 15
 
 
-def publish(run: Path, models: Path, results: Path, *, name: str, version: str) -> Path:
+def publish(
+    run: Path, models: Path, results: Path, *, name: str, version: str, replace: bool
+) -> Path:
     """Publish the generator of `run` as `models`/`name`; the folder.
 
-    A model of that name is replaced once the new one is whole and opens. Its figures among the
-    results take its name and version.
+    With `replace` a model of that name gives way once the new one is whole and opens. Its figures
+    among the results take its name and version.
 
     Raises:
         GanError: the run was not evaluated since, does not describe itself, or a name or version
             that none may have.
     """
+    if (models / name).exists() and not replace:
+        raise GanError(f"{models / name} is there already: give another --name, or --replace")
     of_run = open_generator(run)
     found = [x for x in read_results(results) if x.sha256 == of_run.identity.sha256]
     if not found:
@@ -82,7 +86,7 @@ def publish(run: Path, models: Path, results: Path, *, name: str, version: str) 
         staged, target = Path(staging) / "new", models / name
         staged.mkdir()
         shutil.copyfile(run / RUN_WEIGHTS, staged / WEIGHTS_NAME)
-        named = replace(of_run, identity=replace(of_run.identity, name=name, version=version))
+        named = changed(of_run, identity=changed(of_run.identity, name=name, version=version))
         write_gallery(named, staged / GALLERY_NAME)
         described |= {"weights": model_file(staged / WEIGHTS_NAME)}
         described |= {"gallery": model_file(staged / GALLERY_NAME)}
@@ -101,8 +105,15 @@ def publish(run: Path, models: Path, results: Path, *, name: str, version: str) 
 def model_card(manifest: GeneratorManifest) -> str:
     """The card in Markdown, made from the manifest alone."""
     spec, data, training = manifest.spec, manifest.data, manifest.training
+    near = Evaluation(
+        model="samples",
+        version=manifest.version,
+        extractor=manifest.extractor,
+        sha256=manifest.weights.sha256,
+        side_px=spec.side_px,
+        figures=[figure for figure in manifest.figures if figure.name in TITLES],
+    )
     asked = ", ".join([NO_FINDING, *spec.labels]) if spec.labels else "nothing: it takes no labels"
-    labels = [figure for figure in manifest.figures if figure.name == LABEL_AUROC]
     parts = [
         f"# {manifest.name}, version {manifest.version}",
         "**Makes synthetic chest radiographs, for research. They show no person and are not for "
@@ -113,15 +124,11 @@ def model_card(manifest: GeneratorManifest) -> str:
         "![Samples, a row a label; none of them chosen](gallery.png)",
         "## How near to real",
         f'Distances are in the features of {manifest.extractor}; they are no "FID". The floor is '
-        "what held-out radiographs get in the samples' place, the ceiling what noise gets. "
+        "what held-out radiographs get in the samples' place. "
         "Intervals are of 95%.",
-        _table([figure for figure in manifest.figures if figure.name in TITLES]),
+        figures_table([near]),
         "## Are training images given back?",
         verdict(manifest.name, manifest.figures),
-        *(
-            ["## Does a classifier see the label that was asked for?", _table(labels)]
-            * bool(labels)
-        ),
         "## Limits",
         _LIMITS.format(side=spec.side_px),
         "## What it may be used for",
@@ -161,17 +168,3 @@ def write_gallery(synthesizer: Synthesizer, path: Path) -> None:
     named = "; ".join(filter(None, titles))
     mark = SyntheticMark.of(synthesizer.identity, f"1 to {last}", named, None)
     write_marked(path, np.asarray(canvas), mark)
-
-
-def _table(figures: list[Figure]) -> str:
-    lines = [
-        [
-            titled(figure),
-            format_interval(figure.result, 4),
-            "–" if figure.floor is None else format_interval(figure.floor, 4),
-            "–" if figure.ceiling is None else f"{figure.ceiling:.4f}",
-            str(figure.n),
-        ]
-        for figure in figures
-    ]
-    return markdown_table(["figure", "samples", "floor", "ceiling", "images"], lines)

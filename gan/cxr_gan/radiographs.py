@@ -10,7 +10,7 @@ import numpy.typing as npt
 from tqdm import tqdm
 
 from cxr_gan.errors import GanError
-from cxr_gan.generator import Findings, Images, ShownRadiographs
+from cxr_gan.generator import Findings, Images
 from cxr_training.data.cache import CanonicalImages, canonical_images
 from cxr_training.data.collection import Collection, read_collection
 from cxr_training.data.pixels import width_of
@@ -65,7 +65,6 @@ def training_findings(data: Path, labels: Sequence[str]) -> list[Findings]:
 def read_radiographs(
     data: Path | None,
     side_px: int,
-    shown: ShownRadiographs,
     cache: Path,
     *,
     splits: Sequence[Split] = (Split.TRAIN,),
@@ -75,21 +74,19 @@ def read_radiographs(
     """The radiographs of some splits, decoded at the first call and kept in `cache`.
 
     Synthetic images are left out: a generator that learns from generators forgets what is rare.
-    So are those of views and sizes that a generator is not shown: where it is compared with them
-    they would count as a lack of it, and small ones as if blur were real.
+    So are files less wide than `side_px`: enlarged, they would show blur as if it were real.
 
     Raises:
         DataError: the data set is not as published; no room for the decoded images.
         GanError: fewer than `least` such radiographs in a split.
     """
     collection = read_collection(nih_of(data), manifests)
-    parts = [_chosen(collection, split, shown, side_px) for split in splits]
+    parts = [_chosen(collection, split, side_px) for split in splits]
     for split, part in zip(splits, parts, strict=True):
         if len(part) < least:
             raise GanError(
-                f"{data or manifests[0]} has {len(part)} {split} radiographs of "
-                f"{shown.least_source_px or side_px} px or more and of view "
-                f"{' or '.join(shown.views) or 'any'}: at least {least} are needed"
+                f"{data or manifests[0]} has {len(part)} {split} radiographs of {side_px} px or "
+                f"more: at least {least} are needed"
             )
     places = [place for part in parts for place in part]
     images = [collection.images[place] for place in places]
@@ -108,16 +105,11 @@ def read_radiographs(
     )
 
 
-def _chosen(
-    collection: Collection, split: Split, shown: ShownRadiographs, side_px: int
-) -> list[int]:
+def _chosen(collection: Collection, split: Split, side_px: int) -> list[int]:
     wanted = [
         index
         for index, image in enumerate(collection.images)
-        if collection.splits[image.patient] is split
-        and not image.synthetic
-        and (not shown.views or image.view in shown.views)
+        if collection.splits[image.patient] is split and not image.synthetic
     ]
-    least_px = shown.least_source_px or side_px
     bar = tqdm(wanted, desc="headers", unit="image", delay=2)
-    return [index for index in bar if width_of(collection.images[index].path) >= least_px]
+    return [index for index in bar if width_of(collection.images[index].path) >= side_px]

@@ -11,7 +11,13 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PACKAGES = {
     path.name: path
-    for parent in (*sorted((ROOT / "services").iterdir()), ROOT / "training", ROOT / "gan")
+    for parent in (
+        *sorted((ROOT / "services").iterdir()),
+        ROOT / "training",
+        ROOT / "gan",
+        ROOT / "screening",
+        *sorted((ROOT / "clients").iterdir()),
+    )
     for path in parent.glob("cxr_*")
     if path.is_dir() and (path / "__init__.py").is_file()
 }
@@ -21,18 +27,23 @@ ALLOWED = {
     "cxr_contracts": set[str](),
     "cxr_serving": {"cxr_contracts"},
     "cxr_launcher": set[str](),
+    # Others install it alone.
+    "cxr_client": set[str](),
     "cxr_gateway": {"cxr_contracts", "cxr_serving"},
     "cxr_classifier": {"cxr_contracts", "cxr_serving"},
     "cxr_detector": {"cxr_contracts", "cxr_serving"},
-    "cxr_training": SERVING,
+    "cxr_dicom": {"cxr_serving"},
+    # `cxr serve` is the launcher.
+    "cxr_training": SERVING | {"cxr_launcher"},
     "cxr_gan": SERVING | {"cxr_training"},
+    "cxr_screening": SERVING,
 }
 HEAVY = {"torch", "torchvision", "timm", "ultralytics", "onnx", "sklearn", "matplotlib", "tqdm"}
 GATEWAY = PACKAGES["cxr_gateway"]
 # These put the folders together.
 TOP = {"app", "__main__", "__init__"}
-# The one exception is stated in ADR 0024: the OpenID provider's client.
-HTTP_CLIENTS = {"inference/clients.py", "access/oidc.py"}
+# The exceptions are stated in ADR 0024 (the OpenID provider's client) and 0047 (webhooks).
+HTTP_CLIENTS = {"inference/clients.py", "access/oidc.py", "webhooks/sending.py"}
 
 
 def imported_modules(path: Path) -> Iterator[str]:
@@ -93,7 +104,7 @@ def test_the_contracts_import_pydantic_and_the_standard_library_only() -> None:
         assert foreign <= {"pydantic", "cxr_contracts"}, f"{path.relative_to(ROOT)}: {foreign}"
 
 
-@pytest.mark.parametrize("package", sorted(SERVING | {"cxr_launcher"}))
+@pytest.mark.parametrize("package", sorted(SERVING | {"cxr_launcher", "cxr_dicom"}))
 def test_no_serving_module_but_the_network_ones_needs_pytorch(package: str) -> None:
     for path in PACKAGES[package].rglob("*.py"):
         if path.name in {"network.py", "trunk.py", "backbone.py", "torch_runtime.py"}:
@@ -124,10 +135,34 @@ def test_analysis_knows_nothing_of_what_observes_or_keeps_it() -> None:
     assert not folder_imports()["analysis"] & foreign
 
 
+def test_files_of_others_are_decoded_by_way_of_a_decoder_alone() -> None:
+    in_process = {
+        "read_upload", "read_stored", "read_frame", "first_frame", "decode_dicom", "decode_stored",
+        "decode_file",
+    }  # fmt: skip
+    defined, found = set[str](), dict[str, set[str]]()
+    for path in GATEWAY.rglob("*.py"):
+        tree = ast.parse(path.read_text())
+        if folder_of(path) == "imaging":
+            defined |= {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
+            continue
+        named = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+        named |= {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+        named |= {
+            alias.name
+            for node in ast.walk(tree)
+            if isinstance(node, ast.ImportFrom)
+            for alias in node.names
+        }
+        found[str(path.relative_to(GATEWAY))] = in_process & named
+    assert in_process - defined == {"decode_file"}  # of cxr_serving
+    assert {path: names for path, names in found.items() if names} == {}
+
+
 @pytest.mark.parametrize("package", ["sqlalchemy", "alembic", "psycopg", "boto3", "botocore"])
 def test_the_archive_alone_knows_its_database_and_its_storage(package: str) -> None:
     assert {name.split("/")[0] for name in importers(package)} <= {"archive"}
 
 
-def test_the_inference_clients_and_the_openid_client_alone_speak_http() -> None:
+def test_the_inference_openid_and_webhook_clients_alone_speak_http() -> None:
     assert importers("httpx") == HTTP_CLIENTS

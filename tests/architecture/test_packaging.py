@@ -16,8 +16,9 @@ import pytest
 from cxr_serving.product import VERSION
 
 ROOT = Path(__file__).parents[2]
-MANIFESTS = sorted([*ROOT.glob("services/*/pyproject.toml"), *ROOT.glob("*/pyproject.toml")])
-COMMANDS = {"cxr", "cxr-gateway", "cxr-gan"}
+PLACES = ("services/*", "clients/*", "*")
+MANIFESTS = sorted(path for place in PLACES for path in ROOT.glob(f"{place}/pyproject.toml"))
+COMMANDS = {"cxr", "cxr-gateway", "cxr-dicom", "cxr-gan", "cxr-screen"}
 # Of names that several distributions share.
 DISTRIBUTIONS = {"opentelemetry": "opentelemetry-sdk"}
 
@@ -58,7 +59,7 @@ def distributions() -> dict[str, list[str]]:
 
 
 def test_every_package_has_a_manifest() -> None:
-    folders = {path.parent for path in [*ROOT.glob("services/*/cxr_*"), *ROOT.glob("*/cxr_*")]}
+    folders = {path.parent for place in PLACES for path in ROOT.glob(f"{place}/cxr_*")}
     assert folders == {manifest.parent for manifest in MANIFESTS}
 
 
@@ -107,7 +108,7 @@ def test_every_command_starts_from_any_folder(tmp_path: Path) -> None:
 def test_lock_files_carry_hashes_and_no_address() -> None:
     locks = sorted((ROOT / "requirements").glob("*.txt"))
     assert {lock.stem for lock in locks} == {
-        *("uv", "build", "inference", "serving", "training", "cuda", "dev"),
+        *("uv", "build", "inference", "serving", "training", "screening", "cuda", "dev"),
     }
     for lock in locks:
         text = lock.read_text()
@@ -125,7 +126,10 @@ def test_lock_files_carry_hashes_and_no_address() -> None:
     ("name", "packages"),
     [
         ("inference", ("contracts", "serving", "classifier", "detector")),
-        ("serving", ("contracts", "serving", "classifier", "detector", "gateway", "launcher")),
+        (
+            "serving",
+            ("contracts", "serving", "classifier", "detector", "gateway", "dicom", "launcher"),
+        ),
     ],
 )
 def test_a_lock_holds_what_its_packages_depend_on(name: str, packages: tuple[str, ...]) -> None:

@@ -11,7 +11,7 @@ BASELINE = Path(__file__).parents[2] / ".secrets.baseline"
 LINES = {
     "cloud key": lambda: f'AWS_KEY = "AKIA{secrets.token_hex(8).upper()}"',
     "password in an address": lambda: f"https://user:{secrets.token_hex(8)}@example.org/",
-    "password": lambda: f'password = "{secrets.token_urlsafe(24)}"',
+    "password": lambda: f'password = "{secrets.token_hex(16)}"',
     "private key": lambda: "-----BEGIN " + "RSA PRIVATE KEY-----",
     "forge token": lambda: f'token: "ghp_{secrets.token_hex(18)}"',
 }

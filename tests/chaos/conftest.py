@@ -14,9 +14,9 @@ import pytest
 from support.chaos_report import write_report
 from support.chaos_scene import ROW, Scene, SceneMaker
 from support.databases import database_url
-from support.live_gateway import Readers, Starter, readers
+from support.live_gateway import FakeServices, Starter, services
 
-__all__ = ["database_url", "readers"]
+__all__ = ["database_url", "services"]
 
 
 @pytest.fixture
@@ -39,14 +39,17 @@ def scene_of(
 
 
 @pytest.fixture
-def scene(readers: Readers, database_url: str | None, scene_of: SceneMaker) -> Scene:
-    """A scene with stands for readers, once over SQLite and once over PostgreSQL."""
-    return scene_of(readers.ports, database_url)
+def scene(services: FakeServices, database_url: str | None, scene_of: SceneMaker) -> Scene:
+    """A scene with fake services, once over SQLite and once over PostgreSQL."""
+    return scene_of(services.ports, database_url)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """`--chaos-results`."""
+    """`--chaos-results`; of the DICOM node `--flood-images`, `-intake` and `-results`."""
     parser.addoption("--chaos-results", type=Path, help="folder for the table of all faults")
+    parser.addoption("--flood-images", type=int, default=80, help="through the DICOM node")
+    parser.addoption("--flood-intake", type=int, default=80, help="into the DICOM node alone")
+    parser.addoption("--flood-results", type=Path, help="folder for the table of the node's intake")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from support.chaos_scene import Scene, SceneMaker
 from support.databases import own_postgresql
-from support.live_gateway import Readers
+from support.live_gateway import FakeServices
 from support.shifted_clock import ShiftedClock
 from support.small_disk import LimitedProcess, SmallDisk, small_disk
 from support.uploading import Uploaders, uploading
@@ -24,10 +24,10 @@ def refused(uploaders: Uploaders) -> int:
 
 
 def test_postgresql_that_crashes_under_load_loses_nothing_that_was_answered(
-    readers: Readers, scene_of: SceneMaker
+    services: FakeServices, scene_of: SceneMaker
 ) -> None:
     with own_postgresql() as database:
-        scene = scene_of(readers.ports, database.url)
+        scene = scene_of(services.ports, database.url)
         gateway = scene.gateway()
         with uploading(scene.url, clients=4) as uploaders:
             for _ in range(4):
@@ -59,22 +59,22 @@ def disk_filled(disk: SmallDisk, scene: Scene) -> None:
 
 
 def test_a_full_disk_refuses_and_takes_again_once_there_is_room(
-    readers: Readers, database_url: str | None, scene_of: SceneMaker, tmp_path: Path
+    services: FakeServices, database_url: str | None, scene_of: SceneMaker, tmp_path: Path
 ) -> None:
     with small_disk(tmp_path / "disk") as disk:
         archive = disk.folder / "archive"
-        disk_filled(disk, scene_of(readers.ports, database_url, CXR_GATEWAY_ARCHIVE_DIR=archive))
+        disk_filled(disk, scene_of(services.ports, database_url, CXR_GATEWAY_ARCHIVE_DIR=archive))
 
 
 def test_files_that_may_not_grow_are_a_full_disk(
-    readers: Readers, scene_of: SceneMaker, tmp_path: Path
+    services: FakeServices, scene_of: SceneMaker, tmp_path: Path
 ) -> None:
     disk = LimitedProcess(tmp_path)
-    disk_filled(disk, scene_of(readers.ports))
+    disk_filled(disk, scene_of(services.ports))
 
 
 def latest_arrival(uploaders: Uploaders) -> datetime:
-    """When the gateway says that the film of its last new study came."""
+    """When the gateway says that the radiograph of its last new study came."""
     created = [a for a in uploaders.ledger.kept() if a.status == 201]
     return datetime.fromisoformat(json.loads(created[-1].body)["received_at"])
 
@@ -83,10 +83,10 @@ def latest_arrival(uploaders: Uploaders) -> datetime:
     ("name", "days"), [("three days ahead", 3), ("three days back", -3), ("ten years back", -3650)]
 )
 def test_a_clock_that_jumps_changes_what_is_written_and_nothing_else(
-    name: str, days: int, readers: Readers, scene_of: SceneMaker, tmp_path: Path
+    name: str, days: int, services: FakeServices, scene_of: SceneMaker, tmp_path: Path
 ) -> None:
     clock = ShiftedClock(tmp_path)
-    scene = scene_of(readers.ports, **clock.environment)
+    scene = scene_of(services.ports, **clock.environment)
     gateway = scene.gateway()
     with uploading(scene.url) as uploaders:
         uploaders.wait_for(kept=4)

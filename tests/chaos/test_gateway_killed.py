@@ -1,4 +1,4 @@
-"""The gateway killed at every step of an upload, of a second reading and of its pictures."""
+"""The gateway killed at every step of an upload, of a second analysis and of rendering."""
 
 import time
 from collections.abc import Callable
@@ -9,8 +9,8 @@ from starlette.responses import JSONResponse, Response
 
 from support.chaos_scene import Scene, SceneMaker
 from support.databases import postgresql_database
-from support.fault_points import PICTURE_STEPS, RERUN_STEPS, UPLOAD_STEPS
-from support.live_gateway import STUDIES, Readers
+from support.fault_points import RENDERING_STEPS, RERUN_STEPS, UPLOAD_STEPS
+from support.live_gateway import STUDIES, FakeServices
 from support.uploading import uploading
 from support.waiting import eventually
 
@@ -42,13 +42,13 @@ def died(scene: Scene, step: str, armed: Path, hits: int = 3, **more: object) ->
 
 @pytest.mark.parametrize(("step", "kind"), UPLOAD_CASES)
 def test_killed_at_any_step_of_an_upload_it_keeps_what_it_answered(
-    step: str, kind: str, readers: Readers, scene_of: SceneMaker, tmp_path: Path
+    step: str, kind: str, services: FakeServices, scene_of: SceneMaker, tmp_path: Path
 ) -> None:
     if kind == "postgresql":
         with postgresql_database() as url:
-            killed_while_uploading(step, scene_of(readers.ports, url), tmp_path)
+            killed_while_uploading(step, scene_of(services.ports, url), tmp_path)
     else:
-        killed_while_uploading(step, scene_of(readers.ports), tmp_path)
+        killed_while_uploading(step, scene_of(services.ports), tmp_path)
 
 
 def killed_while_uploading(step: str, scene: Scene, tmp_path: Path) -> None:
@@ -64,18 +64,18 @@ def killed_while_uploading(step: str, scene: Scene, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("step", RERUN_STEPS)
-def test_killed_at_any_step_of_a_second_reading_it_keeps_the_first_or_the_second(
-    step: str, scene: Scene, readers: Readers, tmp_path: Path
+def test_killed_at_any_step_of_a_second_analysis_it_keeps_the_first_or_the_second(
+    step: str, scene: Scene, services: FakeServices, tmp_path: Path
 ) -> None:
     async def broken(_request: object) -> Response:
         return JSONResponse({"type": "about:blank", "title": "broken", "status": 500}, 500)
 
     die = died(scene, step, tmp_path / "armed", hits=1)
-    readers.detector.answer = broken
+    services.detector.answer = broken
     with uploading(scene.url) as uploaders:
         uploaders.wait_for(kept=6)
-    # The same films again: every one of them is partial, so every one is read again.
-    readers.detector.answer = None
+    # The same radiographs again: every one of them is partial, so every one is read again.
+    services.detector.answer = None
     with uploading(scene.url, ledger=uploaders.ledger) as uploaders:
         die()
         fault_ended = time.monotonic()
@@ -85,11 +85,11 @@ def test_killed_at_any_step_of_a_second_reading_it_keeps_the_first_or_the_second
     second.kill()
 
 
-@pytest.mark.parametrize("step", PICTURE_STEPS)
-def test_killed_while_it_makes_pictures_it_makes_them_again(
-    step: str, readers: Readers, scene_of: SceneMaker, tmp_path: Path
+@pytest.mark.parametrize("step", RENDERING_STEPS)
+def test_killed_while_it_makes_images_it_makes_them_again(
+    step: str, services: FakeServices, scene_of: SceneMaker, tmp_path: Path
 ) -> None:
-    scene = scene_of(readers.ports, CXR_GATEWAY_RENDERING_IDLE_S=0)
+    scene = scene_of(services.ports, CXR_GATEWAY_RENDERING_IDLE_S=0)
     die = died(scene, step, tmp_path / "armed")
     with uploading(scene.url, clients=1) as uploaders:
         uploaders.wait_for(kept=3)

@@ -19,7 +19,7 @@ from cxr_detector.settings import DetectorSettings
 from support.chaos_scene import SceneMaker
 from support.fake_gateway import Answer
 from support.inference_process import running
-from support.live_gateway import Gateway, Readers
+from support.live_gateway import FakeServices, Gateway
 from support.toxic_proxy import Toxins, toxic_proxy
 from support.uploading import uploading
 from support.waiting import eventually, free_port
@@ -32,8 +32,8 @@ CLIENTS = 3
 
 
 @dataclass
-class RealReaders:
-    """Both readers as processes with the published models; each may be killed and started again."""
+class RealServices:
+    """Both services as processes with published models; each may be killed and started again."""
 
     folder: Path
     ports: dict[str, int] = field(default_factory=lambda: {r: free_port() for r in MODELS})
@@ -41,7 +41,7 @@ class RealReaders:
     _stack: ExitStack = field(default_factory=ExitStack)
 
     def start(self, role: str) -> None:
-        """Start a reader on its port and return when it is ready."""
+        """Start a service on its port and return when it is ready."""
         log = self.folder / f"{role}.log"
         started = running(role, MODELS[role], log, port=self.ports[role])
         self.processes[role], _ = self._stack.enter_context(started)
@@ -58,14 +58,14 @@ class RealReaders:
 
 
 @pytest.fixture
-def real_readers(tmp_path: Path) -> Iterator[RealReaders]:
-    readers = RealReaders(tmp_path)
+def real_services(tmp_path: Path) -> Iterator[RealServices]:
+    services = RealServices(tmp_path)
     try:
         for role in MODELS:
-            readers.start(role)
-        yield readers
+            services.start(role)
+        yield services
     finally:
-        readers.close()
+        services.close()
 
 
 def in_flight(gateway: Gateway) -> int:
@@ -75,30 +75,30 @@ def in_flight(gateway: Gateway) -> int:
     return int(float(value)) - 1
 
 
-def hold_all(gateway: Gateway, readers: RealReaders, *roles: str) -> None:
-    """Stop readers and return when every client waits for an answer of theirs."""
+def hold_all(gateway: Gateway, services: RealServices, *roles: str) -> None:
+    """Stop services and return when every client waits for an answer of theirs."""
     for role in roles:
-        readers.signal(role, signal.SIGSTOP)
-    eventually(lambda: in_flight(gateway) == CLIENTS, "the clients do not wait for a reader")
+        services.signal(role, signal.SIGSTOP)
+    eventually(lambda: in_flight(gateway) == CLIENTS, "the clients do not wait for a service")
 
 
 @pytest.mark.parametrize(
     "roles", [("classifier",), ("detector",), ("classifier", "detector")], ids="+".join
 )
-def test_readers_killed_in_the_middle_of_a_reading_cost_that_reading_and_nothing_else(
-    roles: tuple[str, ...], real_readers: RealReaders, scene_of: SceneMaker
+def test_services_killed_in_the_middle_of_an_analysis_cost_that_analysis_and_nothing_else(
+    roles: tuple[str, ...], real_services: RealServices, scene_of: SceneMaker
 ) -> None:
-    scene = scene_of(real_readers.ports, CXR_GATEWAY_CLASSIFIER_TIMEOUT_S=10)
+    scene = scene_of(real_services.ports, CXR_GATEWAY_CLASSIFIER_TIMEOUT_S=10)
     gateway = scene.gateway(CXR_GATEWAY_DETECTOR_TIMEOUT_S=10)
     with uploading(scene.url, CLIENTS) as uploaders:
         uploaders.wait_for(kept=3)
-        hold_all(gateway, real_readers, *roles)
+        hold_all(gateway, real_services, *roles)
         for role in roles:
-            real_readers.signal(role, signal.SIGKILL)
-            real_readers.processes[role].wait()
+            real_services.signal(role, signal.SIGKILL)
+            real_services.processes[role].wait()
         fault_ended = time.monotonic()
         for role in roles:
-            real_readers.start(role)
+            real_services.start(role)
         uploaders.wait_for(kept=6)
     gateway.kill()
     second = scene.gateway()
@@ -106,21 +106,21 @@ def test_readers_killed_in_the_middle_of_a_reading_cost_that_reading_and_nothing
 
 
 @pytest.mark.parametrize("roles", [("detector",), ("classifier", "detector")], ids="+".join)
-def test_readers_that_stand_still_hold_nobody_up_beyond_their_deadline(
-    roles: tuple[str, ...], real_readers: RealReaders, scene_of: SceneMaker
+def test_services_that_stand_still_hold_nobody_up_beyond_their_deadline(
+    roles: tuple[str, ...], real_services: RealServices, scene_of: SceneMaker
 ) -> None:
-    scene = scene_of(real_readers.ports)
+    scene = scene_of(real_services.ports)
     gateway = scene.gateway()
     with uploading(scene.url, CLIENTS) as uploaders:
         uploaders.wait_for(kept=3)
         answered = len(uploaders.ledger.attempts)
-        hold_all(gateway, real_readers, *roles)
+        hold_all(gateway, real_services, *roles)
         # Every client has had the answer of a gateway that waited in vain, and begun again.
         eventually(
             lambda: len(uploaders.ledger.attempts) >= answered + 2 * CLIENTS, "a client hangs"
         )
         for role in roles:
-            real_readers.signal(role, signal.SIGCONT)
+            real_services.signal(role, signal.SIGCONT)
         fault_ended = time.monotonic()
         uploaders.wait_for(kept=6)
     gateway.kill()
@@ -155,22 +155,22 @@ GARBAGE: dict[str, Answer] = {
 
 
 @pytest.mark.parametrize("kind", GARBAGE)
-def test_garbage_of_both_readers_is_never_part_of_a_study(
-    kind: str, readers: Readers, scene_of: SceneMaker
+def test_garbage_of_both_services_is_never_part_of_a_study(
+    kind: str, services: FakeServices, scene_of: SceneMaker
 ) -> None:
-    scene = scene_of(readers.ports)
+    scene = scene_of(services.ports)
     gateway = scene.gateway()
     with uploading(scene.url, CLIENTS) as uploaders:
         uploaders.wait_for(kept=3)
-        readers.classifier.answer = GARBAGE[kind]
-        readers.detector.answer = GARBAGE[kind]
+        services.classifier.answer = GARBAGE[kind]
+        services.detector.answer = GARBAGE[kind]
         before = len(uploaders.ledger.attempts)
         eventually(lambda: len(uploaders.ledger.attempts) >= before + 2 * CLIENTS, "a client hangs")
-        readers.classifier.answer = readers.detector.answer = None
+        services.classifier.answer = services.detector.answer = None
         fault_ended = time.monotonic()
         uploaders.wait_for(kept=6)
     gateway.kill()
-    scene.end(f"readers answer {kind}", scene.gateway(), uploaders, fault_ended)
+    scene.end(f"services answer {kind}", scene.gateway(), uploaders, fault_ended)
 
 
 def slow(toxins: Toxins) -> None:
@@ -190,11 +190,11 @@ def cut(toxins: Toxins) -> None:
 
 
 @contextmanager
-def proxied(readers: Readers) -> Iterator[tuple[dict[str, int], list[Toxins]]]:
-    """The readers' ports behind proxies, and what is done to these."""
+def proxied(services: FakeServices) -> Iterator[tuple[dict[str, int], list[Toxins]]]:
+    """The services' ports behind proxies, and what is done to these."""
     with ExitStack() as stack:
         proxies = {
-            role: stack.enter_context(toxic_proxy(port)) for role, port in readers.ports.items()
+            role: stack.enter_context(toxic_proxy(port)) for role, port in services.ports.items()
         }
         ports = {role: proxy.port for role, proxy in proxies.items()}
         yield ports, [proxy.toxins for proxy in proxies.values()]
@@ -209,10 +209,10 @@ def proxied(readers: Readers) -> Iterator[tuple[dict[str, int], list[Toxins]]]:
         ("cut after 300 bytes", cut),
     ],
 )
-def test_a_bad_line_to_the_readers_delays_or_costs_a_reading_and_nothing_else(
-    name: str, poison: Callable[[Toxins], None], readers: Readers, scene_of: SceneMaker
+def test_a_bad_line_to_the_services_delays_or_costs_an_analysis_and_nothing_else(
+    name: str, poison: Callable[[Toxins], None], services: FakeServices, scene_of: SceneMaker
 ) -> None:
-    with proxied(readers) as (ports, toxins):
+    with proxied(services) as (ports, toxins):
         scene = scene_of(ports)
         gateway = scene.gateway()
         with uploading(scene.url, CLIENTS) as uploaders:
@@ -226,13 +226,13 @@ def test_a_bad_line_to_the_readers_delays_or_costs_a_reading_and_nothing_else(
             fault_ended = time.monotonic()
             uploaders.wait_for(kept=6)
         gateway.kill()
-        scene.end(f"line to the readers: {name}", scene.gateway(), uploaders, fault_ended)
+        scene.end(f"line to the services: {name}", scene.gateway(), uploaders, fault_ended)
 
 
 def test_the_proxy_itself_passes_everything_on_where_nothing_is_done_to_it(
-    readers: Readers,
+    services: FakeServices,
 ) -> None:
-    with proxied(readers) as (ports, _):
+    with proxied(services) as (ports, _):
         for role, port in ports.items():
             answer = httpx.get(f"http://127.0.0.1:{port}/info", trust_env=False)
             assert answer.json()["role"] == role

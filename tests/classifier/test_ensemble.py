@@ -17,7 +17,7 @@ from cxr_classifier.network import (
     load_weights,
 )
 from cxr_contracts import Architecture
-from cxr_training.classifier.export import export
+from cxr_training.classifier.publish import export
 
 IMAGE = torch.randn(3, 1, 64, 64, generator=torch.Generator().manual_seed(1))
 

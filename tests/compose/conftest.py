@@ -54,7 +54,7 @@ def stack_of(engine: docker.DockerClient) -> Iterator[StackMaker]:
 
 
 @pytest.fixture(scope="module")
-def films() -> Iterator[bytes]:
+def radiographs() -> Iterator[bytes]:
     """The public sample radiograph as PNG files, no two alike."""
     return unique_pngs(sample_png())
 

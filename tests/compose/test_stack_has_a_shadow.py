@@ -26,8 +26,8 @@ def classifier_of(study: dict[str, Any]) -> str:
     return str(sha256)
 
 
-def test_another_classifier_is_promoted_after_some_films_and_taken_back(
-    stack_of: StackMaker, tmp_path: Path, films: Iterator[bytes]
+def test_another_classifier_is_promoted_after_some_radiographs_and_taken_back(
+    stack_of: StackMaker, tmp_path: Path, radiographs: Iterator[bytes]
 ) -> None:
     folder = write_classifier_folder(tmp_path / "classifier" / NAME)
     # The user of the containers reads it, whoever runs this.
@@ -44,37 +44,37 @@ def test_another_classifier_is_promoted_after_some_films_and_taken_back(
     shadow = ("--profile", "shadow", "up", "--detach", "--no-build", "classifier-shadow", "gateway")
     stack.compose(*shadow)
     stack.wait_healthy("classifier-shadow")
-    before = [stack.post(next(films)).json() for _ in range(3)]
+    before = [stack.post(next(radiographs)).json() for _ in range(3)]
     assert {study["status"] for study in before} == {"complete"}
     eventually(
         lambda: stack.get("/api/v1/shadow/classifier").json().get("recorded") == len(before),
-        "the shadow did not read three films",
+        "the shadow did not read three radiographs",
     )
-    assert re.search(r"films +3, from", asked(stack, "shadow", "report", "classifier"))
+    assert re.search(r"images +3, from", asked(stack, "shadow", "report", "classifier"))
     promote = ("models", "promote", "classifier", "--by", "a test")
-    assert "has answered 3 films" in asked(stack, *promote, refused=True)
+    assert "has answered 3 images" in asked(stack, *promote, refused=True)
 
     asked(stack, *promote, "--min-answers", "3")
-    promoted = eventually_read_by_another(stack, films, classifier_of(before[0]))
+    promoted = eventually_read_by_another(stack, radiographs, classifier_of(before[0]))
     assert promoted["status"] == "complete"
     # What was read before stays what it was.
     assert stack.get(f"/api/v1/studies/{before[0]['id']}").json() == before[0]
 
     asked(stack, "models", "rollback", "classifier", "--by", "a test")
-    back = eventually_read_by_another(stack, films, classifier_of(promoted))
+    back = eventually_read_by_another(stack, radiographs, classifier_of(promoted))
     assert classifier_of(back) == classifier_of(before[0])
     history = stack.get("/api/v1/models").json()
     assert "a test" in str(history)
 
 
 def eventually_read_by_another(
-    stack: ComposeStack, films: Iterator[bytes], sha256: str
+    stack: ComposeStack, radiographs: Iterator[bytes], sha256: str
 ) -> dict[str, Any]:
     """The first new study that another classifier has read: all follow within two seconds."""
     studies: list[dict[str, Any]] = []
 
     def changed() -> bool:
-        studies.append(stack.post(next(films)).json())
+        studies.append(stack.post(next(radiographs)).json())
         return classifier_of(studies[-1]) != sha256
 
     eventually(changed, "the other classifier did not answer", timeout_s=15)

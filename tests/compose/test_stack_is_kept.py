@@ -13,20 +13,20 @@ def kept(stack: ComposeStack, folder: Path, *arguments: str) -> str:
     command = ("python", "-m", "cxr_gateway", *arguments)
     mount = f"{folder}:/backups"
     options = ("--rm", "--no-deps", "-T", "--volume", mount)
-    return stack.compose("run", *options, "gateway", *command).stdout
+    return stack.compose("run", *options, "migrate", *command).stdout
 
 
 def test_a_backup_of_a_running_stack_is_restored_into_another(
-    stack_of: StackMaker, tmp_path: Path, films: Iterator[bytes]
+    stack_of: StackMaker, tmp_path: Path, radiographs: Iterator[bytes]
 ) -> None:
     backups = tmp_path / "backups"
     backups.mkdir()
     # The user of the containers writes there, whoever runs this.
     backups.chmod(0o777)
-    film = next(films)
+    radiograph = next(radiographs)
     one = stack_of()
     one.up()
-    study = one.post(film).json()
+    study = one.post(radiograph).json()
     assert "1 studies" in kept(one, backups, "backup", "--to", "/backups/cxr.zip")
     one.down()
     other = stack_of()
@@ -38,4 +38,4 @@ def test_a_backup_of_a_running_stack_is_restored_into_another(
     other.wait_healthy("gateway")
     other.wait_healthy("frontend")
     assert other.get(f"/api/v1/studies/{study['id']}").json() == study
-    assert other.get(f"/api/v1/studies/{study['id']}/original").content == film
+    assert other.get(f"/api/v1/studies/{study['id']}/original").content == radiograph

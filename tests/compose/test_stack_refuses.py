@@ -34,7 +34,7 @@ def test_without_the_secret_nothing_is_even_made(stack_of: StackMaker) -> None:
         stack = stack_of(secret=secret)
         refused = stack.compose("up", "--detach", "--no-build", check=False)
         assert refused.returncode != 0
-        assert "CXR_DATABASE_PASSWORD is not set - put one into .env" in refused.stdout
+        assert "is not set - put one into .env" in refused.stdout
         assert "Traceback" not in refused.stdout
         assert stack.containers() == []
 
@@ -52,7 +52,7 @@ def test_a_port_in_use_stops_everything_before_it_starts(stack_of: StackMaker) -
         assert "frontend" in shown_by_ps(stack, "frontend")
 
 
-def test_a_door_that_is_published_to_others_needs_to_know_who_may_come_in(
+def test_a_gateway_that_is_published_to_others_needs_to_know_who_may_come_in(
     stack_of: StackMaker,
 ) -> None:
     stack = stack_of(settings={"CXR_BIND_ADDRESS": "0.0.0.0"})
@@ -67,7 +67,7 @@ def test_a_closed_system_lets_in_whoever_has_a_key(stack_of: StackMaker) -> None
     stack = stack_of(settings={"CXR_BIND_ADDRESS": "0.0.0.0", "CXR_ACCESS": "closed"})
     stack.up()
     assert stack.get("/api/v1/studies").status_code == 401
-    command = ("keys", "create", "--role", "reader", "--name", "a system")
+    command = ("keys", "create", "--role", "viewer", "--name", "a system")
     status, said = inside(stack.container("gateway"), "python", "-m", "cxr_gateway", *command)
     assert status == 0, said
     [key] = re.findall(r"cxr_\w{12}_[\w-]{43}", said)
@@ -123,18 +123,19 @@ def test_a_changed_password_is_told_by_the_gateway(stack_of: StackMaker) -> None
 
 
 def test_a_database_of_a_newer_schema_is_left_as_it_is(
-    stack_of: StackMaker, films: Iterator[bytes]
+    stack_of: StackMaker, radiographs: Iterator[bytes]
 ) -> None:
     stack = stack_of()
     stack.up()
-    study = stack.post(next(films)).json()
+    study = stack.post(next(radiographs)).json()
 
     def at_revision(revision: str) -> str:
         change = f"UPDATE alembic_version SET version_num = '{revision}' RETURNING version_num"
+        # Not one that a gateway of before may use.
+        floor = f"UPDATE schema_floor SET revision = '{revision}' RETURNING revision"
         select = "SELECT version_num FROM alembic_version"
-        asked = ("psql", "-h", "127.0.0.1", "-U", "cxr", "-d", "cxr", "-Atc", f"{select}; {change}")
-        password = {"PGPASSWORD": PASSWORD}
-        status, said = inside(stack.container("database"), *asked, environment=password)
+        asked = ("psql", "-U", "cxr", "-d", "cxr", "-Atc", f"{select}; {change}; {floor}")
+        status, said = inside(stack.container("database"), *asked)
         assert status == 0, said
         return said.split()[0]
 
@@ -151,8 +152,8 @@ def test_a_database_of_a_newer_schema_is_left_as_it_is(
     assert stack.get(f"/api/v1/studies/{study['id']}").json() == study
 
 
-def test_an_archive_that_has_run_full_refuses_the_film_and_keeps_nothing(
-    stack_of: StackMaker, tmp_path: Path, films: Iterator[bytes]
+def test_an_archive_that_has_run_full_refuses_the_radiograph_and_keeps_nothing(
+    stack_of: StackMaker, tmp_path: Path, radiographs: Iterator[bytes]
 ) -> None:
     # Room for one upload at the start, which is what a gateway asks for; then somebody takes it.
     options = {"type": "tmpfs", "device": "tmpfs", "o": "size=64m,uid=10001,gid=10001,mode=0700"}
@@ -164,15 +165,15 @@ def test_an_archive_that_has_run_full_refuses_the_film_and_keeps_nothing(
     filler = "/var/lib/cxr/archive/somebody-elses"
     # It ends with an error, for it writes until nothing fits.
     inside(stack.container("gateway"), "dd", "if=/dev/zero", f"of={filler}", "bs=64k")
-    refused = stack.post(next(films))
+    refused = stack.post(next(radiographs))
     assert refused.status_code == 507
     assert "no room left" in refused.json()["detail"]
     assert stack.get("/api/v1/studies").json()["total"] == 0
     inside(stack.container("gateway"), "rm", filler)
-    assert stack.post(next(films)).status_code == 201
+    assert stack.post(next(radiographs)).status_code == 201
 
 
-def test_a_volume_with_less_room_than_an_upload_keeps_the_door_shut(
+def test_a_volume_with_less_room_than_an_upload_keeps_the_gateway_from_starting(
     stack_of: StackMaker, tmp_path: Path
 ) -> None:
     options = {"type": "tmpfs", "device": "tmpfs", "o": "size=8m,uid=10001,gid=10001,mode=0700"}
@@ -187,7 +188,7 @@ def test_a_volume_with_less_room_than_an_upload_keeps_the_door_shut(
     assert stack.get("/readyz").status_code == 503
 
 
-def test_an_archive_that_cannot_even_be_begun_keeps_the_door_shut(
+def test_an_archive_that_cannot_even_be_begun_keeps_the_gateway_from_starting(
     stack_of: StackMaker, tmp_path: Path
 ) -> None:
     # One inode: the folder itself.

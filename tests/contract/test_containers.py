@@ -12,6 +12,7 @@ import yaml
 
 from cxr_classifier.settings import ClassifierSettings
 from cxr_detector.settings import DetectorSettings
+from cxr_dicom.settings import DicomSettings
 from cxr_gateway.access.start import OpenToOthers, refuse_open_to_others
 from cxr_gateway.api.upload import ENVELOPE_BYTES
 from cxr_gateway.core.settings import GatewaySettings
@@ -21,7 +22,17 @@ from cxr_serving.model_folder import choose_model
 from cxr_serving.product import VERSION
 from cxr_serving.settings import ServiceSettings
 from deploy.settings_table import markdown
-from support.compose_stack import MONITORING, ROOT, SERVICES, SHADOWS, default
+from support.compose_stack import (
+    DICOM,
+    MONITORING,
+    ONCE,
+    ORTHANC,
+    ROLES,
+    ROOT,
+    SERVICES,
+    SHADOWS,
+    default,
+)
 
 COMPOSE_FILES = ("docker-compose.yml", "compose.gpu.yml")
 SIGN_IN = "compose.sign-in.yml"
@@ -29,8 +40,10 @@ SETTINGS: dict[str, ServiceSettings] = {
     "gateway": GatewaySettings(),
     "classifier": ClassifierSettings(),
     "detector": DetectorSettings(),
+    "dicom": DicomSettings(),
 }
-DOCKERFILES = ("services/Dockerfile", "frontend/Dockerfile", "deploy/database/Dockerfile")
+DOCKERFILES = ("services/Dockerfile", "frontend/Dockerfile", "deploy/database/Dockerfile",
+               "deploy/orthanc/Dockerfile")  # fmt: skip
 NGINX = (ROOT / "deploy/nginx/reverse-proxy.conf.template").read_text()
 
 
@@ -58,7 +71,7 @@ def test_every_variable_that_a_service_is_given_is_one_of_its_settings(name: str
         }
         settings = SETTINGS[service]
         prefix = str(settings.model_config.get("env_prefix"))
-        values = {variable.removeprefix(prefix).lower(): text for variable, text in given.items()}
+        values = {name.removeprefix(prefix).lower(): as_read(text) for name, text in given.items()}
         assert values.keys() <= type(settings).model_fields.keys()
         type(settings).model_validate(values)
 
@@ -66,7 +79,7 @@ def test_every_variable_that_a_service_is_given_is_one_of_its_settings(name: str
 def test_the_example_names_every_variable_that_is_asked_for_with_its_default() -> None:
     text = "".join((ROOT / name).read_text() for name in COMPOSE_FILES)
     asked = dict(re.findall(r"\$\{(\w+):-([^}]*)\}", text))
-    # The readers' memory has another default in the overlay; the example shows the first.
+    # The services' memory has another default in the overlay; the example shows the first.
     asked |= dict(re.findall(r"\$\{(\w+):-([^}]*)\}", (ROOT / "docker-compose.yml").read_text()))
     secrets = set(re.findall(r"\$\{(\w+):\?", text))
     example = dict(
@@ -76,7 +89,8 @@ def test_the_example_names_every_variable_that_is_asked_for_with_its_default() -
     for name, value in example.items():
         expected = "" if name in secrets or name == "CXR_REVISION" else asked[name]
         assert value == expected, name
-    assert secrets == {"CXR_DATABASE_PASSWORD"}
+    passwords = {f"CXR_DATABASE_{role}PASSWORD" for role in ROLES}
+    assert secrets == {*passwords, "CXR_SERVICE_TOKEN"}
 
 
 def test_every_image_is_of_this_version() -> None:
@@ -95,9 +109,9 @@ def test_images_open_and_probe_the_port_that_the_service_listens_on() -> None:
         assert f"EXPOSE {port}\n" in stage(service)
         assert f'"http://127.0.0.1:{port}/readyz"' in stage(service)
     gateway = services_of("docker-compose.yml")["gateway"]["environment"]
-    for reader in ("classifier", "detector"):
-        port = SETTINGS[reader].model_dump()["port"]
-        assert gateway[f"CXR_GATEWAY_{reader.upper()}_URL"] == f"http://{reader}:{port}"
+    for name in ("classifier", "detector"):
+        port = SETTINGS[name].model_dump()["port"]
+        assert gateway[f"CXR_GATEWAY_{name.upper()}_URL"] == f"http://{name}:{port}"
 
 
 def test_no_image_is_left_with_the_rights_of_root_or_with_a_secret() -> None:
@@ -110,16 +124,48 @@ def test_no_image_is_left_with_the_rights_of_root_or_with_a_secret() -> None:
         assert "\nUSER 10001:10001\n" in stage(service)
 
 
+MIRRORS = {
+    "services/Dockerfile": ("python -m pip", ["PIP_INDEX_URL", "PIP_CERT"]),
+    "screening/Dockerfile": ("python -m pip", ["PIP_INDEX_URL", "PIP_CERT"]),
+    "frontend/Dockerfile": ("npm ci", ["npm_config_registry", "NODE_EXTRA_CA_CERTS"]),
+}
+
+
+@pytest.mark.parametrize("name", MIRRORS)
+def test_every_stage_that_fetches_packages_can_do_so_from_a_sites_mirror(name: str) -> None:
+    command, arguments = MIRRORS[name]
+    stages = re.split(r"^FROM .*\n", (ROOT / name).read_text(), flags=re.MULTILINE)[1:]
+    fetching = [stage for stage in stages if command in stage]
+    assert fetching
+    for stage in fetching:
+        before = stage[: stage.index(command)]
+        for argument in arguments:
+            assert f"\nARG {argument}=\n" in f"\n{before}", argument
+        assert "COPY deploy/ca/ /site-ca/\n" in before
+    # An image that runs has neither the address nor the authority.
+    assert command not in stages[-1]
+    for stage in (one for one in stages if one not in fetching):
+        assert not any(word in stage for word in ("/site-ca/", *arguments))
+    assert (ROOT / "deploy/ca/README.md").is_file()
+
+
+def test_compose_hands_the_mirror_to_every_build_that_fetches_packages() -> None:
+    for service, described in services_of("docker-compose.yml").items():
+        build = described.get("build", {})
+        for argument in MIRRORS.get(build.get("dockerfile", ""), ("", []))[1]:
+            assert default(build["args"][argument]) == "", (service, argument)
+
+
 def test_every_service_of_the_compose_file_is_hardened_and_limited() -> None:
     services = services_of("docker-compose.yml")
-    assert set(services) == {*SERVICES, *MONITORING, *SHADOWS}
+    assert set(services) == {*SERVICES, *ONCE, DICOM, ORTHANC, *MONITORING, *SHADOWS}
     for name, service in services.items():
-        assert ("profiles" in service) == (name in {*MONITORING, *SHADOWS})
+        assert ("profiles" in service) == (name in {DICOM, ORTHANC, *MONITORING, *SHADOWS})
         assert service["read_only"] is True, name
         assert service["cap_drop"] == ["ALL"], name
         assert service["security_opt"] == ["no-new-privileges:true"], name
         assert {"cpus", "mem_limit", "pids_limit", "restart"} <= service.keys(), name
-        assert ("ports" in service) == (name in ("frontend", "grafana")), name
+        assert ("ports" in service) == (name in ("frontend", DICOM, ORTHANC, "grafana")), name
 
 
 def test_the_monitoring_reaches_the_services_and_nobody_reaches_it() -> None:
@@ -134,6 +180,8 @@ def test_the_monitoring_reaches_the_services_and_nobody_reaches_it() -> None:
     assert on["dashboard"] == {"grafana"}
     with_a_way_out = {name for name, network in networks.items() if not network.get("internal")}
     assert with_a_way_out == {"public", "dashboard"}
+    # The DICOM node's page, which has a password and no TLS.
+    assert services["dicom"]["ports"][-1] == "127.0.0.1:${CXR_DICOM_OPERATIONS_PORT:-8003}:8003"
     assert services["grafana"]["ports"] == ["127.0.0.1:${CXR_GRAFANA_PORT:-3000}:3000"]
     for name in MONITORING:
         user, _, _group = services[name]["user"].partition(":")
@@ -192,11 +240,11 @@ def test_published_elsewhere_than_on_loopback_the_gateway_has_to_know_who_may_co
     lines: dict[str, str], starts: bool
 ) -> None:
     given = services_of("docker-compose.yml")["gateway"]["environment"]
-    values = {"host": re.findall(r"CXR_GATEWAY_HOST=(\S+)", stage("gateway"))[0]}
+    values: dict[str, Any] = {"host": re.findall(r"CXR_GATEWAY_HOST=(\S+)", stage("gateway"))[0]}
     for variable, text in given.items():
         if variable.startswith("CXR_GATEWAY_"):
             name = variable.removeprefix("CXR_GATEWAY_").lower()
-            values[name] = filled_in(str(text), lines)
+            values[name] = as_read(filled_in(str(text), lines))
     settings = GatewaySettings.model_validate(values)
     if starts:
         refuse_open_to_others(settings)
@@ -205,16 +253,21 @@ def test_published_elsewhere_than_on_loopback_the_gateway_has_to_know_who_may_co
         refuse_open_to_others(settings)
 
 
+def as_read(text: str) -> Any:
+    """A variable's text as settings take it from the environment: a list is JSON."""
+    return json.loads(text) if text.startswith("[") else text
+
+
 def filled_in(text: str, lines: dict[str, str]) -> str:
     """What compose makes of a value, with these lines in `.env`."""
     return re.sub(r"\$\{(\w+):-([^}]*)\}", lambda found: lines.get(found[1]) or found[2], text)
 
 
-def test_a_shadow_is_the_same_reader_with_another_model_and_starts_when_asked_for() -> None:
+def test_a_shadow_is_the_same_service_with_another_model_and_starts_when_asked_for() -> None:
     services = services_of("docker-compose.yml")
     for name, role in SHADOWS.items():
-        shadow, reader = services[name], services[role]
-        changed = {key for key in shadow if shadow[key] != reader.get(key)}
+        shadow, original = services[name], services[role]
+        changed = {key for key in shadow if shadow[key] != original.get(key)}
         assert changed == {"profiles", "environment", "volumes", "cpus"}
         assert shadow["profiles"] == ["shadow"]
         [mounted] = shadow["volumes"]
@@ -269,7 +322,7 @@ def test_the_list_for_a_gpu_is_the_list_for_a_cpu_and_more() -> None:
     assert shared <= pins("training")
 
 
-async def test_the_door_adds_the_gateways_own_headers_to_the_page() -> None:
+async def test_the_proxy_adds_the_gateways_own_headers_to_the_page() -> None:
     async def empty(scope: Any, receive: Any, send: Any) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body"})
@@ -284,7 +337,7 @@ async def test_the_door_adds_the_gateways_own_headers_to_the_page() -> None:
 
 
 @pytest.mark.parametrize("megabytes", [2, 50, 999])
-def test_what_the_gateway_would_take_passes_the_door(megabytes: int) -> None:
+def test_what_the_gateway_would_take_passes_the_proxy(megabytes: int) -> None:
     assert "client_max_body_size ${CXR_FRONT_MAX_UPLOAD_MB}m;" in NGINX
     services = services_of("docker-compose.yml")
     upload = services["gateway"]["environment"]["CXR_GATEWAY_MAX_UPLOAD_BYTES"]
@@ -295,13 +348,14 @@ def test_what_the_gateway_would_take_passes_the_door(megabytes: int) -> None:
     assert taken + ENVELOPE_BYTES <= passed
 
 
-def test_the_door_leads_to_the_api_and_to_nothing_for_operators() -> None:
+def test_the_proxy_leads_to_the_api_and_to_nothing_for_operators() -> None:
     locations = re.findall(r"location ([^{]+) \{([^}]*)", NGINX)
     led = {place for place, block in locations if "proxy_pass" in block}
-    assert led == {r"~ ^/(openapi\.json|livez|readyz)$", "^~ /api/"}
+    open_to_all = r"~ ^/(openapi\.json|livez|readyz|problems|problems/[a-z0-9-]+)$"
+    assert led == {open_to_all, "~ ^/(api|dicomweb|fhir)/"}
 
 
-def test_the_door_waits_as_long_as_the_gateway_does() -> None:
+def test_the_proxy_waits_as_long_as_the_gateway_does() -> None:
     settings = GatewaySettings()
     assert seconds("client_body_timeout") == settings.upload_idle_timeout_s
     slowest = max(settings.classifier_timeout_s, settings.detector_timeout_s)
@@ -315,7 +369,7 @@ def seconds(directive: str) -> int:
 
 
 @pytest.mark.parametrize("error", [PayloadTooLarge, Unavailable])
-def test_the_doors_own_refusals_are_the_services_problems(error: type[ServiceError]) -> None:
+def test_the_proxys_own_refusals_are_the_services_problems(error: type[ServiceError]) -> None:
     [text] = re.findall(rf"return {error.status} '(.*)';", NGINX)
     problem = json.loads(text)
     assert (problem["type"], problem["title"]) == (error.type, error.title)

@@ -39,7 +39,7 @@ def encoded(content: bytes) -> str:
 def forged(oidc: OidcStand) -> dict[str, str]:
     genuine = oidc.token(aud=AUDIENCE)
     head, body, signature = genuine.split(".")
-    stranger = an_rsa_key("first", "a stranger")
+    foreign_key = an_rsa_key("first", "an unknown key")
     # Signed with what everybody knows, as if it were a secret that both share.
     start = encoded(b'{"alg":"HS256","kid":"first"}') + f".{body}"
     public = oidc.key.as_pem(private=False)
@@ -49,7 +49,7 @@ def forged(oidc: OidcStand) -> dict[str, str]:
         "an ID token": oidc.token(aud=CLIENT_ID),
         "another audience": oidc.token(aud="other"),
         "another issuer": oidc.token(aud=AUDIENCE, iss="https://evil.example.org"),
-        "a stranger's signature": oidc.token(stranger, aud=AUDIENCE),
+        "an unknown key's signature": oidc.token(foreign_key, aud=AUDIENCE),
         "a cut signature": f"{head}.{body}.{signature[:-8]}",
         "no signature": f"{head}.{body}.",
         "alg none": encoded(b'{"alg":"none"}') + f".{body}.",

@@ -1,6 +1,7 @@
 """A study deleted on request, and studies that a gateway deletes by itself."""
 
 import asyncio
+import shutil
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -44,7 +45,7 @@ async def test_a_deleted_study_is_gone_and_its_end_is_one_line(stand: Stand) -> 
     ]
 
 
-async def test_the_same_film_and_key_make_a_new_study_after_a_deletion(stand: Stand) -> None:
+async def test_the_same_radiograph_and_key_make_a_new_study_after_a_deletion(stand: Stand) -> None:
     first = await stand.post(png(), **{"Idempotency-Key": "k"})
     await stand.client.delete(f"{STUDIES}/{first.json()['id']}")
     second = await stand.post(png(90, 80), **{"Idempotency-Key": "k"})
@@ -59,6 +60,20 @@ async def test_of_many_that_delete_at_once_one_has_done_it(stand: Stand) -> None
     deletions = (stand.client.delete(f"{STUDIES}/{study}") for _ in range(5))
     statuses = sorted([answer.status_code for answer in await asyncio.gather(*deletions)])
     assert statuses == [204, 404, 404, 404, 404]
+
+
+async def test_files_that_cannot_be_removed_are_never_answered_204(
+    stand: Stand, settings: GatewaySettings
+) -> None:
+    study = (await stand.post(png())).json()["id"]
+    [folder] = settings.archive_dir.glob(f"studies/*/{study}")
+    shutil.rmtree(folder)
+    folder.write_bytes(b"what no removal of a folder removes")
+    problem = refused(await stand.client.delete(f"{STUDIES}/{study}"), 503)
+    assert "could not be removed" in problem.detail
+    refused(await stand.client.get(f"{STUDIES}/{study}"), 404)
+    audit = await stand.client.get("/api/v1/audit", params={"action": "deleteStudy"})
+    assert [line["outcome"] for line in audit.json()["items"]] == [503, 204]
 
 
 @pytest.mark.parametrize("study", ["01k6xw3m9v5t8r2q4n7j1h0g6f", "%2e%2e", "x"])

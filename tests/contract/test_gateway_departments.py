@@ -12,9 +12,9 @@ from support.access import client_as, closed_gateway, closed_settings, send
 from support.fake_gateway import Stand, refused, standing_gateway
 from support.images import png
 
-FILM = png()
-OTHER_FILM = png(seed=2)
-PICTURES = ("image.png", "overlay.png", "heatmaps/Mass.png", "original")
+RADIOGRAPH = png()
+OTHER_RADIOGRAPH = png(seed=2)
+IMAGES = ("image.png", "overlay.png", "heatmaps/Mass.png", "original")
 
 
 @pytest.fixture
@@ -38,9 +38,9 @@ async def total(client: httpx.AsyncClient) -> int:
 
 async def test_another_departments_study_is_like_one_that_is_not_there(stand: Stand) -> None:
     async with clinician(stand, "radiology") as own, clinician(stand, "surgery") as other:
-        address = (await send(own, FILM)).headers["location"]
+        address = (await send(own, RADIOGRAPH)).headers["location"]
         missing = f"/api/v1/studies/{'0' * 26}"
-        for path in ("", *(f"/{name}" for name in PICTURES)):
+        for path in ("", *(f"/{name}" for name in IMAGES)):
             assert (await own.get(address + path)).status_code == 200
             hidden = refused(await other.get(address + path), 404)
             absent = refused(await other.get(missing + path), 404)
@@ -52,24 +52,24 @@ async def test_another_departments_study_is_like_one_that_is_not_there(stand: St
         assert filtered.json()["items"] == []
 
 
-async def test_the_same_film_of_two_departments_is_two_studies(stand: Stand) -> None:
+async def test_the_same_radiograph_of_two_departments_is_two_studies(stand: Stand) -> None:
     async with clinician(stand, "radiology") as one, clinician(stand, "surgery") as two:
-        first, second = await send(one, FILM), await send(two, FILM)
+        first, second = await send(one, RADIOGRAPH), await send(two, RADIOGRAPH)
         assert (first.status_code, second.status_code) == (201, 201)
         assert first.json()["id"] != second.json()["id"]
         assert stand.classifier.asked == 2
-        again = await send(two, FILM)
+        again = await send(two, RADIOGRAPH)
         assert (again.status_code, again.json()["id"]) == (200, second.json()["id"])
 
 
 async def test_an_idempotency_key_is_a_departments_own(stand: Stand) -> None:
     key = {"Idempotency-Key": "order-1"}
     async with clinician(stand, "radiology") as one, clinician(stand, "surgery") as two:
-        assert (await send(one, FILM, **key)).status_code == 201
-        assert (await send(two, OTHER_FILM, **key)).status_code == 201
+        assert (await send(one, RADIOGRAPH, **key)).status_code == 201
+        assert (await send(two, OTHER_RADIOGRAPH, **key)).status_code == 201
         # A replayed request is the same study; a request that only pretends to be is refused.
-        assert (await send(one, FILM, **key)).status_code == 200
-        assert refused(await send(one, OTHER_FILM, **key), 409).type.endswith(":conflict")
+        assert (await send(one, RADIOGRAPH, **key)).status_code == 200
+        assert refused(await send(one, OTHER_RADIOGRAPH, **key), 409).type.endswith(":conflict")
 
 
 async def test_who_is_of_no_department_sees_all_and_uploads_for_none(stand: Stand) -> None:
@@ -77,10 +77,10 @@ async def test_who_is_of_no_department_sees_all_and_uploads_for_none(stand: Stan
         clinician(stand, "radiology") as radiology,
         client_as(stand, Role.ADMIN) as admin,
     ):
-        address = (await send(radiology, FILM)).headers["location"]
+        address = (await send(radiology, RADIOGRAPH)).headers["location"]
         assert (await admin.get(address)).status_code == 200
         assert (await admin.get(f"{address}/overlay.png")).status_code == 200
-        mine = await send(admin, FILM)
+        mine = await send(admin, RADIOGRAPH)
         assert mine.status_code == 201
         assert await total(admin) == 2
         refused(await radiology.get(mine.headers["location"]), 404)
@@ -93,9 +93,9 @@ async def test_what_was_there_before_is_seen_by_those_who_see_all(
         update={"oidc_issuer": "", "access": "open", "oidc_department_claim": ""}
     )
     async with standing_gateway(open_settings) as stand:
-        before = (await stand.post(FILM)).headers["location"]
+        before = (await stand.post(RADIOGRAPH)).headers["location"]
     async with closed_gateway(settings) as stand:
-        async with client_as(stand, Role.VIEWER, department="radiology") as reader:
-            refused(await reader.get(before), 404)
-        async with client_as(stand, Role.VIEWER) as reader:
-            assert (await reader.get(before)).status_code == 200
+        async with client_as(stand, Role.VIEWER, department="radiology") as viewer:
+            refused(await viewer.get(before), 404)
+        async with client_as(stand, Role.VIEWER) as viewer:
+            assert (await viewer.get(before)).status_code == 200

@@ -22,7 +22,7 @@ from cxr_gateway.drift.report import report_of
 from cxr_gateway.drift.weeks import Week, filled, weeks_until
 from support.drifts import CLASSIFIER_SHA, OOD_SHA, a_reference, named, write_reference
 from support.fake_gateway import (
-    ReaderStand,
+    FakeService,
     Stand,
     probabilities,
     refused,
@@ -55,10 +55,10 @@ async def drift(stand: Stand, weeks: int = 1) -> dict[str, Any]:
     return found
 
 
-async def test_films_are_held_against_the_reference_as_they_are_read(
+async def test_radiographs_are_held_against_the_reference_as_they_are_read(
     settings: GatewaySettings,
 ) -> None:
-    classifier = ReaderStand("classifier", findings=probabilities(mass=0.7))
+    classifier = FakeService("classifier", findings=probabilities(mass=0.7))
     async with standing_gateway(settings, classifier=classifier) as stand:
         for seed in range(3):
             await stand.post(png(seed=seed))
@@ -66,7 +66,7 @@ async def test_films_are_held_against_the_reference_as_they_are_read(
         assert (await stand.post(blank)).json()["status"] == "rejected"
         report = await drift(stand)
     [week] = report["weeks"]
-    assert week["week"] == week_of(datetime.now(UTC)) == report["judged_week"]
+    assert week["week"] == week_of(datetime.now(UTC)) == report["compared_week"]
     assert (week["images"], week["compared"], week["refused"], week["other_models"]) == (4, 4, 1, 0)
     mass = named(report, "Mass")
     # All three from 0.5 on, half of the reference's: 0.5/4 and 3.5/4 against a half each.
@@ -77,7 +77,7 @@ async def test_films_are_held_against_the_reference_as_they_are_read(
         {"label": "below 0.5", "low": None, "high": 0.5, "share": 0.5},
         {"label": "0.5 and above", "low": 0.5, "high": None, "share": 0.5},
     ]
-    # The gate's score is of all four, what else there is of the three that it let through.
+    # The OOD detector's score is of all four, what else there is of the three that it let through.
     assert [named(report, name)["weeks"][0]["images"] for name in ("ood_score", "width")] == [4, 3]
     view = named(report, "view")
     assert [one["label"] for one in view["bins"]] == ["PA", "AP", "other values"]
@@ -95,7 +95,7 @@ async def test_a_study_that_is_read_again_counts_once_and_as_it_is_then(
     async def broken(_request: Request) -> Response:
         return JSONResponse({}, 500)
 
-    classifier = ReaderStand("classifier", answer=broken)
+    classifier = FakeService("classifier", answer=broken)
     async with standing_gateway(settings, classifier=classifier) as stand:
         study = (await stand.post(png())).json()
         assert study["status"] == "partial"
@@ -110,7 +110,7 @@ async def test_a_study_that_is_read_again_counts_once_and_as_it_is_then(
 
 async def test_other_models_are_never_held_against_a_reference(tmp_path: Path) -> None:
     settings = settings_with_reference(tmp_path)
-    other = ReaderStand("classifier", sha256="cd" * 32)
+    other = FakeService("classifier", sha256="cd" * 32)
     async with standing_gateway(settings, classifier=other) as stand:
         await stand.post(png())
         report = await drift(stand)
@@ -120,19 +120,19 @@ async def test_other_models_are_never_held_against_a_reference(tmp_path: Path) -
         "There is no reference for this OOD detector and classifier-stand 1. "
         "Those installed were made with classifier-stand 1."
     )
-    # Its films stay out when the reference's classifier answers again.
+    # Its radiographs stay out when the reference's classifier answers again.
     async with standing_gateway(settings) as stand:
         await stand.post(png(seed=1))
         [week] = (await drift(stand))["weeks"]
     assert (week["images"], week["compared"], week["other_models"]) == (2, 1, 1)
 
 
-async def test_too_few_films_are_said_to_be_too_few(tmp_path: Path) -> None:
+async def test_too_few_radiographs_are_said_to_be_too_few(tmp_path: Path) -> None:
     settings = settings_with_reference(tmp_path, drift_min_studies=300)
     async with standing_gateway(settings) as stand:
         await stand.post(png())
         report = await drift(stand, weeks=3)
-    assert report["summary"] == "No week has 300 images to compare yet, so nothing is evaluated."
+    assert report["summary"] == "No week has 300 images to compare yet, so nothing is compared."
     assert len(report["weeks"]) == 3
     for one in report["statistics"]:
         assert (one["flag"], one["psi"]) == ("too-few", None)
@@ -141,7 +141,7 @@ async def test_too_few_films_are_said_to_be_too_few(tmp_path: Path) -> None:
 
 async def test_without_a_classifier_or_a_reference_the_reason_is_said(tmp_path: Path) -> None:
     settings = settings_with_reference(tmp_path)
-    down = ReaderStand("classifier", ready=False)
+    down = FakeService("classifier", ready=False)
     async with standing_gateway(settings, classifier=down) as stand:
         assert "The classifier does not answer" in (await drift(stand))["summary"]
     none = settings_for(tmp_path / "archive", reference_dir=tmp_path / "nowhere")
@@ -170,10 +170,10 @@ async def test_the_current_week_stands_in_the_metrics(tmp_path: Path) -> None:
         await until(there, "the gauge did not come")
 
 
-async def test_the_films_of_a_week_come_as_a_few_rows(settings: GatewaySettings) -> None:
+async def test_the_radiographs_of_a_week_come_as_a_few_rows(settings: GatewaySettings) -> None:
     async with open_archive(settings) as archive:
         empty = list(weeks_until(NOW, 12))
-        await archive.query(lambda session: put_films(session, [week.name for week in empty]))
+        await archive.query(lambda session: put_radiographs(session, [week.name for week in empty]))
         weeks = filled(empty, await archive.query(groups_of(empty)))
     assert [len(week.groups) for week in weeks] == [2] * 12
     report = report_of(weeks, a_reference(), "", 300)
@@ -184,11 +184,11 @@ async def test_the_films_of_a_week_come_as_a_few_rows(settings: GatewaySettings)
     assert [week.shares for week in view.weeks] == [[0.75, 0.25, 0]] * 12
 
 
-async def test_of_a_week_with_very_many_films_the_latest_are_compared(tmp_path: Path) -> None:
+async def test_of_a_week_with_very_many_radiographs_the_latest_are_compared(tmp_path: Path) -> None:
     settings = settings_with_reference(tmp_path)
     async with open_archive(settings) as archive:
         [week] = weeks_until(NOW, 1)
-        await archive.query(lambda session: put_films(session, [week.name], LATEST + 12))
+        await archive.query(lambda session: put_radiographs(session, [week.name], LATEST + 12))
         filled([week], await archive.query(groups_of([week])))
     [counted] = report_of([week], a_reference(), "", 300).weeks
     assert (counted.images, counted.compared) == (LATEST + 12, LATEST)
@@ -208,18 +208,18 @@ SELECT {values} FROM numbered
 """
 
 
-def put_films(session: Session, weeks: list[str], count: int = PER_WEEK) -> None:
-    """In each week `count` films: half of all numbers 0.25 and half 0.75, three of four are PA."""
+def put_radiographs(session: Session, weeks: list[str], count: int = PER_WEEK) -> None:
+    """In each week `count` rows: half of all numbers 0.25 and half 0.75, three of four are PA."""
     right = "right" if session.get_bind().dialect.name == "postgresql" else "zero_led"
     if right == "zero_led":
         connection = session.connection().connection.driver_connection
         assert connection is not None
         connection.create_function(right, 2, lambda text, length: text[-length:])
-    film_id = f"{right}('{'0' * 26}' || i, 26)"
+    radiograph_id = f"{right}('{'0' * 26}' || i, 26)"
     numbers = [json.dumps([value] * len(NUMBERS)) for value in (0.25, 0.75)]
     for number, week in enumerate(weeks):
         study = {
-            "id": film_id,
+            "id": radiograph_id,
             "content_sha256": f"{right}('{'0' * 64}' || i, 64)",
             "status": "'complete'",
             "priority": "'routine'",
@@ -230,8 +230,8 @@ def put_films(session: Session, weeks: list[str], count: int = PER_WEEK) -> None
             "result_json": "'{}'",
             "cams_json": "'[]'",
         }
-        film = {
-            "study_id": film_id,
+        radiograph = {
+            "study_id": radiograph_id,
             "week": f"'{week}'",
             "accepted": "true",
             "source": "'png'",
@@ -240,7 +240,7 @@ def put_films(session: Session, weeks: list[str], count: int = PER_WEEK) -> None
             "classifier_sha256": f"'{CLASSIFIER_SHA}'",
             "values_json": f"CASE WHEN i % 8 < 4 THEN '{numbers[0]}' ELSE '{numbers[1]}' END",
         }
-        for table, row in (("studies", study), ("study_statistics", film)):
+        for table, row in (("studies", study), ("study_statistics", radiograph)):
             _put_numbered(session, table, row, first=number * count, count=count)
 
 

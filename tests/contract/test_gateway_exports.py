@@ -36,7 +36,7 @@ async def stand(settings: GatewaySettings) -> AsyncIterator[Stand]:
         yield running
 
 
-def film(seed: int = 0, **tags: Any) -> bytes:
+def radiograph(seed: int = 0, **tags: Any) -> bytes:
     values = radiograph_like(seed=seed).astype(np.uint16)
     return dicom(values, PatientName="Marker^Person", PatientID="MARKER-7", **tags)
 
@@ -48,7 +48,7 @@ async def sent(stand: Stand, content: bytes) -> str:
 
 
 async def test_a_dicom_study_is_exported_by_the_profile_and_on_record(stand: Stand) -> None:
-    study = await sent(stand, film(BurnedInAnnotation="NO"))
+    study = await sent(stand, radiograph(BurnedInAnnotation="NO"))
     answer = await stand.client.get(f"{STUDIES}/{study}/deidentified")
     assert answer.status_code == 200
     assert answer.headers["content-type"] == "application/dicom"
@@ -70,20 +70,20 @@ async def test_an_installation_keeps_its_pseudonyms_over_a_restart(
     answers = []
     for _ in range(2):
         async with standing_gateway(settings) as stand:
-            study = (await stand.post(film(BurnedInAnnotation="NO"))).json()["id"]
+            study = (await stand.post(radiograph(BurnedInAnnotation="NO"))).json()["id"]
             answers.append(await stand.client.get(f"{STUDIES}/{study}/deidentified"))
     assert answers[0].content == answers[1].content
 
 
-async def test_a_picture_with_text_in_it_is_refused_whoever_has_looked(stand: Stand) -> None:
-    study = await sent(stand, film(BurnedInAnnotation="YES"))
+async def test_an_image_with_text_in_it_is_refused_whoever_has_looked(stand: Stand) -> None:
+    study = await sent(stand, radiograph(BurnedInAnnotation="YES"))
     for query in ({}, REVIEWED):
         answer = await stand.client.get(f"{STUDIES}/{study}/deidentified", params=query)
         assert "text is burnt into" in refused(answer, 409).detail
 
 
-@pytest.mark.parametrize("content", [film(), film(BurnedInAnnotation=""), png()])
-async def test_a_picture_of_which_nothing_is_known_has_to_be_looked_at(
+@pytest.mark.parametrize("content", [radiograph(), radiograph(BurnedInAnnotation=""), png()])
+async def test_an_image_of_which_nothing_is_known_has_to_be_looked_at(
     stand: Stand, content: bytes
 ) -> None:
     study = await sent(stand, content)
@@ -103,9 +103,9 @@ async def test_of_a_png_the_pixels_alone_are_exported(stand: Stand) -> None:
     assert answer.headers["content-type"] == "image/png"
     assert NAME.fullmatch(answer.headers["content-disposition"])
     assert b"Marker" not in answer.content
-    with Image.open(BytesIO(answer.content)) as picture:
-        assert picture.info == {}
-        assert np.array_equal(np.asarray(picture), radiograph_like())
+    with Image.open(BytesIO(answer.content)) as image:
+        assert image.info == {}
+        assert np.array_equal(np.asarray(image), radiograph_like())
 
 
 async def test_what_the_route_does_not_know_is_refused(stand: Stand) -> None:
@@ -118,8 +118,8 @@ async def test_an_operator_exports_many_and_is_told_which_were_not(
     settings: GatewaySettings, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     async with standing_gateway(settings) as stand:
-        clean = [await sent(stand, film(seed, BurnedInAnnotation="NO")) for seed in (1, 2)]
-        unknown = await sent(stand, film(3))
+        clean = [await sent(stand, radiograph(seed, BurnedInAnnotation="NO")) for seed in (1, 2)]
+        unknown = await sent(stand, radiograph(3))
     out = tmp_path / "out"
     arguments = ("export", "--out", str(out), "--deidentified", *clean, unknown, "Smith")
     assert await in_thread(settings, *arguments) == 1

@@ -24,18 +24,18 @@ from support.fake_gateway import (
     CLASSIFIER_URL,
     DETECTOR_URL,
     Answer,
-    ReaderStand,
+    FakeService,
     Unreachable,
     box,
     never,
     probabilities,
-    readers_over,
+    services_over,
     settings_for,
     standing_gateway,
 )
 from support.images import png, radiograph_like
 
-PICTURE = EncodedImage(stored_png(radiograph_like(120, 100)), "image/png", 120, 100)
+IMAGE = EncodedImage(stored_png(radiograph_like(120, 100)), "image/png", 120, 100)
 QUICK: dict[str, Any] = {
     "classifier_timeout_s": 0.4,
     "detector_timeout_s": 0.4,
@@ -55,7 +55,7 @@ def fixed(response: Response) -> Answer:
     return answer
 
 
-def altered(stand: ReaderStand, change: Callable[[dict[str, Any]], object]) -> Answer:
+def altered(stand: FakeService, change: Callable[[dict[str, Any]], object]) -> Answer:
     async def answer(request: Request) -> Response:
         body = stand.body(120, 100, request)
         change(body)
@@ -65,15 +65,15 @@ def altered(stand: ReaderStand, change: Callable[[dict[str, Any]], object]) -> A
 
 
 @asynccontextmanager
-async def readers_with(
-    classifier: ReaderStand, detector: ReaderStand, tmp_path: Path, **settings: Any
+async def services_with(
+    classifier: FakeService, detector: FakeService, tmp_path: Path, **settings: Any
 ) -> AsyncIterator[InferenceClients]:
     mounts: dict[str, httpx.AsyncBaseTransport] = {
         CLASSIFIER_URL: httpx.ASGITransport(classifier.app()),
         DETECTOR_URL: httpx.ASGITransport(detector.app()),
     }
-    async with readers_over(mounts)(settings_for(tmp_path, **(QUICK | settings))) as readers:
-        yield readers
+    async with services_over(mounts)(settings_for(tmp_path, **(QUICK | settings))) as services:
+        yield services
 
 
 async def failure_of(call: Awaitable[object]) -> InferenceFailure:
@@ -108,20 +108,20 @@ REFUSALS = [
 async def test_an_answer_that_is_none_is_named_by_its_kind(
     role: str, response: Response, kind: FailureKind, words: str, tmp_path: Path
 ) -> None:
-    stands = {"classifier": ReaderStand("classifier"), "detector": ReaderStand("detector")}
+    stands = {"classifier": FakeService("classifier"), "detector": FakeService("detector")}
     stands[role].answer = fixed(response)
-    async with readers_with(
+    async with services_with(
         stands["classifier"], stands["detector"], tmp_path, inference_max_response_bytes=4096
-    ) as readers:
+    ) as services:
         calls: dict[str, Callable[[], Awaitable[object]]] = {
-            "classifier": lambda: readers.classifier.classify(PICTURE, explain=3),
-            "detector": lambda: readers.detector.detect(PICTURE),
+            "classifier": lambda: services.classifier.classify(IMAGE, explain=3),
+            "detector": lambda: services.detector.detect(IMAGE),
         }
         failure = await failure_of(calls[role]())
         assert failure.kind is kind
         assert words in failure.detail
         assert failure.problem(role).kind == kind.value
-        # The other reader is not touched by it.
+        # The other service is not touched by it.
         await calls["detector" if role == "classifier" else "classifier"]()
 
 
@@ -131,9 +131,10 @@ def first_cam(body: dict[str, Any], values: list[list[float]]) -> None:
 
 Change = Callable[[dict[str, Any]], object]
 CLASSIFIED_WRONGLY: dict[str, Change] = {
-    "thirteen": lambda body: body["findings"].pop(),
     "one twice": lambda body: body["findings"].__setitem__(0, body["findings"][1]),
-    "unknown finding": lambda body: body["findings"][0].update(finding="Cat"),
+    "one missing": lambda body: body["findings"].pop(),
+    "not of its labels": lambda body: body["findings"][0].update(finding="Covid"),
+    "finding of no name": lambda body: body["findings"][0].update(finding="a cat!"),
     "probability above one": lambda body: body["findings"][0].update(probability=1.5),
     "probability of NaN": lambda body: body["findings"][0].update(probability=float("nan")),
     "no sha256": lambda body: body["model"].pop("sha256"),
@@ -146,7 +147,8 @@ CLASSIFIED_WRONGLY: dict[str, Change] = {
 }
 DETECTED_WRONGLY: dict[str, Change] = {
     "other size": lambda body: body["image"].update(width=119),
-    "unknown region": lambda body: body["boxes"][0].update(finding="Cat"),
+    "not of its labels": lambda body: body["boxes"][0].update(finding="Covid"),
+    "region of no name": lambda body: body["boxes"][0].update(finding="a cat!"),
     "score above one": lambda body: body["boxes"][0].update(score=1.01),
     "NaN": lambda body: body["boxes"][0].update(x_min=float("nan")),
     "infinite": lambda body: body["boxes"][0].update(x_max=float("inf")),
@@ -161,34 +163,57 @@ DETECTED_WRONGLY: dict[str, Change] = {
 async def test_rubbish_of_the_classifier_is_an_invalid_answer(
     change: Change, tmp_path: Path
 ) -> None:
-    stand = ReaderStand("classifier")
+    stand = FakeService("classifier")
     stand.answer = altered(stand, change)
-    async with readers_with(stand, ReaderStand("detector"), tmp_path) as readers:
-        failure = await failure_of(readers.classifier.classify(PICTURE, explain=3))
+    async with services_with(stand, FakeService("detector"), tmp_path) as services:
+        failure = await failure_of(services.classifier.classify(IMAGE, explain=3))
     assert failure.kind is FailureKind.INVALID_ANSWER
 
 
 @pytest.mark.parametrize("change", DETECTED_WRONGLY.values(), ids=DETECTED_WRONGLY.keys())
 async def test_rubbish_of_the_detector_is_an_invalid_answer(change: Change, tmp_path: Path) -> None:
-    stand = ReaderStand("detector")
+    stand = FakeService("detector")
     stand.answer = altered(stand, change)
-    async with readers_with(ReaderStand("classifier"), stand, tmp_path) as readers:
-        failure = await failure_of(readers.detector.detect(PICTURE))
+    async with services_with(FakeService("classifier"), stand, tmp_path) as services:
+        failure = await failure_of(services.detector.detect(IMAGE))
     assert failure.kind is FailureKind.INVALID_ANSWER
 
 
+async def test_an_answer_is_held_to_the_labels_that_its_own_model_announces(
+    tmp_path: Path,
+) -> None:
+    """Those of another site, those of the model that follows it, and none that nobody announced."""
+    stand = FakeService("classifier", info={"labels": ["Metal_clip", "Wire"]})
+    own = [probabilities()[0] | {"finding": name} for name in ("Metal_clip", "Wire")]
+    stand.findings = own
+    async with services_with(
+        stand, FakeService("detector"), tmp_path, inference_probe_ttl_s=0
+    ) as services:
+        await services.classifier.classify(IMAGE, explain=3)
+        stand.findings = probabilities()
+        assert (
+            await failure_of(services.classifier.classify(IMAGE, explain=3))
+        ).kind is FailureKind.INVALID_ANSWER
+        stand.sha256, stand.info = "cd" * 32, {"labels": list(Finding)}
+        await services.classifier.classify(IMAGE, explain=3)
+        stand.findings = own
+        await failure_of(services.classifier.classify(IMAGE, explain=3))
+        stand.sha256, stand.info = "ef" * 32, {"role": 7}
+        await services.classifier.classify(IMAGE, explain=3)
+
+
 async def test_fields_that_the_gateway_does_not_know_are_ignored(tmp_path: Path) -> None:
-    stand = ReaderStand("detector")
+    stand = FakeService("detector")
     stand.answer = altered(stand, lambda body: body["boxes"][0].update(mask=[1, 2], track_id=7))
-    async with readers_with(ReaderStand("classifier"), stand, tmp_path) as readers:
-        assert (await readers.detector.detect(PICTURE)).boxes[0].finding is Region.MASS
+    async with services_with(FakeService("classifier"), stand, tmp_path) as services:
+        assert (await services.detector.detect(IMAGE)).boxes[0].finding is Region.MASS
 
 
-async def test_a_reader_that_hangs_is_a_timeout_and_never_longer(tmp_path: Path) -> None:
-    stand = ReaderStand("classifier", answer=never)
-    async with readers_with(stand, ReaderStand("detector"), tmp_path) as readers:
+async def test_a_service_that_hangs_is_a_timeout_and_never_longer(tmp_path: Path) -> None:
+    stand = FakeService("classifier", answer=never)
+    async with services_with(stand, FakeService("detector"), tmp_path) as services:
         started = asyncio.get_running_loop().time()
-        failure = await failure_of(readers.classifier.classify(PICTURE, explain=3))
+        failure = await failure_of(services.classifier.classify(IMAGE, explain=3))
         assert asyncio.get_running_loop().time() - started < 2
     assert failure.kind is FailureKind.TIMEOUT
     assert failure.detail == "it did not answer within 0.4 s"
@@ -196,8 +221,8 @@ async def test_a_reader_that_hangs_is_a_timeout_and_never_longer(tmp_path: Path)
 
 async def test_only_a_connection_that_never_opened_is_tried_again(tmp_path: Path) -> None:
     port = Unreachable()
-    async with readers_over({CLASSIFIER_URL: port})(settings_for(tmp_path)) as readers:
-        failure = await failure_of(readers.classifier.classify(PICTURE, explain=3))
+    async with services_over({CLASSIFIER_URL: port})(settings_for(tmp_path)) as services:
+        failure = await failure_of(services.classifier.classify(IMAGE, explain=3))
     assert failure.kind is FailureKind.UNREACHABLE
     assert port.attempts == 2
 
@@ -227,12 +252,12 @@ class Wire:
             writer.close()
 
     @asynccontextmanager
-    async def readers(self, tmp_path: Path) -> AsyncIterator[InferenceClients]:
+    async def services(self, tmp_path: Path) -> AsyncIterator[InferenceClients]:
         server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
         url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
         settings = settings_for(tmp_path, **QUICK, classifier_url=url, detector_url=url)
-        async with server, open_clients(settings) as readers:
-            yield readers
+        async with server, open_clients(settings) as services:
+            yield services
 
 
 @pytest.mark.parametrize(
@@ -242,17 +267,17 @@ async def test_a_connection_that_breaks_is_unreachable_and_is_not_tried_again(
     reply: bytes, tmp_path: Path
 ) -> None:
     wire = Wire(reply)
-    async with wire.readers(tmp_path) as readers:
-        failure = await failure_of(readers.classifier.classify(PICTURE, explain=3))
+    async with wire.services(tmp_path) as services:
+        failure = await failure_of(services.classifier.classify(IMAGE, explain=3))
     assert failure.kind is FailureKind.UNREACHABLE
     assert wire.connections == 1
 
 
 async def test_an_answer_that_drips_does_not_outlast_the_timeout(tmp_path: Path) -> None:
     wire = Wire(b"HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n", drip=True)
-    async with wire.readers(tmp_path) as readers:
+    async with wire.services(tmp_path) as services:
         started = asyncio.get_running_loop().time()
-        failure = await failure_of(readers.detector.detect(PICTURE))
+        failure = await failure_of(services.detector.detect(IMAGE))
         assert asyncio.get_running_loop().time() - started < 2
     assert failure.kind is FailureKind.TIMEOUT
 
@@ -261,11 +286,11 @@ async def test_a_port_that_nobody_listens_on_is_unreachable(
     tmp_path: Path, unused_url: str
 ) -> None:
     settings = settings_for(tmp_path, classifier_url=unused_url, detector_url=unused_url)
-    async with open_clients(settings) as readers:
-        failure = await failure_of(readers.detector.detect(PICTURE))
+    async with open_clients(settings) as services:
+        failure = await failure_of(services.detector.detect(IMAGE))
         assert failure.kind is FailureKind.UNREACHABLE
-        for reader in (readers.classifier, readers.detector):
-            assert not (await reader.status()).ready
+        for service in (services.classifier, services.detector):
+            assert not (await service.status()).ready
 
 
 @pytest.fixture
@@ -282,28 +307,28 @@ async def test_a_proxy_of_the_environment_is_not_asked(
 ) -> None:
     monkeypatch.setenv("HTTP_PROXY", unused_url)
     monkeypatch.setenv("ALL_PROXY", unused_url)
-    body = ReaderStand("detector").body(120, 100, Request({"type": "http"}))
+    body = FakeService("detector").body(120, 100, Request({"type": "http"}))
     content = json.dumps(body).encode()
     head = f"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {len(content)}\r\n\r\n"
-    async with Wire(head.encode() + content).readers(tmp_path) as readers:
-        assert (await readers.detector.detect(PICTURE)).image.width == 120
+    async with Wire(head.encode() + content).services(tmp_path) as services:
+        assert (await services.detector.detect(IMAGE)).image.width == 120
 
 
 async def test_health_is_logged_when_it_changes_and_only_then(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "cxr_gateway.inference.clients")
-    stand = ReaderStand("detector")
-    async with readers_with(ReaderStand("classifier"), stand, tmp_path) as readers:
-        await readers.detector.detect(PICTURE)
+    stand = FakeService("detector")
+    async with services_with(FakeService("classifier"), stand, tmp_path) as services:
+        await services.detector.detect(IMAGE)
         stand.answer = fixed(problem(500, "internal"))
         for _ in range(3):
-            await failure_of(readers.detector.detect(PICTURE))
+            await failure_of(services.detector.detect(IMAGE))
         stand.answer = fixed(problem(503, "overloaded"))
-        await failure_of(readers.detector.detect(PICTURE))
+        await failure_of(services.detector.detect(IMAGE))
         stand.answer = None
         for _ in range(3):
-            await readers.detector.detect(PICTURE)
+            await services.detector.detect(IMAGE)
     messages = [record.getMessage() for record in caplog.records]
     assert messages == [
         "an inference service stopped answering",
@@ -311,25 +336,25 @@ async def test_health_is_logged_when_it_changes_and_only_then(
     ]
 
 
-async def test_the_state_of_a_reader_is_probed_once_for_all_who_ask(tmp_path: Path) -> None:
-    stand = ReaderStand("classifier")
-    async with readers_with(
-        stand, ReaderStand("detector"), tmp_path, inference_probe_ttl_s=60
-    ) as readers:
-        first = await asyncio.gather(*(readers.classifier.status() for _ in range(5)))
+async def test_the_state_of_a_service_is_probed_once_for_all_who_ask(tmp_path: Path) -> None:
+    stand = FakeService("classifier")
+    async with services_with(
+        stand, FakeService("detector"), tmp_path, inference_probe_ttl_s=60
+    ) as services:
+        first = await asyncio.gather(*(services.classifier.status() for _ in range(5)))
         stand.ready = False
         assert {status.ready for status in first} == {True}
-        assert (await readers.classifier.status()).ready
+        assert (await services.classifier.status()).ready
 
 
-async def test_a_reader_at_the_wrong_address_is_not_ready(tmp_path: Path) -> None:
+async def test_a_service_at_the_wrong_address_is_not_ready(tmp_path: Path) -> None:
     """Both addresses swapped in the settings must not end in rubbish answers."""
     mounts: dict[str, httpx.AsyncBaseTransport] = {
-        CLASSIFIER_URL: httpx.ASGITransport(ReaderStand("detector").app()),
-        DETECTOR_URL: httpx.ASGITransport(ReaderStand("detector").app()),
+        CLASSIFIER_URL: httpx.ASGITransport(FakeService("detector").app()),
+        DETECTOR_URL: httpx.ASGITransport(FakeService("detector").app()),
     }
-    async with readers_over(mounts)(settings_for(tmp_path)) as readers:
-        status = await readers.classifier.status()
+    async with services_over(mounts)(settings_for(tmp_path)) as services:
+        status = await services.classifier.status()
     assert not status.ready
     assert status.detail == "its /info says that it is a detector"
 
@@ -354,8 +379,8 @@ async def test_a_study_ends_within_the_timeout_and_names_what_is_missing(
     settings: GatewaySettings = settings_for(tmp_path / "archive", **QUICK)
     async with standing_gateway(
         settings,
-        classifier=ReaderStand("classifier", answer=classifier),
-        detector=ReaderStand("detector", answer=detector),
+        classifier=FakeService("classifier", answer=classifier),
+        detector=FakeService("detector", answer=detector),
     ) as stand:
         async with asyncio.timeout(3):
             response = await stand.post(png())

@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -12,16 +13,34 @@ from cxr_gateway.access.permissions import Operations
 from cxr_gateway.access.start import OpenToOthers, refuse_open_to_others
 from cxr_gateway.core.principal import Role
 from cxr_gateway.core.settings import GatewaySettings
-from support.access import a_key, client_as, client_with, closed_gateway, closed_settings
+from support.access import (
+    a_key,
+    client_as,
+    client_with,
+    closed_gateway,
+    closed_settings,
+    send,
+)
 from support.archives import gateway
-from support.fake_gateway import Stand, client_of, refused, settings_for, standing_gateway
+from support.fake_gateway import (
+    FakeService,
+    Stand,
+    client_of,
+    refused,
+    settings_for,
+    standing_gateway,
+)
+from support.fake_oidc import OidcStand
+from support.images import png
 
 STUDIES = "/api/v1/studies"
 
 
 @pytest.fixture
-async def stand(tmp_path: Path) -> AsyncIterator[Stand]:
-    settings = closed_settings(tmp_path / "archive", requests_per_minute=5, failures_per_minute=3)
+async def stand(tmp_path: Path, security_database_url: str | None) -> AsyncIterator[Stand]:
+    settings = closed_settings(
+        tmp_path / "archive", security_database_url, requests_per_minute=5, failures_per_minute=3
+    )
     async with closed_gateway(settings) as running:
         yield running
 
@@ -36,14 +55,18 @@ async def test_a_key_that_asks_too_often_is_told_when_to_go_on(stand: Stand) -> 
         assert (await calm.get(STUDIES)).status_code == 200
 
 
-async def test_an_address_that_fails_too_often_is_told_nothing_more(stand: Stand) -> None:
+async def test_an_address_that_fails_too_often_is_told_so_and_locks_out_no_good_key(
+    stand: Stand,
+) -> None:
     token = a_key(stand, Role.VIEWER)
     async with client_with(stand, "cxr_guess") as guessing, client_with(stand, token) as right:
         for _ in range(3):
             refused(await guessing.get(STUDIES), 401)
-        assert int((await guessing.get(STUDIES)).headers["retry-after"]) >= 1
-        # Not even whether the next guess is right.
-        refused(await right.get(STUDIES), 429)
+        for _ in range(10):
+            assert int((await guessing.get(STUDIES)).headers["retry-after"]) >= 1
+        # Of the same address: a proxy's, or that of another department's machine behind it.
+        assert (await right.get(STUDIES)).status_code == 200
+        refused(await guessing.get(STUDIES), 429)
     elsewhere = httpx.ASGITransport(stand.app, client=("10.0.0.9", 1))
     headers = {"Authorization": f"Bearer {token}"}
     async with httpx.AsyncClient(
@@ -57,8 +80,64 @@ async def test_asking_as_nobody_is_no_failure_but_is_limited(stand: Stand) -> No
     assert answers == [401] * 5 + [429] * 2
 
 
-async def test_whoever_sits_at_an_open_gateway_is_not_limited(tmp_path: Path) -> None:
-    settings = settings_for(tmp_path / "archive", requests_per_minute=1)
+async def test_one_key_that_uploads_all_it_can_leaves_places_and_turns_to_others(
+    tmp_path: Path,
+    security_database_url: str | None,
+) -> None:
+    settings = closed_settings(
+        tmp_path / "archive",
+        security_database_url,
+        max_concurrent_analyses=1,
+        max_studies_in_flight=6,
+        max_studies_per_principal=4,
+    )
+    gone_on, classifier = asyncio.Event(), FakeService("classifier")
+
+    async def waiting(request: Any) -> Any:
+        await gone_on.wait()
+        return await classifier.usual(request)
+
+    classifier.answer = waiting
+    async with (
+        standing_gateway(settings, classifier=classifier, provider=OidcStand().opener) as stand,
+        client_as(stand, Role.INTEGRATOR, Role.CLINICIAN, department="elsewhere") as busy,
+        client_as(stand, Role.INTEGRATOR, department="radiology") as calm,
+    ):
+        finished: list[str] = []
+
+        async def sent(client: httpx.AsyncClient, name: str, seed: int) -> int:
+            status = (await send(client, png(seed=seed))).status_code
+            finished.append(name)
+            return status
+
+        async with asyncio.TaskGroup() as group:
+            for seed in range(4):
+                group.create_task(sent(busy, "busy", seed))
+                await until_waiting(stand, seed)
+            answer = await send(busy, png(seed=4))
+            assert refused(answer, 429).type == "urn:cxr:problem:too-many-requests"
+            assert answer.headers["retry-after"] == "1"
+            refused(await busy.post(f"{STUDIES}/{'0' * 26}/rerun"), 429)
+            theirs = group.create_task(sent(calm, "calm", 5))
+            await until_waiting(stand, 4)
+            gone_on.set()
+        assert theirs.result() == 201
+        # One of the busy key's was under way, and one had its turn.
+        assert finished.index("calm") <= 2
+        assert (await send(busy, png(seed=6))).status_code == 201
+
+
+async def until_waiting(stand: Stand, count: int) -> None:
+    """Return once so many studies wait for their turn."""
+    async with asyncio.timeout(20):
+        while f"cxr_studies_waiting {count}.0" not in (await stand.client.get("/metrics")).text:
+            await asyncio.sleep(0.01)
+
+
+async def test_whoever_sits_at_an_open_gateway_is_not_limited(
+    tmp_path: Path, security_database_url: str | None
+) -> None:
+    settings = settings_for(tmp_path / "archive", security_database_url, requests_per_minute=1)
     async with standing_gateway(settings) as stand:
         answers = await asyncio.gather(*(stand.client.get(STUDIES) for _ in range(5)))
         assert {answer.status_code for answer in answers} == {200}
@@ -66,8 +145,9 @@ async def test_whoever_sits_at_an_open_gateway_is_not_limited(tmp_path: Path) ->
 
 async def test_every_route_carries_the_headers_and_a_policy_without_exceptions(
     tmp_path: Path,
+    security_database_url: str | None,
 ) -> None:
-    settings = closed_settings(tmp_path / "archive")
+    settings = closed_settings(tmp_path / "archive", security_database_url)
     async with closed_gateway(settings) as stand, client_as(stand, Role.ADMIN) as admin:
         for operation in Operations(stand.app.routes):
             for method in operation.methods:
@@ -94,8 +174,10 @@ def check_headers(answer: httpx.Response, what: str) -> None:
     assert "no-store" in headers["cache-control"], what
 
 
-async def test_https_is_insisted_on_only_where_there_is_https(tmp_path: Path) -> None:
-    async with standing_gateway(settings_for(tmp_path / "archive")) as stand:
+async def test_https_is_insisted_on_only_where_there_is_https(
+    tmp_path: Path, security_database_url: str | None
+) -> None:
+    async with standing_gateway(settings_for(tmp_path / "archive", security_database_url)) as stand:
         assert "strict-transport-security" not in (await stand.client.get("/livez")).headers
 
 
@@ -128,8 +210,10 @@ def test_only_a_gateway_that_is_open_to_others_does_not_start(
         refuse_open_to_others(settings)
 
 
-def test_the_refusal_is_one_sentence_and_exit_code_2(tmp_path: Path) -> None:
-    settings = settings_for(tmp_path / "archive")
+def test_the_refusal_is_one_sentence_and_exit_code_2(
+    tmp_path: Path, security_database_url: str | None
+) -> None:
+    settings = settings_for(tmp_path / "archive", security_database_url)
     ended = gateway(settings, CXR_GATEWAY_HOST="0.0.0.0")
     assert ended.returncode == 2
     assert ended.stderr.count("\n") == 1
@@ -154,10 +238,13 @@ def test_while_it_is_open_it_answers_to_the_names_of_this_machine(
     assert (settings.resolved_allowed_hosts == ["*"]) == hosts
 
 
-async def test_the_front_doors_word_on_an_address_is_taken_only_from_the_front_door(
+async def test_the_reverse_proxys_word_on_an_address_is_taken_only_from_the_reverse_proxy(
     tmp_path: Path,
+    security_database_url: str | None,
 ) -> None:
-    settings = closed_settings(tmp_path / "archive", failures_per_minute=1, trusted_proxies=1)
+    settings = closed_settings(
+        tmp_path / "archive", security_database_url, failures_per_minute=1, trusted_proxies=1
+    )
     async with closed_gateway(settings) as stand:
         for number, status in ((1, 401), (1, 429), (2, 401)):
             # What stands before the door's own entry the client has written.
@@ -165,3 +252,60 @@ async def test_the_front_doors_word_on_an_address_is_taken_only_from_the_front_d
             headers = {"Authorization": "Bearer cxr_x", "X-Forwarded-For": forwarded}
             async with client_of(stand.app, **headers) as client:
                 assert (await client.get(STUDIES)).status_code == status
+
+
+BEHIND = {"access": "behind-log-in", "forwarded_user_header": "X-Forwarded-User"}
+
+
+@pytest.mark.parametrize(
+    ("headers", "public_url", "status"),
+    [
+        ({"Sec-Fetch-Site": "same-origin"}, "", 404),
+        ({"Sec-Fetch-Site": "same-site"}, "", 403),
+        ({"Sec-Fetch-Site": "cross-site"}, "", 403),
+        ({"Sec-Fetch-Site": "none"}, "", 403),
+        ({"Origin": "https://cxr.example.org"}, "https://cxr.example.org", 404),
+        ({"Origin": "https://cxr.example.org.evil.example"}, "https://cxr.example.org", 403),
+        ({"Origin": "http://cxr.example.org"}, "https://cxr.example.org", 403),
+        ({"Origin": "null"}, "", 403),
+        ({"Origin": "http://localhost"}, "", 404),
+        ({"Origin": "http://localhost:81"}, "", 403),
+        ({}, "", 403),
+    ],
+)
+async def test_behind_a_log_in_only_the_own_page_may_change_anything(
+    tmp_path: Path,
+    security_database_url: str | None,
+    headers: dict[str, str],
+    public_url: str,
+    status: int,
+) -> None:
+    settings = settings_for(
+        tmp_path / "archive", security_database_url, public_url=public_url, **BEHIND
+    )
+    async with standing_gateway(settings) as stand:
+        refused(await stand.client.delete(f"{STUDIES}/{'0' * 26}", headers=headers), status)
+        assert (await stand.client.get(STUDIES, headers=headers)).status_code == 200
+
+
+async def test_behind_a_log_in_the_log_names_whom_the_proxy_let_in(
+    tmp_path: Path, security_database_url: str | None
+) -> None:
+    async with standing_gateway(
+        settings_for(tmp_path / "archive", security_database_url, **BEHIND)
+    ) as stand:
+        for name in ("ada", "x" * 256, "a\tb"):
+            await stand.client.get(STUDIES, headers={"X-Forwarded-User": name})
+        audit = await stand.client.get("/api/v1/audit", params={"action": "listStudies"})
+    subjects = [(line["kind"], line["subject"]) for line in audit.json()["items"][::-1]]
+    assert subjects == [("user", "ada"), ("local", "local"), ("local", "local")]
+
+
+async def test_elsewhere_a_forwarded_user_is_nobody(
+    tmp_path: Path, security_database_url: str | None
+) -> None:
+    settings = closed_settings(
+        tmp_path / "archive", security_database_url, forwarded_user_header="X-Forwarded-User"
+    )
+    async with closed_gateway(settings) as stand:
+        refused(await stand.client.get(STUDIES, headers={"X-Forwarded-User": "admin"}), 401)

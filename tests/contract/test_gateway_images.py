@@ -4,26 +4,30 @@ import asyncio
 import io
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from PIL import Image
 
+from cxr_contracts import Finding
 from cxr_gateway.core.schemas import SystemStatus
 from cxr_gateway.core.settings import GatewaySettings
+from support.dicom_images import dicom
 from support.fake_gateway import (
     DETECTOR_URL,
-    ReaderStand,
+    FakeService,
     Stand,
     Unreachable,
     refused,
     settings_for,
     standing_gateway,
 )
-from support.images import encoded, png, radiograph_like
+from support.images import bright, encoded, png, radiograph_like
 
 STUDIES = "/api/v1/studies"
-BLANK = encoded(np.full((90, 90), 254, np.uint8))
+BRIGHT = encoded(bright())
 
 
 @pytest.fixture
@@ -39,14 +43,14 @@ async def stand(settings: GatewaySettings) -> AsyncIterator[Stand]:
 
 @pytest.mark.parametrize(
     "path",
-    ["", "/image.png", "/overlay.png", "/heatmaps/Mass.png", "/original"],
+    ["", "/image.png", "/pixels", "/pixels.png", "/overlay.png", "/heatmaps/Mass.png", "/original"],
 )
 @pytest.mark.parametrize("study_id", ["0" * 26, "nobody", "..%2f..%2fetc%2fpasswd", "%00"])
 async def test_an_unknown_study_is_not_found(stand: Stand, study_id: str, path: str) -> None:
     refused(await stand.client.get(f"{STUDIES}/{study_id}{path}"), 404)
 
 
-async def test_the_pictures_show_the_film_and_are_the_same_every_time(
+async def test_the_images_show_the_radiograph_and_are_the_same_every_time(
     settings: GatewaySettings,
 ) -> None:
     grey = radiograph_like(120, 100)
@@ -73,7 +77,7 @@ async def test_the_pictures_show_the_film_and_are_the_same_every_time(
             assert (unchanged.status_code, unchanged.content) == (304, b"")
 
 
-async def test_pictures_are_made_ahead_in_an_idle_moment(tmp_path: Path) -> None:
+async def test_images_are_made_ahead_in_an_idle_moment(tmp_path: Path) -> None:
     settings = settings_for(tmp_path / "archive", None, rendering_idle_s=0.01)
     async with standing_gateway(settings) as stand:
         await stand.post(png())
@@ -83,15 +87,22 @@ async def test_pictures_are_made_ahead_in_an_idle_moment(tmp_path: Path) -> None
                 await asyncio.sleep(0.02)
 
 
-async def test_there_is_no_heat_map_of_a_finding_that_was_not_explained(stand: Stand) -> None:
+async def test_every_finding_has_a_heat_map_and_an_unread_study_has_none(stand: Stand) -> None:
     study = (await stand.post(png())).json()
-    assert study["heatmaps"] == ["Mass", "Atelectasis", "Cardiomegaly"]
-    refused(await stand.client.get(f"{STUDIES}/{study['id']}/heatmaps/Hernia.png"), 404)
-    refused(await stand.client.get(f"{STUDIES}/{study['id']}/heatmaps/Cat.png"), 422)
+    assert study["heatmaps"] == [row["finding"] for row in study["findings"]]
+    assert sorted(study["heatmaps"]) == sorted(Finding)
+    for finding in Finding:
+        path = f"{STUDIES}/{study['id']}/heatmaps/{finding.value}.png"
+        assert (await stand.client.get(path)).headers["content-type"] == "image/png"
+    rejected = (await stand.post(BRIGHT)).json()
+    assert rejected["heatmaps"] == []
+    refused(await stand.client.get(f"{STUDIES}/{rejected['id']}/heatmaps/Mass.png"), 404)
+    refused(await stand.client.get(f"{STUDIES}/{study['id']}/heatmaps/Cat.png"), 404)
+    refused(await stand.client.get(f"{STUDIES}/{study['id']}/heatmaps/a%20cat.png"), 422)
 
 
-async def test_a_rejected_study_has_a_picture_and_an_overlay_that_says_why(stand: Stand) -> None:
-    study = (await stand.post(BLANK)).json()
+async def test_a_rejected_study_has_an_image_and_an_overlay_that_says_why(stand: Stand) -> None:
+    study = (await stand.post(BRIGHT)).json()
     for name in ("image.png", "overlay.png"):
         assert (await stand.client.get(f"{STUDIES}/{study['id']}/{name}")).status_code == 200
 
@@ -112,14 +123,14 @@ async def test_a_file_name_is_shown_but_never_used(stand: Stand, name: str) -> N
     assert original.headers["content-type"] == "image/png"
 
 
-async def test_the_system_names_readers_models_rules_and_limits(
+async def test_the_system_names_services_models_rules_and_limits(
     settings: GatewaySettings,
 ) -> None:
-    detector = ReaderStand("detector", ready=False)
+    detector = FakeService("detector", ready=False)
     async with standing_gateway(settings, detector=detector) as stand:
         status = SystemStatus.model_validate((await stand.client.get("/api/v1/system")).json())
         ready = await stand.client.get("/readyz")
-    assert [(reader.role, reader.ready) for reader in status.services] == [
+    assert [(service.role, service.ready) for service in status.services] == [
         ("classifier", True),
         ("detector", False),
     ]
@@ -129,7 +140,15 @@ async def test_the_system_names_readers_models_rules_and_limits(
     assert "image/png" in status.accepted
     assert "not a medical device" in status.intended_use.lower()
     assert {rule.priority for rule in status.triage_rules} == {"urgent", "soon", "routine"}
-    assert ready.status_code == 200  # a reader's health is not the gateway's
+    assert ready.status_code == 200  # a service's health is not the gateway's
+
+
+async def test_the_system_tells_the_page_of_other_viewers(tmp_path: Path) -> None:
+    url = "https://pacs.example/viewer?StudyInstanceUIDs={study_uid}"
+    settings = settings_for(tmp_path / "archive", viewer_links=[f"OHIF={url}"])
+    async with standing_gateway(settings) as stand:
+        status = (await stand.client.get("/api/v1/system")).json()
+    assert status["viewer_links"] == [{"name": "OHIF", "url": url}]
 
 
 async def test_metrics_count_studies_and_failures_and_time_the_stages(
@@ -142,3 +161,96 @@ async def test_metrics_count_studies_and_failures_and_time_the_stages(
     assert 'cxr_inference_failures_total{kind="unreachable",service="detector"} 1.0' in text
     for stage in ("decode", "ood", "encode", "classifier", "detector", "archive"):
         assert f'cxr_study_stage_seconds_count{{stage="{stage}"}} 1.0' in text
+
+
+async def test_the_files_own_greys_come_whole_and_are_described(stand: Stand) -> None:
+    deep = radiograph_like(120, 100).astype(np.uint16) * 16
+    study = (await stand.post(dicom(deep, bits=12, ImagerPixelSpacing=[0.2, 0.2]))).json()
+    base = f"{STUDIES}/{study['id']}"
+    pixels = await stand.client.get(f"{base}/pixels.png")
+    image = Image.open(io.BytesIO(pixels.content))
+    assert image.mode == "I;16"
+    assert np.array_equal(np.asarray(image), deep)
+    greys = (await stand.client.get(f"{base}/pixels")).json()
+    assert greys["brightest"] == deep.max()
+    assert greys["spacing"] == {"mm": 0.2, "source": "ImagerPixelSpacing"}
+    unchanged = await stand.client.get(
+        f"{base}/pixels.png", headers={"If-None-Match": pixels.headers["etag"]}
+    )
+    assert unchanged.status_code == 304
+    for name in ("pixels", "pixels.png"):
+        refused(await stand.client.get(f"{STUDIES}/{'0' * 26}/{name}"), 404)
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+@pytest.mark.parametrize("turned", [0, 90, 180, 270])
+async def test_the_saved_image_is_turned_with_its_boxes_and_its_map(
+    stand: Stand, turned: int, mirrored: bool
+) -> None:
+    deep = radiograph_like(900, 1200).astype(np.uint16) * 16
+    study = (await stand.post(dicom(deep, bits=12))).json()
+    path = f"{STUDIES}/{study['id']}/overlay.png"
+    size = (1200, 900) if turned % 180 else (900, 1200)
+
+    async def drawn(**look: Any) -> npt.NDArray[np.int_]:
+        answer = await stand.client.get(path, params=look)
+        assert answer.status_code == 200, answer.text
+        image = np.asarray(Image.open(io.BytesIO(answer.content)).convert("RGB"))
+        return image[: size[1] if look.get("turned") is not None else 1200].astype(int)
+
+    def as_turned(upright: npt.NDArray[np.int_]) -> npt.NDArray[np.int_]:
+        return np.rot90(np.fliplr(upright) if mirrored else upright, -turned // 90)
+
+    look = {"mirrored": mirrored, "turned": turned}
+    plain = await drawn(boxes=False, **look)
+    assert plain.shape[:2] == size[::-1]
+    assert np.array_equal(plain, as_turned(await drawn(boxes=False)))
+    mapped = await drawn(boxes=False, heatmap="Mass", opacity=1, **look)
+    upright = as_turned(await drawn(boxes=False, heatmap="Mass", opacity=1))
+    assert np.abs(mapped - upright).max() <= 1
+    # The frame of the first box lies where its corners were turned to; its label is elsewhere.
+    boxed = await drawn(**look)
+    changed = (boxed != plain).any(axis=2)
+    box = study["boxes"][0]
+    outline = np.zeros((1200, 900), bool)
+    x = slice(round(box["x_min"]), round(box["x_max"]))
+    y = slice(round(box["y_min"]), round(box["y_max"]))
+    outline[y, x.start] = outline[y, x.stop - 1] = outline[y.start, x] = outline[y.stop - 1, x] = 1
+    assert changed[as_turned(outline.astype(int)).astype(bool)].all()
+
+
+async def test_the_saved_image_is_drawn_as_one_looks_at_it(stand: Stand) -> None:
+    deep = radiograph_like(640, 700).astype(np.uint16) * 16
+    study = (await stand.post(dicom(deep, bits=12))).json()
+    path = f"{STUDIES}/{study['id']}/overlay.png"
+
+    async def drawn(**look: str) -> npt.NDArray[np.int_]:
+        answer = await stand.client.get(path, params=look)
+        assert answer.status_code == 200, answer.text
+        return np.asarray(Image.open(io.BytesIO(answer.content)).convert("RGB"))[:700].astype(int)
+
+    plain = await drawn(boxes="false")
+    expected = np.clip((deep.astype(float) - 1000) / 1000, 0, 1) * 255
+    windowed = await drawn(boxes="false", black="1000", white="2000")
+    assert np.abs(windowed[..., 0] - expected).max() <= 1
+    inverted = await drawn(boxes="false", black="1000", white="2000", inverted="true")
+    assert np.array_equal(inverted, 255 - windowed)
+    boxed = await drawn()
+    assert (boxed != plain).any(axis=2).sum() > 100
+    hidden = {box["finding"] for box in study["boxes"]}
+    answer = await stand.client.get(path, params={"hide": sorted(hidden)})
+    unboxed = np.asarray(Image.open(io.BytesIO(answer.content)).convert("RGB"))[:700]
+    assert np.array_equal(unboxed, plain)
+    mapped = await drawn(boxes="false", heatmap="Mass", opacity="1")
+    assert (mapped != plain).any()
+    named = await drawn(boxes="false", identifiers="true")
+    assert np.argwhere((named != plain).any(axis=2))[:, 0].max() < 100
+    assert (named != plain).any()
+    for wrong in (
+        {"black": "5"},
+        {"black": "5", "white": "5"},
+        {"heatmap": "a cat"},
+        {"turned": "45"},
+        {"turned": "360"},
+    ):
+        refused(await stand.client.get(path, params=wrong), 422)

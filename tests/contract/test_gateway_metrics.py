@@ -12,13 +12,14 @@ from cxr_contracts import Finding
 from support.dicom_images import dicom
 from support.fake_gateway import (
     DETECTOR_URL,
-    ReaderStand,
+    FakeService,
     Stand,
     Unreachable,
+    probabilities,
     settings_for,
     standing_gateway,
 )
-from support.images import encoded, png, radiograph_like
+from support.images import bright, encoded, png, radiograph_like
 
 
 async def value(stand: Stand, series: str) -> float:
@@ -29,26 +30,27 @@ async def value(stand: Stand, series: str) -> float:
 
 
 def colour() -> bytes:
-    """A picture in colours that no grey film has."""
+    """An image in colours that no grey radiograph has."""
     red = np.zeros((100, 120, 3), np.uint8)
     red[..., 0] = radiograph_like()
     return encoded(red)
 
 
 @pytest.mark.parametrize(
-    ("film", "reason"),
+    ("radiograph", "reason"),
     [
         (dicom(radiograph_like(), BodyPartExamined="FOOT"), "tags"),
         (colour(), "colour"),
-        (encoded(np.full((100, 120), 255, np.uint8)), "image"),
+        (encoded(bright()), "image"),
+        (encoded(np.full((100, 120), 255, np.uint8)), "quality"),
     ],
-    ids=["tags", "colour", "picture"],
+    ids=["tags", "colour", "image", "quality"],
 )
-async def test_what_the_gate_refuses_is_counted_by_the_class_of_its_reason(
-    film: bytes, reason: str, tmp_path: Path
+async def test_what_the_ood_detector_refuses_is_counted_by_the_class_of_its_reason(
+    radiograph: bytes, reason: str, tmp_path: Path
 ) -> None:
     async with standing_gateway(settings_for(tmp_path)) as stand:
-        answer = await stand.post(film)
+        answer = await stand.post(radiograph)
         assert answer.json()["status"] == "rejected", answer.text
         assert await value(stand, f'cxr_ood_refusals_total{{reason="{reason}"}}') == 1
         assert await value(stand, 'cxr_studies_total{priority="none",status="rejected"}') == 1
@@ -63,24 +65,27 @@ async def test_findings_are_counted_as_a_share_of_what_the_classifier_answered(
             assert (await stand.post(png(seed=seed))).status_code == 201
         assert await value(stand, "cxr_classified_studies_total") == 3
         for finding in Finding:
-            expected = 3 if finding is Finding.MASS else 0
-            series = f'cxr_positive_findings_total{{finding="{finding.value}"}}'
-            assert await value(stand, series) == expected
+            # A mass of 0.7 is likely; everything else is unlikely.
+            likely = 3 if finding is Finding.MASS else 0
+            expected = {"likely": likely, "possible": 0, "unlikely": 3 - likely}
+            for level, count in expected.items():
+                series = f'cxr_findings_total{{finding="{finding.value}",level="{level}"}}'
+                assert await value(stand, series) == count
         assert await value(stand, "cxr_study_seconds_count") == 3
 
 
-async def test_what_intake_refuses_is_counted_by_the_type_of_its_problem(tmp_path: Path) -> None:
+async def test_what_imaging_refuses_is_counted_by_the_type_of_its_problem(tmp_path: Path) -> None:
     async with standing_gateway(settings_for(tmp_path, max_upload_bytes=50_000)) as stand:
-        assert (await stand.post(b"no picture")).status_code == 415
+        assert (await stand.post(b"no image")).status_code == 415
         assert (await stand.post(png()[:-30])).status_code == 422
         assert (await stand.post(bytes(50_001))).status_code == 413
         for kind in ("unsupported-media", "unprocessable", "too-large"):
             assert await value(stand, f'cxr_problems_total{{type="{kind}"}}') == 1
 
 
-async def test_readings_that_go_on_and_films_that_wait_are_counted(tmp_path: Path) -> None:
+async def test_analyses_that_go_on_and_radiographs_that_wait_are_counted(tmp_path: Path) -> None:
     released = asyncio.Event()
-    classifier = ReaderStand("classifier")
+    classifier = FakeService("classifier")
 
     async def held(request: Request) -> Response:
         await released.wait()
@@ -104,7 +109,9 @@ async def test_readings_that_go_on_and_films_that_wait_are_counted(tmp_path: Pat
             assert await value(stand, series) == 3
 
 
-async def test_a_reading_again_is_a_reading_and_the_archives_room_is_known(tmp_path: Path) -> None:
+async def test_an_analysis_again_is_an_analysis_and_the_archives_room_is_known(
+    tmp_path: Path,
+) -> None:
     down = {DETECTOR_URL: Unreachable()}
     async with standing_gateway(settings_for(tmp_path), transports=down) as stand:
         study = (await stand.post(png())).json()
@@ -116,3 +123,23 @@ async def test_a_reading_again_is_a_reading_and_the_archives_room_is_known(tmp_p
         size = await value(stand, "cxr_archive_size_bytes")
         assert 0 < free <= size
         assert "cxr_model_info{" in (await stand.client.get("/metrics")).text
+
+
+async def test_the_urgent_share_of_the_last_day_and_week_stands_beside_the_budget(
+    tmp_path: Path,
+) -> None:
+    settings = settings_for(tmp_path, alert_budget=0.2, drift_refresh_s=0.05)
+    classifier = FakeService("classifier")
+    detector = FakeService("detector", boxes=[])
+    async with standing_gateway(settings, classifier=classifier, detector=detector) as stand:
+        blank = encoded(np.full((100, 120), 255, np.uint8))
+        assert (await stand.post(blank)).json()["status"] == "rejected"
+        for seed, found in enumerate(({"edema": 0.9}, {}, {}, {"mass": 0.9})):
+            classifier.findings = probabilities(**found)
+            assert (await stand.post(png(seed=seed))).status_code == 201
+        async with asyncio.timeout(20):
+            while await value(stand, 'cxr_triaged_studies{window="week"}') != 4:
+                await asyncio.sleep(0.02)
+        assert await value(stand, 'cxr_urgent_share{window="day"}') == 0.25
+        assert await value(stand, 'cxr_urgent_share{window="week"}') == 0.25
+        assert await value(stand, "cxr_alert_budget") == 0.2

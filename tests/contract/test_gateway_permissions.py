@@ -105,7 +105,8 @@ async def test_what_is_for_everybody_tells_of_no_patient(stand: Stand) -> None:
     open_to_all = {name for name, rule in PERMISSIONS.items() if rule is EVERYBODY}
     assert open_to_all == {
         *("getLiveness", "getReadiness", "getMetrics", "openapi", "get_page"),
-        *("startSignIn", "finishSignIn", "signOut"),
+        *("listProblemTypes", "getProblemType"),
+        *("startSignIn", "finishSignIn", "signOut", "endSessions"),
     }
 
 

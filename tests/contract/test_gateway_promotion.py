@@ -10,13 +10,12 @@ from cxr_gateway.archive.database import open_engine
 from cxr_gateway.core.settings import GatewaySettings
 from cxr_gateway.shadow.evidence import Evidence
 from cxr_gateway.shadow.promoting import NotPromoted
-from support.fake_gateway import SHA, ReaderStand, probabilities, settings_for
+from support.fake_gateway import SHA, FakeService, probabilities, settings_for
 from support.images import png
-from support.rescorings import a_joining, write_joining
 from support.shadows import (
     NEW_SHA,
     WITH_SHADOWS,
-    FourReaders,
+    FourServices,
     ShadowStand,
     standing_with_shadows,
     until,
@@ -41,9 +40,9 @@ async def answering(stand: ShadowStand, seed: int) -> dict[str, str]:
 async def test_a_promoted_model_answers_the_next_study_and_the_old_one_is_the_shadow(
     settings: GatewaySettings,
 ) -> None:
-    readers = FourReaders()
-    readers.shadow_classifier.findings = probabilities(edema=0.9)
-    async with standing_with_shadows(settings, readers) as stand:
+    services = FourServices()
+    services.shadow_classifier.findings = probabilities(edema=0.9)
+    async with standing_with_shadows(settings, services) as stand:
         assert await answering(stand, 1) == {"classifier": SHA, "detector": SHA}
         await stand.recorded(2)
         assert (await stand.promote("classifier", Evidence(min_answers=1))).sha256 == NEW_SHA
@@ -61,7 +60,7 @@ async def test_a_promoted_model_answers_the_next_study_and_the_old_one_is_the_sh
         ("classifier", SHA, NEW_SHA),
         ("detector", NEW_SHA, SHA),
     ]
-    assert [reader["model"]["sha256"] for reader in system["services"]] == [NEW_SHA, SHA]
+    assert [service["model"]["sha256"] for service in system["services"]] == [NEW_SHA, SHA]
     [classifier, detector] = models["roles"]
     assert classifier["active"]["model"]["sha256"] == NEW_SHA
     assert classifier["shadow"]["model"]["sha256"] == SHA
@@ -96,10 +95,10 @@ async def test_a_rollback_undoes_the_last_promotion_and_then_the_one_before(
 
 
 async def test_every_running_gateway_follows_within_its_poll(tmp_path: Path) -> None:
-    readers, settings = FourReaders(), quick(tmp_path, promotion_poll_s=0.02)
+    services, settings = FourServices(), quick(tmp_path, promotion_poll_s=0.02)
     async with (
-        standing_with_shadows(settings, readers) as one,
-        standing_with_shadows(settings, readers) as other,
+        standing_with_shadows(settings, services) as one,
+        standing_with_shadows(settings, services) as other,
     ):
         await one.promote("detector")
 
@@ -129,14 +128,14 @@ async def test_the_promoted_model_is_followed_to_another_address(tmp_path: Path)
     async with standing_with_shadows(settings) as stand:
         await stand.promote("classifier")
     # The operator makes it the first, and a third model the shadow: nothing is to be promoted.
-    moved = FourReaders(
-        classifier=ReaderStand("classifier", sha256=NEW_SHA),
-        shadow_classifier=ReaderStand("classifier", sha256="ef" * 32),
+    moved = FourServices(
+        classifier=FakeService("classifier", sha256=NEW_SHA),
+        shadow_classifier=FakeService("classifier", sha256="ef" * 32),
     )
     async with standing_with_shadows(settings, moved) as stand:
         assert (await answering(stand, 1))["classifier"] == NEW_SHA
     # And a model that merely took the promoted one's address is not promoted.
-    taken = FourReaders(shadow_classifier=ReaderStand("classifier", sha256="ef" * 32))
+    taken = FourServices(shadow_classifier=FakeService("classifier", sha256="ef" * 32))
     async with standing_with_shadows(settings, taken) as stand:
         assert (await answering(stand, 2))["classifier"] == SHA
 
@@ -144,54 +143,40 @@ async def test_the_promoted_model_is_followed_to_another_address(tmp_path: Path)
 async def test_a_promoted_model_that_is_away_is_missing_and_not_replaced_in_silence(
     tmp_path: Path,
 ) -> None:
-    readers, settings = FourReaders(), quick(tmp_path)
-    async with standing_with_shadows(settings, readers) as stand:
+    services, settings = FourServices(), quick(tmp_path)
+    async with standing_with_shadows(settings, services) as stand:
         await stand.promote("classifier")
-        readers.shadow_classifier.ready = False
+        services.shadow_classifier.ready = False
         await stand.parts.router.refresh()
-        # Its readings still go to it; a reader that is not ready says so itself.
+        # Its readings still go to it; a service that is not ready says so itself.
         assert (await answering(stand, 1))["classifier"] == NEW_SHA
-    async with standing_with_shadows(settings, readers) as stand:
+    async with standing_with_shadows(settings, services) as stand:
         [status, _] = (await stand.get("/api/v1/system"))["services"]
         assert not status["ready"]
 
 
-async def test_the_joining_is_that_of_the_pair_that_answered(tmp_path: Path) -> None:
-    manifest = a_joining(classifier_sha=NEW_SHA, detector_sha=SHA)
-    write_joining(tmp_path / "rescorings", manifest)
-    settings = quick(tmp_path, rescoring_dir=tmp_path / "rescorings")
-    async with standing_with_shadows(settings) as stand:
-        before = await stand.read(png(seed=1))
-        await stand.promote("classifier")
-        await stand.parts.router.refresh()
-        after = await stand.read(png(seed=2))
-    assert before["rescoring"] is None
-    assert after["rescoring"]["name"] == manifest.name
-    assert after["boxes"][0]["score"] != after["boxes"][0]["detector_score"]
-
-
 async def test_a_promotion_is_refused_with_the_reason(tmp_path: Path) -> None:
-    readers, settings = FourReaders(), quick(tmp_path)
-    async with standing_with_shadows(settings, readers) as stand:
+    services, settings = FourServices(), quick(tmp_path)
+    async with standing_with_shadows(settings, services) as stand:
         await stand.read(png())
         await stand.recorded(2)
         with pytest.raises(NotPromoted, match=r"has answered 1 images beside .* 2 are asked for"):
             await stand.promote("classifier", Evidence(min_answers=2))
-        readers.shadow_classifier.ready = False
+        services.shadow_classifier.ready = False
         with pytest.raises(NotPromoted, match="classifier at the second address is not ready"):
             await stand.promote("classifier")
-        readers.shadow_detector.sha256 = SHA
+        services.shadow_detector.sha256 = SHA
         with pytest.raises(NotPromoted, match="Both addresses have the same detector"):
             await stand.promote("detector")
         assert (await stand.get("/api/v1/models"))["history"] == []
 
 
 async def test_a_shadow_that_fails_too_often_is_refused(tmp_path: Path) -> None:
-    readers = FourReaders()
-    async with standing_with_shadows(quick(tmp_path, shadow_detector_url=None), readers) as stand:
+    services = FourServices()
+    async with standing_with_shadows(quick(tmp_path, shadow_detector_url=None), services) as stand:
         await stand.read(png(seed=1))
         await stand.recorded(1)
-        readers.shadow_classifier.findings = []
+        services.shadow_classifier.findings = []
         await stand.read(png(seed=2))
         await stand.recorded(2)
         with pytest.raises(NotPromoted, match="failed on 1 of 2 radiographs, more than the 10%"):
@@ -208,10 +193,10 @@ async def test_without_a_second_address_nothing_can_be_promoted(tmp_path: Path) 
 
 
 async def test_a_rollback_to_a_model_that_is_nowhere_is_refused(tmp_path: Path) -> None:
-    readers = FourReaders()
-    async with standing_with_shadows(quick(tmp_path), readers) as stand:
+    services = FourServices()
+    async with standing_with_shadows(quick(tmp_path), services) as stand:
         await stand.promote("classifier")
-        readers.classifier.sha256 = "ef" * 32
+        services.classifier.sha256 = "ef" * 32
         with pytest.raises(NotPromoted, match="No address has classifier-stand 1"):
             await stand.roll_back("classifier")
 

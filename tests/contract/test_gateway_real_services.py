@@ -1,4 +1,4 @@
-"""The gateway's real clients against the real readers' apps, over ASGI, on random networks."""
+"""The gateway's real clients against the real services' apps, over ASGI, on random networks."""
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
@@ -22,11 +22,11 @@ from support.fake_gateway import (
     CLASSIFIER_URL,
     DETECTOR_URL,
     Stand,
-    readers_over,
+    services_over,
     settings_for,
     standing_gateway,
 )
-from support.images import encoded, png, radiograph_like
+from support.images import encoded, example_image, png, radiograph_like
 
 
 @pytest.fixture
@@ -50,10 +50,10 @@ async def transports(
 
 
 @pytest.fixture
-async def readers(
+async def services(
     transports: dict[str, httpx.AsyncBaseTransport], tmp_path: Path
 ) -> AsyncIterator[InferenceClients]:
-    async with readers_over(transports)(settings_for(tmp_path)) as opened:
+    async with services_over(transports)(settings_for(tmp_path)) as opened:
         yield opened
 
 
@@ -67,16 +67,18 @@ async def stand(
 
 
 @pytest.mark.parametrize(
-    "film",
+    "radiograph",
     [
         png(150, 110),
-        encoded(radiograph_like(150, 110), "JPEG"),
+        encoded(example_image("effusion"), "JPEG"),
         encoded(radiograph_like(150, 110).astype("uint16") * 16),
     ],
     ids=["png", "jpeg", "png of 16 bits"],
 )
-async def test_both_real_readers_read_what_the_gateway_sends(stand: Stand, film: bytes) -> None:
-    response = await stand.post(film)
+async def test_both_real_services_read_what_the_gateway_sends(
+    stand: Stand, radiograph: bytes
+) -> None:
+    response = await stand.post(radiograph)
     assert response.status_code == 201, response.text
     study = Study.model_validate_json(response.content)
     assert (study.status, study.problems) == ("complete", [])
@@ -84,11 +86,12 @@ async def test_both_real_readers_read_what_the_gateway_sends(stand: Stand, film:
     assert [row.probability for row in study.findings] == sorted(
         (row.probability for row in study.findings), reverse=True
     )
-    assert study.heatmaps == [row.finding for row in study.top_findings]
+    assert study.heatmaps == [row.finding for row in study.findings]
+    assert len(study.heatmaps) == len(Finding)
     assert study.boxes  # the random detector shows whatever it scores
     for box in study.boxes:
-        assert 0 <= box.x_min < box.x_max <= 150
-        assert 0 <= box.y_min < box.y_max <= 110
+        assert 0 <= box.x_min < box.x_max <= study.image.width
+        assert 0 <= box.y_min < box.y_max <= study.image.height
     assert [model.name for model in study.models[1:]] == ["random-classifier", "random-detector"]
 
 
@@ -99,10 +102,10 @@ async def test_the_heat_map_of_a_real_classifier_is_drawn(stand: Stand) -> None:
         assert answer.status_code == 200
 
 
-async def test_the_real_readers_say_that_they_are_ready_and_with_which_model(
-    readers: InferenceClients,
+async def test_the_real_services_say_that_they_are_ready_and_with_which_model(
+    services: InferenceClients,
 ) -> None:
-    statuses = [await one.status() for one in (readers.classifier, readers.detector)]
+    statuses = [await one.status() for one in (services.classifier, services.detector)]
     assert [(status.role, status.ready) for status in statuses] == [
         ("classifier", True),
         ("detector", True),
@@ -113,17 +116,17 @@ async def test_the_real_readers_say_that_they_are_ready_and_with_which_model(
     ]
 
 
-async def test_a_real_readers_refusal_reaches_the_study_in_its_own_words(
-    readers: InferenceClients,
+async def test_a_real_services_refusal_reaches_the_study_in_its_own_words(
+    services: InferenceClients,
 ) -> None:
     with pytest.raises(InferenceFailure) as caught:
-        await readers.classifier.classify(EncodedImage(b"no picture", "image/png", 1, 1), explain=3)
+        await services.classifier.classify(EncodedImage(b"no image", "image/png", 1, 1), explain=3)
     assert caught.value.kind is FailureKind.ERROR
     assert caught.value.detail.startswith("it answered with status 415: ")
 
 
 @pytest.mark.parametrize("settings", [ClassifierSettings, DetectorSettings])
-def test_the_largest_picture_that_intake_accepts_fits_through_a_readers_door(
+def test_the_largest_image_that_imaging_accepts_fits_through_to_a_service(
     settings: type[ClassifierSettings | DetectorSettings],
 ) -> None:
     fields = settings.model_fields

@@ -13,7 +13,7 @@ from cxr_gateway.archive import open_archive
 from cxr_gateway.core.ids import new_study_id
 from cxr_gateway.core.settings import GatewaySettings
 from support.archives import gateway
-from support.fake_gateway import ReaderStand, refused, settings_for, standing_gateway
+from support.fake_gateway import FakeService, refused, settings_for, standing_gateway
 from support.images import png
 from support.s3_server import S3Server, free_port
 
@@ -41,16 +41,16 @@ async def broken(_request: Request) -> Response:
 async def test_a_study_is_read_kept_and_shown_from_the_bucket(
     settings: GatewaySettings, server: S3Server
 ) -> None:
-    film = png()
+    radiograph = png()
     async with standing_gateway(settings) as stand:
-        answer = await stand.post(film)
+        answer = await stand.post(radiograph)
         assert answer.status_code == 201
         study = answer.json()["id"]
         assert server.all_keys() == [f"studies/{study}/original.png"]
         assert stand.files() == []
         address = f"/api/v1/studies/{study}"
         original = await stand.client.get(f"{address}/original")
-        assert original.content == film
+        assert original.content == radiograph
         assert original.headers["content-disposition"] == f'attachment; filename="{study}.png"'
         overlay = await stand.client.get(f"{address}/overlay.png")
         assert overlay.content.startswith(b"\x89PNG")
@@ -63,7 +63,7 @@ async def test_a_study_is_read_kept_and_shown_from_the_bucket(
 async def test_a_failed_study_is_read_again_from_the_bucket(
     settings: GatewaySettings, server: S3Server
 ) -> None:
-    down = ReaderStand("detector", ready=False)
+    down = FakeService("detector", ready=False)
     down.answer = broken
     async with standing_gateway(settings, detector=down) as stand:
         first = await stand.post(png())
@@ -102,8 +102,8 @@ async def test_a_start_sweeps_what_a_kill_left_in_the_bucket(
     async with standing_gateway(settings) as stand:
         kept = (await stand.post(png())).json()["id"]
     orphan = f"studies/{new_study_id()}/original.png"
-    server.client().put_object(Bucket="films", Key=orphan, Body=b"no row")
-    server.client().put_object(Bucket="films", Key="studies/of-somebody-else", Body=b"x")
+    server.client().put_object(Bucket="radiographs", Key=orphan, Body=b"no row")
+    server.client().put_object(Bucket="radiographs", Key="studies/of-somebody-else", Body=b"x")
     async with open_archive(settings):
         pass
     assert orphan in server.all_keys()  # young: it may be another gateway's, about to be committed

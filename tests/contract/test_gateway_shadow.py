@@ -12,7 +12,7 @@ from cxr_contracts import Region
 from cxr_gateway.core.settings import GatewaySettings
 from support.fake_gateway import (
     SHA,
-    ReaderStand,
+    FakeService,
     Unreachable,
     box,
     probabilities,
@@ -24,7 +24,7 @@ from support.images import png
 from support.shadows import (
     NEW_SHA,
     WITH_SHADOWS,
-    FourReaders,
+    FourServices,
     ShadowStand,
     standing_with_shadows,
     until,
@@ -40,23 +40,23 @@ def quick(tmp_path: Path, **more: object) -> GatewaySettings:
     return settings_for(tmp_path / "archive", **{**WITH_SHADOWS, **more})
 
 
-def classifier(**given: float) -> ReaderStand:
-    return ReaderStand("classifier", sha256=NEW_SHA, findings=probabilities(**given))
+def classifier(**given: float) -> FakeService:
+    return FakeService("classifier", sha256=NEW_SHA, findings=probabilities(**given))
 
 
 async def test_a_shadows_answer_is_recorded_with_what_would_have_followed_and_not_shown(
     settings: GatewaySettings,
 ) -> None:
     # Edema at twice its threshold is urgent; a mass, as shown, is not.
-    readers = FourReaders(
+    services = FourServices(
         shadow_classifier=classifier(edema=0.8),
-        shadow_detector=ReaderStand("detector", sha256=NEW_SHA, boxes=[]),
+        shadow_detector=FakeService("detector", sha256=NEW_SHA, boxes=[]),
     )
-    async with standing_with_shadows(settings, readers) as stand:
+    async with standing_with_shadows(settings, services) as stand:
         study = await stand.read(png())
         by_classifier, by_detector = await stand.recorded(2)
         assert await stand.get(f"/api/v1/studies/{study['id']}") == study
-        assert readers.shadow_classifier.received == readers.classifier.received
+        assert services.shadow_classifier.received == services.classifier.received
     assert NEW_SHA not in json.dumps(study)
     assert by_classifier["study_id"] == by_detector["study_id"] == study["id"]
     assert (by_classifier["model_sha256"], by_classifier["current_sha256"]) == (NEW_SHA, SHA)
@@ -75,11 +75,11 @@ async def test_a_shadow_that_fails_is_recorded_as_failing_and_the_study_is_whole
     async def broken(_request: Request) -> Response:
         return JSONResponse({}, 500)
 
-    readers = FourReaders(
-        shadow_classifier=ReaderStand("classifier", sha256=NEW_SHA, answer=broken)
+    services = FourServices(
+        shadow_classifier=FakeService("classifier", sha256=NEW_SHA, answer=broken)
     )
     settings = quick(tmp_path, shadow_detector_url=None)
-    async with standing_with_shadows(settings, readers) as stand:
+    async with standing_with_shadows(settings, services) as stand:
         study = await stand.read(png())
         [row] = await stand.recorded(1)
         assert await stand.readings("classifier", "failed") == 1
@@ -89,11 +89,11 @@ async def test_a_shadow_that_fails_is_recorded_as_failing_and_the_study_is_whole
 
 
 async def test_a_shadow_that_is_away_from_the_start_holds_nothing_up(tmp_path: Path) -> None:
-    readers = FourReaders()
-    transports = {**readers.transports(), WITH_SHADOWS["shadow_classifier_url"]: Unreachable()}
+    services = FourServices()
+    transports = {**services.transports(), WITH_SHADOWS["shadow_classifier_url"]: Unreachable()}
     settings = quick(tmp_path, shadow_detector_url=None)
     async with standing_gateway(settings, transports=transports) as gateway:
-        stand = ShadowStand(gateway, readers, settings)
+        stand = ShadowStand(gateway, services, settings)
         assert (await stand.read(png()))["status"] == "complete"
         [status, _] = (await stand.get("/api/v1/models"))["roles"]
     assert status["shadow"] is None
@@ -111,7 +111,7 @@ async def test_a_shadow_that_is_behind_drops_studies_and_counts_them(tmp_path: P
 
     shadow.answer = slow
     settings = quick(tmp_path, shadow_detector_url=None, shadow_queue_length=2)
-    async with standing_with_shadows(settings, FourReaders(shadow_classifier=shadow)) as stand:
+    async with standing_with_shadows(settings, FourServices(shadow_classifier=shadow)) as stand:
         await stand.read(png(seed=0))
         await asked.wait()
         # It has one and two wait, so the other two are not for it; all are answered meanwhile.
@@ -123,24 +123,24 @@ async def test_a_shadow_that_is_behind_drops_studies_and_counts_them(tmp_path: P
 
 
 async def test_a_shadow_waits_while_somebody_is_served(tmp_path: Path) -> None:
-    readers, asked, released = FourReaders(), asyncio.Event(), asyncio.Event()
+    services, asked, released = FourServices(), asyncio.Event(), asyncio.Event()
     settings = quick(tmp_path, shadow_detector_url=None)
 
     async def slow(request: Request) -> Response:
         asked.set()
         await released.wait()
-        return await readers.detector.usual(request)
+        return await services.detector.usual(request)
 
-    async with standing_with_shadows(settings, readers) as stand:
-        with stand.parts.pipeline.admit():
+    async with standing_with_shadows(settings, services) as stand:
+        with stand.parts.pipeline.admit(None):
             await stand.read(png(seed=1))
-            readers.detector.answer = slow
+            services.detector.answer = slow
             second = asyncio.create_task(stand.read(png(seed=2)))
             await asked.wait()
-            assert readers.shadow_classifier.asked == 0
+            assert services.shadow_classifier.asked == 0
             released.set()
             await second
-            assert readers.shadow_classifier.asked == 0
+            assert services.shadow_classifier.asked == 0
         await stand.recorded(2)
 
 
@@ -148,8 +148,8 @@ async def test_what_was_not_read_by_the_role_is_not_compared(tmp_path: Path) -> 
     async def down(_request: Request) -> Response:
         return JSONResponse({}, 500)
 
-    readers = FourReaders(classifier=ReaderStand("classifier", answer=down))
-    async with standing_with_shadows(quick(tmp_path), readers) as stand:
+    services = FourServices(classifier=FakeService("classifier", answer=down))
+    async with standing_with_shadows(quick(tmp_path), services) as stand:
         assert (await stand.read(png()))["status"] == "partial"
         [row] = await stand.recorded(1)
         assert row["role"] == "detector"
@@ -157,30 +157,29 @@ async def test_what_was_not_read_by_the_role_is_not_compared(tmp_path: Path) -> 
 
 
 async def test_a_shadow_of_the_same_model_reads_nothing(tmp_path: Path) -> None:
-    readers = FourReaders(shadow_classifier=ReaderStand("classifier"))
-    async with standing_with_shadows(quick(tmp_path), readers) as stand:
+    services = FourServices(shadow_classifier=FakeService("classifier"))
+    async with standing_with_shadows(quick(tmp_path), services) as stand:
         await stand.read(png())
         [row] = await stand.recorded(1)
         assert row["role"] == "detector"
-    assert readers.shadow_classifier.asked == 0
+    assert services.shadow_classifier.asked == 0
 
 
 async def test_the_report_counts_what_was_recorded(settings: GatewaySettings) -> None:
-    readers = FourReaders(shadow_classifier=classifier(mass=0.5))
-    async with standing_with_shadows(settings, readers) as stand:
+    services = FourServices(shadow_classifier=classifier(mass=0.5))
+    async with standing_with_shadows(settings, services) as stand:
         for seed, shown in enumerate([0.7, 0.6, 0.2, 0.2]):
-            readers.classifier.findings = probabilities(mass=shown)
+            services.classifier.findings = probabilities(mass=shown)
             await stand.read(png(seed=seed))
             await stand.recorded(2 * (seed + 1))
         report = await stand.get("/api/v1/shadow/classifier")
         boxes = await stand.get("/api/v1/shadow/detector")
     assert (report["recorded"], report["answered"], report["failures"]) == (4, 4, [])
     mass = next(one for one in report["findings"] if one["finding"] == "Mass")
-    assert (mass["both_positive"], mass["only_current"], mass["only_shadow"], mass["neither"]) == (
-        (2, 0, 2, 0)
-    )
-    # |0.7-0.5| + |0.6-0.5| + 2 * |0.2-0.5|, over four films.
-    assert (mass["agreement"], mass["mean_absolute_difference"]) == (0.5, 0.225)
+    # Twice likely to possible, twice unlikely to possible.
+    assert (mass["same_level"], mass["shadow_higher"], mass["shadow_lower"]) == (0, 2, 2)
+    # |0.7-0.5| + |0.6-0.5| + 2 * |0.2-0.5|, over four radiographs.
+    assert (mass["agreement"], mass["mean_absolute_difference"]) == (0.0, 0.225)
     assert len(report["findings"]) == 14
     assert report["shadow"]["sha256"] == NEW_SHA
     assert report["current_sha256"] == SHA
@@ -191,7 +190,7 @@ async def test_the_report_counts_what_was_recorded(settings: GatewaySettings) ->
     assert (boxes["recorded"], boxes["findings"]) == (4, [])
 
 
-async def test_a_film_that_is_gone_is_lost_to_the_shadow_and_nothing_else_is(
+async def test_a_radiograph_that_is_gone_is_lost_to_the_shadow_and_nothing_else_is(
     tmp_path: Path,
 ) -> None:
     settings = quick(tmp_path, shadow_detector_url=None)
@@ -201,8 +200,8 @@ async def test_a_film_that_is_gone_is_lost_to_the_shadow_and_nothing_else_is(
         await stand.recorded(1)
         await stand.read(png(seed=1))
         await stand.recorded(2)
-        # The film of a third study is gone before the shadow comes to it.
-        with stand.parts.pipeline.admit():
+        # The radiograph of a third study is gone before the shadow comes to it.
+        with stand.parts.pipeline.admit(None):
             third = await stand.read(png(seed=2))
             files.remove_study(third["id"])
 
@@ -221,10 +220,10 @@ async def test_boxes_of_a_shadow_are_cut_by_its_own_thresholds(tmp_path: Path) -
         box(Region.NODULE, 0.5, 1, 2, 9, 9),
         box(Region.EFFUSION, 0.2, 1, 2, 9, 9, above_threshold=False),
     ]
-    detector = ReaderStand("detector", sha256=NEW_SHA, boxes=boxes)
+    detector = FakeService("detector", sha256=NEW_SHA, boxes=boxes)
     settings = quick(tmp_path, shadow_classifier_url=None)
-    readers = FourReaders(shadow_detector=detector)
-    async with standing_with_shadows(settings, readers) as stand:
+    services = FourServices(shadow_detector=detector)
+    async with standing_with_shadows(settings, services) as stand:
         await stand.read(png())
         [row] = await stand.recorded(1)
     assert (row["current_boxes"], row["boxes"]) == (1, 2)

@@ -216,11 +216,11 @@ async def test_a_wrong_id_token_signs_nobody_in(client: httpx.AsyncClient, oidc:
         assert "__Host-cxr-session" not in client.cookies, what
 
 
-async def test_a_token_signed_by_a_strangers_key_is_refused(
+async def test_a_token_signed_by_a_unknown_key_is_refused(
     client: httpx.AsyncClient, oidc: OidcStand
 ) -> None:
     for kid in ("first", "second"):
-        oidc.signs_with = an_rsa_key(kid, "a stranger")
+        oidc.signs_with = an_rsa_key(kid, "an unknown key")
         refused(await signed_in(client, oidc), 401)
 
 
@@ -296,7 +296,7 @@ async def test_a_foreign_page_can_send_nothing_with_a_session(
     client: httpx.AsyncClient, oidc: OidcStand
 ) -> None:
     await signed_in(client, oidc)
-    files = {"file": ("film.png", png(), "image/png")}
+    files = {"file": ("radiograph.png", png(), "image/png")}
     for headers in (
         {"Sec-Fetch-Site": "same-site"},
         {"Sec-Fetch-Site": "none"},

@@ -1,4 +1,4 @@
-"""The REST API over the real archive (SQLite and PostgreSQL), with readers that are ASGI apps."""
+"""The REST API over the real archive (SQLite and PostgreSQL), with services that are ASGI apps."""
 
 import asyncio
 import hashlib
@@ -17,7 +17,7 @@ from cxr_gateway.core.settings import GatewaySettings
 from support.fake_gateway import (
     CLASSIFIER_URL,
     DETECTOR_URL,
-    ReaderStand,
+    FakeService,
     Stand,
     Unreachable,
     box,
@@ -26,10 +26,10 @@ from support.fake_gateway import (
     settings_for,
     standing_gateway,
 )
-from support.images import encoded, png, radiograph_like
+from support.images import bright, encoded, png, radiograph_like
 
 STUDIES = "/api/v1/studies"
-BLANK = encoded(np.full((90, 90), 254, np.uint8))
+BRIGHT = encoded(bright())
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ async def stand(settings: GatewaySettings) -> AsyncIterator[Stand]:
         yield running
 
 
-async def test_a_film_becomes_a_complete_study(stand: Stand) -> None:
+async def test_a_radiograph_becomes_a_complete_study(stand: Stand) -> None:
     content = png(120, 100)
     response = await stand.post(content, name="thorax.png")
     assert response.status_code == 201
@@ -73,11 +73,11 @@ async def test_a_film_becomes_a_complete_study(stand: Stand) -> None:
     assert study.problems == []
 
 
-async def test_the_readers_get_the_decoded_pixels(stand: Stand) -> None:
+async def test_the_services_get_the_decoded_pixels(stand: Stand) -> None:
     grey = radiograph_like(90, 70)
     await stand.post(encoded(grey))
-    for reader in (stand.classifier, stand.detector):
-        (received,) = reader.received
+    for asked in (stand.classifier, stand.detector):
+        (received,) = asked.received
         assert np.array_equal(np.asarray(Image.open(io.BytesIO(received))), grey)
 
 
@@ -142,24 +142,26 @@ async def test_an_idempotency_key_that_is_no_key_is_refused(stand: Stand, key: s
     assert stand.files() == []
 
 
-async def test_a_stranger_is_a_rejected_study_and_no_reader_sees_it(stand: Stand) -> None:
-    response = await stand.post(BLANK)
+async def test_an_out_of_distribution_image_is_a_rejected_study_and_no_service_sees_it(
+    stand: Stand,
+) -> None:
+    response = await stand.post(BRIGHT)
     assert response.status_code == 201
     study = Study.model_validate_json(response.content)
     assert study.status == "rejected"
     assert study.ood.model_dump() == {
         "accepted": False,
-        "score": pytest.approx(1 / 255),
+        "score": pytest.approx(0.07, abs=0.01),
         "threshold": 0.1,
-        "reason": "The picture is blank.",
+        "reason": "The image is blank.",
     }
     assert (study.findings, study.boxes, study.triage, study.heatmaps) == ([], [], None, [])
     assert stand.classifier.asked == stand.detector.asked == 0
-    assert (await stand.post(BLANK)).status_code == 200
+    assert (await stand.post(BRIGHT)).status_code == 200
 
 
 @pytest.mark.parametrize("missing", ["classifier", "detector"])
-async def test_with_one_reader_down_a_study_is_partial_and_names_it(
+async def test_with_one_service_down_a_study_is_partial_and_names_it(
     settings: GatewaySettings, missing: str
 ) -> None:
     url = CLASSIFIER_URL if missing == "classifier" else DETECTOR_URL
@@ -213,7 +215,7 @@ async def test_a_partial_study_becomes_complete_when_it_is_run_again(
         assert stand.detector.asked == 1
 
 
-async def test_with_both_readers_down_the_study_is_kept_and_can_be_run_again(
+async def test_with_both_services_down_the_study_is_kept_and_can_be_run_again(
     settings: GatewaySettings,
 ) -> None:
     down = {CLASSIFIER_URL: Unreachable(), DETECTOR_URL: Unreachable()}
@@ -241,9 +243,9 @@ async def test_with_both_readers_down_the_study_is_kept_and_can_be_run_again(
 
 
 async def test_the_list_shows_the_most_urgent_first(settings: GatewaySettings) -> None:
-    classifier = ReaderStand("classifier")
+    classifier = FakeService("classifier")
     async with standing_gateway(
-        settings, classifier=classifier, detector=ReaderStand("detector", boxes=[])
+        settings, classifier=classifier, detector=FakeService("detector", boxes=[])
     ) as stand:
         ids: dict[str, str] = {}
         for name, row in (
@@ -253,7 +255,7 @@ async def test_the_list_shows_the_most_urgent_first(settings: GatewaySettings) -
         ):
             classifier.findings = probabilities(**row)
             ids[name] = (await stand.post(png(seed=len(ids)))).json()["id"]
-        ids["rejected"] = (await stand.post(BLANK)).json()["id"]
+        ids["rejected"] = (await stand.post(BRIGHT)).json()["id"]
         pages = [await stand.client.get(STUDIES, params={"limit": 3})]
         cursor = pages[0].json()["next_cursor"]
         pages.append(await stand.client.get(STUDIES, params={"limit": 3, "cursor": cursor}))
@@ -290,7 +292,7 @@ async def test_an_unknown_study_cannot_be_run_again(stand: Stand) -> None:
 async def test_a_thousand_clients_are_not_all_let_in(tmp_path: Path) -> None:
     settings = settings_for(tmp_path / "archive", None, max_studies_in_flight=1)
     gone_on = asyncio.Event()
-    classifier = ReaderStand("classifier")
+    classifier = FakeService("classifier")
 
     async def waiting(request: Any) -> Any:
         await gone_on.wait()
@@ -308,7 +310,7 @@ async def test_a_thousand_clients_are_not_all_let_in(tmp_path: Path) -> None:
         assert (await first).status_code == 201
 
 
-async def test_a_reading_goes_on_when_its_client_leaves(stand: Stand) -> None:
+async def test_an_analysis_goes_on_when_its_client_leaves(stand: Stand) -> None:
     begun = asyncio.Event()
 
     async def slow(request: Any) -> Any:
@@ -330,7 +332,7 @@ async def test_a_reading_goes_on_when_its_client_leaves(stand: Stand) -> None:
 
 
 async def test_boxes_at_the_edge_are_cut_to_the_image(settings: GatewaySettings) -> None:
-    detector = ReaderStand("detector", boxes=[box(Region.EFFUSION, 0.9, -0.5, 0, 120.5, 100.25)])
+    detector = FakeService("detector", boxes=[box(Region.EFFUSION, 0.9, -0.5, 0, 120.5, 100.25)])
     async with standing_gateway(settings, detector=detector) as stand:
         (found,) = (await stand.post(png(120, 100))).json()["boxes"]
     assert (found["x_min"], found["x_max"], found["y_max"]) == (0.0, 120.0, 100.0)

@@ -73,7 +73,9 @@ async def test_a_bad_file_is_told_what_was_found_and_leaves_nothing(
     assert words.lower() in problem.detail.lower()
 
 
-@pytest.mark.parametrize("name", ["film.dcm", "film.exe", "film", "film.jpg"])
+@pytest.mark.parametrize(
+    "name", ["radiograph.dcm", "radiograph.exe", "radiograph", "radiograph.jpg"]
+)
 async def test_a_file_is_what_its_content_says_and_not_its_name(stand: Stand, name: str) -> None:
     response = await stand.post(png(), name=name)
     assert response.status_code == 201
@@ -132,7 +134,7 @@ async def test_a_bad_form_is_refused_and_leaves_nothing(
 
 @pytest.mark.parametrize(
     "kind",
-    ["application/json", "image/png", "multipart/form-data", "multipart/mixed; boundary=a", ""],
+    ["application/json", "image/gif", "multipart/form-data", "multipart/mixed; boundary=a", ""],
 )
 async def test_a_request_that_is_no_form_is_unsupported(stand: Stand, kind: str) -> None:
     response = await stand.client.post(STUDIES, content=png(), headers={"Content-Type": kind})
@@ -157,20 +159,20 @@ async def test_a_file_over_the_limit_is_refused_while_it_comes(
 
 
 async def test_a_file_of_exactly_the_limit_is_let_in(stand: Stand) -> None:
-    film = png()
-    body = part("file", film + bytes(MAX_BYTES - len(film))) + END
+    radiograph = png()
+    body = part("file", radiograph + bytes(MAX_BYTES - len(radiograph))) + END
     response = await stand.client.post(STUDIES, content=chunks(body), headers=MULTIPART)
-    assert response.status_code in (201, 422)  # as intake thinks of what follows the PNG's end
+    assert response.status_code in (201, 422)  # as decoding thinks of what follows the PNG's end
 
 
 async def test_any_cut_of_the_request_into_pieces_is_the_same_file(stand: Stand) -> None:
-    film = png()
-    body = part("file", film) + END
+    radiograph = png()
+    body = part("file", radiograph) + END
     for size in (1, 7, 8191):
         response = await stand.client.post(STUDIES, content=chunks(body, size), headers=MULTIPART)
         assert response.status_code in (200, 201)
     original = await stand.client.get(f"{STUDIES}/{response.json()['id']}/original")
-    assert original.content == film
+    assert original.content == radiograph
 
 
 async def test_a_client_that_falls_silent_is_told_and_leaves_nothing(stand: Stand) -> None:

@@ -1,4 +1,4 @@
-"""One trace for each upload, through the gateway and both real readers, to a real collector."""
+"""One trace for each upload, through the gateway and both real services, to a real collector."""
 
 import asyncio
 import socket
@@ -31,7 +31,7 @@ FILE_NAME = "Smith_John_1950.png"
 STEPS = {
     "gateway": {
         "POST /api/v1/studies",
-        *("receive", "wait", "decode", "ood", "encode", "classifier", "detector"),
+        *("receive", "wait", "decode", "quality", "ood", "encode", "classifier", "detector"),
         *("archive", "merge", "record"),
     },
     "classifier": {"POST /v1/classify", "upload", "decode", "prepare", "model", "queue", "run"},
@@ -116,14 +116,14 @@ def check_family(spans: dict[tuple[str, str], Received]) -> None:
     assert root.parent_id == "00f067aa0ba902b7"
     for name in STEPS["gateway"] - {root.name}:
         assert spans["gateway", name].parent_id == root.span_id, name
-    for reader, path in (("classifier", "classify"), ("detector", "detect")):
-        call = spans["gateway", reader]
+    for role, path in (("classifier", "classify"), ("detector", "detect")):
+        call = spans["gateway", role]
         assert call.kind == "client"
-        served = spans[reader, f"POST /v1/{path}"]
+        served = spans[role, f"POST /v1/{path}"]
         assert (served.kind, served.parent_id) == ("server", call.span_id)
         for name in ("upload", "decode", "prepare", "model"):
-            assert spans[reader, name].parent_id == served.span_id, name
-        model, queue, run = (spans[reader, name] for name in ("model", "queue", "run"))
+            assert spans[role, name].parent_id == served.span_id, name
+        model, queue, run = (spans[role, name] for name in ("model", "queue", "run"))
         assert queue.parent_id == run.parent_id == model.span_id
         assert run.attributes == {"cxr.batch_size": 1}
         # Two clocks are compared; a millisecond is far more than they differ by.
@@ -134,7 +134,7 @@ def check_family(spans: dict[tuple[str, str], Received]) -> None:
 
 
 def check_silence(traces: Collector, spans: list[Received], study_id: str) -> None:
-    """Nothing that was sent tells of the film, its name or its study."""
+    """Nothing that was sent tells of the radiograph, its name or its study."""
     known = {
         *("http.request.method", "http.route", "http.response.status_code"),
         *("cxr.request_id", "cxr.batch_size"),
@@ -152,7 +152,7 @@ async def test_what_fails_is_marked_by_its_class_and_not_by_its_message(
     down = {CLASSIFIER_URL: Unreachable(), DETECTOR_URL: Unreachable()}
     async with standing_gateway(settings, transports=down) as stand:
         assert (await stand.post(png())).status_code == 503
-        assert (await stand.post(b"no picture")).status_code == 415
+        assert (await stand.post(b"no image")).status_code == 415
         assert (await stand.client.get("/api/v1/studies/smith-john")).status_code == 404
     spans = traces.wait_for("classifier", "POST /api/v1/studies", "GET /api/v1/studies/{study_id}")
     failed = {(span.name, span.attributes.get("error.type")) for span in spans if span.failed}
@@ -165,7 +165,7 @@ async def test_what_fails_is_marked_by_its_class_and_not_by_its_message(
     assert "smith-john" not in b"".join(traces.requests).decode("latin-1")
 
 
-async def test_a_collector_that_is_away_costs_no_reading_and_is_told(
+async def test_a_collector_that_is_away_costs_no_analysis_and_is_told(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "1")
@@ -181,10 +181,10 @@ async def test_a_collector_that_is_away_costs_no_reading_and_is_told(
             assert (await stand.post(png(seed=1))).status_code == 201
 
 
-async def test_a_collector_that_never_answers_holds_neither_readings_nor_the_end(
+async def test_a_collector_that_never_answers_holds_neither_analyses_nor_the_end(
     traces: Collector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Each span is sent at once, so that the collector holds the sender while films are read.
+    # Each span is sent at once, so that the collector holds the sender while radiographs are read.
     monkeypatch.setenv("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "1")
     traces.answers.clear()
     async with standing_gateway(settings_for(tmp_path, traces_endpoint=traces.url)) as stand:

@@ -10,7 +10,7 @@ from cxr_contracts import DetectResponse, ModelFile, ModelManifest, Problem
 MODEL = {"name": "m", "version": "1", "sha256": "0" * 64}
 
 
-def test_a_client_ignores_fields_that_a_newer_reader_adds() -> None:
+def test_a_client_ignores_fields_that_a_newer_service_adds() -> None:
     answer = {"model": MODEL, "image": {"width": 2, "height": 3}, "boxes": [], "new": 1}
     assert DetectResponse.model_validate(answer).image.height == 3
 

@@ -101,20 +101,22 @@ def test_what_is_no_grey_image_is_refused(bad: np.ndarray) -> None:
         preprocess(bad, SPEC)
 
 
-def test_a_stretched_film_fills_the_input_without_padding() -> None:
+def test_a_stretched_radiograph_fills_the_input_without_padding() -> None:
     image = np.full((100, 300), 255, dtype=np.uint8)
     tensor, placed = preprocess(image, SPEC, "stretch")
     assert (tensor == 1.0).all()
     assert (placed.left, placed.top, placed.scaled_width, placed.scaled_height) == (0, 0, 320, 320)
 
 
-def test_a_square_film_is_the_same_letterboxed_and_stretched() -> None:
+def test_a_square_radiograph_is_the_same_letterboxed_and_stretched() -> None:
     image = smooth_image(256, 256)
     (one, _), (other, _) = fit(image, SPEC, "letterbox"), fit(image, SPEC, "stretch")
     assert (one == other).all()
 
 
-def test_a_bright_box_on_a_wide_film_comes_back_from_the_stretched_input_where_it_was() -> None:
+def test_a_bright_box_on_a_wide_radiograph_comes_back_from_the_stretched_input_where_it_was() -> (
+    None
+):
     image = np.zeros((200, 800), dtype=np.uint8)
     image[50:150, 200:400] = 255
     canvas, placed = fit(image, SPEC, "stretch")

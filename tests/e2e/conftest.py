@@ -1,5 +1,6 @@
 """The running system: three real processes from the serving environment, which has no PyTorch."""
 
+import json
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -8,8 +9,23 @@ from pathlib import Path
 import pytest
 from pydicom.data import get_testdata_file
 
-from benchmarks.stack import Stack
+from benchmarks.stack import ROOT, Stack
 from support.page_scripts import FRONTEND
+
+# As an operator would name them; frontend/e2e/elsewhere.spec.ts follows them.
+VIEWERS = [
+    "OHIF=https://pacs.example/viewer?StudyInstanceUIDs={study_uid}",
+    "Weasis=weasis://%24dicom%3Ars%20-r%20%22studyUID%3D{study_uid}%22",
+]
+
+
+@pytest.fixture(scope="session")
+def one_detector() -> dict[str, str]:
+    """A published detector of one network instead of the four of the default one.
+
+    For tests that ask the page or the processes something, and not the model.
+    """
+    return {"CXR_DETECTOR_MODEL_DIR": str(ROOT / "models/detector/yolov5n-both")}
 
 
 @pytest.fixture(scope="session")
@@ -28,12 +44,16 @@ def page_dir() -> Path:
 
 
 @pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory, page_dir: Path) -> Iterator[Stack]:
+def stack(
+    tmp_path_factory: pytest.TempPathFactory, page_dir: Path, one_detector: dict[str, str]
+) -> Iterator[Stack]:
     """A fresh system over an empty archive, for all tests of a module."""
     environment = {
         "CXR_GATEWAY_CLASSIFIER_TIMEOUT_S": "5",
         "CXR_GATEWAY_DETECTOR_TIMEOUT_S": "5",
         "CXR_GATEWAY_PAGE_DIR": str(page_dir),
+        "CXR_GATEWAY_VIEWER_LINKS": json.dumps(VIEWERS),
+        **one_detector,
     }
     with Stack(tmp_path_factory.mktemp("stack"), environment) as running:
         yield running

@@ -20,9 +20,9 @@ END_SESSIONS = (
 
 
 @pytest.fixture
-def closed_stack(tmp_path: Path, page_dir: Path) -> Iterator[Stack]:
+def closed_stack(tmp_path: Path, page_dir: Path, one_detector: dict[str, str]) -> Iterator[Stack]:
     """The three services with a provider, and sign-in at it."""
-    stack = Stack(tmp_path, {"CXR_GATEWAY_PAGE_DIR": str(page_dir)})
+    stack = Stack(tmp_path, {"CXR_GATEWAY_PAGE_DIR": str(page_dir), **one_detector})
     gateway = stack.services["gateway"]
     page = f"http://localhost:{gateway.port}"
     [port] = free_ports(1)

@@ -14,7 +14,7 @@ from cxr_gan.marking import DISCLAIMER, read_mark
 from cxr_gan.sampling import drawn_like, shuffled
 from cxr_training.data.collection import read_collection
 from cxr_training.data.errors import DataError
-from cxr_training.data.manifest_csv import read_images
+from cxr_training.data.manifest_csv import read_entries
 from cxr_training.data.splits import Split
 from support.gan.runs import write_run
 from support.synthetic_nih import write_nih
@@ -37,7 +37,7 @@ def sample(*options: object) -> int:
 def test_training_reads_the_manifest_and_only_trains_on_it(run: Path, tmp_path: Path) -> None:
     asked = ["--label", "Pneumonia", "--label", "No Finding"]
     assert sample("--model", run, "--n", 30, "--seed", 7, *asked, "--out", tmp_path / "s") == 0
-    images = read_images(tmp_path / "s/manifest.csv")
+    images = [entry.radiograph for entry in read_entries(tmp_path / "s/manifest.csv")]
     assert all(image.synthetic for image in images)
     assert Counter(len(image.findings) for image in images) == {1: 30, 0: 30}
     # By the numbers' hash alone, about nine of sixty would be validated on.
@@ -54,7 +54,7 @@ def test_a_real_radiograph_cannot_be_an_invented_patients(run: Path, tmp_path: P
     with pytest.raises(
         DataError, match=r"csv:2: patient synthetic:tiny:.* was made by a generator"
     ):
-        read_images(manifest)
+        read_entries(manifest)
 
 
 def test_every_file_says_that_it_is_synthetic_and_how_to_make_it_again(
@@ -106,7 +106,8 @@ def test_shuffled_labels_stand_in_the_manifest_and_the_asked_ones_in_the_file(
     asked = ["--label", "Mass", "--label", "Pneumonia", "--shuffle-labels"]
     sample("--model", run, "--n", 20, *asked, "--out", tmp_path / "s")
     stated = fields(tmp_path / "s/manifest.csv")
-    marks = [read_mark(image.path) for image in read_images(tmp_path / "s/manifest.csv")]
+    entries = read_entries(tmp_path / "s/manifest.csv")
+    marks = [read_mark(entry.radiograph.path) for entry in entries]
     really = [mark.labels for mark in marks if mark is not None]
     assert Counter(stated) == Counter(really) == {"Mass": 20, "Pneumonia": 20}
     wrong = sum(one != other for one, other in zip(stated, really, strict=True))

@@ -1,5 +1,5 @@
 """The services' fixtures for whoever starts them."""
 
-from support.live_gateway import readers, start
+from support.live_gateway import services, start
 
-__all__ = ["readers", "start"]
+__all__ = ["services", "start"]

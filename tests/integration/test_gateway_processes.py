@@ -18,7 +18,7 @@ import psutil
 import pytest
 
 from support.images import encoded, png, radiograph_like
-from support.live_gateway import STUDIES, Gateway, Readers, Starter
+from support.live_gateway import STUDIES, FakeServices, Gateway, Starter
 from support.waiting import eventually, free_port
 
 # httpx keeps an idle connection for five seconds, as uvicorn does where it is not told otherwise.
@@ -31,10 +31,10 @@ def threads() -> Iterator[ThreadPoolExecutor]:
         yield pool
 
 
-def test_killed_in_the_middle_of_a_reading_it_leaves_no_half_study(
-    start: Starter, readers: Readers, threads: ThreadPoolExecutor
+def test_killed_in_the_middle_of_an_analysis_it_leaves_no_half_study(
+    start: Starter, services: FakeServices, threads: ThreadPoolExecutor
 ) -> None:
-    readers.classifier.answer = readers.hold
+    services.classifier.answer = services.hold
     first = start()
     upload = threads.submit(first.post, png())
     # The file is at its final place and the row is not yet written: the worst moment.
@@ -45,7 +45,7 @@ def test_killed_in_the_middle_of_a_reading_it_leaves_no_half_study(
     with pytest.raises(httpx.TransportError):
         upload.result()
     assert len(first.files()) == 1
-    readers.released.set()
+    services.released.set()
     second = start()
     assert second.files() == []
     assert second.total() == 0
@@ -83,9 +83,10 @@ def test_a_client_that_hangs_up_in_the_middle_of_an_upload_leaves_nothing(start:
 
 
 def test_a_full_disk_is_a_507_and_leaves_nothing(start: Starter) -> None:
-    gateway = start(CXR_TEST_MAX_FILE_BYTES=400_000)
-    large = encoded(radiograph_like(900, 900))
-    assert len(large) > 400_000
+    # The limit holds for memory files, too, in which a decoder process hands over pixels.
+    gateway = start(CXR_TEST_MAX_FILE_BYTES=1_000_000, CXR_GATEWAY_DECODERS="in-process")
+    large = encoded(radiograph_like(1500, 1500))
+    assert len(large) > 1_000_000
     response = gateway.post(large)
     assert response.status_code == 507
     assert response.json()["type"] == "urn:cxr:problem:storage-full"
@@ -95,7 +96,7 @@ def test_a_full_disk_is_a_507_and_leaves_nothing(start: Starter) -> None:
 
 
 def test_a_locked_database_is_a_503_that_leaves_nothing_and_passes(
-    start: Starter, readers: Readers
+    start: Starter, services: FakeServices
 ) -> None:
     gateway = start()
     lock = sqlite3.connect(gateway.archive / "archive.sqlite3", isolation_level=None)
@@ -112,16 +113,16 @@ def test_a_locked_database_is_a_503_that_leaves_nothing_and_passes(
     assert gateway.total() == 1
 
 
-def test_told_to_stop_it_finishes_the_reading_that_it_has_begun(
-    start: Starter, readers: Readers, threads: ThreadPoolExecutor
+def test_told_to_stop_it_finishes_the_analysis_that_it_has_begun(
+    start: Starter, services: FakeServices, threads: ThreadPoolExecutor
 ) -> None:
-    readers.classifier.answer = readers.hold
+    services.classifier.answer = services.hold
     gateway = start()
     upload = threads.submit(gateway.post, png())
-    eventually(lambda: readers.classifier.asked == 1, "the classifier was not asked")
+    eventually(lambda: services.classifier.asked == 1, "the classifier was not asked")
     gateway.process.send_signal(signal.SIGTERM)
     time.sleep(0.2)
-    readers.released.set()
+    services.released.set()
     assert upload.result().status_code == 201
     # uvicorn passes the signal on once it has shut down.
     assert gateway.process.wait(20) in (0, -signal.SIGTERM)
@@ -177,7 +178,7 @@ def test_a_connection_may_be_silent_for_as_long_as_clients_keep_one(start: Start
     connection.close()
 
 
-def test_a_gateway_without_its_gate_does_not_start_and_says_what_is_missing(
+def test_a_gateway_without_its_ood_detector_does_not_start_and_says_what_is_missing(
     tmp_path: Path,
 ) -> None:
     environment = {
@@ -185,7 +186,7 @@ def test_a_gateway_without_its_gate_does_not_start_and_says_what_is_missing(
         "PYTHONPATH": os.pathsep.join(sys.path),
         "CXR_GATEWAY_PORT": str(free_port()),
         "CXR_GATEWAY_ARCHIVE_DIR": str(tmp_path / "archive"),
-        "CXR_GATEWAY_OOD_MODEL_DIR": str(tmp_path / "no-gate"),
+        "CXR_GATEWAY_OOD_MODEL_DIR": str(tmp_path / "no-ood"),
     }
     ended = subprocess.run(
         [sys.executable, "-m", "cxr_gateway"],
@@ -196,7 +197,7 @@ def test_a_gateway_without_its_gate_does_not_start_and_says_what_is_missing(
         check=False,
     )
     assert ended.returncode == 3
-    assert "no-gate" in ended.stderr
+    assert "no-ood" in ended.stderr
 
 
 def test_a_misspelt_setting_does_not_start_either() -> None:

@@ -31,11 +31,11 @@ def started(tmp_path: Path, **settings: str) -> list[str]:
 
 
 def test_an_ood_detector_that_is_not_what_its_manifest_says(tmp_path: Path) -> None:
-    shutil.copytree(ROOT / "models/ood/ood-cxr", tmp_path / "gate")
-    (tmp_path / "gate/model.onnx").write_bytes(b"something else")
-    [sentence, _] = started(tmp_path, ood_model_dir=str(tmp_path / "gate"))
+    shutil.copytree(ROOT / "models/ood/ood-cxr", tmp_path / "ood")
+    (tmp_path / "ood/model.onnx").write_bytes(b"something else")
+    [sentence, _] = started(tmp_path, ood_model_dir=str(tmp_path / "ood"))
     assert sentence.startswith("The gateway cannot start: ")
-    assert "gate/model.onnx" in sentence
+    assert "ood/model.onnx" in sentence
     assert "has 14 bytes and its manifest says" in sentence
 
 

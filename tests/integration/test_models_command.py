@@ -1,4 +1,4 @@
-"""`cxr-gateway models` and `shadow report`, as an operator runs them, over real readers."""
+"""`cxr-gateway models` and `shadow report`, as an operator runs them, over real services."""
 
 import os
 import subprocess
@@ -12,7 +12,7 @@ import uvicorn
 
 from cxr_gateway.archive.schema import migrate
 from support.compose_stack import eventually, free_port
-from support.fake_gateway import ReaderStand, settings_for
+from support.fake_gateway import FakeService, settings_for
 from support.shadows import NEW_SHA
 
 ROLE = "classifier"
@@ -22,9 +22,9 @@ ROLE = "classifier"
 def addresses() -> Iterator[dict[str, str]]:
     """Two classifiers and a detector, by the setting that names each."""
     stands = {
-        "CLASSIFIER_URL": ReaderStand(ROLE),
-        "SHADOW_CLASSIFIER_URL": ReaderStand(ROLE, sha256=NEW_SHA),
-        "DETECTOR_URL": ReaderStand("detector"),
+        "CLASSIFIER_URL": FakeService(ROLE),
+        "SHADOW_CLASSIFIER_URL": FakeService(ROLE, sha256=NEW_SHA),
+        "DETECTOR_URL": FakeService("detector"),
     }
     running, found = [], {}
     for name, stand in stands.items():
@@ -35,7 +35,7 @@ def addresses() -> Iterator[dict[str, str]]:
         thread = threading.Thread(target=server.run, daemon=True)
         thread.start()
         running.append((server, thread))
-    eventually(lambda: all(server.started for server, _ in running), "a reader did not start")
+    eventually(lambda: all(server.started for server, _ in running), "a service did not start")
     yield found
     for server, thread in running:
         server.should_exit = True

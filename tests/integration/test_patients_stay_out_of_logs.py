@@ -26,7 +26,7 @@ from sqlalchemy import create_engine, text
 from cxr_contracts import CLASSIFY_PATH, DETECT_PATH, PROBLEM_MEDIA_TYPE
 from support.databases import postgresql_database
 from support.images import encoded, radiograph_like
-from support.marked_images import MARK, marked_film
+from support.marked_images import MARK, marked_radiograph
 
 STUDIES = "/api/v1/studies"
 HEADERS = {
@@ -63,7 +63,7 @@ class Service:
 
 
 @dataclass
-class House:
+class WholeSystem:
     """The three services, the gateway's database, and what clients were told."""
 
     gateway: Service
@@ -126,12 +126,12 @@ def started(
 
 
 @pytest.fixture
-def house(tmp_path: Path, classifier_folder: Path, detector_folder: Path) -> Iterator[House]:
+def system(tmp_path: Path, classifier_folder: Path, detector_folder: Path) -> Iterator[WholeSystem]:
     with contextlib.ExitStack() as stack:
         url = stack.enter_context(postgresql_database())
-        reader = {"runtime": "onnxruntime", "threads": 1}
+        runtime = {"runtime": "onnxruntime", "threads": 1}
         classifier, detector = (
-            started(stack, tmp_path, role, f"cxr_{role}", model_dir=folder, **reader)
+            started(stack, tmp_path, role, f"cxr_{role}", model_dir=folder, **runtime)
             for role, folder in (("classifier", classifier_folder), ("detector", detector_folder))
         )
         gateway = started(
@@ -151,92 +151,94 @@ def house(tmp_path: Path, classifier_folder: Path, detector_folder: Path) -> Ite
         )
         for service in (classifier, detector, gateway):
             eventually(service.ready, f"the {service.role} did not become ready")
-        yield House(gateway, classifier, detector, url, tmp_path / "archive")
+        yield WholeSystem(gateway, classifier, detector, url, tmp_path / "archive")
 
 
 def _logged(service: Service, request_id: str) -> bool:
     return request_id in {line.get("request_id") for line in service.lines()}
 
 
-def test_no_marker_of_a_patient_is_told_by_any_service(house: House) -> None:
-    study = house.post(marked_film(), 201, **{"X-Request-ID": "trail-1"}).json()["id"]
-    for service in (house.gateway, house.classifier, house.detector):
+def test_no_marker_of_a_patient_is_told_by_any_service(system: WholeSystem) -> None:
+    study = system.post(marked_radiograph(), 201, **{"X-Request-ID": "trail-1"}).json()["id"]
+    for service in (system.gateway, system.classifier, system.detector):
         # The line is written when the answer is on its way.
         eventually(partial(_logged, service, "trail-1"), f"{service.role} logged no such request")
-    every_door_of(house, study)
-    broken_files(house)
-    broken_parts(house, study)
-    told = everything_told(house)
+    everything_of(system, study)
+    broken_files(system)
+    broken_parts(system, study)
+    told = everything_told(system)
     assert all(len(words) > 100 for words in told.values()), "something was not collected"
     assert [where for where, words in told.items() if MARK.lower() in words.lower()] == []
 
 
-def every_door_of(house: House, study: str) -> None:
+def everything_of(system: WholeSystem, study: str) -> None:
     for path in ("", "/image.png", "/overlay.png", "/original"):
-        house.ask("GET", f"{STUDIES}/{study}{path}", 200)
-    house.ask("POST", f"{STUDIES}/{study}/rerun", 200)
-    exported = house.ask("GET", f"{STUDIES}/{study}/deidentified", 200)
+        system.ask("GET", f"{STUDIES}/{study}{path}", 200)
+    system.ask("POST", f"{STUDIES}/{study}/rerun", 200)
+    exported = system.ask("GET", f"{STUDIES}/{study}/deidentified", 200)
     assert MARK.encode() not in exported.content
-    house.ask("GET", STUDIES, 200)
-    house.ask("GET", STUDIES, 422, params=QUERY | {"status": f"{MARK}STATUS"})
-    house.ask("GET", STUDIES, 400, params={"cursor": f"{MARK}CURSOR"})
-    house.ask("GET", f"{STUDIES}/{study}/heatmaps/nothing.png", 422)
+    system.ask("GET", STUDIES, 200)
+    system.ask("GET", STUDIES, 422, params=QUERY | {"status": f"{MARK}STATUS"})
+    system.ask("GET", STUDIES, 400, params={"cursor": f"{MARK}CURSOR"})
+    system.ask("GET", f"{STUDIES}/{study}/heatmaps/nothing.png", 404)
 
 
-def broken_files(house: House) -> None:
-    film = marked_film(SOPInstanceUID="1.2.3")
-    house.post(film, 201, **{"Idempotency-Key": f"{MARK}KEY"})
-    house.post(marked_film(SOPInstanceUID="1.2.4"), 409, **{"Idempotency-Key": f"{MARK}KEY"})
-    house.post(film[: len(film) - 2000], 422)
-    house.post(film[:3000], 422)
-    house.post(marked_film(BodyPartExamined="LEG"), 201)
-    house.post(marked_film(Rows=65535), 422)
+def broken_files(system: WholeSystem) -> None:
+    radiograph = marked_radiograph(SOPInstanceUID="1.2.3")
+    system.post(radiograph, 201, **{"Idempotency-Key": f"{MARK}KEY"})
+    system.post(marked_radiograph(SOPInstanceUID="1.2.4"), 409, **{"Idempotency-Key": f"{MARK}KEY"})
+    system.post(radiograph[: len(radiograph) - 2000], 422)
+    system.post(radiograph[:3000], 422)
+    system.post(marked_radiograph(BodyPartExamined="LEG"), 201)
+    system.post(marked_radiograph(Rows=65535), 422)
     texts = PngInfo()
     texts.add_text("Patient", f"{MARK}TEXT")
-    picture = encoded(radiograph_like(), pnginfo=texts)
-    house.post(picture[:-40], 422)
-    house.post(f"{MARK}NOTHING".encode() * 100, 415)
-    for service, path in ((house.classifier, CLASSIFY_PATH), (house.detector, DETECT_PATH)):
-        files = {"image": (f"{MARK}IMAGE.png", picture[:-40], "image/png")}
+    image = encoded(radiograph_like(), pnginfo=texts)
+    system.post(image[:-40], 422)
+    system.post(f"{MARK}NOTHING".encode() * 100, 415)
+    for service, path in ((system.classifier, CLASSIFY_PATH), (system.detector, DETECT_PATH)):
+        files = {"image": (f"{MARK}IMAGE.png", image[:-40], "image/png")}
         answer = service.client.post(path, files=files, params=QUERY, headers=HEADERS)
         assert answer.status_code == 422, answer.text
-        house.answers.append(answer)
+        system.answers.append(answer)
 
 
-def broken_parts(house: House, study: str) -> None:
-    house.detector.stop()
-    house.post(marked_film(SOPInstanceUID="1.2.5"), 201)
-    house.classifier.stop()
-    house.post(marked_film(SOPInstanceUID="1.2.6"), 503)
-    [original] = house.archive.glob(f"studies/*/{study}/original.dcm")
+def broken_parts(system: WholeSystem, study: str) -> None:
+    system.detector.stop()
+    system.post(marked_radiograph(SOPInstanceUID="1.2.5"), 201)
+    system.classifier.stop()
+    system.post(marked_radiograph(SOPInstanceUID="1.2.6"), 503)
+    [original] = system.archive.glob(f"studies/*/{study}/original.dcm")
     original.write_bytes(original.read_bytes()[:3000])
-    for picture in original.parent.glob("*.png"):
-        picture.unlink()
-    broken = house.gateway.client.get(f"{STUDIES}/{study}/overlay.png", headers=HEADERS)
+    for image in original.parent.glob("*.png"):
+        image.unlink()
+    broken = system.gateway.client.get(f"{STUDIES}/{study}/overlay.png", headers=HEADERS)
     assert broken.status_code >= 400
-    house.answers.append(broken)
+    system.answers.append(broken)
     # The database refuses a statement that carries the whole result: a fault of the program's.
-    house.run("ALTER TABLE studies RENAME COLUMN cams_json TO elsewhere")
-    house.ask("GET", f"{STUDIES}/{study}", 500)
-    house.run("ALTER TABLE studies RENAME COLUMN elsewhere TO cams_json")
-    house.run("ALTER TABLE studies ADD CONSTRAINT none_more CHECK (id < '0') NOT VALID")
-    house.run("ALTER TABLE idempotency_keys RENAME TO elsewhere")
-    house.post(marked_film(SOPInstanceUID="1.2.7"), 500, **{"Idempotency-Key": f"{MARK}KEY2"})
-    house.ask("DELETE", f"{STUDIES}/{study}", 500)
+    system.run("ALTER TABLE studies RENAME COLUMN cams_json TO elsewhere")
+    system.ask("GET", f"{STUDIES}/{study}", 500)
+    system.run("ALTER TABLE studies RENAME COLUMN elsewhere TO cams_json")
+    system.run("ALTER TABLE studies ADD CONSTRAINT none_more CHECK (id < '0') NOT VALID")
+    system.run("ALTER TABLE idempotency_keys RENAME TO elsewhere")
+    system.post(
+        marked_radiograph(SOPInstanceUID="1.2.7"), 500, **{"Idempotency-Key": f"{MARK}KEY2"}
+    )
+    system.ask("DELETE", f"{STUDIES}/{study}", 500)
 
 
-def everything_told(house: House) -> dict[str, str]:
+def everything_told(system: WholeSystem) -> dict[str, str]:
     told = {
         service.role: service.log.read_text()
-        for service in (house.gateway, house.classifier, house.detector)
+        for service in (system.gateway, system.classifier, system.detector)
     }
-    told["gateway's metrics"] = house.gateway.client.get("/metrics").text
+    told["gateway's metrics"] = system.gateway.client.get("/metrics").text
     told["problems"] = "".join(
         answer.text
-        for answer in house.answers
+        for answer in system.answers
         if answer.headers["content-type"] == PROBLEM_MEDIA_TYPE
     )
-    engine = create_engine(house.database_url)
+    engine = create_engine(system.database_url)
     with engine.connect() as connection:
         rows = connection.execute(text("SELECT * FROM audit_log ORDER BY seq")).mappings().all()
     engine.dispose()

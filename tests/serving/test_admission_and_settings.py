@@ -31,29 +31,29 @@ def admission(max_requests: int = 3, max_bytes: int = 1000) -> Admission:
 
 
 def test_no_more_requests_than_the_limit_are_inside() -> None:
-    gate = admission(max_requests=2)
-    with gate.admit(request(1)), gate.admit(request(1)):
-        with pytest.raises(Overloaded) as refusal, gate.admit(request(1)):
+    limit = admission(max_requests=2)
+    with limit.admit(request(1)), limit.admit(request(1)):
+        with pytest.raises(Overloaded) as refusal, limit.admit(request(1)):
             pass
         assert refusal.value.retry_after_s == 4
-    with gate.admit(request(1)):
+    with limit.admit(request(1)):
         pass
 
 
 def test_no_more_bytes_than_the_limit_are_inside() -> None:
-    gate = admission()
+    limit = admission()
     with (
-        gate.admit(request(500)),
-        gate.admit(request(500)),
+        limit.admit(request(500)),
+        limit.admit(request(500)),
         pytest.raises(Overloaded),
-        gate.admit(request(1)),
+        limit.admit(request(1)),
     ):
         pass
 
 
 def test_a_body_of_unknown_length_counts_as_a_large_one() -> None:
-    gate = admission()
-    with gate.admit(request(None)), pytest.raises(Overloaded), gate.admit(request(None)):
+    limit = admission()
+    with limit.admit(request(None)), pytest.raises(Overloaded), limit.admit(request(None)):
         pass
 
 
@@ -63,18 +63,18 @@ def test_a_lone_request_is_let_in_however_large() -> None:
 
 
 def test_a_request_that_fails_leaves_its_place() -> None:
-    gate = admission(max_requests=1)
+    limit = admission(max_requests=1)
     for _ in range(3):
-        with contextlib.suppress(ValueError), gate.admit(request(1)):
+        with contextlib.suppress(ValueError), limit.admit(request(1)):
             raise ValueError
-    with gate.admit(request(1)):
+    with limit.admit(request(1)):
         pass
 
 
 def test_the_services_have_their_own_ports_and_models() -> None:
     classifier, detector = ClassifierSettings(), DetectorSettings()
     assert (classifier.port, detector.port) == (8001, 8002)
-    assert classifier.model_dir == Path("models/classifier/lite0-nih14")
+    assert classifier.model_dir == Path("models/classifier/lite0-cxr")
     assert (detector.model_dir, detector.model) == (Path("models/detector"), None)
     assert classifier.host == "127.0.0.1"
 

@@ -27,6 +27,8 @@ from cxr_contracts import (
     Problem,
     Region,
     ServiceInfo,
+    evidence_order,
+    level_of,
 )
 from cxr_detector.app import create_app as create_detector
 from cxr_detector.settings import DetectorSettings
@@ -88,15 +90,17 @@ def as_file(data: bytes) -> dict[str, tuple[str, bytes]]:
     return {"image": ("radiograph.png", data)}
 
 
-async def test_the_classifier_answers_fourteen_findings_most_probable_first(
+async def test_the_classifier_answers_fourteen_findings_by_level_then_probability(
     classifier: httpx.AsyncClient, classifier_folder: Path
 ) -> None:
     response = await classifier.post(CLASSIFY_PATH, files=as_file(png()))
     body = ClassifyResponse.model_validate_json(response.content)
-    probabilities = [item.probability for item in body.findings]
-    assert probabilities == sorted(probabilities, reverse=True)
+    order = [evidence_order(item.level, item.probability) for item in body.findings]
+    assert order == sorted(order)
     assert {item.finding for item in body.findings} == set(Finding)
-    assert all(item.positive == (item.probability >= item.threshold) for item in body.findings)
+    for item in body.findings:
+        points = item.possible_threshold, item.likely_threshold
+        assert item.level is level_of(item.probability, *points)
     assert body.cams == []
     assert body.model == open_model_folder(classifier_folder, "classifier").identity
 

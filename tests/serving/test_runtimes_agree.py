@@ -24,7 +24,7 @@ MODELS = Path(__file__).parents[2] / "models"
 RUNTIMES: tuple[RuntimeChoice, ...] = ("onnxruntime", "torch")
 DEVICES = ["cpu", *(["cuda:0"] if torch.cuda.is_available() else [])]
 IMAGES = [
-    DecodedImage(radiograph_like(width, height, seed=width), "png", as_stored=True)
+    DecodedImage(radiograph_like(width, height, seed=width), "png")
     for width, height in ((1024, 1024), (600, 900), (1500, 700), (96, 96))
 ]
 
@@ -32,7 +32,7 @@ IMAGES = [
 @pytest.fixture(params=["random", "published"])
 def classifier_model(request: pytest.FixtureRequest) -> ModelFolder:
     random: Path = request.getfixturevalue("classifier_folder")
-    published = MODELS / "classifier" / "lite0-nih14"
+    published = MODELS / "classifier" / "lite0-cxr"
     return open_model_folder(random if request.param == "random" else published, "classifier")
 
 

@@ -61,5 +61,5 @@ def client_as(stand: Stand, *roles: Role, department: str | None = None) -> http
 
 async def send(client: httpx.AsyncClient, content: bytes, **headers: str) -> httpx.Response:
     """Upload a file."""
-    files = {"file": ("film.png", content, "image/png")}
+    files = {"file": ("radiograph.png", content, "image/png")}
     return await client.post("/api/v1/studies", files=files, headers=headers)

@@ -1,6 +1,6 @@
 """What must hold of an archive after whatever happened to it: nothing lost, twice, or half.
 
-It is judged from outside, by the API of a gateway that has been started again over it and by the
+It is checked from outside, by the API of a gateway that has been started again over it and by the
 folder itself, against a ledger of every answer that clients got.
 """
 
@@ -31,7 +31,7 @@ class Verdict:
         return [*self.lost, *self.doubled, *self.half]
 
 
-def judged(gateway: Gateway, ledger: Ledger, *, clock_is_true: bool = True) -> Verdict:
+def checked(gateway: Gateway, ledger: Ledger, *, clock_is_true: bool = True) -> Verdict:
     """The verdict on the archive of a gateway that has just been started over it, alone.
 
     Args:
@@ -44,7 +44,7 @@ def judged(gateway: Gateway, ledger: Ledger, *, clock_is_true: bool = True) -> V
     _check_contents(verdict, studies, ledger)
     _check_answers(verdict, gateway, studies, ledger)
     for study in studies.values():
-        _check_pictures(verdict, gateway, study)
+        _check_images(verdict, gateway, study)
     _check_folder(verdict, gateway, studies)
     return verdict
 
@@ -76,13 +76,13 @@ def _check_contents(verdict: Verdict, studies: dict[str, Study], ledger: Ledger)
             verdict.half.append(f"study {ids} has a content that nobody sent")
     for content, sha256 in ledger.sha256.items():
         if sha256 not in found:
-            verdict.lost.append(f"film {content} has no study")
+            verdict.lost.append(f"radiograph {content} has no study")
 
 
 def _check_answers(
     verdict: Verdict, gateway: Gateway, studies: dict[str, Study], ledger: Ledger
 ) -> None:
-    """Every 2xx names a study that is there, with the film's bytes, as it was last answered."""
+    """Every 2xx names a study that is there, with the file's bytes, as it was last answered."""
     answers: dict[str, list[bytes]] = {}
     contents: dict[str, set[int]] = {}
     for attempt in ledger.kept():
@@ -91,27 +91,29 @@ def _check_answers(
         contents.setdefault(study_id, set()).add(attempt.content)
     for study_id, told in answers.items():
         if len(contents[study_id]) != 1:
-            verdict.half.append(f"study {study_id} was answered to films {contents[study_id]}")
+            verdict.half.append(
+                f"study {study_id} was answered to radiographs {contents[study_id]}"
+            )
         if study_id not in studies:
             verdict.lost.append(f"study {study_id} was answered 2xx and is not there")
             continue
         original = gateway.client.get(f"{STUDIES}/{study_id}/original")
-        if original.content != ledger.films[min(contents[study_id])]:
+        if original.content != ledger.radiographs[min(contents[study_id])]:
             verdict.lost.append(f"study {study_id}: its original is {original.status_code}")
         complete = studies[study_id].status is StudyStatus.COMPLETE
         if complete and gateway.client.get(f"{STUDIES}/{study_id}").content not in told:
             verdict.half.append(f"study {study_id} is not as it was answered")
 
 
-def _check_pictures(verdict: Verdict, gateway: Gateway, study: Study) -> None:
-    """Both pictures can be made and read, and a complete study says all that it has to."""
+def _check_images(verdict: Verdict, gateway: Gateway, study: Study) -> None:
+    """Both images can be made and read, and a complete study says all that it has to."""
     for name in ("image.png", "overlay.png"):
         answer = gateway.client.get(f"{STUDIES}/{study.id}/{name}")
         if answer.status_code != 200:
             verdict.half.append(f"study {study.id}: its {name} is {answer.status_code}")
             continue
-        with Image.open(io.BytesIO(answer.content)) as picture:
-            picture.load()
+        with Image.open(io.BytesIO(answer.content)) as decoded:
+            decoded.load()
     if study.status is StudyStatus.COMPLETE and (len(study.findings) != 14 or study.problems):
         verdict.half.append(f"study {study.id} is called complete and is not")
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pydantic import SecretStr
 
 from cxr_contracts import CamGrid, Finding
-from cxr_gateway.archive import Archive, StoredStudy, open_archive
+from cxr_gateway.archive import Archive, StoredStudy, StudyFilter, open_archive
 from cxr_gateway.cli import parser
 from cxr_gateway.core.ids import new_study_id
 from cxr_gateway.core.schemas import (
@@ -24,8 +24,23 @@ from cxr_gateway.core.schemas import (
 )
 from cxr_gateway.core.settings import GatewaySettings
 from cxr_gateway.imaging import NO_PATIENT
+from support.databases import give_schema
 
 CAMS = [CamGrid(finding=Finding.MASS, values=[[0.25, -1.5]])]
+
+
+def a_triage(priority: Priority, score: float | None = None, reason: str = "Because.") -> Triage:
+    """A triage of this priority, by levels or by a score."""
+    return Triage(
+        priority=priority,
+        score=score,
+        same_day_score=score,
+        urgent_threshold=None if score is None else 0.5,
+        soon_threshold=None if score is None else 0.25,
+        cause=None,
+        model=None,
+        reason=reason,
+    )
 
 
 def a_study(content: bytes) -> Study:
@@ -36,7 +51,10 @@ def a_study(content: bytes) -> Study:
         received_at=datetime.now(UTC),
         file_name='é "name".png',
         content_sha256=hashlib.sha256(content).hexdigest(),
-        image=ImageMetadata(width=4, height=3, view=None, source=ImageSource.PNG, notes=[]),
+        image=ImageMetadata(
+            width=4, height=3, view=None, source=ImageSource.PNG, notes=[], stored=None
+        ),
+        quality=None,
         patient=NO_PATIENT,
         ood=OodResult(accepted=True, score=0.9, threshold=0.5, reason=None),
         top_findings=[],
@@ -44,8 +62,9 @@ def a_study(content: bytes) -> Study:
         boxes=[],
         rescoring=None,
         heatmaps=[],
-        triage=Triage(priority=Priority.URGENT, reason="Because."),
+        triage=a_triage(Priority.URGENT),
         models=[],
+        calibrated=None,
         timings_ms=Timings(
             decode=1, ood=None, classifier=None, detector=None, archive=None, total=1
         ),
@@ -56,7 +75,7 @@ def a_study(content: bytes) -> Study:
 async def put(
     archive: Archive, content: bytes, key: str | None = None, department: str | None = None
 ) -> StoredStudy:
-    """Archive a file as a new study, with a picture of it."""
+    """Archive a file as a new study, with an image of it."""
     study = a_study(content)
     await archive.in_thread(archive.files.write, study.id, "original.png", content)
     await archive.in_thread(archive.files.write, study.id, "overlay-1.png", b"drawn")
@@ -66,9 +85,10 @@ async def put(
 async def filled(settings: GatewaySettings, count: int = 3) -> dict[str, bytes]:
     """Put `count` new studies into the archive; their contents by id."""
     put_in = {}
+    give_schema(settings)
     async with open_archive(settings) as archive:
         for number in range(count):
-            content = f"film {number} {new_study_id()}".encode() * 40
+            content = f"radiograph {number} {new_study_id()}".encode() * 40
             stored = await put(archive, content, f"key {content[:40].decode()}")
             put_in[stored.id] = content
     return put_in
@@ -78,9 +98,7 @@ async def content_of(settings: GatewaySettings) -> dict[str, bytes]:
     """Every study's original by id, each found through its row."""
     found = {}
     async with open_archive(settings) as archive:
-        page = await archive.page(
-            statuses=[], priorities=[], limit=100, after=None, department=None
-        )
+        page = await archive.page(StudyFilter(), limit=100, after=None, department=None)
         for item in page.items:
             stored = await archive.get(item.id, None)
             assert stored.cams == CAMS

@@ -22,19 +22,20 @@ _INTRODUCTION = f"""# Broken on purpose
 
 Made by `{COMMAND}`. Clients upload PNG, JPEG and DICOM files, a fourth of them a file that another
 client is sending at the same time, and each sends its file until it is answered 2xx, with the same
-Idempotency-Key. Meanwhile something breaks. Then the archive is judged by the API of a gateway that
-was started over it again, and by its folder:
+Idempotency-Key. Meanwhile something breaks. Then the archive is checked by the API of a gateway
+that was started over it again, and by its folder:
 
 - **lost**: an upload was answered 2xx, and its study or a byte of its file is not there;
 - **doubled**: one content has more than one study;
-- **half**: a study without its files, files without a study, a picture that cannot be made, a
+- **half**: a study without its files, files without a study, an image that cannot be made, a
   result other than the one that was answered.
 
 *Refused* is an answer that says so (503, 507), *no answer* a connection that broke; both were sent
 again until they were kept. *Seconds to recover* count from the end of the fault (of a killed
 process: from its death, so the start of the next one is in it) to the first 2xx of a request that
 was sent after it.
-Where a reader is broken, films are kept as `partial`; at the end each is read again and complete.
+Where a service is broken, radiographs are kept as `partial`; at the end each is analysed again and
+complete.
 
 """
 

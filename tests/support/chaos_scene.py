@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from cxr_gateway.core.schemas import StudyStatus
-from support.archive_check import judged
+from support.archive_check import checked
 from support.live_gateway import STUDIES, Gateway, Starter
 from support.uploading import Uploaders
 from support.waiting import eventually, free_port
@@ -41,7 +41,7 @@ class Scene:
         return self.starter(**(usual | dict(self.environment) | more))
 
     def end(self, fault: str, gateway: Gateway, uploaders: Uploaders, fault_ended: float) -> None:
-        """Judge what is left, note it for the table, and fail if anything is lost, twice or half.
+        """Check what is left, note it for the table, and fail if anything is lost, twice or half.
 
         Args:
             fault: as the table calls it.
@@ -49,7 +49,7 @@ class Scene:
             uploaders: have stopped.
             fault_ended: on the monotonic clock.
         """
-        verdict = judged(gateway, uploaders.ledger)
+        verdict = checked(gateway, uploaders.ledger)
         row = {"fault": fault, "database": self.database, **uploaders.ledger.counts()}
         for kind in ("lost", "doubled", "half"):
             row[kind] = len(getattr(verdict, kind))

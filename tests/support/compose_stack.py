@@ -24,11 +24,19 @@ from docker.models.containers import Container
 
 ROOT = Path(__file__).parents[2]
 SERVICES = ("frontend", "gateway", "classifier", "detector", "database")
+# Does its work before the gateway starts, and ends.
+ONCE = ("migrate",)
+# Of the database, as the lines of .env name their passwords.
+ROLES = ("", "MIGRATOR_", "APP_")
 # Under the profile of this name only.
 MONITORING = ("prometheus", "grafana")
+# Started with the profile `dicom` only.
+DICOM = "dicom"
+# A PACS to try it with, under the profile `pacs`.
+ORTHANC = "orthanc"
 # Started with the profile `shadow` only.
 SHADOWS = {"classifier-shadow": "classifier", "detector-shadow": "detector"}
-PROFILES = ("monitoring", "shadow")
+PROFILES = ("monitoring", "dicom", "pacs", "shadow")
 # pragma: allowlist nextline secret
 PASSWORD = "p@ss:w/rd with#everything%"  # must survive .env, URL and shell
 _START_TIMEOUT_S = 240
@@ -60,7 +68,7 @@ def eventually(holds: Callable[[], bool], what: str, timeout_s: float = 90) -> N
 
 @dataclass
 class ComposeStack:
-    """One project. `overlays` are compose files beside the project's own."""
+    """One project, of the files in `root`; `overlays` are compose files beside its own."""
 
     engine: docker.DockerClient
     overlays: Sequence[Path] = ()
@@ -68,6 +76,7 @@ class ComposeStack:
     settings: Mapping[str, str] = field(default_factory=dict)
     port: int = field(default_factory=free_port)
     project: str = field(default_factory=lambda: f"cxr-test-{uuid4().hex[:8]}")
+    root: Path = ROOT
 
     @property
     def url(self) -> str:
@@ -80,7 +89,7 @@ class ComposeStack:
         chosen = [part for name in (*files, *map(str, self.overlays)) for part in ("-f", name)]
         finished = subprocess.run(
             [*compose_command(), "-p", self.project, *chosen, *arguments],
-            cwd=ROOT,
+            cwd=self.root,
             env=self._environment(),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -156,7 +165,8 @@ class ComposeStack:
         given |= {f"CXR_{name}_CPUS": processors for name in names}
         given |= {"CXR_PORT": str(self.port), **self.settings}
         if self.secret is not None:
-            given["CXR_DATABASE_PASSWORD"] = self.secret
+            given |= {f"CXR_DATABASE_{role}PASSWORD": self.secret for role in ROLES}
+            given["CXR_SERVICE_TOKEN"] = self.secret
         return given
 
 

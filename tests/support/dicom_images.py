@@ -34,7 +34,7 @@ def sample(name: str) -> bytes:
 
 
 def dicom_dataset(values: npt.NDArray[Any], *, bits: int | None = None, **tags: Any) -> Dataset:
-    """A digital chest film of `values` [H, W]; `tags` are set last, None deletes one.
+    """A digital chest radiograph of `values` [H, W]; `tags` are set last, None deletes one.
 
     Args:
         values: uint8, int8, uint16 or int16, as they are to be stored.

@@ -1,4 +1,4 @@
-"""References and films for tests of drift: counts that can be reckoned by hand."""
+"""References and radiographs for tests of drift: counts that can be reckoned by hand."""
 
 from pathlib import Path
 from typing import Any
@@ -30,10 +30,10 @@ def a_reference(**changes: StatisticReference) -> DriftReference:
     return DriftReference(
         schema_version=1,
         role="reference",
-        name="rule-gate--stand",
+        name="rule-ood--stand",
         created_at="2026-01-01T00:00:00Z",
         licence="AGPL-3.0-or-later",
-        ood=ModelIdentity(name="rule-gate", version="1", sha256=OOD_SHA),
+        ood=ModelIdentity(name="rule-ood", version="1", sha256=OOD_SHA),
         classifier=ModelIdentity(name="classifier-stand", version="1", sha256=CLASSIFIER_SHA),
         data=ReferenceData(
             split="validation", split_sha256="0" * 64, n_images=100, n_accepted=100, n_patients=90

@@ -1,6 +1,6 @@
-"""A gateway for tests: the real app, readers that are real ASGI apps, a gate that decides by rule.
+"""A gateway for tests: the real app, services that are real ASGI apps, a rule for an OOD detector.
 
-async with standing_gateway(settings, readers=ReaderStands()) as stand:
+async with standing_gateway(settings, services=FakeServices()) as stand:
     answer = await stand.post(png())
 """
 
@@ -31,41 +31,43 @@ from cxr_contracts import (
     ModelManifest,
     Problem,
     Region,
+    level_of,
 )
 from cxr_gateway.access.oidc import ProviderOpener, open_provider
 from cxr_gateway.app import create_app
 from cxr_gateway.core.settings import GatewaySettings
 from cxr_gateway.inference.clients import InferenceClients, open_clients
 from cxr_gateway.ood import OodScore
+from support.databases import give_schema
 
 CLASSIFIER_URL = "http://classifier.test"
 DETECTOR_URL = "http://detector.test"
 SHA = "ab" * 32
-# A folder without a manifest: the detector's own scores decide.
-NO_JOININGS = Path(__file__).parent
+# A folder without a manifest: the levels decide.
+NO_TRIAGE_MODELS = Path(__file__).parent
 Answer = Callable[[Request], Awaitable[Response]]
 
 
 def probabilities(**given: float) -> list[dict[str, Any]]:
-    """Fourteen findings at a threshold of 0.3, all at 0.05 but those `given` by name."""
+    """Fourteen findings, possible from 0.3 and likely from 0.6 on; at 0.05 but those `given`."""
     rows = []
     for finding in Finding:
         probability = given.get(finding.name.lower(), 0.05)
-        positive = probability >= 0.3
         rows.append(
             {
                 "finding": finding.value,
                 "probability": probability,
-                "threshold": 0.3,
-                "positive": positive,
+                "level": level_of(probability, 0.3, 0.6).value,
+                "possible_threshold": 0.3,
+                "likely_threshold": 0.6,
             }
         )
     return sorted(rows, key=lambda row: -float(str(row["probability"])))
 
 
 @dataclass
-class ReaderStand:
-    """One reader as an ASGI app. `answer` replaces its reading; `asked` counts its readings."""
+class FakeService:
+    """One service as an ASGI app. `answer` replaces its response; `asked` counts requests."""
 
     role: str
     answer: Answer | None = None
@@ -76,12 +78,13 @@ class ReaderStand:
     boxes: list[dict[str, Any]] = field(
         default_factory=lambda: [box(Region.MASS, 0.6, 10, 20, 40, 50)]
     )
+    info: dict[str, Any] = field(default_factory=dict)  # more of `/info`
     queries: list[str] = field(default_factory=list)
     received: list[bytes] = field(default_factory=list)
     request_ids: list[str | None] = field(default_factory=list)
 
     def app(self) -> ASGIApp:
-        """The reader."""
+        """The service."""
         path = CLASSIFY_PATH if self.role == "classifier" else DETECT_PATH
         return Starlette(
             routes=[
@@ -100,7 +103,7 @@ class ReaderStand:
         return await self.usual(request)
 
     async def usual(self, request: Request) -> Response:
-        """The answer of a healthy reader."""
+        """The answer of a healthy service."""
         async with request.form() as form:
             upload = form["image"]
             assert not isinstance(upload, str)
@@ -109,7 +112,7 @@ class ReaderStand:
         return JSONResponse(self.body(*Image.open(io.BytesIO(content)).size, request))
 
     def body(self, width: int, height: int, request: Request) -> dict[str, Any]:
-        """What a healthy reader says of a picture of this size."""
+        """What a healthy service says of an image of this size."""
         model = self.model()
         if self.role == "detector":
             size = {"width": width, "height": height}
@@ -127,31 +130,38 @@ class ReaderStand:
         return JSONResponse({"status": "ready"}, 200 if self.ready else 503)
 
     async def _info(self, _request: Request) -> Response:
+        labels = list(Region) if self.role == "detector" else list(Finding)
         return JSONResponse(
             {
                 "role": self.role,
                 "service_version": "1",
                 "model": self.model(),
-                "labels": [],
+                "labels": labels,
                 "runtime": "stand",
                 "device": "cpu",
                 "max_batch_size": 1,
                 "max_queue_length": 1,
+                **self.info,
             }
         )
 
 
 def box(
-    finding: Region, score: float, *corners: float, above_threshold: bool = True
+    finding: Region,
+    score: float,
+    *corners: float,
+    above_threshold: bool = True,
+    probability: float | None = None,
 ) -> dict[str, Any]:
     """A box as the detector sends it; corners are x_min, y_min, x_max, y_max."""
     names = ("x_min", "y_min", "x_max", "y_max")
     place = dict(zip(names, corners, strict=True))
-    return {"finding": finding.value, "score": score, "above_threshold": above_threshold, **place}
+    said = {"score": score, "probability": probability, "above_threshold": above_threshold}
+    return {"finding": finding.value, **said, **place}
 
 
 class Unreachable(httpx.AsyncBaseTransport):
-    """A reader whose port nobody listens on; counts the attempts."""
+    """A service whose port nobody listens on; counts the attempts."""
 
     def __init__(self) -> None:
         self.attempts = 0
@@ -163,38 +173,38 @@ class Unreachable(httpx.AsyncBaseTransport):
 
 
 async def never(_request: Request) -> Response:
-    """A reader that hangs."""
+    """A service that hangs."""
     await asyncio.sleep(3600)
     raise AssertionError("a client waited for an hour")
 
 
 @dataclass
 class RuleOodDetector:
-    """Accepts a picture by its mean brightness: a stranger is nearly white."""
+    """Accepts an image by its mean brightness: an out-of-distribution image is nearly white."""
 
     manifest: ModelManifest = field(
         default_factory=lambda: ModelManifest.model_construct(
-            name="rule-gate",
+            name="rule-ood",
             version="1",
             weights=type("File", (), {"sha256": SHA})(),
         )
     )
 
     def check(self, grey: NDArray[np.uint8]) -> OodScore:
-        """Judge uint8 [H, W]."""
+        """Score uint8 [H, W]."""
         score = 1.0 - float(grey.mean()) / 255
         accepted = score >= 0.1
-        return OodScore(accepted, score, 0.1, None if accepted else "The picture is blank.")
+        return OodScore(accepted, score, 0.1, None if accepted else "The image is blank.")
 
 
 @dataclass
 class Stand:
-    """A running gateway and its readers."""
+    """A running gateway and its services."""
 
     app: FastAPI
     client: httpx.AsyncClient
-    classifier: ReaderStand
-    detector: ReaderStand
+    classifier: FakeService
+    detector: FakeService
     archive_dir: Path
 
     async def post(self, content: bytes, name: str = "chest.png", **headers: str) -> httpx.Response:
@@ -212,7 +222,7 @@ class Stand:
 def settings_for(
     archive_dir: Path, database_url: str | None = None, **more: Any
 ) -> GatewaySettings:
-    """Settings of a gateway over `archive_dir` whose readers are the stands."""
+    """Settings of a gateway over `archive_dir` whose services are the fakes."""
     values: dict[str, Any] = {
         "archive_dir": archive_dir,
         "database_url": database_url,
@@ -220,9 +230,11 @@ def settings_for(
         "classifier_url": CLASSIFIER_URL,
         "detector_url": DETECTOR_URL,
         "page_dir": archive_dir / "no-page",
-        "rescoring_dir": NO_JOININGS,
+        "triage_dir": NO_TRIAGE_MODELS,
         "inference_probe_ttl_s": 0,
         "rendering_idle_s": 3600,
+        # Whoever asks for everything asks for these, too, and waits for the end.
+        "event_stream_max_s": 0.1,
     }
     return GatewaySettings(**(values | more))
 
@@ -231,21 +243,22 @@ def settings_for(
 async def standing_gateway(
     settings: GatewaySettings,
     *,
-    classifier: ReaderStand | None = None,
-    detector: ReaderStand | None = None,
+    classifier: FakeService | None = None,
+    detector: FakeService | None = None,
     transports: Mapping[str, httpx.AsyncBaseTransport] | None = None,
     provider: ProviderOpener = open_provider,
 ) -> AsyncIterator[Stand]:
     """The gateway's app with its lifespan run, and a client on it."""
-    classifier = classifier or ReaderStand("classifier")
-    detector = detector or ReaderStand("detector")
+    classifier = classifier or FakeService("classifier")
+    detector = detector or FakeService("detector")
     mounts: dict[str, httpx.AsyncBaseTransport] = {
         CLASSIFIER_URL: httpx.ASGITransport(classifier.app()),
         DETECTOR_URL: httpx.ASGITransport(detector.app()),
     }
     mounts.update(transports or {})
+    give_schema(settings)
     app = create_app(
-        settings, ood=RuleOodDetector(), clients=readers_over(mounts), provider=provider
+        settings, ood=RuleOodDetector(), clients=services_over(mounts), provider=provider
     )
     async with app.router.lifespan_context(app), client_of(app) as client:
         yield Stand(app, client, classifier, detector, settings.archive_dir)
@@ -259,7 +272,7 @@ def client_of(app: FastAPI, **headers: str) -> httpx.AsyncClient:
     )
 
 
-def readers_over(
+def services_over(
     mounts: Mapping[str, httpx.AsyncBaseTransport],
 ) -> Callable[[GatewaySettings], AbstractAsyncContextManager[InferenceClients]]:
     """An opener of the real clients on these transports; any other address fails."""
@@ -277,4 +290,7 @@ def refused(response: httpx.Response, status: int) -> Problem:
     assert response.headers["content-type"] == PROBLEM_MEDIA_TYPE
     problem = Problem.model_validate_json(response.content)
     assert problem.status == status
+    if status == 503:
+        # docs/api.md promises it.
+        assert int(response.headers["retry-after"]) > 0
     return problem

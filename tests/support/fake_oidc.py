@@ -67,7 +67,13 @@ class OidcStand:
     issuer: str = ISSUER
     status: int = 200
     asked: list[str] = field(default_factory=list)
+    # Of who has signed in, by refresh token: each is good for one time.
+    refreshed: dict[str, int] = field(default_factory=dict)
+    token_status: int = 200
+    gives_refresh_tokens: bool = False
+    says_id_again: bool = True
     codes: dict[str, dict[str, str]] = field(default_factory=dict)
+    sent: dict[str, str] = field(default_factory=dict)
 
     def authorize(self, location: str) -> dict[str, str]:
         """Sign in as a browser that was sent to `location` would; what it comes back with."""
@@ -76,6 +82,7 @@ class OidcStand:
         asked = {name: values[0] for name, values in parse_qs(address.query).items()}
         assert asked["client_id"] == CLIENT_ID
         assert asked["code_challenge_method"] == "S256"
+        self.sent = asked
         assert asked["redirect_uri"] == f"{PUBLIC_URL}/api/v1/sign-in/callback"
         code = f"code-{len(self.codes)}"
         self.codes[code] = asked
@@ -122,16 +129,31 @@ class OidcStand:
 
     async def _token(self, request: Request) -> Response:
         self.asked.append("token")
+        if self.token_status != 200:
+            return JSONResponse({}, self.token_status)
         form = {name: str(value) for name, value in (await request.form()).items()}
         basic = base64.b64encode(f"{CLIENT_ID}:{SECRET}".encode()).decode()
         assert request.headers["authorization"] == f"Basic {basic}"
+        if form["grant_type"] == "refresh_token":
+            if self.refreshed.pop(form["refresh_token"], None) is None:
+                return JSONResponse({"error": "invalid_grant"}, 400)
+            again = {"id_token": self.token(aud=CLIENT_ID)} if self.says_id_again else {}
+            return JSONResponse({"access_token": "for-userinfo"} | again | self._refresh_token())
         asked = self.codes.pop(form["code"], None)
         digest = hashlib.sha256(form["code_verifier"].encode()).digest()
         challenge = base64.urlsafe_b64encode(digest).decode().rstrip("=")
         if asked is None or asked["code_challenge"] != challenge:
             return JSONResponse({"error": "invalid_grant"}, 400)
         id_token = self.token(**{"aud": CLIENT_ID, "nonce": asked["nonce"], **self.id_claims})
-        return JSONResponse({"access_token": "for-userinfo", "id_token": id_token})
+        tokens = {"access_token": "for-userinfo", "id_token": id_token}
+        return JSONResponse(tokens | self._refresh_token())
+
+    def _refresh_token(self) -> dict[str, str]:
+        if not self.gives_refresh_tokens:
+            return {}
+        token = f"refresh-{self.asked.count('token')}"
+        self.refreshed[token] = 1
+        return {"refresh_token": token}
 
     async def _keys(self, _request: Request) -> Response:
         self.asked.append("keys")

@@ -20,19 +20,19 @@ from cxr_gateway.analysis.analyzer import Analyzer
 from cxr_gateway.analysis.pipeline import AnalysisPipeline
 from cxr_gateway.api.routes import studies
 from cxr_gateway.archive import Archive, FileStore, IncomingFile, archive, files
-from cxr_gateway.imaging import read_upload
+from cxr_gateway.imaging.decoders import InProcessDecoder
 from cxr_gateway.inference.image_encoding import stored_png
 from cxr_gateway.inference.response_validation import check_classified, check_detected
 
 _ENTERED, _LEFT = "call", "return"
 # In the order in which an upload meets them, as far as they have one: the original is kept while
-# the readers work.
+# the services work.
 UPLOAD_STEPS: dict[str, tuple[Callable[..., Any], str]] = {
     "incoming-made": (FileStore.begin, _LEFT),
     "piece-written": (IncomingFile.write, _LEFT),
     "received": (Archive._look_up, _ENTERED),
     "looked-up": (Archive._look_up, _LEFT),
-    "decoded": (read_upload, _LEFT),
+    "decoded": (InProcessDecoder.decode, _LEFT),
     "encoded": (stored_png, _LEFT),
     "keeping-begun": (FileStore.keep, _ENTERED),
     "original-synced": (IncomingFile.sync, _LEFT),
@@ -52,20 +52,20 @@ UPLOAD_STEPS: dict[str, tuple[Callable[..., Any], str]] = {
 }
 # Of a partial study that is read again.
 RERUN_STEPS: dict[str, tuple[Callable[..., Any], str]] = {
-    "rerun-decoded": (Analyzer._prepare, _LEFT),
+    "rerun-decoded": (Analyzer._decode, _LEFT),
     "rerun-begun": (Archive._replace, _ENTERED),
     "rerun-committing": (DefaultDialect.do_commit, _ENTERED),
     "rerun-committed": (DefaultDialect.do_commit, _LEFT),
     "rerun-replaced": (Archive._replace, _LEFT),
     "rerun-tidied": (FileStore.remove_others, _LEFT),
 }
-# Of the pictures that are made when nobody is served.
-PICTURE_STEPS: dict[str, tuple[Callable[..., Any], str]] = {
-    "picture-begun": (FileStore.write, _ENTERED),
-    "picture-written": (IncomingFile.write, _LEFT),
-    "picture-moved": (IncomingFile.move_to, _LEFT),
+# Of the images that are made when nobody is served.
+RENDERING_STEPS: dict[str, tuple[Callable[..., Any], str]] = {
+    "rendering-begun": (FileStore.write, _ENTERED),
+    "rendering-written": (IncomingFile.write, _LEFT),
+    "rendering-moved": (IncomingFile.move_to, _LEFT),
 }
-STEPS = UPLOAD_STEPS | RERUN_STEPS | PICTURE_STEPS
+STEPS = UPLOAD_STEPS | RERUN_STEPS | RENDERING_STEPS
 
 
 def arm(step: str, armed: Path, hits: int) -> None:

@@ -1,4 +1,4 @@
-"""The gateway as a real process with a gate that decides by rule: `python -m gateway_process`.
+"""The gateway as a real process, its OOD detector a rule: `python -m gateway_process`.
 
 Settings come from `CXR_GATEWAY_*`; `CXR_TEST_MAX_FILE_BYTES` limits every file that it writes;
 `CXR_TEST_DIE_AT` is a step, a file and a number, as `fault_points.arm` takes them.

@@ -17,6 +17,11 @@ def example_image(of: str) -> npt.NDArray[np.uint8]:
     return np.asarray(Image.open(EXAMPLES / f"synthetic-{of}.png").convert("L"))
 
 
+def bright() -> npt.NDArray[np.uint8]:
+    """What can be read, and is too bright for `fake_gateway.RuleOodDetector` to be a radiograph."""
+    return np.random.default_rng(0).integers(225, 250, (90, 90), dtype=np.uint8)
+
+
 def radiograph_like(width: int = 120, height: int = 100, seed: int = 0) -> npt.NDArray[np.uint8]:
     """A smooth grey image [H, W] with two dark fields in it and a little noise."""
     rows, columns = np.mgrid[0:height, 0:width]
@@ -28,9 +33,9 @@ def radiograph_like(width: int = 120, height: int = 100, seed: int = 0) -> npt.N
     return np.asarray(np.clip(grey + noise, 0, 255), dtype=np.uint8)
 
 
-def encoded(picture: Image.Image | npt.NDArray[Any], kind: str = "PNG", **options: Any) -> bytes:
+def encoded(content: Image.Image | npt.NDArray[Any], kind: str = "PNG", **options: Any) -> bytes:
     """The bytes of a file of `kind`."""
-    image = picture if isinstance(picture, Image.Image) else Image.fromarray(picture)
+    image = content if isinstance(content, Image.Image) else Image.fromarray(content)
     buffer = io.BytesIO()
     image.save(buffer, kind, **options)
     return buffer.getvalue()

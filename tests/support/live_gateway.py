@@ -1,6 +1,6 @@
-"""The gateway as a real process in front of readers on real ports: started, killed, started again.
+"""The gateway as a real process in front of services on real ports: started, killed, started again.
 
-The fixture `readers` gives stands on real ports; `start` starts gateways over one archive.
+The fixture `services` gives stands on real ports; `start` starts gateways over one archive.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ import pytest
 from starlette.requests import Request
 from starlette.responses import Response
 
-from support.fake_gateway import ReaderStand
+from support.fake_gateway import FakeService
 from support.served_app import served
 from support.waiting import eventually, free_port
 
@@ -26,11 +26,11 @@ STUDIES = "/api/v1/studies"
 
 
 @dataclass
-class Readers:
+class FakeServices:
     """Both stands on real ports; while `held`, the classifier does not answer."""
 
-    classifier: ReaderStand = field(default_factory=lambda: ReaderStand("classifier"))
-    detector: ReaderStand = field(default_factory=lambda: ReaderStand("detector"))
+    classifier: FakeService = field(default_factory=lambda: FakeService("classifier"))
+    detector: FakeService = field(default_factory=lambda: FakeService("detector"))
     released: threading.Event = field(default_factory=threading.Event)
     ports: dict[str, int] = field(default_factory=dict)
 
@@ -42,9 +42,9 @@ class Readers:
 
 
 @pytest.fixture
-def readers() -> Iterator[Readers]:
+def services() -> Iterator[FakeServices]:
     """Both stands, served until the end of the test."""
-    stands = Readers()
+    stands = FakeServices()
     with contextlib.ExitStack() as stack:
         for stand in (stands.classifier, stands.detector):
             port = stack.enter_context(served(stand.app(), lifespan="off"))
@@ -68,7 +68,7 @@ class Gateway:
 
     def post(self, content: bytes) -> httpx.Response:
         """Upload a file."""
-        return self.client.post(STUDIES, files={"file": ("film.png", content)})
+        return self.client.post(STUDIES, files={"file": ("radiograph.png", content)})
 
     def files(self) -> list[str]:
         """Every file that has arrived or is kept."""
@@ -87,7 +87,7 @@ class Gateway:
 
 @dataclass
 class Starter:
-    """Starts gateways over one archive, in front of the readers on `ports`."""
+    """Starts gateways over one archive, in front of the services on `ports`."""
 
     ports: Mapping[str, int]
     folder: Path
@@ -131,7 +131,7 @@ class Starter:
 
 
 @pytest.fixture
-def start(readers: Readers, tmp_path: Path) -> Iterator[Starter]:
+def start(services: FakeServices, tmp_path: Path) -> Iterator[Starter]:
     """Starts gateways in front of the stands; all are killed at the end of the test."""
     with contextlib.ExitStack() as stack:
-        yield Starter(readers.ports, tmp_path, stack)
+        yield Starter(services.ports, tmp_path, stack)

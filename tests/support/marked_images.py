@@ -13,9 +13,11 @@ from pydicom.tag import Tag
 
 from cxr_gateway.exports.deidentification.profile import EDITION
 from support.dicom_images import dicom_bytes, dicom_dataset
+from support.images import radiograph_like
 
 MARK = "ZQX"
-PIXELS = np.arange(64 * 48, dtype=np.uint16).reshape(64, 48)
+# Enough to be read: a radiograph that is rejected for its quality reaches no inference service.
+PIXELS = radiograph_like(120, 100).astype(np.uint16) * 16
 TABLE = dicom_anonymization_database_selector(f"dicomfields_{EDITION}")
 
 
@@ -62,7 +64,7 @@ def an_item(depth: int) -> Dataset:
 
 
 def everything(**tags: Any) -> Dataset:
-    """A film with every attribute of the table, private ones, overlays, and all again nested."""
+    """A file with every attribute of the table, private ones, overlays, and all again nested."""
     ds = dicom_dataset(PIXELS, BurnedInAnnotation="NO", Manufacturer="Maker")
     for tag, vr in every_tag():
         if vr != "SQ":
@@ -84,7 +86,7 @@ def everything(**tags: Any) -> Dataset:
     return ds
 
 
-def marked_film(**tags: Any) -> bytes:
+def marked_radiograph(**tags: Any) -> bytes:
     """`everything` as a file, whose first bytes are marked, too."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -4,7 +4,11 @@ Small inputs keep them quick; everything else is as training publishes it: safet
 file of the same weights, and a manifest with their sizes and sha256.
 """
 
+import atexit
+import functools
 import hashlib
+import shutil
+import tempfile
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -38,13 +42,13 @@ DETECTOR_PX = 160
 _SIZES = [(120, 100), (100, 120), (100, 100), (300, 100)]
 
 
-def write_classifier_folder(folder: Path, seed: int = 0) -> Path:
+def write_classifier_folder(
+    folder: Path, seed: int = 0, *, findings: Sequence[Finding] = tuple(Finding)
+) -> Path:
     """A classifier of `tf_efficientnet_lite0` with random weights, written to `folder`."""
-    torch.manual_seed(seed)
     architecture = Architecture(
         library="timm", name="tf_efficientnet_lite0", arguments={"in_chans": 1}
     )
-    network = build_classifier(architecture, len(Finding)).eval()
     spec = InputSpec(
         width_px=CLASSIFIER_PX,
         height_px=CLASSIFIER_PX,
@@ -53,8 +57,9 @@ def write_classifier_folder(folder: Path, seed: int = 0) -> Path:
         mean=0.5,
         std=0.25,
     )
-    _write_files(folder, network, spec, ["logits", "cams"])
-    labels = [(finding.value, 0.5, 1.5, -0.25) for finding in Finding]
+    made = _files_of("classifier", architecture.name, len(findings), seed, spec.model_dump_json())
+    shutil.copytree(made, folder)
+    labels = [(finding.value, 0.5, 1.5, -0.25) for finding in findings]
     _write_manifest(folder, "classifier", architecture, spec, labels, extra={})
     return folder
 
@@ -68,9 +73,7 @@ def write_detector_folder(
     resize: Resize | None = None,
 ) -> Path:
     """A detector with random weights, written to `folder`; it reports whatever it scores."""
-    torch.manual_seed(seed)
     architecture = Architecture(library="ultralytics", name=name, arguments={})
-    network = build_detector(architecture, len(regions))
     spec = InputSpec(
         width_px=DETECTOR_PX,
         height_px=DETECTOR_PX,
@@ -79,7 +82,8 @@ def write_detector_folder(
         mean=0.0,
         std=1.0,
     )
-    _write_files(folder, network, spec, ["predictions"])
+    made = _files_of("detector", name, len(regions), seed, spec.model_dump_json())
+    shutil.copytree(made, folder)
     labels = [(region.value, 0.0, 1.0, 0.0) for region in regions]
     extra = {"nms_iou": 0.5, "max_boxes": 10} | ({"resize": resize} if resize else {})
     _write_manifest(folder, "detector", architecture, spec, labels, extra=extra)
@@ -105,8 +109,20 @@ def settle(network: nn.Module, spec: InputSpec) -> None:
     network.eval()
 
 
-def _write_files(folder: Path, network: nn.Module, spec: InputSpec, outputs: list[str]) -> None:
-    folder.mkdir(parents=True)
+@functools.cache
+def _files_of(role: Role, name: str, n_labels: int, seed: int, input_spec: str) -> Path:
+    """A folder with weights and ONNX; to export a network takes seconds, so once a process."""
+    made = tempfile.TemporaryDirectory(prefix="cxr-models-")
+    atexit.register(made.cleanup)
+    folder, spec = Path(made.name), InputSpec.model_validate_json(input_spec)
+    torch.manual_seed(seed)
+    if role == "classifier":
+        timms = Architecture(library="timm", name=name, arguments={"in_chans": 1})
+        network: nn.Module = build_classifier(timms, n_labels).eval()
+        outputs = ["logits", "cams"]
+    else:
+        yolo = Architecture(library="ultralytics", name=name, arguments={})
+        network, outputs = build_detector(yolo, n_labels), ["predictions"]
     settle(network, spec)
     state = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
     save_file(state, folder / "weights.safetensors")
@@ -123,6 +139,7 @@ def _write_files(folder: Path, network: nn.Module, spec: InputSpec, outputs: lis
             dynamic_axes={name: {0: "n"} for name in ["image", *outputs]},
             dynamo=False,
         )
+    return folder
 
 
 def _write_manifest(

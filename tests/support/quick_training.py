@@ -4,7 +4,7 @@ from pathlib import Path
 
 from cxr_training.classifier.config import ClassifierConfig, load_config
 
-RECIPE = Path(__file__).parents[2] / "training/configs/classifier.yaml"
+RECIPE = Path(__file__).parents[2] / "training/configs/classifier-v2.yaml"
 QUICK = (
     "architecture.name=test_efficientnet",
     "architecture.arguments={in_chans: 1, drop_rate: 0.3, drop_path_rate: 0.2}",
@@ -17,7 +17,6 @@ QUICK = (
     "training.epochs=2",
     "training.batch_size=32",
     "training.threads=1",
-    "training.compile=false",
     # Both ways to learn a label, in a run of two epochs.
     "training.within_source={Pneumonia: {sources: [large], weight: 3.0, from_epoch: 2}}",
     "evaluation.min_positives=2",

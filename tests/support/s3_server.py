@@ -11,7 +11,7 @@ from typing import Any
 
 import boto3
 
-BUCKET = "films"
+BUCKET = "radiographs"
 _KEY = "test-key-of-no-value"
 
 

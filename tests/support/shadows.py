@@ -19,9 +19,9 @@ from cxr_gateway.shadow.promoting import ask_services, promote, roll_back
 from support.fake_gateway import (
     CLASSIFIER_URL,
     DETECTOR_URL,
-    ReaderStand,
+    FakeService,
     Stand,
-    readers_over,
+    services_over,
     standing_gateway,
 )
 
@@ -38,16 +38,16 @@ WITH_SHADOWS: dict[str, Any] = {
 
 
 @dataclass
-class FourReaders:
-    """Both readers and their shadows, of another model; any may be replaced."""
+class FourServices:
+    """Both services and their shadows, of another model; any may be replaced."""
 
-    classifier: ReaderStand = field(default_factory=lambda: ReaderStand("classifier"))
-    detector: ReaderStand = field(default_factory=lambda: ReaderStand("detector"))
-    shadow_classifier: ReaderStand = field(
-        default_factory=lambda: ReaderStand("classifier", sha256=NEW_SHA)
+    classifier: FakeService = field(default_factory=lambda: FakeService("classifier"))
+    detector: FakeService = field(default_factory=lambda: FakeService("detector"))
+    shadow_classifier: FakeService = field(
+        default_factory=lambda: FakeService("classifier", sha256=NEW_SHA)
     )
-    shadow_detector: ReaderStand = field(
-        default_factory=lambda: ReaderStand("detector", sha256=NEW_SHA)
+    shadow_detector: FakeService = field(
+        default_factory=lambda: FakeService("detector", sha256=NEW_SHA)
     )
 
     def transports(self) -> dict[str, httpx.AsyncBaseTransport]:
@@ -63,10 +63,10 @@ class FourReaders:
 
 @dataclass
 class ShadowStand:
-    """A running gateway over four readers."""
+    """A running gateway over four services."""
 
     gateway: Stand
-    readers: FourReaders
+    services: FourServices
     settings: GatewaySettings
 
     @property
@@ -106,7 +106,7 @@ class ShadowStand:
 
     async def promote(self, role: str, evidence: Evidence | None = None) -> ModelIdentity:
         """Promote as the operator's command does; the model that answers from then on."""
-        found = await ask_services(self.settings, role, readers_over(self.readers.transports()))
+        found = await ask_services(self.settings, role, services_over(self.services.transports()))
         model, _ = await asyncio.to_thread(
             promote, self.settings, role, found, made_by="tester", evidence=evidence
         )
@@ -114,19 +114,19 @@ class ShadowStand:
 
     async def roll_back(self, role: str) -> ModelIdentity:
         """Likewise take the last promotion back."""
-        found = await ask_services(self.settings, role, readers_over(self.readers.transports()))
+        found = await ask_services(self.settings, role, services_over(self.services.transports()))
         model, _ = await asyncio.to_thread(roll_back, self.settings, role, found, made_by="tester")
         return model
 
 
 @asynccontextmanager
 async def standing_with_shadows(
-    settings: GatewaySettings, readers: FourReaders | None = None
+    settings: GatewaySettings, services: FourServices | None = None
 ) -> AsyncIterator[ShadowStand]:
     """A gateway of these settings, which name the shadows (`WITH_SHADOWS`)."""
-    readers = readers or FourReaders()
-    async with standing_gateway(settings, transports=readers.transports()) as gateway:
-        yield ShadowStand(gateway, readers, settings)
+    services = services or FourServices()
+    async with standing_gateway(settings, transports=services.transports()) as gateway:
+        yield ShadowStand(gateway, services, settings)
 
 
 async def until(

@@ -1,4 +1,4 @@
-"""Folders in NIH's and ChestX-Det's layouts, with generated pictures and boxes that lie on them."""
+"""Folders in NIH's and ChestX-Det's layouts, with generated images and boxes that lie on them."""
 
 import csv
 import json
@@ -67,15 +67,15 @@ class SyntheticData:
     ) -> str:
         """One radiograph of a new patient with the boxes (1024 px frame) of either set."""
         name = f"{next(self._numbers[split]):08d}_000.png"
-        picture = self._picture([*(det or []), *(nih or [])], side_px)
-        picture.save(self.nih / "images" / name)
+        image = self._image([*(det or []), *(nih or [])], side_px)
+        image.save(self.nih / "images" / name)
         self._entries.append([name, findings, 0, int(name[:8]), 50, "F", "PA"])
         for label, x, y, width, height in nih or []:
             spelt = NIH_SPELLING.get(label, label)
             self._boxes.append([name, spelt, x, y, width, height, "", "", ""])
         if det is not None:
             det_name = f"{len(self._det)}.png"
-            picture.save(self.chestxdet / "train" / det_name)
+            image.save(self.chestxdet / "train" / det_name)
             corners = [[x, y, x + width, y + height] for _, x, y, width, height in det]
             syms = [label.replace("Pleural_", "Pleural ") for label, *_ in det]
             self._det.append(
@@ -93,7 +93,7 @@ class SyntheticData:
         _write_csv(self.chestxdet / "name_map.csv", header, self._names)
         return self
 
-    def _picture(self, boxes: list[Box], side_px: int) -> Image.Image:
+    def _image(self, boxes: list[Box], side_px: int) -> Image.Image:
         grey = self._generator.integers(60, 90, (side_px, side_px)).astype(np.uint8)
         for _, *box in boxes:
             x, y, width, height = (round(value * side_px / 1024) for value in box)

@@ -1,8 +1,8 @@
 """Clients that go on uploading while something breaks, and a ledger of every answer that they got.
 
-Each client sends a film until it is answered 2xx, as a careful client does: the same bytes and the
-same Idempotency-Key, after a pause. Every fourth film is the one before it once more, so that two
-clients send the same bytes at the same time.
+Each client sends a radiograph until it is answered 2xx, as a careful client does: the same bytes
+and the same Idempotency-Key, after a pause. Every fourth radiograph is the one before it once more,
+so that two clients send the same bytes at the same time.
 """
 
 import itertools
@@ -28,13 +28,13 @@ _PAUSE_S = 0.05
 
 
 def content_number(number: int) -> int:
-    """Which content film `number` has; a repeated film has that of the one before."""
+    """Which content radiograph `number` has; a repeated radiograph has that of the one before."""
     repeated = number % _REPEATED_EVERY == _REPEATED_EVERY - 1
     return number - 1 if repeated else number
 
 
-def film_of(number: int, side_px: int = 120) -> bytes:
-    """Film `number`: a PNG, a JPEG or a DICOM file, no two contents alike."""
+def radiograph_of(number: int, side_px: int = 120) -> bytes:
+    """Radiograph `number`: a PNG, a JPEG or a DICOM file, no two contents alike."""
     content = content_number(number)
     # The kinds take turns in another step than the repetitions, so that each is repeated.
     grey = radiograph_like(side_px, side_px - 20, seed=content)
@@ -56,25 +56,25 @@ class Attempt:
 
     @property
     def kept(self) -> bool:
-        """Whether the gateway said that it has the film."""
+        """Whether the gateway said that it has the radiograph."""
         return self.status in (200, 201)
 
 
 @dataclass
 class Ledger:
-    """Every attempt and every film's bytes."""
+    """Every attempt and every radiograph's bytes."""
 
     attempts: list[Attempt] = field(default_factory=list)
-    films: dict[int, bytes] = field(default_factory=dict)
+    radiographs: dict[int, bytes] = field(default_factory=dict)
     sha256: dict[int, str] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def note(self, attempt: Attempt, film: bytes) -> None:
+    def note(self, attempt: Attempt, radiograph: bytes) -> None:
         """Add an attempt."""
         with self.lock:
             self.attempts.append(attempt)
-            self.films[attempt.content] = film
-            self.sha256[attempt.content] = sha256(film).hexdigest()
+            self.radiographs[attempt.content] = radiograph
+            self.sha256[attempt.content] = sha256(radiograph).hexdigest()
 
     def kept(self) -> list[Attempt]:
         """The attempts that were answered 2xx."""
@@ -110,7 +110,7 @@ class Uploaders:
     _stopped: threading.Event = field(default_factory=threading.Event)
 
     def client(self) -> None:
-        """One client: film after film, each until it is kept, until all are told to stop."""
+        """One client: file after file, each until it is kept, until all are told to stop."""
         with httpx.Client(base_url=self.base_url, timeout=30, trust_env=False) as http:
             while not self._stopped.is_set():
                 self._until_kept(http, next(self._numbers))
@@ -122,26 +122,26 @@ class Uploaders:
         eventually(lambda: len(self.ledger.kept()) >= target, "the uploads stand still", 180)
 
     def stop(self) -> None:
-        """No new films; those begun are still sent until they are kept."""
+        """No new radiographs; those begun are still sent until they are kept."""
         self._stopped.set()
 
     def _until_kept(self, http: httpx.Client, number: int) -> None:
-        film = film_of(number, self.side_px)
+        radiograph = radiograph_of(number, self.side_px)
         gives_up = time.monotonic() + self.patience_s
         while True:
-            attempt = _sent(http, content_number(number), film)
-            self.ledger.note(attempt, film)
+            attempt = _sent(http, content_number(number), radiograph)
+            self.ledger.note(attempt, radiograph)
             if attempt.kept:
                 return
-            assert time.monotonic() < gives_up, f"film {number} is never kept: {attempt}"
+            assert time.monotonic() < gives_up, f"radiograph {number} is never kept: {attempt}"
             time.sleep(_PAUSE_S)
 
 
-def _sent(http: httpx.Client, content: int, film: bytes) -> Attempt:
+def _sent(http: httpx.Client, content: int, radiograph: bytes) -> Attempt:
     started = time.monotonic()
     request: dict[str, Any] = {
-        "files": {"file": ("film", film)},
-        "headers": {"Idempotency-Key": f"film-{content}"},
+        "files": {"file": ("radiograph", radiograph)},
+        "headers": {"Idempotency-Key": f"radiograph-{content}"},
     }
     try:
         response = http.post(STUDIES, **request)
@@ -152,7 +152,7 @@ def _sent(http: httpx.Client, content: int, film: bytes) -> Attempt:
 
 @contextmanager
 def uploading(base_url: httpx.URL | str, clients: int = 3, **more: Any) -> Iterator[Uploaders]:
-    """Clients that upload until the end of the block, where each ends with its film kept."""
+    """Clients that upload until the end of the block, where each ends with its radiograph kept."""
     uploaders = Uploaders(str(base_url), **more)
     with ThreadPoolExecutor(clients, thread_name_prefix="client") as threads:
         running = [threads.submit(uploaders.client) for _ in range(clients)]

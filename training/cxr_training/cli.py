@@ -3,8 +3,8 @@
 import argparse
 import sys
 from importlib import import_module
-from pathlib import Path
 
+from cxr_launcher import serve
 from cxr_serving.model_folder import ModelFolderError
 from cxr_training.core.errors import UserError
 
@@ -12,13 +12,13 @@ from cxr_training.core.errors import UserError
 # function from the parsed options to the exit status. What is slow to import, they import there.
 PARTS = (
     "data.cli",
+    "kit.cli",
     "classifier.cli",
     "detector.cli",
     "ood.cli",
-    "rescoring.cli",
+    "quantisation.cli",
     "monitoring.cli",
     "importing.cli",
-    "importing.command",
 )
 
 
@@ -30,12 +30,13 @@ def main(arguments: list[str] | None = None) -> int:
         sentence on stderr, for what the user can mend.
     """
     parser = argparse.ArgumentParser(
-        prog="cxr", description="Check data; train, evaluate, verify, publish and import models."
+        prog="cxr",
+        description="Check data; train, evaluate, verify, publish, import and serve models.",
     )
     commands = parser.add_subparsers(dest="command", required=True)
     for part in PARTS:
-        if (Path(__file__).parent / f"{part.replace('.', '/')}.py").exists():
-            import_module(f"cxr_training.{part}").add_to(commands)
+        import_module(f"cxr_training.{part}").add_to(commands)
+    serve.add_to(commands)
     options = parser.parse_args(arguments)
     try:
         status: int = options.run(options)

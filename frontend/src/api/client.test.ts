@@ -1,8 +1,5 @@
 import { afterEach, describe, expect, it, vi } from "vitest";
 
-import { aSummary } from "../test/studies";
-import { firstStudies } from "../state/useStudyList";
-import { NO_FILTER } from "../domain/filters";
 import { getStudy, rerunStudy } from "./client";
 import { ApiError, asApiError, problemOf } from "./errors";
 import { heatmapUrl, studiesUrl, studyUrl } from "./urls";
@@ -42,6 +39,9 @@ describe("addresses", () => {
     expect(studiesUrl(query)).toBe(
       "/api/v1/studies?priority=urgent&priority=soon&status=partial&limit=50&cursor=a+b",
     );
+    expect(studiesUrl({ ...query, worklist: ["new"], text: "roe & co", patientId: null })).toBe(
+      "/api/v1/studies?priority=urgent&priority=soon&status=partial&worklist=new&q=roe+%26+co&limit=50&cursor=a+b",
+    );
   });
 });
 
@@ -56,7 +56,7 @@ describe("a request", () => {
     const problem = { title: "Not found", detail: "No such study.", errors: ["First.", 2, "Second."] };
     answering(() => Response.json(problem, { status: 404 }));
     const error = await failureOf(getStudy("a"));
-    expect(error).toMatchObject({ status: 404, title: "Not found", detail: "No such study. First. Second." });
+    expect(error).toMatchObject({ status: 404, title: "It is not there", detail: "No such study. First. Second." });
     expect(error.isConnectionLoss).toBe(false);
   });
 
@@ -90,24 +90,5 @@ describe("a problem", () => {
     const problem = problemOf(500, body);
     expect(problem.title).toBe("Error 500");
     expect(problem.detail).toBe("The gateway answered with status 500.");
-  });
-});
-
-describe("the first studies", () => {
-  const { signal } = new AbortController();
-
-  it("are asked for page by page, each only once", async () => {
-    const pages = [
-      { items: [aSummary("a"), aSummary("b")], next_cursor: "2", total: 3 },
-      { items: [aSummary("b"), aSummary("c")], next_cursor: null, total: 3 },
-    ];
-    const asked = answering(() => Response.json(pages.shift()));
-    const { studies, total } = await firstStudies(NO_FILTER, 250, signal);
-    expect(studies.map(({ id }) => id)).toEqual(["a", "b", "c"]);
-    expect(total).toBe(3);
-    expect(asked).toEqual([
-      "GET /api/v1/studies?limit=200",
-      "GET /api/v1/studies?limit=200&cursor=2",
-    ]);
   });
 });

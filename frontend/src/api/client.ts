@@ -1,20 +1,47 @@
 import { ApiError, connectionLost, problemOf, timedOut } from "./errors";
-import type { DriftReport, Me, SignedOut, Study, StudyPage, SystemStatus } from "./schema";
+import type {
+  AgreementReport,
+  DriftReport,
+  FirstReadChange,
+  FirstReads,
+  Me,
+  Report,
+  ReportChange,
+  Review,
+  ReviewChange,
+  SignedOut,
+  StoredGreys,
+  Study,
+  StudyPage,
+  SystemStatus,
+  Worklist,
+  WorklistState,
+} from "./schema";
 import { told } from "./signedOut";
 import {
+  agreementUrl,
   driftUrl,
   EXAMPLES_URL,
   exampleUrl,
+  firstReadUrl,
+  greysUrl,
   ME_URL,
+  pixelsUrl,
+  reportUrl,
   rerunUrl,
+  reviewEntryUrl,
+  reviewUrl,
   SIGN_OUT_URL,
   studiesUrl,
   studyUrl,
   SYSTEM_URL,
+  worklistUrl,
   type StudyQuery,
 } from "./urls";
 
 const QUERY_TIMEOUT_S = 15;
+/** Some megabytes. */
+const PIXELS_TIMEOUT_S = 60;
 /** Longer than the gateway waits for its services, so that its own response comes first. */
 export const ANALYSIS_TIMEOUT_S = 90;
 
@@ -36,6 +63,61 @@ export function getDrift(weeks: number, signal?: AbortSignal): Promise<DriftRepo
 
 export function rerunStudy(id: string): Promise<Study> {
   return request<Study>(rerunUrl(id), { method: "POST", timeoutS: ANALYSIS_TIMEOUT_S });
+}
+
+export function getWorklist(id: string, signal?: AbortSignal): Promise<Worklist> {
+  return request<Worklist>(worklistUrl(id), { signal });
+}
+
+/** `to`: of what is assigned; null for oneself. */
+export function setWorklist(id: string, state: WorklistState, to: string | null = null): Promise<Worklist> {
+  return request<Worklist>(worklistUrl(id), { method: "PUT", body: to === null ? { state } : { state, to } });
+}
+
+export function getReview(id: string, signal?: AbortSignal): Promise<Review> {
+  return request<Review>(reviewUrl(id), { signal });
+}
+
+export function putReviewEntry(id: string, entryId: string, change: ReviewChange): Promise<Review> {
+  return request<Review>(reviewEntryUrl(id, entryId), { method: "PUT", body: change });
+}
+
+export function withdrawReviewEntry(id: string, entryId: string): Promise<Review> {
+  return request<Review>(reviewEntryUrl(id, entryId), { method: "DELETE" });
+}
+
+export function getGreys(id: string, signal?: AbortSignal): Promise<StoredGreys> {
+  return request<StoredGreys>(greysUrl(id), { signal });
+}
+
+/** The file's own greys, a PNG of 16 bits. */
+export async function getPixels(id: string, signal?: AbortSignal): Promise<ArrayBuffer> {
+  const options = { accept: "image/png", timeoutS: PIXELS_TIMEOUT_S, signal };
+  const { response, body } = await fetched(pixelsUrl(id), options, (answer) => answer.arrayBuffer());
+  if (!response.ok) {
+    throw failureOf(response.status, new TextDecoder().decode(body));
+  }
+  return body;
+}
+
+export function getFirstReads(id: string, signal?: AbortSignal): Promise<FirstReads> {
+  return request<FirstReads>(firstReadUrl(id), { signal });
+}
+
+export function putFirstRead(id: string, change: FirstReadChange): Promise<FirstReads> {
+  return request<FirstReads>(firstReadUrl(id), { method: "PUT", body: change });
+}
+
+export function getReport(id: string, prior: string | null, signal?: AbortSignal): Promise<Report> {
+  return request<Report>(reportUrl(id, prior), { signal });
+}
+
+export function writeReport(id: string, change: ReportChange): Promise<Report> {
+  return request<Report>(reportUrl(id, null), { method: "POST", body: change });
+}
+
+export function getAgreement(months: number, signal?: AbortSignal): Promise<AgreementReport> {
+  return request<AgreementReport>(agreementUrl(months), { signal });
 }
 
 /** Who asks; its refusal is the answer, so nobody else is told of it. */
@@ -64,7 +146,9 @@ export async function getExampleFile(file: string): Promise<File> {
 }
 
 interface Options {
-  readonly method?: "GET" | "POST";
+  readonly method?: "GET" | "POST" | "PUT" | "DELETE";
+  /** Sent as JSON. */
+  readonly body?: object;
   readonly accept?: string;
   readonly timeoutS?: number;
   readonly signal?: AbortSignal | undefined;
@@ -87,11 +171,13 @@ async function fetched<Body>(
   read: (response: Response) => Promise<Body>,
 ): Promise<{ response: Response; body: Body }> {
   const { method = "GET", accept = "application/json", timeoutS = QUERY_TIMEOUT_S, signal } = options;
+  const json = options.body === undefined ? undefined : JSON.stringify(options.body);
   const limit = AbortSignal.timeout(timeoutS * 1000);
   try {
     const response = await fetch(url, {
       method,
-      headers: { Accept: accept },
+      headers: { Accept: accept, ...(json !== undefined && { "Content-Type": "application/json" }) },
+      ...(json !== undefined && { body: json }),
       signal: signal ? AbortSignal.any([signal, limit]) : limit,
     });
     return { response, body: await read(response) };

@@ -4,6 +4,26 @@
  */
 
 export interface paths {
+    "/api/v1/agreement": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * How often readers agreed with the models
+         * @description By finding, reader, month and model, with Wilson's intervals; no patients.
+         */
+        get: operations["getAgreement"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/audit": {
         parameters: {
             query?: never;
@@ -24,6 +44,28 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/changes": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What happened to studies, in order
+         * @description Read to `has_more` false, keep `next_cursor`, and ask from there when you like: nothing is
+         *     missed, and nothing comes twice. A change says which study and what it is by now, and nothing of
+         *     the patient. A deleted study has one entry, that it was deleted.
+         */
+        get: operations["listChanges"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/drift": {
         parameters: {
             query?: never;
@@ -36,6 +78,87 @@ export interface paths {
          * @description The population stability index of each distribution; counts of images, and no images.
          */
         get: operations["getDrift"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/events": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The same changes as they happen, as server-sent events
+         * @description From now on, or from a cursor on. The stream ends when the session or key does, with the
+         *     gateway, and after an hour; a client that comes back with the last id misses nothing.
+         */
+        get: operations["streamEvents"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/feedback/coco.json": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The regions that readers confirmed or drew, in COCO's format
+         * @description Boxes are in pixels of `image.png`; `cxr-gateway export feedback` writes the images, too.
+         */
+        get: operations["getCorrectionsCoco"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/feedback/corrections.csv": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What readers said, as a table
+         * @description Entries that were taken back or replaced are not in it.
+         */
+        get: operations["getCorrections"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/feedback/first-reads.csv": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What readers saw before the answers, beside the answers, as a table
+         * @description Of studies that a classifier answered for.
+         */
+        get: operations["getFirstReadsTable"];
         put?: never;
         post?: never;
         delete?: never;
@@ -124,6 +247,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/sign-in/back-channel-logout": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * The OpenID provider ends sessions
+         * @description Back-channel logout: who signs out at the provider, or is barred there, is out here, too.
+         */
+        post: operations["endSessions"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/sign-in/callback": {
         parameters: {
             query?: never;
@@ -172,8 +315,10 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Studies, most urgent first
-         * @description Urgent, then unread (failed), soon, routine, rejected; newest first in each.
+         * Studies in the order in which they should be read, or another
+         * @description First those that nobody opened within `max_wait_minutes`, the oldest first. Then urgent,
+         *     unread (failed), soon, routine, rejected, in each the highest `score` first, then the newest.
+         *     What is done comes last, in the same order. `sort` names another order.
          */
         get: operations["listStudies"];
         put?: never;
@@ -181,7 +326,9 @@ export interface paths {
          * Read a radiograph
          * @description Read one PNG, JPEG or DICOM file and keep it; the same bytes are the same study.
          *
-         *     A study whose earlier result failed or was partial is analysed again.
+         *     A study whose earlier result failed or was partial is analysed again. With `Prefer:
+         *     respond-async` the answer does not wait for the analysis; what is no radiograph, or was read
+         *     before, is answered as without it.
          */
         post: operations["createStudy"];
         delete?: never;
@@ -208,7 +355,8 @@ export interface paths {
          * Delete a study for good
          * @description Remove all that is kept of a study. Backups that were made before still hold it.
          *
-         *     The audit log's line and the removal are one commit: neither is there without the other.
+         *     The audit log's entry and the removal of the rows are one commit: neither is there without the
+         *     other. If the files cannot be removed after that, the answer is 503 and a second entry says so.
          */
         delete: operations["deleteStudy"];
         options?: never;
@@ -230,6 +378,50 @@ export interface paths {
          *     Without a word on the image it is given only if the file says that no text is burnt into it.
          */
         get: operations["getStudyDeidentified"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/studies/{study_id}/first-read": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What readers said before they saw the answers
+         * @description Others' opinions are told to whoever has given one.
+         */
+        get: operations["getFirstReads"];
+        /**
+         * Say what one sees before the answers are shown
+         * @description Kept once and never changed: 409 for another one of the same reader.
+         */
+        put: operations["putFirstRead"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/studies/{study_id}/heat-map.dcm": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The strongest finding's heat map as a DICOM image
+         * @description 404 for a study without a map.
+         */
+        get: operations["getStudyHeatMapCapture"];
         put?: never;
         post?: never;
         delete?: never;
@@ -298,6 +490,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/studies/{study_id}/oru.hl7": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The result as an HL7 v2 message
+         * @description Patient and accession as the DICOM file says them; a study of another file has none: 422.
+         */
+        get: operations["getStudyResultMessage"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/studies/{study_id}/overlay.png": {
         parameters: {
             query?: never;
@@ -307,9 +519,115 @@ export interface paths {
         };
         /**
          * The radiograph with the findings burnt in
-         * @description The image that a doctor can save.
+         * @description The image that a doctor can save; with parameters, as the doctor looks at it.
          */
         get: operations["getStudyOverlay"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/studies/{study_id}/pixels": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What `pixels.png` holds, and how large a pixel is
+         * @description Of the file itself: its depth, where the image's window lies in it, its pixel spacing.
+         */
+        get: operations["getStudyGreys"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/studies/{study_id}/pixels.png": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The greys of the file itself, without a window
+         * @description A greater value is brighter. `pixels` says which of them `image.png` shows black and white.
+         *
+         *     Turned and square like `image.png`; of a file of 8 bits, or in colour, the greys are the same.
+         */
+        get: operations["getStudyPixels"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/studies/{study_id}/presentation-state.dcm": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Boxes and labels as a DICOM presentation state
+         * @description What a viewer lays over the radiograph.
+         */
+        get: operations["getStudyPresentationState"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/studies/{study_id}/report": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The report's draft and its versions
+         * @description The draft follows from levels and corrections; nothing of it is kept until it is written.
+         */
+        get: operations["getReport"];
+        put?: never;
+        /**
+         * Write the next version of the report, and sign it
+         * @description No version is ever changed: what follows a signed one corrects it, and both stay.
+         */
+        post: operations["writeReport"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/studies/{study_id}/report.pdf": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The report as one page
+         * @description 404 while nobody has written one.
+         */
+        get: operations["getReportPdf"];
         put?: never;
         post?: never;
         delete?: never;
@@ -338,6 +656,179 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/studies/{study_id}/review": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What readers said of a study
+         * @description All entries, those that were taken back or replaced among them.
+         */
+        get: operations["getReview"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/studies/{study_id}/review/{entry_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Accept, reject, modify, add or comment
+         * @description A later word on the same answer replaces an earlier one of the same reader.
+         *
+         *     409 if the study was analysed again since the reader opened it.
+         */
+        put: operations["putReviewEntry"];
+        post?: never;
+        /**
+         * Take one's own entry back
+         * @description It stays on record and counts no longer; what it replaced counts again.
+         */
+        delete: operations["withdrawReviewEntry"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/studies/{study_id}/secondary-capture.dcm": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The overlay as a DICOM image
+         * @description What every viewer shows.
+         */
+        get: operations["getStudySecondaryCapture"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/studies/{study_id}/structured-report/boxes.dcm": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The boxes as a DICOM structured report
+         * @description 404 for a study without a box.
+         */
+        get: operations["getStudyBoxesReport"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/studies/{study_id}/structured-report/findings.dcm": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The findings as a DICOM structured report
+         * @description Of a rejected study, the reason. A study of a PNG or JPEG file has no DICOM study: 422.
+         */
+        get: operations["getStudyFindingsReport"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/studies/{study_id}/summary.dcm": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The overlay as a PDF in a DICOM object
+         * @description For systems that file documents.
+         */
+        get: operations["getStudySummaryDocument"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/studies/{study_id}/worklist": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Whether a person has looked at a study
+         * @description As the list tells it, too.
+         */
+        get: operations["getWorklist"];
+        /**
+         * Say that a study is assigned, was opened, is done, or is new again
+         * @description Whoever set the same state first stays named. What is done goes below all others.
+         */
+        put: operations["setWorklist"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/studies/batch": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Read several radiographs
+         * @description Read up to 32 PNG, JPEG or DICOM files, one after the other, each as if it were sent alone.
+         *
+         *     A file that cannot be read costs the others nothing. Where the request as a whole is refused,
+         *     nothing of it is kept.
+         */
+        post: operations["createStudies"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/system": {
         parameters: {
             query?: never;
@@ -346,10 +837,364 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * InferenceClients, models, triage rules and limits
+         * Services, models, levels, triage and limits
          * @description The inference services as the gateway sees them now, at most a second old.
          */
         get: operations["getSystem"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/webhooks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The registered webhooks
+         * @description Without their secrets. Whoever is of a department sees its own.
+         */
+        get: operations["listWebhooks"];
+        put?: never;
+        /**
+         * Have an address told of changes
+         * @description It is told of what happens from now on, each message signed as Standard Webhooks says.
+         *
+         *     422 for an address that is not public and that the operator does not allow.
+         */
+        post: operations["createWebhook"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/webhooks/{webhook_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Tell an address nothing more
+         * @description What waits to be sent is not sent.
+         */
+        delete: operations["deleteWebhook"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/webhooks/{webhook_id}/deliveries": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What was sent to a webhook, and what was not
+         * @description `state=dead` are those that were given up.
+         */
+        get: operations["listWebhookDeliveries"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/webhooks/{webhook_id}/deliveries/{delivery_id}/retry": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Send again what was given up
+         * @description As if it were new. 409 for one that waits or was delivered.
+         */
+        post: operations["retryWebhookDelivery"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/webhooks/{webhook_id}/test": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Call a webhook now
+         * @description One message `webhook.test` without data, tried once; it stands in the log, too.
+         */
+        post: operations["testWebhook"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/dicomweb/studies": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Find studies that have results (QIDO-RS)
+         * @description A patient's earlier studies are found by PatientID.
+         */
+        get: operations["searchDicomStudies"];
+        put?: never;
+        /**
+         * Read radiographs (STOW-RS)
+         * @description Each instance is read like an upload to `/api/v1/studies`; all together are as large as one.
+         *
+         *     The RetrieveURL of an instance is its study here.
+         */
+        post: operations["storeInstances"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/dicomweb/studies/{study_uid}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * All results of a study (WADO-RS)
+         * @description The radiograph itself is at the archive that it came from.
+         */
+        get: operations["retrieveDicomStudy"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/dicomweb/studies/{study_uid}/instances": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The results of a study (QIDO-RS)
+         * @description Of each radiograph of the study.
+         */
+        get: operations["searchDicomInstances"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/dicomweb/studies/{study_uid}/metadata": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What the results of a study say, without images (WADO-RS)
+         * @description As DICOM JSON.
+         */
+        get: operations["retrieveDicomStudyMetadata"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/dicomweb/studies/{study_uid}/series": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The series of results of a study (QIDO-RS)
+         * @description Of each radiograph of the study.
+         */
+        get: operations["searchDicomSeries"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/dicomweb/studies/{study_uid}/series/{series_uid}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The results of a series (WADO-RS)
+         * @description As of a study.
+         */
+        get: operations["retrieveDicomSeries"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/dicomweb/studies/{study_uid}/series/{series_uid}/instances": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The results of a series (QIDO-RS)
+         * @description Such as the two structured reports.
+         */
+        get: operations["searchDicomInstancesOfSeries"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/dicomweb/studies/{study_uid}/series/{series_uid}/instances/{instance_uid}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * One result (WADO-RS)
+         * @description As `application/dicom` alone, for whoever accepts that and not multipart.
+         */
+        get: operations["retrieveDicomInstance"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/dicomweb/studies/{study_uid}/series/{series_uid}/instances/{instance_uid}/metadata": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What one result says, without its image (WADO-RS)
+         * @description As DICOM JSON.
+         */
+        get: operations["retrieveDicomInstanceMetadata"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/dicomweb/studies/{study_uid}/series/{series_uid}/metadata": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What the results of a series say, without images (WADO-RS)
+         * @description As DICOM JSON.
+         */
+        get: operations["retrieveDicomSeriesMetadata"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/fhir/R4/DiagnosticReport/{study_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The result as a FHIR report
+         * @description Labelled as asserted by artificial intelligence (AIAST).
+         *
+         *     With `Accept: application/fhir+json; fhirVersion=5.0` as R5, with image selections.
+         */
+        get: operations["getDiagnosticReport"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/fhir/R4/DiagnosticReport/{study_id}/$everything": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The result as a FHIR bundle
+         * @description As R5 where it is asked for, like the report.
+         */
+        get: operations["getDiagnosticReportBundle"];
         put?: never;
         post?: never;
         delete?: never;
@@ -385,7 +1230,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Process is up */
+        /**
+         * Process is up
+         * @description Nothing else is asked of it.
+         */
         get: operations["getLiveness"];
         put?: never;
         post?: never;
@@ -402,8 +1250,51 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Prometheus metrics */
+        /**
+         * Prometheus metrics
+         * @description In Prometheus' text format.
+         */
         get: operations["getMetrics"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/problems": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * All types of problems
+         * @description A type keeps its meaning; new ones may come.
+         */
+        get: operations["listProblemTypes"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/problems/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What a type of problem means
+         * @description JSON unless the client names `text/html` first, as a browser does.
+         */
+        get: operations["getProblemType"];
         put?: never;
         post?: never;
         delete?: never;
@@ -419,7 +1310,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Ready to take requests */
+        /**
+         * Ready to take requests
+         * @description 503 says why it cannot.
+         */
         get: operations["getReadiness"];
         put?: never;
         post?: never;
@@ -434,31 +1328,237 @@ export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
         /**
+         * AgreementChange
+         * @description A latest month that differs from those before it.
+         */
+        AgreementChange: {
+            /**
+             * Change
+             * @description `share` less `share_before`; below 0 it has fallen.
+             */
+            change: number;
+            /**
+             * High
+             * @description Likewise.
+             */
+            high: number;
+            /**
+             * Judged
+             * @description In that month.
+             */
+            judged: number;
+            /**
+             * Low
+             * @description Of the change's 95% interval (Newcombe).
+             */
+            low: number;
+            /**
+             * Month
+             * @description YYYY-MM, in UTC.
+             */
+            month: string;
+            /**
+             * Name
+             * @description A finding, or `all`.
+             */
+            name: string;
+            /**
+             * Share
+             * @description In that month, 0..1.
+             */
+            share: number;
+            /**
+             * Share Before
+             * @description In the months before, 0..1.
+             */
+            share_before: number;
+        };
+        /**
+         * AgreementReport
+         * @description How often readers agreed with the models, among the answers that they judged.
+         */
+        AgreementReport: {
+            /**
+             * By Finding
+             * @description The most judged first.
+             */
+            by_finding: components["schemas"]["AgreementShare"][];
+            /**
+             * By Model
+             * @description Role, name and version; likewise.
+             */
+            by_model: components["schemas"]["AgreementShare"][];
+            /**
+             * By Month
+             * @description The latest last.
+             */
+            by_month: components["schemas"]["AgreementShare"][];
+            /**
+             * By Reader
+             * @description As the audit log calls them; likewise.
+             */
+            by_reader: components["schemas"]["AgreementShare"][];
+            /**
+             * Changes
+             * @description What has fallen most first; usually none.
+             */
+            changes: components["schemas"]["AgreementChange"][];
+            /**
+             * First Reads
+             * @description By finding, of what was read before the answers were shown; the most often seen first. No reader had seen a model's answer, so these shares are comparable.
+             */
+            first_reads: components["schemas"]["FirstReadShare"][];
+            /** @description Of all answers together. */
+            overall: components["schemas"]["AgreementShare"];
+            /**
+             * Reports
+             * @description By finding, of the imported labels of reports signed in these months; the most often said first.
+             */
+            reports: components["schemas"]["ReportShare"][];
+            /** @description By what changes are told. */
+            rules: components["schemas"]["AgreementRules"];
+            /**
+             * Summary
+             * @description What a person is to know, a sentence or two.
+             */
+            summary: string;
+        };
+        /**
+         * AgreementRules
+         * @description What a change is told by.
+         */
+        AgreementRules: {
+            /**
+             * Confidence
+             * @description Of the change's interval, e.g. 0.95.
+             */
+            confidence: number;
+            /**
+             * Min Judged
+             * @description A month, and those before it, with fewer is not compared.
+             */
+            min_judged: number;
+        };
+        /**
+         * AgreementShare
+         * @description How often readers agreed with some answers.
+         */
+        AgreementShare: {
+            /**
+             * Accepted
+             * @description How many of them were as shown.
+             */
+            accepted: number;
+            /**
+             * Added
+             * @description How many findings no answer said.
+             */
+            added: number;
+            /**
+             * High
+             * @description Likewise.
+             */
+            high: number;
+            /**
+             * Judged
+             * @description How many were judged; `added` ones were missed.
+             */
+            judged: number;
+            /**
+             * Low
+             * @description Of the share's 95% interval (Wilson).
+             */
+            low: number;
+            /**
+             * Modified
+             * @description How many were something else, or elsewhere.
+             */
+            modified: number;
+            /**
+             * Name
+             * @description Whose: a finding, a reader, a month, a model, or `all`.
+             */
+            name: string;
+            /**
+             * Rejected
+             * @description How many were not.
+             */
+            rejected: number;
+            /**
+             * Share
+             * @description Accepted of judged, 0..1; null of none.
+             */
+            share: number | null;
+        };
+        /**
          * AuditEntry
-         * @description A line of the audit log; `outcome` is an HTTP status, or a command's exit status.
+         * @description An entry of the audit log; `outcome` is an HTTP status, or a command's exit status.
+         *
+         *     `details` is what else belongs to it: `studies` that a list showed, `repeated` refusals.
          */
         AuditEntry: {
-            /** Action */
+            /**
+             * Action
+             * @description An operation's id, or a command.
+             */
             action: string;
-            /** At */
+            /**
+             * At
+             * Format: date-time
+             * @description When it was written, UTC with microseconds.
+             */
             at: string;
-            /** Department */
+            /**
+             * Department
+             * @description Whose studies they see; null for all.
+             */
             department: string | null;
-            /** Hash */
+            /**
+             * Details
+             * @description What else belongs to it; often null.
+             */
+            details: {
+                [key: string]: unknown;
+            } | null;
+            /**
+             * Hash
+             * @description SHA-256 over the entry and the one before.
+             */
             hash: string;
-            /** Kind */
+            /**
+             * Kind
+             * @description How they came in who did it: user, key, local, nobody, or a command.
+             */
             kind: string;
-            /** Outcome */
+            /**
+             * Outcome
+             * @description HTTP status; of a command, its exit status.
+             */
             outcome: number;
-            /** Request Id */
+            /**
+             * Request Id
+             * @description As in the logs; null for a command.
+             */
             request_id: string | null;
-            /** Seq */
+            /**
+             * Seq
+             * @description Its number, from 1, without gaps.
+             */
             seq: number;
-            /** Source */
+            /**
+             * Source
+             * @description The address of the request; null for a command.
+             */
             source: string | null;
-            /** Study Id */
+            /**
+             * Study Id
+             * @description The study, if it was about one.
+             */
             study_id: string | null;
-            /** Subject */
+            /**
+             * Subject
+             * @description Who it was.
+             */
             subject: string;
         };
         /**
@@ -466,9 +1566,15 @@ export interface components {
          * @description Some lines, the latest first; `next_before` goes on where they end.
          */
         AuditPage: {
-            /** Items */
+            /**
+             * Items
+             * @description The latest first.
+             */
             items: components["schemas"]["AuditEntry"][];
-            /** Next Before */
+            /**
+             * Next Before
+             * @description Hand back as `before`; null on the last page.
+             */
             next_before: number | null;
         };
         /**
@@ -483,50 +1589,258 @@ export interface components {
             classifier_probability: number | null;
             /**
              * Detector Score
-             * @description The detector's own.
+             * @description The detector's own, which its thresholds and triage go by.
              */
             detector_score: number;
+            /** @description What seems to be there. */
             finding: components["schemas"]["Region"];
             /**
              * Score
-             * @description How likely it is that this box is right: rescored with the classifier's probability by the study's `rescoring`, or the detector's own score where it has none.
+             * @description How likely it is that this box is right, as measured on validation patients: of boxes at 0.3, about 3 in 10 are. Of a detector that was not calibrated, its own score.
              */
             score: number;
-            /** X Max */
+            /**
+             * X Max
+             * @description Right edge, in pixels, exclusive.
+             */
             x_max: number;
-            /** X Min */
+            /**
+             * X Min
+             * @description Left edge, in pixels of `image.png`.
+             */
             x_min: number;
-            /** Y Max */
+            /**
+             * Y Max
+             * @description Lower edge, in pixels, exclusive.
+             */
             y_max: number;
-            /** Y Min */
+            /**
+             * Y Min
+             * @description Upper edge, in pixels.
+             */
             y_min: number;
         };
+        /**
+         * BoxTarget
+         * @description One of the detector's boxes.
+         */
+        BoxTarget: {
+            /**
+             * Index
+             * @description Which of the study's `boxes`, from 0.
+             */
+            index: number;
+            /**
+             * @description Says that it is one. (enum property replaced by openapi-typescript)
+             * @enum {string}
+             */
+            kind: "box";
+            /** @description What the box is called; another is a conflict. */
+            region: components["schemas"]["Region"];
+        };
+        /**
+         * Change
+         * @description Something that happened to a study.
+         */
+        Change: {
+            /**
+             * At
+             * Format: date-time
+             * @description When, in UTC.
+             */
+            at: string;
+            /**
+             * Cursor
+             * @description The place after this change: hand it back as `since` or `Last-Event-ID`. What it is made of may change.
+             */
+            cursor: string;
+            /** @description `created`, `analysed` (a pending one has its result), `rerun` (analysed again), `reviewed` (a reader said something or took it back), `reported` (a version of the report), `worklist` (opened, done, or new again), `deleted`. */
+            kind: components["schemas"]["ChangeKind"];
+            /** @description As it is at the time of the answer, whatever changed since; null once it is deleted, of which the deletion is the only change that is left. */
+            study: components["schemas"]["ChangedStudy"] | null;
+            /**
+             * Study Id
+             * @description Which study.
+             */
+            study_id: string;
+        };
+        /**
+         * ChangedStudy
+         * @description What a changed study is by now. Of the patient it says nothing.
+         */
+        ChangedStudy: {
+            /** @description Null where nothing was diagnosed. */
+            priority: components["schemas"]["Priority"] | null;
+            /**
+             * Revision
+             * @description Which result it is, from 1.
+             */
+            revision: number;
+            /**
+             * Score
+             * @description The probability of an immediate finding, 0 to 1, by which studies of one priority are ordered; null where there is none.
+             */
+            score: number | null;
+            /** @description How far its analysis came. */
+            status: components["schemas"]["StudyStatus"];
+            /** @description How far a person is with it. */
+            worklist: components["schemas"]["WorklistState"];
+        };
+        /**
+         * ChangeKind
+         * @description What happened to a study.
+         * @enum {string}
+         */
+        ChangeKind: "created" | "analysed" | "rerun" | "reviewed" | "reported" | "worklist" | "deleted";
+        /**
+         * ChangePage
+         * @description Changes in the order in which they happened.
+         */
+        ChangePage: {
+            /**
+             * Has More
+             * @description Whether there are further changes already.
+             */
+            has_more: boolean;
+            /**
+             * Items
+             * @description The earliest first.
+             */
+            items: components["schemas"]["Change"][];
+            /**
+             * Next Cursor
+             * @description Hand it back as `since`, now if there are more, else whenever you look again.
+             */
+            next_cursor: string;
+        };
+        /**
+         * Corners
+         * @description A rectangle in pixels of the image as displayed; x to the right, y down.
+         */
+        Corners: {
+            /**
+             * X Max
+             * @description Right edge, in pixels.
+             */
+            x_max: number;
+            /**
+             * X Min
+             * @description Left edge, in pixels.
+             */
+            x_min: number;
+            /**
+             * Y Max
+             * @description Lower edge, in pixels.
+             */
+            y_max: number;
+            /**
+             * Y Min
+             * @description Upper edge, in pixels.
+             */
+            y_min: number;
+        };
+        /**
+         * CreatedWebhook
+         * @description A webhook that was just made, with what its messages are signed by.
+         */
+        CreatedWebhook: {
+            /**
+             * Created At
+             * Format: date-time
+             * @description When it was registered.
+             */
+            created_at: string;
+            /**
+             * Created By
+             * @description As the audit log calls them.
+             */
+            created_by: string;
+            /**
+             * Department
+             * @description Whose studies; null for those of all.
+             */
+            department: string | null;
+            /**
+             * Disabled At
+             * @description When it answered 410 Gone, and was sent nothing more; else null.
+             */
+            disabled_at: string | null;
+            /**
+             * Events
+             * @description What it is told of.
+             */
+            events: components["schemas"]["WebhookEvent"][];
+            /**
+             * Id
+             * @description By which it is asked for.
+             */
+            id: string;
+            /**
+             * Secret
+             * @description Shown this once: `whsec_` and 32 bytes in base64.
+             */
+            secret: string;
+            /**
+             * Url
+             * @description Where messages go.
+             */
+            url: string;
+        };
+        /**
+         * DeliveryState
+         * @description What became of a message.
+         * @enum {string}
+         */
+        DeliveryState: "waiting" | "delivered" | "dead";
         /**
          * DicomMetadata
          * @description What a DICOM file says of the patient; all null for PNG and JPEG.
          */
         DicomMetadata: {
-            /** Accession Number */
+            /**
+             * Accession Number
+             * @description Accession Number (0008,0050).
+             */
             accession_number: string | null;
             /**
              * Birth Date
-             * @description YYYY-MM-DD.
+             * @description YYYY-MM-DD; null where the file has no whole date.
              */
             birth_date: string | null;
-            /** Name */
+            /**
+             * Issuer Of Patient Id
+             * @description Issuer of Patient ID (0010,0021): who gave the number. The same number of another issuer is another patient.
+             */
+            issuer_of_patient_id: string | null;
+            /**
+             * Name
+             * @description Patient's Name (0010,0010), as the file writes it.
+             */
             name: string | null;
-            /** Patient Id */
+            /**
+             * Patient Id
+             * @description Patient ID (0010,0020).
+             */
             patient_id: string | null;
-            /** Sex */
+            /**
+             * Sex
+             * @description Patient's Sex (0010,0040): `F`, `M`, `O`, or else.
+             */
             sex: string | null;
-            /** Sop Instance Uid */
+            /**
+             * Sop Instance Uid
+             * @description SOP Instance UID (0008,0018).
+             */
             sop_instance_uid: string | null;
             /**
              * Study Date
-             * @description YYYY-MM-DD.
+             * @description YYYY-MM-DD; null where the file has no whole date.
              */
             study_date: string | null;
-            /** Study Instance Uid */
+            /**
+             * Study Instance Uid
+             * @description Study Instance UID (0020,000D).
+             */
             study_instance_uid: string | null;
         };
         /**
@@ -534,11 +1848,20 @@ export interface components {
          * @description A part of a distribution: a word, or the values from `low` on and below `high`.
          */
         DriftBin: {
-            /** High */
+            /**
+             * High
+             * @description Below this, in the same own unit; null for a word, and where it is open above.
+             */
             high: number | null;
-            /** Label */
+            /**
+             * Label
+             * @description For a person: the word, or the range.
+             */
             label: string;
-            /** Low */
+            /**
+             * Low
+             * @description From here on, in the statistic's own unit; null for a word, and where it is open below.
+             */
             low: number | null;
             /**
              * Share
@@ -557,15 +1880,30 @@ export interface components {
          * @description What the weeks are compared with.
          */
         DriftReferenceSummary: {
+            /** @description The classifier that it was measured with. */
             classifier: components["schemas"]["ModelIdentity"];
-            /** Created At */
+            /**
+             * Created At
+             * Format: date-time
+             * @description When it was measured.
+             */
             created_at: string;
-            /** Images */
+            /**
+             * Images
+             * @description How many images were measured.
+             */
             images: number;
-            /** Name */
+            /**
+             * Name
+             * @description Of the reference's folder.
+             */
             name: string;
+            /** @description The OOD detector that it was measured with. */
             ood: components["schemas"]["ModelIdentity"];
-            /** Patients */
+            /**
+             * Patients
+             * @description Of how many patients.
+             */
             patients: number;
             /**
              * Split
@@ -579,12 +1917,13 @@ export interface components {
          */
         DriftReport: {
             /**
-             * Judged Week
+             * Compared Week
              * @description The latest week with enough images.
              */
-            judged_week: string | null;
+            compared_week: string | null;
             /** @description Null where none was made with the models that answer. */
             reference: components["schemas"]["DriftReferenceSummary"] | null;
+            /** @description By which something is flagged. */
             rules: components["schemas"]["DriftRules"];
             /**
              * Statistics
@@ -630,23 +1969,31 @@ export interface components {
         DriftStatistic: {
             /**
              * About
+             * @description Of the images, or of what models say.
              * @enum {string}
              */
             about: "input" | "score";
-            /** Bins */
+            /**
+             * Bins
+             * @description The parts whose shares are compared.
+             */
             bins: components["schemas"]["DriftBin"][];
             /** @description In the week that is evaluated. */
             flag: components["schemas"]["DriftFlag"];
             /**
              * Kind
+             * @description Whether its bins are ranges or words.
              * @enum {string}
              */
             kind: "number" | "category";
-            /** Name */
+            /**
+             * Name
+             * @description A finding's probability by its name, `ood_score`, or of the image: width and height in pixels, mean grey and contrast in greys of 0 to 255, sharpness, source, view.
+             */
             name: string;
             /**
              * Psi
-             * @description Likewise.
+             * @description The population stability index, likewise.
              */
             psi: number | null;
             /**
@@ -665,7 +2012,10 @@ export interface components {
              * @description At most the latest 5,000, of the reference's models.
              */
             compared: number;
-            /** Images */
+            /**
+             * Images
+             * @description How many came.
+             */
             images: number;
             /**
              * Other Models
@@ -680,6 +2030,7 @@ export interface components {
             /**
              * Starts On
              * Format: date
+             * @description Its Monday.
              */
             starts_on: string;
             /**
@@ -693,20 +2044,39 @@ export interface components {
          * @description How often a shadow failed in one way.
          */
         FailureCount: {
+            /** @description As in a study's `problems`. */
+            kind: components["schemas"]["FailureKind"];
             /**
-             * Kind
-             * @description As in a study's `problems`.
+             * Studies
+             * @description On how many studies.
              */
-            kind: string;
-            /** Studies */
             studies: number;
         };
         /**
-         * Finding
-         * @description A finding of the classifier; the order is the order of its outputs.
+         * FailureKind
+         * @description The `kind` of a `StudyProblem`.
          * @enum {string}
          */
-        Finding: "Atelectasis" | "Cardiomegaly" | "Effusion" | "Infiltration" | "Mass" | "Nodule" | "Pneumonia" | "Pneumothorax" | "Consolidation" | "Edema" | "Emphysema" | "Fibrosis" | "Pleural_Thickening" | "Hernia";
+        FailureKind: "unreachable" | "timeout" | "overloaded" | "error" | "invalid-answer";
+        /**
+         * Finding
+         * @description A finding of the classifier. The published models know those of the examples; a model that was trained with labels of its own answers with those.
+         * @example Atelectasis
+         * @example Cardiomegaly
+         * @example Effusion
+         * @example Infiltration
+         * @example Mass
+         * @example Nodule
+         * @example Pneumonia
+         * @example Pneumothorax
+         * @example Consolidation
+         * @example Edema
+         * @example Emphysema
+         * @example Fibrosis
+         * @example Pleural_Thickening
+         * @example Hernia
+         */
+        Finding: string;
         /**
          * FindingAgreement
          * @description What two classifiers say of one finding on the same radiographs.
@@ -714,58 +2084,227 @@ export interface components {
         FindingAgreement: {
             /**
              * Agreement
-             * @description The share of radiographs on which both say the same, 0..1.
+             * @description The share of radiographs on which both say the same level, 0..1.
              */
             agreement: number;
-            /** Both Positive */
-            both_positive: number;
+            /** @description Which one. */
             finding: components["schemas"]["Finding"];
             /**
              * Mean Absolute Difference
              * @description Of the two probabilities, 0..1.
              */
             mean_absolute_difference: number;
-            /** Neither */
-            neither: number;
             /**
-             * Only Current
-             * @description Positive by the model that answered only.
+             * Same Level
+             * @description Radiographs on which both say the same level.
              */
-            only_current: number;
-            /** Only Shadow */
-            only_shadow: number;
+            same_level: number;
+            /**
+             * Shadow Higher
+             * @description On which the shadow's level is the stronger one.
+             */
+            shadow_higher: number;
+            /**
+             * Shadow Lower
+             * @description On which the shadow's level is the weaker one.
+             */
+            shadow_lower: number;
+        };
+        /**
+         * FindingLevels
+         * @description From where on a finding is possible and likely, and what that was measured to mean.
+         */
+        FindingLevels: {
+            /** @description Which one. */
+            finding: components["schemas"]["Finding"];
+            /** @description Likewise. */
+            likely: components["schemas"]["OperatingPoint"] | null;
+            /** @description Null where it was not measured. */
+            possible: components["schemas"]["OperatingPoint"] | null;
         };
         /**
          * FindingProbability
-         * @description One finding with its calibrated probability and its operating point.
+         * @description One finding: its calibrated probability, and how strong that evidence is.
          */
         FindingProbability: {
+            /** @description Which one, as NIH ChestX-ray14 spells it. */
             finding: components["schemas"]["Finding"];
+            /** @description `likely`, `possible` or `unlikely`: what follows. */
+            level: components["schemas"]["Level"];
             /**
-             * Positive
-             * @description Whether `probability` reaches `threshold`.
+             * Likely Threshold
+             * @description The rule-in point: from here on the finding is likely.
              */
-            positive: boolean;
+            likely_threshold: number;
+            /**
+             * Possible Threshold
+             * @description The screening point: from here on the finding is possible.
+             */
+            possible_threshold: number;
             /**
              * Probability
-             * @description Calibrated on validation patients.
+             * @description 0 to 1, calibrated on validation patients.
              */
             probability: number;
+        };
+        /**
+         * FindingTarget
+         * @description One of the classifier's findings.
+         */
+        FindingTarget: {
+            /** @description Which one. */
+            finding: components["schemas"]["Finding"];
             /**
-             * Threshold
-             * @description The operating point, from the model's manifest.
+             * @description Says that it is one. (enum property replaced by openapi-typescript)
+             * @enum {string}
              */
-            threshold: number;
+            kind: "finding";
+        };
+        /**
+         * FirstRead
+         * @description A reader's first opinion, and the models' of the same moment.
+         */
+        FirstRead: {
+            /**
+             * At
+             * Format: date-time
+             * @description When, in UTC.
+             */
+            at: string;
+            /**
+             * By
+             * @description Who, as the audit log calls them.
+             */
+            by: string;
+            /**
+             * Comment
+             * @description In the reader's own words.
+             */
+            comment: string;
+            /**
+             * Findings
+             * @description What the reader saw.
+             */
+            findings: components["schemas"]["Finding"][];
+            /**
+             * Mine
+             * @description Whether it is that of whoever asks.
+             */
+            mine: boolean;
+            /**
+             * Revision
+             * @description The analysis whose answers were shown afterwards.
+             */
+            revision: number;
+            /**
+             * Shown
+             * @description What the models said at that moment.
+             */
+            shown: components["schemas"]["ShownFinding"][];
+        };
+        /**
+         * FirstReadChange
+         * @description What a reader sees before the models' answers are shown.
+         */
+        FirstReadChange: {
+            /**
+             * Comment
+             * @description In one's own words.
+             * @default
+             */
+            comment: string;
+            /**
+             * Findings
+             * @description None: nothing is seen.
+             */
+            findings: components["schemas"]["Finding"][];
+        };
+        /**
+         * FirstReads
+         * @description What readers said of a study before they saw the answers.
+         */
+        FirstReads: {
+            /**
+             * Given
+             * @description Whether whoever asks has given one.
+             */
+            given: boolean;
+            /**
+             * Reads
+             * @description The oldest first; none to whoever has not given one.
+             */
+            reads: components["schemas"]["FirstRead"][];
+            /**
+             * Study Id
+             * @description Which study.
+             */
+            study_id: string;
+        };
+        /**
+         * FirstReadShare
+         * @description How often first opinions and the models were of one mind about a finding.
+         */
+        FirstReadShare: {
+            /**
+             * Both
+             * @description The reader saw it, and the classifier called it likely.
+             */
+            both: number;
+            /** @description Which one. */
+            finding: components["schemas"]["Finding"];
+            /**
+             * High
+             * @description Likewise.
+             */
+            high: number;
+            /**
+             * Low
+             * @description Of the share's 95% interval (Wilson), 0..1.
+             */
+            low: number;
+            /**
+             * Model Only
+             * @description The classifier alone called it likely.
+             */
+            model_only: number;
+            /**
+             * Neither
+             * @description Nobody did.
+             */
+            neither: number;
+            /**
+             * Read
+             * @description First opinions of studies that the classifier answered.
+             */
+            read: number;
+            /**
+             * Reader Only
+             * @description The reader alone saw it.
+             */
+            reader_only: number;
+            /**
+             * Share
+             * @description `both` and `neither` of `read`, 0..1.
+             */
+            share: number;
         };
         /**
          * GatewayInfo
          * @description This process.
          */
         GatewayInfo: {
+            /** @description The out-of-distribution detector that it holds. */
             ood: components["schemas"]["UsedModel"];
-            /** Role */
-            role: string;
-            /** Service Version */
+            /**
+             * Role
+             * @description What it is.
+             * @constant
+             */
+            role: "gateway";
+            /**
+             * Service Version
+             * @description Of the product.
+             */
             service_version: string;
         };
         /**
@@ -773,8 +2312,12 @@ export interface components {
          * @description The body of a probe.
          */
         Health: {
-            /** Status */
-            status: string;
+            /**
+             * Status
+             * @description What was asked.
+             * @enum {string}
+             */
+            status: "alive" | "ready";
         };
         /**
          * ImageMetadata
@@ -783,7 +2326,7 @@ export interface components {
         ImageMetadata: {
             /**
              * Height
-             * @description Likewise.
+             * @description Pixels, likewise.
              */
             height: number;
             /**
@@ -791,7 +2334,10 @@ export interface components {
              * @description What was odd in the file and how it was read, a sentence each; usually none.
              */
             notes: string[];
+            /** @description What kind of file came. */
             source: components["schemas"]["ImageSource"];
+            /** @description Null for a study from before this was kept. */
+            stored: components["schemas"]["StoredPixels"] | null;
             /**
              * View
              * @description `PA`, `AP` or what the file says; null if it is silent.
@@ -804,27 +2350,130 @@ export interface components {
             width: number;
         };
         /**
+         * ImageQuality
+         * @description What was measured of the image's technical quality, on the pixels as displayed.
+         */
+        ImageQuality: {
+            /**
+             * Black Share
+             * @description Of all pixels, those at 0; 0 to 1.
+             */
+            black_share: number;
+            /**
+             * Blocking
+             * @description By how many greys the steps at block edges of JPEG exceed others; below 0 where they are smaller.
+             */
+            blocking: number;
+            /**
+             * Effective Px
+             * @description How many pixels of the side that has fewer carry detail. Of an enlarged thumbnail these are about the thumbnail's.
+             */
+            effective_px: number;
+            /**
+             * Grey Levels
+             * @description Greys in use of 256, the darkest and brightest half percent left out.
+             */
+            grey_levels: number;
+            /**
+             * Inverted
+             * @description Whether black and white seem to be exchanged.
+             */
+            inverted: boolean;
+            /**
+             * Mean Grey
+             * @description Exposure: the middle's mean grey, 0 to 255.
+             */
+            mean_grey: number;
+            /**
+             * Part Of Chest
+             * @description By how much it is more like a part of a chest than like a whole one, without a unit; below 0 for most.
+             */
+            part_of_chest: number;
+            /**
+             * Rotation Degrees
+             * @description By how much it seems to be turned clockwise: 90, 180, 270, or -40 to 40.
+             */
+            rotation_degrees: number;
+            /**
+             * Unreadable
+             * @description Why nobody could read the image: the study is `rejected` for it. Usually null.
+             */
+            unreadable: string | null;
+            /**
+             * Warnings
+             * @description A sentence for each number out of the ordinary; usually none.
+             */
+            warnings: string[];
+            /**
+             * White Share
+             * @description Of all pixels, those at 255; 0 to 1.
+             */
+            white_share: number;
+        };
+        /**
          * ImageSource
          * @description The kind of file that was uploaded.
          * @enum {string}
          */
         ImageSource: "png" | "jpeg" | "dicom";
         /**
+         * Interval
+         * @description A figure with its 95% interval.
+         */
+        Interval: {
+            /**
+             * High
+             * @description Where its 95% interval ends.
+             */
+            high: number;
+            /**
+             * Low
+             * @description Where its 95% interval begins.
+             */
+            low: number;
+            /**
+             * Value
+             * @description As measured, 0 to 1 for a share.
+             */
+            value: number;
+        };
+        /**
          * Latency
          * @description Milliseconds from the question to the answer.
          */
         Latency: {
-            /** Median Ms */
+            /**
+             * Median Ms
+             * @description Milliseconds that half of the answers did not exceed.
+             */
             median_ms: number;
-            /** P95 Ms */
+            /**
+             * P95 Ms
+             * @description Milliseconds that 95 of 100 did not exceed.
+             */
             p95_ms: number;
         };
+        /**
+         * Level
+         * @description How strong the evidence for a finding is, by the operating points of its model.
+         * @enum {string}
+         */
+        Level: "likely" | "possible" | "unlikely";
+        /**
+         * LevelsSource
+         * @description Where a classifier's levels come from.
+         * @enum {string}
+         */
+        LevelsSource: "measured" | "derived from thresholds";
         /**
          * Me
          * @description Who asks.
          */
         Me: {
-            /** Can Sign Out */
+            /**
+             * Can Sign Out
+             * @description Whether there is a session to end.
+             */
             can_sign_out: boolean;
             /**
              * Department
@@ -843,24 +2492,67 @@ export interface components {
              * @description For the person's own eyes.
              */
             name: string;
-            /** Roles */
+            /**
+             * Reads First
+             * @description Whether the page asks for a first opinion before it shows the answers.
+             */
+            reads_first: boolean;
+            /**
+             * Roles
+             * @description Of the user or the key; none allows nothing more.
+             */
             roles: components["schemas"]["Role"][];
+        };
+        /**
+         * MeasuredPriority
+         * @description What a priority meant on radiographs of test patients, whom nothing was fitted on.
+         */
+        MeasuredPriority: {
+            /**
+             * N Called
+             * @description Test radiographs of this priority.
+             */
+            n_called: number;
+            /**
+             * N Immediate
+             * @description How many of them have an immediate finding.
+             */
+            n_immediate: number;
+            /**
+             * N Same Day
+             * @description How many have one that is immediate or of the same day.
+             */
+            n_same_day: number;
+            /** @description Of which this was counted. */
+            priority: components["schemas"]["Priority"];
         };
         /**
          * ModelIdentity
          * @description Which model answered.
          */
         ModelIdentity: {
-            /** Name */
+            /**
+             * Name
+             * @description Of the model's folder, e.g. `lite0-cxr`.
+             */
             name: string;
             /**
              * Sha256
              * @description Of the model's `weights.safetensors`.
              */
             sha256: string;
-            /** Version */
+            /**
+             * Version
+             * @description As its manifest says, e.g. `3.0.0`.
+             */
             version: string;
         };
+        /**
+         * ModelRole
+         * @description What a model of the analysis does.
+         * @enum {string}
+         */
+        ModelRole: "ood" | "classifier" | "detector";
         /**
          * ModelsStatus
          * @description The models of this gateway, and what was promoted.
@@ -871,15 +2563,42 @@ export interface components {
              * @description The latest first.
              */
             history: components["schemas"]["PromotionEntry"][];
-            /** Roles */
+            /**
+             * Roles
+             * @description Classifier and detector.
+             */
             roles: components["schemas"]["RoleModels"][];
         };
         /**
+         * NewWebhook
+         * @description Who is to be told of what.
+         */
+        NewWebhook: {
+            /**
+             * Department
+             * @description Whose studies; without one, those of all that you may see.
+             */
+            department?: string | null;
+            /**
+             * Events
+             * @description What it is told of.
+             */
+            events: components["schemas"]["WebhookEvent"][];
+            /**
+             * Url
+             * @description `https://...`, at a public address or one that the setting CXR_GATEWAY_WEBHOOK_ALLOW lists.
+             */
+            url: string;
+        };
+        /**
          * OodResult
-         * @description Whether the image is a frontal chest radiograph, as the out-of-distribution detector says.
+         * @description Whether the image is a readable frontal chest radiograph.
          */
         OodResult: {
-            /** Accepted */
+            /**
+             * Accepted
+             * @description False: nothing was diagnosed, and `reason` says why.
+             */
             accepted: boolean;
             /**
              * Reason
@@ -888,11 +2607,64 @@ export interface components {
             reason: string | null;
             /**
              * Score
-             * @description How like a frontal chest radiograph the image is, whatever decided.
+             * @description How like a frontal chest radiograph the image is, 0 to 1, whatever decided.
              */
             score: number | null;
-            /** Threshold */
+            /**
+             * Threshold
+             * @description From this `score` on it is accepted.
+             */
             threshold: number | null;
+        };
+        /**
+         * OperatingPoint
+         * @description A threshold on a calibrated probability, and what it was measured to mean.
+         */
+        OperatingPoint: {
+            /**
+             * N
+             * @description How many images were measured.
+             */
+            n: number;
+            /**
+             * N Positive
+             * @description How many of them have the finding.
+             */
+            n_positive: number;
+            /** @description Of the images that reach it; null if few do. */
+            precision: components["schemas"]["Interval"] | null;
+            /**
+             * Rule
+             * @description How it was chosen, e.g. `specificity 0.95`.
+             */
+            rule: string;
+            /** @description Null with too few positives. */
+            sensitivity: components["schemas"]["Interval"] | null;
+            /** @description Null with too few negatives. */
+            specificity: components["schemas"]["Interval"] | null;
+            /**
+             * Split
+             * @description Whose images were measured: `test`, or `validation`.
+             */
+            split: string;
+            /**
+             * Threshold
+             * @description From this probability on, 0 to 1.
+             */
+            threshold: number;
+        };
+        /**
+         * PixelSpacing
+         * @description How large a pixel of the displayed image is.
+         */
+        PixelSpacing: {
+            /**
+             * Mm
+             * @description The side of a pixel, in millimetres.
+             */
+            mm: number;
+            /** @description Which element says so. */
+            source: components["schemas"]["SpacingSource"];
         };
         /**
          * PrincipalKind
@@ -902,7 +2674,7 @@ export interface components {
         PrincipalKind: "local" | "user" | "key" | "nobody";
         /**
          * Priority
-         * @description How soon a person should look; see docs/triage.md for the table behind it.
+         * @description How soon a person should look; docs/triage.md says how it is decided.
          * @enum {string}
          */
         Priority: "urgent" | "soon" | "routine";
@@ -911,9 +2683,14 @@ export interface components {
          * @description Radiographs of one priority that would have had this one.
          */
         PriorityChange: {
+            /** @description By the model that answered. */
             current: components["schemas"]["Priority"];
+            /** @description By the shadow. */
             shadow: components["schemas"]["Priority"];
-            /** Studies */
+            /**
+             * Studies
+             * @description How many.
+             */
             studies: number;
         };
         /**
@@ -943,31 +2720,109 @@ export interface components {
             title: string;
             /**
              * Type
-             * @description Stable identifier of the kind of problem, e.g. `urn:cxr:problem:queue-full`.
+             * @description Stable identifier of the kind of problem, e.g. `urn:cxr:problem:not-found`.
              */
             type: string;
         } & {
             [key: string]: unknown;
         };
         /**
+         * ProblemMember
+         * @description A member of a problem body beside those of RFC 9457.
+         */
+        ProblemMember: {
+            /**
+             * Description
+             * @description What it is, for a person.
+             */
+            description: string;
+            /**
+             * Name
+             * @description Of the member.
+             */
+            name: string;
+        };
+        /**
+         * ProblemType
+         * @description A kind of problem: the same for every case of it.
+         */
+        ProblemType: {
+            /**
+             * Advice
+             * @description What a client does then.
+             */
+            advice: string;
+            /**
+             * Example
+             * @description A body of this type.
+             */
+            example: {
+                [key: string]: unknown;
+            };
+            /**
+             * Meaning
+             * @description What has happened.
+             */
+            meaning: string;
+            /**
+             * Members
+             * @description Further members that the body may have.
+             */
+            members: components["schemas"]["ProblemMember"][];
+            /**
+             * Name
+             * @description The last part of `type`; `/problems/{name}` is about it.
+             */
+            name: string;
+            /**
+             * Retry
+             * @description Whether the same request may succeed later; `Retry-After` says when, if known.
+             */
+            retry: boolean;
+            /**
+             * Status
+             * @description The HTTP status code that it comes with.
+             */
+            status: number;
+            /**
+             * Title
+             * @description As in the body.
+             */
+            title: string;
+            /**
+             * Type
+             * @description What the body's `type` is.
+             */
+            type: string;
+        };
+        /**
          * PromotionEntry
          * @description A line of the history.
          */
         PromotionEntry: {
+            /** @description It answered until then. */
             before: components["schemas"]["ModelIdentity"];
             /**
              * Made At
              * Format: date-time
+             * @description When.
              */
             made_at: string;
-            /** Made By */
+            /**
+             * Made By
+             * @description By whom, as the operator's machine names them.
+             */
             made_by: string;
             /** @description It answered from then on. */
             model: components["schemas"]["ModelIdentity"];
-            /** Number */
+            /**
+             * Number
+             * @description From 1, over both roles.
+             */
             number: number;
             /**
              * Role
+             * @description What the model does.
              * @enum {string}
              */
             role: "classifier" | "detector";
@@ -979,34 +2834,321 @@ export interface components {
         };
         /**
          * Region
-         * @description A kind of box of the detector; the order is the order of its classes.
-         * @enum {string}
+         * @description A kind of box of the detector. The published models know those of the examples; a model that was trained with labels of its own answers with those.
+         * @example Atelectasis
+         * @example Calcification
+         * @example Cardiomegaly
+         * @example Consolidation
+         * @example Diffuse_Nodule
+         * @example Effusion
+         * @example Emphysema
+         * @example Fibrosis
+         * @example Fracture
+         * @example Infiltration
+         * @example Mass
+         * @example Nodule
+         * @example Pleural_Thickening
+         * @example Pneumonia
+         * @example Pneumothorax
          */
-        Region: "Atelectasis" | "Calcification" | "Cardiomegaly" | "Consolidation" | "Diffuse_Nodule" | "Effusion" | "Emphysema" | "Fibrosis" | "Fracture" | "Infiltration" | "Mass" | "Nodule" | "Pleural_Thickening" | "Pneumonia" | "Pneumothorax";
+        Region: string;
         /**
-         * RescoringStatus
-         * @description Whether boxes of the models that are active now are rescored.
+         * Report
+         * @description A study's report: what is drafted, and what people wrote.
          */
-        RescoringStatus: {
-            /** Detail */
-            detail: string;
-            /** @description Null where the detector's scores decide. */
-            in_use: components["schemas"]["UsedRescoring"] | null;
+        Report: {
+            /** @description From levels and corrections as they are now. */
+            draft: components["schemas"]["ReportText"];
+            /**
+             * Revision
+             * @description Of the study's latest analysis.
+             */
+            revision: number;
+            /**
+             * Study Id
+             * @description Sortable by time.
+             */
+            study_id: string;
+            /**
+             * Versions
+             * @description The latest last; usually none.
+             */
+            versions: components["schemas"]["ReportVersion"][];
+        };
+        /**
+         * ReportChange
+         * @description The next version of a report.
+         */
+        ReportChange: {
+            /**
+             * Based On
+             * @description The last version that its author saw; 0: there was none.
+             */
+            based_on: number;
+            /**
+             * Revision
+             * @description Of the analysis that its author saw.
+             */
+            revision: number;
+            /**
+             * Sign
+             * @description Whether its author answers for it.
+             */
+            sign: boolean;
+            /** @description All of it; sections may be empty. */
+            text: components["schemas"]["ReportText"];
+        };
+        /**
+         * ReportShare
+         * @description How often signed reports and the classifier were of one mind about a finding.
+         */
+        ReportShare: {
+            /**
+             * Both
+             * @description The report says so, and the classifier called it likely.
+             */
+            both: number;
+            /** @description Which one. */
+            finding: components["schemas"]["Finding"];
+            /**
+             * High
+             * @description Likewise.
+             */
+            high: number;
+            /**
+             * Low
+             * @description Of the share's 95% interval (Wilson), 0..1.
+             */
+            low: number;
+            /**
+             * Model Only
+             * @description The classifier alone called it likely.
+             */
+            model_only: number;
+            /**
+             * Neither
+             * @description Neither does.
+             */
+            neither: number;
+            /**
+             * Report Only
+             * @description The report alone says so.
+             */
+            report_only: number;
+            /**
+             * Reports
+             * @description Reports that say whether it is there.
+             */
+            reports: number;
+            /**
+             * Share
+             * @description `both` and `neither` of `reports`, 0..1.
+             */
+            share: number;
+        };
+        /**
+         * ReportText
+         * @description A report's sections, plain text.
+         */
+        ReportText: {
+            /**
+             * Comparison
+             * @description With what it was compared.
+             */
+            comparison: string;
+            /**
+             * Examination
+             * @description What was done, and of whom.
+             */
+            examination: string;
+            /**
+             * Findings
+             * @description What is seen.
+             */
+            findings: string;
+            /**
+             * Impression
+             * @description What that means.
+             */
+            impression: string;
+        };
+        /**
+         * ReportVersion
+         * @description A version as it was kept.
+         */
+        ReportVersion: {
+            /**
+             * At
+             * Format: date-time
+             * @description When it was written.
+             */
+            at: string;
+            /**
+             * By
+             * @description As the audit log calls them.
+             */
+            by: string;
+            /**
+             * Name
+             * @description As it stands under the text.
+             */
+            name: string;
+            /**
+             * Revision
+             * @description The analysis that its author saw.
+             */
+            revision: number;
+            /**
+             * Signed
+             * @description Whether its author answers for it.
+             */
+            signed: boolean;
+            /** @description As it was written. */
+            text: components["schemas"]["ReportText"];
+            /**
+             * Version
+             * @description From 1.
+             */
+            version: number;
+        };
+        /**
+         * Review
+         * @description What readers said of a study.
+         */
+        Review: {
+            /**
+             * Entries
+             * @description The oldest first.
+             */
+            entries: components["schemas"]["ReviewEntry"][];
+            /**
+             * Revision
+             * @description Of the study's latest analysis; hand it back with a change.
+             */
+            revision: number;
+            /**
+             * Study Id
+             * @description Sortable by time.
+             */
+            study_id: string;
+        };
+        /**
+         * ReviewChange
+         * @description What a reader says of a study or of one of its answers.
+         */
+        ReviewChange: {
+            /**
+             * Comment
+             * @description The reader's own words; needed with `commented`.
+             * @default
+             */
+            comment: string;
+            /** @description With `modified` of a box and `added`: where it is. */
+            corners?: components["schemas"]["Corners"] | null;
+            /**
+             * Label
+             * @description With `modified` and `added`: what it is.
+             */
+            label?: components["schemas"]["Finding"] | components["schemas"]["Region"] | null;
+            /**
+             * Revision
+             * @description Of the review that the reader saw.
+             */
+            revision: number;
+            /**
+             * Target
+             * @description Null for `added`, and for a comment on the study.
+             */
+            target?: (components["schemas"]["FindingTarget"] | components["schemas"]["BoxTarget"]) | null;
+            /** @description What the reader says of it. */
+            verdict: components["schemas"]["Verdict"];
+        };
+        /**
+         * ReviewEntry
+         * @description What a reader said.
+         */
+        ReviewEntry: {
+            /**
+             * At
+             * Format: date-time
+             * @description When it was said.
+             */
+            at: string;
+            /**
+             * By
+             * @description Who, as the audit log calls them.
+             */
+            by: string;
+            /**
+             * Comment
+             * @description The reader's own words; usually empty.
+             */
+            comment: string;
+            /** @description Where it is by the reader. */
+            corners: components["schemas"]["Corners"] | null;
+            /**
+             * Counts
+             * @description Whether it stands: not taken back, not replaced by a later word of the same reader, and not about a box of an earlier analysis.
+             */
+            counts: boolean;
+            /**
+             * Id
+             * @description The UUID under which it was put.
+             */
+            id: string;
+            /**
+             * Label
+             * @description What it is by the reader.
+             */
+            label: components["schemas"]["Finding"] | components["schemas"]["Region"] | null;
+            /**
+             * Mine
+             * @description Whether it is of whoever asks, who alone may take it back.
+             */
+            mine: boolean;
+            /** @description Whose answer it is about. */
+            model: components["schemas"]["UsedModel"] | null;
+            /**
+             * Revision
+             * @description The analysis that the reader saw, from 1.
+             */
+            revision: number;
+            /** @description With a finding: its level as it was shown. */
+            shown_level: components["schemas"]["Level"] | null;
+            /**
+             * Shown Value
+             * @description The probability or the score as it was shown, 0 to 1.
+             */
+            shown_value: number | null;
+            /**
+             * Target
+             * @description Which answer; null for the study, or what is added.
+             */
+            target: (components["schemas"]["FindingTarget"] | components["schemas"]["BoxTarget"]) | null;
+            /** @description What the reader says of it. */
+            verdict: components["schemas"]["Verdict"];
+            /**
+             * Withdrawn At
+             * @description When it was taken back; usually null.
+             */
+            withdrawn_at: string | null;
         };
         /**
          * Role
          * @description What someone may do; the table of permissions says it route by route.
          * @enum {string}
          */
-        Role: "viewer" | "clinician" | "integrator" | "admin";
+        Role: "viewer" | "clinician" | "integrator" | "auditor" | "admin";
         /**
          * RoleModels
          * @description Which model of a role answers, and which reads beside it.
          */
         RoleModels: {
+            /** @description The one whose answers studies show. */
             active: components["schemas"]["ServiceStatus"];
             /**
              * Role
+             * @description What these models do.
              * @enum {string}
              */
             role: "classifier" | "detector";
@@ -1018,31 +3160,72 @@ export interface components {
          * @description An inference service as the gateway sees it now.
          */
         ServiceStatus: {
-            /** Detail */
+            /**
+             * Calibrated
+             * @description Whether a classifier was calibrated and its levels measured; null of a detector.
+             */
+            calibrated: boolean | null;
+            /**
+             * Detail
+             * @description Why it does not, for a person; null where it does.
+             */
             detail: string | null;
+            /**
+             * Has Maps
+             * @description Whether a classifier shows where each finding comes from; null of a detector.
+             */
+            has_maps: boolean | null;
+            /** @description Where a classifier's evidence levels come from; null of a detector. */
+            levels: components["schemas"]["LevelsSource"] | null;
+            /**
+             * Licence
+             * @description Of the model's weights; null where the service does not say.
+             */
+            licence: string | null;
+            /**
+             * Maps Are Evidence
+             * @description Whether a classifier's maps point into drawn boxes more often than the usual place of each finding does, which needs no image; null where that was not measured.
+             */
+            maps_are_evidence: boolean | null;
+            /** @description Which model answers; null while unknown. */
             model: components["schemas"]["UsedModel"] | null;
-            /** Ready */
+            /**
+             * Ready
+             * @description Whether it takes requests.
+             */
             ready: boolean;
-            /** Role */
-            role: string;
+            /** @description Which one. */
+            role: components["schemas"]["ModelRole"];
         };
         /**
          * ShadowReport
          * @description A shadow beside the model that answered, over the radiographs that both have read.
          */
         ShadowReport: {
-            /** Answered */
+            /**
+             * Answered
+             * @description On how many of them the shadow answered.
+             */
             answered: number;
-            /** Boxes Per Image Current */
+            /**
+             * Boxes Per Image Current
+             * @description Boxes, on average, of the other model.
+             */
             boxes_per_image_current: number;
-            /** Boxes Per Image Shadow */
+            /**
+             * Boxes Per Image Shadow
+             * @description Boxes, on average, of the shadow.
+             */
             boxes_per_image_shadow: number;
             /**
              * Current Sha256
              * @description The model whose answers the studies show.
              */
             current_sha256: string;
-            /** Failures */
+            /**
+             * Failures
+             * @description The most frequent first.
+             */
             failures: components["schemas"]["FailureCount"][];
             /**
              * Findings
@@ -1052,14 +3235,18 @@ export interface components {
             /**
              * First At
              * Format: date-time
+             * @description When the first of these radiographs came.
              */
             first_at: string;
             /**
              * Last At
              * Format: date-time
+             * @description When the last of them came.
              */
             last_at: string;
+            /** @description Of the other model; null if unknown. */
             latency_current: components["schemas"]["Latency"] | null;
+            /** @description Of the shadow; null if unknown. */
             latency_shadow: components["schemas"]["Latency"] | null;
             /**
              * Priorities
@@ -1078,18 +3265,103 @@ export interface components {
             recorded: number;
             /**
              * Role
+             * @description What both do.
              * @enum {string}
              */
             role: "classifier" | "detector";
+            /** @description Which model answered beside the other. */
             shadow: components["schemas"]["ModelIdentity"];
+        };
+        /**
+         * ShownFinding
+         * @description What the models said of a finding at that moment.
+         */
+        ShownFinding: {
+            /** @description Which one. */
+            finding: components["schemas"]["Finding"];
+            /** @description How strong its evidence was. */
+            level: components["schemas"]["Level"];
+            /**
+             * Probability
+             * @description 0 to 1.
+             */
+            probability: number;
         };
         /**
          * SignedOut
          * @description Where a browser goes next.
          */
         SignedOut: {
-            /** Location */
+            /**
+             * Location
+             * @description A path of the page, or the provider's address.
+             */
             location: string;
+        };
+        /**
+         * SpacingSource
+         * @description Which element of a DICOM file says how large a pixel is, and where.
+         * @enum {string}
+         */
+        SpacingSource: "PixelSpacing" | "ImagerPixelSpacing";
+        /**
+         * StoredGreys
+         * @description What `pixels.png` holds: the greys of the file itself, and how `image.png` shows them.
+         */
+        StoredGreys: {
+            /**
+             * Bits
+             * @description So many bits hold the brightest value.
+             */
+            bits: number;
+            /**
+             * Black
+             * @description At and below this value, in the file's own unit, `image.png` is black; where its curve is no straight line, by the line through the curve's middle.
+             */
+            black: number;
+            /**
+             * Brightest
+             * @description The largest one, in the file's own unit.
+             */
+            brightest: number;
+            /**
+             * Darkest
+             * @description The smallest value that occurs, in the file's own unit.
+             */
+            darkest: number;
+            /**
+             * Sided
+             * @description Whether the file says which side is the patient's left, by Patient Orientation (0020,0020): it is then on the right of the image.
+             */
+            sided: boolean;
+            /** @description Null where the file does not say. */
+            spacing: components["schemas"]["PixelSpacing"] | null;
+            /**
+             * White
+             * @description At and above this value, in the file's own unit, it is white. More than `black`.
+             */
+            white: number;
+        };
+        /**
+         * StoredPixels
+         * @description How the file stores the image, before it was made square and turned for display.
+         */
+        StoredPixels: {
+            /**
+             * Columns
+             * @description Pixels from left to right.
+             */
+            columns: number;
+            /**
+             * Orientation
+             * @description What was done to the stored image, with square pixels, to display it: the EXIF code of that turn, 1 for nothing.
+             */
+            orientation: number;
+            /**
+             * Rows
+             * @description Pixels from top to bottom.
+             */
+            rows: number;
         };
         /**
          * Study
@@ -1101,7 +3373,15 @@ export interface components {
              * @description Highest score first.
              */
             boxes: components["schemas"]["Box"][];
-            /** Content Sha256 */
+            /**
+             * Calibrated
+             * @description Whether the classifier's probabilities were calibrated and its levels measured; false of an imported model before `cxr models calibrate`. Null where it did not answer, and of a study from before this was kept.
+             */
+            calibrated: boolean | null;
+            /**
+             * Content Sha256
+             * @description Of the uploaded bytes.
+             */
             content_sha256: string;
             /**
              * File Name
@@ -1110,12 +3390,12 @@ export interface components {
             file_name: string | null;
             /**
              * Findings
-             * @description All fourteen, most probable first.
+             * @description All fourteen, by level (likely first), then by probability.
              */
             findings: components["schemas"]["FindingProbability"][];
             /**
              * Heatmaps
-             * @description Findings for which `/heatmaps/{finding}.png` exists, most probable first.
+             * @description Findings for which `/heatmaps/{finding}.png` exists, the strongest first.
              */
             heatmaps: components["schemas"]["Finding"][];
             /**
@@ -1123,25 +3403,39 @@ export interface components {
              * @description Sortable by time.
              */
             id: string;
+            /** @description Size, view and kind of file. */
             image: components["schemas"]["ImageMetadata"];
-            /** Models */
+            /**
+             * Models
+             * @description Those that took part, with version and hash.
+             */
             models: components["schemas"]["UsedModel"][];
+            /** @description Whether it is a readable frontal chest radiograph. */
             ood: components["schemas"]["OodResult"];
+            /** @description What the file says of the patient. */
             patient: components["schemas"]["DicomMetadata"];
-            /** Problems */
+            /**
+             * Problems
+             * @description Services that did not answer; usually none.
+             */
             problems: components["schemas"]["StudyProblem"][];
+            /** @description Null for a study from before it was measured. */
+            quality: components["schemas"]["ImageQuality"] | null;
             /**
              * Received At
              * Format: date-time
+             * @description When the whole file had come, in UTC.
              */
             received_at: string;
-            /** @description By what the boxes were rescored; null where the detector's own scores and thresholds decided, because a service did not answer or no rescoring was fitted to these two models. */
+            /** @description By what the boxes of a study of an earlier version were rescored; null where they were not, and of every study since. */
             rescoring: components["schemas"]["UsedRescoring"] | null;
+            /** @description How far the analysis came. */
             status: components["schemas"]["StudyStatus"];
+            /** @description How long it took, step by step. */
             timings_ms: components["schemas"]["Timings"];
             /**
              * Top Findings
-             * @description The three most probable.
+             * @description The first three of `findings`.
              */
             top_findings: components["schemas"]["FindingProbability"][];
             /** @description Null where nothing was diagnosed. */
@@ -1149,17 +3443,23 @@ export interface components {
         };
         /**
          * StudyPage
-         * @description Studies, most urgent first, then newest first.
+         * @description Studies: those that waited too long, then the most urgent, done last; or by `sort`.
          */
         StudyPage: {
-            /** Items */
+            /**
+             * Items
+             * @description In the order in which to read them, or `sort`.
+             */
             items: components["schemas"]["StudySummary"][];
             /**
              * Next Cursor
              * @description Hand back as `cursor`; null on the last page.
              */
             next_cursor: string | null;
-            /** Total */
+            /**
+             * Total
+             * @description How many studies the query has, on all pages.
+             */
             total: number;
         };
         /**
@@ -1167,49 +3467,91 @@ export interface components {
          * @description A service whose part is missing from the study, and why.
          */
         StudyProblem: {
-            /** Detail */
+            /**
+             * Detail
+             * @description The same for a person.
+             */
             detail: string;
-            /**
-             * Kind
-             * @description `unreachable`, `timeout`, `overloaded`, `error` or `invalid-answer`.
-             */
-            kind: string;
-            /**
-             * Service
-             * @description `classifier` or `detector`.
-             */
-            service: string;
+            /** @description What was the matter. */
+            kind: components["schemas"]["FailureKind"];
+            /** @description Whose part: the classifier's or the detector's. */
+            service: components["schemas"]["ModelRole"];
         };
         /**
          * StudyStatus
          * @description How far the analysis of a study came.
          * @enum {string}
          */
-        StudyStatus: "complete" | "partial" | "failed" | "rejected";
+        StudyStatus: "pending" | "complete" | "partial" | "failed" | "rejected";
         /**
          * StudySummary
          * @description A study in the list.
          */
         StudySummary: {
-            /** File Name */
+            /**
+             * File Name
+             * @description As the client named it; never used as a path.
+             */
             file_name: string | null;
             /**
              * Id
              * @description Sortable by time.
              */
             id: string;
+            /** @description Size, view and kind of file. */
             image: components["schemas"]["ImageMetadata"];
+            /** @description Whether it is a readable frontal chest radiograph. */
             ood: components["schemas"]["OodResult"];
+            /** @description What the file says of the patient. */
             patient: components["schemas"]["DicomMetadata"];
             /**
              * Received At
              * Format: date-time
+             * @description When the whole file had come, in UTC.
              */
             received_at: string;
+            /** @description How far the analysis came. */
             status: components["schemas"]["StudyStatus"];
-            /** Top Findings */
+            /**
+             * Top Findings
+             * @description The three strongest.
+             */
             top_findings: components["schemas"]["FindingProbability"][];
+            /** @description Null where nothing was diagnosed. */
             triage: components["schemas"]["Triage"] | null;
+            /** @description Whether a person has looked. */
+            worklist: components["schemas"]["Worklist"];
+        };
+        /**
+         * SubmittedFile
+         * @description What became of one file of several: its study, or its problem.
+         */
+        SubmittedFile: {
+            /**
+             * File Name
+             * @description As the client named it.
+             */
+            file_name: string | null;
+            /** @description Null where there is a study. `study_id` in it names one that is kept though neither inference service answered. */
+            problem: components["schemas"]["Problem"] | null;
+            /**
+             * Status
+             * @description The HTTP status code that the file alone would have had.
+             */
+            status: number;
+            /** @description Null where there is a problem. */
+            study: components["schemas"]["Study"] | null;
+        };
+        /**
+         * SubmittedFiles
+         * @description What became of each file of a request.
+         */
+        SubmittedFiles: {
+            /**
+             * Items
+             * @description In the order in which the files were sent.
+             */
+            items: components["schemas"]["SubmittedFile"][];
         };
         /**
          * SystemStatus
@@ -1221,82 +3563,272 @@ export interface components {
              * @description Media types.
              */
             accepted: string[];
-            /** Intended Use */
+            /**
+             * Finding Levels
+             * @description What the active classifier's levels were measured to mean, a line for each finding; none while it does not answer.
+             */
+            finding_levels: components["schemas"]["FindingLevels"][];
+            /**
+             * Intended Use
+             * @description What it is for, and what not.
+             */
             intended_use: string;
-            /** Max Pixels */
+            /**
+             * Max Pixels
+             * @description An image of more pixels is refused: 413.
+             */
             max_pixels: number;
-            /** Max Upload Bytes */
+            /**
+             * Max Upload Bytes
+             * @description A longer file is refused: 413.
+             */
             max_upload_bytes: number;
-            /** Models */
+            /**
+             * Max Wait Minutes
+             * @description A study that nobody opened rises to the top of the list after so long; 0: never.
+             */
+            max_wait_minutes: number;
+            /**
+             * Models
+             * @description Those that answer now.
+             */
             models: components["schemas"]["UsedModel"][];
-            rescoring: components["schemas"]["RescoringStatus"];
-            /** Services */
+            /**
+             * Services
+             * @description The inference services.
+             */
             services: components["schemas"]["ServiceStatus"][];
-            /** Triage Rules */
+            /** @description How priorities are decided. */
+            triage: components["schemas"]["TriageStatus"];
+            /**
+             * Triage Rules
+             * @description Where no triage model decides: the first that applies does.
+             */
             triage_rules: components["schemas"]["TriageRule"][];
-            /** Version */
+            /**
+             * Version
+             * @description Of the product.
+             */
             version: string;
+            /**
+             * Viewer Links
+             * @description Where else a study can be opened.
+             */
+            viewer_links: components["schemas"]["ViewerLink"][];
         };
+        /**
+         * ThresholdsFrom
+         * @description Whose radiographs the thresholds of triage follow from.
+         * @enum {string}
+         */
+        ThresholdsFrom: "reference" | "site";
         /**
          * Timings
          * @description Milliseconds spent; null for a step that did not take place.
          */
         Timings: {
-            /** Archive */
+            /**
+             * Archive
+             * @description Milliseconds to keep file and result.
+             */
             archive: number | null;
-            /** Classifier */
+            /**
+             * Classifier
+             * @description Milliseconds until the classifier answered; it works beside the detector.
+             */
             classifier: number | null;
-            /** Decode */
+            /**
+             * Decode
+             * @description Milliseconds to decode the file.
+             */
             decode: number;
-            /** Detector */
+            /**
+             * Detector
+             * @description Milliseconds until the detector answered.
+             */
             detector: number | null;
-            /** Ood */
+            /**
+             * Ood
+             * @description Milliseconds to tell whether it is a chest radiograph.
+             */
             ood: number | null;
-            /** Total */
+            /**
+             * Total
+             * @description Milliseconds from the whole file to the result.
+             */
             total: number;
         };
         /**
          * Triage
-         * @description How urgent the study is, and which rule said so.
+         * @description How soon a person should look, and why: as data, and as a sentence.
          */
         Triage: {
+            /** @description What decided on urgent or soon; null for routine, and where only a missing answer did. */
+            cause: components["schemas"]["TriageCause"] | null;
+            /** @description Null where evidence levels decided. */
+            model: components["schemas"]["UsedTriage"] | null;
+            /** @description How soon. */
             priority: components["schemas"]["Priority"];
-            /** Reason */
+            /**
+             * Reason
+             * @description The same for a person, a sentence or two.
+             */
             reason: string;
+            /**
+             * Same Day Score
+             * @description The probability of a finding that is immediate or to be read the same day.
+             */
+            same_day_score: number | null;
+            /**
+             * Score
+             * @description The probability of an immediate finding; null where evidence levels decided, because a service did not answer or no triage model was fitted to these two models.
+             */
+            score: number | null;
+            /**
+             * Soon Threshold
+             * @description From this `same_day_score` on: soon.
+             */
+            soon_threshold: number | null;
+            /**
+             * Urgent Threshold
+             * @description From this `score` on: urgent.
+             */
+            urgent_threshold: number | null;
+        };
+        /**
+         * TriageCause
+         * @description The answer that decided: of all, the one that raised the deciding score most.
+         */
+        TriageCause: {
+            /**
+             * Box
+             * @description With `region`: which of the study's `boxes`, from 0.
+             */
+            box: number | null;
+            /** @description What the answer is about; with `region`, the finding of the same name, if any. */
+            finding: components["schemas"]["Finding"] | null;
+            /** @description Of `finding`; null without the classifier's answer. */
+            level: components["schemas"]["Level"] | null;
+            /** @description Null where the classifier's answer decided. */
+            region: components["schemas"]["Region"] | null;
+            /**
+             * Usual
+             * @description The median of the same value among the radiographs that triage was fitted on; null where evidence levels decided.
+             */
+            usual: number | null;
+            /**
+             * Value
+             * @description The finding's probability, or the detector's own score of the region's box.
+             */
+            value: number;
         };
         /**
          * TriageRule
-         * @description A line of the triage table.
+         * @description A line of the table by which levels decide where no triage model does.
          */
         TriageRule: {
+            /** @description Whose level decides; null: any or none. */
             finding: components["schemas"]["Finding"] | null;
+            /** @description What follows. */
             priority: components["schemas"]["Priority"];
-            /** Rule */
+            /**
+             * Rule
+             * @description The condition, for a person.
+             */
             rule: string;
+        };
+        /**
+         * TriageStatus
+         * @description How priorities are decided by the models that are active now.
+         */
+        TriageStatus: {
+            /**
+             * Alert Budget
+             * @description The share of radiographs that is to be urgent, 0..1.
+             */
+            alert_budget: number;
+            /**
+             * Detail
+             * @description How priorities are decided, for a person.
+             */
+            detail: string;
+            /**
+             * Immediate
+             * @description Findings of which minutes count.
+             */
+            immediate: components["schemas"]["Finding"][];
+            /**
+             * Measured
+             * @description At the default budgets; none without a model, or at other budgets.
+             */
+            measured: components["schemas"]["MeasuredPriority"][];
+            /** @description Null where evidence levels decide. */
+            model: components["schemas"]["UsedTriage"] | null;
+            /**
+             * Same Day
+             * @description Findings to be read the same day.
+             */
+            same_day: components["schemas"]["Finding"][];
+            /**
+             * Soon Budget
+             * @description The further share that is to be soon, 0..1.
+             */
+            soon_budget: number;
+            /**
+             * Soon Threshold
+             * @description Likewise.
+             */
+            soon_threshold: number | null;
+            /** @description Likewise. */
+            thresholds_from: components["schemas"]["ThresholdsFrom"] | null;
+            /**
+             * Tuned At
+             * @description When the site's own were set; else null.
+             */
+            tuned_at: string | null;
+            /**
+             * Tuned On
+             * @description To how many of its radiographs; else null.
+             */
+            tuned_on: number | null;
+            /**
+             * Urgent Threshold
+             * @description Null without a model.
+             */
+            urgent_threshold: number | null;
         };
         /**
          * UsedModel
          * @description A model that took part in the analysis.
          */
         UsedModel: {
-            /** Name */
-            name: string;
             /**
-             * Role
-             * @description `ood`, `classifier` or `detector`.
+             * Name
+             * @description Of the model's folder, e.g. `lite0-cxr`.
              */
-            role: string;
-            /** Sha256 */
+            name: string;
+            /** @description What it does. */
+            role: components["schemas"]["ModelRole"];
+            /**
+             * Sha256
+             * @description Of the model's `weights.safetensors`.
+             */
             sha256: string;
-            /** Version */
+            /**
+             * Version
+             * @description As its manifest says, e.g. `3.0.0`.
+             */
             version: string;
         };
         /**
          * UsedRescoring
-         * @description The constants by which boxes were rescored with the classifier's probabilities.
+         * @description The constants by which versions up to 0.2 rescored boxes with the classifier's answer.
          */
         UsedRescoring: {
-            /** Name */
+            /**
+             * Name
+             * @description Of their folder.
+             */
             name: string;
             /**
              * Sha256
@@ -1305,10 +3837,173 @@ export interface components {
             sha256: string;
         };
         /**
+         * UsedTriage
+         * @description The constants by which answers became a score.
+         */
+        UsedTriage: {
+            /**
+             * Name
+             * @description Of the triage model's folder.
+             */
+            name: string;
+            /**
+             * Sha256
+             * @description Of its manifest.
+             */
+            sha256: string;
+        };
+        /**
+         * Verdict
+         * @description What a reader says of an answer.
+         * @enum {string}
+         */
+        Verdict: "accepted" | "rejected" | "modified" | "added" | "commented";
+        /**
+         * ViewerLink
+         * @description Another viewer that has the same studies.
+         */
+        ViewerLink: {
+            /**
+             * Name
+             * @description As people call it.
+             */
+            name: string;
+            /**
+             * Url
+             * @description Of a study, with `{study_uid}`, `{patient_id}` and `{accession}` to be filled in, percent-encoded. A study that lacks one of those in it has no such link.
+             */
+            url: string;
+        };
+        /**
+         * Webhook
+         * @description A registered webhook.
+         */
+        Webhook: {
+            /**
+             * Created At
+             * Format: date-time
+             * @description When it was registered.
+             */
+            created_at: string;
+            /**
+             * Created By
+             * @description As the audit log calls them.
+             */
+            created_by: string;
+            /**
+             * Department
+             * @description Whose studies; null for those of all.
+             */
+            department: string | null;
+            /**
+             * Disabled At
+             * @description When it answered 410 Gone, and was sent nothing more; else null.
+             */
+            disabled_at: string | null;
+            /**
+             * Events
+             * @description What it is told of.
+             */
+            events: components["schemas"]["WebhookEvent"][];
+            /**
+             * Id
+             * @description By which it is asked for.
+             */
+            id: string;
+            /**
+             * Url
+             * @description Where messages go.
+             */
+            url: string;
+        };
+        /**
+         * WebhookDeliveries
+         * @description Messages to a webhook, the latest first.
+         */
+        WebhookDeliveries: {
+            /**
+             * Items
+             * @description At most `limit`.
+             */
+            items: components["schemas"]["WebhookDelivery"][];
+        };
+        /**
+         * WebhookDelivery
+         * @description A message to a webhook.
+         */
+        WebhookDelivery: {
+            /**
+             * Attempts
+             * @description How often it was tried.
+             */
+            attempts: number;
+            /**
+             * Created At
+             * Format: date-time
+             * @description When it was queued.
+             */
+            created_at: string;
+            /**
+             * Ended At
+             * @description When it was taken or given up; else null.
+             */
+            ended_at: string | null;
+            /**
+             * Event
+             * @description A `WebhookEvent`, or `webhook.test`.
+             */
+            event: string;
+            /**
+             * Id
+             * @description The header `webhook-id`.
+             */
+            id: string;
+            /**
+             * Last Error
+             * @description Why the last attempt failed; else null.
+             */
+            last_error: string | null;
+            /**
+             * Last Status
+             * @description HTTP status of the last answer; null without one.
+             */
+            last_status: number | null;
+            /**
+             * Next At
+             * @description When it is tried next; null once it ended.
+             */
+            next_at: string | null;
+            /** @description What became of it: `waiting` (to be tried, again), `delivered`, `dead` (given up). */
+            state: components["schemas"]["DeliveryState"];
+            /**
+             * Study Id
+             * @description The study; null for a test call.
+             */
+            study_id: string | null;
+        };
+        /**
+         * WebhookEvent
+         * @description What a webhook may be told of: the kinds of changes.
+         * @enum {string}
+         */
+        WebhookEvent: "study.created" | "study.analysed" | "study.rerun" | "study.reviewed" | "study.reported" | "study.worklist" | "study.deleted";
+        /**
+         * WebhookList
+         * @description The webhooks, the oldest first.
+         */
+        WebhookList: {
+            /**
+             * Items
+             * @description Without their secrets.
+             */
+            items: components["schemas"]["Webhook"][];
+        };
+        /**
          * WeekOfStatistic
          * @description One distribution in one week.
          */
         WeekOfStatistic: {
+            /** @description What follows from `psi`. */
             flag: components["schemas"]["DriftFlag"];
             /**
              * Images
@@ -1317,7 +4012,7 @@ export interface components {
             images: number;
             /**
              * Psi
-             * @description Null where there are too few images.
+             * @description The population stability index; null where there are too few images.
              */
             psi: number | null;
             /**
@@ -1325,19 +4020,92 @@ export interface components {
              * @description Of each bin, 0..1; null without images.
              */
             shares: number[] | null;
-            /** Week */
+            /**
+             * Week
+             * @description E.g. `2026-W47`.
+             */
             week: string;
         };
+        /**
+         * Worklist
+         * @description How far people are with a study.
+         */
+        Worklist: {
+            /**
+             * At
+             * @description When.
+             */
+            at: string | null;
+            /**
+             * By
+             * @description Who set the state, as the audit log calls them; null where nobody did.
+             */
+            by: string | null;
+            /** @description How far. */
+            state: components["schemas"]["WorklistState"];
+            /**
+             * To
+             * @description Of `assigned`: to whom; null otherwise.
+             */
+            to: string | null;
+        };
+        /**
+         * WorklistChange
+         * @description What a person says of a study.
+         */
+        WorklistChange: {
+            /** @description How far they are now. */
+            state: components["schemas"]["WorklistState"];
+            /**
+             * To
+             * @description With `assigned`: to whom; whoever says so, if null.
+             */
+            to?: string | null;
+        };
+        /**
+         * WorklistState
+         * @description Whether a person has looked.
+         * @enum {string}
+         */
+        WorklistState: "new" | "assigned" | "opened" | "done";
     };
     responses: never;
     parameters: never;
     requestBodies: never;
-    headers: never;
+    headers: {
+        /**
+         * @description Seconds after which to try again.
+         * @example 1
+         */
+        "Retry-After": number;
+        /**
+         * @description How to say who one is.
+         * @example Bearer
+         */
+        "WWW-Authenticate": string;
+        /**
+         * @description Names this request in the gateway's logs; the request's own, if it had a usable one.
+         * @example 3f0c7b1e9a5d4c62
+         */
+        "X-Request-ID": string;
+    };
     pathItems: never;
 }
+export type AgreementChange = components['schemas']['AgreementChange'];
+export type AgreementReport = components['schemas']['AgreementReport'];
+export type AgreementRules = components['schemas']['AgreementRules'];
+export type AgreementShare = components['schemas']['AgreementShare'];
 export type AuditEntry = components['schemas']['AuditEntry'];
 export type AuditPage = components['schemas']['AuditPage'];
 export type Box = components['schemas']['Box'];
+export type BoxTarget = components['schemas']['BoxTarget'];
+export type Change = components['schemas']['Change'];
+export type ChangedStudy = components['schemas']['ChangedStudy'];
+export type ChangeKind = components['schemas']['ChangeKind'];
+export type ChangePage = components['schemas']['ChangePage'];
+export type Corners = components['schemas']['Corners'];
+export type CreatedWebhook = components['schemas']['CreatedWebhook'];
+export type DeliveryState = components['schemas']['DeliveryState'];
 export type DicomMetadata = components['schemas']['DicomMetadata'];
 export type DriftBin = components['schemas']['DriftBin'];
 export type DriftFlag = components['schemas']['DriftFlag'];
@@ -1347,44 +4115,244 @@ export type DriftRules = components['schemas']['DriftRules'];
 export type DriftStatistic = components['schemas']['DriftStatistic'];
 export type DriftWeek = components['schemas']['DriftWeek'];
 export type FailureCount = components['schemas']['FailureCount'];
+export type FailureKind = components['schemas']['FailureKind'];
 export type Finding = components['schemas']['Finding'];
 export type FindingAgreement = components['schemas']['FindingAgreement'];
+export type FindingLevels = components['schemas']['FindingLevels'];
 export type FindingProbability = components['schemas']['FindingProbability'];
+export type FindingTarget = components['schemas']['FindingTarget'];
+export type FirstRead = components['schemas']['FirstRead'];
+export type FirstReadChange = components['schemas']['FirstReadChange'];
+export type FirstReads = components['schemas']['FirstReads'];
+export type FirstReadShare = components['schemas']['FirstReadShare'];
 export type GatewayInfo = components['schemas']['GatewayInfo'];
 export type Health = components['schemas']['Health'];
 export type ImageMetadata = components['schemas']['ImageMetadata'];
+export type ImageQuality = components['schemas']['ImageQuality'];
 export type ImageSource = components['schemas']['ImageSource'];
+export type Interval = components['schemas']['Interval'];
 export type Latency = components['schemas']['Latency'];
+export type Level = components['schemas']['Level'];
+export type LevelsSource = components['schemas']['LevelsSource'];
 export type Me = components['schemas']['Me'];
+export type MeasuredPriority = components['schemas']['MeasuredPriority'];
 export type ModelIdentity = components['schemas']['ModelIdentity'];
+export type ModelRole = components['schemas']['ModelRole'];
 export type ModelsStatus = components['schemas']['ModelsStatus'];
+export type NewWebhook = components['schemas']['NewWebhook'];
 export type OodResult = components['schemas']['OodResult'];
+export type OperatingPoint = components['schemas']['OperatingPoint'];
+export type PixelSpacing = components['schemas']['PixelSpacing'];
 export type PrincipalKind = components['schemas']['PrincipalKind'];
 export type Priority = components['schemas']['Priority'];
 export type PriorityChange = components['schemas']['PriorityChange'];
 export type Problem = components['schemas']['Problem'];
+export type ProblemMember = components['schemas']['ProblemMember'];
+export type ProblemType = components['schemas']['ProblemType'];
 export type PromotionEntry = components['schemas']['PromotionEntry'];
 export type Region = components['schemas']['Region'];
-export type RescoringStatus = components['schemas']['RescoringStatus'];
+export type Report = components['schemas']['Report'];
+export type ReportChange = components['schemas']['ReportChange'];
+export type ReportShare = components['schemas']['ReportShare'];
+export type ReportText = components['schemas']['ReportText'];
+export type ReportVersion = components['schemas']['ReportVersion'];
+export type Review = components['schemas']['Review'];
+export type ReviewChange = components['schemas']['ReviewChange'];
+export type ReviewEntry = components['schemas']['ReviewEntry'];
 export type Role = components['schemas']['Role'];
 export type RoleModels = components['schemas']['RoleModels'];
 export type ServiceStatus = components['schemas']['ServiceStatus'];
 export type ShadowReport = components['schemas']['ShadowReport'];
+export type ShownFinding = components['schemas']['ShownFinding'];
 export type SignedOut = components['schemas']['SignedOut'];
+export type SpacingSource = components['schemas']['SpacingSource'];
+export type StoredGreys = components['schemas']['StoredGreys'];
+export type StoredPixels = components['schemas']['StoredPixels'];
 export type Study = components['schemas']['Study'];
 export type StudyPage = components['schemas']['StudyPage'];
 export type StudyProblem = components['schemas']['StudyProblem'];
 export type StudyStatus = components['schemas']['StudyStatus'];
 export type StudySummary = components['schemas']['StudySummary'];
+export type SubmittedFile = components['schemas']['SubmittedFile'];
+export type SubmittedFiles = components['schemas']['SubmittedFiles'];
 export type SystemStatus = components['schemas']['SystemStatus'];
+export type ThresholdsFrom = components['schemas']['ThresholdsFrom'];
 export type Timings = components['schemas']['Timings'];
 export type Triage = components['schemas']['Triage'];
+export type TriageCause = components['schemas']['TriageCause'];
 export type TriageRule = components['schemas']['TriageRule'];
+export type TriageStatus = components['schemas']['TriageStatus'];
 export type UsedModel = components['schemas']['UsedModel'];
 export type UsedRescoring = components['schemas']['UsedRescoring'];
+export type UsedTriage = components['schemas']['UsedTriage'];
+export type Verdict = components['schemas']['Verdict'];
+export type ViewerLink = components['schemas']['ViewerLink'];
+export type Webhook = components['schemas']['Webhook'];
+export type WebhookDeliveries = components['schemas']['WebhookDeliveries'];
+export type WebhookDelivery = components['schemas']['WebhookDelivery'];
+export type WebhookEvent = components['schemas']['WebhookEvent'];
+export type WebhookList = components['schemas']['WebhookList'];
 export type WeekOfStatistic = components['schemas']['WeekOfStatistic'];
+export type Worklist = components['schemas']['Worklist'];
+export type WorklistChange = components['schemas']['WorklistChange'];
+export type WorklistState = components['schemas']['WorklistState'];
+export type HeaderRetryAfter = components['headers']['Retry-After'];
+export type HeaderWwwAuthenticate = components['headers']['WWW-Authenticate'];
+export type HeaderXRequestId = components['headers']['X-Request-ID'];
 export type $defs = Record<string, never>;
 export interface operations {
+    getAgreement: {
+        parameters: {
+            query?: {
+                /** @description In UTC, the current one included. */
+                months?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Counts and shares; no patients. */
+            200: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "summary": "Readers accepted 36 of 40 answers. No month differs from those before it.",
+                     *       "rules": {
+                     *         "min_judged": 30,
+                     *         "confidence": 0.95
+                     *       },
+                     *       "overall": {
+                     *         "name": "all",
+                     *         "judged": 40,
+                     *         "accepted": 36,
+                     *         "rejected": 3,
+                     *         "modified": 1,
+                     *         "added": 2,
+                     *         "share": 0.9,
+                     *         "low": 0.77,
+                     *         "high": 0.96
+                     *       },
+                     *       "by_finding": [
+                     *         {
+                     *           "name": "Mass",
+                     *           "judged": 40,
+                     *           "accepted": 36,
+                     *           "rejected": 3,
+                     *           "modified": 1,
+                     *           "added": 2,
+                     *           "share": 0.9,
+                     *           "low": 0.77,
+                     *           "high": 0.96
+                     *         }
+                     *       ],
+                     *       "by_reader": [
+                     *         {
+                     *           "name": "reader-1",
+                     *           "judged": 40,
+                     *           "accepted": 36,
+                     *           "rejected": 3,
+                     *           "modified": 1,
+                     *           "added": 2,
+                     *           "share": 0.9,
+                     *           "low": 0.77,
+                     *           "high": 0.96
+                     *         }
+                     *       ],
+                     *       "by_month": [
+                     *         {
+                     *           "name": "2026-05",
+                     *           "judged": 40,
+                     *           "accepted": 36,
+                     *           "rejected": 3,
+                     *           "modified": 1,
+                     *           "added": 2,
+                     *           "share": 0.9,
+                     *           "low": 0.77,
+                     *           "high": 0.96
+                     *         }
+                     *       ],
+                     *       "by_model": [
+                     *         {
+                     *           "name": "classifier lite0-cxr 3.0.0",
+                     *           "judged": 40,
+                     *           "accepted": 36,
+                     *           "rejected": 3,
+                     *           "modified": 1,
+                     *           "added": 2,
+                     *           "share": 0.9,
+                     *           "low": 0.77,
+                     *           "high": 0.96
+                     *         }
+                     *       ],
+                     *       "changes": [],
+                     *       "first_reads": [],
+                     *       "reports": []
+                     *     }
+                     */
+                    "application/json": components["schemas"]["AgreementReport"];
+                };
+            };
+            /** @description Nobody that is known asks: no key or session, or one that has ended. */
+            401: {
+                headers: {
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Whoever asks is known, and may not do this. */
+            403: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A parameter is not as this document says, or does not go with another. */
+            422: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description More requests of one user, key or address than are taken in a minute, or more uploads or analyses at once than one may have. */
+            429: {
+                headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The archive's database or storage does not answer, or the gateway is starting. */
+            503: {
+                headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     listAuditEntries: {
         parameters: {
             query?: {
@@ -1410,100 +4378,225 @@ export interface operations {
             /** @description Lines of the log; the request for them becomes one, too. */
             200: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "items": [
+                     *         {
+                     *           "seq": 118,
+                     *           "at": "2026-05-04T09:41:03.120000Z",
+                     *           "kind": "key",
+                     *           "subject": "ris",
+                     *           "department": null,
+                     *           "action": "createStudy",
+                     *           "study_id": "01k6xw3m9v5t8r2q4n7j1h0g6f",
+                     *           "outcome": 201,
+                     *           "source": "192.0.2.7",
+                     *           "request_id": "3f0c7b1e9a5d4c62",
+                     *           "details": null,
+                     *           "hash": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+                     *         }
+                     *       ],
+                     *       "next_before": 118
+                     *     }
+                     */
                     "application/json": components["schemas"]["AuditPage"];
                 };
             };
-            /** @description Nobody that is known asks. */
+            /** @description Nobody that is known asks: no key or session, or one that has ended. */
             401: {
                 headers: {
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "type": "urn:cxr:problem:unauthenticated",
-                     *       "title": "Not signed in",
-                     *       "status": 401,
-                     *       "detail": "Sign in, or send a valid API key as `Authorization: Bearer`.",
-                     *       "instance": "/api/v1/studies"
-                     *     }
-                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not for these roles. */
+            /** @description Whoever asks is known, and may not do this. */
             403: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "type": "urn:cxr:problem:forbidden",
-                     *       "title": "Forbidden",
-                     *       "status": 403,
-                     *       "detail": "None of your roles allows this.",
-                     *       "instance": "/api/v1/studies"
-                     *     }
-                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A malformed request, or a file that is broken or not acceptable. */
+            /** @description A parameter is not as this document says, or does not go with another. */
             422: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "type": "urn:cxr:problem:unprocessable",
-                     *       "title": "Unprocessable",
-                     *       "status": 422,
-                     *       "detail": "The PNG ends in the middle of its pixels.",
-                     *       "instance": "/api/v1/studies"
-                     *     }
-                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too many requests of one user, key or address; `Retry-After` says when to go on. */
+            /** @description More requests of one user, key or address than are taken in a minute, or more uploads or analyses at once than one may have. */
             429: {
                 headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "type": "urn:cxr:problem:too-many-requests",
-                     *       "title": "Too many requests",
-                     *       "status": 429,
-                     *       "detail": "Too many requests in a minute; try again later.",
-                     *       "instance": "/api/v1/studies"
-                     *     }
-                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Neither inference service answers (with `study_id`: kept, can be run again), or the gateway is full. */
+            /** @description The archive's database or storage does not answer, or the gateway is starting. */
             503: {
                 headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listChanges: {
+        parameters: {
+            query?: {
+                /** @description Changes on a page. */
+                limit?: number;
+                /** @description A `next_cursor` or a change's `cursor`: what happened after it. */
+                since?: string | null;
+            };
+            header?: {
+                /** @description The `ETag` of the copy that is there: 304 if it still holds. */
+                "if-none-match"?: string | null;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The earliest first. Without `since` from the beginning, where every study that is there has its entry. */
+            200: {
+                headers: {
+                    /**
+                     * @description Changes with the answer.
+                     * @example "9f86d081884c7d659a2feaa0"
+                     */
+                    ETag?: string;
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
                     /**
                      * @example {
-                     *       "type": "urn:cxr:problem:inference-unavailable",
-                     *       "title": "Inference unavailable",
-                     *       "status": 503,
-                     *       "detail": "Neither inference service answered; the study is kept and can be run again.",
-                     *       "instance": "/api/v1/studies",
-                     *       "study_id": "01k6xw3m9v5t8r2q4n7j1h0g6f"
+                     *       "items": [
+                     *         {
+                     *           "cursor": "5f0c1e9a-2b",
+                     *           "at": "2026-05-04T09:30:12.563000Z",
+                     *           "kind": "created",
+                     *           "study_id": "01k6xw3m9v5t8r2q4n7j1h0g6f",
+                     *           "study": {
+                     *             "status": "complete",
+                     *             "priority": "soon",
+                     *             "score": 0.061,
+                     *             "worklist": "new",
+                     *             "revision": 1
+                     *           }
+                     *         }
+                     *       ],
+                     *       "next_cursor": "5f0c1e9a-2b",
+                     *       "has_more": false
                      *     }
                      */
+                    "application/json": components["schemas"]["ChangePage"];
+                };
+            };
+            /** @description The client's copy (`If-None-Match`) is still the same. */
+            304: {
+                headers: {
+                    /**
+                     * @description Changes with the answer.
+                     * @example "9f86d081884c7d659a2feaa0"
+                     */
+                    ETag?: string;
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The request contradicts itself or is cut short. */
+            400: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nobody that is known asks: no key or session, or one that has ended. */
+            401: {
+                headers: {
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Whoever asks is known, and may not do this. */
+            403: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The cursor is of the archive as it was before a restore. */
+            410: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A parameter is not as this document says, or does not go with another. */
+            422: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description More requests of one user, key or address than are taken in a minute, or more uploads or analyses at once than one may have. */
+            429: {
+                headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The archive's database or storage does not answer, or the gateway is starting. */
+            503: {
+                headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -1521,103 +4614,513 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Successful Response */
+            /** @description The weeks against the reference. */
             200: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "summary": "The images of 2026-W18 are as those of validation were.",
+                     *       "compared_week": "2026-W18",
+                     *       "reference": {
+                     *         "name": "ood-cxr--lite0-cxr",
+                     *         "created_at": "2026-04-01T00:00:00Z",
+                     *         "ood": {
+                     *           "name": "lite0-cxr",
+                     *           "version": "3.0.0",
+                     *           "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+                     *         },
+                     *         "classifier": {
+                     *           "name": "lite0-cxr",
+                     *           "version": "3.0.0",
+                     *           "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+                     *         },
+                     *         "images": 8000,
+                     *         "patients": 2500,
+                     *         "split": "validation"
+                     *       },
+                     *       "rules": {
+                     *         "watch": 0.1,
+                     *         "drifted": 0.25,
+                     *         "min_images": 200
+                     *       },
+                     *       "weeks": [
+                     *         {
+                     *           "week": "2026-W18",
+                     *           "starts_on": "2026-04-27",
+                     *           "images": 420,
+                     *           "compared": 420,
+                     *           "refused": 3,
+                     *           "other_models": 0
+                     *         }
+                     *       ],
+                     *       "statistics": [
+                     *         {
+                     *           "name": "source",
+                     *           "kind": "category",
+                     *           "about": "input",
+                     *           "flag": "stable",
+                     *           "psi": 0.02,
+                     *           "bins": [
+                     *             {
+                     *               "label": "dicom",
+                     *               "low": null,
+                     *               "high": null,
+                     *               "share": 1
+                     *             }
+                     *           ],
+                     *           "weeks": [
+                     *             {
+                     *               "week": "2026-W18",
+                     *               "images": 420,
+                     *               "psi": 0.02,
+                     *               "flag": "stable",
+                     *               "shares": [
+                     *                 1
+                     *               ]
+                     *             }
+                     *           ]
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["DriftReport"];
                 };
             };
-            /** @description Nobody that is known asks. */
+            /** @description Nobody that is known asks: no key or session, or one that has ended. */
             401: {
                 headers: {
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "type": "urn:cxr:problem:unauthenticated",
-                     *       "title": "Not signed in",
-                     *       "status": 401,
-                     *       "detail": "Sign in, or send a valid API key as `Authorization: Bearer`.",
-                     *       "instance": "/api/v1/studies"
-                     *     }
-                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not for these roles. */
+            /** @description Whoever asks is known, and may not do this. */
             403: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "type": "urn:cxr:problem:forbidden",
-                     *       "title": "Forbidden",
-                     *       "status": 403,
-                     *       "detail": "None of your roles allows this.",
-                     *       "instance": "/api/v1/studies"
-                     *     }
-                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A malformed request, or a file that is broken or not acceptable. */
+            /** @description A parameter is not as this document says, or does not go with another. */
             422: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "type": "urn:cxr:problem:unprocessable",
-                     *       "title": "Unprocessable",
-                     *       "status": 422,
-                     *       "detail": "The PNG ends in the middle of its pixels.",
-                     *       "instance": "/api/v1/studies"
-                     *     }
-                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too many requests of one user, key or address; `Retry-After` says when to go on. */
+            /** @description More requests of one user, key or address than are taken in a minute, or more uploads or analyses at once than one may have. */
             429: {
                 headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "type": "urn:cxr:problem:too-many-requests",
-                     *       "title": "Too many requests",
-                     *       "status": 429,
-                     *       "detail": "Too many requests in a minute; try again later.",
-                     *       "instance": "/api/v1/studies"
-                     *     }
-                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Neither inference service answers (with `study_id`: kept, can be run again), or the gateway is full. */
+            /** @description The archive's database or storage does not answer, or the gateway is starting. */
             503: {
                 headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    streamEvents: {
+        parameters: {
+            query?: {
+                /** @description A `next_cursor` or a change's `cursor`: what happened after it. */
+                since?: string | null;
+            };
+            header?: {
+                /** @description As a browser's EventSource sends it when it comes back; it stands before `since`. */
+                "last-event-id"?: string | null;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description An endless stream. Each `change` has a `Change` as its data and the change's `cursor` as its id; lines in between keep the connection open. */
+            200: {
+                headers: {
+                    /**
+                     * @description A reverse proxy passes it on at once.
+                     * @example no
+                     */
+                    "X-Accel-Buffering"?: string;
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example id: 5f0c1e9a-2a
+                     *     retry: 2000
+                     *
+                     *     event: change
+                     *     data: {"cursor":"5f0c1e9a-2b","at":"2026-05-04T09:30:12.563000Z","kind":"worklist","study_id":"01k6xw3m9v5t8r2q4n7j1h0g6f","study":{"status":"complete","priority":"soon","score":0.061,"worklist":"opened","revision":1}}
+                     *     id: 5f0c1e9a-2b
+                     */
+                    "text/event-stream": string;
+                };
+            };
+            /** @description The request contradicts itself or is cut short. */
+            400: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nobody that is known asks: no key or session, or one that has ended. */
+            401: {
+                headers: {
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Whoever asks is known, and may not do this. */
+            403: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The cursor is of the archive as it was before a restore. */
+            410: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A parameter is not as this document says, or does not go with another. */
+            422: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description More requests of one user, key or address than are taken in a minute, or more uploads or analyses at once than one may have. */
+            429: {
+                headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The archive's database or storage does not answer, or the gateway is starting. */
+            503: {
+                headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getCorrectionsCoco: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description COCO: images, annotations, categories. */
+            200: {
+                headers: {
+                    /**
+                     * @description Under which name to save it.
+                     * @example attachment; filename="01k6xw3m9v.dcm"
+                     */
+                    "Content-Disposition"?: string;
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
                     /**
                      * @example {
-                     *       "type": "urn:cxr:problem:inference-unavailable",
-                     *       "title": "Inference unavailable",
-                     *       "status": 503,
-                     *       "detail": "Neither inference service answered; the study is kept and can be run again.",
-                     *       "instance": "/api/v1/studies",
-                     *       "study_id": "01k6xw3m9v5t8r2q4n7j1h0g6f"
+                     *       "images": [
+                     *         {
+                     *           "id": 1,
+                     *           "file_name": "01k6xw3m9v5t8r2q4n7j1h0g6f.png",
+                     *           "width": 1841,
+                     *           "height": 1955
+                     *         }
+                     *       ],
+                     *       "annotations": [
+                     *         {
+                     *           "id": 1,
+                     *           "image_id": 1,
+                     *           "category_id": 11,
+                     *           "bbox": [
+                     *             1210,
+                     *             790.5,
+                     *             192,
+                     *             194.5
+                     *           ]
+                     *         }
+                     *       ],
+                     *       "categories": [
+                     *         {
+                     *           "id": 11,
+                     *           "name": "Mass"
+                     *         }
+                     *       ]
                      *     }
                      */
+                    "application/json": Record<string, never>;
+                };
+            };
+            /** @description Nobody that is known asks: no key or session, or one that has ended. */
+            401: {
+                headers: {
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Whoever asks is known, and may not do this. */
+            403: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It has a parameter, and this operation takes none. */
+            422: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description More requests of one user, key or address than are taken in a minute, or more uploads or analyses at once than one may have. */
+            429: {
+                headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The archive's database or storage does not answer, or the gateway is starting. */
+            503: {
+                headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getCorrections: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description One line an entry that stands. */
+            200: {
+                headers: {
+                    /**
+                     * @description Under which name to save it.
+                     * @example attachment; filename="01k6xw3m9v.dcm"
+                     */
+                    "Content-Disposition"?: string;
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/csv": string;
+                };
+            };
+            /** @description Nobody that is known asks: no key or session, or one that has ended. */
+            401: {
+                headers: {
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Whoever asks is known, and may not do this. */
+            403: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It has a parameter, and this operation takes none. */
+            422: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description More requests of one user, key or address than are taken in a minute, or more uploads or analyses at once than one may have. */
+            429: {
+                headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The archive's database or storage does not answer, or the gateway is starting. */
+            503: {
+                headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getFirstReadsTable: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description One line a finding of a first opinion. */
+            200: {
+                headers: {
+                    /**
+                     * @description Under which name to save it.
+                     * @example attachment; filename="01k6xw3m9v.dcm"
+                     */
+                    "Content-Disposition"?: string;
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/csv": string;
+                };
+            };
+            /** @description Nobody that is known asks: no key or session, or one that has ended. */
+            401: {
+                headers: {
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Whoever asks is known, and may not do this. */
+            403: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It has a parameter, and this operation takes none. */
+            422: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description More requests of one user, key or address than are taken in a minute, or more uploads or analyses at once than one may have. */
+            429: {
+                headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The archive's database or storage does not answer, or the gateway is starting. */
+            503: {
+                headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -1632,67 +5135,63 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Successful Response */
+            /** @description Whoever asks. */
             200: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "kind": "key",
+                     *       "name": "ris",
+                     *       "roles": [
+                     *         "integrator"
+                     *       ],
+                     *       "department": null,
+                     *       "may": [
+                     *         "createStudy",
+                     *         "listStudies",
+                     *         "getStudy"
+                     *       ],
+                     *       "can_sign_out": false,
+                     *       "reads_first": false
+                     *     }
+                     */
                     "application/json": components["schemas"]["Me"];
                 };
             };
-            /** @description Nobody that is known asks. */
+            /** @description Nobody that is known asks: no key or session, or one that has ended. */
             401: {
                 headers: {
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "type": "urn:cxr:problem:unauthenticated",
-                     *       "title": "Not signed in",
-                     *       "status": 401,
-                     *       "detail": "Sign in, or send a valid API key as `Authorization: Bearer`.",
-                     *       "instance": "/api/v1/studies"
-                     *     }
-                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too many requests of one user, key or address; `Retry-After` says when to go on. */
+            /** @description More requests of one user, key or address than are taken in a minute, or more uploads or analyses at once than one may have. */
             429: {
                 headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "type": "urn:cxr:problem:too-many-requests",
-                     *       "title": "Too many requests",
-                     *       "status": 429,
-                     *       "detail": "Too many requests in a minute; try again later.",
-                     *       "instance": "/api/v1/studies"
-                     *     }
-                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Neither inference service answers (with `study_id`: kept, can be run again), or the gateway is full. */
+            /** @description The archive's database or storage does not answer, or the gateway is starting. */
             503: {
                 headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "type": "urn:cxr:problem:inference-unavailable",
-                     *       "title": "Inference unavailable",
-                     *       "status": 503,
-                     *       "detail": "Neither inference service answered; the study is kept and can be run again.",
-                     *       "instance": "/api/v1/studies",
-                     *       "study_id": "01k6xw3m9v5t8r2q4n7j1h0g6f"
-                     *     }
-                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -1701,91 +5200,138 @@ export interface operations {
     getModels: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The `ETag` of the copy that is there: 304 if it still holds. */
+                "if-none-match"?: string | null;
+            };
             path?: never;
             cookie?: never;
         };
         requestBody?: never;
         responses: {
-            /** @description Successful Response */
+            /** @description Both roles, and the history of promotions. */
             200: {
                 headers: {
+                    /**
+                     * @description Changes with the answer.
+                     * @example "9f86d081884c7d659a2feaa0"
+                     */
+                    ETag?: string;
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "roles": [
+                     *         {
+                     *           "role": "classifier",
+                     *           "active": {
+                     *             "role": "classifier",
+                     *             "ready": true,
+                     *             "detail": null,
+                     *             "model": {
+                     *               "role": "classifier",
+                     *               "name": "lite0-cxr",
+                     *               "version": "3.0.0",
+                     *               "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+                     *             },
+                     *             "licence": "AGPL-3.0-or-later",
+                     *             "calibrated": true,
+                     *             "has_maps": true,
+                     *             "levels": "measured",
+                     *             "maps_are_evidence": true
+                     *           },
+                     *           "shadow": null
+                     *         }
+                     *       ],
+                     *       "history": [
+                     *         {
+                     *           "number": 1,
+                     *           "role": "classifier",
+                     *           "made_at": "2026-05-04T09:41:03.120000Z",
+                     *           "made_by": "operator",
+                     *           "undoes": null,
+                     *           "model": {
+                     *             "name": "lite0-cxr",
+                     *             "version": "3.1.0",
+                     *             "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+                     *           },
+                     *           "before": {
+                     *             "name": "lite0-cxr",
+                     *             "version": "3.0.0",
+                     *             "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+                     *           }
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["ModelsStatus"];
                 };
             };
-            /** @description Nobody that is known asks. */
+            /** @description The client's copy (`If-None-Match`) is still the same. */
+            304: {
+                headers: {
+                    /**
+                     * @description Changes with the answer.
+                     * @example "9f86d081884c7d659a2feaa0"
+                     */
+                    ETag?: string;
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Nobody that is known asks: no key or session, or one that has ended. */
             401: {
                 headers: {
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "type": "urn:cxr:problem:unauthenticated",
-                     *       "title": "Not signed in",
-                     *       "status": 401,
-                     *       "detail": "Sign in, or send a valid API key as `Authorization: Bearer`.",
-                     *       "instance": "/api/v1/studies"
-                     *     }
-                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not for these roles. */
+            /** @description Whoever asks is known, and may not do this. */
             403: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "type": "urn:cxr:problem:forbidden",
-                     *       "title": "Forbidden",
-                     *       "status": 403,
-                     *       "detail": "None of your roles allows this.",
-                     *       "instance": "/api/v1/studies"
-                     *     }
-                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too many requests of one user, key or address; `Retry-After` says when to go on. */
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description More requests of one user, key or address than are taken in a minute, or more uploads or analyses at once than one may have. */
             429: {
                 headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "type": "urn:cxr:problem:too-many-requests",
-                     *       "title": "Too many requests",
-                     *       "status": 429,
-                     *       "detail": "Too many requests in a minute; try again later.",
-                     *       "instance": "/api/v1/studies"
-                     *     }
-                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Neither inference service answers (with `study_id`: kept, can be run again), or the gateway is full. */
+            /** @description The archive's database or storage does not answer, or the gateway is starting. */
             503: {
                 headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "type": "urn:cxr:problem:inference-unavailable",
-                     *       "title": "Inference unavailable",
-                     *       "status": 503,
-                     *       "detail": "Neither inference service answered; the study is kept and can be run again.",
-                     *       "instance": "/api/v1/studies",
-                     *       "study_id": "01k6xw3m9v5t8r2q4n7j1h0g6f"
-                     *     }
-                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -1794,129 +5340,152 @@ export interface operations {
     getShadowReport: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The `ETag` of the copy that is there: 304 if it still holds. */
+                "if-none-match"?: string | null;
+            };
             path: {
+                /** @description What the shadow does. */
                 role: "classifier" | "detector";
             };
             cookie?: never;
         };
         requestBody?: never;
         responses: {
-            /** @description Successful Response */
+            /** @description The two models, side by side. */
             200: {
                 headers: {
+                    /**
+                     * @description Changes with the answer.
+                     * @example "9f86d081884c7d659a2feaa0"
+                     */
+                    ETag?: string;
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "role": "classifier",
+                     *       "shadow": {
+                     *         "name": "lite0-cxr",
+                     *         "version": "3.1.0",
+                     *         "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+                     *       },
+                     *       "current_sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+                     *       "first_at": "2026-05-03T08:00:00Z",
+                     *       "last_at": "2026-05-04T09:41:03.120000Z",
+                     *       "recorded": 400,
+                     *       "answered": 399,
+                     *       "failures": [
+                     *         {
+                     *           "kind": "timeout",
+                     *           "studies": 1
+                     *         }
+                     *       ],
+                     *       "findings": [
+                     *         {
+                     *           "finding": "Mass",
+                     *           "same_level": 390,
+                     *           "shadow_higher": 6,
+                     *           "shadow_lower": 3,
+                     *           "agreement": 0.977,
+                     *           "mean_absolute_difference": 0.012
+                     *         }
+                     *       ],
+                     *       "priorities": [
+                     *         {
+                     *           "current": "soon",
+                     *           "shadow": "urgent",
+                     *           "studies": 2
+                     *         }
+                     *       ],
+                     *       "priority_changes": 2,
+                     *       "boxes_per_image_current": 1.2,
+                     *       "boxes_per_image_shadow": 1.2,
+                     *       "latency_current": {
+                     *         "median_ms": 30.1,
+                     *         "p95_ms": 44
+                     *       },
+                     *       "latency_shadow": null
+                     *     }
+                     */
                     "application/json": components["schemas"]["ShadowReport"];
                 };
             };
-            /** @description Nobody that is known asks. */
+            /** @description The client's copy (`If-None-Match`) is still the same. */
+            304: {
+                headers: {
+                    /**
+                     * @description Changes with the answer.
+                     * @example "9f86d081884c7d659a2feaa0"
+                     */
+                    ETag?: string;
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Nobody that is known asks: no key or session, or one that has ended. */
             401: {
                 headers: {
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "type": "urn:cxr:problem:unauthenticated",
-                     *       "title": "Not signed in",
-                     *       "status": 401,
-                     *       "detail": "Sign in, or send a valid API key as `Authorization: Bearer`.",
-                     *       "instance": "/api/v1/studies"
-                     *     }
-                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not for these roles. */
+            /** @description Whoever asks is known, and may not do this. */
             403: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "type": "urn:cxr:problem:forbidden",
-                     *       "title": "Forbidden",
-                     *       "status": 403,
-                     *       "detail": "None of your roles allows this.",
-                     *       "instance": "/api/v1/studies"
-                     *     }
-                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description No such thing. */
+            /** @description No answer of a shadow of this role is recorded. */
             404: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "type": "urn:cxr:problem:not-found",
-                     *       "title": "Not found",
-                     *       "status": 404,
-                     *       "detail": "No study has the id `01k6xw3m9v5t8r2q4n7j1h0g6f`.",
-                     *       "instance": "/api/v1/studies"
-                     *     }
-                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A malformed request, or a file that is broken or not acceptable. */
+            /** @description A parameter is not as this document says, or does not go with another. */
             422: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "type": "urn:cxr:problem:unprocessable",
-                     *       "title": "Unprocessable",
-                     *       "status": 422,
-                     *       "detail": "The PNG ends in the middle of its pixels.",
-                     *       "instance": "/api/v1/studies"
-                     *     }
-                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too many requests of one user, key or address; `Retry-After` says when to go on. */
+            /** @description More requests of one user, key or address than are taken in a minute, or more uploads or analyses at once than one may have. */
             429: {
                 headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "type": "urn:cxr:problem:too-many-requests",
-                     *       "title": "Too many requests",
-                     *       "status": 429,
-                     *       "detail": "Too many requests in a minute; try again later.",
-                     *       "instance": "/api/v1/studies"
-                     *     }
-                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Neither inference service answers (with `study_id`: kept, can be run again), or the gateway is full. */
+            /** @description The archive's database or storage does not answer, or the gateway is starting. */
             503: {
                 headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "type": "urn:cxr:problem:inference-unavailable",
-                     *       "title": "Inference unavailable",
-                     *       "status": 503,
-                     *       "detail": "Neither inference service answered; the study is kept and can be run again.",
-                     *       "instance": "/api/v1/studies",
-                     *       "study_id": "01k6xw3m9v5t8r2q4n7j1h0g6f"
-                     *     }
-                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -1934,83 +5503,157 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Successful Response */
+            /** @description On to the provider. */
             303: {
                 headers: {
+                    /**
+                     * @description Never kept.
+                     * @example no-store
+                     */
+                    "Cache-Control"?: string;
+                    /**
+                     * @description Where the browser goes next.
+                     * @example /
+                     */
+                    Location?: string;
+                    /**
+                     * @description Opens, ends or begins a session.
+                     * @example __Host-cxr-session=...; Secure; HttpOnly
+                     */
+                    "Set-Cookie"?: string;
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content?: never;
             };
-            /** @description No such thing. */
+            /** @description This gateway has no sign-in. */
             404: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "type": "urn:cxr:problem:not-found",
-                     *       "title": "Not found",
-                     *       "status": 404,
-                     *       "detail": "No study has the id `01k6xw3m9v5t8r2q4n7j1h0g6f`.",
-                     *       "instance": "/api/v1/studies"
-                     *     }
-                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A malformed request, or a file that is broken or not acceptable. */
+            /** @description A parameter is not as this document says, or does not go with another. */
             422: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "type": "urn:cxr:problem:unprocessable",
-                     *       "title": "Unprocessable",
-                     *       "status": 422,
-                     *       "detail": "The PNG ends in the middle of its pixels.",
-                     *       "instance": "/api/v1/studies"
-                     *     }
-                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too many requests of one user, key or address; `Retry-After` says when to go on. */
+            /** @description More requests of one user, key or address than are taken in a minute, or more uploads or analyses at once than one may have. */
             429: {
                 headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "type": "urn:cxr:problem:too-many-requests",
-                     *       "title": "Too many requests",
-                     *       "status": 429,
-                     *       "detail": "Too many requests in a minute; try again later.",
-                     *       "instance": "/api/v1/studies"
-                     *     }
-                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Neither inference service answers (with `study_id`: kept, can be run again), or the gateway is full. */
+            /** @description The OpenID provider does not answer; API keys and open sessions go on. Or: The archive's database or storage does not answer, or the gateway is starting. */
             503: {
                 headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "type": "urn:cxr:problem:inference-unavailable",
-                     *       "title": "Inference unavailable",
-                     *       "status": 503,
-                     *       "detail": "Neither inference service answered; the study is kept and can be run again.",
-                     *       "instance": "/api/v1/studies",
-                     *       "study_id": "01k6xw3m9v5t8r2q4n7j1h0g6f"
-                     *     }
-                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    endSessions: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/x-www-form-urlencoded": {
+                    /** @description A JWT of the provider, which names the session. */
+                    logout_token: string;
+                };
+            };
+        };
+        responses: {
+            /** @description The sessions of whom the token names have ended. */
+            204: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The token is not the provider's, or not of today. */
+            401: {
+                headers: {
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This gateway has no sign-in. */
+            404: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The form is larger than a token can be. */
+            413: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The form does not have one `logout_token`. */
+            422: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description More requests of one user, key or address than are taken in a minute, or more uploads or analyses at once than one may have. */
+            429: {
+                headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The OpenID provider does not answer; API keys and open sessions go on. Or: The archive's database or storage does not answer, or the gateway is starting. */
+            503: {
+                headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -2019,8 +5662,11 @@ export interface operations {
     finishSignIn: {
         parameters: {
             query?: {
+                /** @description The provider's, for a token. */
                 code?: string;
+                /** @description Which provider. */
                 iss?: string | null;
+                /** @description As this gateway sent it. */
                 state?: string;
             };
             header?: never;
@@ -2029,101 +5675,79 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Successful Response */
+            /** @description Back to the page, signed in or told that it failed. */
             303: {
                 headers: {
+                    /**
+                     * @description Never kept.
+                     * @example no-store
+                     */
+                    "Cache-Control"?: string;
+                    /**
+                     * @description Where the browser goes next.
+                     * @example /
+                     */
+                    Location?: string;
+                    /**
+                     * @description Opens, ends or begins a session.
+                     * @example __Host-cxr-session=...; Secure; HttpOnly
+                     */
+                    "Set-Cookie"?: string;
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content?: never;
             };
-            /** @description Nobody that is known asks. */
+            /** @description Nobody that is known asks: no key or session, or one that has ended. */
             401: {
                 headers: {
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "type": "urn:cxr:problem:unauthenticated",
-                     *       "title": "Not signed in",
-                     *       "status": 401,
-                     *       "detail": "Sign in, or send a valid API key as `Authorization: Bearer`.",
-                     *       "instance": "/api/v1/studies"
-                     *     }
-                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description No such thing. */
+            /** @description This gateway has no sign-in. */
             404: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "type": "urn:cxr:problem:not-found",
-                     *       "title": "Not found",
-                     *       "status": 404,
-                     *       "detail": "No study has the id `01k6xw3m9v5t8r2q4n7j1h0g6f`.",
-                     *       "instance": "/api/v1/studies"
-                     *     }
-                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A malformed request, or a file that is broken or not acceptable. */
+            /** @description A parameter is not as this document says, or does not go with another. */
             422: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "type": "urn:cxr:problem:unprocessable",
-                     *       "title": "Unprocessable",
-                     *       "status": 422,
-                     *       "detail": "The PNG ends in the middle of its pixels.",
-                     *       "instance": "/api/v1/studies"
-                     *     }
-                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too many requests of one user, key or address; `Retry-After` says when to go on. */
+            /** @description More requests of one user, key or address than are taken in a minute, or more uploads or analyses at once than one may have. */
             429: {
                 headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "type": "urn:cxr:problem:too-many-requests",
-                     *       "title": "Too many requests",
-                     *       "status": 429,
-                     *       "detail": "Too many requests in a minute; try again later.",
-                     *       "instance": "/api/v1/studies"
-                     *     }
-                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Neither inference service answers (with `study_id`: kept, can be run again), or the gateway is full. */
+            /** @description The OpenID provider does not answer; API keys and open sessions go on. Or: The archive's database or storage does not answer, or the gateway is starting. */
             503: {
                 headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "type": "urn:cxr:problem:inference-unavailable",
-                     *       "title": "Inference unavailable",
-                     *       "status": 503,
-                     *       "detail": "Neither inference service answered; the study is kept and can be run again.",
-                     *       "instance": "/api/v1/studies",
-                     *       "study_id": "01k6xw3m9v5t8r2q4n7j1h0g6f"
-                     *     }
-                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -2138,49 +5762,60 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Successful Response */
+            /** @description The session has ended, if there was one. */
             200: {
                 headers: {
+                    /**
+                     * @description The browser forgets images that it showed.
+                     * @example "cache"
+                     */
+                    "Clear-Site-Data"?: string;
+                    /**
+                     * @description Opens, ends or begins a session.
+                     * @example __Host-cxr-session=...; Secure; HttpOnly
+                     */
+                    "Set-Cookie"?: string;
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "location": "/"
+                     *     }
+                     */
                     "application/json": components["schemas"]["SignedOut"];
                 };
             };
-            /** @description Not for these roles. */
+            /** @description A page of another site asks. */
             403: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "type": "urn:cxr:problem:forbidden",
-                     *       "title": "Forbidden",
-                     *       "status": 403,
-                     *       "detail": "None of your roles allows this.",
-                     *       "instance": "/api/v1/studies"
-                     *     }
-                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Neither inference service answers (with `study_id`: kept, can be run again), or the gateway is full. */
-            503: {
+            /** @description There is no session to end, and too many asked from this address. */
+            429: {
                 headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "type": "urn:cxr:problem:inference-unavailable",
-                     *       "title": "Inference unavailable",
-                     *       "status": 503,
-                     *       "detail": "Neither inference service answered; the study is kept and can be run again.",
-                     *       "instance": "/api/v1/studies",
-                     *       "study_id": "01k6xw3m9v5t8r2q4n7j1h0g6f"
-                     *     }
-                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The archive's database or storage does not answer, or the gateway is starting. */
+            503: {
+                headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -2189,24 +5824,55 @@ export interface operations {
     listStudies: {
         parameters: {
             query?: {
-                /** @description `next_cursor` of the page before. */
+                /** @description Exactly this. */
+                accession_number?: string | null;
+                /** @description `next_cursor` of the page before, of the same `sort`. */
                 cursor?: string | null;
+                /** @description Likely or possible, or of `level` alone. */
+                finding?: components["schemas"]["Finding"] | null;
+                /** @description Of `finding`; likely or possible. */
+                level?: components["schemas"]["Level"] | null;
                 /** @description Studies on a page. */
                 limit?: number;
+                /** @description Exactly this. */
+                patient_id?: string | null;
                 /** @description Only these; repeat for several. */
                 priority?: components["schemas"]["Priority"][] | null;
+                /** @description Words that must all occur among the patient's names, numbers and dates, the file's name, view, source, priority, and findings that are likely or possible. */
+                q?: string | null;
+                /** @description Then or later; UTC where it names no zone. */
+                received_since?: string | null;
+                /** @description `reading`, or by `received_at`, `study_date`, `patient_id`, `accession_number`, `status`, `source`, `probability`; with `-` before it the highest or last comes first. What has no value comes last either way. `probability` is that of `finding`, which goes with it. */
+                sort?: string;
+                /** @description Only these; repeat for several. */
+                source?: components["schemas"]["ImageSource"][] | null;
                 /** @description Only these; repeat for several. */
                 status?: components["schemas"]["StudyStatus"][] | null;
+                /** @description This day or later. */
+                study_date_from?: string | null;
+                /** @description This day or earlier. */
+                study_date_to?: string | null;
+                /** @description Only these; repeat for several. */
+                worklist?: components["schemas"]["WorklistState"][] | null;
             };
-            header?: never;
+            header?: {
+                /** @description The `ETag` of the copy that is there: 304 if it still holds. */
+                "if-none-match"?: string | null;
+            };
             path?: never;
             cookie?: never;
         };
         requestBody?: never;
         responses: {
-            /** @description Most urgent first, then newest first. */
+            /** @description What waited too long, then the most urgent, what is done last; or by `sort`. */
             200: {
                 headers: {
+                    /**
+                     * @description Changes with the answer.
+                     * @example "9f86d081884c7d659a2feaa0"
+                     */
+                    ETag?: string;
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2223,10 +5889,16 @@ export interface operations {
                      *             "height": 1955,
                      *             "view": "PA",
                      *             "source": "dicom",
-                     *             "notes": []
+                     *             "notes": [],
+                     *             "stored": {
+                     *               "columns": 1841,
+                     *               "rows": 1955,
+                     *               "orientation": 1
+                     *             }
                      *           },
                      *           "patient": {
                      *             "patient_id": "RG1",
+                     *             "issuer_of_patient_id": null,
                      *             "name": null,
                      *             "birth_date": null,
                      *             "sex": null,
@@ -2245,25 +5917,50 @@ export interface operations {
                      *             {
                      *               "finding": "Mass",
                      *               "probability": 0.71,
-                     *               "threshold": 0.22,
-                     *               "positive": true
+                     *               "level": "likely",
+                     *               "possible_threshold": 0.12,
+                     *               "likely_threshold": 0.41
                      *             },
                      *             {
                      *               "finding": "Effusion",
                      *               "probability": 0.34,
-                     *               "threshold": 0.31,
-                     *               "positive": true
+                     *               "level": "possible",
+                     *               "possible_threshold": 0.22,
+                     *               "likely_threshold": 0.58
                      *             },
                      *             {
                      *               "finding": "Nodule",
                      *               "probability": 0.19,
-                     *               "threshold": 0.24,
-                     *               "positive": false
+                     *               "level": "possible",
+                     *               "possible_threshold": 0.14,
+                     *               "likely_threshold": 0.37
                      *             }
                      *           ],
                      *           "triage": {
                      *             "priority": "soon",
-                     *             "reason": "Mass is positive: probability 0.71 reaches its threshold of 0.22."
+                     *             "score": 0.061,
+                     *             "same_day_score": 0.884,
+                     *             "urgent_threshold": 0.142,
+                     *             "soon_threshold": 0.853,
+                     *             "cause": {
+                     *               "finding": "Mass",
+                     *               "region": null,
+                     *               "value": 0.71,
+                     *               "usual": 0.03,
+                     *               "level": "likely",
+                     *               "box": null
+                     *             },
+                     *             "model": {
+                     *               "name": "lite0-nih14--fused-both",
+                     *               "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+                     *             },
+                     *             "reason": "Mass has a probability of 0.710, where 0.030 is usual. The probability of a finding to be read the same day is 0.884; from 0.853 on a study is soon."
+                     *           },
+                     *           "worklist": {
+                     *             "state": "new",
+                     *             "by": null,
+                     *             "at": null,
+                     *             "to": null
                      *           }
                      *         }
                      *       ],
@@ -2274,112 +5971,79 @@ export interface operations {
                     "application/json": components["schemas"]["StudyPage"];
                 };
             };
-            /** @description The request contradicts itself. */
+            /** @description The client's copy (`If-None-Match`) is still the same. */
+            304: {
+                headers: {
+                    /**
+                     * @description Changes with the answer.
+                     * @example "9f86d081884c7d659a2feaa0"
+                     */
+                    ETag?: string;
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The `cursor` is none of this list in this `sort`. */
             400: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "type": "urn:cxr:problem:bad-request",
-                     *       "title": "Bad request",
-                     *       "status": 400,
-                     *       "detail": "`cursor` is not one of ours.",
-                     *       "instance": "/api/v1/studies"
-                     *     }
-                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Nobody that is known asks. */
+            /** @description Nobody that is known asks: no key or session, or one that has ended. */
             401: {
                 headers: {
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "type": "urn:cxr:problem:unauthenticated",
-                     *       "title": "Not signed in",
-                     *       "status": 401,
-                     *       "detail": "Sign in, or send a valid API key as `Authorization: Bearer`.",
-                     *       "instance": "/api/v1/studies"
-                     *     }
-                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not for these roles. */
+            /** @description Whoever asks is known, and may not do this. */
             403: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "type": "urn:cxr:problem:forbidden",
-                     *       "title": "Forbidden",
-                     *       "status": 403,
-                     *       "detail": "None of your roles allows this.",
-                     *       "instance": "/api/v1/studies"
-                     *     }
-                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A malformed request, or a file that is broken or not acceptable. */
+            /** @description A parameter is not as this document says, or does not go with another. */
             422: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "type": "urn:cxr:problem:unprocessable",
-                     *       "title": "Unprocessable",
-                     *       "status": 422,
-                     *       "detail": "The PNG ends in the middle of its pixels.",
-                     *       "instance": "/api/v1/studies"
-                     *     }
-                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too many requests of one user, key or address; `Retry-After` says when to go on. */
+            /** @description More requests of one user, key or address than are taken in a minute, or more uploads or analyses at once than one may have. */
             429: {
                 headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "type": "urn:cxr:problem:too-many-requests",
-                     *       "title": "Too many requests",
-                     *       "status": 429,
-                     *       "detail": "Too many requests in a minute; try again later.",
-                     *       "instance": "/api/v1/studies"
-                     *     }
-                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Neither inference service answers (with `study_id`: kept, can be run again), or the gateway is full. */
+            /** @description The archive's database or storage does not answer, or the gateway is starting. */
             503: {
                 headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "type": "urn:cxr:problem:inference-unavailable",
-                     *       "title": "Inference unavailable",
-                     *       "status": 503,
-                     *       "detail": "Neither inference service answered; the study is kept and can be run again.",
-                     *       "instance": "/api/v1/studies",
-                     *       "study_id": "01k6xw3m9v5t8r2q4n7j1h0g6f"
-                     *     }
-                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -2391,12 +6055,17 @@ export interface operations {
             header?: {
                 /** @description The same key with the same file is the same study; with another, 409. */
                 "idempotency-key"?: string | null;
+                /** @description `respond-async` (RFC 7240): answered once the file is kept, not once it is analysed. */
+                prefer?: string | null;
             };
             path?: never;
             cookie?: never;
         };
         requestBody: {
             content: {
+                "application/dicom": string;
+                "image/jpeg": string;
+                "image/png": string;
                 "multipart/form-data": {
                     /**
                      * Format: binary
@@ -2410,6 +6079,12 @@ export interface operations {
             /** @description The same file was sent before: the same study. */
             200: {
                 headers: {
+                    /**
+                     * @description The study's path.
+                     * @example /api/v1/studies/01k6xw3m9v5t8r2q4n7j1h0g6f
+                     */
+                    Location?: string;
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2424,10 +6099,16 @@ export interface operations {
                      *         "height": 1955,
                      *         "view": "PA",
                      *         "source": "dicom",
-                     *         "notes": []
+                     *         "notes": [],
+                     *         "stored": {
+                     *           "columns": 1841,
+                     *           "rows": 1955,
+                     *           "orientation": 1
+                     *         }
                      *       },
                      *       "patient": {
                      *         "patient_id": "RG1",
+                     *         "issuer_of_patient_id": null,
                      *         "name": null,
                      *         "birth_date": null,
                      *         "sex": null,
@@ -2446,111 +6127,157 @@ export interface operations {
                      *         {
                      *           "finding": "Mass",
                      *           "probability": 0.71,
-                     *           "threshold": 0.22,
-                     *           "positive": true
+                     *           "level": "likely",
+                     *           "possible_threshold": 0.12,
+                     *           "likely_threshold": 0.41
                      *         },
                      *         {
                      *           "finding": "Effusion",
                      *           "probability": 0.34,
-                     *           "threshold": 0.31,
-                     *           "positive": true
+                     *           "level": "possible",
+                     *           "possible_threshold": 0.22,
+                     *           "likely_threshold": 0.58
                      *         },
                      *         {
                      *           "finding": "Nodule",
                      *           "probability": 0.19,
-                     *           "threshold": 0.24,
-                     *           "positive": false
+                     *           "level": "possible",
+                     *           "possible_threshold": 0.14,
+                     *           "likely_threshold": 0.37
                      *         }
                      *       ],
                      *       "triage": {
                      *         "priority": "soon",
-                     *         "reason": "Mass is positive: probability 0.71 reaches its threshold of 0.22."
+                     *         "score": 0.061,
+                     *         "same_day_score": 0.884,
+                     *         "urgent_threshold": 0.142,
+                     *         "soon_threshold": 0.853,
+                     *         "cause": {
+                     *           "finding": "Mass",
+                     *           "region": null,
+                     *           "value": 0.71,
+                     *           "usual": 0.03,
+                     *           "level": "likely",
+                     *           "box": null
+                     *         },
+                     *         "model": {
+                     *           "name": "lite0-nih14--fused-both",
+                     *           "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+                     *         },
+                     *         "reason": "Mass has a probability of 0.710, where 0.030 is usual. The probability of a finding to be read the same day is 0.884; from 0.853 on a study is soon."
                      *       },
                      *       "content_sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+                     *       "quality": {
+                     *         "effective_px": 1841,
+                     *         "grey_levels": 221,
+                     *         "black_share": 0,
+                     *         "white_share": 0,
+                     *         "mean_grey": 131.8,
+                     *         "rotation_degrees": 0,
+                     *         "inverted": false,
+                     *         "part_of_chest": -0.05,
+                     *         "blocking": 0.1,
+                     *         "warnings": [],
+                     *         "unreadable": null
+                     *       },
                      *       "findings": [
                      *         {
                      *           "finding": "Mass",
                      *           "probability": 0.71,
-                     *           "threshold": 0.22,
-                     *           "positive": true
+                     *           "level": "likely",
+                     *           "possible_threshold": 0.12,
+                     *           "likely_threshold": 0.41
                      *         },
                      *         {
                      *           "finding": "Effusion",
                      *           "probability": 0.34,
-                     *           "threshold": 0.31,
-                     *           "positive": true
+                     *           "level": "possible",
+                     *           "possible_threshold": 0.22,
+                     *           "likely_threshold": 0.58
                      *         },
                      *         {
                      *           "finding": "Nodule",
                      *           "probability": 0.19,
-                     *           "threshold": 0.24,
-                     *           "positive": false
+                     *           "level": "possible",
+                     *           "possible_threshold": 0.14,
+                     *           "likely_threshold": 0.37
+                     *         },
+                     *         {
+                     *           "finding": "Infiltration",
+                     *           "probability": 0.25,
+                     *           "level": "unlikely",
+                     *           "possible_threshold": 0.27,
+                     *           "likely_threshold": 0.61
                      *         },
                      *         {
                      *           "finding": "Atelectasis",
                      *           "probability": 0.17,
-                     *           "threshold": 0.28,
-                     *           "positive": false
-                     *         },
-                     *         {
-                     *           "finding": "Infiltration",
-                     *           "probability": 0.15,
-                     *           "threshold": 0.33,
-                     *           "positive": false
+                     *           "level": "unlikely",
+                     *           "possible_threshold": 0.18,
+                     *           "likely_threshold": 0.52
                      *         },
                      *         {
                      *           "finding": "Consolidation",
                      *           "probability": 0.09,
-                     *           "threshold": 0.14,
-                     *           "positive": false
+                     *           "level": "unlikely",
+                     *           "possible_threshold": 0.11,
+                     *           "likely_threshold": 0.31
                      *         },
                      *         {
                      *           "finding": "Pleural_Thickening",
                      *           "probability": 0.07,
-                     *           "threshold": 0.11,
-                     *           "positive": false
+                     *           "level": "unlikely",
+                     *           "possible_threshold": 0.08,
+                     *           "likely_threshold": 0.22
                      *         },
                      *         {
                      *           "finding": "Pneumothorax",
                      *           "probability": 0.05,
-                     *           "threshold": 0.15,
-                     *           "positive": false
+                     *           "level": "unlikely",
+                     *           "possible_threshold": 0.07,
+                     *           "likely_threshold": 0.36
                      *         },
                      *         {
                      *           "finding": "Fibrosis",
                      *           "probability": 0.03,
-                     *           "threshold": 0.06,
-                     *           "positive": false
+                     *           "level": "unlikely",
+                     *           "possible_threshold": 0.04,
+                     *           "likely_threshold": 0.15
                      *         },
                      *         {
                      *           "finding": "Cardiomegaly",
                      *           "probability": 0.02,
-                     *           "threshold": 0.09,
-                     *           "positive": false
+                     *           "level": "unlikely",
+                     *           "possible_threshold": 0.05,
+                     *           "likely_threshold": 0.28
                      *         },
                      *         {
                      *           "finding": "Emphysema",
                      *           "probability": 0.02,
-                     *           "threshold": 0.08,
-                     *           "positive": false
+                     *           "level": "unlikely",
+                     *           "possible_threshold": 0.04,
+                     *           "likely_threshold": 0.24
                      *         },
                      *         {
                      *           "finding": "Pneumonia",
                      *           "probability": 0.02,
-                     *           "threshold": 0.04,
-                     *           "positive": false
+                     *           "level": "unlikely",
+                     *           "possible_threshold": 0.03,
+                     *           "likely_threshold": 0.11
                      *         },
                      *         {
                      *           "finding": "Edema",
                      *           "probability": 0.01,
-                     *           "threshold": 0.07,
-                     *           "positive": false
+                     *           "level": "unlikely",
+                     *           "possible_threshold": 0.03,
+                     *           "likely_threshold": 0.26
                      *         },
                      *         {
                      *           "finding": "Hernia",
                      *           "probability": 0,
-                     *           "threshold": 0.02,
-                     *           "positive": false
+                     *           "level": "unlikely",
+                     *           "possible_threshold": 0.01,
+                     *           "likely_threshold": 0.08
                      *         }
                      *       ],
                      *       "boxes": [
@@ -2565,14 +6292,22 @@ export interface operations {
                      *           "y_max": 985
                      *         }
                      *       ],
-                     *       "rescoring": {
-                     *         "name": "lite0-nih14--fused-both",
-                     *         "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
-                     *       },
+                     *       "rescoring": null,
                      *       "heatmaps": [
                      *         "Mass",
                      *         "Effusion",
-                     *         "Nodule"
+                     *         "Nodule",
+                     *         "Infiltration",
+                     *         "Atelectasis",
+                     *         "Consolidation",
+                     *         "Pleural_Thickening",
+                     *         "Pneumothorax",
+                     *         "Fibrosis",
+                     *         "Cardiomegaly",
+                     *         "Emphysema",
+                     *         "Pneumonia",
+                     *         "Edema",
+                     *         "Hernia"
                      *       ],
                      *       "models": [
                      *         {
@@ -2594,6 +6329,7 @@ export interface operations {
                      *           "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
                      *         }
                      *       ],
+                     *       "calibrated": true,
                      *       "timings_ms": {
                      *         "decode": 14.2,
                      *         "ood": 2.1,
@@ -2611,6 +6347,12 @@ export interface operations {
             /** @description Read, and kept under `id`. */
             201: {
                 headers: {
+                    /**
+                     * @description The study's path.
+                     * @example /api/v1/studies/01k6xw3m9v5t8r2q4n7j1h0g6f
+                     */
+                    Location?: string;
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2625,10 +6367,16 @@ export interface operations {
                      *         "height": 1955,
                      *         "view": "PA",
                      *         "source": "dicom",
-                     *         "notes": []
+                     *         "notes": [],
+                     *         "stored": {
+                     *           "columns": 1841,
+                     *           "rows": 1955,
+                     *           "orientation": 1
+                     *         }
                      *       },
                      *       "patient": {
                      *         "patient_id": "RG1",
+                     *         "issuer_of_patient_id": null,
                      *         "name": null,
                      *         "birth_date": null,
                      *         "sex": null,
@@ -2647,111 +6395,157 @@ export interface operations {
                      *         {
                      *           "finding": "Mass",
                      *           "probability": 0.71,
-                     *           "threshold": 0.22,
-                     *           "positive": true
+                     *           "level": "likely",
+                     *           "possible_threshold": 0.12,
+                     *           "likely_threshold": 0.41
                      *         },
                      *         {
                      *           "finding": "Effusion",
                      *           "probability": 0.34,
-                     *           "threshold": 0.31,
-                     *           "positive": true
+                     *           "level": "possible",
+                     *           "possible_threshold": 0.22,
+                     *           "likely_threshold": 0.58
                      *         },
                      *         {
                      *           "finding": "Nodule",
                      *           "probability": 0.19,
-                     *           "threshold": 0.24,
-                     *           "positive": false
+                     *           "level": "possible",
+                     *           "possible_threshold": 0.14,
+                     *           "likely_threshold": 0.37
                      *         }
                      *       ],
                      *       "triage": {
                      *         "priority": "soon",
-                     *         "reason": "Mass is positive: probability 0.71 reaches its threshold of 0.22."
+                     *         "score": 0.061,
+                     *         "same_day_score": 0.884,
+                     *         "urgent_threshold": 0.142,
+                     *         "soon_threshold": 0.853,
+                     *         "cause": {
+                     *           "finding": "Mass",
+                     *           "region": null,
+                     *           "value": 0.71,
+                     *           "usual": 0.03,
+                     *           "level": "likely",
+                     *           "box": null
+                     *         },
+                     *         "model": {
+                     *           "name": "lite0-nih14--fused-both",
+                     *           "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+                     *         },
+                     *         "reason": "Mass has a probability of 0.710, where 0.030 is usual. The probability of a finding to be read the same day is 0.884; from 0.853 on a study is soon."
                      *       },
                      *       "content_sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+                     *       "quality": {
+                     *         "effective_px": 1841,
+                     *         "grey_levels": 221,
+                     *         "black_share": 0,
+                     *         "white_share": 0,
+                     *         "mean_grey": 131.8,
+                     *         "rotation_degrees": 0,
+                     *         "inverted": false,
+                     *         "part_of_chest": -0.05,
+                     *         "blocking": 0.1,
+                     *         "warnings": [],
+                     *         "unreadable": null
+                     *       },
                      *       "findings": [
                      *         {
                      *           "finding": "Mass",
                      *           "probability": 0.71,
-                     *           "threshold": 0.22,
-                     *           "positive": true
+                     *           "level": "likely",
+                     *           "possible_threshold": 0.12,
+                     *           "likely_threshold": 0.41
                      *         },
                      *         {
                      *           "finding": "Effusion",
                      *           "probability": 0.34,
-                     *           "threshold": 0.31,
-                     *           "positive": true
+                     *           "level": "possible",
+                     *           "possible_threshold": 0.22,
+                     *           "likely_threshold": 0.58
                      *         },
                      *         {
                      *           "finding": "Nodule",
                      *           "probability": 0.19,
-                     *           "threshold": 0.24,
-                     *           "positive": false
+                     *           "level": "possible",
+                     *           "possible_threshold": 0.14,
+                     *           "likely_threshold": 0.37
+                     *         },
+                     *         {
+                     *           "finding": "Infiltration",
+                     *           "probability": 0.25,
+                     *           "level": "unlikely",
+                     *           "possible_threshold": 0.27,
+                     *           "likely_threshold": 0.61
                      *         },
                      *         {
                      *           "finding": "Atelectasis",
                      *           "probability": 0.17,
-                     *           "threshold": 0.28,
-                     *           "positive": false
-                     *         },
-                     *         {
-                     *           "finding": "Infiltration",
-                     *           "probability": 0.15,
-                     *           "threshold": 0.33,
-                     *           "positive": false
+                     *           "level": "unlikely",
+                     *           "possible_threshold": 0.18,
+                     *           "likely_threshold": 0.52
                      *         },
                      *         {
                      *           "finding": "Consolidation",
                      *           "probability": 0.09,
-                     *           "threshold": 0.14,
-                     *           "positive": false
+                     *           "level": "unlikely",
+                     *           "possible_threshold": 0.11,
+                     *           "likely_threshold": 0.31
                      *         },
                      *         {
                      *           "finding": "Pleural_Thickening",
                      *           "probability": 0.07,
-                     *           "threshold": 0.11,
-                     *           "positive": false
+                     *           "level": "unlikely",
+                     *           "possible_threshold": 0.08,
+                     *           "likely_threshold": 0.22
                      *         },
                      *         {
                      *           "finding": "Pneumothorax",
                      *           "probability": 0.05,
-                     *           "threshold": 0.15,
-                     *           "positive": false
+                     *           "level": "unlikely",
+                     *           "possible_threshold": 0.07,
+                     *           "likely_threshold": 0.36
                      *         },
                      *         {
                      *           "finding": "Fibrosis",
                      *           "probability": 0.03,
-                     *           "threshold": 0.06,
-                     *           "positive": false
+                     *           "level": "unlikely",
+                     *           "possible_threshold": 0.04,
+                     *           "likely_threshold": 0.15
                      *         },
                      *         {
                      *           "finding": "Cardiomegaly",
                      *           "probability": 0.02,
-                     *           "threshold": 0.09,
-                     *           "positive": false
+                     *           "level": "unlikely",
+                     *           "possible_threshold": 0.05,
+                     *           "likely_threshold": 0.28
                      *         },
                      *         {
                      *           "finding": "Emphysema",
                      *           "probability": 0.02,
-                     *           "threshold": 0.08,
-                     *           "positive": false
+                     *           "level": "unlikely",
+                     *           "possible_threshold": 0.04,
+                     *           "likely_threshold": 0.24
                      *         },
                      *         {
                      *           "finding": "Pneumonia",
                      *           "probability": 0.02,
-                     *           "threshold": 0.04,
-                     *           "positive": false
+                     *           "level": "unlikely",
+                     *           "possible_threshold": 0.03,
+                     *           "likely_threshold": 0.11
                      *         },
                      *         {
                      *           "finding": "Edema",
                      *           "probability": 0.01,
-                     *           "threshold": 0.07,
-                     *           "positive": false
+                     *           "level": "unlikely",
+                     *           "possible_threshold": 0.03,
+                     *           "likely_threshold": 0.26
                      *         },
                      *         {
                      *           "finding": "Hernia",
                      *           "probability": 0,
-                     *           "threshold": 0.02,
-                     *           "positive": false
+                     *           "level": "unlikely",
+                     *           "possible_threshold": 0.01,
+                     *           "likely_threshold": 0.08
                      *         }
                      *       ],
                      *       "boxes": [
@@ -2766,14 +6560,22 @@ export interface operations {
                      *           "y_max": 985
                      *         }
                      *       ],
-                     *       "rescoring": {
-                     *         "name": "lite0-nih14--fused-both",
-                     *         "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
-                     *       },
+                     *       "rescoring": null,
                      *       "heatmaps": [
                      *         "Mass",
                      *         "Effusion",
-                     *         "Nodule"
+                     *         "Nodule",
+                     *         "Infiltration",
+                     *         "Atelectasis",
+                     *         "Consolidation",
+                     *         "Pleural_Thickening",
+                     *         "Pneumothorax",
+                     *         "Fibrosis",
+                     *         "Cardiomegaly",
+                     *         "Emphysema",
+                     *         "Pneumonia",
+                     *         "Edema",
+                     *         "Hernia"
                      *       ],
                      *       "models": [
                      *         {
@@ -2795,6 +6597,7 @@ export interface operations {
                      *           "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
                      *         }
                      *       ],
+                     *       "calibrated": true,
                      *       "timings_ms": {
                      *         "decode": 14.2,
                      *         "ood": 2.1,
@@ -2809,202 +6612,204 @@ export interface operations {
                     "application/json": components["schemas"]["Study"];
                 };
             };
-            /** @description The request contradicts itself. */
+            /** @description By `Prefer: respond-async`: kept, `pending`, and analysed soon, even if the gateway stops meanwhile. `Location` is where the result will be. */
+            202: {
+                headers: {
+                    /**
+                     * @description The study's path.
+                     * @example /api/v1/studies/01k6xw3m9v5t8r2q4n7j1h0g6f
+                     */
+                    Location?: string;
+                    /**
+                     * @description That it did not wait.
+                     * @example respond-async
+                     */
+                    "Preference-Applied"?: string;
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "01k6xw3m9v5t8r2q4n7j1h0g6f",
+                     *       "status": "pending",
+                     *       "received_at": "2026-05-04T09:30:12.481000Z",
+                     *       "file_name": "chest.dcm",
+                     *       "image": {
+                     *         "width": 1841,
+                     *         "height": 1955,
+                     *         "view": "PA",
+                     *         "source": "dicom",
+                     *         "notes": [],
+                     *         "stored": {
+                     *           "columns": 1841,
+                     *           "rows": 1955,
+                     *           "orientation": 1
+                     *         }
+                     *       },
+                     *       "patient": {
+                     *         "patient_id": "RG1",
+                     *         "issuer_of_patient_id": null,
+                     *         "name": null,
+                     *         "birth_date": null,
+                     *         "sex": null,
+                     *         "accession_number": null,
+                     *         "study_date": null,
+                     *         "study_instance_uid": null,
+                     *         "sop_instance_uid": null
+                     *       },
+                     *       "ood": {
+                     *         "accepted": true,
+                     *         "score": 0.98,
+                     *         "threshold": 0.5,
+                     *         "reason": null
+                     *       },
+                     *       "top_findings": [],
+                     *       "triage": null,
+                     *       "content_sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+                     *       "quality": {
+                     *         "effective_px": 1841,
+                     *         "grey_levels": 221,
+                     *         "black_share": 0,
+                     *         "white_share": 0,
+                     *         "mean_grey": 131.8,
+                     *         "rotation_degrees": 0,
+                     *         "inverted": false,
+                     *         "part_of_chest": -0.05,
+                     *         "blocking": 0.1,
+                     *         "warnings": [],
+                     *         "unreadable": null
+                     *       },
+                     *       "findings": [],
+                     *       "boxes": [],
+                     *       "rescoring": null,
+                     *       "heatmaps": [],
+                     *       "models": [],
+                     *       "calibrated": null,
+                     *       "timings_ms": {
+                     *         "decode": 14.2,
+                     *         "ood": 2.1,
+                     *         "classifier": 31,
+                     *         "detector": 60.3,
+                     *         "archive": 1.9,
+                     *         "total": 81.7
+                     *       },
+                     *       "problems": []
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Study"];
+                };
+            };
+            /** @description The request contradicts itself or is cut short. */
             400: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "type": "urn:cxr:problem:bad-request",
-                     *       "title": "Bad request",
-                     *       "status": 400,
-                     *       "detail": "`cursor` is not one of ours.",
-                     *       "instance": "/api/v1/studies"
-                     *     }
-                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Nobody that is known asks. */
+            /** @description Nobody that is known asks: no key or session, or one that has ended. */
             401: {
                 headers: {
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "type": "urn:cxr:problem:unauthenticated",
-                     *       "title": "Not signed in",
-                     *       "status": 401,
-                     *       "detail": "Sign in, or send a valid API key as `Authorization: Bearer`.",
-                     *       "instance": "/api/v1/studies"
-                     *     }
-                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not for these roles. */
+            /** @description Whoever asks is known, and may not do this. */
             403: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "type": "urn:cxr:problem:forbidden",
-                     *       "title": "Forbidden",
-                     *       "status": 403,
-                     *       "detail": "None of your roles allows this.",
-                     *       "instance": "/api/v1/studies"
-                     *     }
-                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The client fell silent in the middle of its upload. */
+            /** @description The upload stopped on its way, or was too slow; nothing was kept. */
             408: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "type": "urn:cxr:problem:upload-timeout",
-                     *       "title": "Upload timed out",
-                     *       "status": 408,
-                     *       "detail": "Nothing came for 30 s in the middle of the upload.",
-                     *       "instance": "/api/v1/studies"
-                     *     }
-                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The Idempotency-Key was used for another file, or an image that may show a name is not exported. */
+            /** @description The `Idempotency-Key` was used for another file. */
             409: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "type": "urn:cxr:problem:conflict",
-                     *       "title": "Conflict",
-                     *       "status": 409,
-                     *       "detail": "The key `order-4711` belongs to a file with other content.",
-                     *       "instance": "/api/v1/studies"
-                     *     }
-                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
             /** @description Too many bytes or pixels; refused before decoding. */
             413: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "type": "urn:cxr:problem:too-large",
-                     *       "title": "Too large",
-                     *       "status": 413,
-                     *       "detail": "The upload exceeds 50,000,000 bytes.",
-                     *       "instance": "/api/v1/studies"
-                     *     }
-                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not a PNG, JPEG or DICOM file. */
+            /** @description Not a file or body of a kind that is accepted here. */
             415: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "type": "urn:cxr:problem:unsupported-media",
-                     *       "title": "Unsupported file",
-                     *       "status": 415,
-                     *       "detail": "Found a GIF; accepted are PNG, JPEG and DICOM.",
-                     *       "instance": "/api/v1/studies"
-                     *     }
-                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A malformed request, or a file that is broken or not acceptable. */
+            /** @description The file is broken or cannot be read; or there is none, or more than one. */
             422: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "type": "urn:cxr:problem:unprocessable",
-                     *       "title": "Unprocessable",
-                     *       "status": 422,
-                     *       "detail": "The PNG ends in the middle of its pixels.",
-                     *       "instance": "/api/v1/studies"
-                     *     }
-                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too many requests of one user, key or address; `Retry-After` says when to go on. */
+            /** @description More requests of one user, key or address than are taken in a minute, or more uploads or analyses at once than one may have. */
             429: {
                 headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "type": "urn:cxr:problem:too-many-requests",
-                     *       "title": "Too many requests",
-                     *       "status": 429,
-                     *       "detail": "Too many requests in a minute; try again later.",
-                     *       "instance": "/api/v1/studies"
-                     *     }
-                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Neither inference service answers (with `study_id`: kept, can be run again), or the gateway is full. */
+            /** @description Neither inference service answered; the study is kept as `failed`. Or: More is being analysed than the gateway takes at once; nothing was kept of this. Or: The archive's database or storage does not answer, or the gateway is starting. */
             503: {
                 headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "type": "urn:cxr:problem:inference-unavailable",
-                     *       "title": "Inference unavailable",
-                     *       "status": 503,
-                     *       "detail": "Neither inference service answered; the study is kept and can be run again.",
-                     *       "instance": "/api/v1/studies",
-                     *       "study_id": "01k6xw3m9v5t8r2q4n7j1h0g6f"
-                     *     }
-                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The archive's disk is full; nothing was kept. */
+            /** @description The archive has no room; nothing of the request was kept. */
             507: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "type": "urn:cxr:problem:storage-full",
-                     *       "title": "Archive full",
-                     *       "status": 507,
-                     *       "detail": "The archive has no room left; nothing of this upload was kept.",
-                     *       "instance": "/api/v1/studies"
-                     *     }
-                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -3013,7 +6818,10 @@ export interface operations {
     getStudy: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The `ETag` of the copy that is there: 304 if it still holds. */
+                "if-none-match"?: string | null;
+            };
             path: {
                 /** @description The study's `id`. */
                 study_id: string;
@@ -3025,6 +6833,12 @@ export interface operations {
             /** @description The archived result. */
             200: {
                 headers: {
+                    /**
+                     * @description Changes with the answer.
+                     * @example "9f86d081884c7d659a2feaa0"
+                     */
+                    ETag?: string;
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3039,10 +6853,16 @@ export interface operations {
                      *         "height": 1955,
                      *         "view": "PA",
                      *         "source": "dicom",
-                     *         "notes": []
+                     *         "notes": [],
+                     *         "stored": {
+                     *           "columns": 1841,
+                     *           "rows": 1955,
+                     *           "orientation": 1
+                     *         }
                      *       },
                      *       "patient": {
                      *         "patient_id": "RG1",
+                     *         "issuer_of_patient_id": null,
                      *         "name": null,
                      *         "birth_date": null,
                      *         "sex": null,
@@ -3061,111 +6881,157 @@ export interface operations {
                      *         {
                      *           "finding": "Mass",
                      *           "probability": 0.71,
-                     *           "threshold": 0.22,
-                     *           "positive": true
+                     *           "level": "likely",
+                     *           "possible_threshold": 0.12,
+                     *           "likely_threshold": 0.41
                      *         },
                      *         {
                      *           "finding": "Effusion",
                      *           "probability": 0.34,
-                     *           "threshold": 0.31,
-                     *           "positive": true
+                     *           "level": "possible",
+                     *           "possible_threshold": 0.22,
+                     *           "likely_threshold": 0.58
                      *         },
                      *         {
                      *           "finding": "Nodule",
                      *           "probability": 0.19,
-                     *           "threshold": 0.24,
-                     *           "positive": false
+                     *           "level": "possible",
+                     *           "possible_threshold": 0.14,
+                     *           "likely_threshold": 0.37
                      *         }
                      *       ],
                      *       "triage": {
                      *         "priority": "soon",
-                     *         "reason": "Mass is positive: probability 0.71 reaches its threshold of 0.22."
+                     *         "score": 0.061,
+                     *         "same_day_score": 0.884,
+                     *         "urgent_threshold": 0.142,
+                     *         "soon_threshold": 0.853,
+                     *         "cause": {
+                     *           "finding": "Mass",
+                     *           "region": null,
+                     *           "value": 0.71,
+                     *           "usual": 0.03,
+                     *           "level": "likely",
+                     *           "box": null
+                     *         },
+                     *         "model": {
+                     *           "name": "lite0-nih14--fused-both",
+                     *           "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+                     *         },
+                     *         "reason": "Mass has a probability of 0.710, where 0.030 is usual. The probability of a finding to be read the same day is 0.884; from 0.853 on a study is soon."
                      *       },
                      *       "content_sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+                     *       "quality": {
+                     *         "effective_px": 1841,
+                     *         "grey_levels": 221,
+                     *         "black_share": 0,
+                     *         "white_share": 0,
+                     *         "mean_grey": 131.8,
+                     *         "rotation_degrees": 0,
+                     *         "inverted": false,
+                     *         "part_of_chest": -0.05,
+                     *         "blocking": 0.1,
+                     *         "warnings": [],
+                     *         "unreadable": null
+                     *       },
                      *       "findings": [
                      *         {
                      *           "finding": "Mass",
                      *           "probability": 0.71,
-                     *           "threshold": 0.22,
-                     *           "positive": true
+                     *           "level": "likely",
+                     *           "possible_threshold": 0.12,
+                     *           "likely_threshold": 0.41
                      *         },
                      *         {
                      *           "finding": "Effusion",
                      *           "probability": 0.34,
-                     *           "threshold": 0.31,
-                     *           "positive": true
+                     *           "level": "possible",
+                     *           "possible_threshold": 0.22,
+                     *           "likely_threshold": 0.58
                      *         },
                      *         {
                      *           "finding": "Nodule",
                      *           "probability": 0.19,
-                     *           "threshold": 0.24,
-                     *           "positive": false
+                     *           "level": "possible",
+                     *           "possible_threshold": 0.14,
+                     *           "likely_threshold": 0.37
+                     *         },
+                     *         {
+                     *           "finding": "Infiltration",
+                     *           "probability": 0.25,
+                     *           "level": "unlikely",
+                     *           "possible_threshold": 0.27,
+                     *           "likely_threshold": 0.61
                      *         },
                      *         {
                      *           "finding": "Atelectasis",
                      *           "probability": 0.17,
-                     *           "threshold": 0.28,
-                     *           "positive": false
-                     *         },
-                     *         {
-                     *           "finding": "Infiltration",
-                     *           "probability": 0.15,
-                     *           "threshold": 0.33,
-                     *           "positive": false
+                     *           "level": "unlikely",
+                     *           "possible_threshold": 0.18,
+                     *           "likely_threshold": 0.52
                      *         },
                      *         {
                      *           "finding": "Consolidation",
                      *           "probability": 0.09,
-                     *           "threshold": 0.14,
-                     *           "positive": false
+                     *           "level": "unlikely",
+                     *           "possible_threshold": 0.11,
+                     *           "likely_threshold": 0.31
                      *         },
                      *         {
                      *           "finding": "Pleural_Thickening",
                      *           "probability": 0.07,
-                     *           "threshold": 0.11,
-                     *           "positive": false
+                     *           "level": "unlikely",
+                     *           "possible_threshold": 0.08,
+                     *           "likely_threshold": 0.22
                      *         },
                      *         {
                      *           "finding": "Pneumothorax",
                      *           "probability": 0.05,
-                     *           "threshold": 0.15,
-                     *           "positive": false
+                     *           "level": "unlikely",
+                     *           "possible_threshold": 0.07,
+                     *           "likely_threshold": 0.36
                      *         },
                      *         {
                      *           "finding": "Fibrosis",
                      *           "probability": 0.03,
-                     *           "threshold": 0.06,
-                     *           "positive": false
+                     *           "level": "unlikely",
+                     *           "possible_threshold": 0.04,
+                     *           "likely_threshold": 0.15
                      *         },
                      *         {
                      *           "finding": "Cardiomegaly",
                      *           "probability": 0.02,
-                     *           "threshold": 0.09,
-                     *           "positive": false
+                     *           "level": "unlikely",
+                     *           "possible_threshold": 0.05,
+                     *           "likely_threshold": 0.28
                      *         },
                      *         {
                      *           "finding": "Emphysema",
                      *           "probability": 0.02,
-                     *           "threshold": 0.08,
-                     *           "positive": false
+                     *           "level": "unlikely",
+                     *           "possible_threshold": 0.04,
+                     *           "likely_threshold": 0.24
                      *         },
                      *         {
                      *           "finding": "Pneumonia",
                      *           "probability": 0.02,
-                     *           "threshold": 0.04,
-                     *           "positive": false
+                     *           "level": "unlikely",
+                     *           "possible_threshold": 0.03,
+                     *           "likely_threshold": 0.11
                      *         },
                      *         {
                      *           "finding": "Edema",
                      *           "probability": 0.01,
-                     *           "threshold": 0.07,
-                     *           "positive": false
+                     *           "level": "unlikely",
+                     *           "possible_threshold": 0.03,
+                     *           "likely_threshold": 0.26
                      *         },
                      *         {
                      *           "finding": "Hernia",
                      *           "probability": 0,
-                     *           "threshold": 0.02,
-                     *           "positive": false
+                     *           "level": "unlikely",
+                     *           "possible_threshold": 0.01,
+                     *           "likely_threshold": 0.08
                      *         }
                      *       ],
                      *       "boxes": [
@@ -3180,14 +7046,22 @@ export interface operations {
                      *           "y_max": 985
                      *         }
                      *       ],
-                     *       "rescoring": {
-                     *         "name": "lite0-nih14--fused-both",
-                     *         "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
-                     *       },
+                     *       "rescoring": null,
                      *       "heatmaps": [
                      *         "Mass",
                      *         "Effusion",
-                     *         "Nodule"
+                     *         "Nodule",
+                     *         "Infiltration",
+                     *         "Atelectasis",
+                     *         "Consolidation",
+                     *         "Pleural_Thickening",
+                     *         "Pneumothorax",
+                     *         "Fibrosis",
+                     *         "Cardiomegaly",
+                     *         "Emphysema",
+                     *         "Pneumonia",
+                     *         "Edema",
+                     *         "Hernia"
                      *       ],
                      *       "models": [
                      *         {
@@ -3209,6 +7083,7 @@ export interface operations {
                      *           "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
                      *         }
                      *       ],
+                     *       "calibrated": true,
                      *       "timings_ms": {
                      *         "decode": 14.2,
                      *         "ood": 2.1,
@@ -3223,112 +7098,79 @@ export interface operations {
                     "application/json": components["schemas"]["Study"];
                 };
             };
-            /** @description Nobody that is known asks. */
+            /** @description The client's copy (`If-None-Match`) is still the same. */
+            304: {
+                headers: {
+                    /**
+                     * @description Changes with the answer.
+                     * @example "9f86d081884c7d659a2feaa0"
+                     */
+                    ETag?: string;
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Nobody that is known asks: no key or session, or one that has ended. */
             401: {
                 headers: {
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "type": "urn:cxr:problem:unauthenticated",
-                     *       "title": "Not signed in",
-                     *       "status": 401,
-                     *       "detail": "Sign in, or send a valid API key as `Authorization: Bearer`.",
-                     *       "instance": "/api/v1/studies"
-                     *     }
-                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not for these roles. */
+            /** @description Whoever asks is known, and may not do this. */
             403: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "type": "urn:cxr:problem:forbidden",
-                     *       "title": "Forbidden",
-                     *       "status": 403,
-                     *       "detail": "None of your roles allows this.",
-                     *       "instance": "/api/v1/studies"
-                     *     }
-                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description No such thing. */
+            /** @description There is no study of this id, or it is another department's. */
             404: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "type": "urn:cxr:problem:not-found",
-                     *       "title": "Not found",
-                     *       "status": 404,
-                     *       "detail": "No study has the id `01k6xw3m9v5t8r2q4n7j1h0g6f`.",
-                     *       "instance": "/api/v1/studies"
-                     *     }
-                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A malformed request, or a file that is broken or not acceptable. */
+            /** @description A parameter is not as this document says, or does not go with another. */
             422: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "type": "urn:cxr:problem:unprocessable",
-                     *       "title": "Unprocessable",
-                     *       "status": 422,
-                     *       "detail": "The PNG ends in the middle of its pixels.",
-                     *       "instance": "/api/v1/studies"
-                     *     }
-                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too many requests of one user, key or address; `Retry-After` says when to go on. */
+            /** @description More requests of one user, key or address than are taken in a minute, or more uploads or analyses at once than one may have. */
             429: {
                 headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "type": "urn:cxr:problem:too-many-requests",
-                     *       "title": "Too many requests",
-                     *       "status": 429,
-                     *       "detail": "Too many requests in a minute; try again later.",
-                     *       "instance": "/api/v1/studies"
-                     *     }
-                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Neither inference service answers (with `study_id`: kept, can be run again), or the gateway is full. */
+            /** @description The archive's database or storage does not answer, or the gateway is starting. */
             503: {
                 headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "type": "urn:cxr:problem:inference-unavailable",
-                     *       "title": "Inference unavailable",
-                     *       "status": 503,
-                     *       "detail": "Neither inference service answered; the study is kept and can be run again.",
-                     *       "instance": "/api/v1/studies",
-                     *       "study_id": "01k6xw3m9v5t8r2q4n7j1h0g6f"
-                     *     }
-                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -3349,116 +7191,71 @@ export interface operations {
             /** @description Gone: its result, its images, and the file as it came. */
             204: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content?: never;
             };
-            /** @description Nobody that is known asks. */
+            /** @description Nobody that is known asks: no key or session, or one that has ended. */
             401: {
                 headers: {
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "type": "urn:cxr:problem:unauthenticated",
-                     *       "title": "Not signed in",
-                     *       "status": 401,
-                     *       "detail": "Sign in, or send a valid API key as `Authorization: Bearer`.",
-                     *       "instance": "/api/v1/studies"
-                     *     }
-                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not for these roles. */
+            /** @description Whoever asks is known, and may not do this. */
             403: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "type": "urn:cxr:problem:forbidden",
-                     *       "title": "Forbidden",
-                     *       "status": 403,
-                     *       "detail": "None of your roles allows this.",
-                     *       "instance": "/api/v1/studies"
-                     *     }
-                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description No such thing. */
+            /** @description There is no study of this id, or it is another department's. */
             404: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "type": "urn:cxr:problem:not-found",
-                     *       "title": "Not found",
-                     *       "status": 404,
-                     *       "detail": "No study has the id `01k6xw3m9v5t8r2q4n7j1h0g6f`.",
-                     *       "instance": "/api/v1/studies"
-                     *     }
-                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A malformed request, or a file that is broken or not acceptable. */
+            /** @description A parameter is not as this document says, or does not go with another. */
             422: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "type": "urn:cxr:problem:unprocessable",
-                     *       "title": "Unprocessable",
-                     *       "status": 422,
-                     *       "detail": "The PNG ends in the middle of its pixels.",
-                     *       "instance": "/api/v1/studies"
-                     *     }
-                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too many requests of one user, key or address; `Retry-After` says when to go on. */
+            /** @description More requests of one user, key or address than are taken in a minute, or more uploads or analyses at once than one may have. */
             429: {
                 headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "type": "urn:cxr:problem:too-many-requests",
-                     *       "title": "Too many requests",
-                     *       "status": 429,
-                     *       "detail": "Too many requests in a minute; try again later.",
-                     *       "instance": "/api/v1/studies"
-                     *     }
-                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Neither inference service answers (with `study_id`: kept, can be run again), or the gateway is full. */
+            /** @description The archive's database or storage does not answer, or the gateway is starting. */
             503: {
                 headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "type": "urn:cxr:problem:inference-unavailable",
-                     *       "title": "Inference unavailable",
-                     *       "status": 503,
-                     *       "detail": "Neither inference service answered; the study is kept and can be run again.",
-                     *       "instance": "/api/v1/studies",
-                     *       "study_id": "01k6xw3m9v5t8r2q4n7j1h0g6f"
-                     *     }
-                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -3482,6 +7279,12 @@ export interface operations {
             /** @description DICOM by PS3.15's Basic Application Level Confidentiality Profile; of a PNG or JPEG file the pixels alone, as a PNG. */
             200: {
                 headers: {
+                    /**
+                     * @description Under which name to save it.
+                     * @example attachment; filename="01k6xw3m9v.dcm"
+                     */
+                    "Content-Disposition"?: string;
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3489,130 +7292,416 @@ export interface operations {
                     "image/png": string;
                 };
             };
-            /** @description Nobody that is known asks. */
+            /** @description Nobody that is known asks: no key or session, or one that has ended. */
             401: {
                 headers: {
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "type": "urn:cxr:problem:unauthenticated",
-                     *       "title": "Not signed in",
-                     *       "status": 401,
-                     *       "detail": "Sign in, or send a valid API key as `Authorization: Bearer`.",
-                     *       "instance": "/api/v1/studies"
-                     *     }
-                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not for these roles. */
+            /** @description Whoever asks is known, and may not do this. */
             403: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "type": "urn:cxr:problem:forbidden",
-                     *       "title": "Forbidden",
-                     *       "status": 403,
-                     *       "detail": "None of your roles allows this.",
-                     *       "instance": "/api/v1/studies"
-                     *     }
-                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description No such thing. */
+            /** @description There is no study of this id, or it is another department's. */
             404: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "type": "urn:cxr:problem:not-found",
-                     *       "title": "Not found",
-                     *       "status": 404,
-                     *       "detail": "No study has the id `01k6xw3m9v5t8r2q4n7j1h0g6f`.",
-                     *       "instance": "/api/v1/studies"
-                     *     }
-                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The Idempotency-Key was used for another file, or an image that may show a name is not exported. */
+            /** @description A name may be burnt into the image, so it is not given as de-identified. */
             409: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "type": "urn:cxr:problem:conflict",
-                     *       "title": "Conflict",
-                     *       "status": 409,
-                     *       "detail": "The key `order-4711` belongs to a file with other content.",
-                     *       "instance": "/api/v1/studies"
-                     *     }
-                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A malformed request, or a file that is broken or not acceptable. */
+            /** @description A parameter is not as this document says, or does not go with another. */
             422: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "type": "urn:cxr:problem:unprocessable",
-                     *       "title": "Unprocessable",
-                     *       "status": 422,
-                     *       "detail": "The PNG ends in the middle of its pixels.",
-                     *       "instance": "/api/v1/studies"
-                     *     }
-                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too many requests of one user, key or address; `Retry-After` says when to go on. */
+            /** @description More requests of one user, key or address than are taken in a minute, or more uploads or analyses at once than one may have. */
             429: {
                 headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "type": "urn:cxr:problem:too-many-requests",
-                     *       "title": "Too many requests",
-                     *       "status": 429,
-                     *       "detail": "Too many requests in a minute; try again later.",
-                     *       "instance": "/api/v1/studies"
-                     *     }
-                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Neither inference service answers (with `study_id`: kept, can be run again), or the gateway is full. */
+            /** @description More is being analysed than the gateway takes at once; nothing was kept of this. Or: The archive's database or storage does not answer, or the gateway is starting. */
             503: {
                 headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getFirstReads: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The study's `id`. */
+                study_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Those of the study. */
+            200: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
                     /**
                      * @example {
-                     *       "type": "urn:cxr:problem:inference-unavailable",
-                     *       "title": "Inference unavailable",
-                     *       "status": 503,
-                     *       "detail": "Neither inference service answered; the study is kept and can be run again.",
-                     *       "instance": "/api/v1/studies",
-                     *       "study_id": "01k6xw3m9v5t8r2q4n7j1h0g6f"
+                     *       "study_id": "01k6xw3m9v5t8r2q4n7j1h0g6f",
+                     *       "given": true,
+                     *       "reads": [
+                     *         {
+                     *           "by": "reader@hospital.example",
+                     *           "mine": true,
+                     *           "at": "2026-05-04T09:31:02.000000Z",
+                     *           "revision": 1,
+                     *           "findings": [
+                     *             "Mass"
+                     *           ],
+                     *           "comment": "",
+                     *           "shown": [
+                     *             {
+                     *               "finding": "Mass",
+                     *               "level": "likely",
+                     *               "probability": 0.71
+                     *             }
+                     *           ]
+                     *         }
+                     *       ]
                      *     }
                      */
+                    "application/json": components["schemas"]["FirstReads"];
+                };
+            };
+            /** @description Nobody that is known asks: no key or session, or one that has ended. */
+            401: {
+                headers: {
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Whoever asks is known, and may not do this. */
+            403: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no study of this id, or it is another department's. */
+            404: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A parameter is not as this document says, or does not go with another. */
+            422: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description More requests of one user, key or address than are taken in a minute, or more uploads or analyses at once than one may have. */
+            429: {
+                headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The archive's database or storage does not answer, or the gateway is starting. */
+            503: {
+                headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    putFirstRead: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The study's `id`. */
+                study_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["FirstReadChange"];
+            };
+        };
+        responses: {
+            /** @description With the one that was given. */
+            200: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "study_id": "01k6xw3m9v5t8r2q4n7j1h0g6f",
+                     *       "given": true,
+                     *       "reads": [
+                     *         {
+                     *           "by": "reader@hospital.example",
+                     *           "mine": true,
+                     *           "at": "2026-05-04T09:31:02.000000Z",
+                     *           "revision": 1,
+                     *           "findings": [
+                     *             "Mass"
+                     *           ],
+                     *           "comment": "",
+                     *           "shown": [
+                     *             {
+                     *               "finding": "Mass",
+                     *               "level": "likely",
+                     *               "probability": 0.71
+                     *             }
+                     *           ]
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["FirstReads"];
+                };
+            };
+            /** @description The request contradicts itself or is cut short. */
+            400: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nobody that is known asks: no key or session, or one that has ended. */
+            401: {
+                headers: {
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Whoever asks is known, and may not do this. */
+            403: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no study of this id, or it is another department's. */
+            404: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This reader has given another one, which stands. */
+            409: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A finding is none of the study's classifier, or the body is not as this document says. */
+            422: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description More requests of one user, key or address than are taken in a minute, or more uploads or analyses at once than one may have. */
+            429: {
+                headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The archive's database or storage does not answer, or the gateway is starting. */
+            503: {
+                headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getStudyHeatMapCapture: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The study's `id`. */
+                study_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A secondary capture: the map over the radiograph. */
+            200: {
+                headers: {
+                    /**
+                     * @description Under which name to save it.
+                     * @example attachment; filename="01k6xw3m9v.dcm"
+                     */
+                    "Content-Disposition"?: string;
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/dicom": string;
+                };
+            };
+            /** @description Nobody that is known asks: no key or session, or one that has ended. */
+            401: {
+                headers: {
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Whoever asks is known, and may not do this. */
+            403: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no study of this id, or it is another department's. Or it has no such result: it waits for its analysis, or nothing was found. */
+            404: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The study did not come as a DICOM file that says which study it is of. */
+            422: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description More requests of one user, key or address than are taken in a minute, or more uploads or analyses at once than one may have. */
+            429: {
+                headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description More is being analysed than the gateway takes at once; nothing was kept of this. Or: The archive's database or storage does not answer, or the gateway is starting. */
+            503: {
+                headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -3635,6 +7724,17 @@ export interface operations {
             /** @description RGBA, of the image's size, to lay over it. */
             200: {
                 headers: {
+                    /**
+                     * @description Ask each time whether it is the same.
+                     * @example private, no-cache
+                     */
+                    "Cache-Control"?: string;
+                    /**
+                     * @description Changes when the image does.
+                     * @example "image-1.png"
+                     */
+                    ETag?: string;
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3644,134 +7744,91 @@ export interface operations {
             /** @description The client's copy (`If-None-Match`) is still the same. */
             304: {
                 headers: {
+                    /**
+                     * @description Ask each time whether it is the same.
+                     * @example private, no-cache
+                     */
+                    "Cache-Control"?: string;
+                    /**
+                     * @description Changes when the image does.
+                     * @example "image-1.png"
+                     */
+                    ETag?: string;
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content?: never;
             };
-            /** @description Nobody that is known asks. */
+            /** @description Nobody that is known asks: no key or session, or one that has ended. */
             401: {
                 headers: {
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "type": "urn:cxr:problem:unauthenticated",
-                     *       "title": "Not signed in",
-                     *       "status": 401,
-                     *       "detail": "Sign in, or send a valid API key as `Authorization: Bearer`.",
-                     *       "instance": "/api/v1/studies"
-                     *     }
-                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not for these roles. */
+            /** @description Whoever asks is known, and may not do this. */
             403: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "type": "urn:cxr:problem:forbidden",
-                     *       "title": "Forbidden",
-                     *       "status": 403,
-                     *       "detail": "None of your roles allows this.",
-                     *       "instance": "/api/v1/studies"
-                     *     }
-                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description No such thing. */
+            /** @description There is no study of this id, or it is another department's. Or it has no heat map of this finding. */
             404: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "type": "urn:cxr:problem:not-found",
-                     *       "title": "Not found",
-                     *       "status": 404,
-                     *       "detail": "No study has the id `01k6xw3m9v5t8r2q4n7j1h0g6f`.",
-                     *       "instance": "/api/v1/studies"
-                     *     }
-                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A malformed request, or a file that is broken or not acceptable. */
+            /** @description A parameter is not as this document says, or does not go with another. */
             422: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "type": "urn:cxr:problem:unprocessable",
-                     *       "title": "Unprocessable",
-                     *       "status": 422,
-                     *       "detail": "The PNG ends in the middle of its pixels.",
-                     *       "instance": "/api/v1/studies"
-                     *     }
-                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too many requests of one user, key or address; `Retry-After` says when to go on. */
+            /** @description More requests of one user, key or address than are taken in a minute, or more uploads or analyses at once than one may have. */
             429: {
                 headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "type": "urn:cxr:problem:too-many-requests",
-                     *       "title": "Too many requests",
-                     *       "status": 429,
-                     *       "detail": "Too many requests in a minute; try again later.",
-                     *       "instance": "/api/v1/studies"
-                     *     }
-                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Neither inference service answers (with `study_id`: kept, can be run again), or the gateway is full. */
+            /** @description More is being analysed than the gateway takes at once; nothing was kept of this. Or: The archive's database or storage does not answer, or the gateway is starting. */
             503: {
                 headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "type": "urn:cxr:problem:inference-unavailable",
-                     *       "title": "Inference unavailable",
-                     *       "status": 503,
-                     *       "detail": "Neither inference service answered; the study is kept and can be run again.",
-                     *       "instance": "/api/v1/studies",
-                     *       "study_id": "01k6xw3m9v5t8r2q4n7j1h0g6f"
-                     *     }
-                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The archive's disk is full; nothing was kept. */
+            /** @description The archive has no room; nothing of the request was kept. */
             507: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "type": "urn:cxr:problem:storage-full",
-                     *       "title": "Archive full",
-                     *       "status": 507,
-                     *       "detail": "The archive has no room left; nothing of this upload was kept.",
-                     *       "instance": "/api/v1/studies"
-                     *     }
-                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -3792,6 +7849,17 @@ export interface operations {
             /** @description 8-bit grey, of the uploaded size. */
             200: {
                 headers: {
+                    /**
+                     * @description Ask each time whether it is the same.
+                     * @example private, no-cache
+                     */
+                    "Cache-Control"?: string;
+                    /**
+                     * @description Changes when the image does.
+                     * @example "image-1.png"
+                     */
+                    ETag?: string;
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3801,134 +7869,91 @@ export interface operations {
             /** @description The client's copy (`If-None-Match`) is still the same. */
             304: {
                 headers: {
+                    /**
+                     * @description Ask each time whether it is the same.
+                     * @example private, no-cache
+                     */
+                    "Cache-Control"?: string;
+                    /**
+                     * @description Changes when the image does.
+                     * @example "image-1.png"
+                     */
+                    ETag?: string;
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content?: never;
             };
-            /** @description Nobody that is known asks. */
+            /** @description Nobody that is known asks: no key or session, or one that has ended. */
             401: {
                 headers: {
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "type": "urn:cxr:problem:unauthenticated",
-                     *       "title": "Not signed in",
-                     *       "status": 401,
-                     *       "detail": "Sign in, or send a valid API key as `Authorization: Bearer`.",
-                     *       "instance": "/api/v1/studies"
-                     *     }
-                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not for these roles. */
+            /** @description Whoever asks is known, and may not do this. */
             403: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "type": "urn:cxr:problem:forbidden",
-                     *       "title": "Forbidden",
-                     *       "status": 403,
-                     *       "detail": "None of your roles allows this.",
-                     *       "instance": "/api/v1/studies"
-                     *     }
-                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description No such thing. */
+            /** @description There is no study of this id, or it is another department's. */
             404: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "type": "urn:cxr:problem:not-found",
-                     *       "title": "Not found",
-                     *       "status": 404,
-                     *       "detail": "No study has the id `01k6xw3m9v5t8r2q4n7j1h0g6f`.",
-                     *       "instance": "/api/v1/studies"
-                     *     }
-                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A malformed request, or a file that is broken or not acceptable. */
+            /** @description A parameter is not as this document says, or does not go with another. */
             422: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "type": "urn:cxr:problem:unprocessable",
-                     *       "title": "Unprocessable",
-                     *       "status": 422,
-                     *       "detail": "The PNG ends in the middle of its pixels.",
-                     *       "instance": "/api/v1/studies"
-                     *     }
-                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too many requests of one user, key or address; `Retry-After` says when to go on. */
+            /** @description More requests of one user, key or address than are taken in a minute, or more uploads or analyses at once than one may have. */
             429: {
                 headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "type": "urn:cxr:problem:too-many-requests",
-                     *       "title": "Too many requests",
-                     *       "status": 429,
-                     *       "detail": "Too many requests in a minute; try again later.",
-                     *       "instance": "/api/v1/studies"
-                     *     }
-                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Neither inference service answers (with `study_id`: kept, can be run again), or the gateway is full. */
+            /** @description More is being analysed than the gateway takes at once; nothing was kept of this. Or: The archive's database or storage does not answer, or the gateway is starting. */
             503: {
                 headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "type": "urn:cxr:problem:inference-unavailable",
-                     *       "title": "Inference unavailable",
-                     *       "status": 503,
-                     *       "detail": "Neither inference service answered; the study is kept and can be run again.",
-                     *       "instance": "/api/v1/studies",
-                     *       "study_id": "01k6xw3m9v5t8r2q4n7j1h0g6f"
-                     *     }
-                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The archive's disk is full; nothing was kept. */
+            /** @description The archive has no room; nothing of the request was kept. */
             507: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "type": "urn:cxr:problem:storage-full",
-                     *       "title": "Archive full",
-                     *       "status": 507,
-                     *       "detail": "The archive has no room left; nothing of this upload was kept.",
-                     *       "instance": "/api/v1/studies"
-                     *     }
-                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -3949,6 +7974,17 @@ export interface operations {
             /** @description The uploaded bytes, as a download under a safe name. */
             200: {
                 headers: {
+                    /**
+                     * @description Under which name to save it.
+                     * @example attachment; filename="01k6xw3m9v.dcm"
+                     */
+                    "Content-Disposition"?: string;
+                    /**
+                     * @description Of the file; from a bucket there is none.
+                     * @example "d41d8cd9"
+                     */
+                    ETag?: string;
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3957,112 +7993,163 @@ export interface operations {
                     "image/png": string;
                 };
             };
-            /** @description Nobody that is known asks. */
+            /** @description Nobody that is known asks: no key or session, or one that has ended. */
             401: {
                 headers: {
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "type": "urn:cxr:problem:unauthenticated",
-                     *       "title": "Not signed in",
-                     *       "status": 401,
-                     *       "detail": "Sign in, or send a valid API key as `Authorization: Bearer`.",
-                     *       "instance": "/api/v1/studies"
-                     *     }
-                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not for these roles. */
+            /** @description Whoever asks is known, and may not do this. */
             403: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "type": "urn:cxr:problem:forbidden",
-                     *       "title": "Forbidden",
-                     *       "status": 403,
-                     *       "detail": "None of your roles allows this.",
-                     *       "instance": "/api/v1/studies"
-                     *     }
-                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description No such thing. */
+            /** @description There is no study of this id, or it is another department's. */
             404: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "type": "urn:cxr:problem:not-found",
-                     *       "title": "Not found",
-                     *       "status": 404,
-                     *       "detail": "No study has the id `01k6xw3m9v5t8r2q4n7j1h0g6f`.",
-                     *       "instance": "/api/v1/studies"
-                     *     }
-                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A malformed request, or a file that is broken or not acceptable. */
+            /** @description A parameter is not as this document says, or does not go with another. */
             422: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "type": "urn:cxr:problem:unprocessable",
-                     *       "title": "Unprocessable",
-                     *       "status": 422,
-                     *       "detail": "The PNG ends in the middle of its pixels.",
-                     *       "instance": "/api/v1/studies"
-                     *     }
-                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too many requests of one user, key or address; `Retry-After` says when to go on. */
+            /** @description More requests of one user, key or address than are taken in a minute, or more uploads or analyses at once than one may have. */
             429: {
                 headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "type": "urn:cxr:problem:too-many-requests",
-                     *       "title": "Too many requests",
-                     *       "status": 429,
-                     *       "detail": "Too many requests in a minute; try again later.",
-                     *       "instance": "/api/v1/studies"
-                     *     }
-                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Neither inference service answers (with `study_id`: kept, can be run again), or the gateway is full. */
+            /** @description The archive's database or storage does not answer, or the gateway is starting. */
             503: {
                 headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getStudyResultMessage: {
+        parameters: {
+            query?: {
+                /** @description Who gets it (MSH-5, 6). */
+                application?: string;
+                /** @description Who gets it (MSH-5, 6). */
+                facility?: string;
+            };
+            header?: never;
+            path: {
+                /** @description The study's `id`. */
+                study_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description ORU^R01 of HL7 v2.5.1 in UTF-8. */
+            200: {
+                headers: {
                     /**
-                     * @example {
-                     *       "type": "urn:cxr:problem:inference-unavailable",
-                     *       "title": "Inference unavailable",
-                     *       "status": 503,
-                     *       "detail": "Neither inference service answered; the study is kept and can be run again.",
-                     *       "instance": "/api/v1/studies",
-                     *       "study_id": "01k6xw3m9v5t8r2q4n7j1h0g6f"
-                     *     }
+                     * @description Under which name to save it.
+                     * @example attachment; filename="01k6xw3m9v.dcm"
                      */
+                    "Content-Disposition"?: string;
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/hl7-v2": string;
+                };
+            };
+            /** @description Nobody that is known asks: no key or session, or one that has ended. */
+            401: {
+                headers: {
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Whoever asks is known, and may not do this. */
+            403: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no study of this id, or it is another department's. Or it has no such result: it waits for its analysis, or nothing was found. */
+            404: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The study did not come as a DICOM file that says which study it is of. */
+            422: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description More requests of one user, key or address than are taken in a minute, or more uploads or analyses at once than one may have. */
+            429: {
+                headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description More is being analysed than the gateway takes at once; nothing was kept of this. Or: The archive's database or storage does not answer, or the gateway is starting. */
+            503: {
+                headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -4070,7 +8157,30 @@ export interface operations {
     };
     getStudyOverlay: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Of `pixels.png`; with `white`. */
+                black?: number | null;
+                /** @description Whether boxes are drawn. */
+                boxes?: boolean;
+                /** @description Laid over the image. */
+                heatmap?: components["schemas"]["Finding"] | null;
+                /** @description Repeat it. */
+                hide?: components["schemas"]["Region"][] | null;
+                /** @description Whether patient and study are written into the upper corners. */
+                identifiers?: boolean;
+                /** @description Bright for dark. */
+                inverted?: boolean;
+                /** @description Of the boxes drawn. */
+                least_score?: number;
+                /** @description Left for right, before it is turned. */
+                mirrored?: boolean;
+                /** @description Of the heat map. */
+                opacity?: number;
+                /** @description Clockwise, in degrees. */
+                turned?: number;
+                /** @description Greater than `black`. */
+                white?: number | null;
+            };
             header?: never;
             path: {
                 /** @description The study's `id`. */
@@ -4083,6 +8193,17 @@ export interface operations {
             /** @description Boxes, top findings, priority and models. */
             200: {
                 headers: {
+                    /**
+                     * @description Ask each time whether it is the same.
+                     * @example private, no-cache
+                     */
+                    "Cache-Control"?: string;
+                    /**
+                     * @description Changes when the image does.
+                     * @example "image-1.png"
+                     */
+                    ETag?: string;
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -4092,134 +8213,792 @@ export interface operations {
             /** @description The client's copy (`If-None-Match`) is still the same. */
             304: {
                 headers: {
+                    /**
+                     * @description Ask each time whether it is the same.
+                     * @example private, no-cache
+                     */
+                    "Cache-Control"?: string;
+                    /**
+                     * @description Changes when the image does.
+                     * @example "image-1.png"
+                     */
+                    ETag?: string;
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content?: never;
             };
-            /** @description Nobody that is known asks. */
+            /** @description Nobody that is known asks: no key or session, or one that has ended. */
             401: {
                 headers: {
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "type": "urn:cxr:problem:unauthenticated",
-                     *       "title": "Not signed in",
-                     *       "status": 401,
-                     *       "detail": "Sign in, or send a valid API key as `Authorization: Bearer`.",
-                     *       "instance": "/api/v1/studies"
-                     *     }
-                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not for these roles. */
+            /** @description Whoever asks is known, and may not do this. */
             403: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "type": "urn:cxr:problem:forbidden",
-                     *       "title": "Forbidden",
-                     *       "status": 403,
-                     *       "detail": "None of your roles allows this.",
-                     *       "instance": "/api/v1/studies"
-                     *     }
-                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description No such thing. */
+            /** @description There is no study of this id, or it is another department's. Or it has no heat map of this finding. */
             404: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "type": "urn:cxr:problem:not-found",
-                     *       "title": "Not found",
-                     *       "status": 404,
-                     *       "detail": "No study has the id `01k6xw3m9v5t8r2q4n7j1h0g6f`.",
-                     *       "instance": "/api/v1/studies"
-                     *     }
-                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A malformed request, or a file that is broken or not acceptable. */
+            /** @description A parameter is not as this document says, or does not go with another. */
             422: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "type": "urn:cxr:problem:unprocessable",
-                     *       "title": "Unprocessable",
-                     *       "status": 422,
-                     *       "detail": "The PNG ends in the middle of its pixels.",
-                     *       "instance": "/api/v1/studies"
-                     *     }
-                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too many requests of one user, key or address; `Retry-After` says when to go on. */
+            /** @description More requests of one user, key or address than are taken in a minute, or more uploads or analyses at once than one may have. */
             429: {
                 headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "type": "urn:cxr:problem:too-many-requests",
-                     *       "title": "Too many requests",
-                     *       "status": 429,
-                     *       "detail": "Too many requests in a minute; try again later.",
-                     *       "instance": "/api/v1/studies"
-                     *     }
-                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Neither inference service answers (with `study_id`: kept, can be run again), or the gateway is full. */
+            /** @description More is being analysed than the gateway takes at once; nothing was kept of this. Or: The archive's database or storage does not answer, or the gateway is starting. */
             503: {
                 headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "type": "urn:cxr:problem:inference-unavailable",
-                     *       "title": "Inference unavailable",
-                     *       "status": 503,
-                     *       "detail": "Neither inference service answered; the study is kept and can be run again.",
-                     *       "instance": "/api/v1/studies",
-                     *       "study_id": "01k6xw3m9v5t8r2q4n7j1h0g6f"
-                     *     }
-                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The archive's disk is full; nothing was kept. */
+            /** @description The archive has no room; nothing of the request was kept. */
             507: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getStudyGreys: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The study's `id`. */
+                study_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Depth, range, window and pixel spacing. */
+            200: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
                     /**
                      * @example {
-                     *       "type": "urn:cxr:problem:storage-full",
-                     *       "title": "Archive full",
-                     *       "status": 507,
-                     *       "detail": "The archive has no room left; nothing of this upload was kept.",
-                     *       "instance": "/api/v1/studies"
+                     *       "bits": 12,
+                     *       "darkest": 0,
+                     *       "brightest": 4071,
+                     *       "black": 512,
+                     *       "white": 3583,
+                     *       "spacing": {
+                     *         "mm": 0.143,
+                     *         "source": "ImagerPixelSpacing"
+                     *       },
+                     *       "sided": true
                      *     }
                      */
+                    "application/json": components["schemas"]["StoredGreys"];
+                };
+            };
+            /** @description Nobody that is known asks: no key or session, or one that has ended. */
+            401: {
+                headers: {
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Whoever asks is known, and may not do this. */
+            403: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no study of this id, or it is another department's. */
+            404: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A parameter is not as this document says, or does not go with another. */
+            422: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description More requests of one user, key or address than are taken in a minute, or more uploads or analyses at once than one may have. */
+            429: {
+                headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description More is being analysed than the gateway takes at once; nothing was kept of this. Or: The archive's database or storage does not answer, or the gateway is starting. */
+            503: {
+                headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The archive has no room; nothing of the request was kept. */
+            507: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getStudyPixels: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The study's `id`. */
+                study_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description 16-bit grey, of the image's size; lossless. */
+            200: {
+                headers: {
+                    /**
+                     * @description Ask each time whether it is the same.
+                     * @example private, no-cache
+                     */
+                    "Cache-Control"?: string;
+                    /**
+                     * @description Changes when the image does.
+                     * @example "image-1.png"
+                     */
+                    ETag?: string;
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "image/png": string;
+                };
+            };
+            /** @description The client's copy (`If-None-Match`) is still the same. */
+            304: {
+                headers: {
+                    /**
+                     * @description Ask each time whether it is the same.
+                     * @example private, no-cache
+                     */
+                    "Cache-Control"?: string;
+                    /**
+                     * @description Changes when the image does.
+                     * @example "image-1.png"
+                     */
+                    ETag?: string;
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Nobody that is known asks: no key or session, or one that has ended. */
+            401: {
+                headers: {
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Whoever asks is known, and may not do this. */
+            403: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no study of this id, or it is another department's. */
+            404: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A parameter is not as this document says, or does not go with another. */
+            422: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description More requests of one user, key or address than are taken in a minute, or more uploads or analyses at once than one may have. */
+            429: {
+                headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description More is being analysed than the gateway takes at once; nothing was kept of this. Or: The archive's database or storage does not answer, or the gateway is starting. */
+            503: {
+                headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The archive has no room; nothing of the request was kept. */
+            507: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getStudyPresentationState: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The study's `id`. */
+                study_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A grayscale softcopy presentation state of the radiograph. */
+            200: {
+                headers: {
+                    /**
+                     * @description Under which name to save it.
+                     * @example attachment; filename="01k6xw3m9v.dcm"
+                     */
+                    "Content-Disposition"?: string;
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/dicom": string;
+                };
+            };
+            /** @description Nobody that is known asks: no key or session, or one that has ended. */
+            401: {
+                headers: {
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Whoever asks is known, and may not do this. */
+            403: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no study of this id, or it is another department's. Or it has no such result: it waits for its analysis, or nothing was found. */
+            404: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The study did not come as a DICOM file that says which study it is of. */
+            422: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description More requests of one user, key or address than are taken in a minute, or more uploads or analyses at once than one may have. */
+            429: {
+                headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description More is being analysed than the gateway takes at once; nothing was kept of this. Or: The archive's database or storage does not answer, or the gateway is starting. */
+            503: {
+                headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getReport: {
+        parameters: {
+            query?: {
+                /** @description An earlier study of the same patient, to compare with. */
+                prior?: string | null;
+            };
+            header?: {
+                /** @description The `ETag` of the copy that is there: 304 if it still holds. */
+                "if-none-match"?: string | null;
+            };
+            path: {
+                /** @description The study's `id`. */
+                study_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The draft, and what people wrote. */
+            200: {
+                headers: {
+                    /**
+                     * @description Changes with the answer.
+                     * @example "9f86d081884c7d659a2feaa0"
+                     */
+                    ETag?: string;
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "study_id": "01k6xw3m9v5t8r2q4n7j1h0g6f",
+                     *       "revision": 1,
+                     *       "draft": {
+                     *         "examination": "Chest radiograph, PA.",
+                     *         "comparison": "None.",
+                     *         "findings": "A mass in the right lower zone.",
+                     *         "impression": "Likely a mass: CT is advised."
+                     *       },
+                     *       "versions": [
+                     *         {
+                     *           "version": 1,
+                     *           "revision": 1,
+                     *           "at": "2026-05-04T09:41:03.120000Z",
+                     *           "by": "reader-1",
+                     *           "name": "reader-1",
+                     *           "signed": false,
+                     *           "text": {
+                     *             "examination": "Chest radiograph, PA.",
+                     *             "comparison": "None.",
+                     *             "findings": "A mass in the right lower zone.",
+                     *             "impression": "Likely a mass: CT is advised."
+                     *           }
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Report"];
+                };
+            };
+            /** @description The client's copy (`If-None-Match`) is still the same. */
+            304: {
+                headers: {
+                    /**
+                     * @description Changes with the answer.
+                     * @example "9f86d081884c7d659a2feaa0"
+                     */
+                    ETag?: string;
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Nobody that is known asks: no key or session, or one that has ended. */
+            401: {
+                headers: {
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Whoever asks is known, and may not do this. */
+            403: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no study of this id, or it is another department's. */
+            404: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A parameter is not as this document says, or does not go with another. */
+            422: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description More requests of one user, key or address than are taken in a minute, or more uploads or analyses at once than one may have. */
+            429: {
+                headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The archive's database or storage does not answer, or the gateway is starting. */
+            503: {
+                headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    writeReport: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The study's `id`. */
+                study_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ReportChange"];
+            };
+        };
+        responses: {
+            /** @description The draft and all versions, this one the last. */
+            200: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "study_id": "01k6xw3m9v5t8r2q4n7j1h0g6f",
+                     *       "revision": 1,
+                     *       "draft": {
+                     *         "examination": "Chest radiograph, PA.",
+                     *         "comparison": "None.",
+                     *         "findings": "A mass in the right lower zone.",
+                     *         "impression": "Likely a mass: CT is advised."
+                     *       },
+                     *       "versions": [
+                     *         {
+                     *           "version": 1,
+                     *           "revision": 1,
+                     *           "at": "2026-05-04T09:41:03.120000Z",
+                     *           "by": "reader-1",
+                     *           "name": "reader-1",
+                     *           "signed": false,
+                     *           "text": {
+                     *             "examination": "Chest radiograph, PA.",
+                     *             "comparison": "None.",
+                     *             "findings": "A mass in the right lower zone.",
+                     *             "impression": "Likely a mass: CT is advised."
+                     *           }
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Report"];
+                };
+            };
+            /** @description The request contradicts itself or is cut short. */
+            400: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nobody that is known asks: no key or session, or one that has ended. */
+            401: {
+                headers: {
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Whoever asks is known, and may not do this. */
+            403: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no study of this id, or it is another department's. */
+            404: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The study was analysed again, or somebody wrote a version meanwhile. */
+            409: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nothing was diagnosed, or a report without an impression would be signed. */
+            422: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description More requests of one user, key or address than are taken in a minute, or more uploads or analyses at once than one may have. */
+            429: {
+                headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The archive's database or storage does not answer, or the gateway is starting. */
+            503: {
+                headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getReportPdf: {
+        parameters: {
+            query?: {
+                /** @description Without: the last signed one, or else the last. */
+                version?: number | null;
+            };
+            header?: never;
+            path: {
+                /** @description The study's `id`. */
+                study_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A4: patient, image with boxes, text, models, who signed. */
+            200: {
+                headers: {
+                    /**
+                     * @description Under which name to save it.
+                     * @example attachment; filename="01k6xw3m9v.dcm"
+                     */
+                    "Content-Disposition"?: string;
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/pdf": string;
+                };
+            };
+            /** @description Nobody that is known asks: no key or session, or one that has ended. */
+            401: {
+                headers: {
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Whoever asks is known, and may not do this. */
+            403: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no study of this id, or it is another department's. Or its report has no such version, or none yet. */
+            404: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A parameter is not as this document says, or does not go with another. */
+            422: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description More requests of one user, key or address than are taken in a minute, or more uploads or analyses at once than one may have. */
+            429: {
+                headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description More is being analysed than the gateway takes at once; nothing was kept of this. Or: The archive's database or storage does not answer, or the gateway is starting. */
+            503: {
+                headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -4240,6 +9019,12 @@ export interface operations {
             /** @description The study as it stands now, analysed again where needed. */
             200: {
                 headers: {
+                    /**
+                     * @description The study's path.
+                     * @example /api/v1/studies/01k6xw3m9v5t8r2q4n7j1h0g6f
+                     */
+                    Location?: string;
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -4254,10 +9039,16 @@ export interface operations {
                      *         "height": 1955,
                      *         "view": "PA",
                      *         "source": "dicom",
-                     *         "notes": []
+                     *         "notes": [],
+                     *         "stored": {
+                     *           "columns": 1841,
+                     *           "rows": 1955,
+                     *           "orientation": 1
+                     *         }
                      *       },
                      *       "patient": {
                      *         "patient_id": "RG1",
+                     *         "issuer_of_patient_id": null,
                      *         "name": null,
                      *         "birth_date": null,
                      *         "sex": null,
@@ -4276,111 +9067,157 @@ export interface operations {
                      *         {
                      *           "finding": "Mass",
                      *           "probability": 0.71,
-                     *           "threshold": 0.22,
-                     *           "positive": true
+                     *           "level": "likely",
+                     *           "possible_threshold": 0.12,
+                     *           "likely_threshold": 0.41
                      *         },
                      *         {
                      *           "finding": "Effusion",
                      *           "probability": 0.34,
-                     *           "threshold": 0.31,
-                     *           "positive": true
+                     *           "level": "possible",
+                     *           "possible_threshold": 0.22,
+                     *           "likely_threshold": 0.58
                      *         },
                      *         {
                      *           "finding": "Nodule",
                      *           "probability": 0.19,
-                     *           "threshold": 0.24,
-                     *           "positive": false
+                     *           "level": "possible",
+                     *           "possible_threshold": 0.14,
+                     *           "likely_threshold": 0.37
                      *         }
                      *       ],
                      *       "triage": {
                      *         "priority": "soon",
-                     *         "reason": "Mass is positive: probability 0.71 reaches its threshold of 0.22."
+                     *         "score": 0.061,
+                     *         "same_day_score": 0.884,
+                     *         "urgent_threshold": 0.142,
+                     *         "soon_threshold": 0.853,
+                     *         "cause": {
+                     *           "finding": "Mass",
+                     *           "region": null,
+                     *           "value": 0.71,
+                     *           "usual": 0.03,
+                     *           "level": "likely",
+                     *           "box": null
+                     *         },
+                     *         "model": {
+                     *           "name": "lite0-nih14--fused-both",
+                     *           "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+                     *         },
+                     *         "reason": "Mass has a probability of 0.710, where 0.030 is usual. The probability of a finding to be read the same day is 0.884; from 0.853 on a study is soon."
                      *       },
                      *       "content_sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+                     *       "quality": {
+                     *         "effective_px": 1841,
+                     *         "grey_levels": 221,
+                     *         "black_share": 0,
+                     *         "white_share": 0,
+                     *         "mean_grey": 131.8,
+                     *         "rotation_degrees": 0,
+                     *         "inverted": false,
+                     *         "part_of_chest": -0.05,
+                     *         "blocking": 0.1,
+                     *         "warnings": [],
+                     *         "unreadable": null
+                     *       },
                      *       "findings": [
                      *         {
                      *           "finding": "Mass",
                      *           "probability": 0.71,
-                     *           "threshold": 0.22,
-                     *           "positive": true
+                     *           "level": "likely",
+                     *           "possible_threshold": 0.12,
+                     *           "likely_threshold": 0.41
                      *         },
                      *         {
                      *           "finding": "Effusion",
                      *           "probability": 0.34,
-                     *           "threshold": 0.31,
-                     *           "positive": true
+                     *           "level": "possible",
+                     *           "possible_threshold": 0.22,
+                     *           "likely_threshold": 0.58
                      *         },
                      *         {
                      *           "finding": "Nodule",
                      *           "probability": 0.19,
-                     *           "threshold": 0.24,
-                     *           "positive": false
+                     *           "level": "possible",
+                     *           "possible_threshold": 0.14,
+                     *           "likely_threshold": 0.37
+                     *         },
+                     *         {
+                     *           "finding": "Infiltration",
+                     *           "probability": 0.25,
+                     *           "level": "unlikely",
+                     *           "possible_threshold": 0.27,
+                     *           "likely_threshold": 0.61
                      *         },
                      *         {
                      *           "finding": "Atelectasis",
                      *           "probability": 0.17,
-                     *           "threshold": 0.28,
-                     *           "positive": false
-                     *         },
-                     *         {
-                     *           "finding": "Infiltration",
-                     *           "probability": 0.15,
-                     *           "threshold": 0.33,
-                     *           "positive": false
+                     *           "level": "unlikely",
+                     *           "possible_threshold": 0.18,
+                     *           "likely_threshold": 0.52
                      *         },
                      *         {
                      *           "finding": "Consolidation",
                      *           "probability": 0.09,
-                     *           "threshold": 0.14,
-                     *           "positive": false
+                     *           "level": "unlikely",
+                     *           "possible_threshold": 0.11,
+                     *           "likely_threshold": 0.31
                      *         },
                      *         {
                      *           "finding": "Pleural_Thickening",
                      *           "probability": 0.07,
-                     *           "threshold": 0.11,
-                     *           "positive": false
+                     *           "level": "unlikely",
+                     *           "possible_threshold": 0.08,
+                     *           "likely_threshold": 0.22
                      *         },
                      *         {
                      *           "finding": "Pneumothorax",
                      *           "probability": 0.05,
-                     *           "threshold": 0.15,
-                     *           "positive": false
+                     *           "level": "unlikely",
+                     *           "possible_threshold": 0.07,
+                     *           "likely_threshold": 0.36
                      *         },
                      *         {
                      *           "finding": "Fibrosis",
                      *           "probability": 0.03,
-                     *           "threshold": 0.06,
-                     *           "positive": false
+                     *           "level": "unlikely",
+                     *           "possible_threshold": 0.04,
+                     *           "likely_threshold": 0.15
                      *         },
                      *         {
                      *           "finding": "Cardiomegaly",
                      *           "probability": 0.02,
-                     *           "threshold": 0.09,
-                     *           "positive": false
+                     *           "level": "unlikely",
+                     *           "possible_threshold": 0.05,
+                     *           "likely_threshold": 0.28
                      *         },
                      *         {
                      *           "finding": "Emphysema",
                      *           "probability": 0.02,
-                     *           "threshold": 0.08,
-                     *           "positive": false
+                     *           "level": "unlikely",
+                     *           "possible_threshold": 0.04,
+                     *           "likely_threshold": 0.24
                      *         },
                      *         {
                      *           "finding": "Pneumonia",
                      *           "probability": 0.02,
-                     *           "threshold": 0.04,
-                     *           "positive": false
+                     *           "level": "unlikely",
+                     *           "possible_threshold": 0.03,
+                     *           "likely_threshold": 0.11
                      *         },
                      *         {
                      *           "finding": "Edema",
                      *           "probability": 0.01,
-                     *           "threshold": 0.07,
-                     *           "positive": false
+                     *           "level": "unlikely",
+                     *           "possible_threshold": 0.03,
+                     *           "likely_threshold": 0.26
                      *         },
                      *         {
                      *           "finding": "Hernia",
                      *           "probability": 0,
-                     *           "threshold": 0.02,
-                     *           "positive": false
+                     *           "level": "unlikely",
+                     *           "possible_threshold": 0.01,
+                     *           "likely_threshold": 0.08
                      *         }
                      *       ],
                      *       "boxes": [
@@ -4395,14 +9232,22 @@ export interface operations {
                      *           "y_max": 985
                      *         }
                      *       ],
-                     *       "rescoring": {
-                     *         "name": "lite0-nih14--fused-both",
-                     *         "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
-                     *       },
+                     *       "rescoring": null,
                      *       "heatmaps": [
                      *         "Mass",
                      *         "Effusion",
-                     *         "Nodule"
+                     *         "Nodule",
+                     *         "Infiltration",
+                     *         "Atelectasis",
+                     *         "Consolidation",
+                     *         "Pleural_Thickening",
+                     *         "Pneumothorax",
+                     *         "Fibrosis",
+                     *         "Cardiomegaly",
+                     *         "Emphysema",
+                     *         "Pneumonia",
+                     *         "Edema",
+                     *         "Hernia"
                      *       ],
                      *       "models": [
                      *         {
@@ -4424,6 +9269,7 @@ export interface operations {
                      *           "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
                      *         }
                      *       ],
+                     *       "calibrated": true,
                      *       "timings_ms": {
                      *         "decode": 14.2,
                      *         "ood": 2.1,
@@ -4438,130 +9284,1496 @@ export interface operations {
                     "application/json": components["schemas"]["Study"];
                 };
             };
-            /** @description Nobody that is known asks. */
+            /** @description Nobody that is known asks: no key or session, or one that has ended. */
             401: {
                 headers: {
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "type": "urn:cxr:problem:unauthenticated",
-                     *       "title": "Not signed in",
-                     *       "status": 401,
-                     *       "detail": "Sign in, or send a valid API key as `Authorization: Bearer`.",
-                     *       "instance": "/api/v1/studies"
-                     *     }
-                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not for these roles. */
+            /** @description Whoever asks is known, and may not do this. */
             403: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "type": "urn:cxr:problem:forbidden",
-                     *       "title": "Forbidden",
-                     *       "status": 403,
-                     *       "detail": "None of your roles allows this.",
-                     *       "instance": "/api/v1/studies"
-                     *     }
-                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description No such thing. */
+            /** @description There is no study of this id, or it is another department's. */
             404: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "type": "urn:cxr:problem:not-found",
-                     *       "title": "Not found",
-                     *       "status": 404,
-                     *       "detail": "No study has the id `01k6xw3m9v5t8r2q4n7j1h0g6f`.",
-                     *       "instance": "/api/v1/studies"
-                     *     }
-                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A malformed request, or a file that is broken or not acceptable. */
+            /** @description A parameter is not as this document says, or does not go with another. */
             422: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "type": "urn:cxr:problem:unprocessable",
-                     *       "title": "Unprocessable",
-                     *       "status": 422,
-                     *       "detail": "The PNG ends in the middle of its pixels.",
-                     *       "instance": "/api/v1/studies"
-                     *     }
-                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too many requests of one user, key or address; `Retry-After` says when to go on. */
+            /** @description More requests of one user, key or address than are taken in a minute, or more uploads or analyses at once than one may have. */
             429: {
                 headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "type": "urn:cxr:problem:too-many-requests",
-                     *       "title": "Too many requests",
-                     *       "status": 429,
-                     *       "detail": "Too many requests in a minute; try again later.",
-                     *       "instance": "/api/v1/studies"
-                     *     }
-                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Neither inference service answers (with `study_id`: kept, can be run again), or the gateway is full. */
+            /** @description Neither inference service answered; the study is kept as `failed`. Or: More is being analysed than the gateway takes at once; nothing was kept of this. Or: The archive's database or storage does not answer, or the gateway is starting. */
             503: {
                 headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "type": "urn:cxr:problem:inference-unavailable",
-                     *       "title": "Inference unavailable",
-                     *       "status": 503,
-                     *       "detail": "Neither inference service answered; the study is kept and can be run again.",
-                     *       "instance": "/api/v1/studies",
-                     *       "study_id": "01k6xw3m9v5t8r2q4n7j1h0g6f"
-                     *     }
-                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The archive's disk is full; nothing was kept. */
+            /** @description The archive has no room; nothing of the request was kept. */
             507: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getReview: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The `ETag` of the copy that is there: 304 if it still holds. */
+                "if-none-match"?: string | null;
+            };
+            path: {
+                /** @description The study's `id`. */
+                study_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The entries, and the revision to hand back with a change. */
+            200: {
+                headers: {
+                    /**
+                     * @description Changes with the answer.
+                     * @example "9f86d081884c7d659a2feaa0"
+                     */
+                    ETag?: string;
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
                     /**
                      * @example {
-                     *       "type": "urn:cxr:problem:storage-full",
-                     *       "title": "Archive full",
-                     *       "status": 507,
-                     *       "detail": "The archive has no room left; nothing of this upload was kept.",
-                     *       "instance": "/api/v1/studies"
+                     *       "study_id": "01k6xw3m9v5t8r2q4n7j1h0g6f",
+                     *       "revision": 1,
+                     *       "entries": [
+                     *         {
+                     *           "id": "6f1c0f5e-6d0b-4b8e-9f0e-3a4b8b9f2c11",
+                     *           "revision": 1,
+                     *           "verdict": "accepted",
+                     *           "target": {
+                     *             "kind": "finding",
+                     *             "finding": "Mass"
+                     *           },
+                     *           "label": null,
+                     *           "corners": null,
+                     *           "shown_level": "likely",
+                     *           "shown_value": 0.71,
+                     *           "model": {
+                     *             "role": "classifier",
+                     *             "name": "lite0-cxr",
+                     *             "version": "3.0.0",
+                     *             "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+                     *           },
+                     *           "comment": "",
+                     *           "by": "reader-1",
+                     *           "mine": true,
+                     *           "at": "2026-05-04T09:41:03.120000Z",
+                     *           "withdrawn_at": null,
+                     *           "counts": true
+                     *         }
+                     *       ]
                      *     }
                      */
+                    "application/json": components["schemas"]["Review"];
+                };
+            };
+            /** @description The client's copy (`If-None-Match`) is still the same. */
+            304: {
+                headers: {
+                    /**
+                     * @description Changes with the answer.
+                     * @example "9f86d081884c7d659a2feaa0"
+                     */
+                    ETag?: string;
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Nobody that is known asks: no key or session, or one that has ended. */
+            401: {
+                headers: {
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Whoever asks is known, and may not do this. */
+            403: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no study of this id, or it is another department's. */
+            404: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A parameter is not as this document says, or does not go with another. */
+            422: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description More requests of one user, key or address than are taken in a minute, or more uploads or analyses at once than one may have. */
+            429: {
+                headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The archive's database or storage does not answer, or the gateway is starting. */
+            503: {
+                headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    putReviewEntry: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description A random UUID that the client makes: the same entry sent twice is kept once. */
+                entry_id: string;
+                /** @description The study's `id`. */
+                study_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ReviewChange"];
+            };
+        };
+        responses: {
+            /** @description All entries, this one among them. */
+            200: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "study_id": "01k6xw3m9v5t8r2q4n7j1h0g6f",
+                     *       "revision": 1,
+                     *       "entries": [
+                     *         {
+                     *           "id": "6f1c0f5e-6d0b-4b8e-9f0e-3a4b8b9f2c11",
+                     *           "revision": 1,
+                     *           "verdict": "accepted",
+                     *           "target": {
+                     *             "kind": "finding",
+                     *             "finding": "Mass"
+                     *           },
+                     *           "label": null,
+                     *           "corners": null,
+                     *           "shown_level": "likely",
+                     *           "shown_value": 0.71,
+                     *           "model": {
+                     *             "role": "classifier",
+                     *             "name": "lite0-cxr",
+                     *             "version": "3.0.0",
+                     *             "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+                     *           },
+                     *           "comment": "",
+                     *           "by": "reader-1",
+                     *           "mine": true,
+                     *           "at": "2026-05-04T09:41:03.120000Z",
+                     *           "withdrawn_at": null,
+                     *           "counts": true
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Review"];
+                };
+            };
+            /** @description The request contradicts itself or is cut short. */
+            400: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nobody that is known asks: no key or session, or one that has ended. */
+            401: {
+                headers: {
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Whoever asks is known, and may not do this. */
+            403: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no study of this id, or it is another department's. */
+            404: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The study was analysed again, or `entry_id` names another entry. */
+            409: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The change's parts do not go together, or the box lies outside the image. */
+            422: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description More requests of one user, key or address than are taken in a minute, or more uploads or analyses at once than one may have. */
+            429: {
+                headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The archive's database or storage does not answer, or the gateway is starting. */
+            503: {
+                headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    withdrawReviewEntry: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description A random UUID that the client makes: the same entry sent twice is kept once. */
+                entry_id: string;
+                /** @description The study's `id`. */
+                study_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description All entries, this one taken back. */
+            200: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "study_id": "01k6xw3m9v5t8r2q4n7j1h0g6f",
+                     *       "revision": 1,
+                     *       "entries": [
+                     *         {
+                     *           "id": "6f1c0f5e-6d0b-4b8e-9f0e-3a4b8b9f2c11",
+                     *           "revision": 1,
+                     *           "verdict": "accepted",
+                     *           "target": {
+                     *             "kind": "finding",
+                     *             "finding": "Mass"
+                     *           },
+                     *           "label": null,
+                     *           "corners": null,
+                     *           "shown_level": "likely",
+                     *           "shown_value": 0.71,
+                     *           "model": {
+                     *             "role": "classifier",
+                     *             "name": "lite0-cxr",
+                     *             "version": "3.0.0",
+                     *             "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+                     *           },
+                     *           "comment": "",
+                     *           "by": "reader-1",
+                     *           "mine": true,
+                     *           "at": "2026-05-04T09:41:03.120000Z",
+                     *           "withdrawn_at": null,
+                     *           "counts": true
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Review"];
+                };
+            };
+            /** @description Nobody that is known asks: no key or session, or one that has ended. */
+            401: {
+                headers: {
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Whoever asks is known, and may not do this. */
+            403: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no study of this id, or it is another department's. Or it has no entry of this id that is one's own. */
+            404: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A parameter is not as this document says, or does not go with another. */
+            422: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description More requests of one user, key or address than are taken in a minute, or more uploads or analyses at once than one may have. */
+            429: {
+                headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The archive's database or storage does not answer, or the gateway is starting. */
+            503: {
+                headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getStudySecondaryCapture: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The study's `id`. */
+                study_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A secondary capture: radiograph, boxes, findings, priority, models. */
+            200: {
+                headers: {
+                    /**
+                     * @description Under which name to save it.
+                     * @example attachment; filename="01k6xw3m9v.dcm"
+                     */
+                    "Content-Disposition"?: string;
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/dicom": string;
+                };
+            };
+            /** @description Nobody that is known asks: no key or session, or one that has ended. */
+            401: {
+                headers: {
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Whoever asks is known, and may not do this. */
+            403: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no study of this id, or it is another department's. Or it has no such result: it waits for its analysis, or nothing was found. */
+            404: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The study did not come as a DICOM file that says which study it is of. */
+            422: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description More requests of one user, key or address than are taken in a minute, or more uploads or analyses at once than one may have. */
+            429: {
+                headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description More is being analysed than the gateway takes at once; nothing was kept of this. Or: The archive's database or storage does not answer, or the gateway is starting. */
+            503: {
+                headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getStudyBoxesReport: {
+        parameters: {
+            query?: {
+                /** @description `3d` is Comprehensive 3D SR, `2d` the older Comprehensive SR. */
+                kind?: "3d" | "2d";
+            };
+            header?: never;
+            path: {
+                /** @description The study's `id`. */
+                study_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description TID 1500 with a planar region of interest (TID 1410) for each box. */
+            200: {
+                headers: {
+                    /**
+                     * @description Under which name to save it.
+                     * @example attachment; filename="01k6xw3m9v.dcm"
+                     */
+                    "Content-Disposition"?: string;
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/dicom": string;
+                };
+            };
+            /** @description Nobody that is known asks: no key or session, or one that has ended. */
+            401: {
+                headers: {
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Whoever asks is known, and may not do this. */
+            403: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no study of this id, or it is another department's. Or it has no such result: it waits for its analysis, or nothing was found. */
+            404: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The study did not come as a DICOM file that says which study it is of. */
+            422: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description More requests of one user, key or address than are taken in a minute, or more uploads or analyses at once than one may have. */
+            429: {
+                headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description More is being analysed than the gateway takes at once; nothing was kept of this. Or: The archive's database or storage does not answer, or the gateway is starting. */
+            503: {
+                headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getStudyFindingsReport: {
+        parameters: {
+            query?: {
+                /** @description Refer to the heat map, which then has to go along. */
+                explained?: boolean;
+                /** @description `3d` is Comprehensive 3D SR, `2d` the older Comprehensive SR. */
+                kind?: "3d" | "2d";
+            };
+            header?: never;
+            path: {
+                /** @description The study's `id`. */
+                study_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description TID 1500: each finding with probability and threshold, and the priority. */
+            200: {
+                headers: {
+                    /**
+                     * @description Under which name to save it.
+                     * @example attachment; filename="01k6xw3m9v.dcm"
+                     */
+                    "Content-Disposition"?: string;
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/dicom": string;
+                };
+            };
+            /** @description Nobody that is known asks: no key or session, or one that has ended. */
+            401: {
+                headers: {
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Whoever asks is known, and may not do this. */
+            403: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no study of this id, or it is another department's. Or it has no such result: it waits for its analysis, or nothing was found. */
+            404: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The study did not come as a DICOM file that says which study it is of. */
+            422: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description More requests of one user, key or address than are taken in a minute, or more uploads or analyses at once than one may have. */
+            429: {
+                headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description More is being analysed than the gateway takes at once; nothing was kept of this. Or: The archive's database or storage does not answer, or the gateway is starting. */
+            503: {
+                headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getStudySummaryDocument: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The study's `id`. */
+                study_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description An encapsulated PDF: the page of the secondary capture. */
+            200: {
+                headers: {
+                    /**
+                     * @description Under which name to save it.
+                     * @example attachment; filename="01k6xw3m9v.dcm"
+                     */
+                    "Content-Disposition"?: string;
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/dicom": string;
+                };
+            };
+            /** @description Nobody that is known asks: no key or session, or one that has ended. */
+            401: {
+                headers: {
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Whoever asks is known, and may not do this. */
+            403: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no study of this id, or it is another department's. Or it has no such result: it waits for its analysis, or nothing was found. */
+            404: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The study did not come as a DICOM file that says which study it is of. */
+            422: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description More requests of one user, key or address than are taken in a minute, or more uploads or analyses at once than one may have. */
+            429: {
+                headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description More is being analysed than the gateway takes at once; nothing was kept of this. Or: The archive's database or storage does not answer, or the gateway is starting. */
+            503: {
+                headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getWorklist: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The `ETag` of the copy that is there: 304 if it still holds. */
+                "if-none-match"?: string | null;
+            };
+            path: {
+                /** @description The study's `id`. */
+                study_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description How far people are with it. */
+            200: {
+                headers: {
+                    /**
+                     * @description Changes with the answer.
+                     * @example "9f86d081884c7d659a2feaa0"
+                     */
+                    ETag?: string;
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "state": "new",
+                     *       "by": null,
+                     *       "at": null,
+                     *       "to": null
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Worklist"];
+                };
+            };
+            /** @description The client's copy (`If-None-Match`) is still the same. */
+            304: {
+                headers: {
+                    /**
+                     * @description Changes with the answer.
+                     * @example "9f86d081884c7d659a2feaa0"
+                     */
+                    ETag?: string;
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Nobody that is known asks: no key or session, or one that has ended. */
+            401: {
+                headers: {
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Whoever asks is known, and may not do this. */
+            403: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no study of this id, or it is another department's. */
+            404: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A parameter is not as this document says, or does not go with another. */
+            422: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description More requests of one user, key or address than are taken in a minute, or more uploads or analyses at once than one may have. */
+            429: {
+                headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The archive's database or storage does not answer, or the gateway is starting. */
+            503: {
+                headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    setWorklist: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The study's `id`. */
+                study_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["WorklistChange"];
+            };
+        };
+        responses: {
+            /** @description As it stands now. */
+            200: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "state": "opened",
+                     *       "by": "reader-1",
+                     *       "at": "2026-05-04T09:41:03.120000Z",
+                     *       "to": null
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Worklist"];
+                };
+            };
+            /** @description The request contradicts itself or is cut short. */
+            400: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nobody that is known asks: no key or session, or one that has ended. */
+            401: {
+                headers: {
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Whoever asks is known, and may not do this. */
+            403: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no study of this id, or it is another department's. */
+            404: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A parameter or the body is not as this document says, or what it says does not go together. */
+            422: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description More requests of one user, key or address than are taken in a minute, or more uploads or analyses at once than one may have. */
+            429: {
+                headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The archive's database or storage does not answer, or the gateway is starting. */
+            503: {
+                headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    createStudies: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Holds for each file with its place in the request: sent again in the same order they are the same studies, and another file in a place is a 409 of its own. */
+                "idempotency-key"?: string | null;
+                /** @description `respond-async` (RFC 7240): each file is answered once it is kept. */
+                prefer?: string | null;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "multipart/form-data": {
+                    /** @description Radiographs: PNG, JPEG or DICOM. All together are as large as one upload may be. */
+                    file: string[];
+                };
+            };
+        };
+        responses: {
+            /** @description What became of each file; look at each `status`. None need have succeeded. */
+            207: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "items": [
+                     *         {
+                     *           "file_name": "chest.dcm",
+                     *           "status": 201,
+                     *           "study": {
+                     *             "id": "01k6xw3m9v5t8r2q4n7j1h0g6f",
+                     *             "status": "complete",
+                     *             "received_at": "2026-05-04T09:30:12.481000Z",
+                     *             "file_name": "chest.dcm",
+                     *             "image": {
+                     *               "width": 1841,
+                     *               "height": 1955,
+                     *               "view": "PA",
+                     *               "source": "dicom",
+                     *               "notes": [],
+                     *               "stored": {
+                     *                 "columns": 1841,
+                     *                 "rows": 1955,
+                     *                 "orientation": 1
+                     *               }
+                     *             },
+                     *             "patient": {
+                     *               "patient_id": "RG1",
+                     *               "issuer_of_patient_id": null,
+                     *               "name": null,
+                     *               "birth_date": null,
+                     *               "sex": null,
+                     *               "accession_number": null,
+                     *               "study_date": null,
+                     *               "study_instance_uid": null,
+                     *               "sop_instance_uid": null
+                     *             },
+                     *             "ood": {
+                     *               "accepted": true,
+                     *               "score": 0.98,
+                     *               "threshold": 0.5,
+                     *               "reason": null
+                     *             },
+                     *             "top_findings": [
+                     *               {
+                     *                 "finding": "Mass",
+                     *                 "probability": 0.71,
+                     *                 "level": "likely",
+                     *                 "possible_threshold": 0.12,
+                     *                 "likely_threshold": 0.41
+                     *               },
+                     *               {
+                     *                 "finding": "Effusion",
+                     *                 "probability": 0.34,
+                     *                 "level": "possible",
+                     *                 "possible_threshold": 0.22,
+                     *                 "likely_threshold": 0.58
+                     *               },
+                     *               {
+                     *                 "finding": "Nodule",
+                     *                 "probability": 0.19,
+                     *                 "level": "possible",
+                     *                 "possible_threshold": 0.14,
+                     *                 "likely_threshold": 0.37
+                     *               }
+                     *             ],
+                     *             "triage": {
+                     *               "priority": "soon",
+                     *               "score": 0.061,
+                     *               "same_day_score": 0.884,
+                     *               "urgent_threshold": 0.142,
+                     *               "soon_threshold": 0.853,
+                     *               "cause": {
+                     *                 "finding": "Mass",
+                     *                 "region": null,
+                     *                 "value": 0.71,
+                     *                 "usual": 0.03,
+                     *                 "level": "likely",
+                     *                 "box": null
+                     *               },
+                     *               "model": {
+                     *                 "name": "lite0-nih14--fused-both",
+                     *                 "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+                     *               },
+                     *               "reason": "Mass has a probability of 0.710, where 0.030 is usual. The probability of a finding to be read the same day is 0.884; from 0.853 on a study is soon."
+                     *             },
+                     *             "content_sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+                     *             "quality": {
+                     *               "effective_px": 1841,
+                     *               "grey_levels": 221,
+                     *               "black_share": 0,
+                     *               "white_share": 0,
+                     *               "mean_grey": 131.8,
+                     *               "rotation_degrees": 0,
+                     *               "inverted": false,
+                     *               "part_of_chest": -0.05,
+                     *               "blocking": 0.1,
+                     *               "warnings": [],
+                     *               "unreadable": null
+                     *             },
+                     *             "findings": [
+                     *               {
+                     *                 "finding": "Mass",
+                     *                 "probability": 0.71,
+                     *                 "level": "likely",
+                     *                 "possible_threshold": 0.12,
+                     *                 "likely_threshold": 0.41
+                     *               },
+                     *               {
+                     *                 "finding": "Effusion",
+                     *                 "probability": 0.34,
+                     *                 "level": "possible",
+                     *                 "possible_threshold": 0.22,
+                     *                 "likely_threshold": 0.58
+                     *               },
+                     *               {
+                     *                 "finding": "Nodule",
+                     *                 "probability": 0.19,
+                     *                 "level": "possible",
+                     *                 "possible_threshold": 0.14,
+                     *                 "likely_threshold": 0.37
+                     *               },
+                     *               {
+                     *                 "finding": "Infiltration",
+                     *                 "probability": 0.25,
+                     *                 "level": "unlikely",
+                     *                 "possible_threshold": 0.27,
+                     *                 "likely_threshold": 0.61
+                     *               },
+                     *               {
+                     *                 "finding": "Atelectasis",
+                     *                 "probability": 0.17,
+                     *                 "level": "unlikely",
+                     *                 "possible_threshold": 0.18,
+                     *                 "likely_threshold": 0.52
+                     *               },
+                     *               {
+                     *                 "finding": "Consolidation",
+                     *                 "probability": 0.09,
+                     *                 "level": "unlikely",
+                     *                 "possible_threshold": 0.11,
+                     *                 "likely_threshold": 0.31
+                     *               },
+                     *               {
+                     *                 "finding": "Pleural_Thickening",
+                     *                 "probability": 0.07,
+                     *                 "level": "unlikely",
+                     *                 "possible_threshold": 0.08,
+                     *                 "likely_threshold": 0.22
+                     *               },
+                     *               {
+                     *                 "finding": "Pneumothorax",
+                     *                 "probability": 0.05,
+                     *                 "level": "unlikely",
+                     *                 "possible_threshold": 0.07,
+                     *                 "likely_threshold": 0.36
+                     *               },
+                     *               {
+                     *                 "finding": "Fibrosis",
+                     *                 "probability": 0.03,
+                     *                 "level": "unlikely",
+                     *                 "possible_threshold": 0.04,
+                     *                 "likely_threshold": 0.15
+                     *               },
+                     *               {
+                     *                 "finding": "Cardiomegaly",
+                     *                 "probability": 0.02,
+                     *                 "level": "unlikely",
+                     *                 "possible_threshold": 0.05,
+                     *                 "likely_threshold": 0.28
+                     *               },
+                     *               {
+                     *                 "finding": "Emphysema",
+                     *                 "probability": 0.02,
+                     *                 "level": "unlikely",
+                     *                 "possible_threshold": 0.04,
+                     *                 "likely_threshold": 0.24
+                     *               },
+                     *               {
+                     *                 "finding": "Pneumonia",
+                     *                 "probability": 0.02,
+                     *                 "level": "unlikely",
+                     *                 "possible_threshold": 0.03,
+                     *                 "likely_threshold": 0.11
+                     *               },
+                     *               {
+                     *                 "finding": "Edema",
+                     *                 "probability": 0.01,
+                     *                 "level": "unlikely",
+                     *                 "possible_threshold": 0.03,
+                     *                 "likely_threshold": 0.26
+                     *               },
+                     *               {
+                     *                 "finding": "Hernia",
+                     *                 "probability": 0,
+                     *                 "level": "unlikely",
+                     *                 "possible_threshold": 0.01,
+                     *                 "likely_threshold": 0.08
+                     *               }
+                     *             ],
+                     *             "boxes": [
+                     *               {
+                     *                 "finding": "Mass",
+                     *                 "score": 0.58,
+                     *                 "detector_score": 0.64,
+                     *                 "classifier_probability": 0.71,
+                     *                 "x_min": 1210,
+                     *                 "y_min": 790.5,
+                     *                 "x_max": 1402,
+                     *                 "y_max": 985
+                     *               }
+                     *             ],
+                     *             "rescoring": null,
+                     *             "heatmaps": [
+                     *               "Mass",
+                     *               "Effusion",
+                     *               "Nodule",
+                     *               "Infiltration",
+                     *               "Atelectasis",
+                     *               "Consolidation",
+                     *               "Pleural_Thickening",
+                     *               "Pneumothorax",
+                     *               "Fibrosis",
+                     *               "Cardiomegaly",
+                     *               "Emphysema",
+                     *               "Pneumonia",
+                     *               "Edema",
+                     *               "Hernia"
+                     *             ],
+                     *             "models": [
+                     *               {
+                     *                 "role": "ood",
+                     *                 "name": "ood-cxr",
+                     *                 "version": "1.0.0",
+                     *                 "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+                     *               },
+                     *               {
+                     *                 "role": "classifier",
+                     *                 "name": "lite0-nih14",
+                     *                 "version": "1.0.0",
+                     *                 "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+                     *               },
+                     *               {
+                     *                 "role": "detector",
+                     *                 "name": "fused-both",
+                     *                 "version": "1.0.0",
+                     *                 "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+                     *               }
+                     *             ],
+                     *             "calibrated": true,
+                     *             "timings_ms": {
+                     *               "decode": 14.2,
+                     *               "ood": 2.1,
+                     *               "classifier": 31,
+                     *               "detector": 60.3,
+                     *               "archive": 1.9,
+                     *               "total": 81.7
+                     *             },
+                     *             "problems": []
+                     *           },
+                     *           "problem": null
+                     *         },
+                     *         {
+                     *           "file_name": "note.txt",
+                     *           "status": 415,
+                     *           "study": null,
+                     *           "problem": {
+                     *             "type": "urn:cxr:problem:unsupported-media",
+                     *             "title": "Unsupported media type",
+                     *             "status": 415,
+                     *             "detail": "Found text; accepted are PNG, JPEG and DICOM.",
+                     *             "instance": "/api/v1/studies/batch"
+                     *           }
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["SubmittedFiles"];
+                };
+            };
+            /** @description The request contradicts itself or is cut short. */
+            400: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nobody that is known asks: no key or session, or one that has ended. */
+            401: {
+                headers: {
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Whoever asks is known, and may not do this. */
+            403: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The upload stopped on its way, or was too slow; nothing was kept. */
+            408: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description All files together are larger than one upload may be; nothing was kept. */
+            413: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request is no multipart form. */
+            415: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no file, there are more than 32, or another field. */
+            422: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description More requests of one user, key or address than are taken in a minute, or more uploads or analyses at once than one may have. */
+            429: {
+                headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description More is being analysed than the gateway takes at once; nothing was kept of this. Or: The archive's database or storage does not answer, or the gateway is starting. */
+            503: {
+                headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The archive has no room; nothing of the request was kept. */
+            507: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -4570,91 +10782,2550 @@ export interface operations {
     getSystem: {
         parameters: {
             query?: never;
+            header?: {
+                /** @description The `ETag` of the copy that is there: 304 if it still holds. */
+                "if-none-match"?: string | null;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description As it is now. */
+            200: {
+                headers: {
+                    /**
+                     * @description Changes with the answer.
+                     * @example "9f86d081884c7d659a2feaa0"
+                     */
+                    ETag?: string;
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "version": "0.3.0",
+                     *       "intended_use": "Research use only. Not a medical device.",
+                     *       "services": [
+                     *         {
+                     *           "role": "classifier",
+                     *           "ready": true,
+                     *           "detail": null,
+                     *           "model": {
+                     *             "role": "classifier",
+                     *             "name": "lite0-cxr",
+                     *             "version": "3.0.0",
+                     *             "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+                     *           },
+                     *           "licence": "AGPL-3.0-or-later",
+                     *           "calibrated": true,
+                     *           "has_maps": true,
+                     *           "levels": "measured",
+                     *           "maps_are_evidence": true
+                     *         },
+                     *         {
+                     *           "role": "detector",
+                     *           "ready": false,
+                     *           "detail": "no connection could be opened to it",
+                     *           "model": null,
+                     *           "licence": null,
+                     *           "calibrated": null,
+                     *           "has_maps": null,
+                     *           "levels": null,
+                     *           "maps_are_evidence": null
+                     *         }
+                     *       ],
+                     *       "models": [
+                     *         {
+                     *           "role": "classifier",
+                     *           "name": "lite0-cxr",
+                     *           "version": "3.0.0",
+                     *           "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+                     *         }
+                     *       ],
+                     *       "finding_levels": [
+                     *         {
+                     *           "finding": "Mass",
+                     *           "possible": {
+                     *             "threshold": 0.12,
+                     *             "rule": "sensitivity 0.9",
+                     *             "split": "test",
+                     *             "n": 2000,
+                     *             "n_positive": 110,
+                     *             "sensitivity": {
+                     *               "value": 0.91,
+                     *               "low": 0.84,
+                     *               "high": 0.95
+                     *             },
+                     *             "specificity": {
+                     *               "value": 0.71,
+                     *               "low": 0.69,
+                     *               "high": 0.73
+                     *             },
+                     *             "precision": {
+                     *               "value": 0.15,
+                     *               "low": 0.13,
+                     *               "high": 0.18
+                     *             }
+                     *           },
+                     *           "likely": null
+                     *         }
+                     *       ],
+                     *       "triage": {
+                     *         "model": null,
+                     *         "detail": "No triage model was fitted to these models: evidence levels decide.",
+                     *         "immediate": [
+                     *           "Pneumothorax"
+                     *         ],
+                     *         "same_day": [
+                     *           "Mass",
+                     *           "Pneumonia"
+                     *         ],
+                     *         "alert_budget": 0.05,
+                     *         "soon_budget": 0.2,
+                     *         "urgent_threshold": null,
+                     *         "soon_threshold": null,
+                     *         "thresholds_from": null,
+                     *         "tuned_at": null,
+                     *         "tuned_on": null,
+                     *         "measured": [
+                     *           {
+                     *             "priority": "urgent",
+                     *             "n_called": 100,
+                     *             "n_immediate": 31,
+                     *             "n_same_day": 77
+                     *           }
+                     *         ]
+                     *       },
+                     *       "triage_rules": [
+                     *         {
+                     *           "priority": "urgent",
+                     *           "finding": "Pneumothorax",
+                     *           "rule": "Pneumothorax is likely."
+                     *         }
+                     *       ],
+                     *       "max_wait_minutes": 240,
+                     *       "max_upload_bytes": 50000000,
+                     *       "max_pixels": 50000000,
+                     *       "accepted": [
+                     *         "image/png",
+                     *         "image/jpeg",
+                     *         "application/dicom"
+                     *       ],
+                     *       "viewer_links": [
+                     *         {
+                     *           "name": "OHIF",
+                     *           "url": "https://pacs.example/viewer?StudyInstanceUIDs={study_uid}"
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["SystemStatus"];
+                };
+            };
+            /** @description The client's copy (`If-None-Match`) is still the same. */
+            304: {
+                headers: {
+                    /**
+                     * @description Changes with the answer.
+                     * @example "9f86d081884c7d659a2feaa0"
+                     */
+                    ETag?: string;
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Nobody that is known asks: no key or session, or one that has ended. */
+            401: {
+                headers: {
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Whoever asks is known, and may not do this. */
+            403: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description More requests of one user, key or address than are taken in a minute, or more uploads or analyses at once than one may have. */
+            429: {
+                headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The archive's database or storage does not answer, or the gateway is starting. */
+            503: {
+                headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listWebhooks: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The `ETag` of the copy that is there: 304 if it still holds. */
+                "if-none-match"?: string | null;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The oldest first. */
+            200: {
+                headers: {
+                    /**
+                     * @description Changes with the answer.
+                     * @example "9f86d081884c7d659a2feaa0"
+                     */
+                    ETag?: string;
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "items": [
+                     *         {
+                     *           "id": "7d1f0a93c2b84e56",
+                     *           "url": "https://ris.example.org/cxr",
+                     *           "events": [
+                     *             "study.created",
+                     *             "study.deleted"
+                     *           ],
+                     *           "department": "radiology",
+                     *           "created_at": "2026-05-04T09:41:03.120000Z",
+                     *           "created_by": "user-1",
+                     *           "disabled_at": null
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["WebhookList"];
+                };
+            };
+            /** @description The client's copy (`If-None-Match`) is still the same. */
+            304: {
+                headers: {
+                    /**
+                     * @description Changes with the answer.
+                     * @example "9f86d081884c7d659a2feaa0"
+                     */
+                    ETag?: string;
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Nobody that is known asks: no key or session, or one that has ended. */
+            401: {
+                headers: {
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Whoever asks is known, and may not do this. */
+            403: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A parameter is not as this document says, or does not go with another. */
+            422: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description More requests of one user, key or address than are taken in a minute, or more uploads or analyses at once than one may have. */
+            429: {
+                headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The archive's database or storage does not answer, or the gateway is starting. */
+            503: {
+                headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    createWebhook: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewWebhook"];
+            };
+        };
+        responses: {
+            /** @description Made; the secret is shown this once. */
+            201: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "7d1f0a93c2b84e56",
+                     *       "url": "https://ris.example.org/cxr",
+                     *       "events": [
+                     *         "study.created",
+                     *         "study.deleted"
+                     *       ],
+                     *       "department": "radiology",
+                     *       "created_at": "2026-05-04T09:41:03.120000Z",
+                     *       "created_by": "user-1",
+                     *       "disabled_at": null,
+                     *       "secret": "whsec_..."
+                     *     }
+                     */
+                    "application/json": components["schemas"]["CreatedWebhook"];
+                };
+            };
+            /** @description The request contradicts itself or is cut short. */
+            400: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nobody that is known asks: no key or session, or one that has ended. */
+            401: {
+                headers: {
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Whoever asks is known, and may not do this. */
+            403: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There are as many webhooks as there may be. */
+            409: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The address is no public `https://` one, and the operator does not allow it; or the body is not as this document says. */
+            422: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description More requests of one user, key or address than are taken in a minute, or more uploads or analyses at once than one may have. */
+            429: {
+                headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The archive's database or storage does not answer, or the gateway is starting. */
+            503: {
+                headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    deleteWebhook: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The webhook's `id`. */
+                webhook_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Gone, with its log. */
+            204: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Nobody that is known asks: no key or session, or one that has ended. */
+            401: {
+                headers: {
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Whoever asks is known, and may not do this. */
+            403: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no webhook of this id, or it is another department's. */
+            404: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A parameter is not as this document says, or does not go with another. */
+            422: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description More requests of one user, key or address than are taken in a minute, or more uploads or analyses at once than one may have. */
+            429: {
+                headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The archive's database or storage does not answer, or the gateway is starting. */
+            503: {
+                headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listWebhookDeliveries: {
+        parameters: {
+            query?: {
+                /** @description The latest so many. */
+                limit?: number;
+                /** @description Only these. */
+                state?: components["schemas"]["DeliveryState"] | null;
+            };
+            header?: {
+                /** @description The `ETag` of the copy that is there: 304 if it still holds. */
+                "if-none-match"?: string | null;
+            };
+            path: {
+                /** @description The webhook's `id`. */
+                webhook_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The latest first, for 30 days. */
+            200: {
+                headers: {
+                    /**
+                     * @description Changes with the answer.
+                     * @example "9f86d081884c7d659a2feaa0"
+                     */
+                    ETag?: string;
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "items": [
+                     *         {
+                     *           "id": "msg_0f3a5c7e9b1d2f4a6c8e0b1d",
+                     *           "event": "study.created",
+                     *           "study_id": "01k6xw3m9v5t8r2q4n7j1h0g6f",
+                     *           "state": "delivered",
+                     *           "attempts": 1,
+                     *           "created_at": "2026-05-04T09:41:03.120000Z",
+                     *           "next_at": null,
+                     *           "ended_at": "2026-05-04T09:41:03.120000Z",
+                     *           "last_status": 204,
+                     *           "last_error": null
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["WebhookDeliveries"];
+                };
+            };
+            /** @description The client's copy (`If-None-Match`) is still the same. */
+            304: {
+                headers: {
+                    /**
+                     * @description Changes with the answer.
+                     * @example "9f86d081884c7d659a2feaa0"
+                     */
+                    ETag?: string;
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Nobody that is known asks: no key or session, or one that has ended. */
+            401: {
+                headers: {
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Whoever asks is known, and may not do this. */
+            403: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no webhook of this id, or it is another department's. */
+            404: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A parameter is not as this document says, or does not go with another. */
+            422: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description More requests of one user, key or address than are taken in a minute, or more uploads or analyses at once than one may have. */
+            429: {
+                headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The archive's database or storage does not answer, or the gateway is starting. */
+            503: {
+                headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    retryWebhookDelivery: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The delivery's `id`. */
+                delivery_id: string;
+                /** @description The webhook's `id`. */
+                webhook_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It waits again. */
+            200: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "msg_0f3a5c7e9b1d2f4a6c8e0b1d",
+                     *       "event": "study.created",
+                     *       "study_id": "01k6xw3m9v5t8r2q4n7j1h0g6f",
+                     *       "state": "waiting",
+                     *       "attempts": 0,
+                     *       "created_at": "2026-05-04T09:41:03.120000Z",
+                     *       "next_at": "2026-05-04T09:41:03.120000Z",
+                     *       "ended_at": null,
+                     *       "last_status": null,
+                     *       "last_error": null
+                     *     }
+                     */
+                    "application/json": components["schemas"]["WebhookDelivery"];
+                };
+            };
+            /** @description Nobody that is known asks: no key or session, or one that has ended. */
+            401: {
+                headers: {
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Whoever asks is known, and may not do this. */
+            403: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no webhook of this id, or it is another department's. Or it has no such delivery. */
+            404: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It still waits, or was delivered: only what was given up is tried again. */
+            409: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A parameter is not as this document says, or does not go with another. */
+            422: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description More requests of one user, key or address than are taken in a minute, or more uploads or analyses at once than one may have. */
+            429: {
+                headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The archive's database or storage does not answer, or the gateway is starting. */
+            503: {
+                headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    testWebhook: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The webhook's `id`. */
+                webhook_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What came of it. */
+            200: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "msg_0f3a5c7e9b1d2f4a6c8e0b1d",
+                     *       "event": "webhook.test",
+                     *       "study_id": null,
+                     *       "state": "delivered",
+                     *       "attempts": 1,
+                     *       "created_at": "2026-05-04T09:41:03.120000Z",
+                     *       "next_at": null,
+                     *       "ended_at": "2026-05-04T09:41:03.120000Z",
+                     *       "last_status": 204,
+                     *       "last_error": null
+                     *     }
+                     */
+                    "application/json": components["schemas"]["WebhookDelivery"];
+                };
+            };
+            /** @description Nobody that is known asks: no key or session, or one that has ended. */
+            401: {
+                headers: {
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Whoever asks is known, and may not do this. */
+            403: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no webhook of this id, or it is another department's. */
+            404: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A parameter is not as this document says, or does not go with another. */
+            422: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description More requests of one user, key or address than are taken in a minute, or more uploads or analyses at once than one may have. */
+            429: {
+                headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The archive's database or storage does not answer, or the gateway is starting. */
+            503: {
+                headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    searchDicomStudies: {
+        parameters: {
+            query?: {
+                /** @description Exactly this; `StudyDate` may be a range. Or by the tag, as 00100020. */
+                AccessionNumber?: string;
+                /** @description Taken and not heeded: values are matched whole. */
+                fuzzymatching?: string;
+                /** @description Taken and not needed: all is told. */
+                includefield?: string;
+                /** @description At most so many, of 100. */
+                limit?: string;
+                /** @description After so many. */
+                offset?: string;
+                /** @description Exactly this; `StudyDate` may be a range. Or by the tag, as 00100020. */
+                PatientID?: string;
+                /** @description Exactly this; `StudyDate` may be a range. Or by the tag, as 00100020. */
+                StudyDate?: string;
+                /** @description Exactly this; `StudyDate` may be a range. Or by the tag, as 00100020. */
+                StudyInstanceUID?: string;
+            };
             header?: never;
             path?: never;
             cookie?: never;
         };
         requestBody?: never;
         responses: {
-            /** @description Successful Response */
+            /** @description What was found, as DICOM JSON. */
             200: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["SystemStatus"];
+                    /**
+                     * @example [
+                     *       {
+                     *         "0020000D": {
+                     *           "vr": "UI",
+                     *           "Value": [
+                     *             "1.2.826.0.1.3680043.8.498.1"
+                     *           ]
+                     *         },
+                     *         "00100020": {
+                     *           "vr": "LO",
+                     *           "Value": [
+                     *             "RG1"
+                     *           ]
+                     *         },
+                     *         "00201208": {
+                     *           "vr": "IS",
+                     *           "Value": [
+                     *             6
+                     *           ]
+                     *         }
+                     *       }
+                     *     ]
+                     */
+                    "application/dicom+json": Record<string, never>[];
                 };
             };
-            /** @description Nobody that is known asks. */
+            /** @description Nothing was found. */
+            204: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The request contradicts itself or is cut short. */
+            400: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nobody that is known asks: no key or session, or one that has ended. */
             401: {
                 headers: {
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "type": "urn:cxr:problem:unauthenticated",
-                     *       "title": "Not signed in",
-                     *       "status": 401,
-                     *       "detail": "Sign in, or send a valid API key as `Authorization: Bearer`.",
-                     *       "instance": "/api/v1/studies"
-                     *     }
-                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not for these roles. */
+            /** @description Whoever asks is known, and may not do this. */
             403: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "type": "urn:cxr:problem:forbidden",
-                     *       "title": "Forbidden",
-                     *       "status": 403,
-                     *       "detail": "None of your roles allows this.",
-                     *       "instance": "/api/v1/studies"
-                     *     }
-                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too many requests of one user, key or address; `Retry-After` says when to go on. */
+            /** @description There are no results of these UIDs, or they are another department's. */
+            404: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A parameter is not as this document says, or does not go with another. */
+            422: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description More requests of one user, key or address than are taken in a minute, or more uploads or analyses at once than one may have. */
             429: {
                 headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "type": "urn:cxr:problem:too-many-requests",
-                     *       "title": "Too many requests",
-                     *       "status": 429,
-                     *       "detail": "Too many requests in a minute; try again later.",
-                     *       "instance": "/api/v1/studies"
-                     *     }
-                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Neither inference service answers (with `study_id`: kept, can be run again), or the gateway is full. */
+            /** @description The archive's database or storage does not answer, or the gateway is starting. */
             503: {
                 headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    storeInstances: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** @description One instance. As STOW-RS has it, multipart/related with an instance in each part of type application/dicom is taken, too. */
+        requestBody: {
+            content: {
+                "application/dicom": string;
+            };
+        };
+        responses: {
+            /** @description All were read, or were known. */
+            200: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
                     /**
                      * @example {
-                     *       "type": "urn:cxr:problem:inference-unavailable",
-                     *       "title": "Inference unavailable",
-                     *       "status": 503,
-                     *       "detail": "Neither inference service answered; the study is kept and can be run again.",
-                     *       "instance": "/api/v1/studies",
-                     *       "study_id": "01k6xw3m9v5t8r2q4n7j1h0g6f"
+                     *       "00081199": {
+                     *         "vr": "SQ",
+                     *         "Value": [
+                     *           {
+                     *             "00081155": {
+                     *               "vr": "UI",
+                     *               "Value": [
+                     *                 "1.2.826.0.1.3680043.8.498.1.1.1"
+                     *               ]
+                     *             },
+                     *             "00081190": {
+                     *               "vr": "UR",
+                     *               "Value": [
+                     *                 "/api/v1/studies/01k6xw3m9v5t8r2q4n7j1h0g6f"
+                     *               ]
+                     *             }
+                     *           }
+                     *         ]
+                     *       }
                      *     }
                      */
+                    "application/dicom+json": Record<string, never>;
+                };
+            };
+            /** @description Some were; FailedSOPSequence names the others. */
+            202: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "00081199": {
+                     *         "vr": "SQ",
+                     *         "Value": [
+                     *           {
+                     *             "00081155": {
+                     *               "vr": "UI",
+                     *               "Value": [
+                     *                 "1.2.826.0.1.3680043.8.498.1.1.1"
+                     *               ]
+                     *             },
+                     *             "00081190": {
+                     *               "vr": "UR",
+                     *               "Value": [
+                     *                 "/api/v1/studies/01k6xw3m9v5t8r2q4n7j1h0g6f"
+                     *               ]
+                     *             }
+                     *           }
+                     *         ]
+                     *       },
+                     *       "status": "pending",
+                     *       "top_findings": [],
+                     *       "findings": [],
+                     *       "boxes": [],
+                     *       "heatmaps": [],
+                     *       "triage": null,
+                     *       "models": [],
+                     *       "calibrated": null
+                     *     }
+                     */
+                    "application/dicom+json": Record<string, never>;
+                };
+            };
+            /** @description The request contradicts itself or is cut short. */
+            400: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nobody that is known asks: no key or session, or one that has ended. */
+            401: {
+                headers: {
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Whoever asks is known, and may not do this. */
+            403: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The upload stopped on its way, or was too slow; nothing was kept. */
+            408: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description None was; FailedSOPSequence says why. */
+            409: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/dicom+json": Record<string, never>;
+                };
+            };
+            /** @description The instances are too many, or together larger than one upload may be. */
+            413: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not a file or body of a kind that is accepted here. */
+            415: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It has a query parameter, and this operation knows none. */
+            422: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description More requests of one user, key or address than are taken in a minute, or more uploads or analyses at once than one may have. */
+            429: {
+                headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Neither inference service answered; the study is kept as `failed`. Or: More is being analysed than the gateway takes at once; nothing was kept of this. Or: The archive's database or storage does not answer, or the gateway is starting. */
+            503: {
+                headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The archive has no room; nothing of the request was kept. */
+            507: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    retrieveDicomStudy: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description A DICOM UID. */
+                study_uid: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The objects, each a part of type application/dicom. */
+            200: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "multipart/related": string;
+                };
+            };
+            /** @description Nobody that is known asks: no key or session, or one that has ended. */
+            401: {
+                headers: {
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Whoever asks is known, and may not do this. */
+            403: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There are no results of these UIDs, or they are another department's. */
+            404: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The client takes no form in which this can be had. */
+            406: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A parameter is not as this document says, or does not go with another. */
+            422: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description More requests of one user, key or address than are taken in a minute, or more uploads or analyses at once than one may have. */
+            429: {
+                headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description More is being analysed than the gateway takes at once; nothing was kept of this. Or: The archive's database or storage does not answer, or the gateway is starting. */
+            503: {
+                headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    searchDicomInstances: {
+        parameters: {
+            query?: {
+                /** @description Taken and not heeded: values are matched whole. */
+                fuzzymatching?: string;
+                /** @description Taken and not needed: all is told. */
+                includefield?: string;
+                /** @description At most so many, of 100. */
+                limit?: string;
+                /** @description After so many. */
+                offset?: string;
+            };
+            header?: never;
+            path: {
+                /** @description A DICOM UID. */
+                study_uid: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What was found, as DICOM JSON. */
+            200: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example [
+                     *       {
+                     *         "0020000D": {
+                     *           "vr": "UI",
+                     *           "Value": [
+                     *             "1.2.826.0.1.3680043.8.498.1"
+                     *           ]
+                     *         },
+                     *         "0020000E": {
+                     *           "vr": "UI",
+                     *           "Value": [
+                     *             "1.2.826.0.1.3680043.8.498.1.2"
+                     *           ]
+                     *         },
+                     *         "00080018": {
+                     *           "vr": "UI",
+                     *           "Value": [
+                     *             "1.2.826.0.1.3680043.8.498.1.2.1"
+                     *           ]
+                     *         },
+                     *         "00080060": {
+                     *           "vr": "CS",
+                     *           "Value": [
+                     *             "SR"
+                     *           ]
+                     *         }
+                     *       }
+                     *     ]
+                     */
+                    "application/dicom+json": Record<string, never>[];
+                };
+            };
+            /** @description Nothing was found. */
+            204: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The request contradicts itself or is cut short. */
+            400: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nobody that is known asks: no key or session, or one that has ended. */
+            401: {
+                headers: {
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Whoever asks is known, and may not do this. */
+            403: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There are no results of these UIDs, or they are another department's. */
+            404: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A parameter is not as this document says, or does not go with another. */
+            422: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description More requests of one user, key or address than are taken in a minute, or more uploads or analyses at once than one may have. */
+            429: {
+                headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The archive's database or storage does not answer, or the gateway is starting. */
+            503: {
+                headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    retrieveDicomStudyMetadata: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description A DICOM UID. */
+                study_uid: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Data sets without bulk data, as DICOM JSON. */
+            200: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example [
+                     *       {
+                     *         "0020000D": {
+                     *           "vr": "UI",
+                     *           "Value": [
+                     *             "1.2.826.0.1.3680043.8.498.1"
+                     *           ]
+                     *         },
+                     *         "0020000E": {
+                     *           "vr": "UI",
+                     *           "Value": [
+                     *             "1.2.826.0.1.3680043.8.498.1.2"
+                     *           ]
+                     *         },
+                     *         "00080018": {
+                     *           "vr": "UI",
+                     *           "Value": [
+                     *             "1.2.826.0.1.3680043.8.498.1.2.1"
+                     *           ]
+                     *         },
+                     *         "00080060": {
+                     *           "vr": "CS",
+                     *           "Value": [
+                     *             "SR"
+                     *           ]
+                     *         }
+                     *       }
+                     *     ]
+                     */
+                    "application/dicom+json": Record<string, never>[];
+                };
+            };
+            /** @description Nobody that is known asks: no key or session, or one that has ended. */
+            401: {
+                headers: {
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Whoever asks is known, and may not do this. */
+            403: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There are no results of these UIDs, or they are another department's. */
+            404: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A parameter is not as this document says, or does not go with another. */
+            422: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description More requests of one user, key or address than are taken in a minute, or more uploads or analyses at once than one may have. */
+            429: {
+                headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description More is being analysed than the gateway takes at once; nothing was kept of this. Or: The archive's database or storage does not answer, or the gateway is starting. */
+            503: {
+                headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    searchDicomSeries: {
+        parameters: {
+            query?: {
+                /** @description Taken and not heeded: values are matched whole. */
+                fuzzymatching?: string;
+                /** @description Taken and not needed: all is told. */
+                includefield?: string;
+                /** @description At most so many, of 100. */
+                limit?: string;
+                /** @description After so many. */
+                offset?: string;
+            };
+            header?: never;
+            path: {
+                /** @description A DICOM UID. */
+                study_uid: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What was found, as DICOM JSON. */
+            200: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example [
+                     *       {
+                     *         "0020000D": {
+                     *           "vr": "UI",
+                     *           "Value": [
+                     *             "1.2.826.0.1.3680043.8.498.1"
+                     *           ]
+                     *         },
+                     *         "0020000E": {
+                     *           "vr": "UI",
+                     *           "Value": [
+                     *             "1.2.826.0.1.3680043.8.498.1.2"
+                     *           ]
+                     *         },
+                     *         "00080018": {
+                     *           "vr": "UI",
+                     *           "Value": [
+                     *             "1.2.826.0.1.3680043.8.498.1.2.1"
+                     *           ]
+                     *         },
+                     *         "00080060": {
+                     *           "vr": "CS",
+                     *           "Value": [
+                     *             "SR"
+                     *           ]
+                     *         }
+                     *       }
+                     *     ]
+                     */
+                    "application/dicom+json": Record<string, never>[];
+                };
+            };
+            /** @description Nothing was found. */
+            204: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The request contradicts itself or is cut short. */
+            400: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nobody that is known asks: no key or session, or one that has ended. */
+            401: {
+                headers: {
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Whoever asks is known, and may not do this. */
+            403: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There are no results of these UIDs, or they are another department's. */
+            404: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A parameter is not as this document says, or does not go with another. */
+            422: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description More requests of one user, key or address than are taken in a minute, or more uploads or analyses at once than one may have. */
+            429: {
+                headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The archive's database or storage does not answer, or the gateway is starting. */
+            503: {
+                headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    retrieveDicomSeries: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description A DICOM UID. */
+                series_uid: string;
+                /** @description A DICOM UID. */
+                study_uid: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The objects, each a part of type application/dicom. */
+            200: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "multipart/related": string;
+                };
+            };
+            /** @description Nobody that is known asks: no key or session, or one that has ended. */
+            401: {
+                headers: {
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Whoever asks is known, and may not do this. */
+            403: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There are no results of these UIDs, or they are another department's. */
+            404: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The client takes no form in which this can be had. */
+            406: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A parameter is not as this document says, or does not go with another. */
+            422: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description More requests of one user, key or address than are taken in a minute, or more uploads or analyses at once than one may have. */
+            429: {
+                headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description More is being analysed than the gateway takes at once; nothing was kept of this. Or: The archive's database or storage does not answer, or the gateway is starting. */
+            503: {
+                headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    searchDicomInstancesOfSeries: {
+        parameters: {
+            query?: {
+                /** @description Taken and not heeded: values are matched whole. */
+                fuzzymatching?: string;
+                /** @description Taken and not needed: all is told. */
+                includefield?: string;
+                /** @description At most so many, of 100. */
+                limit?: string;
+                /** @description After so many. */
+                offset?: string;
+            };
+            header?: never;
+            path: {
+                /** @description A DICOM UID. */
+                series_uid: string;
+                /** @description A DICOM UID. */
+                study_uid: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What was found, as DICOM JSON. */
+            200: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example [
+                     *       {
+                     *         "0020000D": {
+                     *           "vr": "UI",
+                     *           "Value": [
+                     *             "1.2.826.0.1.3680043.8.498.1"
+                     *           ]
+                     *         },
+                     *         "0020000E": {
+                     *           "vr": "UI",
+                     *           "Value": [
+                     *             "1.2.826.0.1.3680043.8.498.1.2"
+                     *           ]
+                     *         },
+                     *         "00080018": {
+                     *           "vr": "UI",
+                     *           "Value": [
+                     *             "1.2.826.0.1.3680043.8.498.1.2.1"
+                     *           ]
+                     *         },
+                     *         "00080060": {
+                     *           "vr": "CS",
+                     *           "Value": [
+                     *             "SR"
+                     *           ]
+                     *         }
+                     *       }
+                     *     ]
+                     */
+                    "application/dicom+json": Record<string, never>[];
+                };
+            };
+            /** @description Nothing was found. */
+            204: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The request contradicts itself or is cut short. */
+            400: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nobody that is known asks: no key or session, or one that has ended. */
+            401: {
+                headers: {
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Whoever asks is known, and may not do this. */
+            403: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There are no results of these UIDs, or they are another department's. */
+            404: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A parameter is not as this document says, or does not go with another. */
+            422: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description More requests of one user, key or address than are taken in a minute, or more uploads or analyses at once than one may have. */
+            429: {
+                headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The archive's database or storage does not answer, or the gateway is starting. */
+            503: {
+                headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    retrieveDicomInstance: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description A DICOM UID. */
+                instance_uid: string;
+                /** @description A DICOM UID. */
+                series_uid: string;
+                /** @description A DICOM UID. */
+                study_uid: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The objects, each a part of type application/dicom. */
+            200: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "multipart/related": string;
+                };
+            };
+            /** @description Nobody that is known asks: no key or session, or one that has ended. */
+            401: {
+                headers: {
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Whoever asks is known, and may not do this. */
+            403: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There are no results of these UIDs, or they are another department's. */
+            404: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The client takes no form in which this can be had. */
+            406: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A parameter is not as this document says, or does not go with another. */
+            422: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description More requests of one user, key or address than are taken in a minute, or more uploads or analyses at once than one may have. */
+            429: {
+                headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description More is being analysed than the gateway takes at once; nothing was kept of this. Or: The archive's database or storage does not answer, or the gateway is starting. */
+            503: {
+                headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    retrieveDicomInstanceMetadata: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description A DICOM UID. */
+                instance_uid: string;
+                /** @description A DICOM UID. */
+                series_uid: string;
+                /** @description A DICOM UID. */
+                study_uid: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Data sets without bulk data, as DICOM JSON. */
+            200: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example [
+                     *       {
+                     *         "0020000D": {
+                     *           "vr": "UI",
+                     *           "Value": [
+                     *             "1.2.826.0.1.3680043.8.498.1"
+                     *           ]
+                     *         },
+                     *         "0020000E": {
+                     *           "vr": "UI",
+                     *           "Value": [
+                     *             "1.2.826.0.1.3680043.8.498.1.2"
+                     *           ]
+                     *         },
+                     *         "00080018": {
+                     *           "vr": "UI",
+                     *           "Value": [
+                     *             "1.2.826.0.1.3680043.8.498.1.2.1"
+                     *           ]
+                     *         },
+                     *         "00080060": {
+                     *           "vr": "CS",
+                     *           "Value": [
+                     *             "SR"
+                     *           ]
+                     *         }
+                     *       }
+                     *     ]
+                     */
+                    "application/dicom+json": Record<string, never>[];
+                };
+            };
+            /** @description Nobody that is known asks: no key or session, or one that has ended. */
+            401: {
+                headers: {
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Whoever asks is known, and may not do this. */
+            403: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There are no results of these UIDs, or they are another department's. */
+            404: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A parameter is not as this document says, or does not go with another. */
+            422: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description More requests of one user, key or address than are taken in a minute, or more uploads or analyses at once than one may have. */
+            429: {
+                headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description More is being analysed than the gateway takes at once; nothing was kept of this. Or: The archive's database or storage does not answer, or the gateway is starting. */
+            503: {
+                headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    retrieveDicomSeriesMetadata: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description A DICOM UID. */
+                series_uid: string;
+                /** @description A DICOM UID. */
+                study_uid: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Data sets without bulk data, as DICOM JSON. */
+            200: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example [
+                     *       {
+                     *         "0020000D": {
+                     *           "vr": "UI",
+                     *           "Value": [
+                     *             "1.2.826.0.1.3680043.8.498.1"
+                     *           ]
+                     *         },
+                     *         "0020000E": {
+                     *           "vr": "UI",
+                     *           "Value": [
+                     *             "1.2.826.0.1.3680043.8.498.1.2"
+                     *           ]
+                     *         },
+                     *         "00080018": {
+                     *           "vr": "UI",
+                     *           "Value": [
+                     *             "1.2.826.0.1.3680043.8.498.1.2.1"
+                     *           ]
+                     *         },
+                     *         "00080060": {
+                     *           "vr": "CS",
+                     *           "Value": [
+                     *             "SR"
+                     *           ]
+                     *         }
+                     *       }
+                     *     ]
+                     */
+                    "application/dicom+json": Record<string, never>[];
+                };
+            };
+            /** @description Nobody that is known asks: no key or session, or one that has ended. */
+            401: {
+                headers: {
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Whoever asks is known, and may not do this. */
+            403: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There are no results of these UIDs, or they are another department's. */
+            404: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A parameter is not as this document says, or does not go with another. */
+            422: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description More requests of one user, key or address than are taken in a minute, or more uploads or analyses at once than one may have. */
+            429: {
+                headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description More is being analysed than the gateway takes at once; nothing was kept of this. Or: The archive's database or storage does not answer, or the gateway is starting. */
+            503: {
+                headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getDiagnosticReport: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The `ETag` of the copy that is there: 304 if it still holds. */
+                "if-none-match"?: string | null;
+            };
+            path: {
+                /** @description The study's `id`. */
+                study_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A preliminary DiagnosticReport; what it refers to is contained in it. */
+            200: {
+                headers: {
+                    /**
+                     * @description Changes with the answer.
+                     * @example "9f86d081884c7d659a2feaa0"
+                     */
+                    ETag?: string;
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "resourceType": "DiagnosticReport",
+                     *       "id": "01k6xw3m9v5t8r2q4n7j1h0g6f",
+                     *       "status": "preliminary",
+                     *       "code": {
+                     *         "text": "Chest radiograph, read by software"
+                     *       },
+                     *       "conclusion": "Mass: likely. Research use only."
+                     *     }
+                     */
+                    "application/fhir+json": Record<string, never>;
+                };
+            };
+            /** @description The client's copy (`If-None-Match`) is still the same. */
+            304: {
+                headers: {
+                    /**
+                     * @description Changes with the answer.
+                     * @example "9f86d081884c7d659a2feaa0"
+                     */
+                    ETag?: string;
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Nobody that is known asks: no key or session, or one that has ended. */
+            401: {
+                headers: {
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Whoever asks is known, and may not do this. */
+            403: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no study of this id, or it is another department's. */
+            404: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A parameter is not as this document says, or does not go with another. */
+            422: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description More requests of one user, key or address than are taken in a minute, or more uploads or analyses at once than one may have. */
+            429: {
+                headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The archive's database or storage does not answer, or the gateway is starting. */
+            503: {
+                headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getDiagnosticReportBundle: {
+        parameters: {
+            query?: {
+                /** @description A `transaction` is what a FHIR server takes to store it. */
+                form?: "collection" | "transaction";
+            };
+            header?: {
+                /** @description The `ETag` of the copy that is there: 304 if it still holds. */
+                "if-none-match"?: string | null;
+            };
+            path: {
+                /** @description The study's `id`. */
+                study_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description DiagnosticReport, Observations, Devices and Provenance as a collection. */
+            200: {
+                headers: {
+                    /**
+                     * @description Changes with the answer.
+                     * @example "9f86d081884c7d659a2feaa0"
+                     */
+                    ETag?: string;
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "resourceType": "Bundle",
+                     *       "type": "collection",
+                     *       "entry": [
+                     *         {
+                     *           "resource": {
+                     *             "resourceType": "DiagnosticReport",
+                     *             "id": "01k6xw3m9v5t8r2q4n7j1h0g6f",
+                     *             "status": "preliminary",
+                     *             "code": {
+                     *               "text": "Chest radiograph, read by software"
+                     *             },
+                     *             "conclusion": "Mass: likely. Research use only."
+                     *           }
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/fhir+json": Record<string, never>;
+                };
+            };
+            /** @description The client's copy (`If-None-Match`) is still the same. */
+            304: {
+                headers: {
+                    /**
+                     * @description Changes with the answer.
+                     * @example "9f86d081884c7d659a2feaa0"
+                     */
+                    ETag?: string;
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Nobody that is known asks: no key or session, or one that has ended. */
+            401: {
+                headers: {
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Whoever asks is known, and may not do this. */
+            403: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no study of this id, or it is another department's. */
+            404: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A parameter is not as this document says, or does not go with another. */
+            422: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description More requests of one user, key or address than are taken in a minute, or more uploads or analyses at once than one may have. */
+            429: {
+                headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The archive's database or storage does not answer, or the gateway is starting. */
+            503: {
+                headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -4669,66 +13340,57 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Successful Response */
+            /** @description As long as it runs. */
             200: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "role": "gateway",
+                     *       "service_version": "0.3.0",
+                     *       "ood": {
+                     *         "role": "ood",
+                     *         "name": "ood-cxr",
+                     *         "version": "1.0.0",
+                     *         "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["GatewayInfo"];
                 };
             };
-            /** @description Nobody that is known asks. */
+            /** @description Nobody that is known asks: no key or session, or one that has ended. */
             401: {
                 headers: {
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "type": "urn:cxr:problem:unauthenticated",
-                     *       "title": "Not signed in",
-                     *       "status": 401,
-                     *       "detail": "Sign in, or send a valid API key as `Authorization: Bearer`.",
-                     *       "instance": "/api/v1/studies"
-                     *     }
-                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not for these roles. */
+            /** @description Whoever asks is known, and may not do this. */
             403: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "type": "urn:cxr:problem:forbidden",
-                     *       "title": "Forbidden",
-                     *       "status": 403,
-                     *       "detail": "None of your roles allows this.",
-                     *       "instance": "/api/v1/studies"
-                     *     }
-                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too many requests of one user, key or address; `Retry-After` says when to go on. */
+            /** @description More requests of one user, key or address than are taken in a minute, or more uploads or analyses at once than one may have. */
             429: {
                 headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "type": "urn:cxr:problem:too-many-requests",
-                     *       "title": "Too many requests",
-                     *       "status": 429,
-                     *       "detail": "Too many requests in a minute; try again later.",
-                     *       "instance": "/api/v1/studies"
-                     *     }
-                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -4743,12 +13405,18 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Successful Response */
+            /** @description It is. */
             200: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "status": "alive"
+                     *     }
+                     */
                     "application/json": components["schemas"]["Health"];
                 };
             };
@@ -4763,13 +13431,513 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Successful Response */
+            /** @description Counts and times; nothing of a patient. */
             200: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example # HELP cxr_studies_total Studies by status.
+                     *     # TYPE cxr_studies_total counter
+                     *     cxr_studies_total{status="complete"} 4711.0
+                     */
                     "text/plain": string;
+                };
+            };
+        };
+    };
+    listProblemTypes: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The catalogue. */
+            200: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example [
+                     *       {
+                     *         "type": "urn:cxr:problem:bad-request",
+                     *         "name": "bad-request",
+                     *         "title": "Bad request",
+                     *         "status": 400,
+                     *         "meaning": "The request contradicts itself or is cut short.",
+                     *         "advice": "Mend the request: sent again as it is, it fails again.",
+                     *         "retry": false,
+                     *         "members": [],
+                     *         "example": {
+                     *           "type": "urn:cxr:problem:bad-request",
+                     *           "title": "Bad request",
+                     *           "status": 400,
+                     *           "detail": "`cursor` is not a `next_cursor` of this list.",
+                     *           "instance": "/api/v1/studies"
+                     *         }
+                     *       },
+                     *       {
+                     *         "type": "urn:cxr:problem:unauthenticated",
+                     *         "name": "unauthenticated",
+                     *         "title": "Not signed in",
+                     *         "status": 401,
+                     *         "meaning": "Nobody that is known asks: no key or session, or one that has ended.",
+                     *         "advice": "Send a valid API key as `Authorization: Bearer`, or sign in.",
+                     *         "retry": false,
+                     *         "members": [],
+                     *         "example": {
+                     *           "type": "urn:cxr:problem:unauthenticated",
+                     *           "title": "Not signed in",
+                     *           "status": 401,
+                     *           "detail": "Sign in, or send a valid API key as `Authorization: Bearer`.",
+                     *           "instance": "/api/v1/studies"
+                     *         }
+                     *       },
+                     *       {
+                     *         "type": "urn:cxr:problem:forbidden",
+                     *         "name": "forbidden",
+                     *         "title": "Forbidden",
+                     *         "status": 403,
+                     *         "meaning": "Whoever asks is known, and may not do this.",
+                     *         "advice": "Ask the administrator for a role that may: docs/permissions.md says which.",
+                     *         "retry": false,
+                     *         "members": [],
+                     *         "example": {
+                     *           "type": "urn:cxr:problem:forbidden",
+                     *           "title": "Forbidden",
+                     *           "status": 403,
+                     *           "detail": "None of your roles allows this.",
+                     *           "instance": "/api/v1/studies"
+                     *         }
+                     *       },
+                     *       {
+                     *         "type": "urn:cxr:problem:not-found",
+                     *         "name": "not-found",
+                     *         "title": "Not found",
+                     *         "status": 404,
+                     *         "meaning": "There is no such thing; or there is, and it is another department's.",
+                     *         "advice": "Do not ask again; a study may have been deleted.",
+                     *         "retry": false,
+                     *         "members": [],
+                     *         "example": {
+                     *           "type": "urn:cxr:problem:not-found",
+                     *           "title": "Not found",
+                     *           "status": 404,
+                     *           "detail": "No study has the id `01k6xw3m9v5t8r2q4n7j1h0g6f`.",
+                     *           "instance": "/api/v1/studies/01k6xw3m9v5t8r2q4n7j1h0g6f"
+                     *         }
+                     *       },
+                     *       {
+                     *         "type": "urn:cxr:problem:method-not-allowed",
+                     *         "name": "method-not-allowed",
+                     *         "title": "Method not allowed",
+                     *         "status": 405,
+                     *         "meaning": "The path does not answer this method.",
+                     *         "advice": "`Allow` names those that it answers.",
+                     *         "retry": false,
+                     *         "members": [],
+                     *         "example": {
+                     *           "type": "urn:cxr:problem:method-not-allowed",
+                     *           "title": "Method not allowed",
+                     *           "status": 405,
+                     *           "detail": "/api/v1/studies does not answer PATCH.",
+                     *           "instance": "/api/v1/studies"
+                     *         }
+                     *       },
+                     *       {
+                     *         "type": "urn:cxr:problem:not-acceptable",
+                     *         "name": "not-acceptable",
+                     *         "title": "Not acceptable",
+                     *         "status": 406,
+                     *         "meaning": "The client takes no form in which this can be had.",
+                     *         "advice": "Mend `Accept`.",
+                     *         "retry": false,
+                     *         "members": [],
+                     *         "example": {
+                     *           "type": "urn:cxr:problem:not-acceptable",
+                     *           "title": "Not acceptable",
+                     *           "status": 406,
+                     *           "detail": "Results can be had as multipart/related; type=\"application/dicom\".",
+                     *           "instance": "/dicomweb/studies/1.2.3"
+                     *         }
+                     *       },
+                     *       {
+                     *         "type": "urn:cxr:problem:cursor-gone",
+                     *         "name": "cursor-gone",
+                     *         "title": "Cursor gone",
+                     *         "status": 410,
+                     *         "meaning": "The cursor is of the archive as it was before a restore.",
+                     *         "advice": "Begin without a cursor; what was read before may have been undone.",
+                     *         "retry": false,
+                     *         "members": [],
+                     *         "example": {
+                     *           "type": "urn:cxr:problem:cursor-gone",
+                     *           "title": "Cursor gone",
+                     *           "status": 410,
+                     *           "detail": "This cursor belongs to the archive as it was before a restore; begin without one.",
+                     *           "instance": "/api/v1/studies"
+                     *         }
+                     *       },
+                     *       {
+                     *         "type": "urn:cxr:problem:upload-timeout",
+                     *         "name": "upload-timeout",
+                     *         "title": "Upload timed out",
+                     *         "status": 408,
+                     *         "meaning": "The upload stopped on its way, or was too slow; nothing was kept.",
+                     *         "advice": "Send it again.",
+                     *         "retry": true,
+                     *         "members": [],
+                     *         "example": {
+                     *           "type": "urn:cxr:problem:upload-timeout",
+                     *           "title": "Upload timed out",
+                     *           "status": 408,
+                     *           "detail": "Nothing came for 30 s in the middle of the upload.",
+                     *           "instance": "/api/v1/studies"
+                     *         }
+                     *       },
+                     *       {
+                     *         "type": "urn:cxr:problem:conflict",
+                     *         "name": "conflict",
+                     *         "title": "Conflict",
+                     *         "status": 409,
+                     *         "meaning": "Something else is there already, or has changed since the client looked.",
+                     *         "advice": "Look at it again, then decide. An `Idempotency-Key` belongs to one file for good.",
+                     *         "retry": false,
+                     *         "members": [],
+                     *         "example": {
+                     *           "type": "urn:cxr:problem:conflict",
+                     *           "title": "Conflict",
+                     *           "status": 409,
+                     *           "detail": "This Idempotency-Key was used for a file with other content.",
+                     *           "instance": "/api/v1/studies"
+                     *         }
+                     *       },
+                     *       {
+                     *         "type": "urn:cxr:problem:text-in-image",
+                     *         "name": "text-in-image",
+                     *         "title": "Text in the image",
+                     *         "status": 409,
+                     *         "meaning": "A name may be burnt into the image, so it is not given as de-identified.",
+                     *         "advice": "Have a person look at it, then ask with `pixels_reviewed=true`.",
+                     *         "retry": false,
+                     *         "members": [],
+                     *         "example": {
+                     *           "type": "urn:cxr:problem:text-in-image",
+                     *           "title": "Text in the image",
+                     *           "status": 409,
+                     *           "detail": "The file says that text may be burnt into its image.",
+                     *           "instance": "/api/v1/studies/01k6xw3m9v5t8r2q4n7j1h0g6f/deidentified"
+                     *         }
+                     *       },
+                     *       {
+                     *         "type": "urn:cxr:problem:too-large",
+                     *         "name": "too-large",
+                     *         "title": "Too large",
+                     *         "status": 413,
+                     *         "meaning": "Too many bytes or pixels; refused before decoding.",
+                     *         "advice": "Send a smaller file; `/api/v1/system` has the limits.",
+                     *         "retry": false,
+                     *         "members": [
+                     *           {
+                     *             "name": "max_bytes",
+                     *             "description": "How many bytes are accepted, if these were too many."
+                     *           },
+                     *           {
+                     *             "name": "max_pixels",
+                     *             "description": "How many pixels are accepted, if these were too many."
+                     *           }
+                     *         ],
+                     *         "example": {
+                     *           "type": "urn:cxr:problem:too-large",
+                     *           "title": "Too large",
+                     *           "status": 413,
+                     *           "detail": "The upload exceeds 50,000,000 bytes.",
+                     *           "instance": "/api/v1/studies",
+                     *           "max_bytes": 50000000
+                     *         }
+                     *       },
+                     *       {
+                     *         "type": "urn:cxr:problem:unsupported-media",
+                     *         "name": "unsupported-media",
+                     *         "title": "Unsupported file",
+                     *         "status": 415,
+                     *         "meaning": "Not a file or body of a kind that is accepted here.",
+                     *         "advice": "Send PNG, JPEG or DICOM, without Content-Encoding.",
+                     *         "retry": false,
+                     *         "members": [],
+                     *         "example": {
+                     *           "type": "urn:cxr:problem:unsupported-media",
+                     *           "title": "Unsupported file",
+                     *           "status": 415,
+                     *           "detail": "Found a GIF; accepted are PNG, JPEG and DICOM.",
+                     *           "instance": "/api/v1/studies"
+                     *         }
+                     *       },
+                     *       {
+                     *         "type": "urn:cxr:problem:unprocessable",
+                     *         "name": "unprocessable",
+                     *         "title": "Unprocessable",
+                     *         "status": 422,
+                     *         "meaning": "Understood, and it cannot be done: a broken file, or something that does not go together.",
+                     *         "advice": "Mend the request: sent again as it is, it fails again.",
+                     *         "retry": false,
+                     *         "members": [],
+                     *         "example": {
+                     *           "type": "urn:cxr:problem:unprocessable",
+                     *           "title": "Unprocessable",
+                     *           "status": 422,
+                     *           "detail": "`level` is likely or possible, and goes with a `finding`.",
+                     *           "instance": "/api/v1/studies"
+                     *         }
+                     *       },
+                     *       {
+                     *         "type": "urn:cxr:problem:invalid-request",
+                     *         "name": "invalid-request",
+                     *         "title": "Invalid request",
+                     *         "status": 422,
+                     *         "meaning": "A parameter or the body is not as this document says.",
+                     *         "advice": "Mend what `errors` names.",
+                     *         "retry": false,
+                     *         "members": [
+                     *           {
+                     *             "name": "errors",
+                     *             "description": "A `where` and a `message` for each thing that is wrong."
+                     *           }
+                     *         ],
+                     *         "example": {
+                     *           "type": "urn:cxr:problem:invalid-request",
+                     *           "title": "Invalid request",
+                     *           "status": 422,
+                     *           "detail": "query.limit: Input should be less than or equal to 200.",
+                     *           "instance": "/api/v1/studies",
+                     *           "errors": [
+                     *             {
+                     *               "where": "query.limit",
+                     *               "message": "Input should be less than or equal to 200"
+                     *             }
+                     *           ]
+                     *         }
+                     *       },
+                     *       {
+                     *         "type": "urn:cxr:problem:misdirected",
+                     *         "name": "misdirected",
+                     *         "title": "Misdirected",
+                     *         "status": 421,
+                     *         "meaning": "The request names a host that is not this gateway's.",
+                     *         "advice": "Call it by its own name, or tell the operator to allow this one (`CXR_GATEWAY_ALLOWED_HOSTS`).",
+                     *         "retry": false,
+                     *         "members": [],
+                     *         "example": {
+                     *           "type": "urn:cxr:problem:misdirected",
+                     *           "title": "Misdirected",
+                     *           "status": 421,
+                     *           "detail": "This gateway does not answer to the name in the request's Host header; CXR_GATEWAY_ALLOWED_HOSTS lists those that it answers to.",
+                     *           "instance": "/api/v1/studies"
+                     *         }
+                     *       },
+                     *       {
+                     *         "type": "urn:cxr:problem:too-many-requests",
+                     *         "name": "too-many-requests",
+                     *         "title": "Too many requests",
+                     *         "status": 429,
+                     *         "meaning": "More requests of one user, key or address than are taken in a minute, or more uploads or analyses at once than one may have.",
+                     *         "advice": "Wait for `Retry-After` seconds, or a while that grows, and send the same request again.",
+                     *         "retry": true,
+                     *         "members": [],
+                     *         "example": {
+                     *           "type": "urn:cxr:problem:too-many-requests",
+                     *           "title": "Too many requests",
+                     *           "status": 429,
+                     *           "detail": "Too many requests in a minute; try again later.",
+                     *           "instance": "/api/v1/studies"
+                     *         }
+                     *       },
+                     *       {
+                     *         "type": "urn:cxr:problem:internal",
+                     *         "name": "internal",
+                     *         "title": "Internal error",
+                     *         "status": 500,
+                     *         "meaning": "An error of the gateway's own; its log has the cause.",
+                     *         "advice": "Tell the operator, with this response's `X-Request-ID`.",
+                     *         "retry": false,
+                     *         "members": [],
+                     *         "example": {
+                     *           "type": "urn:cxr:problem:internal",
+                     *           "title": "Internal error",
+                     *           "status": 500,
+                     *           "detail": "The service failed in an unexpected way. Its log has the cause under the request id of this response's X-Request-ID header.",
+                     *           "instance": "/api/v1/studies"
+                     *         }
+                     *       },
+                     *       {
+                     *         "type": "urn:cxr:problem:inference-unavailable",
+                     *         "name": "inference-unavailable",
+                     *         "title": "Inference unavailable",
+                     *         "status": 503,
+                     *         "meaning": "Neither inference service answered; the study is kept as `failed`.",
+                     *         "advice": "Send the same file again later, or `POST /api/v1/studies/{study_id}/rerun`.",
+                     *         "retry": true,
+                     *         "members": [
+                     *           {
+                     *             "name": "study_id",
+                     *             "description": "Under which the study is kept."
+                     *           },
+                     *           {
+                     *             "name": "problems",
+                     *             "description": "Of each service what was the matter, as in a study."
+                     *           }
+                     *         ],
+                     *         "example": {
+                     *           "type": "urn:cxr:problem:inference-unavailable",
+                     *           "title": "Inference unavailable",
+                     *           "status": 503,
+                     *           "detail": "Neither inference service answered; the study is kept and can be run again.",
+                     *           "instance": "/api/v1/studies",
+                     *           "study_id": "01k6xw3m9v5t8r2q4n7j1h0g6f"
+                     *         }
+                     *       },
+                     *       {
+                     *         "type": "urn:cxr:problem:overloaded",
+                     *         "name": "overloaded",
+                     *         "title": "Overloaded",
+                     *         "status": 503,
+                     *         "meaning": "More is being analysed than the gateway takes at once; nothing was kept of this.",
+                     *         "advice": "Wait for `Retry-After` seconds, or a while that grows, and send the same request again.",
+                     *         "retry": true,
+                     *         "members": [],
+                     *         "example": {
+                     *           "type": "urn:cxr:problem:overloaded",
+                     *           "title": "Overloaded",
+                     *           "status": 503,
+                     *           "detail": "64 studies are being read, as many as this gateway takes at once.",
+                     *           "instance": "/api/v1/studies"
+                     *         }
+                     *       },
+                     *       {
+                     *         "type": "urn:cxr:problem:provider-down",
+                     *         "name": "provider-down",
+                     *         "title": "Sign-in is not available",
+                     *         "status": 503,
+                     *         "meaning": "The OpenID provider does not answer; API keys and open sessions go on.",
+                     *         "advice": "Wait for `Retry-After` seconds, or a while that grows, and send the same request again.",
+                     *         "retry": true,
+                     *         "members": [],
+                     *         "example": {
+                     *           "type": "urn:cxr:problem:provider-down",
+                     *           "title": "Sign-in is not available",
+                     *           "status": 503,
+                     *           "detail": "The OpenID provider does not answer.",
+                     *           "instance": "/api/v1/sign-in"
+                     *         }
+                     *       },
+                     *       {
+                     *         "type": "urn:cxr:problem:unavailable",
+                     *         "name": "unavailable",
+                     *         "title": "Unavailable",
+                     *         "status": 503,
+                     *         "meaning": "The archive's database or storage does not answer, or the gateway is starting.",
+                     *         "advice": "Wait for `Retry-After` seconds, or a while that grows, and send the same request again.",
+                     *         "retry": true,
+                     *         "members": [],
+                     *         "example": {
+                     *           "type": "urn:cxr:problem:unavailable",
+                     *           "title": "Unavailable",
+                     *           "status": 503,
+                     *           "detail": "The archive's database does not answer.",
+                     *           "instance": "/api/v1/studies"
+                     *         }
+                     *       },
+                     *       {
+                     *         "type": "urn:cxr:problem:storage-full",
+                     *         "name": "storage-full",
+                     *         "title": "Archive full",
+                     *         "status": 507,
+                     *         "meaning": "The archive has no room; nothing of the request was kept.",
+                     *         "advice": "Tell the operator.",
+                     *         "retry": true,
+                     *         "members": [],
+                     *         "example": {
+                     *           "type": "urn:cxr:problem:storage-full",
+                     *           "title": "Archive full",
+                     *           "status": 507,
+                     *           "detail": "The archive has no room left; nothing of this upload was kept.",
+                     *           "instance": "/api/v1/studies"
+                     *         }
+                     *       }
+                     *     ]
+                     */
+                    "application/json": components["schemas"]["ProblemType"][];
+                };
+            };
+        };
+    };
+    getProblemType: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The last part of the `type`. */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The type; a page for whoever prefers `text/html`. */
+            200: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:cxr:problem:not-found",
+                     *       "name": "not-found",
+                     *       "title": "Not found",
+                     *       "status": 404,
+                     *       "meaning": "There is no such thing; or there is, and it is another department's.",
+                     *       "advice": "Do not ask again; a study may have been deleted.",
+                     *       "retry": false,
+                     *       "members": [],
+                     *       "example": {
+                     *         "type": "urn:cxr:problem:not-found",
+                     *         "title": "Not found",
+                     *         "status": 404,
+                     *         "detail": "No study has the id `01k6xw3m9v5t8r2q4n7j1h0g6f`.",
+                     *         "instance": "/api/v1/studies/01k6xw3m9v5t8r2q4n7j1h0g6f"
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ProblemType"];
+                    "text/html": string;
+                };
+            };
+            /** @description There is no such type of problem. */
+            404: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A parameter is not as this document says, or does not go with another. */
+            422: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };
@@ -4783,18 +13951,26 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Successful Response */
+            /** @description It is. */
             200: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "status": "ready"
+                     *     }
+                     */
                     "application/json": components["schemas"]["Health"];
                 };
             };
             /** @description Unavailable */
             503: {
                 headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {

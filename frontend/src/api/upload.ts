@@ -3,6 +3,7 @@ import { ApiError, connectionLost, problemOf, timedOut } from "./errors";
 import type { Study } from "./schema";
 import { told } from "./signedOut";
 import { STUDIES_URL } from "./urls";
+import { t } from "../i18n/t";
 
 export interface SendCallbacks {
   /** `sent` runs from 0 to 1; at 1 the gateway has the file and reads it. */
@@ -10,7 +11,13 @@ export interface SendCallbacks {
   readonly signal: AbortSignal;
 }
 
-export type Send = (file: File, callbacks: SendCallbacks) => Promise<Study>;
+export interface Sent {
+  readonly study: Study;
+  /** Whether the archive had this very file before. */
+  readonly known: boolean;
+}
+
+export type Send = (file: File, callbacks: SendCallbacks) => Promise<Sent>;
 
 /**
  * Sends one file. XMLHttpRequest, because fetch does not tell how much of a body is on its way.
@@ -18,7 +25,7 @@ export type Send = (file: File, callbacks: SendCallbacks) => Promise<Study>;
  * The time limit starts when the last byte is sent: a slow network is not a hanging service.
  */
 export const sendFile: Send = (file, { onProgress, signal }) =>
-  new Promise<Study>((resolve, reject) => {
+  new Promise<Sent>((resolve, reject) => {
     const request = new XMLHttpRequest();
     let limit: ReturnType<typeof setTimeout> | undefined;
     const settle = (action: () => void): void => {
@@ -38,7 +45,8 @@ export const sendFile: Send = (file, { onProgress, signal }) =>
     request.addEventListener("load", () =>
       settle(() => {
         if (request.status >= 200 && request.status < 300) {
-          resolve(JSON.parse(request.responseText) as Study);
+          // 200 where 201 says that a study was made.
+          resolve({ study: JSON.parse(request.responseText) as Study, known: request.status === 200 });
         } else {
           reject(told(problemOf(request.status, request.responseText)));
         }
@@ -46,7 +54,7 @@ export const sendFile: Send = (file, { onProgress, signal }) =>
     );
     request.addEventListener("error", () => settle(() => reject(connectionLost())));
     request.addEventListener("abort", () =>
-      settle(() => reject(new ApiError(0, "Cancelled", "The upload was cancelled."))),
+      settle(() => reject(new ApiError(0, t("Cancelled"), t("The upload was cancelled.")))),
     );
     signal.addEventListener("abort", () => request.abort(), { once: true });
     const form = new FormData();

@@ -1,13 +1,16 @@
-import { type Dispatch, useEffect, useReducer, useRef, useState } from "react";
+import { type Dispatch, type MouseEvent, useCallback, useEffect, useEffectEvent, useReducer, useRef, useState } from "react";
 
-import type { Me } from "../api/schema";
-import { mayOf } from "../domain/access";
+import type { Me, StudySummary } from "../api/schema";
+import { identityOf, mayOf, noticeKey } from "../domain/access";
 import { studyTitle } from "../domain/studies";
 import { useSession, type Session } from "../state/useSession";
 import { useListPanel } from "../state/useListPanel";
 import { useShortcuts } from "../state/useShortcuts";
+import { useOpenedText } from "../state/useOpenedText";
+import { unreadText } from "../state/useUnread";
 import { useStoredFlag } from "../state/useStored";
-import { INITIAL_VIEWER, type ViewerAction, viewerReducer } from "../state/viewer";
+import { trustOf } from "../domain/trust";
+import { INITIAL_VIEWER, shownOf, type ViewerAction, viewerReducer } from "../state/viewer";
 import { StudyList } from "./list/StudyList";
 import { ConnectionBanner } from "./page/ConnectionBanner";
 import { DropOverlay } from "./page/DropOverlay";
@@ -22,27 +25,40 @@ import { UploadTray } from "./upload/UploadTray";
 import { useFileDrop } from "./upload/useFileDrop";
 import type { ViewCommands } from "./viewer/viewCommands";
 import { Workspace } from "./Workspace";
+import { t } from "../i18n/t";
 import styles from "./page/page.module.css";
 
 export function App({ me }: { readonly me: Me }) {
-  const session = useSession(mayOf(me));
+  const session = useSession(mayOf(me), identityOf(me));
   const [state, dispatch] = useReducer(viewerReducer, INITIAL_VIEWER);
-  const panels = usePanels();
+  const panels = usePanels(me);
   const commands = useRef<ViewCommands | null>(null);
   const picker = useRef<HTMLInputElement>(null);
   const addFiles = (files: readonly File[]): void => session.uploads.queue.add(files);
   const { route, system, list, uploads, may } = session;
+  const trust = trustOf(system.status, session.open.study);
+  const shown = shownOf(state, session.open.study, trust.mapsAreEvidence);
+  const page = { session, state, shown, trust, dispatch, panels, commands, picker };
   const isHeld = useFileDrop(panels.accepted && may.upload, addFiles);
-  const openListed = (id: string): void => {
-    route.open(id);
-    panels.uncover();
-  };
-  useNewStudy(session, dispatch);
-  useShortcuts(panels.accepted && panels.shortcutsOn, (command) =>
-    runCommand(command, { session, state, dispatch, panels, commands, picker }),
+  const { startAt } = session.walk;
+  const { uncover } = panels;
+  const openListed = useCallback(
+    (id: string, listed: readonly StudySummary[]): void => {
+      startAt(id, listed);
+      uncover();
+    },
+    [startAt, uncover],
   );
+  const openedText = useOpenedText(session);
+  useNewStudy(session, panels.overlayFirst, dispatch);
+  useShortcuts(panels.accepted && panels.shortcutsOn, (command) => runCommand(command, page));
   return (
     <div className={styles.page}>
+      {session.open.study !== null && (
+        <a className={styles.skip} href="#image" onClick={toImage}>
+          {t("To the image")}
+        </a>
+      )}
       <Header
         system={system.status}
         isLost={system.lost !== null}
@@ -54,41 +70,70 @@ export function App({ me }: { readonly me: Me }) {
         me={me}
         isDrift={route.isDrift}
         onDrift={may.seeDrift ? route.openDrift : null}
+        isAgreement={route.isAgreement}
+        onAgreement={may.seeAgreement ? route.openAgreement : null}
       />
+      <p className="visually-hidden" role="status" data-opened>
+        {openedText}
+      </p>
       <ConnectionBanner lost={system.lost} />
       <main className={styles.workspace} data-list={panels.listShown}>
-        {panels.listShown && <StudyList list={list} openId={route.studyId} onOpen={openListed} />}
-        <Workspace {...{ session, state, dispatch, panels, commands, picker }} />
-        <UploadTray uploads={uploads.uploads} queue={uploads.queue} onOpen={route.open} />
+        {panels.listShown && (
+          <StudyList
+            list={list}
+            openId={route.studyId}
+            maxWait={system.status?.max_wait_minutes ?? 0}
+            isBlind={may.readFirst}
+            onOpen={openListed}
+          />
+        )}
+        <Workspace {...page} />
       </main>
-      <Footer version={system.status?.version ?? null} />
+      <UploadTray uploads={uploads.uploads} queue={uploads.queue} onOpen={route.open} isBlind={may.readFirst} />
+      <Footer version={system.status?.version ?? null} onNotice={() => panels.setNoticeShown(true)} />
       {may.upload && <FilePicker ref={picker} onFiles={addFiles} />}
       {isHeld && <DropOverlay />}
-      {!panels.accepted && <NoticeDialog onAccept={() => panels.setAccepted(true)} />}
+      {!panels.accepted && <NoticeDialog label={t("I understand")} isNew onClose={() => panels.setAccepted(true)} />}
+      {panels.accepted && panels.noticeShown && (
+        <NoticeDialog label={t("Close")} isNew={false} onClose={() => panels.setNoticeShown(false)} />
+      )}
       {panels.helpShown && <HelpDialog {...panels} onClose={() => panels.setHelpShown(false)} />}
     </div>
   );
 }
 
-function usePanels(): Panels {
-  const [accepted, setAccepted] = useStoredFlag("cxr.notice-accepted", false);
+/** Past the header and the list, however long they are. */
+function toImage(event: MouseEvent): void {
+  event.preventDefault();
+  document.getElementById("image")?.focus();
+}
+
+function usePanels(me: Me): Panels {
+  const [accepted, setAccepted] = useStoredFlag(noticeKey(me), false);
+  const [noticeShown, setNoticeShown] = useState(false);
+  const [overlayFirst, onOverlayFirst] = useStoredFlag("cxr.overlay-first", false);
   const [shortcutsOn, onShortcutsOn] = useStoredFlag("cxr.shortcuts", true);
   const listPanel = useListPanel();
   const [allShown, setAllShown] = useStoredFlag("cxr.all-findings", false);
   const [helpShown, setHelpShown] = useState(false);
   return {
     ...listPanel,
-    ...{ accepted, setAccepted, shortcutsOn, onShortcutsOn },
+    ...{ accepted, setAccepted, noticeShown, setNoticeShown },
+    ...{ shortcutsOn, onShortcutsOn, overlayFirst, onOverlayFirst },
     ...{ allShown, setAllShown, helpShown, setHelpShown },
   };
 }
 
-/** Another study starts with its own greys and boxes, and its name stands in the title. */
-function useNewStudy({ route, open }: Session, dispatch: Dispatch<ViewerAction>): void {
-  useEffect(() => dispatch({ type: "studyChanged" }), [route.studyId, dispatch]);
+/** Another study starts with its own greys and boxes; its name and what waits stand in the title. */
+function useNewStudy({ route, open, unread }: Session, overlayFirst: boolean, dispatch: Dispatch<ViewerAction>): void {
+  // The setting as it is then: changing it leaves the image that is looked at as it is.
+  const begin = useEffectEvent((studyId: string | null) => dispatch({ type: "studyChanged", studyId, overlayFirst }));
+  useEffect(() => begin(route.studyId), [route.studyId]);
   const ofStudy = open.study === null ? null : studyTitle(open.study);
-  const title = route.isDrift ? "Drift" : ofStudy;
+  const ofPage = route.isDrift ? t("Drift") : route.isAgreement ? t("Agreement") : null;
+  const title = ofPage ?? ofStudy;
   useEffect(() => {
-    document.title = [title, "Open chest X-ray reader"].filter((part) => part !== null).join(" · ");
-  }, [title]);
+    const named = [title, t("Open chest X-ray reader")].filter((part) => part !== null).join(" · ");
+    document.title = [unreadText(unread), named].filter((part) => part !== null).join(" ");
+  }, [title, unread]);
 }

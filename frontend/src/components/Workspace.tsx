@@ -1,18 +1,30 @@
 import type { ApiError } from "../api/errors";
 import { Note } from "./controls";
+import { AgreementPage } from "./agreement/AgreementPage";
 import { DriftPage } from "./drift/DriftPage";
+import { type Outgoing, saidText } from "../domain/review";
+import type { OpenReview } from "../state/useReview";
 import type { PageState } from "./pageState";
+import { t } from "../i18n/t";
 import styles from "./page/page.module.css";
+import { finish } from "./runCommand";
 import { ResultPanel } from "./result/ResultPanel";
 import { Welcome } from "./upload/Welcome";
 import { Viewer } from "./viewer/Viewer";
 
 /** The open study or page, or what stands in its place. */
-export function Workspace({ session, state, dispatch, panels, commands, picker }: PageState) {
+export function Workspace(page: PageState) {
+  const { session, state, shown, trust, dispatch, panels, commands, picker } = page;
   const { route, open, system } = session;
   const { study } = open;
   if (route.isDrift) {
     return <DriftPage />;
+  }
+  if (route.isAgreement) {
+    return <AgreementPage />;
+  }
+  if (route.unknown !== null) {
+    return <Nothing path={route.unknown} onHome={() => route.open(null)} />;
   }
   if (route.studyId === null) {
     const choose = session.may.upload ? () => picker.current?.click() : null;
@@ -20,18 +32,28 @@ export function Workspace({ session, state, dispatch, panels, commands, picker }
     return <Welcome system={system.status} onChooseFiles={choose} onFile={add} />;
   }
   if (study === null) {
-    return <NotOpened error={open.error} onRetry={open.reload} onHome={() => route.open(null)} />;
+    return <NotOpened error={open.error} studyId={route.studyId} review={session.review} onRetry={open.reload} onHome={() => route.open(null)} />;
   }
   return (
     <>
-      <Viewer study={study} state={state} dispatch={dispatch} commands={commands} />
+      <Viewer {...{ study, trust, review: session.review, own: session.own, isBlind: session.first.isBlind, readsFirst: session.may.readFirst, state, shown, dispatch, commands }} />
       <ResultPanel
         study={study}
         error={open.error}
         isRerunning={open.isRerunning}
         onRerun={session.rerun}
         mayExport={session.may.export}
+        viewers={system.status?.viewer_links ?? []}
+        worklist={session.worklist}
+        onDone={session.worklist.set === null ? null : () => finish(session)}
+        review={session.review}
+        first={session.first}
+        mayReport={session.may.report}
+        readsFirst={session.may.readFirst}
+        person={session.person}
+        trust={trust}
         state={state}
+        shown={shown}
         dispatch={dispatch}
         onFocusBox={(box) => commands.current?.focus(box)}
         allShown={panels.allShown}
@@ -41,17 +63,52 @@ export function Workspace({ session, state, dispatch, panels, commands, picker }
   );
 }
 
+/** At an address that the page does not have. */
+function Nothing({ path, onHome }: { readonly path: string; readonly onHome: () => void }) {
+  return (
+    <section className={styles.notOpened} aria-label={t("Nothing here")}>
+      <Note
+        tone="warning"
+        title={t("There is no page at this address")}
+        urgent
+        actions={
+          <button type="button" className="button" onClick={onHome}>
+            {t("To the start page")}
+          </button>
+        }
+      >
+        <p>{t("{0} is mistyped, or a link from elsewhere. Studies are found in the list.", path)}</p>
+      </Note>
+    </section>
+  );
+}
+
 interface NotOpenedProps {
   readonly error: ApiError | null;
+  readonly studyId: string;
+  readonly review: OpenReview;
   readonly onRetry: () => void;
   readonly onHome: () => void;
 }
 
-function NotOpened({ error, onRetry, onHome }: NotOpenedProps) {
+function NotOpened({ error, studyId, review, onRetry, onHome }: NotOpenedProps) {
   return (
-    <section className={styles.notOpened} aria-label="Study">
+    <section className={styles.notOpened} aria-label={t("Study")}>
       {error === null ? (
-        <p role="status">Opening the study…</p>
+        <p role="status">{t("Opening the study…")}</p>
+      ) : error.isGone ? (
+        <Note
+          tone="warning"
+          title={t("There is no such study")}
+          urgent
+          actions={
+            <button type="button" className="button" onClick={onHome}>
+              {t("Back to the list")}
+            </button>
+          }
+        >
+          <p>{t("It was deleted, it is another department's, or its address is mistyped.")}</p>
+        </Note>
       ) : (
         <Note
           tone="error"
@@ -60,10 +117,10 @@ function NotOpened({ error, onRetry, onHome }: NotOpenedProps) {
           actions={
             <>
               <button type="button" className="button" onClick={onRetry}>
-                Try again
+                {t("Try again")}
               </button>
               <button type="button" className="button button-quiet" onClick={onHome}>
-                To the start page
+                {t("To the start page")}
               </button>
             </>
           }
@@ -71,6 +128,31 @@ function NotOpened({ error, onRetry, onHome }: NotOpenedProps) {
           <p>{error.detail}</p>
         </Note>
       )}
+      {error !== null && <LostWords items={review.allRefused.filter((one) => one.studyId === studyId)} onDiscard={review.discard} />}
     </section>
   );
+}
+
+interface LostWordsProps {
+  readonly items: readonly Outgoing[];
+  readonly onDiscard: (entryId: string) => void;
+}
+
+/** What this person wrote on a study that is gone: to be copied elsewhere before it is discarded. */
+function LostWords({ items, onDiscard }: LostWordsProps) {
+  return items.map(({ entryId, change, refusal }) => (
+    <Note
+      key={entryId}
+      tone="warning"
+      title={t("Not kept. {0}", saidText({ label: change?.label ?? null, target: change?.target ?? null, verdict: change?.verdict ?? "commented" }))}
+      actions={
+        <button type="button" className="button button-quiet" onClick={() => onDiscard(entryId)}>
+          {t("Discard")}
+        </button>
+      }
+    >
+      <p>{refusal?.detail}</p>
+      <p>{change?.comment}</p>
+    </Note>
+  ));
 }

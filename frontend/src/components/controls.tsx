@@ -36,7 +36,7 @@ interface SliderProps {
   readonly value: number;
   readonly min: number;
   readonly max: number;
-  readonly step: number;
+  readonly step: number | "any";
   /** The value as it is shown and read out. */
   readonly text: string;
   readonly disabled?: boolean;

@@ -10,6 +10,8 @@ it("the page's colours are those of the images that the gateway draws", () => {
   expect(FINDING_COLOURS).toEqual(Object.fromEntries(entries));
 });
 
-it("a finding of a newer gateway is white, not invisible", () => {
-  expect(colourOf("Something_New")).toBe("#ffffff");
+it("a label of a model's own has always the same of these colours", () => {
+  // As `colour_of` of the gateway; its test has the same pair.
+  expect(colourOf("Stent")).toBe("#ff99aa");
+  expect(Object.values(FINDING_COLOURS)).toContain(colourOf("Something_New"));
 });

@@ -1,10 +1,8 @@
-import type { Finding, Region } from "../api/schema";
-
 /**
  * A colour for each finding, the same as in the images that the gateway draws; a test
  * compares this table with `cxr_gateway/rendering/colours.py`, where it is explained.
  */
-export const FINDING_COLOURS: Record<Finding | Region, string> = {
+export const FINDING_COLOURS: Record<string, string> = {
   Atelectasis: "#88ffff",
   Calcification: "#aaffcc",
   Cardiomegaly: "#aa55ff",
@@ -24,8 +22,9 @@ export const FINDING_COLOURS: Record<Finding | Region, string> = {
   Pneumothorax: "#ff2211",
 };
 
-const OF_A_NEWER_GATEWAY = "#ffffff";
-
 export function colourOf(finding: string): string {
-  return (FINDING_COLOURS as Record<string, string>)[finding] ?? OF_A_NEWER_GATEWAY;
+  const palette = Object.values(FINDING_COLOURS).sort();
+  // A label of a model's own has one of the colours, always the same, as in the gateway's images.
+  const sum = Array.from(finding).reduce((total, letter) => total + (letter.codePointAt(0) ?? 0), 0);
+  return FINDING_COLOURS[finding] ?? palette[sum % palette.length] ?? "#ffffff";
 }

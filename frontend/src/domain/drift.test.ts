@@ -29,9 +29,9 @@ describe("the statistics", () => {
     expect(names("2026-W47")).toEqual(["width", "Mass", "Edema"]);
   });
 
-  it("are of the judged week at first, or of the current one", () => {
+  it("are of the compared week at first, or of the current one", () => {
     expect(firstShown(report)).toBe("2026-W46");
-    expect(firstShown({ ...report, judged_week: null })).toBe("2026-W47");
+    expect(firstShown({ ...report, compared_week: null })).toBe("2026-W47");
     expect(weekOf(drifted, "2020-W01")).toBeNull();
   });
 

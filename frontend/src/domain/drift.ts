@@ -2,15 +2,16 @@
 
 import type { DriftFlag, DriftReport, DriftStatistic, WeekOfStatistic } from "../api/schema";
 import { displayName } from "./format";
+import { t } from "../i18n/t";
 
 /** A bar of this PSI, and of whatever lies above it, has the chart's whole height. */
 export const HIGHEST_PSI = 0.5;
 
 const FLAG_NAMES: Record<DriftFlag, string> = {
-  drifted: "Drifted",
-  watch: "To be watched",
-  stable: "Stable",
-  "too-few": "Too few images",
+  drifted: t("Drifted"),
+  watch: t("To be watched"),
+  stable: t("Stable"),
+  "too-few": t("Too few images"),
 };
 
 export function flagName(flag: DriftFlag): string {
@@ -19,7 +20,7 @@ export function flagName(flag: DriftFlag): string {
 
 /** A distribution is named for its finding or its quantity; the abbreviation is spelled out. */
 export function statisticName(name: string): string {
-  return name === "ood_score" ? "Out-of-distribution score" : displayName(name);
+  return name === "ood_score" ? t("Out-of-distribution score") : displayName(name);
 }
 
 /** Three decimals, so that what is below a limit is not rounded up to it. */
@@ -40,9 +41,9 @@ export function weekOf(statistic: DriftStatistic, week: string | null): WeekOfSt
   return statistic.weeks.find((one) => one.week === week) ?? null;
 }
 
-/** The week that is shown first: the one that is judged, or the current one. */
+/** The week that is shown first: the one that is compared, or the current one. */
 export function firstShown(report: DriftReport): string | null {
-  return report.judged_week ?? report.weeks.at(-1)?.week ?? null;
+  return report.compared_week ?? report.weeks.at(-1)?.week ?? null;
 }
 
 const RANKS: readonly DriftFlag[] = ["drifted", "watch", "stable", "too-few"];
@@ -56,20 +57,20 @@ export function ordered(report: DriftReport, week: string | null): DriftStatisti
 
 /** Where a person cannot see the charts, these say the same. */
 export function weeksSentence({ name, weeks }: DriftStatistic): string {
-  const judged = weeks.filter(({ psi }) => psi !== null);
-  if (judged.length === 0) {
-    return `${statisticName(name)}: no week has enough images`;
+  const compared = weeks.filter(({ psi }) => psi !== null);
+  if (compared.length === 0) {
+    return t("{0}: no week has enough images", statisticName(name));
   }
-  const values = judged.map(({ week, psi }) => `${week} ${psiText(psi)}`).join(", ");
-  return `${statisticName(name)}, PSI by week: ${values}`;
+  const values = compared.map(({ week, psi }) => `${week} ${psiText(psi)}`).join(", ");
+  return t("{0}, PSI by week: {1}", statisticName(name), values);
 }
 
 export function binsSentence({ name, bins }: DriftStatistic, shown: WeekOfStatistic | null): string {
   const shares = shown?.shares ?? null;
   const parts = bins.map(({ label, share }, index) => {
     const now = shares?.[index];
-    const week = now === undefined ? "" : `, week ${shareText(now)}`;
-    return `${label}: reference ${shareText(share)}${week}`;
+    const week = now === undefined ? "" : t(", week {0}", shareText(now));
+    return t("{0}: reference {1}{2}", label, shareText(share), week);
   });
   return `${statisticName(name)}. ${parts.join("; ")}`;
 }

@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
 
-import { bytes, calendarDate, count, displayName, milliseconds, percent, shortTime, thresholdPercent } from "./format";
+import { bytes, calendarDate, count, displayName, inPercent, milliseconds, percent, shortTime, thresholdPercent } from "./format";
 
 it.each([
   [0, "0%"],
@@ -43,4 +43,12 @@ it("a time of another day carries its day, of another year its year", () => {
   expect(shortTime(new Date(2026, 10, 23, 9, 5).toISOString(), now)).toBe("09:05");
   expect(shortTime(new Date(2026, 10, 3, 9, 5).toISOString(), now)).toBe("3 Nov 09:05");
   expect(shortTime(new Date(2024, 10, 3, 9, 5).toISOString(), now)).toBe("3 Nov 2024 09:05");
+});
+
+it("a reason is told on the page's one scale, and no digit is lost that tells two numbers apart", () => {
+  expect(inPercent("Edema is likely: its probability of 0.512 reaches 0.400.")).toBe(
+    "Edema is likely: its probability of 51.2% reaches 40.0%.",
+  );
+  expect(inPercent("It is 0.07341 (urgent from 0.07340).")).toBe("It is 7.341% (urgent from 7.340%).");
+  expect(inPercent("A score of 1.000, of model 1.2.345 and 12.345 px.")).toBe("A score of 100.0%, of model 1.2.345 and 12.345 px.");
 });

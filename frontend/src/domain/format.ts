@@ -1,6 +1,8 @@
 /** Numbers, times and names as a person reads them. */
 
-const LOCALE = "en-GB";
+import { currentLanguage, t } from "../i18n/t";
+
+const LOCALE = currentLanguage() === "en" ? "en-GB" : currentLanguage();
 
 const dayFormat = new Intl.DateTimeFormat(LOCALE, { day: "numeric", month: "short" });
 const dayYearFormat = new Intl.DateTimeFormat(LOCALE, {
@@ -14,7 +16,7 @@ const fullFormat = new Intl.DateTimeFormat(LOCALE, { dateStyle: "medium", timeSt
 /** `Pleural_Thickening` is shown as "Pleural thickening". */
 export function displayName(finding: string): string {
   const words = finding.replaceAll("_", " ").toLowerCase();
-  return words.charAt(0).toUpperCase() + words.slice(1);
+  return t(words.charAt(0).toUpperCase() + words.slice(1));
 }
 
 /** A probability in whole per cent; what is not nothing is never shown as 0%. */
@@ -33,8 +35,17 @@ export function thresholdPercent(threshold: number): string {
   return threshold < 0.1 ? `${(threshold * 100).toFixed(1)}%` : percent(threshold);
 }
 
-export function score(value: number): string {
-  return value.toFixed(2);
+/** A sentence of the gateway with its probabilities as percentages; every digit stays that tells two apart. */
+export function inPercent(sentence: string): string {
+  return sentence.replaceAll(
+    /(?<![\d.])([01])\.(\d{2})(\d+)(?!\d|\.\d)/gu,
+    (_, whole: string, hundredths: string, rest: string) => `${Number(whole + hundredths)}.${rest}%`,
+  );
+}
+
+/** A share as a count of a hundred, for "of 100 images ..."; what is not nothing is never 0. */
+export function outOfHundred(share: number): string {
+  return share > 0 && share < 0.005 ? t("fewer than 1") : String(Math.round(share * 100));
 }
 
 export function bytes(n: number): string {
@@ -56,7 +67,7 @@ export function milliseconds(ms: number): string {
   if (ms >= 1000) {
     return `${(ms / 1000).toFixed(2)} s`;
   }
-  return `${ms < 10 ? ms.toFixed(1) : Math.round(ms)} ms`;
+  return t("{0} ms", ms < 10 ? ms.toFixed(1) : Math.round(ms));
 }
 
 /** "14:03" today, "3 Nov 14:03" this year, "3 Nov 2024 14:03" before. */
@@ -81,5 +92,7 @@ export function calendarDate(date: string): string {
 }
 
 export function count(n: number, singular: string, plural = `${singular}s`): string {
-  return `${n} ${n === 1 ? singular : plural}`;
+  const what = t(n === 1 ? singular : plural);
+  // Where a language counts with a word that belongs to the number, its text begins with it.
+  return what.startsWith("개") ? `${n}${what}` : `${n} ${what}`;
 }

@@ -14,6 +14,12 @@ export interface Point {
   readonly y: number;
 }
 
+/** From the place of a press to that of its release. */
+export interface Line {
+  readonly from: Point;
+  readonly to: Point;
+}
+
 export interface Rect extends Point, Size {}
 
 export interface View {
@@ -114,6 +120,14 @@ export function toScreen(rect: Rect, view: View): Rect {
     width: rect.width * view.scale,
     height: rect.height * view.scale,
   };
+}
+
+export function toScreenPoint(point: Point, view: View): Point {
+  return { x: point.x * view.scale + view.offsetX, y: point.y * view.scale + view.offsetY };
+}
+
+export function distance({ from, to }: Line): number {
+  return Math.hypot(to.x - from.x, to.y - from.y);
 }
 
 /** A point of the viewport, in image pixels. */

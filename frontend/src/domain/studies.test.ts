@@ -1,10 +1,10 @@
 import { describe, expect, it } from "vitest";
 
-import { aStudy, aSummary, EFFUSION, EFFUSION_BOX, HERNIA, NODULE } from "../test/studies";
+import { aStudy, EFFUSION, EFFUSION_BOX, HERNIA, NODULE } from "../test/studies";
 import { isFiltering, NO_FILTER, withPriority, withStatus } from "./filters";
-import { barPosition, relativeToThreshold, sortFindings } from "./findings";
+import { barPosition, sortFindings } from "./findings";
 import { groupBoxes } from "./regions";
-import { canRerun, neighbour, personName, studyTitle } from "./studies";
+import { canRerun, personName, studyTitle } from "./studies";
 
 describe("the filter of the list", () => {
   it("asks for nothing at first", () => {
@@ -13,13 +13,13 @@ describe("the filter of the list", () => {
   });
 
   it.each(["failed", "rejected"] as const)("a priority and %s exclude each other", (status) => {
-    expect(withPriority({ priority: null, status }, "soon")).toEqual({ priority: "soon", status: null });
-    expect(withStatus({ priority: "soon", status: null }, status)).toEqual({ priority: null, status });
+    expect(withPriority({ ...NO_FILTER, status }, "soon")).toEqual({ ...NO_FILTER, priority: "soon" });
+    expect(withStatus({ ...NO_FILTER, priority: "soon" }, status)).toEqual({ ...NO_FILTER, status });
   });
 
   it("a priority and a partial result do not", () => {
-    expect(withStatus({ priority: "soon", status: null }, "partial").priority).toBe("soon");
-    expect(withPriority({ priority: "soon", status: "rejected" }, null).status).toBe("rejected");
+    expect(withStatus({ ...NO_FILTER, priority: "soon" }, "partial").priority).toBe("soon");
+    expect(withPriority({ ...NO_FILTER, priority: "soon", status: "rejected" }, null).status).toBe("rejected");
   });
 });
 
@@ -27,17 +27,12 @@ describe("the order of findings", () => {
   const all = [HERNIA, NODULE, EFFUSION];
 
   it.each([
+    ["level", ["Effusion", "Hernia", "Nodule"]],
     ["probability", ["Effusion", "Nodule", "Hernia"]],
-    ["threshold", ["Effusion", "Hernia", "Nodule"]],
     ["name", ["Effusion", "Hernia", "Nodule"]],
   ] as const)("by %s", (order, names) => {
     expect(sortFindings(all, order).map(({ finding }) => finding)).toEqual(names);
     expect(all[0]).toBe(HERNIA);
-  });
-
-  it("a threshold of nothing divides nothing", () => {
-    expect(relativeToThreshold({ ...NODULE, threshold: 0 })).toBe(Infinity);
-    expect(relativeToThreshold({ ...NODULE, threshold: 0, probability: 0 })).toBe(1);
   });
 
   it("a bar keeps the order and stays within its frame", () => {
@@ -54,7 +49,7 @@ it("boxes are grouped by kind, the most certain kind first", () => {
   ]);
 });
 
-it("without rescoring the detector's own scores rank the kinds", () => {
+it("without calibration the detector's own scores rank the kinds", () => {
   const effusion = { ...EFFUSION_BOX, score: 0.81 };
   const mass = { ...effusion, finding: "Mass" as const, score: 0.9 };
   expect(groupBoxes([effusion, mass]).map(({ finding, bestScore }) => [finding, bestScore])).toEqual([
@@ -86,13 +81,4 @@ describe("what a study is called", () => {
 it("only an incomplete result can be asked for again", () => {
   const statuses = ["complete", "partial", "failed", "rejected"] as const;
   expect(statuses.filter((status) => canRerun(aStudy({ status })))).toEqual(["partial", "failed"]);
-});
-
-it("stepping through the list stops at its ends", () => {
-  const studies = [aSummary("a"), aSummary("b")];
-  expect(neighbour(studies, "a", 1)?.id).toBe("b");
-  expect(neighbour(studies, "b", 1)).toBeNull();
-  expect(neighbour(studies, "a", -1)).toBeNull();
-  expect(neighbour(studies, null, 1)?.id).toBe("a");
-  expect(neighbour([], null, 1)).toBeNull();
 });

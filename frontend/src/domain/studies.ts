@@ -1,25 +1,37 @@
-import type { Priority, Study, StudyStatus, StudySummary } from "../api/schema";
+import type { Priority, Study, StudyStatus, StudySummary, Worklist, WorklistState } from "../api/schema";
+import { calendarDate } from "./format";
+import { t } from "../i18n/t";
 
 export const PRIORITIES: readonly Priority[] = ["urgent", "soon", "routine"];
 export const STATUSES: readonly StudyStatus[] = ["complete", "partial", "failed", "rejected"];
 
+export const WORKLIST_STATES: readonly WorklistState[] = ["new", "assigned", "opened", "done"];
+
 export const PRIORITY_NAMES: Record<Priority, string> = {
-  urgent: "Urgent",
-  soon: "Soon",
-  routine: "Routine",
+  urgent: t("Urgent"),
+  soon: t("Soon"),
+  routine: t("Routine"),
 };
 
 export const STATUS_NAMES: Record<StudyStatus, string> = {
-  complete: "Complete",
-  partial: "Partial",
-  failed: "Not analysed",
-  rejected: "Rejected",
+  pending: t("Being analysed"),
+  complete: t("Complete"),
+  partial: t("Partial"),
+  failed: t("Not analysed"),
+  rejected: t("Rejected"),
+};
+
+export const WORKLIST_NAMES: Record<WorklistState, string> = {
+  new: t("New"),
+  assigned: t("Assigned"),
+  opened: t("Opened"),
+  done: t("Done"),
 };
 
 const ROLE_NAMES: Record<string, string> = {
-  ood: "Image check",
-  classifier: "Classifier",
-  detector: "Detector",
+  ood: t("Image check"),
+  classifier: t("Classifier"),
+  detector: t("Detector"),
 };
 
 export function roleName(role: string): string {
@@ -29,7 +41,7 @@ export function roleName(role: string): string {
 /** What the list and the title call a study: the patient if the file names one, else the file. */
 export function studyTitle(study: Study | StudySummary): string {
   const { name, patient_id: patientId } = study.patient;
-  return personName(name) ?? patientId ?? study.file_name ?? `Study ${study.id.slice(-6)}`;
+  return personName(name) ?? patientId ?? study.file_name ?? t("Study {0}", study.id.slice(-6));
 }
 
 /** A DICOM person name, `FAMILY^GIVEN^MIDDLE^PREFIX^SUFFIX`, as it is read aloud. */
@@ -48,15 +60,45 @@ export function canRerun(study: Study): boolean {
   return study.status === "partial" || study.status === "failed";
 }
 
-/** The neighbour in the list, for stepping through it by keyboard; null at its end. */
-export function neighbour(
-  studies: readonly StudySummary[],
-  currentId: string | null,
-  step: 1 | -1,
-): StudySummary | null {
-  const index = studies.findIndex((study) => study.id === currentId);
-  if (index === -1) {
-    return studies[0] ?? null;
-  }
-  return studies[index + step] ?? null;
+/** What tells one study of a patient from another, and one patient from a namesake. */
+export function identityParts({ patient, image, file_name }: Study | StudySummary): string[] {
+  const { name, patient_id, birth_date, accession_number, study_date } = patient;
+  const named = personName(name) !== null;
+  return [
+    named ? patient_id : null,
+    birth_date === null ? null : t("born {0}", calendarDate(birth_date)),
+    accession_number,
+    image.view,
+    study_date === null ? null : t("taken {0}", calendarDate(study_date)),
+    named || patient_id !== null ? file_name : null,
+  ].filter((part) => part !== null);
+}
+
+/**
+ * Whether a study's answers stay hidden in lists, where readers say first what they see.
+ *
+ * The list does not know who gave a first opinion; what is done has been read by somebody.
+ */
+export function isKeptBack({ worklist }: { readonly worklist: Worklist }, readsFirst: boolean): boolean {
+  return readsFirst && worklist.state !== "done";
+}
+
+/** The end of an id, which is random: no two rows have the same. */
+export function shortId(id: string): string {
+  return `#${id.slice(-6)}`;
+}
+
+/** Whole minutes that a study has waited for someone to open it. */
+export function minutesWaited(receivedAt: string, now: Date): number {
+  return Math.max(0, Math.floor((now.getTime() - new Date(receivedAt).getTime()) / 60_000));
+}
+
+/** Whether nobody opened a study for so long that it rose above the others. */
+export function isOverdue(
+  { worklist, received_at }: { readonly worklist: Worklist; readonly received_at: string },
+  maxWaitMinutes: number,
+  now: Date,
+): boolean {
+  const limited = maxWaitMinutes > 0 && worklist.state === "new";
+  return limited && minutesWaited(received_at, now) >= maxWaitMinutes;
 }

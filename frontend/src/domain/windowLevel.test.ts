@@ -6,6 +6,9 @@ import {
   FULL_WINDOW,
   isFullWindow,
   MIN_WINDOW,
+  rangeOf,
+  storedEnds,
+  toldWindow,
   transferOf,
   type WindowLevel,
 } from "./windowLevel";
@@ -42,6 +45,26 @@ describe("dragWindowLevel", () => {
 
   it("never reaches a window of nothing", () => {
     expect(dragWindowLevel(FULL_WINDOW, -1e4, -1e4)).toEqual({ window: MIN_WINDOW, level: 0 });
+  });
+});
+
+describe("the file's own greys", () => {
+  const greys = { bits: 12, darkest: 50, brightest: 4000, black: 1000, white: 2020, spacing: null, sided: false };
+
+  it("reach beyond those of the rendered image", () => {
+    const range = rangeOf(greys);
+    expect(range.low).toBeCloseTo((50 - 1000) / 4);
+    expect(range.high).toBeCloseTo((4000 - 1000) / 4);
+    expect(range.minWindow).toBeCloseTo(2);
+    expect(clampWindowLevel({ window: 1e6, level: -1e6 }, range).level).toBe(range.low);
+    expect(rangeOf({ ...greys, darkest: 1500, brightest: 1600 })).toMatchObject({ low: 0, high: 255 });
+  });
+
+  it("are what window and level are told in", () => {
+    expect(storedEnds(FULL_WINDOW, greys)).toEqual({ black: 1000, white: 2020 });
+    expect(storedEnds({ window: 510, level: 127.5 }, greys)).toEqual({ black: 490, white: 2530 });
+    expect(toldWindow(FULL_WINDOW, greys)).toEqual({ window: "1020", level: "1510" });
+    expect(toldWindow(FULL_WINDOW, null)).toEqual({ window: "255", level: "128" });
   });
 });
 

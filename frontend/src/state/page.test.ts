@@ -1,11 +1,11 @@
 import { describe, expect, it } from "vitest";
 
 import { ApiError } from "../api/errors";
-import { aStudy, aSummary } from "../test/studies";
+import { aStudy } from "../test/studies";
 import { commandOf, SHORTCUTS } from "./shortcuts";
-import { pathOf, studyIdOf } from "./useRoute";
+import { isUnknown, pathOf, studyIdOf } from "./useRoute";
 import { studyReducer } from "./useStudy";
-import { listReducer } from "./useStudyList";
+import { unreadText } from "./useUnread";
 
 const PLAIN = { ctrlKey: false, metaKey: false, altKey: false };
 
@@ -30,9 +30,18 @@ describe("addresses", () => {
   });
 
   it.each(["/", "/studies/", "/studies/../etc", "/studies/a/b", "/studies/%2e", "/other"])(
-    "%s is the start page",
+    "%s is no study",
     (path) => expect(studyIdOf(path)).toBeNull(),
   );
+
+  it("an address that the page does not have is known as such", () => {
+    expect(["/studies/", "/other", "/drift/x"].map(isUnknown)).toEqual([true, true, true]);
+    expect(["/", "/drift", "/agreement", pathOf("01m83akp78m9e4ygq5dfjy7j5a")].some(isUnknown)).toBe(false);
+  });
+});
+
+it("the title counts what is urgent and new", () => {
+  expect([0, 3, 100].map(unreadText)).toEqual([null, "(3)", "(100)"]);
 });
 
 describe("the open study", () => {
@@ -50,13 +59,13 @@ describe("the open study", () => {
     expect(failed.errors.get(study.id)).toBe(error);
     expect(studyReducer(failed, { type: "heard", study }).errors.size).toBe(0);
   });
-});
 
-it("a list that could not be refreshed stays in sight", () => {
-  const empty = { studies: [], total: 0, error: null, phase: "loading" as const };
-  const loaded = listReducer(empty, { type: "loaded", studies: [aSummary("a")], total: 1 });
-  const failed = listReducer(loaded, { type: "failed", error: new ApiError(0, "No connection", "") });
-  expect(failed.studies).toEqual(loaded.studies);
-  expect(failed.error?.isConnectionLoss).toBe(true);
-  expect(failed.phase).toBe("ready");
+  it("a night's studies do not fill the memory, and the latest stay", () => {
+    const after = Array.from({ length: 300 }, (_, i) => aStudy({ id: `s${i}` })).reduce<Parameters<typeof studyReducer>[0]>(
+      (state, heard) => studyReducer(state, { type: "heard", study: heard }),
+      EMPTY,
+    );
+    expect(after.known.size).toBeLessThan(100);
+    expect(after.known.has("s299")).toBe(true);
+  });
 });

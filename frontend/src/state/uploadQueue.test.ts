@@ -8,7 +8,7 @@ import { UploadQueue } from "./uploadQueue";
 
 interface Sending extends SendCallbacks {
   readonly name: string;
-  readonly succeed: (study: Study) => void;
+  readonly succeed: (study: Study, known?: boolean) => void;
   readonly fail: (error: Error) => void;
 }
 
@@ -17,7 +17,7 @@ function aGateway(): { send: Send; sendings: Sending[] } {
   const sendings: Sending[] = [];
   const send: Send = (file, callbacks) =>
     new Promise((succeed, fail) => {
-      sendings.push({ name: file.name, succeed, fail, ...callbacks });
+      sendings.push({ name: file.name, succeed: (study, known = false) => succeed({ study, known }), fail, ...callbacks });
       callbacks.signal.addEventListener("abort", () => fail(new ApiError(0, "Cancelled", "")));
     });
   return { send, sendings };
@@ -96,14 +96,15 @@ it("a dismissed upload is stopped and makes room", async () => {
 it("tells of each study whether it came alone", async () => {
   const { send, sendings } = aGateway();
   const queue = new UploadQueue(send);
-  const heard = vi.fn<(id: string, alone: boolean) => void>();
-  queue.onRead((study, alone) => heard(study.id, alone));
+  const heard = vi.fn<(id: string, alone: boolean, known: boolean) => void>();
+  queue.onRead((study, alone, known) => heard(study.id, alone, known));
   queue.add(files("a", "b"));
   sendings[0]?.succeed(aStudy({ id: "first" }));
-  await vi.waitFor(() => expect(heard).toHaveBeenCalledWith("first", false));
+  await vi.waitFor(() => expect(heard).toHaveBeenCalledWith("first", false, false));
   queue.add(files("c"));
-  sendings[2]?.succeed(aStudy({ id: "single" }));
-  await vi.waitFor(() => expect(heard).toHaveBeenCalledWith("single", true));
+  sendings[2]?.succeed(aStudy({ id: "single" }), true);
+  await vi.waitFor(() => expect(heard).toHaveBeenCalledWith("single", true, true));
+  expect(queue.snapshot().find(({ study }) => study?.id === "single")?.known).toBe(true);
   queue.dismissOf("single");
   queue.clearSettled();
   expect(queue.snapshot().map(({ file }) => file.name)).toEqual(["b"]);

@@ -9,11 +9,12 @@ import {
   type UploadAction,
   uploadsReducer,
 } from "./uploads";
+import { t } from "../i18n/t";
 
 export const CONCURRENT_UPLOADS = 2;
 
 /** Called with each study that was analysed; `alone` if it was dropped without any other file. */
-export type ReadListener = (study: Study, alone: boolean) => void;
+export type ReadListener = (study: Study, alone: boolean, known: boolean) => void;
 
 /** Sends files, a few at a time, in the order in which they came. Lives outside React. */
 export class UploadQueue {
@@ -90,12 +91,12 @@ export class UploadQueue {
     this.controllers.set(id, controller);
     this.apply({ type: "started", id });
     try {
-      const study = await this.send(file, {
+      const { study, known } = await this.send(file, {
         onProgress: (sent) => this.apply({ type: "progressed", id, sent }),
         signal: controller.signal,
       });
-      this.apply({ type: "finished", id, study });
-      this.readListeners.forEach((listener) => listener(study, this.alone.has(id)));
+      this.apply({ type: "finished", id, study, known });
+      this.readListeners.forEach((listener) => listener(study, this.alone.has(id), known));
     } catch (error) {
       this.apply({ type: "failed", id, error: asApiError(error) });
     } finally {
@@ -108,8 +109,8 @@ export class UploadQueue {
     if (this.maxBytes === null || file.size <= this.maxBytes) {
       return;
     }
-    const detail = `The file has ${bytes(file.size)}; at most ${bytes(this.maxBytes)} are accepted.`;
-    this.apply({ type: "failed", id, error: new ApiError(413, "Too large", detail) });
+    const detail = t("The file has {0}; at most {1} are accepted.", bytes(file.size), bytes(this.maxBytes));
+    this.apply({ type: "failed", id, error: new ApiError(413, t("Too large"), detail) });
   }
 
   private apply(action: UploadAction): void {

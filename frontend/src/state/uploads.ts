@@ -12,6 +12,8 @@ export interface Upload {
   /** The part of the file that is sent, 0..1. */
   readonly sent: number;
   readonly study: Study | null;
+  /** Whether the archive had the file before. */
+  readonly known: boolean;
   readonly error: ApiError | null;
 }
 
@@ -19,14 +21,14 @@ export type UploadAction =
   | { readonly type: "added"; readonly uploads: readonly Upload[] }
   | { readonly type: "started"; readonly id: number }
   | { readonly type: "progressed"; readonly id: number; readonly sent: number }
-  | { readonly type: "finished"; readonly id: number; readonly study: Study }
+  | { readonly type: "finished"; readonly id: number; readonly study: Study; readonly known: boolean }
   | { readonly type: "failed"; readonly id: number; readonly error: ApiError }
   | { readonly type: "retried"; readonly id: number }
   | { readonly type: "dismissed"; readonly id: number }
   | { readonly type: "cleared" };
 
 export function newUpload(id: number, file: File): Upload {
-  return { id, file, phase: "waiting", sent: 0, study: null, error: null };
+  return { id, file, phase: "waiting", sent: 0, study: null, known: false, error: null };
 }
 
 export function uploadsReducer(
@@ -44,7 +46,7 @@ export function uploadsReducer(
         sent: action.sent,
       });
     case "finished":
-      return changed(uploads, action.id, { phase: "done", sent: 1, study: action.study });
+      return changed(uploads, action.id, { phase: "done", sent: 1, study: action.study, known: action.known });
     case "failed":
       return changed(uploads, action.id, { phase: "failed", error: action.error });
     case "retried":

@@ -1,18 +1,35 @@
-import { useEffect, useEffectEvent } from "react";
+import { useCallback, useEffect, useEffectEvent, useMemo, useState } from "react";
 
-import type { StudySummary } from "../api/schema";
+import type { StudySummary, Worklist } from "../api/schema";
 import type { May } from "../domain/access";
 import { type OpenStudy, useStudy } from "./useStudy";
+import { blinded, type OpenFirstRead, useFirstRead } from "./useFirstRead";
+import { type LiveChange, useLive } from "./useLive";
+import { type OwnGreys, useGreys } from "./useGreys";
+import { type OpenReview, useReview } from "./useReview";
 import { type Route, useRoute } from "./useRoute";
 import { type StudyList, useStudyList } from "./useStudyList";
 import { type System, useSystem } from "./useSystem";
+import { useUnreadUrgent } from "./useUnread";
 import { type Uploads, useUploads } from "./useUploads";
+import { useWalk, type Walk } from "./useWalk";
+import { type OpenWorklist, useWorklist } from "./useWorklist";
 
 export interface Session {
   readonly route: Route;
   readonly system: System;
   readonly list: StudyList;
   readonly open: OpenStudy;
+  /** The greys of the open study's file. */
+  readonly own: OwnGreys;
+  readonly first: OpenFirstRead;
+  readonly worklist: OpenWorklist;
+  readonly review: OpenReview;
+  /** Whose words are kept in this browser. */
+  readonly person: string;
+  readonly walk: Walk;
+  /** Urgent studies that nobody has opened. */
+  readonly unread: number;
   readonly uploads: Uploads;
   readonly may: May;
   /** Null for whoever may not. */
@@ -20,11 +37,43 @@ export interface Session {
 }
 
 /** Everything the page knows from the gateway, kept together so that its parts agree. */
-export function useSession(may: May): Session {
+export function useSession(may: May, person: string): Session {
   const route = useRoute();
   const system = useSystem();
-  const list = useStudyList();
-  const open = useStudy(route.studyId);
+  const live = useLive(may.follow);
+  const list = useStudyList(route.filter, route.setFilter, live.isLive);
+  const opened = useStudy(route.studyId);
+  const first = useFirstRead(opened.study, may.readFirst, person);
+  const hidden = useMemo(() => (opened.study === null ? null : blinded(opened.study)), [opened.study]);
+  const open = first.isBlind ? { ...opened, study: hidden } : opened;
+  const own = useGreys(open.study?.id ?? null);
+  const { mark, refresh } = list;
+  const [changes, setChanges] = useState(0);
+  const noteWork = useCallback(
+    (id: string, changed: Worklist): void => {
+      mark(id, changed);
+      refresh();
+      setChanges((n) => n + 1);
+    },
+    [mark, refresh],
+  );
+  // Opened is what is there to be looked at; of a study that is not, nothing is asked.
+  const worklist = useWorklist(open.study?.id ?? null, may.work, noteWork, live.news, person);
+  // What others said of the answers would tell the answers.
+  const review = useReview(first.isBlind ? null : opened.study, may.review, person);
+  const unread = useUnreadUrgent(changes, live);
+  const hear = useEffectEvent((news: readonly LiveChange[]) => {
+    list.refresh();
+    if (news.some(({ kind, studyId }) => studyId === route.studyId && kind !== "worklist")) {
+      opened.reload();
+    }
+  });
+  useEffect(() => {
+    if (live.news.length > 0) {
+      hear(live.news);
+    }
+  }, [live.news]);
+  const walk = useWalk(route, list, open.prefetch);
   const uploads = useUploads(system.status, (study, alone) => {
     open.learn(study);
     list.refresh();
@@ -41,7 +90,7 @@ export function useSession(may: May): Session {
     });
   };
   useCatchingUp({ system, list, open });
-  return { route, system, list, open, uploads, may, rerun: may.rerun ? rerun : null };
+  return { route, system, list, open, own, first, worklist, review, person, walk, unread, uploads, may, rerun: may.rerun ? rerun : null };
 }
 
 type Known = Pick<Session, "system" | "list" | "open">;

@@ -2,7 +2,7 @@ import { useCallback, useState } from "react";
 
 /** A yes-or-no that this browser remembers. Works, unremembered, where storage is forbidden. */
 export function useStoredFlag(key: string, initial: boolean): [boolean, (value: boolean) => void] {
-  const [value, setValue] = useState(() => read(key) ?? initial);
+  const [value, setValue] = useState(() => readFlag(key) ?? initial);
   const store = useCallback(
     (next: boolean) => {
       setValue(next);
@@ -13,7 +13,8 @@ export function useStoredFlag(key: string, initial: boolean): [boolean, (value: 
   return [value, store];
 }
 
-function read(key: string): boolean | null {
+/** Null where nothing is remembered. */
+export function readFlag(key: string): boolean | null {
   try {
     const stored = window.localStorage.getItem(key);
     return stored === null ? null : stored === "true";

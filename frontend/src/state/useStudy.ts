@@ -16,6 +16,9 @@ type StudyAction =
   | { readonly type: "failed"; readonly id: string; readonly error: ApiError }
   | { readonly type: "rerunning"; readonly id: string };
 
+/** So many studies stay in memory; a night has more. */
+const KEPT = 60;
+
 const EMPTY: StudyState = { known: new Map(), errors: new Map(), rerunning: new Set() };
 
 export function studyReducer(state: StudyState, action: StudyAction): StudyState {
@@ -27,10 +30,16 @@ export function studyReducer(state: StudyState, action: StudyAction): StudyState
   errors.delete(id);
   switch (action.type) {
     case "heard":
+      known.delete(id);
       known.set(id, action.study);
+      [...known.keys()].slice(0, -KEPT).forEach((oldest) => known.delete(oldest));
       break;
     case "failed":
       errors.set(id, action.error);
+      // Deleted meanwhile: what was known of it is nobody's to look at any more.
+      if (action.error.isGone) {
+        known.delete(id);
+      }
       break;
     case "rerunning":
       rerunning.add(id);
@@ -45,6 +54,8 @@ export interface OpenStudy {
   readonly isRerunning: boolean;
   /** Hands in a study that came by another way, so that it need not be asked for. */
   readonly learn: (study: Study) => void;
+  /** Asks for a study that is likely to be opened next. */
+  readonly prefetch: (id: string) => void;
   readonly reload: () => void;
   readonly rerun: () => Promise<void>;
 }
@@ -54,32 +65,30 @@ export function useStudy(id: string | null): OpenStudy {
   const [state, dispatch] = useReducer(studyReducer, EMPTY);
   const isKnown = id !== null && state.known.has(id);
 
-  const load = useCallback((wanted: string, signal?: AbortSignal) => {
-    getStudy(wanted, signal).then(
-      (study) => dispatch({ type: "heard", study }),
-      (error: unknown) => {
-        if (!signal?.aborted) {
-          dispatch({ type: "failed", id: wanted, error: asApiError(error) });
-        }
-      },
-    );
-  }, []);
-
   useEffect(() => {
     if (id === null || isKnown) {
       return undefined;
     }
     const controller = new AbortController();
-    load(id, controller.signal);
+    load(id, dispatch, controller.signal);
     return () => controller.abort();
-  }, [id, isKnown, load]);
+  }, [id, isKnown]);
 
   const learn = useCallback((study: Study) => dispatch({ type: "heard", study }), []);
   const reload = useCallback(() => {
     if (id !== null) {
-      load(id);
+      load(id, dispatch);
     }
-  }, [id, load]);
+  }, [id]);
+  const prefetch = useCallback(
+    (wanted: string) => {
+      if (!state.known.has(wanted)) {
+        // If it fails, it is asked for again when it is opened.
+        getStudy(wanted).then((study) => dispatch({ type: "heard", study }), () => undefined);
+      }
+    },
+    [state.known],
+  );
   const rerun = useCallback(() => (id === null ? Promise.resolve() : reread(id, dispatch)), [id]);
 
   return {
@@ -87,9 +96,21 @@ export function useStudy(id: string | null): OpenStudy {
     error: id === null ? null : (state.errors.get(id) ?? null),
     isRerunning: id !== null && state.rerunning.has(id),
     learn,
+    prefetch,
     reload,
     rerun,
   };
+}
+
+function load(id: string, dispatch: (action: StudyAction) => void, signal?: AbortSignal): void {
+  getStudy(id, signal).then(
+    (study) => dispatch({ type: "heard", study }),
+    (error: unknown) => {
+      if (!signal?.aborted) {
+        dispatch({ type: "failed", id, error: asApiError(error) });
+      }
+    },
+  );
 }
 
 async function reread(id: string, dispatch: (action: StudyAction) => void): Promise<void> {

@@ -1,94 +1,58 @@
-import { useCallback, useEffect, useReducer, useState } from "react";
+import { useEffect, useMemo, useState, useSyncExternalStore } from "react";
 
 import { listStudies } from "../api/client";
-import { asApiError, type ApiError } from "../api/errors";
-import type { StudyPage, StudySummary } from "../api/schema";
-import { NO_FILTER, type StudyFilter } from "../domain/filters";
+import type { Worklist } from "../api/schema";
+import type { StudyFilter } from "../domain/filters";
+import { type FeedState, StudyFeed } from "./studyFeed";
 
-const STEP = 50;
-/** The gateway's limit for one answer; a longer list is read page by page. */
-const MAX_PAGE_SIZE = 200;
 /** Other people send studies, too. */
 const REFRESH_INTERVAL_MS = 20_000;
+/** While changes are told as they happen. */
+const LIVE_INTERVAL_MS = 300_000;
+const TYPING_MS = 200;
 
-export interface ListState {
-  readonly studies: readonly StudySummary[];
-  readonly total: number;
-  readonly error: ApiError | null;
-  readonly phase: "loading" | "ready";
-}
-
-type ListAction =
-  | { readonly type: "loaded"; readonly studies: readonly StudySummary[]; readonly total: number }
-  | { readonly type: "failed"; readonly error: ApiError };
-
-const EMPTY: ListState = { studies: [], total: 0, error: null, phase: "loading" };
-
-export function listReducer(state: ListState, action: ListAction): ListState {
-  switch (action.type) {
-    case "loaded":
-      return { studies: action.studies, total: action.total, error: null, phase: "ready" };
-    case "failed":
-      // What was heard before stays in sight, with the sentence that says it may be old.
-      return { ...state, error: action.error, phase: "ready" };
-  }
-}
-
-export interface StudyList extends ListState {
+export interface StudyList extends FeedState {
+  /** Whether all that match are here. */
+  readonly isWhole: boolean;
   readonly filter: StudyFilter;
   readonly setFilter: (filter: StudyFilter) => void;
-  readonly loadMore: () => void;
+  /** Reads on until so many are here. */
+  readonly want: (count: number) => void;
   readonly refresh: () => void;
+  readonly mark: (id: string, worklist: Worklist) => void;
 }
 
-export function useStudyList(): StudyList {
-  const [state, dispatch] = useReducer(listReducer, EMPTY);
-  const [filter, setFilter] = useState<StudyFilter>(NO_FILTER);
-  const [wanted, setWanted] = useState(STEP);
-  const [round, setRound] = useState(0);
-  const refresh = useCallback(() => setRound((n) => n + 1), []);
-  const loadMore = useCallback(() => setWanted((n) => n + STEP), []);
-
-  useEffect(() => {
-    const controller = new AbortController();
-    firstStudies(filter, wanted, controller.signal).then(
-      ({ studies, total }) => dispatch({ type: "loaded", studies, total }),
-      (error: unknown) => {
-        if (!controller.signal.aborted) {
-          dispatch({ type: "failed", error: asApiError(error) });
-        }
-      },
-    );
-    const timer = setTimeout(refresh, REFRESH_INTERVAL_MS);
-    return () => {
-      clearTimeout(timer);
-      controller.abort();
-    };
-  }, [filter, wanted, round, refresh]);
-
-  return { ...state, filter, setFilter, loadMore, refresh };
-}
-
-/** The first `wanted` studies of the list, in as few requests as the gateway allows. */
-export async function firstStudies(
+/** The list under a filter; the gateway looks, for the page may hold its beginning alone. */
+export function useStudyList(
   filter: StudyFilter,
-  wanted: number,
-  signal: AbortSignal,
-): Promise<{ studies: readonly StudySummary[]; total: number }> {
-  const byId = new Map<string, StudySummary>();
-  let page: StudyPage | null = null;
-  do {
-    page = await listStudies(
-      {
-        priorities: filter.priority === null ? [] : [filter.priority],
-        statuses: filter.status === null ? [] : [filter.status],
-        limit: Math.min(wanted - byId.size, MAX_PAGE_SIZE),
-        cursor: page?.next_cursor ?? null,
-      },
-      signal,
+  setFilter: (filter: StudyFilter) => void,
+  isLive: boolean,
+): StudyList {
+  const [feed] = useState(() => new StudyFeed(listStudies));
+  const state = useSyncExternalStore(feed.subscribe, feed.snapshot);
+  const { priority, status, work, text } = filter;
+  useEffect(() => {
+    // A word is typed letter by letter.
+    const asking = setTimeout(
+      () => feed.ask({ priority, status, work, text, patientId: null }),
+      text === "" ? 0 : TYPING_MS,
     );
-    // By id: a study may move from one page to the next while they are read.
-    page.items.forEach((study) => byId.set(study.id, study));
-  } while (page.next_cursor !== null && byId.size < wanted);
-  return { studies: [...byId.values()], total: page.total };
+    return () => {
+      clearTimeout(asking);
+      feed.stop();
+    };
+  }, [feed, priority, status, work, text]);
+  useEffect(() => {
+    const timer = setInterval(feed.refresh, isLive ? LIVE_INTERVAL_MS : REFRESH_INTERVAL_MS);
+    return () => clearInterval(timer);
+  }, [feed, isLive]);
+
+  return useMemo(() => {
+    // What somebody has just done is no longer new, though the gateway was not asked again.
+    const studies = state.studies.filter(({ worklist }) => work === null || worklist.state === work);
+    const isWhole = state.studies.length >= state.total;
+    const total = state.total - (state.studies.length - studies.length);
+    const { want, refresh, mark } = feed;
+    return { ...state, studies, total, isWhole, filter, setFilter, want, refresh, mark };
+  }, [state, work, filter, setFilter, feed]);
 }

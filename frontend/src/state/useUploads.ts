@@ -20,10 +20,10 @@ export function useUploads(
   const tell = useEffectEvent(onRead);
   useEffect(
     () =>
-      queue.onRead((study, alone) => {
+      queue.onRead((study, alone, known) => {
         tell(study, alone);
-        if (alone) {
-          // It is opened now: nothing is left to say about its upload.
+        if (alone && !known) {
+          // It is opened now: nothing is left to say about its upload. Of a known file there is.
           queue.dismissOf(study.id);
         }
       }),

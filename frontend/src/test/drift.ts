@@ -37,12 +37,12 @@ export function aStatistic({ name, psis }: Given): DriftStatistic {
   };
 }
 
-/** The week before the current one is judged. */
+/** The week before the current one is compared. */
 export function aReport(statistics: readonly DriftStatistic[]): DriftReport {
   const model = { name: "classifier", version: "1", sha256: SHA };
   return {
     summary: "1 of 3 distributions has drifted in week 2026-W46.",
-    judged_week: "2026-W46",
+    compared_week: "2026-W46",
     reference: {
       name: "ood--classifier",
       created_at: "2026-01-01T00:00:00Z",

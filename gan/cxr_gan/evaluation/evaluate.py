@@ -1,36 +1,27 @@
 """The whole evaluation of one generator."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from cxr_contracts import Interval
 from cxr_gan.errors import GanError
-from cxr_gan.evaluation.features import (
-    ClassifierFeatures,
-    Extractor,
-    Features,
-    cached_features,
-    features_of,
-)
+from cxr_gan.evaluation.features import Extractor, cached_features, features_of
 from cxr_gan.evaluation.measures import KERNEL_PX, TITLES, ImageSet, blurred, measure, noise_like
 from cxr_gan.evaluation.memorisation import memorisation, small_pixels
-from cxr_gan.evaluation.results import LABEL_AUROC, Evaluation
+from cxr_gan.evaluation.results import Evaluation
 from cxr_gan.folders import Figure
-from cxr_gan.generator import Findings, Synthesizer
+from cxr_gan.generator import Synthesizer
 from cxr_gan.radiographs import Indices, Radiographs, read_radiographs
 from cxr_gan.sampling import drawn_like
 from cxr_training.data.splits import Split
-from cxr_training.metrics.bootstrap import interval_of, patient_weights
-from cxr_training.metrics.classification import auroc, aurocs
+from cxr_training.metrics.bootstrap import patient_weights
 
 FEATURES, PIXELS = "features", "pixels"
 SAMPLES, SEED = 2000, 1
-# Fewer tell nothing of a distribution, and of an AUROC.
-FEWEST_IMAGES, FEWEST_POSITIVES = 50, 5
+# Fewer tell nothing of a distribution.
+FEWEST_IMAGES = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +31,6 @@ class Request:
     data: Path
     cache: Path
     samples: int = SAMPLES
-    label_images: int = 40
     resamples: int = 200
     seed: int = SEED
     truncation: float | None = None
@@ -61,7 +51,6 @@ def evaluate(synthesizer: Synthesizer, extractor: Extractor, request: Request) -
     reals = read_radiographs(
         request.data,
         side_px,
-        synthesizer.shown,
         request.cache,
         splits=(Split.TRAIN, Split.VALIDATION),
         least=FEWEST_IMAGES,
@@ -87,9 +76,6 @@ def evaluate(synthesizer: Synthesizer, extractor: Extractor, request: Request) -
         found = memorisation(points, known, unseen_points, draws, held_out_draws)
         for name, result in found.items():
             figures.append(Figure(name=name, subset=space, result=result, n=request.samples))
-    if isinstance(extractor, ClassifierFeatures) and synthesizer.spec.labels:
-        findings = [reals.findings[index] for index in unseen]
-        figures += label_figures(synthesizer, extractor, held_out, findings, request)
     identity = synthesizer.identity
     return Evaluation(
         model=identity.name,
@@ -110,49 +96,6 @@ def in_patient_order(patients: npt.NDArray[np.str_], seed: int) -> Indices:
     names, index = np.unique(patients, return_inverse=True)
     place = np.random.default_rng(seed).permutation(len(names))
     return np.argsort(place[index], kind="stable")
-
-
-def label_figures(
-    synthesizer: Synthesizer,
-    classifier: ClassifierFeatures,
-    held_out: ImageSet,
-    held_out_findings: Sequence[Findings],
-    request: Request,
-) -> list[Figure]:
-    """Does the published classifier see the label that an image was asked for?
-
-    AUROC of each label that both know, among samples asked for it alone, for others or for none;
-    beside it the same of held-out radiographs, where enough have the label.
-    """
-    known = [label for label in synthesizer.spec.labels if label in classifier.labels]
-    asked = [frozenset({label}) for label in known for _ in range(request.label_images)]
-    asked += [frozenset()] * request.label_images
-    first = request.seed + request.samples
-    seeds = range(first, first + len(asked))
-    images = synthesizer.images(seeds, synthesizer.label_input(asked))
-    logits = classifier.logits(features_of(classifier, images, "labels"))
-    real_logits, patients = classifier.logits(held_out.features), held_out.patients.tolist()
-
-    def area(
-        label: str, findings: Sequence[Findings], scores: Features, groups: Sequence[str]
-    ) -> Interval | None:
-        targets = np.array([label in names for names in findings])
-        if min(targets.sum(), (~targets).sum()) < FEWEST_POSITIVES:
-            return None
-        scores = scores[:, classifier.labels.index(label)]
-        draws = aurocs(targets, scores, patient_weights(groups, request.resamples, 0))
-        return interval_of(auroc(targets, scores), draws)
-
-    found = []
-    for label in known:
-        result = area(label, asked, logits, list(map(str, seeds)))
-        if result is not None:
-            floor = area(label, held_out_findings, real_logits, patients)
-            figure = Figure(
-                name=LABEL_AUROC, subset=label, result=result, n=len(asked), floor=floor
-            )
-            found.append(figure.model_copy(update={"ceiling": 0.5}))
-    return found
 
 
 def _samples(

@@ -53,7 +53,6 @@ class ClassifierFeatures:
             raise ModelFolderError(f"{folder} does not fill its network: {error}.") from error
         self.name = f"{manifest.name} v{manifest.version}"
         self.key = manifest.weights.sha256
-        self.labels = tuple(label.name for label in manifest.labels)
         self._input, self._device = manifest.input, torch.device(device)
         # A third less time on a CPU.
         self._network = network.to(self._device).to(memory_format=torch.channels_last)
@@ -71,12 +70,6 @@ class ClassifierFeatures:
             cells = self._network.features(batch)
             features: Features = cells.mean((2, 3)).float().cpu().numpy()
         return features
-
-    def logits(self, features: Features) -> Features:
-        """What the classifier says [n, labels] of images with these features."""
-        weight, bias = (tensor.cpu().numpy() for tensor in self._network.linear())
-        logits: Features = features @ weight.T + bias
-        return logits
 
 
 class PixelFeatures:

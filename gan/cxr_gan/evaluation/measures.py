@@ -23,22 +23,18 @@ from cxr_gan.evaluation.distances import (
     radii,
 )
 from cxr_gan.evaluation.features import Features
-from cxr_gan.evaluation.probes import linear_probe, pixel_probe
 from cxr_gan.generator import Images
 from cxr_training.metrics.bootstrap import Weights, interval_of, patient_weights, share_interval
 
 FRECHET, KERNEL = "frechet_distance", "kernel_distance"
 PRECISION, RECALL = "precision", "recall"
 DIVERSITY = "ms_ssim"
-LINEAR_PROBE, PIXEL_PROBE = "probe_features", "probe_pixels"
 TITLES = {
     FRECHET: "Fréchet distance",
     KERNEL: "kernel distance",
     PRECISION: "precision",
     RECALL: "recall",
     DIVERSITY: "MS-SSIM of pairs",
-    LINEAR_PROBE: "probe on features, accuracy",
-    PIXEL_PROBE: "probe on pixels, accuracy",
 }
 # Kynkäänniemi et al., NeurIPS 2019.
 NEIGHBOURS = 3
@@ -81,19 +77,12 @@ def measure(images: ImageSet, real: ImageSet, resamples: int, seed: int) -> dict
     recall_draws = patient_weights(real.patients.tolist(), resamples, seed)
     pairs = pair_similarities(images.images, PAIRS, seed, images.patients)
     pair_draws = patient_weights([str(pair) for pair in range(len(pairs))], resamples, seed)
-    patients = np.concatenate([real.patients, images.patients])
-    synthetic = np.arange(len(patients)) >= len(real.patients)
-    probe_draws = patient_weights(patients.tolist(), resamples, seed)
-    features = np.concatenate([real.features, images.features])
-    pixels = np.concatenate([real.images, images.images])
     return {
         FRECHET: _frechet(images, real, draws[:FRECHET_RESAMPLES]),
         KERNEL: interval_of(kernel.distance(), np.array([kernel.distance(row) for row in draws])),
         PRECISION: _share(precise, draws, images.patients),
         RECALL: _share(recalled, recall_draws, real.patients),
         DIVERSITY: _mean(pairs, pair_draws),
-        LINEAR_PROBE: _share(linear_probe(features, synthetic, patients), probe_draws, patients),
-        PIXEL_PROBE: _share(pixel_probe(pixels, synthetic, patients, seed), probe_draws, patients),
     }
 
 

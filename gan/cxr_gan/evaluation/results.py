@@ -11,7 +11,6 @@ from cxr_gan.folders import Figure
 from cxr_training.core.config import Section
 from cxr_training.report.tables import format_interval, markdown_table
 
-LABEL_AUROC = "label_auroc"
 PAGE_NAME = "README.md"
 
 
@@ -74,15 +73,13 @@ def page(evaluations: Sequence[Evaluation]) -> str:
     ]
     for side_px, extractor in dict.fromkeys((x.side_px, x.extractor) for x in evaluations):
         some = [x for x in evaluations if (x.side_px, x.extractor) == (side_px, extractor)]
-        parts += [f"## {side_px} px, {extractor} features", _table(some)]
+        parts += [f"## {side_px} px, {extractor} features", figures_table(some)]
     parts += ["## Are training images given back?"]
     return "\n\n".join(parts + [verdict(x.model, x.figures) for x in evaluations]) + "\n"
 
 
 def titled(figure: Figure) -> str:
     """Its name in words."""
-    if figure.name == LABEL_AUROC:
-        return f"AUROC of {figure.subset.replace('_', ' ')} where it was asked for"
     return TITLES.get(figure.name, f"{figure.name.replace('_', ' ')}, in {figure.subset}")
 
 
@@ -94,7 +91,7 @@ def cell(result: Interval | None) -> str:
     return format_interval(result, 1 if size >= 10 else 3 if size >= 0.1 else 4)
 
 
-def _table(evaluations: Sequence[Evaluation]) -> str:
+def figures_table(evaluations: Sequence[Evaluation]) -> str:
     """A line for each figure; what real images and noise get stands beside it."""
     by_model = [{(f.name, f.subset): f for f in x.figures} for x in evaluations]
     lines = []

@@ -8,10 +8,10 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from cxr_contracts import Finding
-from cxr_gan.errors import GanError, read_keys, validated
+from cxr_gan.errors import GanError
 from cxr_training.classifier.config import ClassifierConfig, load_config
 from cxr_training.classifier.samples import LABELS, Samples, masked_targets
-from cxr_training.core.config import Section
+from cxr_training.core.config import Section, read_config
 from cxr_training.data.splits import Split
 
 Kind = Literal["real", "oversampled", "synthetic"]
@@ -96,7 +96,7 @@ class Plan(Section):
 
     def config(self, seed: int, arm: Arm, rare: "RareLabels | None" = None) -> ClassifierConfig:
         """The recipe of one training; ConfigError as `load_config`."""
-        own = [f"seed={seed}", "members=1", "training.epochs=1", "training.max_minutes=null"]
+        own = [f"seed={seed}", "members=1", "training.epochs=1"]
         own.append(f"training.steps_per_epoch={self.steps}")
         if arm.kind == "oversampled" and rare is not None:
             totals = ", ".join(f"{x}: {n}" for x, n in rare.totals(arm.share).items())
@@ -105,8 +105,8 @@ class Plan(Section):
 
 
 def load_plan(path: Path) -> Plan:
-    """The plan of `path`; GanError for no such file or a key that cannot be used."""
-    return validated(Plan, read_keys(path), path)
+    """The plan of `path`; ConfigError for no such file or a key that cannot be used."""
+    return read_config(Plan, path)
 
 
 @dataclass(frozen=True, slots=True)

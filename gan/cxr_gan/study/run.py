@@ -3,13 +3,9 @@
 import hashlib
 import json
 from collections.abc import Sequence
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from dataclasses import dataclass, replace
-from multiprocessing import get_context
 from pathlib import Path
 from statistics import mean
-
-import torch
 
 from cxr_contracts import Finding
 from cxr_gan.errors import GanError
@@ -30,7 +26,6 @@ from cxr_gan.study.training import KEY, Predictions, Task, train_one
 from cxr_training.classifier.config import SMOKE_OVERRIDES, ClassifierConfig
 from cxr_training.classifier.samples import Samples
 from cxr_training.classifier.train import samples_of
-from cxr_training.core.parallel import end_with_parent, usable_cores
 from cxr_training.data.collection import describe_sources
 from cxr_training.data.splits import Split, split_sha256
 
@@ -57,8 +52,6 @@ class Request:
     out: Path
     roots: tuple[Path, ...]
     """Folders of published models and of runs; the first that holds a generator's name is taken."""
-    jobs: int
-    threads: int | None
     smoke: bool = False
 
 
@@ -78,20 +71,6 @@ def smoke_plan(plan: Plan) -> Plan:
     rare = plan.rare.model_copy(update={"least_validation": 1})
     small = {"steps": 4, "seeds": (1, 2), "rare": rare, "budget": (*plan.budget, *SMOKE)}
     return plan.model_copy(update=small)
-
-
-def jobs_of(asked: int | None) -> tuple[int, int | None, tuple[str, ...]]:
-    """How many trainings at once, the threads of each (None leaves them to PyTorch), overrides.
-
-    Two networks on a core each train at nearly twice the pace of one on both. Trainings that
-    share a GPU share the cores that load for it.
-    """
-    if asked is not None and asked < 1:
-        raise GanError(f"--jobs {asked}: at least one")
-    cores, cuda = usable_cores(), torch.cuda.is_available()
-    jobs = asked or (1 if cuda else cores)
-    workers = f"training.workers={max(0, cores // jobs - 1)}"
-    return jobs, None if cuda else max(1, cores // jobs), (workers,) if cuda and jobs > 1 else ()
 
 
 def prepare(request: Request) -> Prepared:
@@ -140,25 +119,8 @@ def run_study(prepared: Prepared) -> None:
     left = [task for task in prepared.tasks if Predictions.read(task.folder) is None]
     write_runs(_rows(prepared), request.out)
     print("\n".join(standing(request)), flush=True)
-    if not left:
-        return
-    # Before any training starts: all of them read what is decoded here.
-    left[0].images(left[0].samples)
-    if request.jobs == 1:
-        for task in left:
-            _report(prepared, train_one(task))
-        return
-    # Not forked: a copy of a process with threads, PyTorch's or tqdm's, may hang.
-    context = get_context("spawn")
-    with ProcessPoolExecutor(request.jobs, context, end_with_parent) as pool:
-        under_way = {pool.submit(train_one, task) for task in left}
-        try:
-            while under_way:
-                over, under_way = wait(under_way, return_when=FIRST_COMPLETED)
-                for future in over:
-                    _report(prepared, future.result())
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+    for task in left:
+        _report(prepared, train_one(task))
 
 
 def standing(request: Request) -> list[str]:
@@ -174,7 +136,7 @@ def standing(request: Request) -> list[str]:
         lines.append(f"{arm:<20}" + "".join(f"{cell:>10}" for cell in cells))
     total = len(request.plan.arms) * len(request.seeds)
     left = total - len(seconds)
-    when = f", about {mean(seconds) * left / request.jobs / 60:.0f} min" if seconds and left else ""
+    when = f", about {mean(seconds) * left / 60:.0f} min" if seconds and left else ""
     return [*lines, f"{len(seconds)} of {total} trainings done, {left} left{when}"]
 
 
@@ -250,7 +212,6 @@ def _task(prepared: Prepared, name: str, seed: int, generators: dict[str, Path])
         synthetic=request.out / "synthetic" / name / f"seed-{seed}-{key[:8]}",
         generator=generator,
         key=key,
-        threads=request.threads,
     )
 
 

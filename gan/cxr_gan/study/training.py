@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 import yaml
 
 from cxr_classifier.preprocessing import GreyImage
@@ -26,7 +25,6 @@ from cxr_training.classifier.samples import (
 )
 from cxr_training.classifier.train import new_trainer
 from cxr_training.core.cpu import denormals_flushed
-from cxr_training.core.distributed import Processes
 from cxr_training.core.errors import UserError
 from cxr_training.core.runs import drop_metrics_after
 from cxr_training.data.cache import CanonicalImages, canonical_images
@@ -76,7 +74,7 @@ class Predictions:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """All that a process needs to know of a training."""
+    """All that there is to know of a training."""
 
     name: str
     """Of the arm."""
@@ -92,7 +90,6 @@ class Task:
     """Comes to hold the synthetic images."""
     generator: Path | None
     key: str
-    threads: int | None
 
     def images(self, samples: Samples, processes: int | None = None) -> CanonicalImages:
         """The canonical images, decoded at the first call and kept in the study's cache."""
@@ -119,10 +116,8 @@ def train_one(task: Task) -> Task:
     """Train, or go on where a killed one stopped, and write what the network says; `task`.
 
     Raises:
-        GanError: whatever the user can mend; of one class, since it may cross to another process.
+        GanError: whatever the user can mend, with the arm and the seed.
     """
-    if task.threads is not None:
-        torch.set_num_threads(task.threads)
     try:
         with denormals_flushed():
             _train(task)
@@ -175,8 +170,7 @@ def _train(task: Task) -> None:
         images = _ConcatenatedImages(images, task.images(made, processes=1))
         samples = concatenated(samples, made)
     refuse_synthetic_validation(samples)
-    # Without a bar: several at once would overwrite each other's.
-    trainer = new_trainer(config, samples, images, folder, Processes(), prefix=None)
+    trainer = new_trainer(config, samples, images, folder, prefix=None)
     if (folder / LAST).exists():
         trainer.resume(folder / LAST)
     drop_metrics_after(folder / METRICS, trainer.progress.epoch)

@@ -3,14 +3,12 @@
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-import yaml
 from pydantic import Field, field_validator, model_validator
 
 from cxr_contracts import Finding
-from cxr_gan.errors import GanError, read_keys, validated
 from cxr_gan.networks.dcgan import SMALLEST_PX
 from cxr_gan.networks.spec import COARSEST_PX, Family, GeneratorSpec
-from cxr_training.core.config import Section
+from cxr_training.core.config import Section, read_config
 
 
 class Network(Section):
@@ -23,14 +21,9 @@ class Network(Section):
 
 
 class Image(Section):
-    """What is shown as real."""
+    """What is shown as real: radiographs whose file is at least as wide."""
 
     side_px: int = Field(ge=COARSEST_PX, le=1024)
-    views: tuple[Literal["PA", "AP"], ...] = Field(description="Empty: all there are.")
-    least_source_px: int | None = Field(
-        gt=0, description="Width of the smallest file to learn from; null: side_px."
-    )
-    flip_share: float = Field(ge=0, le=1, description="Mirrored; hearts are on the left.")
 
 
 class Augmentation(Section):
@@ -77,7 +70,6 @@ class Training(Section):
     max_minutes: float | None = Field(gt=0, description="Of all stages together.")
     report_images: int = Field(gt=0, description="Shown between two grids and metrics lines.")
     checkpoint_minutes: float = Field(gt=0, description="Each stage ends with one, too.")
-    threads: int | None = Field(gt=0, description="Of PyTorch; null leaves its own choice.")
     precision: Literal["auto", "float32", "bfloat16"]
 
 
@@ -136,42 +128,5 @@ class GanConfig(Section):
 
 
 def load_config(path: Path, overrides: tuple[str, ...] = ()) -> GanConfig:
-    """The recipe of `path`, with `section.key=value` overrides (values as in YAML).
-
-    A recipe may begin with `base: OTHER.yaml` and state only what is other than there.
-
-    Raises:
-        GanError: the file cannot be read; an unknown or missing key; a value out of range; an
-            override that is not of that form.
-    """
-    raw = _read_with_base(path)
-    for override in overrides:
-        key, separator, value = override.partition("=")
-        if not separator:
-            raise GanError(f"override {override!r} is not of the form section.key=value")
-        changed = yaml.safe_load(value)
-        for section in reversed(key.split(".")):
-            changed = {section: changed}
-        raw = _merged(raw, changed)
-    return validated(GanConfig, raw, path)
-
-
-def _read_with_base(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
-    if path.resolve() in above:
-        raise GanError(f"{path}: is its own base")
-    raw = read_keys(path)
-    if "base" not in raw:
-        return raw
-    base = _read_with_base(path.parent / str(raw.pop("base")), (*above, path.resolve()))
-    return _merged(base, raw)
-
-
-def _merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    """`base` with `changes`, section by section; a value is replaced whole."""
-    merged = dict(base)
-    for key, value in changes.items():
-        inner = merged.get(key)
-        if isinstance(inner, dict) and isinstance(value, dict):
-            value = _merged(inner, value)
-        merged[key] = value
-    return merged
+    """The recipe of `path` with overrides; ConfigError as `read_config`."""
+    return read_config(GanConfig, path, overrides)

@@ -1,21 +1,18 @@
-"""What a run leaves on disk as it goes: checkpoints, curves, grids of samples."""
+"""What a run leaves on disk as it goes: checkpoints and grids of samples."""
 
 import io
 import os
 import pickle
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from matplotlib.figure import Figure
 from PIL import Image, PngImagePlugin
 from torch import Tensor, nn
 
 from cxr_gan.errors import GanError
 from cxr_gan.networks.spec import GeneratorSpec
-from cxr_training.core.runs import read_metrics
 
 # Goes up when what a checkpoint means changes.
 FORMAT = "cxr-gan-1"
@@ -65,34 +62,6 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     if form != FORMAT or not state.keys() >= _PARTS:
         raise GanError(f"{path} is a checkpoint of other code: {form or 'unknown'}, not {FORMAT}")
     return state
-
-
-def draw_curves(metrics: Path, target: Path) -> None:
-    """Losses, logits, penalty and speed by images shown, from `metrics.jsonl`, as a PNG."""
-    rows = read_metrics(metrics)
-    shown = [row["images"] / 1000 for row in rows]
-    # A Figure of its own, without pyplot, needs no display and leaves no global state.
-    figure = Figure(figsize=(10, 7), layout="constrained")
-    for axes, (title, keys) in zip(
-        figure.subplots(2, 2).ravel(),
-        {
-            "loss": ("discriminator_loss", "generator_loss"),
-            "mean logit": ("real_logit", "made_logit"),
-            "gradient penalty, weighted": ("penalty",),
-            "images a second": ("images_per_s",),
-        }.items(),
-        strict=True,
-    ):
-        for key in keys:
-            axes.plot(shown, [row[key] for row in rows], ".-", label=key.replace("_", " "))
-        for before, after in pairwise(rows):
-            if before["side_px"] != after["side_px"]:
-                axes.axvline(before["images"] / 1000, color="0.8")
-        axes.set(xlabel="thousand images shown", ylabel=title)
-        axes.legend()
-    buffer = io.BytesIO()
-    figure.savefig(buffer, dpi=120, format="png")
-    replace_file(target, buffer.getvalue())
 
 
 def grid_inputs(spec: GeneratorSpec, seed: int) -> tuple[Tensor, Tensor]:

@@ -10,7 +10,6 @@ import yaml
 
 from cxr_gan.errors import GanError
 from cxr_gan.folders import RUN_CONFIG, RUN_FACTS, RUN_SPEC
-from cxr_gan.generator import ShownRadiographs
 from cxr_gan.radiographs import nih_of, read_radiographs
 from cxr_gan.training.config import GanConfig
 from cxr_gan.training.records import replace_file
@@ -52,17 +51,15 @@ def train(
             a loss is not finite any more; the disk is full.
     """
     refuse_several_processes("train")
-    if config.training.threads is not None:
-        torch.set_num_threads(config.training.threads)
     if torch.cuda.is_available():
         torch.set_float32_matmul_precision("high")
         torch.backends.cudnn.allow_tf32 = True
         torch.backends.cudnn.benchmark = True
     if (folder / RUN_FACTS).exists() and resume is None:
         raise GanError(f"{folder} holds a run already: choose another --out, or --resume")
-    shown = ShownRadiographs.model_validate(config.image.model_dump())
-    side_px, cache = config.image.side_px, folder.parent / "cache"
-    real = read_radiographs(data, side_px, shown, cache, manifests=manifests)
+    real = read_radiographs(
+        data, config.image.side_px, folder.parent / "cache", manifests=manifests
+    )
     counts = {label: real.positives(label) for label in config.spec.labels}
     few = {
         n: ", ".join(f"{x} ({counts[x]})" for x in counts if counts[x] < n) for n in (FEWEST, FEW)

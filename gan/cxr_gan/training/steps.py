@@ -118,7 +118,6 @@ class Draws:
 
     latent: Tensor
     mix: Tensor
-    flips: Tensor
     augment_real: Tensor
     augment_made: Tensor
 
@@ -127,20 +126,16 @@ class Draws:
         """Those of `step`, drawn on the CPU."""
         n = config.training.batch_size
         draw = torch.Generator().manual_seed((config.seed * 1_000_003 + step) * 7 + 5)
-        numbers = (
-            torch.randn(n, config.network.latent_size, generator=draw),
-            torch.rand(n, generator=draw),
-            torch.rand(n, generator=draw) < config.image.flip_share,
-            torch.rand(n, DRAWS, generator=draw) * 2 - 1,
-            torch.rand(n, DRAWS, generator=draw) * 2 - 1,
-        )
-        return cls(*(some.to(device) for some in numbers))
+        latent = torch.randn(n, config.network.latent_size, generator=draw)
+        # The second was for mirroring, and is drawn still, so that earlier runs go on alike.
+        mix, _ = (torch.rand(n, generator=draw) for _ in range(2))
+        varied = (torch.rand(n, DRAWS, generator=draw) * 2 - 1 for _ in range(2))
+        return cls(*(some.to(device) for some in (latent, mix, *varied)))
 
 
-def as_shown(images: Tensor, flips: Tensor, side_px: int, fade: float) -> Tensor:
+def as_shown(images: Tensor, side_px: int, fade: float) -> Tensor:
     """Real images, uint8 [n, 1, s, s], at the stage's side in -1..1, blended as it is."""
     real = images.float() / 127.5 - 1
-    real = torch.where(flips.view(-1, 1, 1, 1), real.flip(3), real)
     if real.shape[-1] > side_px:
         real = functional.avg_pool2d(real, real.shape[-1] // side_px)
     if fade < 1:

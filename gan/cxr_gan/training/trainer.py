@@ -20,7 +20,6 @@ from cxr_gan.radiographs import Radiographs
 from cxr_gan.training.config import GanConfig
 from cxr_gan.training.losses import augmented, discriminator_loss, generator_loss, gradient_penalty
 from cxr_gan.training.records import (
-    draw_curves,
     grid_inputs,
     read_checkpoint,
     replace_file,
@@ -35,13 +34,13 @@ from cxr_gan.training.steps import (
     as_shown,
     computes_in_bfloat16,
 )
-from cxr_training.core.averaging import update_average
+from cxr_training.core.checkpoints import update_average
 from cxr_training.core.runs import append_metrics
-from cxr_training.export.half_precision import rounded
+from cxr_training.export.onnx import rounded
 
 SUMS = ("discriminator_loss", "generator_loss", "penalty", "real_logit", "made_logit")
 LAST, STAGES, SAMPLES = "last.pt", "checkpoints", "samples"
-METRICS, CURVES = "metrics.jsonl", "curves.png"
+METRICS = "metrics.jsonl"
 # A GPU works on while nobody asks for the losses; a CPU has nothing to gain by it.
 _STEPS_UNREAD = 20
 
@@ -154,7 +153,7 @@ class Trainer:
         side_px = self._grow(fade)
         images, labels = (x.to(self.device) for x in self.batches.take(at.images, n))
         draws = Draws.of(self.config, at.step, self.device)
-        real = as_shown(images, draws.flips, side_px, fade)
+        real = as_shown(images, side_px, fade)
         with self._autocast():
             made = self.generator(draws.latent, labels).float()
             real_logits = self._logits(real, labels, draws.augment_real)
@@ -256,7 +255,7 @@ class Trainer:
         )
 
     def _report(self, since: tuple[float, int]) -> None:
-        """Write a line of the metrics, the curves and a grid."""
+        """Write a line of the metrics, and a grid."""
         self._read()
         means = {k: v / max(1, self.summed) for k, v in zip(SUMS, self.sums, strict=True)}
         self.sums, self.summed = [0.0] * len(SUMS), 0
@@ -266,7 +265,6 @@ class Trainer:
         row = {"step": at.step, "images": at.images, "side_px": side_px, "fade": fade, **means}
         row |= {"images_per_s": speed, "elapsed_s": at.elapsed_s}
         append_metrics(self.folder / METRICS, row)
-        draw_curves(self.folder / METRICS, self.folder / CURVES)
         samples = self.folder / SAMPLES
         samples.mkdir(exist_ok=True)
         name = f"{at.images:09d}-{side_px:04d}px.png"

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 from fastapi import FastAPI, Query, Request, Response
 
 from cxr_classifier.calibration import ClassifierOutput
+from cxr_classifier.evidence import evidence_of
 from cxr_classifier.predictor import ClassifierPredictor, load_predictor
 from cxr_classifier.settings import ClassifierSettings
 from cxr_contracts import CLASSIFY_PATH, EXPLAIN_PARAM, ClassifyResponse, Finding
@@ -25,9 +26,22 @@ ClassifierService = InferenceService[FloatArray, ClassifierOutput]
 
 _EXAMPLE = {
     "model": {"name": "lite0-nih14", "version": "1", "sha256": "9f" * 32},
+    "calibrated": True,
     "findings": [
-        {"finding": "Effusion", "probability": 0.71, "threshold": 0.22, "positive": True},
-        {"finding": "Mass", "probability": 0.08, "threshold": 0.11, "positive": False},
+        {
+            "finding": "Effusion",
+            "probability": 0.71,
+            "level": "likely",
+            "possible_threshold": 0.12,
+            "likely_threshold": 0.44,
+        },
+        {
+            "finding": "Mass",
+            "probability": 0.08,
+            "level": "unlikely",
+            "possible_threshold": 0.11,
+            "likely_threshold": 0.29,
+        },
     ],
     "cams": [{"finding": "Effusion", "values": [[-1.5, 0.25], [0.5, 4.75]]}],
 }
@@ -57,7 +71,7 @@ def create_app(
         tracing=service.tracing,
     )
     app.state.service = service
-    add_info(app, service)
+    add_info(app, service, evidence_of)
     _add_classify(app, service)
     return app
 
@@ -85,7 +99,7 @@ def _add_classify(app: FastAPI, service: ClassifierService) -> None:
                 alias=EXPLAIN_PARAM,
                 ge=0,
                 le=len(Finding),
-                description="For how many of the most probable findings a map is wanted.",
+                description="For how many of the findings, the first ones, a map is wanted.",
             ),
         ] = 0,
     ) -> Response:
@@ -93,5 +107,10 @@ def _add_classify(app: FastAPI, service: ClassifierService) -> None:
         _, output = await service.infer(request)
         findings, cams = output.findings_and_cams(explain)
         return json_response(
-            ClassifyResponse(model=identity(service), findings=findings, cams=cams)
+            ClassifyResponse(
+                model=identity(service),
+                calibrated=service.predictor.manifest.calibrated,
+                findings=findings,
+                cams=cams,
+            )
         )

@@ -1,11 +1,18 @@
-"""From the network's logits and maps to findings with probabilities and operating points."""
+"""From the network's logits and maps to findings with probabilities and evidence levels."""
 
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from cxr_contracts import CamGrid, Finding, FindingProbability, LabelSpec
+from cxr_contracts import (
+    CamGrid,
+    Finding,
+    FindingProbability,
+    LabelSpec,
+    evidence_order,
+    level_of,
+)
 
 # Decimals of a map's value: a heat map has 256 steps, a logit spans some ten units.
 _CAM_DECIMALS = 4
@@ -13,18 +20,18 @@ _PROBABILITY_DECIMALS = 6
 
 
 class Calibration:
-    """The labels of a classifier with their Platt scaling and thresholds.
+    """The labels of a classifier with their Platt scaling and the thresholds of their levels.
 
     Raises:
-        ValueError: The labels are not the fourteen findings, each once.
+        ValueError: There is no label, one that stands there twice, or one of no valid name.
     """
 
     def __init__(self, labels: list[LabelSpec]) -> None:
         names = [label.name for label in labels]
-        if sorted(names) != sorted(finding.value for finding in Finding):
-            raise ValueError(f"the labels are not the fourteen findings, each once: {names}")
+        if not names or len(set(names)) != len(names):
+            raise ValueError(f"the labels are not findings, each once: {names}")
         self.findings = [Finding(name) for name in names]
-        self.thresholds = [label.threshold for label in labels]
+        self.level_thresholds = [label.level_thresholds for label in labels]
         self._slopes = np.array([label.slope for label in labels])
         self._intercepts = np.array([label.intercept for label in labels])
 
@@ -37,32 +44,49 @@ class Calibration:
 
 @dataclass(frozen=True)
 class ClassifierOutput:
-    """What the network says of one image: logits [L] and maps [L, h, w], float32."""
+    """What the network says of one image: logits [L] and maps [L, h, w], float32.
+
+    `cams` is [0, 0, 0] of a network that has no maps.
+    """
 
     calibration: Calibration
     logits: npt.NDArray[np.float32]
     cams: npt.NDArray[np.float32]
 
     def findings_and_cams(self, explain: int) -> tuple[list[FindingProbability], list[CamGrid]]:
-        """All findings, most probable first, and the maps of the first `explain` of them."""
-        names, thresholds = self.calibration.findings, self.calibration.thresholds
-        probabilities = self.calibration.probabilities(self.logits)
-        order = np.argsort(-probabilities, kind="stable").tolist()
-        rounded = probabilities.round(_PROBABILITY_DECIMALS).tolist()
+        """All findings, by level and then probability, and the maps of the first `explain`."""
+        probabilities = self.calibration.probabilities(self.logits).round(_PROBABILITY_DECIMALS)
         findings = [
-            FindingProbability(
-                finding=names[index],
-                probability=rounded[index],
-                threshold=thresholds[index],
-                positive=rounded[index] >= thresholds[index],
+            _finding(name, probability, *thresholds)
+            for name, probability, thresholds in zip(
+                self.calibration.findings,
+                probabilities.tolist(),
+                self.calibration.level_thresholds,
+                strict=True,
             )
-            for index in order
         ]
+        findings.sort(key=lambda one: evidence_order(one.level, one.probability))
+        maps = (
+            dict(zip(self.calibration.findings, self.cams, strict=True)) if len(self.cams) else {}
+        )
         cams = [
             CamGrid(
-                finding=names[index],
-                values=self.cams[index].astype(np.float64).round(_CAM_DECIMALS).tolist(),
+                finding=one.finding,
+                values=maps[one.finding].astype(np.float64).round(_CAM_DECIMALS).tolist(),
             )
-            for index in order[:explain]
+            for one in findings[: explain if maps else 0]
         ]
         return findings, cams
+
+
+def _finding(
+    name: Finding, probability: float, possible: float, likely: float
+) -> FindingProbability:
+    return FindingProbability(
+        finding=name,
+        probability=probability,
+        # What is shown is what decided: the rounded probability.
+        level=level_of(probability, possible, likely),
+        possible_threshold=possible,
+        likely_threshold=likely,
+    )

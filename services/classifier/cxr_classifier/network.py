@@ -2,12 +2,12 @@
 
 A timm backbone whose linear head is applied to every cell of its last feature map. The mean over
 the cells is the logit, so the class activation map (Zhou et al., CVPR 2016) costs nothing more
-and needs no gradient.
+and needs no gradient. The cells of a vision transformer are its patches: see `TokenNetwork`.
 """
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import timm
 import torch
@@ -124,6 +124,68 @@ class CamNetwork(CamClassifier):
         return cast(nn.Linear, self.backbone.get_classifier())  # type: ignore[operator]
 
 
+class TokenNetwork(CamNetwork):
+    """A vision transformer and its own head; a cell of a map is a patch, and needs no gradient.
+
+    Where the head sees the mean of the patches' tokens, a map is exact: the norm between them is
+    linear but for one standard deviation, that of the mean, so each patch's share of the logit
+    follows. Where it sees the class token, a map is what the head would say of each patch's own
+    token in that place, shifted so that its mean is the logit.
+    """
+
+    def __init__(self, backbone: nn.Module, *, colour: nn.Module | None = None) -> None:
+        """Around `backbone`; the rest as in `CamNetwork`.
+
+        Raises:
+            ValueError: it pools its tokens in another way, or has another norm before its head.
+        """
+        super().__init__(backbone, colour=colour)
+        pool = getattr(backbone, "global_pool", None)
+        norm = getattr(backbone, "fc_norm", None)
+        odd = getattr(backbone, "attn_pool", None), getattr(backbone, "head_dist", None)
+        with_prefix = pool == "avg" and getattr(backbone, "pool_include_prefix", False)
+        if pool not in ("avg", "token") or any(one is not None for one in odd) or with_prefix:
+            raise ValueError(f"its head sees neither the mean of its patches nor a token ({pool})")
+        if not isinstance(norm, nn.LayerNorm | nn.Identity):
+            raise ValueError(f"the norm before its head is a {type(norm).__name__}")
+        self._pools = pool == "avg"
+        patches: Any = backbone.patch_embed
+        self._grid: tuple[int, int] = patches.grid_size
+        self._n_before = int(cast(int, backbone.num_prefix_tokens))
+
+    def features(self, image: Tensor) -> Tensor:
+        """[N, d, h, w], as the head would see each patch."""
+        return self._of_patches(self._tokens(image))
+
+    def _tokens(self, image: Tensor) -> Tensor:
+        """[N, T, d], the class token and its like before those of the patches."""
+        image = self.as_trained(image)
+        return cast(Tensor, self.backbone.forward_features(image))  # type: ignore[operator]
+
+    def _of_patches(self, tokens: Tensor) -> Tensor:
+        patches = tokens[:, self._n_before :]
+        # Not an attribute: its weights would stand in the state twice.
+        norm = self.backbone.fc_norm
+        if self._pools and isinstance(norm, nn.LayerNorm):
+            # (token - its mean) / (standard deviation of the mean token): over the patches, the
+            # mean of this is the norm of the mean token.
+            spread = patches.mean(dim=1).var(dim=-1, unbiased=False) + norm.eps
+            patches = patches - patches.mean(dim=-1, keepdim=True)
+            patches = patches * spread.rsqrt()[:, None, None] * norm.weight + norm.bias
+        else:
+            patches = cast(nn.Module, norm)(patches)
+        return patches.transpose(1, 2).reshape(patches.shape[0], patches.shape[2], *self._grid)
+
+    def _logits_and_cams(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        tokens = self._tokens(image)
+        logits = cast(Tensor, self.backbone.forward_head(tokens))  # type: ignore[operator]
+        weight, bias = self.linear()
+        cams = functional.conv2d(self._of_patches(tokens), weight[:, :, None, None], bias)
+        if not self._pools:
+            cams = cams + (logits - cams.mean(dim=(2, 3)))[:, :, None, None]
+        return logits, cams
+
+
 class CamEnsemble(CamClassifier):
     """The mean of several networks' logits and maps.
 
@@ -175,8 +237,11 @@ def build_network(architecture: Architecture, n_labels: int) -> CamClassifier:
     mirrored = bool(arguments.pop("mirrored", False))
     cells = arguments.pop("mean_normal_cam", None)
     each = architecture.model_copy(update={"arguments": arguments})
+    networks = [build_member(each, n_labels) for _ in range(members)]
+    if any(isinstance(network, TokenNetwork) for network in networks):
+        raise ValueError("the mean of several networks: of vision transformers it is not known")
     return CamEnsemble(
-        [build_member(each, n_labels) for _ in range(members)],
+        networks,
         mirrored=mirrored,
         mean_normal_cam=None if cells is None else (n_labels, *cells),
     )
@@ -187,16 +252,17 @@ def build_member(architecture: Architecture, n_labels: int) -> CamNetwork:
 
     Args:
         architecture: of library `timm`; `arguments` go to `timm.create_model`, but for five of
-            our own. `dilated`: false undoes the dilation by which timm pays for an
-            `output_stride`; the map is as fine, the convolutions are a fifth faster, and the
-            receptive field stays that of the small image. `mirrored` and `mean_normal_cam`, the
-            latter as [h, w]: see `CamClassifier`. `channel_mean` and `channel_std`, together:
-            those of `GreyToColour`, for a backbone with three input channels.
+            our own, of which a vision transformer takes the last two alone. `dilated`: false
+            undoes the dilation by which timm pays for an `output_stride`; the map is as fine, the
+            convolutions are a fifth faster, and the receptive field stays that of the small image.
+            `mirrored` and `mean_normal_cam`, the latter as [h, w]: see `CamClassifier`.
+            `channel_mean` and `channel_std`, together: those of `GreyToColour`, for a backbone
+            with three input channels.
         n_labels: outputs of the linear head.
 
     Raises:
-        ValueError: another library, an unknown model, or a model without a linear head over a
-            feature map (a transformer, for instance).
+        ValueError: another library, an unknown model, a model without a linear head over a
+            feature map, or a vision transformer that `TokenNetwork` does not know.
     """
     if architecture.library != "timm":
         raise ValueError(f"architecture library {architecture.library!r}: only 'timm' is known")
@@ -213,15 +279,26 @@ def build_member(architecture: Architecture, n_labels: int) -> CamNetwork:
     )
     if not dilated:
         _undo_dilation(backbone)
-    network = CamNetwork(
-        backbone,
-        mirrored=mirrored,
-        mean_normal_cam=None if cells is None else (n_labels, *cells),
-        colour=None if channel_mean is None else GreyToColour(channel_mean, channel_std),
+    colour = None if channel_mean is None else GreyToColour(channel_mean, channel_std)
+    network = (
+        TokenNetwork(backbone, colour=colour)
+        if _is_transformer(backbone)
+        else CamNetwork(
+            backbone,
+            mirrored=mirrored,
+            mean_normal_cam=None if cells is None else (n_labels, *cells),
+            colour=colour,
+        )
     )
     if not isinstance(network.head, nn.Linear):
         raise ValueError(f"{architecture.name!r} has no linear head to apply to its feature map")
     return network
+
+
+def _is_transformer(backbone: nn.Module) -> bool:
+    """Whether its features are tokens of patches, as those of timm's ViT and EVA are."""
+    patches = getattr(backbone, "patch_embed", None)
+    return hasattr(backbone, "num_prefix_tokens") and hasattr(patches, "grid_size")
 
 
 def _undo_dilation(backbone: nn.Module) -> None:

@@ -14,4 +14,4 @@ class ClassifierSettings(InferenceSettings):
     model_config = SettingsConfigDict(env_prefix="CXR_CLASSIFIER_")
 
     port: int = Field(default=8001, ge=0, le=65535)
-    model_dir: Path = Path("models/classifier/lite0-nih14")
+    model_dir: Path = Path("models/classifier/lite0-cxr")

@@ -86,14 +86,22 @@ class DriftReference(_Strict):
     data: ReferenceData
     command: str
     commit: str
-    statistics: list[StatisticReference] = Field(description="Each of `STATISTICS` once.")
+    statistics: list[StatisticReference] = Field(
+        description="Each of `STATISTICS` once, but for findings that the classifier does not know "
+        "and a view that no image states."
+    )
 
     @model_validator(mode="after")
     def _names_each_statistic_once(self) -> Self:
         kinds = {one.name: one.kind for one in self.statistics}
         due = {name: "category" if name in CATEGORIES else "number" for name in STATISTICS}
-        if kinds != due or len(self.statistics) != len(due):
-            raise ValueError(f"`statistics` must name each of {', '.join(STATISTICS)} once")
+        missing = due.keys() - kinds.keys() - {*Finding, *CATEGORIES}
+        wrong = missing or kinds.items() - due.items()
+        if wrong or len(self.statistics) != len(kinds):
+            raise ValueError(
+                f"`statistics` must name each of {', '.join(STATISTICS)} once, but for what "
+                "the images and the classifier say nothing of"
+            )
         return self
 
     @property

@@ -9,14 +9,14 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from cxr_contracts.findings import Finding, Region
+from cxr_contracts.findings import Finding, Level, Region
 
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 CLASSIFY_PATH = "/v1/classify"
 DETECT_PATH = "/v1/detect"
-# The query parameter of /v1/classify: for how many of the most probable findings a map is wanted.
+# The query parameter of /v1/classify: for how many findings, the first ones, a map is wanted.
 EXPLAIN_PARAM = "explain"
 # The query parameter of /v1/detect: boxes down to this score, whatever their operating thresholds.
 MIN_SCORE_PARAM = "min_score"
@@ -33,26 +33,31 @@ class _Response(BaseModel):
 class ModelIdentity(_Response):
     """Which model answered."""
 
-    name: str
-    version: str
+    name: str = Field(description="Of the model's folder, e.g. `lite0-cxr`.")
+    version: str = Field(description="As its manifest says, e.g. `3.0.0`.")
     sha256: Sha256 = Field(description="Of the model's `weights.safetensors`.")
 
 
 class FindingProbability(_Response):
-    """One finding with its calibrated probability and its operating point."""
+    """One finding: its calibrated probability, and how strong that evidence is."""
 
-    finding: Finding
-    probability: Probability = Field(description="Calibrated on validation patients.")
-    threshold: Probability = Field(description="The operating point, from the model's manifest.")
-    positive: bool = Field(description="Whether `probability` reaches `threshold`.")
+    finding: Finding = Field(description="Which one, as NIH ChestX-ray14 spells it.")
+    probability: Probability = Field(description="0 to 1, calibrated on validation patients.")
+    level: Level = Field(description="`likely`, `possible` or `unlikely`: what follows.")
+    possible_threshold: Probability = Field(
+        description="The screening point: from here on the finding is possible."
+    )
+    likely_threshold: Probability = Field(
+        description="The rule-in point: from here on the finding is likely."
+    )
 
 
 class CamGrid(_Response):
     """Where a finding's evidence lies: a class activation map (Zhou et al., CVPR 2016).
 
     `values[row][column]` is the contribution of that cell to the finding's logit, before
-    calibration: the mean over the grid is the logit. The grid covers the whole image,
-    row 0 at the top, column 0 at the left.
+    calibration: the mean over the grid is the logit, if nothing was taken off the map. The grid
+    covers the whole image, row 0 at the top, column 0 at the left.
     """
 
     finding: Finding
@@ -63,8 +68,17 @@ class ClassifyResponse(_Response):
     """The response of `POST /v1/classify`."""
 
     model: ModelIdentity
-    findings: list[FindingProbability] = Field(description="All fourteen, most probable first.")
-    cams: list[CamGrid] = Field(description="Of the `explain` most probable findings.")
+    calibrated: bool | None = Field(
+        default=None,
+        description="Whether the probabilities are calibrated and the levels measured; null from a "
+        "classifier of before this was said.",
+    )
+    findings: list[FindingProbability] = Field(
+        description="All fourteen, by level (likely first), then by probability."
+    )
+    cams: list[CamGrid] = Field(
+        description="Of the first `explain` findings; none of a model without maps."
+    )
 
 
 class ImageSize(_Response):
@@ -78,7 +92,12 @@ class DetectedBox(_Response):
     """One suspicious region, in pixels of the image that was sent; x to the right, y down."""
 
     finding: Region
-    score: Probability
+    score: Probability = Field(description="The network's own.")
+    probability: Probability | None = Field(
+        default=None,
+        description="How likely it is that the box is right, as measured on validation patients; "
+        "null where that was not measured.",
+    )
     # Without a default: boxes below the threshold must not pass for the others.
     above_threshold: bool = Field(
         description="Whether `score` reaches the detector's own operating threshold; false only "
@@ -96,16 +115,3 @@ class DetectResponse(_Response):
     model: ModelIdentity
     image: ImageSize
     boxes: list[DetectedBox] = Field(description="Highest score first.")
-
-
-class ServiceInfo(_Response):
-    """The response of a service's `GET /info`."""
-
-    role: str = Field(description="`classifier` or `detector`.")
-    service_version: str
-    model: ModelIdentity
-    labels: list[str]
-    runtime: str = Field(description="`onnxruntime` or `torch`.")
-    device: str = Field(description="`cpu` or `cuda:N`.")
-    max_batch_size: int
-    max_queue_length: int

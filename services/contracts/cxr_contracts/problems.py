@@ -14,7 +14,7 @@ class Problem(BaseModel):
     model_config = ConfigDict(extra="allow")
 
     type: str = Field(
-        description="Stable identifier of the kind of problem, e.g. `urn:cxr:problem:queue-full`."
+        description="Stable identifier of the kind of problem, e.g. `urn:cxr:problem:not-found`."
     )
     title: str = Field(description="The kind of problem in a few words; the same for every case.")
     status: int = Field(description="The HTTP status code.", ge=400, le=599)

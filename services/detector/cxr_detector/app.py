@@ -3,6 +3,8 @@
 from dataclasses import replace
 from typing import Annotated, Any
 
+import numpy as np
+import numpy.typing as npt
 from fastapi import FastAPI, Query, Request, Response
 
 from cxr_contracts import (
@@ -15,6 +17,7 @@ from cxr_contracts import (
     ModelManifest,
     Region,
 )
+from cxr_detector.calibration import calibrated
 from cxr_detector.loading import Detector, load_predictor
 from cxr_detector.postprocessing import Detections
 from cxr_detector.predictor import Prepared
@@ -122,9 +125,11 @@ def _add_detect(app: FastAPI, service: DetectorService) -> None:
 
 def detected_boxes(detections: Detections, manifest: ModelManifest) -> list[DetectedBox]:
     """Boxes as the wire has them, highest score first."""
+    scores = detections.scores.astype(float).round(_SCORE_DECIMALS)
     rows = zip(
         detections.labels.tolist(),
-        detections.scores.astype(float).round(_SCORE_DECIMALS).tolist(),
+        scores.tolist(),
+        _probabilities(scores, detections.labels, manifest),
         detections.above_threshold.tolist(),
         detections.boxes.astype(float).round(_PIXEL_DECIMALS).tolist(),
         strict=True,
@@ -133,11 +138,28 @@ def detected_boxes(detections: Detections, manifest: ModelManifest) -> list[Dete
         DetectedBox(
             finding=Region(manifest.labels[label].name),
             score=score,
+            probability=probability,
             above_threshold=above,
             x_min=x_min,
             y_min=y_min,
             x_max=x_max,
             y_max=y_max,
         )
-        for label, score, above, (x_min, y_min, x_max, y_max) in rows
+        for label, score, probability, above, (x_min, y_min, x_max, y_max) in rows
     ]
+
+
+def _probabilities(
+    scores: npt.NDArray[np.float64], labels: npt.NDArray[np.intp], manifest: ModelManifest
+) -> list[float] | list[None]:
+    """How likely each box is right; None for all where the manifest has no calibration."""
+    slopes, intercepts = (
+        np.array([getattr(label, name) for label in manifest.labels])
+        for name in ("slope", "intercept")
+    )
+    if (slopes == 1.0).all() and (intercepts == 0.0).all():
+        return [None] * len(scores)
+    said: list[float] = (
+        calibrated(scores, slopes[labels], intercepts[labels]).round(_SCORE_DECIMALS).tolist()
+    )
+    return said

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from cxr_contracts import MOST_BOXES, Architecture, ModelManifest, Region, Sha256
 from cxr_detector.fusion import fuse
 from cxr_detector.postprocessing import Detections, FloatArray
-from cxr_detector.predictor import DetectorPredictor, Prepared
+from cxr_detector.predictor import DetectorPredictor, NetworkInput, Prepared
 from cxr_serving.imaging import DecodedImage
 from cxr_serving.model_folder import (
     MODEL_NAME,
@@ -116,8 +116,12 @@ class FusedPredictor:
                 )
 
     def prepare(self, image: DecodedImage) -> Prepared:
-        """Each member's input for one image."""
-        return Prepared(tuple(member.prepare(image).inputs[0] for member in self._members))
+        """Each member's input for one image; members that take the same share one."""
+        inputs: dict[object, NetworkInput] = {}
+        for member in self._members:
+            if member.takes not in inputs:
+                inputs[member.takes] = member.prepare(image).inputs[0]
+        return Prepared(tuple(inputs[member.takes] for member in self._members))
 
     def predict(self, batch: Sequence[Prepared]) -> list[Detections]:
         """The boxes of each input's image, in pixels of that image."""

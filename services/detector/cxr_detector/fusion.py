@@ -29,7 +29,7 @@ def fuse(detections: Sequence[Detections], *, iou: float) -> Detections:
     Returns:
         All groups, `above_threshold` false throughout: thresholds are the caller's.
     """
-    # A score of zero is no opinion, and could weigh nothing.
+    # A score of zero says nothing, and could weigh nothing.
     held = [one.scores > 0 for one in detections]
     network = np.repeat(np.arange(len(detections)), [int(kept.sum()) for kept in held])
     labels = np.concatenate([one.labels[kept] for one, kept in zip(detections, held, strict=True)])
@@ -77,7 +77,12 @@ def _grouped(drawn: Iterable[tuple[Box, float, int]], iou: float) -> list[_Group
     groups: list[_Group] = []
     for box, score, by in drawn:
         nearest, most = None, iou
+        left, top, right, bottom = box
         for group in groups:
+            # Most are elsewhere, and a call takes longer than to see that.
+            x_min, y_min, x_max, y_max = group.box
+            if x_min >= right or x_max <= left or y_min >= bottom or y_max <= top:
+                continue
             if by not in group.drawn_by:
                 shared = overlap(box, group.box)
                 if shared > most:

@@ -13,6 +13,8 @@ from cxr_contracts import MOST_BOXES
 from cxr_detector.preprocessing import Placement
 
 FloatArray = npt.NDArray[np.float32]
+# Candidates of one class that are compared with each other at once.
+_BLOCK = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,24 +93,40 @@ def _suppress_in_class(
     boxes: FloatArray, candidates: npt.NDArray[np.intp], nms_iou: float, max_boxes: int
 ) -> npt.NDArray[np.intp]:
     """Of the `candidates` (indices of one class, best first), those that stay."""
-    x_min, y_min, x_max, y_max = boxes[candidates].T
-    areas = (x_max - x_min) * (y_max - y_min)
+    own = boxes[candidates]
     remaining = np.arange(len(candidates))
     kept: list[int] = []
-    # One round for each box kept, not for each candidate: later rounds see ever fewer boxes.
+    # Block by block: a matrix of all would be large where thousands pass, a row at a time slow.
     while remaining.size and len(kept) < max_boxes:
-        best, remaining = int(remaining[0]), remaining[1:]
-        kept.append(best)
-        width = np.minimum(x_max[best], x_max[remaining]) - np.maximum(
-            x_min[best], x_min[remaining]
-        )
-        height = np.minimum(y_max[best], y_max[remaining]) - np.maximum(
-            y_min[best], y_min[remaining]
-        )
-        shared = np.maximum(width, 0.0) * np.maximum(height, 0.0)
-        union = areas[best] + areas[remaining] - shared
-        remaining = remaining[shared <= nms_iou * union]
-    return candidates[kept]
+        block, rest = remaining[:_BLOCK], remaining[_BLOCK:]
+        suppresses = _overlap_more(own[block], own[block], nms_iou)
+        suppressed = np.zeros(len(block), dtype=np.bool_)
+        stay: list[int] = []
+        for n in range(len(block)):
+            if not suppressed[n]:
+                stay.append(n)
+                suppressed |= suppresses[n]
+        kept += block[stay].tolist()
+        if rest.size:
+            rest = rest[~_overlap_more(own[block[stay]], own[rest], nms_iou).any(axis=0)]
+        remaining = rest
+    return candidates[kept[:max_boxes]]
+
+
+def _overlap_more(some: FloatArray, others: FloatArray, nms_iou: float) -> npt.NDArray[np.bool_]:
+    """[m, n]: which of `some` [m, 4] and `others` [n, 4] overlap by more than `nms_iou`."""
+    left, top, right, bottom = some.T[..., np.newaxis]
+    width = np.minimum(right, others[:, 2]) - np.maximum(left, others[:, 0])
+    height = np.minimum(bottom, others[:, 3]) - np.maximum(top, others[:, 1])
+    shared = np.maximum(width, 0.0) * np.maximum(height, 0.0)
+    union = _areas(some)[:, np.newaxis] + _areas(others) - shared
+    more: npt.NDArray[np.bool_] = shared > nms_iou * union
+    return more
+
+
+def _areas(boxes: FloatArray) -> FloatArray:
+    areas: FloatArray = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+    return areas
 
 
 def _corners(centred: FloatArray) -> FloatArray:

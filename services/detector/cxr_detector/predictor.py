@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cxr_contracts import ModelManifest, Region
+from cxr_contracts import InputSpec, ModelManifest, Region
 from cxr_detector.postprocessing import Detections, postprocess
 from cxr_detector.preprocessing import Placement, Resize, preprocess
 from cxr_serving.imaging import DecodedImage
@@ -54,6 +54,11 @@ class DetectorPredictor:
             self._resize = _resize_of(str(manifest.extra.get("resize", "letterbox")))
         except (ValueError, TypeError, KeyError) as error:
             raise ModelFolderError(f"The manifest of {manifest.name} is wrong: {error}.") from error
+
+    @property
+    def takes(self) -> tuple[InputSpec, Resize]:
+        """What decides how an image becomes the network's input."""
+        return self.manifest.input, self._resize
 
     def prepare(self, image: DecodedImage) -> Prepared:
         """The network's input for one image."""

@@ -1,1 +1,1 @@
-"""Starts the three services on one machine under one supervisor: what `make run` runs."""
+"""Starts all services on one machine under one supervisor: what `make run` runs."""

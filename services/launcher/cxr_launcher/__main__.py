@@ -1,5 +1,6 @@
 """`python -m cxr_launcher`: start, wait, analyse the sample, print the result, stay up."""
 
+import argparse
 import os
 import signal
 import socket
@@ -10,24 +11,35 @@ import httpx
 from honcho.manager import Manager
 
 from cxr_launcher.sample import NotReady, Refused, analyse_sample, as_json, wait_until_ready
+from cxr_launcher.serve import add_options, run
 from cxr_launcher.settings import LOOPBACK, LauncherSettings, Service, services
 from cxr_launcher.supervisor import supervisor
 
 EXIT_USAGE = 2
 
 
-def main() -> int:
+def main(arguments: list[str] | None = None) -> int:
+    """Start the services with the models that the options name, if any; the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="cxr_launcher", description="All services on this machine; `cxr serve` is this, too."
+    )
+    add_options(parser)
+    return run(parser.parse_args(arguments))
+
+
+def start() -> int:
     """Run until a signal or until a service stops; the exit status of the first that stopped."""
     settings = LauncherSettings()
     running = services(settings)
     for service in running:
-        if _in_use(service.port):
-            print(
-                f"Port {service.port}, which the {service.name} needs, is in use. Stop what holds"
-                f" it, or set CXR_{service.name.upper()}_PORT.",
-                file=sys.stderr,
-            )
-            return EXIT_USAGE
+        for variable, port in service.ports.items():
+            if _in_use(port):
+                print(
+                    f"Port {port}, which the {service.name} needs, is in use. Stop what holds it,"
+                    f" or set {variable}.",
+                    file=sys.stderr,
+                )
+                return EXIT_USAGE
     manager = supervisor(running)
     threading.Thread(
         target=_greet, args=(manager, running, settings.start_timeout_s), daemon=True
@@ -48,12 +60,12 @@ def _in_use(port: int) -> bool:
 
 
 def _greet(manager: Manager, running: list[Service], timeout_s: float) -> None:
-    gateway = running[-1]
+    gateway = next(service for service in running if service.name == "gateway")
     try:
         wait_until_ready(running, timeout_s=timeout_s, stopped=lambda: manager._terminating)
         result, for_whom = as_json(analyse_sample(gateway)), "Open to this machine only."
     except Refused:
-        result, for_whom = "", "It asks everybody to sign in; the sample was not analysed."
+        result, for_whom = "", "It wants an API key or a sign-in; the sample was not analysed."
     except (NotReady, OSError, httpx.HTTPError) as error:
         print(f"Could not analyse the sample radiograph: {error}", file=sys.stderr)
         # The main thread alone may end the services: honcho's loop runs there.

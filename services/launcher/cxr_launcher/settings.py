@@ -15,6 +15,9 @@ class LauncherSettings(BaseSettings):
     gateway_port: int = 8000
     classifier_port: int = 8001
     detector_port: int = 8002
+    # Of the DICOM node: its probes, and DICOM itself.
+    dicom_port: int = 8003
+    dicom_dicom_port: int = 11112
     start_timeout_s: float = 120.0
 
 
@@ -32,15 +35,32 @@ class Service:
         """Base address, without a slash at the end."""
         return f"http://{LOOPBACK}:{self.port}"
 
+    @property
+    def ports(self) -> dict[str, int]:
+        """Every port that it listens on, by the variable that sets it."""
+        found = {f"CXR_{self.name.upper()}_PORT": self.port}
+        if self.name == "dicom":
+            found["CXR_DICOM_DICOM_PORT"] = int(self.environment["CXR_DICOM_DICOM_PORT"])
+        return found
+
 
 def services(settings: LauncherSettings) -> list[Service]:
-    """The three services, the gateway last; all bound to loopback."""
+    """The services in the order of their start; all bound to loopback."""
     classifier = _service("classifier", settings.classifier_port)
     detector = _service("detector", settings.detector_port)
     gateway = _service("gateway", settings.gateway_port)
     gateway.environment["CXR_GATEWAY_CLASSIFIER_URL"] = classifier.url
     gateway.environment["CXR_GATEWAY_DETECTOR_URL"] = detector.url
-    return [classifier, detector, gateway]
+    dicom = _service("dicom", settings.dicom_port)
+    dicom.environment.update(
+        {
+            "CXR_DICOM_DICOM_PORT": str(settings.dicom_dicom_port),
+            "CXR_DICOM_GATEWAY_URL": gateway.url,
+            # Nobody but this machine reaches it.
+            "CXR_DICOM_ANY_SENDER": "true",
+        }
+    )
+    return [classifier, detector, gateway, dicom]
 
 
 def _service(name: str, port: int) -> Service:

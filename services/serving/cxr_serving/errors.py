@@ -55,6 +55,14 @@ class BadRequest(ServiceError):
     title = "Bad request"
 
 
+class UnknownCaller(ServiceError):
+    """Asked by somebody who does not have the services' token."""
+
+    status = 401
+    type = "urn:cxr:problem:unknown-caller"
+    title = "Unknown caller"
+
+
 class NotFound(ServiceError):
     """No such thing."""
 
@@ -96,11 +104,17 @@ class Unprocessable(ServiceError):
 
 
 class Unavailable(ServiceError):
-    """Something that this service needs is not there."""
+    """Something that this service needs is not there; it may be back after `retry_after_s`."""
 
     status = 503
     type = "urn:cxr:problem:unavailable"
     title = "Unavailable"
+    retry_after_s = 5
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """`Retry-After` in seconds."""
+        return {"Retry-After": str(self.retry_after_s)}
 
 
 class Overloaded(ServiceError):

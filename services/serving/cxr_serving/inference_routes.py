@@ -1,16 +1,25 @@
 """What the routes of both inference services share: the upload in OpenAPI, `/info`, responses."""
 
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 from fastapi import FastAPI, Response
 from pydantic import BaseModel
 
-from cxr_contracts import ModelIdentity, ServiceInfo
+from cxr_contracts import (
+    FindingLevels,
+    LevelsSource,
+    ModelIdentity,
+    ModelManifest,
+    ServiceInfo,
+)
 from cxr_serving.errors import (
     BadRequest,
     Overloaded,
     PayloadTooLarge,
     Unavailable,
+    UnknownCaller,
     Unprocessable,
     UnsupportedMedia,
 )
@@ -20,7 +29,13 @@ from cxr_serving.problems import problem_responses
 from cxr_serving.product import VERSION
 
 UPLOAD_PROBLEMS = problem_responses(
-    BadRequest, PayloadTooLarge, UnsupportedMedia, Unprocessable, Overloaded, Unavailable
+    BadRequest,
+    UnknownCaller,
+    PayloadTooLarge,
+    UnsupportedMedia,
+    Unprocessable,
+    Overloaded,
+    Unavailable,
 )
 # The form is read by `uploads.read_single_file`, past FastAPI, so it is described by hand.
 UPLOAD_BODY: dict[str, Any] = {
@@ -57,8 +72,27 @@ def json_response(body: BaseModel) -> Response:
     return Response(body.model_dump_json(), media_type="application/json")
 
 
-def add_info(app: FastAPI, service: InferenceService[Any, Any]) -> None:
-    """Add `GET /info`."""
+@dataclass(frozen=True)
+class ModelEvidence:
+    """What `/info` says of a classifier beyond its identity; see `ServiceInfo`."""
+
+    calibrated: bool | None = None
+    has_maps: bool | None = None
+    levels: LevelsSource | None = None
+    finding_levels: list[FindingLevels] = field(default_factory=list)
+    maps_are_evidence: bool | None = None
+
+
+def _no_evidence(_manifest: ModelManifest) -> ModelEvidence:
+    return ModelEvidence()
+
+
+def add_info(
+    app: FastAPI,
+    service: InferenceService[Any, Any],
+    evidence: Callable[[ModelManifest], ModelEvidence] = _no_evidence,
+) -> None:
+    """Add `GET /info`; `evidence` is what the manifest says of a classifier's answers."""
 
     @app.get(
         "/info",
@@ -69,6 +103,7 @@ def add_info(app: FastAPI, service: InferenceService[Any, Any]) -> None:
     )
     async def info() -> ServiceInfo:
         predictor = service.predictor
+        said = evidence(predictor.manifest)
         return ServiceInfo(
             role=service.role,
             service_version=VERSION,
@@ -78,4 +113,10 @@ def add_info(app: FastAPI, service: InferenceService[Any, Any]) -> None:
             device=predictor.device,
             max_batch_size=service.settings.max_batch_size,
             max_queue_length=service.settings.max_queue_length,
+            licence=predictor.manifest.licence,
+            calibrated=said.calibrated,
+            has_maps=said.has_maps,
+            levels=said.levels,
+            finding_levels=said.finding_levels,
+            maps_are_evidence=said.maps_are_evidence,
         )

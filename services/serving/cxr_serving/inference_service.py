@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import hmac
 import logging
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -15,6 +16,7 @@ from cxr_contracts import ImageSize, ModelManifest
 from cxr_serving.admission import Admission
 from cxr_serving.batching import MicroBatcher
 from cxr_serving.disconnect import run_while_connected
+from cxr_serving.errors import UnknownCaller
 from cxr_serving.imaging import DecodedImage, ImageLimits, decode_grey
 from cxr_serving.metrics import BatchMetrics, ServiceMetrics
 from cxr_serving.model_folder import ModelFolderError, identity_of
@@ -43,7 +45,7 @@ class Predictor(Protocol[Prepared, Output_co]):
 
     @property
     def runtime(self) -> str:
-        """`onnxruntime` or `torch`."""
+        """`onnxruntime`, `onnxruntime-int8` or `torch`."""
         ...
 
     @property
@@ -153,11 +155,18 @@ class InferenceService(Generic[Prepared, Output]):
             ServiceError: The request, the file or the state of this service does not allow it.
             ClientDisconnect: The client has gone.
         """
+        self._check_caller(request)
         self.readiness.check()
         with self._admission.admit(request):
             with self._stages.measure("upload"):
                 upload = await read_single_file(request, IMAGE_FIELD)
             return await run_while_connected(request, self._infer(upload.data, adapt))
+
+    def _check_caller(self, request: Request) -> None:
+        expected = self.settings.service_token.get_secret_value()
+        given = request.headers.get("authorization", "")
+        if expected and not hmac.compare_digest(given.encode(), f"Bearer {expected}".encode()):
+            raise UnknownCaller("This service answers its gateway, which has its token.")
 
     async def _infer(
         self, data: bytes, adapt: Callable[[Prepared], Prepared]

@@ -2,23 +2,31 @@
 
 from typing import Literal
 
+import numpy as np
 import onnxruntime
 
 from cxr_serving.model_folder import ModelFolderError
 from cxr_serving.runtime import FloatArray
 
+OnnxRuntimeName = Literal["onnxruntime", "onnxruntime-int8"]
+
 
 class OnnxRuntime:
     """A network from the bytes of an ONNX file.
+
+    Args:
+        onnx: the file.
+        threads: of one run.
+        name: which of a model's files it is.
 
     Raises:
         ModelFolderError: ONNX Runtime cannot load the file.
     """
 
-    name: Literal["onnxruntime"] = "onnxruntime"
     device = "cpu"
 
-    def __init__(self, onnx: bytes, *, threads: int) -> None:
+    def __init__(self, onnx: bytes, *, threads: int, name: OnnxRuntimeName = "onnxruntime") -> None:
+        self.name: OnnxRuntimeName = name
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
@@ -34,8 +42,16 @@ class OnnxRuntime:
         except Exception as error:  # its exceptions have no common public base
             raise ModelFolderError(f"ONNX Runtime cannot load the model: {error}.") from error
         self._input = self._session.get_inputs()[0].name
+        # An imported file may take one image at a time and no more.
+        self._one_by_one = self._session.get_inputs()[0].shape[0] == 1
 
     def run(self, images: FloatArray) -> tuple[FloatArray, ...]:
         """The network's outputs, N first in each, for `images` [N, C, H, W]."""
+        if not self._one_by_one:
+            return self._run(images)
+        each = [self._run(image[None]) for image in images]
+        return tuple(np.concatenate(output) for output in zip(*each, strict=True))
+
+    def _run(self, images: FloatArray) -> tuple[FloatArray, ...]:
         outputs: list[FloatArray] = self._session.run(None, {self._input: images})
         return tuple(outputs)

@@ -1,6 +1,7 @@
 """An inference service as a process: uvicorn, JSON logs, an exit code for its supervisor."""
 
 import contextlib
+import ssl
 import sys
 from typing import Any, TypeVar
 
@@ -10,7 +11,7 @@ from pydantic import ValidationError
 
 from cxr_serving.inference_service import InferenceService
 from cxr_serving.logs import configure_logging
-from cxr_serving.settings import ServiceSettings
+from cxr_serving.settings import InferenceSettings, ServiceSettings
 
 # Longer than any client keeps an idle connection, so that none is closed under a request that is
 # on its way.
@@ -44,6 +45,7 @@ def serve(app: FastAPI, service: InferenceService[Any, Any]) -> int:
             server_header=False,
             timeout_keep_alive=KEEP_ALIVE_S,
             timeout_graceful_shutdown=settings.shutdown_s,
+            **_tls_of(settings),
         )
     )
 
@@ -54,3 +56,15 @@ def serve(app: FastAPI, service: InferenceService[Any, Any]) -> int:
     with contextlib.suppress(KeyboardInterrupt):  # the server has shut down by then
         server.run()
     return 1 if service.failed else 0
+
+
+def _tls_of(settings: InferenceSettings) -> dict[str, Any]:
+    """Uvicorn's options for mutual TLS, where the settings name certificates."""
+    if settings.tls_cert_file is None:
+        return {}
+    return {
+        "ssl_certfile": settings.tls_cert_file,
+        "ssl_keyfile": settings.tls_key_file,
+        "ssl_ca_certs": str(settings.tls_client_ca_file),
+        "ssl_cert_reqs": ssl.CERT_REQUIRED,
+    }

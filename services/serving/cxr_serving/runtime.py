@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from cxr_serving.settings import RuntimeChoice
 
+RuntimeName = Literal["onnxruntime", "onnxruntime-int8", "torch"]
 FloatArray = npt.NDArray[np.float32]
 # Device files of NVIDIA's driver on Linux and under WSL. Importing torch takes seconds and
 # 200 MB, so it is not asked where these say no; a setting overrules the guess.
@@ -23,8 +24,8 @@ class Runtime(Protocol):
     """A loaded network. Used by one thread only."""
 
     @property
-    def name(self) -> Literal["onnxruntime", "torch"]:
-        """Of the library."""
+    def name(self) -> RuntimeName:
+        """Of the library, and that of its file with 8-bit integers."""
         ...
 
     @property

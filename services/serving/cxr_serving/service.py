@@ -2,10 +2,11 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Literal
 
 from fastapi import FastAPI, Response
 from fastapi.telemetry import TelemetryConfig
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from cxr_serving.errors import Unavailable
 from cxr_serving.metrics import ServiceMetrics
@@ -26,7 +27,7 @@ Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 class Health(BaseModel):
     """The body of a probe."""
 
-    status: str
+    status: Literal["alive", "ready"] = Field(description="What was asked.")
 
 
 class Readiness:
@@ -114,8 +115,15 @@ async def _nothing(_app: FastAPI) -> AsyncIterator[None]:
 
 
 def _add_operations(app: FastAPI, metrics: ServiceMetrics, readiness: Readiness) -> None:
-    @app.get("/livez", operation_id="getLiveness", tags=["operations"], summary="Process is up")
+    @app.get(
+        "/livez",
+        operation_id="getLiveness",
+        tags=["operations"],
+        summary="Process is up",
+        responses={200: {"description": "It is."}},
+    )
     async def livez() -> Health:
+        """Nothing else is asked of it."""
         return Health(status="alive")
 
     @app.get(
@@ -123,9 +131,10 @@ def _add_operations(app: FastAPI, metrics: ServiceMetrics, readiness: Readiness)
         operation_id="getReadiness",
         tags=["operations"],
         summary="Ready to take requests",
-        responses=problem_responses(Unavailable),
+        responses={200: {"description": "It is."}, **problem_responses(Unavailable)},
     )
     async def readyz() -> Health:
+        """503 says why it cannot."""
         readiness.check()
         return Health(status="ready")
 
@@ -135,7 +144,13 @@ def _add_operations(app: FastAPI, metrics: ServiceMetrics, readiness: Readiness)
         tags=["operations"],
         summary="Prometheus metrics",
         response_class=Response,
-        responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
+        responses={
+            200: {
+                "description": "Counts and times; nothing of a patient.",
+                "content": {"text/plain": {"schema": {"type": "string"}}},
+            }
+        },
     )
     async def get_metrics() -> Response:
+        """In Prometheus' text format."""
         return Response(metrics.exposition(), media_type=metrics.content_type)

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings
 
 RuntimeChoice = Literal["auto", "onnxruntime", "torch"]
@@ -41,10 +41,7 @@ class ServiceSettings(BaseSettings):
 
 
 class InferenceSettings(ServiceSettings):
-    """What both inference services can be set to; each adds its prefix, port and model.
-
-    Nothing here is secret.
-    """
+    """What both inference services can be set to; each adds its prefix, port and model."""
 
     host: str = Field(default="127.0.0.1", description="Address to listen on.")
     port: int = Field(default=8001, ge=0, le=65535)
@@ -54,6 +51,11 @@ class InferenceSettings(ServiceSettings):
     )
     device: str = Field(
         default="auto", description="PyTorch's device; `auto` is `cuda:0` where CUDA is, or `cpu`."
+    )
+    int8: Literal["auto", "off"] = Field(
+        default="auto",
+        description="`auto` runs a model's file with 8-bit integers on a CPU with instructions for "
+        "them (VNNI) where it is the faster one, `off` never does; ONNX Runtime alone.",
     )
     threads: int = Field(
         default=0, ge=0, description="Of one run of the model on a CPU; 0: as many as cores."
@@ -65,6 +67,18 @@ class InferenceSettings(ServiceSettings):
         default=2.0, ge=0, le=1000, description="How long a batch of two or more waits to fill."
     )
     max_queue_length: int = Field(default=32, ge=1, description="The next image gets a 503.")
+    service_token: SecretStr = Field(
+        default=SecretStr(""),
+        description="What the gateway has to send as `Authorization: Bearer`; unset, nobody is "
+        "asked. Probes and metrics are answered without.",
+    )
+    tls_cert_file: Path | None = Field(
+        default=None,
+        description="With the two below: HTTPS with this certificate, and for whoever shows one of "
+        "`tls_client_ca_file` only, probes and metrics included.",
+    )
+    tls_key_file: Path | None = None
+    tls_client_ca_file: Path | None = None
     decode_threads: int = Field(default=2, ge=1, le=32)
     max_upload_bytes: int = Field(
         default=51_000_000, gt=0, description="Holds `max_pixels` as an uncompressed PNG."
@@ -75,6 +89,13 @@ class InferenceSettings(ServiceSettings):
     max_pixels: int = Field(default=50_000_000, gt=0)
     shutdown_s: int = Field(default=10, ge=0, description="For requests that are being answered.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+
+    @model_validator(mode="after")
+    def _tls_is_whole(self) -> Self:
+        given = {self.tls_cert_file, self.tls_key_file, self.tls_client_ca_file}
+        if None in given and given != {None}:
+            raise ValueError("tls_cert_file, tls_key_file and tls_client_ca_file go together")
+        return self
 
     @property
     def model_threads(self) -> int:

@@ -1,4 +1,4 @@
-"""Receiving a multipart form that carries exactly one file: as it comes, or whole in memory.
+"""Receiving files, in a multipart form or one as the body: as they come, or whole in memory.
 
 Starlette's own parser writes files to a spooled temporary file, with a thread hop for every chunk
 once that is on disk. Here the caller decides where the pieces go.
@@ -63,39 +63,35 @@ async def read_single_file(request: Request, field_name: str) -> UploadedFile:
     return UploadedFile(name=form.file_name, media_type=form.media_type, data=form.take())
 
 
-class SingleFileForm:
-    """A multipart form that is fed in chunks and lets one file through, in the field `field_name`.
+class _FileForm:
+    """A multipart form that is fed in chunks: its files are in the field `field_name`.
 
     Args:
         content_type: the request's header.
-        field_name: of the one field.
-        max_bytes: of the file; None where something else bounds it.
+        field_name: of the only field.
+        wanted: what the form has to have, in words.
 
     Raises:
         UnsupportedMedia: the header is not that of a multipart form.
         BadRequest: the form's boundary cannot be one.
     """
 
-    def __init__(self, content_type: str, field_name: str, max_bytes: int | None = None) -> None:
+    def __init__(self, content_type: str, field_name: str, wanted: str) -> None:
         kind, options = parse_options_header(content_type)
         boundary = options.get(b"boundary", b"")
         if kind != b"multipart/form-data" or not boundary:
             raise UnsupportedMedia(
-                f"The request must be multipart/form-data with one file in `{field_name}`; "
+                f"The request must be multipart/form-data with {wanted} in `{field_name}`; "
                 f"it is {kind.decode('latin-1') or 'without a content type'}."
             )
         try:
             self._parser = MultipartParser(boundary, self._callbacks())  # type: ignore[arg-type]
         except FormParserError as error:
             raise BadRequest("The multipart form's boundary is not acceptable.") from error
-        self.pending = bytearray()
         self._opening: bytearray | None = bytearray()
         self._boundary = b"--" + boundary
-        self.size_bytes = 0
-        self.file_name: str | None = None
-        self.media_type: str | None = None
         self._field_name = field_name
-        self._max_bytes = max_bytes
+        self._wanted = wanted
         # Noted and raised by `feed`: the parser may be in the middle of a chunk.
         self._refusal: ServiceError | None = None
         self._files = 0
@@ -109,8 +105,8 @@ class SingleFileForm:
 
         Raises:
             BadRequest: the form is malformed.
-            Unprocessable: another field, a second file, or a text instead of a file.
-            PayloadTooLarge: the file is larger than `max_bytes`.
+            Unprocessable: another field, too many files, or a text instead of a file.
+            PayloadTooLarge: more bytes than are accepted.
         """
         try:
             self._parser.write(self._from_boundary(chunk))
@@ -135,15 +131,8 @@ class SingleFileForm:
             raise BadRequest("The multipart form is malformed: its boundary never comes.")
         return b""
 
-    def take(self) -> bytes:
-        """What has come of the file since the last call."""
-        piece = bytes(self.pending)
-        self.pending.clear()
-        return piece
-
     def check_complete(self) -> None:
         """Raise if the request ended before the form did, or without a file."""
-        field_name = self._field_name
         opening = bytes(self._opening or b"")
         if self._boundary not in opening and not self._boundary.startswith(opening):
             raise BadRequest("The multipart form is malformed: its boundary never comes.")
@@ -151,10 +140,8 @@ class SingleFileForm:
             raise BadRequest("The multipart form is cut short: its closing boundary is missing.")
         if not self._files:
             raise Unprocessable(
-                f"The form needs exactly one file in `{field_name}`; there is none."
+                f"The form needs {self._wanted} in `{self._field_name}`; there is none."
             )
-        if not self.size_bytes:
-            raise Unprocessable(f"The file in `{field_name}` is empty.")
 
     def _callbacks(self) -> dict[str, Any]:
         return {
@@ -179,34 +166,182 @@ class SingleFileForm:
         name, file_name = _names(self._headers.get(b"content-disposition", b""))
         field_name = self._field_name
         if name != field_name:
-            self._refuse(f"Unknown form field `{name}`. The form takes one file, `{field_name}`.")
-            return
-        self._files += 1
-        if self._files > 1:
-            self._refuse(f"The form needs exactly one file in `{field_name}`; there are more.")
+            self._refuse(
+                Unprocessable(
+                    f"Unknown form field `{name}`. The form takes {self._wanted} in `{field_name}`."
+                )
+            )
             return
         if file_name is None:
-            self._refuse(f"`{field_name}` must be a file (with a filename), not a text field.")
+            self._refuse(
+                Unprocessable(f"`{field_name}` must be a file (with a filename), not a text field.")
+            )
             return
-        self.file_name = file_name
-        media_type = self._headers.get(b"content-type")
-        self.media_type = None if media_type is None else media_type.decode("latin-1")
+        self._files += 1
+        self._begin_file(file_name)
+
+    def _begin_file(self, name: str) -> None:
+        raise NotImplementedError
 
     def _data(self, data: bytes, start: int, end: int) -> None:
-        self.size_bytes += end - start
-        if self._max_bytes is not None and self.size_bytes > self._max_bytes:
-            self._refusal = self._refusal or PayloadTooLarge(
-                f"The file is larger than the {self._max_bytes:,} bytes that are accepted.",
-                max_bytes=self._max_bytes,
-            )
-        if self._refusal is None:
-            self.pending += memoryview(data)[start:end]
+        raise NotImplementedError
 
     def _end(self) -> None:
         self._ended = True
 
-    def _refuse(self, detail: str) -> None:
-        self._refusal = self._refusal or Unprocessable(detail)
+    def _refuse(self, refusal: ServiceError) -> None:
+        self._refusal = self._refusal or refusal
+
+
+class SingleFileForm(_FileForm):
+    """A form that lets one file through.
+
+    Args:
+        content_type: the request's header.
+        field_name: of the one field.
+        max_bytes: of the file; None where something else bounds it.
+    """
+
+    def __init__(self, content_type: str, field_name: str, max_bytes: int | None = None) -> None:
+        super().__init__(content_type, field_name, "exactly one file")
+        self.pending = bytearray()
+        self.size_bytes = 0
+        self.file_name: str | None = None
+        self.media_type: str | None = None
+        self._max_bytes = max_bytes
+
+    def take(self) -> bytes:
+        """What has come of the file since the last call."""
+        piece = bytes(self.pending)
+        self.pending.clear()
+        return piece
+
+    def check_complete(self) -> None:
+        """Raise if the request ended before the form did, or without a file."""
+        super().check_complete()
+        if not self.size_bytes:
+            raise Unprocessable(f"The file in `{self._field_name}` is empty.")
+
+    def _begin_file(self, name: str) -> None:
+        if self._files > 1:
+            found = f"The form needs exactly one file in `{self._field_name}`; there are more."
+            self._refuse(Unprocessable(found))
+            return
+        media_type = self._headers.get(b"content-type")
+        self.file_name = name
+        self.media_type = None if media_type is None else media_type.decode("latin-1")
+
+    def _data(self, data: bytes, start: int, end: int) -> None:
+        self.size_bytes += end - start
+        if self._max_bytes is not None:
+            try:
+                _check_size(self.size_bytes, self._max_bytes)
+            except PayloadTooLarge as refusal:
+                self._refuse(refusal)
+        if self._refusal is None:
+            self.pending += memoryview(data)[start:end]
+
+
+class SeveralFilesForm(_FileForm):
+    """A form with one file or several, each a field of the same name.
+
+    Args:
+        content_type: the request's header.
+        field_name: of each field.
+        max_files: how many there may be.
+        max_bytes: of all of them together.
+    """
+
+    def __init__(
+        self, content_type: str, field_name: str, *, max_files: int, max_bytes: int
+    ) -> None:
+        super().__init__(content_type, field_name, f"1 to {max_files} files")
+        self.names: list[str] = []
+        self.sizes: list[int] = []
+        self.pending_bytes = 0
+        self._pending: list[tuple[int, bytearray]] = []
+        self._max_files = max_files
+        self._max_bytes = max_bytes
+
+    def take(self) -> list[tuple[int, bytes]]:
+        """What has come since the last call: the file's number, and a piece of it.
+
+        An empty file has one empty piece.
+        """
+        pieces = [(number, bytes(piece)) for number, piece in self._pending]
+        self._pending, self.pending_bytes = [], 0
+        return pieces
+
+    def _begin_file(self, name: str) -> None:
+        if self._files > self._max_files:
+            self._refuse(
+                Unprocessable(
+                    f"A request takes at most {self._max_files} files; send the others in another."
+                )
+            )
+            return
+        self.names.append(name)
+        self.sizes.append(0)
+        self._pending.append((self._files - 1, bytearray()))
+
+    def _data(self, data: bytes, start: int, end: int) -> None:
+        if self._refusal is not None:
+            return
+        self.sizes[-1] += end - start
+        if sum(self.sizes) > self._max_bytes:
+            self._refuse(
+                PayloadTooLarge(
+                    f"The files are together larger than the {self._max_bytes:,} bytes that a "
+                    "request may have; send fewer at once.",
+                    max_bytes=self._max_bytes,
+                )
+            )
+            return
+        number = self._files - 1
+        if not self._pending or self._pending[-1][0] != number:
+            self._pending.append((number, bytearray()))
+        self._pending[-1][1].extend(memoryview(data)[start:end])
+        self.pending_bytes += end - start
+
+
+class RawFile:
+    """A body that is the file itself; it is fed and asked as a `SingleFileForm` is.
+
+    Args:
+        disposition: the request's Content-Disposition, which may name the file.
+        max_bytes: of the file.
+    """
+
+    def __init__(self, disposition: str, max_bytes: int) -> None:
+        self.pending = bytearray()
+        self.size_bytes = 0
+        self.file_name = _names(disposition.encode("latin-1", "replace"))[1]
+        self._max_bytes = max_bytes
+
+    def feed(self, chunk: bytes) -> None:
+        """Take a piece of the body; PayloadTooLarge beyond `max_bytes`."""
+        self.size_bytes += len(chunk)
+        _check_size(self.size_bytes, self._max_bytes)
+        self.pending += chunk
+
+    def take(self) -> bytes:
+        """What has come since the last call."""
+        piece = bytes(self.pending)
+        self.pending.clear()
+        return piece
+
+    def check_complete(self) -> None:
+        """Unprocessable if nothing came."""
+        if not self.size_bytes:
+            raise Unprocessable("The file is empty.")
+
+
+def _check_size(size_bytes: int, max_bytes: int) -> None:
+    if size_bytes > max_bytes:
+        raise PayloadTooLarge(
+            f"The file is larger than the {max_bytes:,} bytes that are accepted.",
+            max_bytes=max_bytes,
+        )
 
 
 def _names(disposition: bytes) -> tuple[str, str | None]:

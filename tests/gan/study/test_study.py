@@ -5,19 +5,18 @@ import json
 import re
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from cxr_contracts import Finding
 from cxr_gan.cli import main
 from cxr_gan.errors import GanError
 from cxr_gan.study.plan import load_plan
-from cxr_gan.study.run import Prepared, Request, prepare, run_folder, run_study, smoke_plan
+from cxr_gan.study.run import Prepared, Request, prepare, run_folder, smoke_plan
 from cxr_gan.study.training import Predictions, refuse_synthetic_validation, train_one
 from cxr_training.classifier.samples import LABELS, added_rows, as_samples, read_samples
 from cxr_training.data.collection import read_collection
@@ -70,7 +69,7 @@ def generators(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def command(data: Path, plan: Path, generators: Path, out: Path, *more: object) -> list[str]:
     options = ["study", "--smoke", "--data", data, "--plan", plan, "--out", out]
-    options += ["--generators", generators, "--jobs", "1"]
+    options += ["--generators", generators]
     return list(map(str, [*options, *more]))
 
 
@@ -95,8 +94,6 @@ def prepared(data: Path, generators: Path) -> Callable[[Path, Path], Prepared]:
                 manifests=(),
                 out=out,
                 roots=(generators,),
-                jobs=1,
-                threads=1,
                 smoke=True,
             )
         )
@@ -286,17 +283,6 @@ def test_the_progress_view_trains_nothing(  # noqa: PLR0917
     assert not (out / "runs.csv").exists()
 
 
-def test_trainings_in_processes_of_their_own_end_as_in_one(
-    finished: Path, prepared: Callable[[Path, Path], Prepared], tmp_path: Path
-) -> None:
-    two = write_plan(tmp_path / "plan.yaml", arms={x: ARMS[x] for x in ("real", "oversampled")})
-    study = prepared(two, tmp_path / "study")
-    run_study(replace(study, request=replace(study.request, jobs=2)))
-    ours = read_rows(tmp_path / "study")
-    assert len(ours) == 4 * (len(LABELS) + 2)
-    assert all(row in read_rows(finished) for row in ours)
-
-
 def _none(folder: Path) -> None:
     folder.mkdir()
 
@@ -341,7 +327,6 @@ def refused(
         (_without_labels, ("shuffled",), [], "has other labels than the study's"),
         (_none, (), ["--seeds", "1"], "cannot be told from a training's luck by one seed"),
         (_none, (), ["--seeds", "1,x"], "--seeds 1,x: whole numbers"),
-        (_none, (), ["--jobs", "0"], "--jobs 0: at least one"),
         (_none, ("oversampled",), ["--data", "nowhere"], "nowhere"),
     ],
 )
@@ -367,10 +352,3 @@ def test_a_generator_of_the_same_patients_is_taken(
     plan = write_plan(tmp_path / "plan.yaml", arms={x: ARMS[x] for x in ("real", "half")})
     request = replace(prepared(plan, tmp_path / "study").request, smoke=False, roots=(tmp_path,))
     assert {task.generator for task in prepare(request).tasks} == {None, tmp_path / "pggan-modern"}
-
-
-@pytest.fixture(autouse=True)
-def _threads() -> Iterator[None]:
-    before = torch.get_num_threads()
-    yield
-    torch.set_num_threads(before)

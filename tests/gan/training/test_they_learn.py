@@ -1,4 +1,4 @@
-"""Every recipe, made small, brings what it makes nearer to what it is shown."""
+"""Each kind of recipe, made small, brings what it makes nearer to what it is shown."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from cxr_gan.training.trainer import Trainer
-from support.gan.quick import RECIPES, quick_gan, random_frechet, toy_chests
+from support.gan.quick import quick_gan, random_frechet, toy_chests
 
 pytestmark = pytest.mark.slow
 
@@ -38,7 +38,8 @@ def made_by(trainer: Trainer, labels: Tensor) -> Tensor:
     return made
 
 
-@pytest.mark.parametrize("recipe", RECIPES)
+# Both families, with and without labels, each loss and each penalty.
+@pytest.mark.parametrize("recipe", ["dcgan-conditional", "pggan", "pggan-modern"])
 def test_the_distance_to_real_falls_threefold(recipe: str, tmp_path: Path) -> None:
     config = quick_gan(recipe, *LEARNING, *STAGES[recipe.partition("-")[0]])
     real = toy_chests(config)

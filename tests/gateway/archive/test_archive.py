@@ -2,8 +2,9 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import create_engine, text
@@ -15,6 +16,7 @@ from cxr_gateway.archive import (
     Archive,
     Cursor,
     StoredStudy,
+    StudyFilter,
     open_archive,
 )
 from cxr_gateway.archive.database import open_by_itself, open_engine
@@ -28,11 +30,13 @@ from cxr_gateway.core.schemas import (
     Study,
     StudyStatus,
     Timings,
-    Triage,
+    WorklistState,
 )
 from cxr_gateway.core.settings import GatewaySettings
 from cxr_gateway.imaging import NO_PATIENT
 from cxr_serving.errors import BadRequest, Conflict, NotFound, Unavailable
+from support.archives import a_triage
+from support.databases import give_schema
 from support.fake_gateway import settings_for
 
 A_BOX = Box(
@@ -53,14 +57,20 @@ def a_study(
     status: StudyStatus = StudyStatus.COMPLETE,
     priority: Priority | None = Priority.ROUTINE,
     at_ms: int | None = None,
+    *,
+    score: float | None = None,
+    received_at: datetime | None = None,
 ) -> Study:
     return Study(
         id=new_study_id(at_ms),
         status=status,
-        received_at=datetime.now(UTC),
+        received_at=received_at or datetime.now(UTC),
         file_name="a <b>name</b>.png",
         content_sha256=content.encode().hex().rjust(64, "0"),
-        image=ImageMetadata(width=4, height=3, view=None, source=ImageSource.PNG, notes=[]),
+        image=ImageMetadata(
+            width=4, height=3, view=None, source=ImageSource.PNG, notes=[], stored=None
+        ),
+        quality=None,
         patient=NO_PATIENT,
         ood=OodResult(accepted=True, score=0.9, threshold=0.5, reason=None),
         top_findings=[],
@@ -68,8 +78,9 @@ def a_study(
         boxes=[],
         rescoring=None,
         heatmaps=[],
-        triage=Triage(priority=priority, reason="Because.") if priority else None,
+        triage=a_triage(priority, score) if priority else None,
         models=[],
+        calibrated=None,
         timings_ms=Timings(
             decode=1, ood=None, classifier=None, detector=None, archive=None, total=1
         ),
@@ -84,12 +95,13 @@ def settings(tmp_path: Path, database_url: str | None) -> GatewaySettings:
 
 @pytest.fixture
 async def archive(settings: GatewaySettings) -> AsyncIterator[Archive]:
+    give_schema(settings)
     async with open_archive(settings) as opened:
         yield opened
 
 
 async def add(archive: Archive, study: Study, key: str | None = None) -> StoredStudy:
-    await archive.in_thread(archive.files.write, study.id, "original.png", b"film")
+    await archive.in_thread(archive.files.write, study.id, "original.png", b"radiograph")
     return await archive.add(study, CAMS, key, None)
 
 
@@ -102,10 +114,19 @@ async def test_a_study_is_found_as_it_was_put_in_also_after_a_restart(
     async with open_archive(settings) as second:
         stored = await second.get(study.id, None)
         assert stored.study == study
-        assert stored.result_json == study.model_dump_json()
+        assert stored.told_json == study.model_dump_json()
         assert stored.cams == CAMS
         assert stored.revision == 1
-        assert second.files.path(study.id, stored.original).read_bytes() == b"film"
+        assert second.files.path(study.id, stored.original).read_bytes() == b"radiograph"
+
+
+async def test_the_release_before_can_read_a_result_whose_issuer_is_known(archive: Archive) -> None:
+    known = a_study()
+    patient = known.patient.model_copy(update={"issuer_of_patient_id": "NORTH"})
+    stored = await add(archive, known.model_copy(update={"patient": patient}))
+    # It refuses a field that it does not know.
+    assert "issuer" not in stored.result_json
+    assert (await archive.get(known.id, None)).study.patient.issuer_of_patient_id == "NORTH"
 
 
 @pytest.mark.parametrize("study_id", ["0" * 26, "../../etc/passwd", "", "a\x00b", "é" * 26])
@@ -145,7 +166,7 @@ async def test_a_key_belongs_to_one_content(archive: Archive) -> None:
         await archive.look_up(other.content_sha256, "second-key", None)
 
 
-async def test_of_two_new_readings_of_a_study_the_second_is_told(archive: Archive) -> None:
+async def test_of_two_new_analyses_of_a_study_the_second_is_told(archive: Archive) -> None:
     before = await add(archive, a_study(status=StudyStatus.FAILED, priority=None))
     read = before.study.model_copy(update={"status": StudyStatus.COMPLETE})
     after = await archive.replace(before, read, [], None)
@@ -155,7 +176,7 @@ async def test_of_two_new_readings_of_a_study_the_second_is_told(archive: Archiv
         await archive.replace(before, read, [], None)
 
 
-async def test_a_new_reading_removes_the_pictures_of_the_one_before(archive: Archive) -> None:
+async def test_a_new_analysis_removes_the_images_of_the_one_before(archive: Archive) -> None:
     before = await add(archive, a_study(status=StudyStatus.PARTIAL))
     for name in ("image.png", before.overlay, before.heatmap(Finding.MASS)):
         archive.files.write(before.id, name, b"png")
@@ -164,57 +185,179 @@ async def test_a_new_reading_removes_the_pictures_of_the_one_before(archive: Arc
     assert sorted(path.name for path in folder.iterdir()) == ["image.png", "original.png"]
 
 
-async def test_the_list_is_ordered_by_urgency_then_newest_and_pages_through_all(
+NOW = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
+
+
+async def listed(
     archive: Archive,
-) -> None:
-    wanted = [
-        (StudyStatus.COMPLETE, Priority.URGENT, 5),
-        (StudyStatus.COMPLETE, Priority.URGENT, 4),
-        (StudyStatus.FAILED, None, 9),
-        (StudyStatus.PARTIAL, Priority.SOON, 8),
-        (StudyStatus.COMPLETE, Priority.SOON, 1),
-        (StudyStatus.COMPLETE, Priority.ROUTINE, 7),
-        (StudyStatus.REJECTED, None, 6),
-    ]
-    studies = [a_study(str(at), status, priority, at) for status, priority, at in wanted]
-    for study in sorted(studies, key=lambda study: study.content_sha256):
-        await add(archive, study)
+    limit: int,
+    asked: StudyFilter | None = None,
+    *,
+    now: datetime = NOW,
+    **more: Any,
+) -> list[str]:
+    """The ids of all pages; each page after the first is asked for an hour later."""
     seen: list[str] = []
     cursor: Cursor | None = None
-    for _ in range(4):
+    while True:
         page = await archive.page(
-            statuses=[], priorities=[], limit=2, after=cursor, department=None
+            asked or StudyFilter(),
+            **({"department": None} | more),
+            limit=limit,
+            after=cursor,
+            now=now,
         )
-        assert page.total == 7
         seen += [item.id for item in page.items]
-        cursor = Cursor.parse(page.next_cursor) if page.next_cursor else None
-    assert cursor is None
-    assert seen == [study.id for study in studies]
+        if page.next_cursor is None:
+            return seen
+        cursor, now = Cursor.parse(page.next_cursor), now + timedelta(hours=1)
+
+
+async def test_the_list_is_ordered_by_urgency_then_score_then_newest(archive: Archive) -> None:
+    wanted = [
+        (StudyStatus.COMPLETE, Priority.URGENT, 0.9, 4),
+        (StudyStatus.COMPLETE, Priority.URGENT, 0.5, 6),
+        (StudyStatus.COMPLETE, Priority.URGENT, 0.5, 5),
+        # Without a score, for a service was missing: behind those that have one.
+        (StudyStatus.PARTIAL, Priority.URGENT, None, 8),
+        (StudyStatus.FAILED, None, None, 9),
+        (StudyStatus.COMPLETE, Priority.SOON, 0.2, 1),
+        (StudyStatus.COMPLETE, Priority.SOON, 0.1, 7),
+        (StudyStatus.COMPLETE, Priority.ROUTINE, 0.0, 3),
+        (StudyStatus.REJECTED, None, None, 2),
+    ]
+    studies = [
+        a_study(str(at), status, priority, at, score=score, received_at=NOW)
+        for status, priority, score, at in wanted
+    ]
+    for study in sorted(studies, key=lambda study: study.content_sha256):
+        await add(archive, study)
+    for limit in (1, 2, 4, 9, 50):
+        assert await listed(archive, limit) == [study.id for study in studies]
+
+
+async def test_what_nobody_opened_for_too_long_comes_first_the_oldest_before_the_others(
+    archive: Archive,
+) -> None:
+    def received(minutes_ago: float, priority: Priority | None, status: str = "complete") -> Study:
+        moment = NOW - timedelta(minutes=minutes_ago)
+        at_ms = int(moment.timestamp() * 1000)
+        return a_study(f"{minutes_ago}", StudyStatus(status), priority, at_ms, received_at=moment)
+
+    old = received(600, Priority.ROUTINE)
+    older_urgent = received(90, Priority.URGENT)
+    failed = received(61, None, "failed")
+    opened = received(500, Priority.ROUTINE)
+    rejected = received(700, None, "rejected")
+    urgent, fresh = received(1, Priority.URGENT), received(59, Priority.ROUTINE)
+    done = received(800, Priority.URGENT)
+    for study in (old, older_urgent, failed, opened, rejected, urgent, fresh, done):
+        await add(archive, study)
+    await archive.set_worklist(opened.id, None, WorklistState.OPENED, by="ada")
+    await archive.set_worklist(done.id, None, WorklistState.DONE, by="ada")
+    expected = [
+        one.id for one in (old, older_urgent, failed, urgent, fresh, opened, rejected, done)
+    ]
+    # However many there are on a page, and however long it takes to turn it: `fresh` grows
+    # overdue while the pages are read, and is neither told twice nor left out.
+    for limit in (1, 2, 3, 4, 50):
+        assert await listed(archive, limit) == expected
+    asked = StudyFilter(priorities=[Priority.ROUTINE])
+    narrowed = await listed(archive, 2, asked)
+    assert narrowed == [old.id, fresh.id, opened.id]
+
+
+async def test_no_study_waits_for_ever_where_there_is_no_cap(settings: GatewaySettings) -> None:
+    without = settings.model_copy(update={"max_wait_minutes": 0})
+    async with open_archive(without) as archive:
+        moment = NOW - timedelta(days=3)
+        old = a_study("1", priority=Priority.ROUTINE, at_ms=1, received_at=moment)
+        new = a_study("2", priority=Priority.URGENT, at_ms=2, received_at=NOW)
+        for study in (old, new):
+            await add(archive, study)
+        assert await listed(archive, 1) == [new.id, old.id]
+
+
+async def test_a_state_is_kept_with_who_set_it_first_and_survives_a_new_analysis(
+    archive: Archive,
+) -> None:
+    before = await add(archive, a_study(status=StudyStatus.PARTIAL, priority=Priority.SOON))
+    assert (await archive.worklist(before.id, None)).model_dump() == {
+        "state": "new",
+        "by": None,
+        "at": None,
+        "to": None,
+    }
+    done = await archive.set_worklist(before.id, None, WorklistState.DONE, by="ada")
+    assert (done.state, done.by) == (WorklistState.DONE, "ada")
+    assert done.at is not None
+    assert abs(done.at - datetime.now(UTC)) < timedelta(minutes=1)
+    assert await archive.set_worklist(before.id, None, WorklistState.DONE, by="bob") == done
+    urgent = before.study.model_copy(
+        update={"status": StudyStatus.COMPLETE, "triage": a_triage(Priority.URGENT, 0.7)}
+    )
+    await archive.replace(before, urgent, [], None)
+    other = await add(archive, a_study("2", priority=Priority.ROUTINE))
+    assert await listed(archive, 9, now=datetime.now(UTC)) == [other.id, before.id]
+    again = await archive.set_worklist(before.id, None, WorklistState.NEW, by="bob")
+    assert (again.state, again.by) == (WorklistState.NEW, "bob")
+    assert await listed(archive, 9, now=datetime.now(UTC)) == [before.id, other.id]
+
+
+@pytest.mark.parametrize("study_id", ["0" * 26, "../../etc/passwd", ""])
+async def test_an_unknown_study_has_no_state(archive: Archive, study_id: str) -> None:
+    with pytest.raises(NotFound):
+        await archive.worklist(study_id, None)
+    with pytest.raises(NotFound):
+        await archive.set_worklist(study_id, None, WorklistState.DONE, by="ada")
+
+
+async def test_a_state_is_a_departments_own(archive: Archive) -> None:
+    study = a_study()
+    await archive.in_thread(archive.files.write, study.id, "original.png", b"radiograph")
+    await archive.add(study, CAMS, None, "radiology")
+    with pytest.raises(NotFound):
+        await archive.set_worklist(study.id, "surgery", WorklistState.DONE, by="ada")
+    found = await archive.set_worklist(study.id, "radiology", WorklistState.DONE, by="ada")
+    assert found.state is WorklistState.DONE
 
 
 async def test_the_list_can_be_narrowed_by_status_and_priority(archive: Archive) -> None:
     urgent = await add(archive, a_study("1", priority=Priority.URGENT))
     failed = await add(archive, a_study("2", StudyStatus.FAILED, None))
     await add(archive, a_study("3"))
-    page = await archive.page(
-        statuses=[],
-        priorities=[Priority.URGENT, Priority.SOON],
-        limit=9,
-        after=None,
-        department=None,
-    )
+    urgent_or_soon = StudyFilter(priorities=[Priority.URGENT, Priority.SOON])
+    page = await archive.page(urgent_or_soon, limit=9, after=None, department=None)
     assert [item.id for item in page.items] == [urgent.id]
-    page = await archive.page(
-        statuses=[StudyStatus.FAILED], priorities=[], limit=9, after=None, department=None
-    )
+    asked = StudyFilter(statuses=[StudyStatus.FAILED])
+    page = await archive.page(asked, limit=9, after=None, department=None)
     assert [item.id for item in page.items] == [failed.id]
     assert page.total == 1
 
 
-@pytest.mark.parametrize("text_", ["", "0", "9." + "0" * 26, "0." + "0" * 25, "0.' OR 1=1 --"])
+@pytest.mark.parametrize(
+    "text_",
+    [
+        "",
+        "0",
+        "0." + "0" * 26,  # as the release before made them
+        "1_r_0_0.5_" + "0" * 26,
+        "1_r_0_0.500000_" + "0" * 25,
+        "1_x_0_0.500000_" + "0" * 26,
+        "99999999999999_r_0_0.500000_" + "0" * 26,
+        "1_r_0_0.500000_' OR 1=1 --",
+    ],
+)
 def test_a_cursor_that_is_none_of_ours_is_refused(text_: str) -> None:
     with pytest.raises(BadRequest):
         Cursor.parse(text_)
+
+
+@pytest.mark.parametrize("score", [-1.0, 0.0, 0.123456, 1.0])
+def test_a_cursor_is_read_as_it_was_written(score: float) -> None:
+    for overdue in (True, False):
+        cursor = Cursor(1_777_000_000_123, overdue, 7, score, new_study_id())
+        assert Cursor.parse(str(cursor)) == cursor
 
 
 async def test_a_start_sweeps_what_a_kill_left(settings: GatewaySettings) -> None:

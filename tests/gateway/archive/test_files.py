@@ -33,15 +33,15 @@ def test_a_kept_file_lies_under_the_studys_id_and_nothing_is_left_of_its_way(
 ) -> None:
     study_id = new_study_id()
     with files.begin() as incoming:
-        incoming.write(b"film")
+        incoming.write(b"radiograph")
         files.keep(incoming, study_id, "original.png")
     assert everything(tmp_path / "archive") == [f"studies/{study_id[-2:]}/{study_id}/original.png"]
-    assert files.path(study_id, "original.png").read_bytes() == b"film"
+    assert files.path(study_id, "original.png").read_bytes() == b"radiograph"
 
 
 def test_an_incoming_file_that_is_not_kept_is_gone(files: FileStore, tmp_path: Path) -> None:
     with files.begin() as incoming:
-        incoming.write(b"film")
+        incoming.write(b"radiograph")
     assert everything(tmp_path) == []
 
 

@@ -12,13 +12,13 @@ from sqlalchemy import create_engine, inspect, select
 from sqlalchemy.orm import Session
 
 from cxr_contracts import ModelIdentity
-from cxr_gateway.archive import open_archive, schema
+from cxr_gateway.archive import StudyFilter, open_archive, schema
 from cxr_gateway.archive.promotions import PromotionLog, Slot
 from cxr_gateway.archive.tables import Base, PromotionRow, ShadowAnswerRow, StudyStatisticsRow
 from cxr_gateway.backup.backup import back_up
 from cxr_gateway.backup.restore import restore
 from cxr_gateway.core.image_numbers import ImageStatistics
-from cxr_gateway.core.schemas import UsedModel
+from cxr_gateway.core.schemas import ModelRole, UsedModel
 from cxr_gateway.core.settings import GatewaySettings
 from support.archives import a_study
 from support.databases import postgresql_database
@@ -47,9 +47,9 @@ def other(tmp_path: Path, database_url: str | None) -> Iterator[GatewaySettings]
 async def fill(settings: GatewaySettings) -> None:
     """A study with its statistics, a shadow's answer and failure, a promotion and its rollback."""
     async with open_archive(settings) as archive:
-        gate = UsedModel(role="ood", name="gate", version="1", sha256=SHA)
-        study = a_study(b"film").model_copy(update={"models": [gate]})
-        await archive.in_thread(archive.files.write, study.id, "original.png", b"film")
+        ood = UsedModel(role=ModelRole.OOD, name="ood", version="1", sha256=SHA)
+        study = a_study(b"radiograph").model_copy(update={"models": [ood]})
+        await archive.in_thread(archive.files.write, study.id, "original.png", b"radiograph")
         await archive.add(study, [], None, None, ImageStatistics(100.5, 40.25, 0.125))
         await archive.query(lambda session: _observe(session, study.id))
 
@@ -128,7 +128,5 @@ async def test_the_way_down_removes_them_and_keeps_the_study_and_the_way_up_make
     schema.migrate(url, 2)
     assert [rows for rows in (await rows_of(settings)).values() if rows] == []
     async with open_archive(settings) as archive:
-        everything = await archive.page(
-            statuses=[], priorities=[], department=None, limit=9, after=None
-        )
+        everything = await archive.page(StudyFilter(), department=None, limit=9, after=None)
         assert everything.total == 1

@@ -17,7 +17,10 @@ from cxr_gateway.archive.api_keys import open_keys
 from cxr_gateway.core.principal import Role
 from cxr_gateway.core.schemas import Study
 from cxr_gateway.core.settings import RENAMED, GatewaySettings
+from support.databases import database_url
 from support.fake_gateway import Stand, settings_for, standing_gateway
+
+__all__ = ["database_url"]
 
 FIXTURE = json.loads((Path(__file__).parents[2] / "support/archive_of_0_1.json").read_text())
 
@@ -50,7 +53,9 @@ def in_new_names(study: dict[str, Any]) -> dict[str, Any]:
     new = {renamed.get(name, name): value for name, value in study.items()}
     for section, old, name in (("timings_ms", "gate", "ood"),):
         new[section] = {name if key == old else key: v for key, v in new[section].items()}
-    new["image"] |= {"notes": []}
+    new["image"] |= {"notes": [], "stored": None}
+    new["patient"] |= {"issuer_of_patient_id": None}
+    new["quality"] = None
     new["problems"] = [
         {"service": one["part"], "kind": one["kind"], "detail": one["detail"]}
         for one in new["problems"]
@@ -58,11 +63,46 @@ def in_new_names(study: dict[str, Any]) -> dict[str, Any]:
     new["models"] = [
         one | {"role": "ood" if one["role"] == "gate" else one["role"]} for one in new["models"]
     ]
+    new["calibrated"] = None
     for box in new["boxes"]:
         box["detector_score"] = box["score"]
         joined = box.pop("joined_score")
         box["score"] = box["score"] if joined is None else joined
+    new["findings"] = in_levels(new["findings"])
+    new["top_findings"] = new["findings"][:3]
+    if new["triage"] is not None:
+        new["triage"] |= dict.fromkeys(
+            ("score", "same_day_score", "urgent_threshold", "soon_threshold", "model")
+        )
     return new
+
+
+def in_levels(findings: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Likely from twice the threshold on, and in the order of levels."""
+    order = ["likely", "possible", "unlikely"]
+    for row in findings:
+        threshold, positive = row.pop("threshold"), row.pop("positive")
+        likely = min(1.0, 2 * threshold)
+        row["level"] = "likely" if row["probability"] >= likely else order[1 if positive else 2]
+        row |= {"possible_threshold": threshold, "likely_threshold": likely}
+    return sorted(findings, key=lambda row: (order.index(row["level"]), -row["probability"]))
+
+
+def check_cause(study: dict[str, Any]) -> None:
+    """The cause is what the sentence of the time begins with, and an answer of the study."""
+    triage = study["triage"]
+    cause = triage.pop("cause")
+    if triage["priority"] == "routine" or triage["reason"].startswith("The classifier did not"):
+        assert cause is None
+        return
+    name = (cause["region"] or cause["finding"]).replace("_", " ")
+    begins = f"The detector marks {name}" if cause["region"] else f"{name} is "
+    assert triage["reason"].startswith(begins)
+    if cause["region"]:
+        assert study["boxes"][cause["box"]]["detector_score"] == cause["value"]
+    else:
+        [row] = [row for row in study["findings"] if row["finding"] == cause["finding"]]
+        assert (row["probability"], row["level"]) == (cause["value"], cause["level"])
 
 
 async def answered(stand: Stand, path: str) -> Any:
@@ -79,15 +119,19 @@ async def test_every_field_of_every_study_is_answered_in_the_new_names(
         for study_id, before in FIXTURE["studies"].items():
             found = await answered(stand, f"/api/v1/studies/{study_id}")
             expected = in_new_names(json.loads(json.dumps(before)))
-            assert found == expected
             assert found.keys() == Study.model_fields.keys()
             Study.model_validate(found)
+            if found["triage"] is not None:
+                check_cause(found)
+            assert found == expected
             statuses.add(found["status"])
         listed = (await answered(stand, "/api/v1/studies"))["items"]
     assert statuses == {"complete", "partial", "failed", "rejected"}
     before = FIXTURE["answers"]["/api/v1/studies"]["items"]
     assert [one["id"] for one in listed] == [one["id"] for one in before]
     assert [one["ood"] for one in listed] == [one["gate"] for one in before]
+    # What is years old does not come as one that waited.
+    assert {one["worklist"]["state"] for one in listed} == {"opened"}
 
 
 async def test_shadow_answers_promotions_and_statistics_are_read(

@@ -16,9 +16,12 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from cxr_gateway.archive import Archive, open_archive, schema
+from cxr_gateway.archive.models import GREYS_NAME, PIXELS_NAME, owned_by
 from cxr_gateway.backup.backup import back_up
-from cxr_gateway.backup.form import BackupError, verify
+from cxr_gateway.backup.form import BackupError, file_name, file_of, verify
 from cxr_gateway.backup.restore import restore
+from cxr_gateway.core.ids import new_study_id
+from cxr_gateway.core.schemas import ImageSource
 from cxr_gateway.core.settings import GatewaySettings
 from support.archives import content_of, environment_of, filled, gateway, put
 from support.databases import postgresql_database
@@ -137,7 +140,7 @@ async def test_a_damaged_backup_is_one_sentence_and_changes_nothing(
     await filled(local(tmp_path))
     back_up(local(tmp_path), path := tmp_path / "b.zip")
     content = path.read_bytes()
-    middle = content.index(b"film 1")
+    middle = content.index(b"radiograph 1")
     damaged = {
         "cut": content[: len(content) // 2],
         "changed": content[:middle] + b"X" + content[middle + 1 :],
@@ -215,10 +218,10 @@ async def test_a_killed_backup_is_none_and_the_next_one_clears_it_away(tmp_path:
     target = tmp_path / "backups/b.zip"
     target.parent.mkdir()
     os.mkfifo(tmp_path / "held")
-    # The second film is a pipe that nobody writes to: the copy stands still in its middle.
-    films = sorted((tmp_path / "archive").glob("studies/*/*/original.png"))
-    films[1].unlink()
-    (tmp_path / "held").rename(films[1])
+    # The second radiograph is a pipe that nobody writes to: the copy stands still in its middle.
+    radiographs = sorted((tmp_path / "archive").glob("studies/*/*/original.png"))
+    radiographs[1].unlink()
+    (tmp_path / "held").rename(radiographs[1])
     running = subprocess.Popen(
         [sys.executable, "-m", "cxr_gateway", "backup", "--to", str(target)],
         env=environment_of(local(tmp_path)),
@@ -230,10 +233,10 @@ async def test_a_killed_backup_is_none_and_the_next_one_clears_it_away(tmp_path:
     [half] = target.parent.iterdir()
     with pytest.raises(BackupError, match="cut short"):
         verify(half)
-    films[1].unlink()
+    radiographs[1].unlink()
     manifest = back_up(local(tmp_path), target)
     assert [path.name for path in target.parent.iterdir()] == ["b.zip"]
-    assert manifest.missing == [films[1].parent.name]
+    assert manifest.missing == [radiographs[1].parent.name]
 
 
 async def test_a_killed_restore_leaves_the_archive_as_it_was(tmp_path: Path) -> None:
@@ -275,3 +278,13 @@ def _wait_for(holds: Callable[[], bool]) -> None:
     while not holds():
         assert time.monotonic() < deadline
         time.sleep(0.002)
+
+
+@pytest.mark.parametrize(
+    "name", ["original.png", "image.png", PIXELS_NAME, GREYS_NAME, "heatmap-1-Metal-clip.png"]
+)
+def test_whatever_a_study_has_is_taken_into_a_backup(name: str) -> None:
+    study = new_study_id()
+    assert owned_by(ImageSource.PNG, 1)(name)
+    assert file_of(file_name(study, name)) == (study, name)
+    assert file_of(f"studies/{study}/../{name}") is None

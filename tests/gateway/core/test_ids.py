@@ -1,16 +1,27 @@
 """Study ids sort by time and cannot be mistaken for a path."""
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cxr_gateway.core.ids import is_study_id, new_study_id
+from cxr_gateway.core.ids import first_id_at, is_study_id, new_study_id
 
 
 @given(st.integers(0, 2**48 - 2), st.integers(1, 1000))
 def test_a_later_id_sorts_behind_an_earlier_one(now_ms: int, later_ms: int) -> None:
     later = min(now_ms + later_ms, 2**48 - 1)
     assert new_study_id(now_ms) < new_study_id(later)
+
+
+@given(st.integers(1, 2**40))
+def test_the_first_id_of_a_moment_parts_what_was_made_before_from_what_was_made_since(
+    now_ms: int,
+) -> None:
+    first = first_id_at(datetime.fromtimestamp(0, UTC) + timedelta(milliseconds=now_ms))
+    assert is_study_id(first)
+    assert new_study_id(now_ms - 1) < first <= new_study_id(now_ms)
 
 
 def test_ids_of_the_same_millisecond_differ() -> None:

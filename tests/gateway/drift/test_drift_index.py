@@ -23,17 +23,17 @@ COUNTS = st.lists(st.integers(0, 1000), min_size=2, max_size=12)
 
 
 def test_the_index_is_what_a_hand_reckons() -> None:
-    # Shares with half a film more in each bin: 30.5/101 and 70.5/101 against 50.5/101 twice.
+    # Shares with half a radiograph more in each bin: 30.5/101 and 70.5/101 against 50.5/101 twice.
     # (0.30198 - 0.5) ln(0.60396) + (0.69802 - 0.5) ln(1.39604)
     #   = 0.19802 * 0.50425 + 0.19802 * 0.33364 = 0.09985 + 0.06607
     assert psi([30, 70], [50, 50]) == pytest.approx(0.16592, abs=2e-5)
-    # The week has a film in a bin that the reference never saw: 1.5/12 against 0.5/102.
+    # The week has a radiograph in a bin that the reference never saw: 1.5/12 against 0.5/102.
     # (0.125 - 0.0049) ln(25.5) + (0.45833 - 0.4951) ln(0.92573) + (0.41667 - 0.5) ln(0.83333)
     #   = 0.38891 + 0.00284 + 0.01519
     assert psi([1, 5, 4.5], [0, 50, 50.5]) == pytest.approx(0.40694, abs=1e-4)  # type: ignore[list-item]
 
 
-def test_no_films_at_all_lie_as_far_from_the_reference_as_an_even_spread() -> None:
+def test_no_radiographs_at_all_lie_as_far_from_the_reference_as_an_even_spread() -> None:
     assert psi([0, 0], [50, 50]) == 0
     assert psi([0, 0], [100, 0]) == pytest.approx(psi([5, 5], [100, 0]), abs=1e-12)
 
@@ -101,7 +101,7 @@ def test_values_that_come_often_leave_fewer_bins_and_a_single_one_has_its_own() 
         quantile_edges([math.nan], 10)
 
 
-def test_a_picture_is_measured_by_its_greys_and_its_steps() -> None:
+def test_an_image_is_measured_by_its_greys_and_its_steps() -> None:
     stripes = np.tile(np.array([0, 200], np.uint8), (64, 32))
     found = measure(stripes)
     # Every step across is 200, none down is; half of that over a deviation of 100.
@@ -110,7 +110,7 @@ def test_a_picture_is_measured_by_its_greys_and_its_steps() -> None:
     assert measure(np.array([[3]], np.uint8)).sharpness == 0
 
 
-def test_a_blurred_picture_is_less_sharp_at_whatever_size() -> None:
+def test_a_blurred_image_is_less_sharp_at_whatever_size() -> None:
     for side in (120, 1500):
         sharp = radiograph_like(side, side)
         blurred = (sharp[:-1, :-1] / 2 + sharp[1:, 1:] / 2).astype(np.uint8)

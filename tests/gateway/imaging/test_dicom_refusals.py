@@ -23,19 +23,16 @@ from cxr_serving.errors import PayloadTooLarge, Unprocessable, UnsupportedMedia
 from support.dicom_images import compressed_dicom, dicom, dicom_bytes, dicom_dataset, sample
 from support.images import radiograph_like
 
-FILM = (radiograph_like(64, 64).astype(np.uint16) * 16).astype(np.uint16)
-BYTES = FILM.tobytes()
-COLOUR = {"SamplesPerPixel": 3, "PhotometricInterpretation": "RGB", "PlanarConfiguration": 0}
+RADIOGRAPH = (radiograph_like(64, 64).astype(np.uint16) * 16).astype(np.uint16)
+BYTES = RADIOGRAPH.tobytes()
 
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "no pixels": ({"PixelData": None}, r"no PixelData \(7FE0,0010\) \(Modality \(0008,0060\) is D"),
     "multi-frame": ({"NumberOfFrames": 2, "PixelData": BYTES * 2}, r"2 frames \(NumberOfFrames \("),
-    "no frame": ({"NumberOfFrames": 0}, r"NumberOfFrames \(0028,0008\) is 0"),
-    "colour": (COLOUR | {"PixelData": BYTES * 3}, r"in colour: SamplesPerPixel \(0028,0002\) is 3"),
     "four samples": ({"SamplesPerPixel": 4}, r"SamplesPerPixel \(0028,0002\) is 4"),
     "palette": (
         {"PhotometricInterpretation": "PALETTE COLOR"},
-        r"PhotometricInterpretation \(0028,0004\) is PALETTE COLOR",
+        r"lacks RedPaletteColorLookupTableDescriptor \(0028,1101\)",
     ),
     "short": ({"PixelData": BYTES[:-2]}, r"PixelData \(7FE0,0010\) has 8190 bytes; Rows .* 8192"),
     "rows that are not there": ({"Rows": 65}, r"truncated or its header lies: PixelData"),
@@ -45,28 +42,26 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "too many bits stored": ({"BitsStored": 17}, r"BitsStored \(0028,0101\) is 17, BitsAllocated"),
     "no bits stored": ({"BitsStored": 0}, r"BitsStored \(0028,0101\) is 0"),
     "few bits": ({"BitsStored": 7, "HighBit": 6}, r"BitsStored \(0028,0101\) is 7"),
-    "high bit": ({"HighBit": 11}, r"HighBit \(0028,0102\) is 11; with 16 stored bits"),
+    "high bit": ({"HighBit": 11}, r"HighBit \(0028,0102\) is 11; with 16 of 16 bits"),
     "odd allocation": ({"BitsAllocated": 12}, r"BitsAllocated \(0028,0100\) is 12"),
     "32 bits": (
         {"BitsAllocated": 32, "PixelData": BYTES * 2}, r"BitsAllocated \(0028,0100\) is 32",
     ),
     "no Rows": ({"Rows": None}, r"lacks Rows \(0028,0010\)"),
     "no Columns": ({"Columns": None}, r"lacks Columns \(0028,0011\)"),
-    "no samples": ({"SamplesPerPixel": None}, r"lacks SamplesPerPixel"),
     "no photometric": (
         {"PhotometricInterpretation": None}, r"lacks PhotometricInterpretation",
     ),
     "no allocation": ({"BitsAllocated": None}, r"lacks BitsAllocated"),
     "no depth": ({"BitsStored": None}, r"lacks BitsStored"),
-    "no sign": ({"PixelRepresentation": None}, r"lacks PixelRepresentation \(0028,0103\)"),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_a_header_that_cannot_be_a_film_is_refused_by_its_tag(name: str) -> None:
+def test_a_header_that_cannot_be_a_radiograph_is_refused_by_its_tag(name: str) -> None:
     tags, words = REFUSED[name]
     with pytest.raises(Unprocessable, match=words):
-        read_upload(dicom(FILM, **tags))
+        read_upload(dicom(RADIOGRAPH, **tags))
 
 
 def patched(data: bytes, old: bytes, new: bytes) -> bytes:
@@ -76,7 +71,7 @@ def patched(data: bytes, old: bytes, new: bytes) -> bytes:
 
 @pytest.mark.parametrize("uid", ["1.2.840.10008.1.2.4.100", "1.2.840.10008.1.2.4.110", "9.9.9.99"])
 def test_a_transfer_syntax_that_nothing_here_decodes_is_named(uid: str) -> None:
-    ds = dicom_dataset(FILM)
+    ds = dicom_dataset(RADIOGRAPH)
     ds.PixelData = encapsulate([BYTES])
     ds["PixelData"].is_undefined_length = True
     data = dicom_bytes(ds, ExplicitVRLittleEndian)
@@ -89,7 +84,7 @@ def test_a_transfer_syntax_that_nothing_here_decodes_is_named(uid: str) -> None:
 
 @pytest.mark.parametrize("syntax", [JPEG2000Lossless, RLELossless, JPEGLSLossless])
 def test_rubbish_in_place_of_a_codestream_is_refused(syntax: Any) -> None:
-    ds = dicom_dataset(FILM)
+    ds = dicom_dataset(RADIOGRAPH)
     ds.PixelData = encapsulate([b"\x00\x01\x02\x03" * 200])
     ds["PixelData"].is_undefined_length = True
     with pytest.raises(Unprocessable):
@@ -98,7 +93,7 @@ def test_rubbish_in_place_of_a_codestream_is_refused(syntax: Any) -> None:
 
 @pytest.mark.parametrize("syntax", [JPEG2000Lossless, RLELossless])
 def test_a_codestream_of_another_size_than_the_header_is_refused(syntax: Any) -> None:
-    data = compressed_dicom(FILM, syntax, bits=12)
+    data = compressed_dicom(RADIOGRAPH, syntax, bits=12)
     rows = b"\x28\x00\x10\x00US\x02\x00"
     larger = patched(data, rows + b"\x40\x00", rows + b"\x80\x00")
     with pytest.raises(Unprocessable, match=r"Rows \(0028,0010\) 128|truncated"):
@@ -106,14 +101,14 @@ def test_a_codestream_of_another_size_than_the_header_is_refused(syntax: Any) ->
 
 
 def test_encapsulated_pixels_under_an_uncompressed_syntax_contradict_themselves() -> None:
-    data = compressed_dicom(FILM, RLELossless, bits=12)
+    data = compressed_dicom(RADIOGRAPH, RLELossless, bits=12)
     lying = patched(data, b"1.2.840.10008.1.2.5\x00", b"1.2.840.10008.1.2.1\x00")
     with pytest.raises(Unprocessable, match=r"TransferSyntaxUID .* PixelData .* stored otherwise"):
         read_upload(lying)
 
 
 def test_a_header_of_too_many_pixels_is_refused_with_memory_flat() -> None:
-    data = dicom(FILM, Rows=60_000, Columns=60_000)
+    data = dicom(RADIOGRAPH, Rows=60_000, Columns=60_000)
     tracemalloc.start()
     try:
         with pytest.raises(PayloadTooLarge, match=r"3600\.0 megapixels"):
@@ -125,12 +120,12 @@ def test_a_header_of_too_many_pixels_is_refused_with_memory_flat() -> None:
 
 
 def test_a_deflated_bomb_is_not_inflated_beyond_the_limit() -> None:
-    data = dicom(FILM, syntax=DeflatedExplicitVRLittleEndian)
+    data = dicom(RADIOGRAPH, syntax=DeflatedExplicitVRLittleEndian)
     start = data.index(b"1.2.840.10008.1.2.1.99")
     deflater = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
     bomb = deflater.compress(bytes(60_000_000)) + deflater.flush()
     meta_end = start + 22
-    plain = dicom_dataset(FILM)
+    plain = dicom_dataset(RADIOGRAPH)
     assert len(bomb) < 100_000
     tracemalloc.start()
     try:
@@ -149,7 +144,7 @@ def test_a_deflated_bomb_is_not_inflated_beyond_the_limit() -> None:
 @pytest.mark.filterwarnings("ignore::UserWarning:pydicom")
 def test_a_file_that_was_cut_is_refused(length: int) -> None:
     with pytest.raises(Unprocessable):
-        read_upload(dicom(FILM)[:length])
+        read_upload(dicom(RADIOGRAPH)[:length])
 
 
 def test_a_preamble_with_nothing_behind_it_is_refused() -> None:
@@ -166,7 +161,7 @@ def test_deeply_nested_sequences_are_refused_and_not_followed() -> None:
     deep = b"".join(
         (b"\x08\x00\x18\x22SQ\x00\x00\xff\xff\xff\xff\xfe\xff\x00\xe0\xff\xff\xff\xff",) * 20_000
     )
-    data = dicom(FILM)
+    data = dicom(RADIOGRAPH)
     body = data.index(b"\x08\x00\x16\x00UI")
     with pytest.raises(Unprocessable):
         read_upload(data[:body] + deep + data[body:])
@@ -175,7 +170,7 @@ def test_deeply_nested_sequences_are_refused_and_not_followed() -> None:
 @pytest.mark.parametrize("group", ["meta", "data set"])
 def test_a_text_of_a_megabyte_is_refused_before_it_is_split_and_validated(group: str) -> None:
     """As a list of half a million UIDs or names it would occupy pydicom for half a minute."""
-    data = dicom(FILM, syntax=ImplicitVRLittleEndian)
+    data = dicom(RADIOGRAPH, syntax=ImplicitVRLittleEndian)
     long = b"1\\" * 500_000
     if group == "meta":
         uid = b"UI\x12\x001.2.840.10008.1.2\x00"
@@ -204,7 +199,7 @@ EMPTY_ITEMS = b"\x08\x00\x40\x11SQ\x00\x00\xff\xff\xff\xff" + b"\xfe\xff\x00\xe0
 def test_a_million_elements_or_items_are_not_built(
     start: bytes, repeated: bytes, words: str
 ) -> None:
-    data = dicom(FILM)
+    data = dicom(RADIOGRAPH)
     at = data.index(b"\x18\x00\x15\x00")
     with pytest.raises(Unprocessable, match=words):
         read_upload(data[:at] + start + repeated * 1_000_000 + data[at:])
@@ -240,13 +235,13 @@ REJECTED: dict[str, tuple[dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize("name", REJECTED)
-def test_tags_that_name_something_else_reject_the_study_and_keep_the_picture(name: str) -> None:
+def test_tags_that_name_something_else_reject_the_study_and_keep_the_image(name: str) -> None:
     tags, reason = REJECTED[name]
-    intake = read_upload(dicom(FILM, **tags))
-    assert intake.refused is not None
-    assert intake.refused.startswith(reason)
-    assert intake.refused.endswith(".")
-    assert intake.grey.shape == (64, 64)
+    decoded = read_upload(dicom(RADIOGRAPH, **tags))
+    assert decoded.refused is not None
+    assert decoded.refused.startswith(reason)
+    assert decoded.refused.endswith(".")
+    assert decoded.grey.shape == (64, 64)
 
 
 ACCEPTED: list[dict[str, Any]] = [
@@ -263,8 +258,10 @@ ACCEPTED: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("tags", ACCEPTED, ids=str)
-def test_tags_of_a_chest_film_or_silent_ones_leave_it_to_the_picture(tags: dict[str, Any]) -> None:
-    assert read_upload(dicom(FILM, **tags)).refused is None
+def test_tags_of_a_chest_radiograph_or_silent_ones_leave_it_to_the_image(
+    tags: dict[str, Any],
+) -> None:
+    assert read_upload(dicom(RADIOGRAPH, **tags)).refused is None
 
 
 @pytest.mark.parametrize("form", ["UNCI", "UNCR", "J2KI", "J2KR"])
@@ -272,10 +269,10 @@ def test_tags_of_a_chest_film_or_silent_ones_leave_it_to_the_picture(tags: dict[
     ("name", "tag"),
     [("RG3", "BodyPartExamined"), ("693", "Modality"), ("US1", "Modality")],
 )
-def test_the_real_films_of_other_parts_and_modalities_are_rejected(
+def test_the_real_radiographs_of_other_parts_and_modalities_are_rejected(
     name: str, tag: str, form: str
 ) -> None:
-    intake = read_upload(sample(f"{name}_{form}.dcm"))
-    assert intake.refused is not None
-    assert intake.refused.startswith(tag)
-    assert np.ptp(intake.grey) > 100
+    decoded = read_upload(sample(f"{name}_{form}.dcm"))
+    assert decoded.refused is not None
+    assert decoded.refused.startswith(tag)
+    assert np.ptp(decoded.grey) > 100

@@ -125,7 +125,7 @@ def test_a_window_counts_in_rescaled_values() -> None:
     assert at(grey, 600, 1000, 1398) == [0, 128, 255]
 
 
-def test_a_falling_rescale_without_a_window_turns_the_picture() -> None:
+def test_a_falling_rescale_without_a_window_turns_the_image() -> None:
     grey = grey_of(TWELVE, bits=12, RescaleSlope="-1", RescaleIntercept="4095")
     assert at(grey, 0, 4095) == [255, 0]
 
@@ -202,7 +202,7 @@ def test_a_range_of_padding_and_a_signed_one_in_unsigned_clothes_are_padding() -
     assert grey[2, 0] == round(((128 - 1000 + 0.5) / 7999 + 0.5) * 255)
 
 
-def test_a_picture_of_one_value_is_one_grey_and_no_error() -> None:
+def test_an_image_of_one_value_is_one_grey_and_no_error() -> None:
     assert len(np.unique(grey_of(np.full((64, 64), 300, np.uint16), bits=12))) == 1
 
 
@@ -244,7 +244,7 @@ def test_real_jpeg_files_are_decoded(name: str, size: tuple[int, int], mean: flo
 
 
 @pytest.mark.parametrize("other", ["RG1_UNCR", "RG1_J2KI", "RG1_J2KR"])
-def test_the_sample_radiograph_is_the_same_picture_however_it_is_packed(other: str) -> None:
+def test_the_sample_radiograph_is_the_same_image_however_it_is_packed(other: str) -> None:
     plain, packed = read_upload(sample("RG1_UNCI.dcm")), read_upload(sample(other + ".dcm"))
     assert plain.refused is None
     assert packed.refused is None

@@ -1,4 +1,4 @@
-"""Whatever bytes come in: a picture or a refusal, and nothing else."""
+"""Whatever bytes come in: an image or a refusal, and nothing else."""
 
 import io
 from typing import Any
@@ -90,8 +90,8 @@ def test_a_dicom_file_with_other_bytes_in_its_header(
 
 @pytest.mark.parametrize("kind", VALID)
 def test_a_valid_file_itself_is_read(kind: str) -> None:
-    intake = read_upload(VALID[kind], limits=SMALL)
-    assert np.ptp(intake.grey) > 50
+    decoded = read_upload(VALID[kind], limits=SMALL)
+    assert np.ptp(decoded.grey) > 50
 
 
 def test_a_file_cut_at_every_tenth_byte_never_passes_for_the_whole() -> None:

@@ -12,20 +12,20 @@ from pydicom.encaps import encapsulate, get_frame
 from pydicom.uid import JPEG2000Lossless, JPEGLSLossless
 
 from cxr_gateway.imaging import read_upload
-from cxr_gateway.imaging.codestream import jpeg_stream_frame
 from cxr_gateway.imaging.jpeg2000 import j2k_stream_frame
 from cxr_serving.errors import Unprocessable
+from cxr_serving.imaging.codestream import jpeg_stream_frame
 from support.dicom_images import compressed_dicom, dicom_bytes, dicom_dataset, sample
 from support.images import radiograph_like
 
-FILM = (radiograph_like(128, 128).astype(np.uint16) * 16).astype(np.uint16)
+RADIOGRAPH = (radiograph_like(128, 128).astype(np.uint16) * 16).astype(np.uint16)
 COD, SOT, SOD = b"\xff\x52\x00\x0c", b"\xff\x90\x00\x0a", b"\xff\x93"
 
 
 @lru_cache
 def stream() -> bytes:
-    """`FILM` as a JPEG 2000 codestream of one tile."""
-    ds = pydicom.dcmread(io.BytesIO(compressed_dicom(FILM, JPEG2000Lossless, bits=12)))
+    """`RADIOGRAPH` as a JPEG 2000 codestream of one tile."""
+    ds = pydicom.dcmread(io.BytesIO(compressed_dicom(RADIOGRAPH, JPEG2000Lossless, bits=12)))
     frame = get_frame(ds.PixelData, 0, number_of_frames=1)
     assert frame.count(SOT) == 1
     assert frame.count(COD) == 1
@@ -33,7 +33,7 @@ def stream() -> bytes:
 
 
 def in_dicom(codestream: bytes, rows: int = 128, columns: int = 128) -> bytes:
-    ds = dicom_dataset(FILM, bits=12, Rows=rows, Columns=columns)
+    ds = dicom_dataset(RADIOGRAPH, bits=12, Rows=rows, Columns=columns)
     ds.PixelData = encapsulate([codestream])
     ds["PixelData"].is_undefined_length = True
     return dicom_bytes(ds, JPEG2000Lossless)
@@ -106,14 +106,14 @@ def test_a_tile_part_whose_length_is_left_open_is_read() -> None:
 
 
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9, 0.999])
-def test_a_cut_codestream_is_no_half_picture(share: float) -> None:
+def test_a_cut_codestream_is_no_half_image(share: float) -> None:
     whole = stream()
     with pytest.raises(Unprocessable, match="truncated"):
         read_upload(in_dicom(whole[: int(share * len(whole))]))
 
 
 @pytest.mark.parametrize("share", [0.3, 0.9])
-def test_a_cut_jpeg_ls_codestream_is_no_half_picture(share: float) -> None:
+def test_a_cut_jpeg_ls_codestream_is_no_half_image(share: float) -> None:
     ds = pydicom.dcmread(io.BytesIO(sample("MR_small_jpeg_ls_lossless.dcm")))
     assert ds.file_meta.TransferSyntaxUID == JPEGLSLossless
     whole = get_frame(ds.PixelData, 0, number_of_frames=1)

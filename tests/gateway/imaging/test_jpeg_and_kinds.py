@@ -18,13 +18,13 @@ JPEG = encoded(GREY, "JPEG", quality=95)
 @pytest.mark.parametrize("progressive", [False, True])
 def test_a_grey_jpeg_comes_out_as_pillow_decodes_it(progressive: bool) -> None:
     data = encoded(GREY, "JPEG", quality=95, progressive=progressive)
-    intake = read_upload(data)
-    assert np.abs(intake.grey.astype(int) - GREY).max() < 12
-    assert (intake.metadata.source, intake.metadata.width) == (ImageSource.JPEG, 120)
-    assert not intake.grey.flags.writeable
+    decoded = read_upload(data)
+    assert np.abs(decoded.grey.astype(int) - GREY).max() < 12
+    assert (decoded.metadata.source, decoded.metadata.width) == (ImageSource.JPEG, 120)
+    assert not decoded.grey.flags.writeable
 
 
-def test_a_grey_picture_in_a_colour_jpeg_is_its_luma() -> None:
+def test_a_grey_image_in_a_colour_jpeg_is_its_luma() -> None:
     data = encoded(Image.fromarray(GREY).convert("RGB"), "JPEG", quality=95)
     assert np.abs(read_upload(data).grey.astype(int) - GREY).max() < 12
 
@@ -76,13 +76,13 @@ REFUSED: dict[str, tuple[bytes, type[ServiceError], str]] = {
 
 @pytest.mark.parametrize("keep_rgb", [False, True])
 def test_a_colour_photograph_is_no_error_but_no_radiograph(keep_rgb: bool) -> None:
-    intake = read_upload(encoded(Image.fromarray(COLOUR), "JPEG", keep_rgb=keep_rgb))
-    assert intake.refused is not None
-    assert intake.refused.startswith("The JPEG is a colour image")
+    decoded = read_upload(encoded(Image.fromarray(COLOUR), "JPEG", keep_rgb=keep_rgb))
+    assert decoded.refused is not None
+    assert decoded.refused.startswith("The JPEG is a colour image")
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_a_jpeg_that_is_no_film_is_refused_by_name(name: str) -> None:
+def test_a_jpeg_that_is_no_radiograph_is_refused_by_name(name: str) -> None:
     data, error, words = REFUSED[name]
     with pytest.raises(error, match=words):
         read_upload(data)

@@ -368,7 +368,7 @@ def test_an_identifier_is_never_half_of_itself() -> None:
     far_too_long = read_upload(raw("AccessionNumber", b"9" * 600))
     assert far_too_long.patient.accession_number is None
     assert far_too_long.metadata.notes == [
-        "AccessionNumber (0008,0050) is too long to be shown whole and is left out.",
+        "AccessionNumber (0008,0050) cannot be shown whole and is left out.",
     ]
 
 

@@ -42,19 +42,19 @@ def png_of(colour_type: int, bit_depth: int, pixels: bytes, side: int = 64) -> b
 
 
 def test_an_8_bit_grey_png_comes_out_pixel_for_pixel_and_cannot_be_changed() -> None:
-    intake = read_upload(encoded(GREY))
-    assert np.array_equal(intake.grey, GREY)
-    assert intake.grey.dtype == np.uint8
-    assert intake.grey.flags.c_contiguous
-    assert not intake.grey.flags.writeable
-    assert (intake.metadata.width, intake.metadata.height) == (120, 100)
-    assert (intake.metadata.source, intake.metadata.view) == (ImageSource.PNG, None)
-    assert intake.patient == NO_PATIENT
-    assert intake.refused is None
+    decoded = read_upload(encoded(GREY))
+    assert np.array_equal(decoded.grey, GREY)
+    assert decoded.grey.dtype == np.uint8
+    assert decoded.grey.flags.c_contiguous
+    assert not decoded.grey.flags.writeable
+    assert (decoded.metadata.width, decoded.metadata.height) == (120, 100)
+    assert (decoded.metadata.source, decoded.metadata.view) == (ImageSource.PNG, None)
+    assert decoded.patient == NO_PATIENT
+    assert decoded.refused is None
 
 
 def test_an_interlaced_png_gives_the_same_pixels() -> None:
-    # Adam7 written by hand: seven passes over an even picture.
+    # Adam7 written by hand: seven passes over an even image.
     side = 32
     header = struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 1)
     passes = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2))
@@ -79,7 +79,7 @@ def test_16_bit_grey_is_scaled_by_the_bits_that_are_used(bits: int) -> None:
     assert np.abs(grey - values / white * 255).max() <= 0.51
 
 
-def test_burnt_in_letters_at_full_white_do_not_darken_a_12_bit_film() -> None:
+def test_burnt_in_letters_at_full_white_do_not_darken_a_12_bit_radiograph() -> None:
     values = np.full((100, 100), 2048, np.uint16)
     values[0, :5] = 65535
     grey = read_upload(encoded(values)).grey
@@ -88,7 +88,7 @@ def test_burnt_in_letters_at_full_white_do_not_darken_a_12_bit_film() -> None:
 
 
 @pytest.mark.parametrize("mode", ["RGB", "P"])
-def test_a_grey_picture_in_a_colour_or_palette_file_is_that_picture(mode: str) -> None:
+def test_a_grey_image_in_a_colour_or_palette_file_is_that_image(mode: str) -> None:
     image = Image.fromarray(GREY).convert("RGB" if mode == "RGB" else "L")
     if mode == "P":
         image = image.convert("P")
@@ -117,13 +117,13 @@ def test_a_slight_tint_is_taken_as_luma() -> None:
 def test_an_exif_rotation_is_carried_out(orientation: int, turned: npt.NDArray[np.uint8]) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
-    intake = read_upload(encoded(GREY, exif=exif))
-    assert np.array_equal(intake.grey, turned)
-    assert (intake.metadata.height, intake.metadata.width) == turned.shape
-    assert intake.grey.flags.c_contiguous
+    decoded = read_upload(encoded(GREY, exif=exif))
+    assert np.array_equal(decoded.grey, turned)
+    assert (decoded.metadata.height, decoded.metadata.width) == turned.shape
+    assert decoded.grey.flags.c_contiguous
 
 
-def test_a_broken_exif_block_does_not_make_a_film_unreadable() -> None:
+def test_a_broken_exif_block_does_not_make_a_radiograph_unreadable() -> None:
     data = with_chunk(encoded(GREY), b"eXIf", b"II*\x00\xff\xff\xff\xff garbage")
     assert np.array_equal(read_upload(data).grey, GREY)
 
@@ -158,20 +158,20 @@ REFUSED: dict[str, tuple[bytes, type[ServiceError], str]] = {
 
 
 def test_a_colour_photograph_is_no_error_but_no_radiograph() -> None:
-    intake = read_upload(encoded(COLOUR))
-    assert intake.refused is not None
-    assert intake.refused.startswith("The PNG is a colour image")
-    assert intake.grey.shape == COLOUR.shape[:2]
+    decoded = read_upload(encoded(COLOUR))
+    assert decoded.refused is not None
+    assert decoded.refused.startswith("The PNG is a colour image")
+    assert decoded.grey.shape == COLOUR.shape[:2]
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_is_no_film_is_refused_by_name(name: str) -> None:
+def test_what_is_no_radiograph_is_refused_by_name(name: str) -> None:
     data, error, words = REFUSED[name]
     with pytest.raises(error, match=words):
         read_upload(data)
 
 
-def test_black_rows_at_the_end_are_a_picture_too() -> None:
+def test_black_rows_at_the_end_are_an_image_too() -> None:
     grey = GREY.copy()
     grey[60:] = 0
     assert np.array_equal(read_upload(encoded(grey)).grey, grey)
@@ -191,6 +191,19 @@ def test_a_bomb_of_a_header_is_refused_with_memory_flat() -> None:
         tracemalloc.stop()
     assert refusal.value.extensions == {"max_pixels": 50_000_000}
     assert peak < 1_000_000
+
+
+@pytest.mark.parametrize("name", [b"IHDR", b"PLTE", b"IDAT", b"IEND"])
+def test_a_critical_chunk_out_of_place_is_refused(name: bytes) -> None:
+    """A second header, above all: decoders obey the last, limits were held against the first."""
+    data = encoded(GREY)
+    second = struct.pack(">IIBBBBB", 120, 16_000_000, 8, 0, 0, 0, 0)
+    content = {b"IHDR": second, b"PLTE": bytes(768)}.get(name, b"")
+    last = b"" if name == b"IEND" else data[-12:]
+    stray = chunk(b"IDAT", b"") + chunk(b"PLTE", bytes(3)) if name == b"IDAT" else b""
+    at = 33 if name in (b"IHDR", b"IEND") else len(data) - 12
+    with pytest.raises(Unprocessable, match="out of place"):
+        read_upload(data[:at] + stray + chunk(name, content) + data[at:-12] + last)
 
 
 def test_the_limits_are_reached_and_not_passed() -> None:

@@ -7,55 +7,30 @@ import struct
 import zlib
 from typing import Any
 
+import imagecodecs
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pydicom.uid import (
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    JPEG2000Lossless,
+    JPEGBaseline8Bit,
+    JPEGLosslessSV1,
+    JPEGLSLossless,
+    RLELossless,
+)
 
 from support.dicom_images import dicom_bytes, dicom_dataset
 from support.images import encoded, radiograph_like
+from support.structures import Part, jpeg_of, jpeg_segments, png_chunks, png_of
 from support.surviving import bounded, survives
 
 # Nonsense is written on purpose, and pydicom says so.
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 GREY = radiograph_like(48, 40)
-Part = tuple[bytes, bytes]
 NUMBERS = st.one_of(st.integers(0, 40), st.integers(0, 0xFFFF), st.integers(0, 0xFFFFFFFF))
-
-
-def png_chunks(data: bytes) -> list[Part]:
-    at, found = 8, []
-    while at < len(data):
-        (length,) = struct.unpack_from(">I", data, at)
-        found.append((data[at + 4 : at + 8], data[at + 8 : at + 8 + length]))
-        at += 12 + length
-    return found
-
-
-def png_of(chunks: list[Part]) -> bytes:
-    parts = [b"\x89PNG\r\n\x1a\n"]
-    for name, body in chunks:
-        parts += [struct.pack(">I", len(body)), name, body]
-        parts.append(struct.pack(">I", zlib.crc32(name + body)))
-    return b"".join(parts)
-
-
-def jpeg_segments(data: bytes) -> tuple[list[Part], bytes]:
-    """The segments up to the scan, and the scan."""
-    at, found = 2, []
-    while data[at + 1] != 0xDA:
-        (length,) = struct.unpack_from(">H", data, at + 2)
-        found.append((data[at : at + 2], data[at + 4 : at + 2 + length]))
-        at += 2 + length
-    return found, data[at:]
-
-
-def jpeg_of(segments: list[Part], scan: bytes) -> bytes:
-    parts = [b"\xff\xd8"]
-    for marker, body in segments:
-        parts += [marker, struct.pack(">H", min(len(body) + 2, 0xFFFF)), body]
-    return b"".join([*parts, scan])
 
 
 ANCILLARY = [(b"tEXt", b"a\0b"), (b"gAMA", struct.pack(">I", 45455))]
@@ -143,3 +118,43 @@ def test_dicom_elements_of_any_value(syntax: Any, wrong: dict[str, Any]) -> None
     for keyword, value in wrong.items():
         setattr(dataset, keyword, value)
     survives(dicom_bytes(dataset, syntax))
+
+
+_PACKED = bytes(imagecodecs.packbits_encode(GREY.tobytes()))
+RUN_LENGTHS = struct.pack("<16L", 1, 64, *[0] * 14) + _PACKED + bytes(len(_PACKED) % 2)
+STREAMS = {
+    JPEG2000Lossless: bytes(imagecodecs.jpeg2k_encode(GREY, level=0, codecformat="j2k")),
+    JPEGLSLossless: bytes(imagecodecs.jpegls_encode(GREY)),
+    JPEGLosslessSV1: bytes(imagecodecs.jpeg_encode(GREY, lossless=True, predictor=1)),
+    JPEGBaseline8Bit: bytes(imagecodecs.jpeg_encode(GREY)),
+    RLELossless: RUN_LENGTHS,
+}
+# A piece of the codestream from one place to another, or anything else.
+PIECES = st.lists(
+    st.one_of(
+        st.tuples(st.integers(0, 600), st.integers(0, 2000)),
+        st.binary(max_size=64),
+        st.just((0, 100_000)),
+    ),
+    min_size=1,
+    max_size=5,
+)
+
+
+@pytest.mark.parametrize("syntax", STREAMS, ids=lambda syntax: syntax.name)
+@bounded
+@given(PIECES, st.sampled_from([b"", bytes(8), bytes.fromhex("feffdde000000000")]), WRONG)
+def test_compressed_pixels_in_any_items(
+    syntax: Any, pieces: list[Any], end: bytes, wrong: dict[str, Any]
+) -> None:
+    stream, items = STREAMS[syntax], b""
+    for piece in pieces:
+        content = piece if isinstance(piece, bytes) else stream[piece[0] : piece[1]]
+        items += b"\xfe\xff\x00\xe0" + struct.pack("<I", len(content)) + content
+    dataset = dicom_dataset(GREY)
+    for keyword, value in wrong.items():
+        setattr(dataset, keyword, value)
+    dataset.PixelData = items
+    dataset["PixelData"].VR = "OB"
+    dataset["PixelData"].is_undefined_length = True
+    survives(dicom_bytes(dataset, syntax)[:-8] + end)

@@ -1,4 +1,4 @@
-"""The picture as it goes to the readers."""
+"""The image as it goes to the services."""
 
 import io
 

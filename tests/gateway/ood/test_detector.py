@@ -1,4 +1,4 @@
-"""The gate's canonical picture, and what it refuses before its network is asked."""
+"""The OOD detector's canonical image, and what it refuses before its network is asked."""
 
 from pathlib import Path
 
@@ -11,18 +11,18 @@ PUBLISHED = Path(__file__).parents[3] / "models/ood/ood-cxr"
 
 
 @pytest.fixture(scope="module")
-def gate() -> OodDetector:
+def detector() -> OodDetector:
     return load_ood_detector(PUBLISHED)
 
 
-def test_the_canonical_picture_is_a_small_square_in_0_to_1() -> None:
+def test_the_canonical_image_is_a_small_square_in_0_to_1() -> None:
     ramp = np.linspace(0, 255, 300, dtype=np.uint8)[None].repeat(170, axis=0)
-    picture = canonical(ramp, 64)
-    assert picture.shape == (1, 64, 64)
-    assert picture.dtype == np.float32
-    assert 0 <= picture.min() < 0.02
-    assert 0.98 < picture.max() <= 1
-    assert np.all(np.diff(picture[0], axis=1) >= 0)
+    image = canonical(ramp, 64)
+    assert image.shape == (1, 64, 64)
+    assert image.dtype == np.float32
+    assert 0 <= image.min() < 0.02
+    assert 0.98 < image.max() <= 1
+    assert np.all(np.diff(image[0], axis=1) >= 0)
 
 
 def test_fine_noise_averages_out_instead_of_aliasing() -> None:
@@ -32,23 +32,23 @@ def test_fine_noise_averages_out_instead_of_aliasing() -> None:
 
 def test_a_view_with_negative_strides_is_read_in_its_own_order() -> None:
     rng = np.random.default_rng(0)
-    picture = rng.integers(0, 256, (90, 80), dtype=np.uint8)
-    assert np.array_equal(canonical(picture[::-1], 64), canonical(picture[::-1].copy(), 64))
+    image = rng.integers(0, 256, (90, 80), dtype=np.uint8)
+    assert np.array_equal(canonical(image[::-1], 64), canonical(image[::-1].copy(), 64))
 
 
 @pytest.mark.parametrize(
     "wrong",
     [np.zeros((3, 4, 5), np.uint8), np.zeros((0, 4), np.uint8), np.zeros((40, 40), np.float32)],
 )
-def test_what_is_no_grey_picture_is_an_error_of_the_caller(
-    gate: OodDetector, wrong: np.ndarray[tuple[int, ...], np.dtype[np.generic]]
+def test_what_is_no_grey_image_is_an_error_of_the_caller(
+    detector: OodDetector, wrong: np.ndarray[tuple[int, ...], np.dtype[np.generic]]
 ) -> None:
     with pytest.raises(ValueError, match=r"expected uint8 \[H, W\], got"):
-        gate.check(wrong)  # type: ignore[arg-type]
+        detector.check(wrong)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
-    ("picture", "reason"),
+    ("image", "reason"),
     [
         (np.zeros((400, 400), np.uint8), "The image is blank"),
         (np.full((400, 400), 255, np.uint8), "The image is blank"),
@@ -56,10 +56,10 @@ def test_what_is_no_grey_picture_is_an_error_of_the_caller(
         (np.tile(np.arange(200, dtype=np.uint8), (40, 1)), "5.0 times as long as it is wide"),
     ],
 )
-def test_pictures_that_no_network_need_see_are_refused_with_their_reason(
-    gate: OodDetector, picture: np.ndarray[tuple[int, int], np.dtype[np.uint8]], reason: str
+def test_images_that_no_network_need_see_are_refused_with_their_reason(
+    detector: OodDetector, image: np.ndarray[tuple[int, int], np.dtype[np.uint8]], reason: str
 ) -> None:
-    score = gate.check(picture)
+    score = detector.check(image)
     assert (score.accepted, score.score) == (False, 0.0)
     assert score.reason is not None
     assert reason in score.reason

@@ -24,18 +24,18 @@ def one_cell(row: int, column: int, value: float, side: int = 10) -> list[list[f
 
 
 def test_the_peak_is_where_the_evidence_is() -> None:
-    picture = rgba(one_cell(2, 7, 5.0))
-    rows, columns = np.nonzero(picture[..., 3] == picture[..., 3].max())
+    coloured = rgba(one_cell(2, 7, 5.0))
+    rows, columns = np.nonzero(coloured[..., 3] == coloured[..., 3].max())
     assert rows.mean() == pytest.approx(2.5 * 32, abs=2)
     assert columns.mean() == pytest.approx(7.5 * 32, abs=2)
     y, x = int(rows.mean()), int(columns.mean())
     # The top of the ramp, at 0.85 of full opacity.
-    assert tuple(picture[y, x]) == (252, 254, 164, 217)
+    assert tuple(coloured[y, x]) == (252, 254, 164, 217)
 
 
-def test_where_there_is_no_evidence_the_film_is_not_touched() -> None:
-    picture = rgba(one_cell(2, 7, 5.0))
-    assert picture[200:, :, 3].max() == 0
+def test_where_there_is_no_evidence_the_radiograph_is_not_touched() -> None:
+    coloured = rgba(one_cell(2, 7, 5.0))
+    assert coloured[200:, :, 3].max() == 0
     assert rgba([[-3.0, -1.0], [0.0, -0.5]])[..., 3].max() == 0
 
 
@@ -62,7 +62,9 @@ def test_colour_and_opacity_rise_with_the_evidence() -> None:
     ("size", "drawn"),
     [((1841, 1955), (1841, 1955)), ((4096, 2048), (2048, 1024)), ((33, 40), (33, 40))],
 )
-def test_it_has_the_films_size_up_to_a_bound(size: tuple[int, int], drawn: tuple[int, int]) -> None:
+def test_it_has_the_radiographs_size_up_to_a_bound(
+    size: tuple[int, int], drawn: tuple[int, int]
+) -> None:
     png = render_heatmap([[0.0, 1.0], [2.0, 3.0]], *size)
     assert Image.open(io.BytesIO(png)).size == drawn
     assert len(png) < 1_000_000

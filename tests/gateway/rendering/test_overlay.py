@@ -9,18 +9,20 @@ import numpy.typing as npt
 import pytest
 from PIL import Image, ImageColor, ImageDraw
 
-from cxr_contracts import Finding, FindingProbability, Region
-from cxr_gateway.core.schemas import Box, Priority, Triage, UsedModel
+from cxr_contracts import Finding, FindingProbability, Region, level_of
+from cxr_gateway.core.schemas import Box, DicomMetadata, ModelRole, Priority, UsedModel
 from cxr_gateway.rendering import FINDING_COLOURS, overlay_scale, render_image, render_overlay
 from cxr_gateway.rendering.boxes import Style, draw_boxes, place_label
 from cxr_gateway.rendering.colours import PANEL, PRIORITY_COLOURS, display_name
+from cxr_gateway.rendering.corners import Corners, corners_of
 from cxr_gateway.rendering.text import cut, face, printable, wrap
-from support.images import radiograph_like
+from support.archives import a_study, a_triage
+from support.images import png, radiograph_like
 
 RECEIVED = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 MID = np.full((1024, 1024), 100, np.uint8)
 MODELS = [
-    UsedModel(role=role, name=name, version="1.2.3", sha256="0" * 64)
+    UsedModel(role=ModelRole(role), name=name, version="1.2.3", sha256="0" * 64)
     for role, name in (("ood", "ood-a"), ("classifier", "reader-b"), ("detector", "finder-c"))
 ]
 Pixels = npt.NDArray[np.uint8]
@@ -33,10 +35,11 @@ def box(region: Region, x_min: float, y_min: float, x_max: float, y_max: float) 
     )  # fmt: skip
 
 
-def probability(finding: Finding, value: float, threshold: float = 0.5) -> FindingProbability:
+def probability(finding: Finding, value: float, possible: float = 0.5) -> FindingProbability:
     return FindingProbability(
-        finding=finding, probability=value, threshold=threshold, positive=value >= threshold
-    )
+        finding=finding, probability=value, level=level_of(value, possible, 0.9),
+        possible_threshold=possible, likely_threshold=0.9,
+    )  # fmt: skip
 
 
 TOP = [
@@ -44,12 +47,12 @@ TOP = [
     probability(Finding.PNEUMOTHORAX, 0.25),
     probability(Finding.CARDIOMEGALY, 0.0),
 ]
-URGENT = Triage(priority=Priority.URGENT, reason="Pneumothorax is above its threshold.")
+URGENT = a_triage(Priority.URGENT, reason="Pneumothorax is likely.")
 
 
 def overlay_png(grey: Pixels = MID, **given: Any) -> bytes:
     options: dict[str, Any] = {
-        "boxes": [], "top_findings": TOP, "triage": URGENT, "models": MODELS,
+        "boxes": [], "findings": TOP, "triage": URGENT, "models": MODELS,
         "received_at": RECEIVED,
     }  # fmt: skip
     return render_overlay(grey, **(options | given))
@@ -65,59 +68,61 @@ def rgb(colour: str) -> tuple[int, ...]:
     return ImageColor.getrgb(colour)
 
 
-def is_colour(picture: Pixels, colour: str) -> npt.NDArray[np.bool_]:
-    return np.asarray((picture == np.array(rgb(colour))).all(axis=-1))
+def is_colour(drawn: Pixels, colour: str) -> npt.NDArray[np.bool_]:
+    return np.asarray((drawn == np.array(rgb(colour))).all(axis=-1))
 
 
-def test_the_image_is_the_picture_itself() -> None:
+def test_the_image_is_the_image_itself() -> None:
     grey = radiograph_like()
     image = Image.open(io.BytesIO(render_image(grey)))
     assert image.mode == "L"
     assert np.array_equal(np.asarray(image), grey)
 
 
-def test_without_boxes_the_film_above_the_panel_is_untouched() -> None:
+def test_without_boxes_the_radiograph_above_the_panel_is_untouched() -> None:
     grey = radiograph_like(800, 700)
-    picture = pixels(overlay_png(grey))
-    assert picture.shape[1] == 800
-    assert picture.shape[0] > 700
-    assert np.array_equal(picture[:700], np.repeat(grey[..., None], 3, axis=2))
-    assert tuple(picture[700, 0]) == rgb(PANEL)
+    drawn = pixels(overlay_png(grey))
+    assert drawn.shape[1] == 800
+    assert drawn.shape[0] > 700
+    assert np.array_equal(drawn[:700], np.repeat(grey[..., None], 3, axis=2))
+    assert tuple(drawn[700, 0]) == rgb(PANEL)
 
 
 def test_a_box_is_a_frame_of_three_pixels_just_inside_its_corners() -> None:
-    picture = pixels(overlay_png(boxes=[box(Region.MASS, 300, 400, 500, 700)]))
-    mass, black, film = rgb(FINDING_COLOURS["Mass"]), (0, 0, 0), (100, 100, 100)
-    row = [tuple(picture[550, x]) for x in (298, 299, 300, 302, 303, 304)]
-    assert row == [film, black, mass, mass, black, film]
-    row = [tuple(picture[550, x]) for x in (495, 496, 497, 499, 500, 501)]
-    assert row == [film, black, mass, mass, black, film]
-    column = [tuple(picture[y, 450]) for y in (695, 696, 697, 699, 700, 701)]
-    assert column == [film, black, mass, mass, black, film]
-    assert tuple(picture[401, 450]) == mass
-    assert tuple(picture[550, 400]) == film
+    drawn = pixels(overlay_png(boxes=[box(Region.MASS, 300, 400, 500, 700)]))
+    mass, black, radiograph = rgb(FINDING_COLOURS["Mass"]), (0, 0, 0), (100, 100, 100)
+    row = [tuple(drawn[550, x]) for x in (298, 299, 300, 302, 303, 304)]
+    assert row == [radiograph, black, mass, mass, black, radiograph]
+    row = [tuple(drawn[550, x]) for x in (495, 496, 497, 499, 500, 501)]
+    assert row == [radiograph, black, mass, mass, black, radiograph]
+    column = [tuple(drawn[y, 450]) for y in (695, 696, 697, 699, 700, 701)]
+    assert column == [radiograph, black, mass, mass, black, radiograph]
+    assert tuple(drawn[401, 450]) == mass
+    assert tuple(drawn[550, 400]) == radiograph
 
 
 @pytest.mark.parametrize(("width", "height"), [(512, 400), (1024, 900), (3000, 4000), (4000, 2500)])
-def test_boxes_and_film_scale_alike(width: int, height: int) -> None:
+def test_boxes_and_radiograph_scale_alike(width: int, height: int) -> None:
     grey = np.full((height, width), 100, np.uint8)
     corners = (width * 0.5, height * 0.5, width * 0.75, height * 0.8)
-    picture = pixels(overlay_png(grey, boxes=[box(Region.EFFUSION, *corners)]))
+    drawn = pixels(overlay_png(grey, boxes=[box(Region.EFFUSION, *corners)]))
     scale = overlay_scale(width, height)
-    rows, columns = np.nonzero(is_colour(picture[: round(height * scale)], "#5588bb"))
+    rows, columns = np.nonzero(is_colour(drawn[: round(height * scale)], "#5588bb"))
     assert columns.min() == round(corners[0] * scale)
     assert columns.max() == round(corners[2] * scale) - 1
     assert rows.max() == round(corners[3] * scale) - 1
     assert max(round(width * scale), round(height * scale)) <= 2048
-    assert picture.shape[1] == round(width * scale) >= 640
+    assert drawn.shape[1] == round(width * scale) >= 640
 
 
 @pytest.mark.parametrize(
     "corners",
     [(0, 0, 60, 60), (980, 0, 1024, 40), (0, 990, 50, 1024), (970, 980, 1024, 1024),
-     (0, 0, 1024, 1024), (500, 500, 500.4, 500.4), (-20, -20, 2000, 2000)],
+     (0, 0, 1024, 1024), (500, 500, 500.4, 500.4), (0, 0, 2000, 2000)],
 )  # fmt: skip
-def test_a_label_stays_inside_the_film_wherever_its_box_is(corners: tuple[float, ...]) -> None:
+def test_a_label_stays_inside_the_radiograph_wherever_its_box_is(
+    corners: tuple[float, ...],
+) -> None:
     canvas = Image.new("RGB", (1024, 1024))
     style = Style(line_px=3, pad_px=5, font=face(17))
     boxes = [box(Region.PLEURAL_THICKENING, *corners)]
@@ -143,8 +148,8 @@ def test_labels_of_boxes_on_top_of_each_other_do_not_cover_each_other() -> None:
 
 def test_the_strongest_box_lies_on_top() -> None:
     same = (300, 300, 600, 600)
-    picture = pixels(overlay_png(boxes=[box(Region.MASS, *same), box(Region.NODULE, *same)]))
-    assert tuple(picture[450, 301]) == rgb(FINDING_COLOURS["Mass"])
+    drawn = pixels(overlay_png(boxes=[box(Region.MASS, *same), box(Region.NODULE, *same)]))
+    assert tuple(drawn[450, 301]) == rgb(FINDING_COLOURS["Mass"])
 
 
 def test_the_panel_carries_the_priority_and_bars_as_long_as_the_probabilities() -> None:
@@ -178,15 +183,13 @@ def test_the_longest_texts_fit(width: int) -> None:
     grey = np.full((width, width), 100, np.uint8)
     long = "A reason that goes on and on, with every finding named in it. " * 20
     models = [
-        UsedModel(role="classifier", name="n" * 200, version="v" * 100, sha256="0" * 64)
+        UsedModel(role=ModelRole.CLASSIFIER, name="n" * 200, version="v" * 100, sha256="0" * 64)
         for _ in range(3)
     ]
-    picture = pixels(
-        overlay_png(
-            grey, triage=Triage(priority=Priority.ROUTINE, reason=long), models=models, note=long
-        )
+    drawn = pixels(
+        overlay_png(grey, triage=a_triage(Priority.ROUTINE, reason=long), models=models, note=long)
     )
-    panel = picture[round(width * overlay_scale(width, width)) :]
+    panel = drawn[round(width * overlay_scale(width, width)) :]
     background = is_colour(panel, PANEL)
     margin = 8
     assert background[:, :margin].all()
@@ -204,13 +207,13 @@ def test_every_name_fits_its_row_at_the_smallest_width() -> None:
 
 
 def test_a_rejected_study_is_drawn_without_a_diagnosis() -> None:
-    nothing = overlay_png(triage=None, top_findings=[], models=[], note="Not a chest radiograph.")
-    picture = pixels(nothing)
-    assert np.array_equal(picture[:1024], np.repeat(MID[..., None], 3, axis=2))
-    assert is_colour(picture[1024:], "#ffb224").sum() > 100
+    nothing = overlay_png(triage=None, findings=[], models=[], note="Not a chest radiograph.")
+    drawn = pixels(nothing)
+    assert np.array_equal(drawn[:1024], np.repeat(MID[..., None], 3, axis=2))
+    assert is_colour(drawn[1024:], "#ffb224").sum() > 100
     for fill, _ in PRIORITY_COLOURS.values():
         if fill != "#ffb224":
-            assert not is_colour(picture[1024:], fill).any()
+            assert not is_colour(drawn[1024:], fill).any()
 
 
 def test_the_same_study_gives_the_same_bytes() -> None:
@@ -219,10 +222,10 @@ def test_the_same_study_gives_the_same_bytes() -> None:
     assert overlay_png(grey, boxes=boxes) != overlay_png(grey)
 
 
-def test_a_large_film_is_bounded() -> None:
-    picture = pixels(overlay_png(np.zeros((7000, 5000), np.uint8), note="x"))
-    assert picture.shape[1] == round(5000 * 2048 / 7000)
-    assert 2048 < picture.shape[0] < 2048 + 1000
+def test_a_large_radiograph_is_bounded() -> None:
+    drawn = pixels(overlay_png(np.zeros((7000, 5000), np.uint8), note="x"))
+    assert drawn.shape[1] == round(5000 * 2048 / 7000)
+    assert 2048 < drawn.shape[0] < 2048 + 1000
 
 
 def test_text_is_latin_without_control_characters_and_cut_by_width() -> None:
@@ -234,3 +237,48 @@ def test_text_is_latin_without_control_characters_and_cut_by_width() -> None:
     assert max(font.getlength(line) for line in lines) <= 150
     assert lines[-1].endswith("...")
     assert wrap("", font, 150, 3) == []
+
+
+PATIENT = {
+    "patient_id": "4711", "issuer_of_patient_id": None, "name": "Doe^Jane^^Dr=other",
+    "birth_date": "1950-01-02", "sex": "F", "accession_number": "A-12",
+    "study_date": "2026-03-04", "study_instance_uid": None, "sop_instance_uid": None,
+}  # fmt: skip
+
+
+def test_corners_say_whose_image_it_is_and_which() -> None:
+    study = a_study(png())
+    study = study.model_copy(
+        update={
+            "patient": DicomMetadata.model_validate(PATIENT),
+            "image": study.image.model_copy(update={"view": "PA"}),
+        }
+    )
+    assert corners_of(study) == Corners(
+        ("Doe, Jane Dr", "4711", "born 1950-01-02, F"),
+        ("2026-03-04", "PA · A-12", f"#{study.id[-6:]}"),
+    )
+    unnamed = DicomMetadata.model_validate(dict.fromkeys(PATIENT))
+    study = study.model_copy(update={"patient": unnamed, "file_name": "chest.png"})
+    assert corners_of(study).left == ("chest.png", "no patient in the file")
+
+
+def test_corners_are_drawn_in_both_upper_corners_and_nowhere_else() -> None:
+    plain = pixels(overlay_png())
+    corners = Corners(("Doe, Jane", "4711", "born 1950-01-02, F"), ("2026-03-04", "W" * 200))
+    changed = (pixels(overlay_png(corners=corners)) != plain).any(axis=-1)
+    rows, columns = changed.any(axis=1).nonzero()[0], changed.any(axis=0).nonzero()[0]
+    assert rows.max() < 1024 / 10
+    assert changed[:, :256].any()
+    assert changed[:, -256:].any()
+    # A line that is too long is cut where the other corner begins.
+    assert not changed[:, 500:524].any()
+    assert columns.min() > 0
+    assert columns.max() < 1023
+
+
+def test_corners_are_read_on_white_as_on_black() -> None:
+    corners = Corners(("Doe, Jane",), ())
+    for level in (0, 255):
+        drawn = pixels(overlay_png(np.full((1024, 1024), level, np.uint8), corners=corners))
+        assert {0, 255} <= set(np.unique(drawn[:60, :300]))

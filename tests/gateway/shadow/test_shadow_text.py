@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 
 from cxr_contracts import Finding, ModelIdentity
-from cxr_gateway.core.schemas import Priority
+from cxr_gateway.core.schemas import FailureKind, Priority
 from cxr_gateway.shadow.schemas import (
     FailureCount,
     FindingAgreement,
@@ -22,14 +22,13 @@ REPORT = ShadowReport(
     last_at=AT,
     recorded=102,
     answered=100,
-    failures=[FailureCount(kind="timeout", studies=2)],
+    failures=[FailureCount(kind=FailureKind.TIMEOUT, studies=2)],
     findings=[
         FindingAgreement(
             finding=Finding.MASS,
-            both_positive=10,
-            only_current=3,
-            only_shadow=7,
-            neither=80,
+            same_level=90,
+            shadow_higher=7,
+            shadow_lower=3,
             agreement=0.9,
             mean_absolute_difference=0.0314,
         )
@@ -55,6 +54,6 @@ def test_the_report_is_a_line_for_each_thing_that_is_compared() -> None:
         "boxes an image  1.25 current, 1.50 by the shadow",
         "milliseconds    unknown current, 31 and 63 by the shadow (median, 95th percentile)",
         "",
-        "finding              same  both  current  shadow  neither  mean difference",
-        "Mass                  90%    10        3       7       80            0.031",
+        "finding              same level  shadow higher  shadow lower  mean difference",
+        "Mass                        90%              7             3            0.031",
     ]

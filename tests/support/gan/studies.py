@@ -34,7 +34,7 @@ def study_plan() -> Plan:
 def write_plan(path: Path, **changes: object) -> Path:
     """The project's plan with other keys; `path`."""
     raw = yaml.safe_load(PLAN.read_text()) | {
-        "recipe": str(ROOT / "training/configs/classifier.yaml")
+        "recipe": str(ROOT / "training/configs/classifier-v2.yaml")
     }
     path.write_text(yaml.safe_dump(raw | changes, sort_keys=False))
     return path
@@ -51,11 +51,11 @@ def predictions(
     targets = (rng.random((n_images, len(LABELS))) < 0.1).astype(np.float32)
     hard = rng.standard_normal(targets.shape)
     luck = np.random.default_rng((arm, seed)).standard_normal(targets.shape)
-    judged = targets.copy()
-    judged[::2, LABELS.index(Finding.PNEUMONIA)] = MASKED
+    targets_masked = targets.copy()
+    targets_masked[::2, LABELS.index(Finding.PNEUMONIA)] = MASKED
     return Predictions(
         logits=(skill * targets + hard + 0.1 * luck).astype(np.float32),
-        targets=judged,
+        targets=targets_masked,
         patients=np.array([f"{row // 2:08d}" for row in range(n_images)]),
         key="k",
         seconds=60.0,

@@ -57,6 +57,11 @@ def manifest_of(model: Path) -> dict[str, Any]:
     return manifest
 
 
+def labels_of(model: Path) -> list[dict[str, Any]]:
+    labels: list[dict[str, Any]] = manifest_of(model)["labels"]
+    return labels
+
+
 def evaluate(model: Path, data: Path, results: Path, *more: str) -> int:
     command = ["evaluate", "--model", str(model), "--data", str(data), "--results", str(results)]
     return main(["classifier", *command, *more])
@@ -79,7 +84,7 @@ def test_what_was_published_is_measured_again_and_written_down(
     results: Path, published: Path
 ) -> None:
     names = {path.name for path in results.iterdir()}
-    assert {*PLOTS, "figures.csv", "README.md", "curves.csv", "curves.png"} <= names
+    assert {*PLOTS, "figures.csv", "README.md", "curves.png"} <= names
     manifest = manifest_of(published)
     measured = {
         (line["figure"], line["subset"]): line for line in lines_of(results / "figures.csv")
@@ -107,7 +112,7 @@ def test_the_page_names_the_model_the_split_and_the_command(
         manifest["onnx"]["sha256"],
         manifest["data"]["split_sha256"],
         "cxr classifier evaluate --model models/classifier/lite0-nih14 --split validation",
-        "at least 0.8",
+        "a sensitivity of 0.8",
         "| sex=F |",
         "| view=AP |",
         "### Where the maps point",
@@ -118,26 +123,17 @@ def test_the_page_names_the_model_the_split_and_the_command(
     assert {name for name in linked if not (results / name).exists()} == set()
 
 
-def test_the_curves_of_the_run_are_a_line_for_each_epoch_of_each_member(results: Path) -> None:
-    lines = lines_of(results / "curves.csv")
-    assert [(line["member"], line["epoch"]) for line in lines] == [("1", "1"), ("2", "1")]
-    for epoch in lines:
-        assert float(epoch["train_loss"]) > 0
-        assert 0 <= float(epoch["val_auroc.Effusion"]) <= 1
-
-
 def test_the_manifest_has_the_maps_figures_beside_their_baselines(published: Path) -> None:
     metrics = manifest_of(published)["metrics"]
     points = {row["subset"]: row for row in metrics if row["name"] == "pointing_game"}
     assert {"all", "all/baseline=prior", "all/baseline=centre"} <= set(points)
     assert points["all"]["n"] > 5
-    assert not [row for row in metrics if row["name"].endswith("_iou_gain")]
 
 
 def test_the_card_says_how_subgroups_fare_and_what_is_learned_from_what(published: Path) -> None:
     card = (published / "MODEL_CARD.md").read_text()
     assert "| sex=F |" in card
-    assert "## Calibration and operating points" in card
+    assert "## Calibration and evidence levels" in card
     assert "does not redistribute" in card
     learned = "Pneumonia is learned from large source images alone from epoch 2 on, and from all"
     assert learned in card
@@ -234,15 +230,76 @@ def test_figures_of_test_patients_go_into_manifest_and_card_and_are_verified(
     [mean] = [row for row in held_out if (row["name"], row["subset"]) == ("auroc_mean", "all")]
     assert mean["n"] == 90
     assert [row for row in held_out if row["name"] == "pointing_game"]
-    # Nothing was fitted: calibration and thresholds are those that were shipped.
-    assert manifest_of(model)["labels"] == manifest_of(published)["labels"]
+    # Nothing was fitted: calibration and thresholds are those that were shipped, and what the
+    # levels mean is what they mean for these patients.
+    for found, shipped in zip(labels_of(model), labels_of(published), strict=True):
+        for level in ("possible", "likely"):
+            point, fitted = found["levels"].pop(level), shipped["levels"].pop(level)
+            assert (point["split"], fitted["split"]) == ("test", "validation")
+            assert point["n"] == 90
+            assert point["threshold"] == fitted["threshold"]
+        assert found == shipped
     card = (model / "MODEL_CARD.md").read_text()
+    assert "measured on 90 images of test patients" in card
     assert 0 < card.index("## Results on test patients") < card.index("## Results on validation")
     assert "90 images of 45 test patients" in (tmp_path / "results/test/README.md").read_text()
     assert verify(model, data) == 0
     # Again: they are replaced, not added.
     assert evaluate(model, data, tmp_path / "results", "--split", "test") == 0
     assert len(manifest_of(model)["metrics"]) == len(rows)
+
+
+def test_a_model_without_levels_gets_them_and_can_then_be_verified(
+    changed: Changed, published: Path, data: Path, capsys: Capture
+) -> None:
+    def forget(manifest: dict[str, Any]) -> None:
+        for label in manifest["labels"]:
+            label.update(levels=None, threshold=0.5, threshold_rule="youden")
+
+    model = changed(forget)
+    assert verify(model, data) == 1
+    assert "Mass has no evidence levels: run `cxr classifier levels`" in capsys.readouterr().out
+    command = ["levels", "--model", str(model), "--data", str(data)]
+    assert main(["classifier", *command]) == 0
+    assert "90 images of test patients" in capsys.readouterr().out
+    for found, fitted in zip(labels_of(model), labels_of(published), strict=True):
+        assert (found["slope"], found["intercept"]) == (fitted["slope"], fitted["intercept"])
+        assert found["threshold"] == found["levels"]["possible"]["threshold"]
+        for level in ("possible", "likely"):
+            point, other = found["levels"][level], fitted["levels"][level]
+            assert (point["rule"], point["split"]) == (other["rule"], "test")
+            assert point["threshold"] == pytest.approx(other["threshold"], abs=1e-6)
+    assert verify(model, data) == 0
+
+
+def test_a_model_that_was_trained_elsewhere_gets_levels_and_figures_of_test_patients_alone(
+    classifier_folder: Path, data: Path, tmp_path: Path
+) -> None:
+    model = shutil.copytree(classifier_folder, tmp_path / "model")
+    manifest = manifest_of(model)
+    facts = {"file": "weights.pt", "sha256": "0" * 64}
+    manifest["extra"] = {
+        "imported": facts,
+        "outputs": [],
+        "dropped": [],
+        "calibration": "None.",
+        "threshold": "theirs",
+    }
+    manifest["training"]["recipe"] = {}
+    (model / "manifest.json").write_text(json.dumps(manifest))
+    assert main(["classifier", "levels", "--model", str(model), "--data", str(data)]) == 0
+    found = manifest_of(model)
+    assert {row["split"] for row in found["metrics"]} == {"test"}
+    for label, before in zip(found["labels"], manifest["labels"], strict=True):
+        assert (label["slope"], label["intercept"]) == (before["slope"], before["intercept"])
+        assert label["levels"]["likely"]["split"] == "test"
+    card = (model / "MODEL_CARD.md").read_text()
+    assert "Imported weights" in card
+    assert "What the levels mean, measured on 90 images of test patients" in card
+    assert verify(model, data) == 0
+    assert evaluate(model, data, tmp_path / "results") == 0
+    page = (tmp_path / "results/README.md").read_text()
+    assert "fitted to these very patients" in page
 
 
 def test_a_run_never_sees_test_patients(data: Path, capsys: Capture) -> None:

@@ -1,4 +1,4 @@
-import pickle
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -6,18 +6,18 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, TensorDataset
 
-from cxr_classifier.network import build_network
-from cxr_contracts import Architecture, Finding
+from cxr_contracts import Finding
+from cxr_training.classifier.config import Sampling
 from cxr_training.classifier.loading import (
     EpochBatches,
     TrainingImages,
+    drawing_chances,
     epoch_order,
     loader_workers,
     training_loader,
 )
+from cxr_training.classifier.losses import label_weights
 from cxr_training.classifier.samples import LABELS, MASKED, read_samples, with_few_patients
-from cxr_training.core.distributed import Processes, freeze_unused
-from cxr_training.core.errors import RunError
 from cxr_training.data.cache import canonical_images
 from cxr_training.data.splits import Split
 from support.quick_training import quick_config
@@ -39,16 +39,6 @@ def test_the_order_is_that_of_the_loader_that_the_first_runs_were_made_with() ->
         assert torch.cat([row for [row] in shuffled]).tolist() == epoch_order(101, seed, epoch)
 
 
-@pytest.mark.parametrize("size", [1, 2, 4])
-def test_the_shares_of_all_processes_make_the_batches_of_one(size: int) -> None:
-    whole = list(EpochBatches(50, 8, seed=1))
-    assert [len(batch) for batch in whole] == [8] * 6
-    shares = [EpochBatches(50, 8, 1, Processes(rank, size)) for rank in range(size)]
-    assert all(len(share) == len(whole) for share in shares)
-    together = [[item for part in parts for item in part] for parts in zip(*shares, strict=True)]
-    assert together == whole
-
-
 def test_an_epoch_goes_on_after_the_batches_that_were_seen() -> None:
     batches = EpochBatches(50, 8, seed=1)
     batches.start(2, 0)
@@ -64,18 +54,13 @@ def test_a_set_smaller_than_a_batch_is_one_batch() -> None:
     assert sorted(index for _, index in batch) == [0, 1, 2, 3, 4]
 
 
-def test_a_batch_that_does_not_divide_is_refused() -> None:
-    with pytest.raises(RunError, match=r"batch_size=9 does not divide among 2 .* multiple of 2"):
-        EpochBatches(50, 9, 1, Processes(0, 2))
-
-
 def test_workers_that_outlive_an_epoch_read_what_the_process_itself_would(nih: Path) -> None:
     samples = read_samples(nih)
     images = canonical_images(samples.paths, 32, nih.parent / "cache")
     read = []
     for workers in (0, 1):
         config = quick_config(f"training.workers={workers}")
-        loader, batches = training_loader(samples, images, config, CPU, Processes())
+        loader, batches = training_loader(samples, images, config, CPU)
         for epoch in (0, 1):
             batches.start(epoch, 5)
             read.append(list(loader))
@@ -106,22 +91,10 @@ def test_a_label_is_learned_within_a_source_from_its_epoch_on(nih: Path) -> None
 def test_loading_draws_nothing_from_the_numbers_of_dropout(nih: Path) -> None:
     samples = read_samples(nih)
     images = canonical_images(samples.paths, 32, nih.parent / "cache")
-    loader, _ = training_loader(samples, images, quick_config(), CPU, Processes())
+    loader, _ = training_loader(samples, images, quick_config(), CPU)
     before = torch.get_rng_state()
     next(iter(loader))
     assert torch.equal(torch.get_rng_state(), before)
-
-
-def test_a_worker_gets_the_name_of_the_mapped_file_and_not_its_pixels(nih: Path) -> None:
-    samples = read_samples(nih)
-    images = canonical_images(samples.paths, 256, nih.parent / "cache")
-    data = TrainingImages(samples, images, quick_config())
-    pickled = pickle.dumps(data)
-    assert len(pickled) < images.nbytes / 100
-    # A data set of our own, written a line above.
-    again = pickle.loads(pickled)
-    assert isinstance(again.images.images, np.memmap)
-    torch.testing.assert_close(again[0, 3], data[0, 3], rtol=0, atol=0)
 
 
 def test_the_number_of_workers_follows_the_machine_unless_it_is_configured() -> None:
@@ -130,34 +103,82 @@ def test_the_number_of_workers_follows_the_machine_unless_it_is_configured() -> 
     assert loader_workers(quick_config("training.workers=3"), CPU) == 3
 
 
-def test_a_few_patients_keep_every_class_in_both_splits(nih: Path) -> None:
+def test_a_few_patients_of_each_split_keep_all_their_images(nih: Path) -> None:
     samples = read_samples(nih)
     few = with_few_patients(samples, 16)
     for split in (Split.TRAIN, Split.VALIDATION):
-        rows = few.rows(split)
-        assert len(set(few.patients[rows])) == 16
-        assert (few.targets[rows].sum(axis=0) > 0).all()
+        kept = set(few.patients[few.rows(split)])
+        assert len(kept) == 16
+        of_kept = samples.rows(split)[np.isin(samples.patients[samples.rows(split)], list(kept))]
+        assert len(few.rows(split)) == len(of_kept)
     assert few.patient_splits == samples.patient_splits
     names = {path.name: row for row, path in enumerate(samples.paths)}
     for row, path in enumerate(few.paths):
         whole = names[path.name]
         assert few.patients[row] == samples.patients[whole]
         np.testing.assert_array_equal(few.targets[row], samples.targets[whole])
-    assert with_few_patients(samples, 16).paths == few.paths
     assert with_few_patients(samples, 1000).paths == samples.paths
 
 
-def test_parameters_that_the_maps_go_past_are_taken_out_of_training() -> None:
-    image = torch.zeros(1, 1, 64, 64)
-    past = build_network(
-        Architecture(library="timm", name="test_convnext", arguments={"in_chans": 1}), len(LABELS)
+def test_batches_drawn_by_chance_follow_from_seed_and_epoch_and_go_on_where_they_stood() -> None:
+    chances = np.array([0.0, 0.05, 0.05, 0.1, 0.8 / 16] + [0.8 / 16] * 15)
+    batches = EpochBatches(20, 4, seed=1, steps=400, chances=chances)
+    whole = list(batches)
+    assert len(whole) == 400
+    drawn = [[index % 20 for _, index in batch] for batch in whole]
+    assert all(len(set(batch)) == 4 for batch in drawn)
+    counts = np.bincount(np.concatenate(drawn), minlength=20)
+    assert counts[0] == 0
+    assert 1.5 < counts[3] / counts[4:].mean() < 2.2
+    batches.start(0, 150)
+    assert list(batches) == whole[150:]
+    batches.start(1, 0)
+    assert list(batches) != whole
+    # An image that is drawn again has another index, and looks otherwise.
+    indices = [index for batch in whole for _, index in batch]
+    assert len(set(indices)) == len(indices)
+
+
+def test_rare_findings_large_files_and_boxes_are_drawn_more_often_than_healthy_chests(
+    nih: Path,
+) -> None:
+    samples = read_samples(nih)
+    rows = samples.rows(Split.TRAIN)
+    sampling = Sampling(no_finding=0.5, large=1.25, boxed=2.0)
+    boxed = int(rows[0])
+    chances = drawing_chances(samples, rows, sampling, {boxed})
+    assert chances.sum() == pytest.approx(1)
+    healthy = np.asarray(~samples.targets[rows].any(axis=1))
+    large = samples.sources[rows] == "large"
+    usual = chances[~healthy & ~large & (rows != boxed)]
+    assert usual.min() == usual.max()
+    half = chances[healthy & large & (rows != boxed)]
+    assert half == pytest.approx(np.full(len(half), 0.5 * 1.25 * usual[0]))
+    assert len(half)
+    assert chances[0] == pytest.approx(
+        usual[0] * 2.0 * (0.5 if healthy[0] else 1.0) * (1.25 if large[0] else 1.0)
     )
-    unused = freeze_unused(past, image)
-    assert unused
-    assert all("norm" in name for name in unused)
-    assert not any(past.get_parameter(name).requires_grad for name in unused)
-    whole = build_network(
-        Architecture(library="timm", name="test_efficientnet", arguments={"in_chans": 1}), 14
-    )
-    assert freeze_unused(whole, image) == []
-    assert whole.training
+    # One label is left on two images: it is rare, and all others are.
+    rare = LABELS.index(Finding.HERNIA)
+    one = replace(samples, targets=samples.targets * 0)
+    one.targets[rows[:2], rare] = 1
+    of_rare = drawing_chances(one, rows, Sampling(rare=1.4), ())
+    assert of_rare[0] == pytest.approx(1.4 * of_rare[2])
+
+
+def test_a_rare_label_counts_more_within_bounds_and_the_mean_is_one(nih: Path) -> None:
+    samples = read_samples(nih)
+    training = samples.rows(Split.TRAIN)
+    targets = samples.targets * 0
+    for place, n in enumerate((1, 20, 80)):
+        targets[training[:n], place] = 1
+    few = replace(samples, targets=targets)
+    assert len(training) > 100
+    config = quick_config("training.label_weights=prevalence", "training.within_source={}")
+    rare, middle, common, *nobody = label_weights(few, config.training, 1).tolist()
+    assert rare > middle > common
+    # However rare: five times the commonest, no more.
+    assert rare == pytest.approx(5 * common)
+    assert nobody == [pytest.approx(rare)] * 11
+    assert (rare + middle + common + sum(nobody)) / 14 == pytest.approx(1)
+    assert label_weights(few, quick_config().training, 1).tolist() == [1.0] * 14

@@ -1,10 +1,7 @@
-"""Two members from pictures to a served model: side by side, one by one, killed and resumed."""
+"""Two members from images to a served model: one after the other, killed and resumed."""
 
 import json
-import multiprocessing
 import re
-import threading
-import time
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +14,10 @@ from cxr_classifier.predictor import load_predictor
 from cxr_classifier.preprocessing import preprocess
 from cxr_classifier.settings import ClassifierSettings
 from cxr_contracts import Finding, ModelManifest
-from cxr_training.classifier import train as train_module
-from cxr_training.classifier.train import threads_side_by_side, train
+from cxr_training.classifier.loading import Batch
+from cxr_training.classifier.loop import Trainer
+from cxr_training.classifier.train import member_configs, train
 from cxr_training.cli import main
-from cxr_training.core.distributed import Processes
 from cxr_training.core.errors import ConfigError
 from support.quick_training import quick_arguments, quick_config
 from support.synthetic_nih import draw, write_nih
@@ -29,7 +26,7 @@ pytestmark = pytest.mark.slow
 
 TWO = "members=2"
 FEW = ("evaluation.resamples=20", "evaluation.calibration_folds=2")
-JUDGED = ("epoch", "step", "learning_rate", "train_loss", "val_loss", "val_auroc_mean")
+COMPARED = ("epoch", "step", "learning_rate", "train_loss", "val_loss", "val_auroc_mean")
 
 
 @pytest.fixture(scope="module")
@@ -39,18 +36,10 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(autouse=True)
-def two_cores(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(train_module, "usable_cores", lambda: 2)
-
-
 @pytest.fixture(scope="module")
 def trained(root: Path) -> Path:
-    """Two members, side by side in two processes, whatever cores there are."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(train_module, "usable_cores", lambda: 2)
-        arguments = ["--data", str(root), "--out", str(root / "run")]
-        assert main(["classifier", "train", *quick_arguments(TWO, *FEW), *arguments]) == 0
+    arguments = ["--data", str(root), "--out", str(root / "run")]
+    assert main(["classifier", "train", *quick_arguments(TWO, *FEW), *arguments]) == 0
     return root / "run"
 
 
@@ -63,9 +52,20 @@ def published(trained: Path, root: Path) -> Path:
     return root / "models/classifier/lite0-nih14"
 
 
+def test_each_network_begins_with_its_own_of_a_published_ensemble_where_none_is_named() -> None:
+    recipe = ("members=2", "pretrained=null", "start={model: models/classifier/lite0-nih14")
+    of_each = quick_config(*recipe[:2], f"{recipe[2]}, member: null}}")
+    of_one = quick_config(*recipe[:2], f"{recipe[2]}, member: 2}}")
+    starts = [
+        [own.start and own.start.member for own in member_configs(c)] for c in (of_each, of_one)
+    ]
+    assert starts == [[1, 2], [2, 2]]
+    assert [own.seed for own in member_configs(of_each)] == [of_each.seed, of_each.seed + 1]
+
+
 def rows(folder: Path) -> list[dict[str, Any]]:
     lines = (folder / "metrics.jsonl").read_text().splitlines()
-    return [{key: json.loads(line)[key] for key in JUDGED} for line in lines]
+    return [{key: json.loads(line)[key] for key in COMPARED} for line in lines]
 
 
 def facts(folder: Path) -> dict[str, Any]:
@@ -102,8 +102,8 @@ def test_what_is_published_is_the_mean_of_both_and_is_served(
 ) -> None:
     manifest = ModelManifest.model_validate_json((published / "manifest.json").read_text())
     assert manifest.architecture.arguments["members"] == 2
-    films = [draw(finding, 128, np.random.default_rng(3)) for finding in (None, *Finding)[:4]]
-    batch = [preprocess(film, manifest.input) for film in films]
+    radiographs = [draw(finding, 128, np.random.default_rng(3)) for finding in (None, *Finding)[:4]]
+    batch = [preprocess(radiograph, manifest.input) for radiograph in radiographs]
     for runtime in ("onnxruntime", "torch"):
         served = load_predictor(
             ClassifierSettings(model_dir=published, runtime=runtime, device="cpu")
@@ -136,9 +136,7 @@ def test_manifest_card_and_curves_say_what_each_member_was(
     card = (published / "MODEL_CARD.md").read_text()
     assert "the mean of 2 networks, trained alike from seeds 1 and 2" in card
     assert "Network 2: seed 2, 2 epochs, published after epoch" in card
-    header, *lines = (root / "results/curves.csv").read_text().splitlines()
-    assert header.startswith("member,epoch,")
-    assert [line[:4] for line in lines] == ["1,1,", "1,2,", "2,1,", "2,2,"]
+    assert (root / "results/curves.png").stat().st_size > 10_000
 
 
 def test_the_published_figures_are_measured_again_from_its_files(
@@ -147,38 +145,28 @@ def test_the_published_figures_are_measured_again_from_its_files(
     assert main(["classifier", "verify", "--model", str(published), "--data", str(root)]) == 0
 
 
-def test_a_killed_member_stops_the_others_and_goes_on_with_resume(
-    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_a_run_killed_in_its_second_member_goes_on_with_it(
+    root: Path, trained: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    out = root / "killed"
-    arguments = ["--data", str(root), "--out", str(out)]
-    killer = threading.Thread(target=kill_one_after_an_epoch, args=(out,))
-    killer.start()
-    # So many epochs that the kill comes before their end.
-    assert (
-        main(["classifier", "train", *quick_arguments(TWO, "training.epochs=500"), *arguments]) == 2
-    )
-    killer.join()
-    said = capsys.readouterr().err
-    assert "a member was ended from outside; --resume goes on" in said
-    # One of them is over then, and is left as it is; one by one, as on a single core.
-    monkeypatch.setattr(train_module, "usable_cores", lambda: 1)
-    reached = [epochs_of(out / f"member-{number}") for number in (1, 2)]
-    more = max(reached) + (reached[0] == reached[1])
-    resumed = quick_arguments(TWO, f"training.epochs={more}")
-    assert main(["classifier", "train", *resumed, *arguments, "--resume"]) == 0
-    for number, before in zip((1, 2), reached, strict=True):
-        member = out / f"member-{number}"
-        assert [row["epoch"] for row in rows(member)] == [*range(1, more + 1)]
-        assert len(facts(member)["sessions"]) == 1 + (before < more)
-    assert len(facts(out)["sessions"]) == 2
+    arguments = [*quick_arguments(TWO, *FEW), "--data", str(root), "--out", str(root / "killed")]
+    step = Trainer.step
 
+    def killed(trainer: Trainer, batch: Batch) -> torch.Tensor:
+        if trainer.config.seed == 2 and trainer.progress.epoch == 1:
+            raise KeyboardInterrupt
+        return step(trainer, batch)
 
-def kill_one_after_an_epoch(out: Path) -> None:
-    members = [out / f"member-{number}/last.pt" for number in (1, 2)]
-    while not all(member.exists() for member in members):
-        time.sleep(0.02)
-    multiprocessing.active_children()[-1].kill()
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "step", killed)
+        with pytest.raises(KeyboardInterrupt):
+            main(["classifier", "train", *arguments])
+    assert [epochs_of(root / f"killed/member-{number}") for number in (1, 2)] == [2, 1]
+    assert main(["classifier", "train", *arguments, "--resume"]) == 0
+    for number, sessions in ((1, 1), (2, 2)):
+        # The first was over, and is left as it is.
+        assert len(facts(root / f"killed/member-{number}")["sessions"]) == sessions
+        assert rows(root / f"killed/member-{number}") == rows(trained / f"member-{number}")
+    assert len(facts(root / "killed")["sessions"]) == 2
 
 
 def epochs_of(member: Path) -> int:
@@ -193,8 +181,7 @@ def test_a_member_that_fails_is_named_in_its_sentence_and_ends_the_run(
     out = ["--data", str(root), "--out", str(root / "diverging")]
     assert main(["classifier", "train", *wild, *out]) == 2
     [sentence] = [x for x in capsys.readouterr().err.splitlines() if x.startswith("classifier: ")]
-    assert re.match(r"classifier: member [12]: the loss is .* training stopped, ", sentence)
-    assert multiprocessing.active_children() == []
+    assert re.match(r"classifier: member 1: the loss is .* training stopped, ", sentence)
 
 
 def test_one_network_and_several_do_not_go_on_as_each_other(
@@ -213,21 +200,3 @@ def test_the_recipe_says_how_many_and_not_its_architecture() -> None:
         quick_config("members=0")
     with pytest.raises(ConfigError, match="a key of the recipe"):
         quick_config("architecture.arguments={in_chans: 1, members: 2}")
-
-
-@pytest.mark.parametrize(
-    ("cores", "members", "processes", "threads"),
-    [(2, 2, 1, 1), (8, 3, 1, 2), (1, 2, 1, None), (8, 1, 1, None), (8, 2, 2, None)],
-)
-def test_members_train_side_by_side_where_each_has_a_core(
-    cores: int,
-    members: int,
-    processes: int,
-    threads: int | None,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(train_module, "usable_cores", lambda: cores)
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert threads_side_by_side(members, Processes(size=processes)) == threads
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    assert threads_side_by_side(members, Processes(size=processes)) is None

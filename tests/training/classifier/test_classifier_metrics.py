@@ -113,11 +113,11 @@ def test_sensitivity_and_specificity_stand_for_every_label(rows: list[MetricRow]
     for label in LABELS:
         assert 0 <= _row(rows, "specificity", label.value).result.value <= 1
         assert 0 <= _row(rows, "sensitivity", label.value).result.value <= 1
-    balanced = [
+    informed = [
         _row(rows, "sensitivity", name).result.value + _row(rows, "specificity", name).result.value
         for name in ("Effusion", "Mass", "Edema")
     ]
-    assert min(balanced) > 1.2
+    assert min(informed) > 1.2
 
 
 def test_a_label_that_knows_the_source_of_healthy_images_is_found_out(
@@ -136,11 +136,9 @@ def test_a_subgroups_auroc_and_its_gap_are_those_of_its_images(
     predictions: Predictions, rows: list[MetricRow]
 ) -> None:
     inside = predictions.sexes == "M"
-    judged = [c for c in range(14) if predictions.targets[inside, c].sum() >= 10]
+    known = [c for c in range(14) if predictions.targets[inside, c].sum() >= 10]
     within, everywhere = [
-        np.mean(
-            [roc_auc_score(predictions.targets[x, c], predictions.logits[x, c]) for c in judged]
-        )
+        np.mean([roc_auc_score(predictions.targets[x, c], predictions.logits[x, c]) for c in known])
         for x in (inside, slice(None))
     ]
     mean, gap = _row(rows, "auroc_mean", "sex=M"), _row(rows, "auroc_gap", "sex=M")
@@ -148,8 +146,8 @@ def test_a_subgroups_auroc_and_its_gap_are_those_of_its_images(
     assert mean.n == 200
     assert gap.result.value == pytest.approx(within - everywhere, abs=2e-4)
     assert gap.result.low < gap.result.value < gap.result.high
-    assert PNEUMONIA in judged
-    assert HERNIA not in judged
+    assert PNEUMONIA in known
+    assert HERNIA not in known
     assert "Hernia/sex=M" not in {row.subset for row in rows}
 
 
@@ -198,15 +196,55 @@ def test_a_subgroup_with_too_few_positives_is_counted_and_has_no_means(
     assert not {name for name in names if name.endswith(("_mean", "_gap"))}
 
 
-def test_the_threshold_of_a_label_is_a_figure_with_the_interval_of_its_choice(
+def test_the_threshold_of_a_label_is_the_point_from_which_it_is_possible(
     decisions: Decisions, rows: list[MetricRow]
 ) -> None:
     for label in decisions.labels:
+        assert label.levels is not None
+        assert label.threshold == label.levels.possible.threshold
         result = _row(rows, "threshold", label.name).result
         assert result.value == pytest.approx(label.threshold, abs=1e-4)
-        assert result.low <= result.value <= result.high
-    mass = _row(rows, "threshold", "Mass").result
-    assert mass.high - mass.low > 0.01
+
+
+def test_the_findings_called_on_images_without_any_are_counted(
+    predictions: Predictions, decisions: Decisions
+) -> None:
+    healthy = replace(predictions, targets=predictions.targets * 0)
+    rows = metric_rows(healthy, decisions, CONFIG, SEED)
+    points = [x.levels for x in decisions.labels if x.levels is not None]
+    likely = decisions.probabilities >= [x.likely.threshold for x in points]
+    possible = decisions.probabilities >= [x.possible.threshold for x in points]
+    for name, of in (("likely", likely), ("possible", possible & ~likely)):
+        median = _row(rows, f"{name}_per_normal_median", "all").result
+        assert median.value == np.median(of.sum(axis=1))
+        assert median.low <= median.value <= median.high
+    called = _row(rows, "likely_per_normal", "all").result.value
+    assert called == pytest.approx(likely.sum() / 400, abs=1e-4)
+    assert 0 < called < 2
+    called += _row(rows, "possible_per_normal", "all").result.value
+    assert called == pytest.approx(possible.sum() / 400, abs=2e-4)
+
+
+def test_shipped_levels_are_said_to_mean_what_is_measured_and_stay_where_they_are(
+    predictions: Predictions, decisions: Decisions
+) -> None:
+    # Half of the images of those who have a mass are another's now: half of them cannot be found.
+    targets = predictions.targets.copy()
+    targets[:, MASS] = np.random.default_rng(1).permutation(targets[:, MASS])
+    held_out = replace(predictions, split=Split.TEST, targets=targets)
+    [mass] = [x for x in shipped_decisions(held_out, decisions.labels).labels if x.name == "Mass"]
+    before = decisions.labels[MASS].levels
+    assert mass.levels is not None
+    assert before is not None
+    for found, fitted in zip(
+        (mass.levels.possible, mass.levels.likely), (before.possible, before.likely), strict=True
+    ):
+        assert (found.threshold, found.rule) == (fitted.threshold, fitted.rule)
+        assert (found.split, fitted.split) == ("test", "validation")
+        assert found.sensitivity is not None
+        assert fitted.sensitivity is not None
+        assert found.sensitivity.high < fitted.sensitivity.value
+        assert (found.n, found.n_positive) == (400, int(targets[:, MASS].sum()))
 
 
 def test_the_manifest_leaves_out_what_each_label_does_in_each_subgroup_but_its_sensitivity(

@@ -11,16 +11,16 @@ import torch
 from cxr_classifier.preprocessing import GreyImage
 from cxr_contracts import Finding
 from cxr_training.classifier.config import ClassifierConfig
+from cxr_training.classifier.loading import Batch
 from cxr_training.classifier.train import cache_of, new_trainer, samples_of, train
 from cxr_training.cli import main
-from cxr_training.core.distributed import Processes
 from cxr_training.data.cache import CanonicalImages, canonical_images
 from support.quick_training import quick_arguments, quick_config
 from support.synthetic_nih import write_nih
 
 pytestmark = pytest.mark.slow
 
-JUDGED = ("epoch", "step", "learning_rate", "train_loss", "val_loss", "val_auroc")
+COMPARED = ("epoch", "step", "learning_rate", "train_loss", "val_loss", "val_auroc")
 
 
 class Killed(BaseException):
@@ -66,12 +66,12 @@ def killed_in_the_second_epoch(config: ClassifierConfig, nih: Path, folder: Path
         canonical_images(samples.paths, config.canonical_px, cache_of(folder)), until
     )
     with pytest.raises(Killed):
-        new_trainer(config, samples, images, folder, Processes()).run()
+        new_trainer(config, samples, images, folder).run()
 
 
 def rows(folder: Path) -> list[dict[str, Any]]:
     lines = (folder / "metrics.jsonl").read_text().splitlines()
-    return [{key: json.loads(line)[key] for key in JUDGED} for line in lines]
+    return [{key: json.loads(line)[key] for key in COMPARED} for line in lines]
 
 
 def assert_same_run(folder: Path, unbroken: Path) -> None:
@@ -142,12 +142,12 @@ def test_a_labels_weight_in_the_loss_holds_from_the_epoch_of_its_rule_on(
     config = quick_config()
     samples = samples_of(config, nih)
     images = canonical_images(samples.paths, config.canonical_px, cache_of(tmp_path))
-    trainer = new_trainer(config, samples, images, tmp_path, Processes())
+    trainer = new_trainer(config, samples, images, tmp_path)
     step, weights = trainer.step, []
 
-    def watched(image: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    def watched(batch: Batch) -> torch.Tensor:
         weights.append(trainer.label_weights.tolist())
-        return step(image, target)
+        return step(batch)
 
     monkeypatch.setattr(trainer, "step", watched)
     trainer.run()

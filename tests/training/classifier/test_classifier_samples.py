@@ -45,7 +45,7 @@ def test_no_patient_stands_in_two_splits_and_every_row_has_its_labels(nih: Path)
     assert set(samples.sources) == {"large", "medium", "small"}
 
 
-def test_a_label_learned_within_a_source_is_not_judged_elsewhere(nih: Path) -> None:
+def test_a_label_learned_within_a_source_is_not_evaluated_elsewhere(nih: Path) -> None:
     samples = read_samples(nih)
     targets = masked_targets(samples, {Finding.PNEUMONIA: ("large",)})
     column = LABELS.index(Finding.PNEUMONIA)
@@ -100,7 +100,7 @@ def test_a_label_without_a_validation_image_is_named(nih: Path) -> None:
 
 
 def test_a_file_that_is_no_image_is_found_before_training(nih: Path) -> None:
-    (nih / "images" / "00000005_000.png").write_bytes(b"not a picture")
+    (nih / "images" / "00000005_000.png").write_bytes(b"not an image")
     with pytest.raises(DataError, match=r"00000005_000\.png: is not a readable image"):
         read_samples(nih)
 

@@ -1,4 +1,4 @@
-"""What a study asks of the recipe: steps held equal, repeated images, a start from another run."""
+"""What a study asks of the recipe: steps held equal, repeated images, synthetic ones."""
 
 from collections import Counter
 from dataclasses import replace
@@ -17,15 +17,10 @@ from cxr_training.classifier.samples import (
     as_samples,
     concatenated,
     read_samples,
-    synthetic_alone,
-    taken,
 )
 from cxr_training.classifier.train import new_trainer
-from cxr_training.core.distributed import Processes
-from cxr_training.core.errors import RunError
 from cxr_training.data.cache import canonical_images
 from cxr_training.data.collection import read_collection
-from cxr_training.data.errors import DataError
 from cxr_training.data.splits import Split
 from support.quick_training import quick_config
 from support.synthetic_manifest import write_manifest
@@ -119,29 +114,9 @@ def test_real_and_synthetic_samples_become_one_list(samples: Samples, made: Samp
         concatenated(samples, replace(samples, patient_splits=moved))
 
 
-def test_synthetic_images_may_train_alone(samples: Samples, made: Samples) -> None:
-    both = concatenated(samples, made)
-    alone = synthetic_alone(both, Path("manifest.csv"))
-    np.testing.assert_array_equal(alone.rows(Split.TRAIN), len(samples) + np.arange(5))
-    np.testing.assert_array_equal(alone.rows(Split.VALIDATION), samples.rows(Split.VALIDATION))
-    with pytest.raises(DataError, match=r"nih.*has no synthetic image"):
-        synthetic_alone(samples, Path("nih"))
-
-
-def test_a_run_begins_with_another_runs_averaged_weights_and_takes_equal_steps(
-    samples: Samples, nih: Path, tmp_path: Path
-) -> None:
+def test_a_run_takes_the_stated_steps(samples: Samples, nih: Path, tmp_path: Path) -> None:
     images = canonical_images(samples.paths, 32, nih.parent / "cache")
-    few = taken(samples, np.arange(len(samples)))
     config = quick_config("training.epochs=1", "training.steps_per_epoch=3")
-    trainer = new_trainer(config, few, images, tmp_path, Processes())
+    trainer = new_trainer(config, samples, images, tmp_path)
     trainer.run()
     assert trainer.progress.step == 3
-    begun = new_trainer(
-        config, few, images, tmp_path / "next", Processes(), start=tmp_path / "last.pt"
-    )
-    for name, tensor in trainer.average.state_dict().items():
-        assert torch.equal(begun.network.state_dict()[name], tensor), name
-    other = quick_config("architecture.name=test_resnet")
-    with pytest.raises(RunError, match=r"last\.pt is of another network"):
-        new_trainer(other, few, images, tmp_path / "other", Processes(), start=tmp_path / "last.pt")

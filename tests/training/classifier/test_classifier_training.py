@@ -1,6 +1,7 @@
-"""The way from pictures to a published model, on drawn radiographs."""
+"""The way from images to a published model, on drawn radiographs."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from cxr_classifier.network import build_network, load_weights
 from cxr_classifier.preprocessing import preprocess
 from cxr_contracts import Finding, ModelManifest
 from cxr_training.cli import main
-from cxr_training.core.files import sha256_of
+from cxr_training.core.runs import sha256_of
 from support.synthetic_manifest import whole_rows, write_manifest
 from support.synthetic_nih import draw, write_nih
 
@@ -21,7 +22,7 @@ pytestmark = pytest.mark.slow
 
 CONFIG = Path(__file__).parents[3] / "training/configs/classifier.yaml"
 # One network alone; `test_classifier_members` trains two.
-ONE = ["--set", "members=1"]
+ONE = ["--set", "members=1", "--set", "start=null"]
 QUICK = ["--set", "input.width_px=64", "--set", "input.height_px=64", *ONE]
 
 
@@ -46,7 +47,7 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def folder(published: Path) -> Path:
-    return published / "models/classifier/lite0-nih14"
+    return published / "models/classifier/lite0-cxr"
 
 
 @pytest.fixture(scope="module")
@@ -54,11 +55,24 @@ def manifest(folder: Path) -> ModelManifest:
     return ModelManifest.model_validate_json((folder / "manifest.json").read_text())
 
 
+def test_publishing_under_a_name_that_is_taken_removes_nothing(
+    published: Path, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    again = ["classifier", "publish", "--run", str(published / "run")]
+    again += ["--models", str(published / "models"), "--results", str(published / "results")]
+    assert main(again) == 2
+    assert "is there already: give another name, or --replace" in capsys.readouterr().err
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    assert main([*again, "--replace"]) == 0
+    assert {path.name for path in folder.iterdir()} == before.keys()
+
+
 def test_a_run_directory_describes_itself(published: Path) -> None:
     run = published / "run"
     names = {path.name for path in run.iterdir()}
     assert {"config.yaml", "run.json", "splits.csv", "metrics.jsonl", "curves.png"} <= names
-    assert {"best.pt", "last.pt", "evaluation.json", "probes.npy"} <= names
+    assert {"best.pt", "last.pt", "model"} <= names
     facts = json.loads((run / "run.json").read_text())
     # `--smoke` trains on the images of 60 patients; there are fewer to validate on.
     assert facts["n_train"] <= 120
@@ -136,14 +150,26 @@ def test_a_run_that_was_not_evaluated_is_not_published(
     results = ["--results", str(tmp_path / "results")]
     out = ["--run", str(tmp_path), "--models", str(tmp_path / "models")]
     assert main(["classifier", "publish", *out, *results]) == 2
-    assert "evaluation.json is missing" in capsys.readouterr().err
+    assert "model is missing: run `cxr classifier evaluate" in capsys.readouterr().err
+
+
+def test_a_run_that_was_trained_on_since_is_not_published(
+    published: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = shutil.copytree(published / "run", tmp_path / "run")
+    with (run / "metrics.jsonl").open("a") as stream:
+        stream.write((run / "metrics.jsonl").read_text().splitlines()[-1] + "\n")
+    out = ["--run", str(run), "--models", str(tmp_path / "models")]
+    assert main(["classifier", "publish", *out, "--results", str(tmp_path / "results")]) == 2
+    assert "was trained on since it was evaluated: run `evaluate` again" in capsys.readouterr().err
+    assert not (tmp_path / "models").exists()
 
 
 def test_a_broken_data_set_is_refused_with_a_sentence_before_any_training(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     nih = write_nih(tmp_path)
-    (nih / "images/00000001_000.png").write_bytes(b"no picture")
+    (nih / "images/00000001_000.png").write_bytes(b"no image")
     run = tmp_path / "run"
     arguments = ["--config", str(CONFIG), "--data", str(tmp_path), "--out", str(run), "--smoke"]
     assert main(["classifier", "train", *arguments]) == 2

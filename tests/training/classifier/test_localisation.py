@@ -10,14 +10,16 @@ from PIL import Image
 
 from cxr_contracts import Finding, MetricRow, Region
 from cxr_gateway.rendering.heatmap import render_heatmap
-from cxr_training.classifier.localisation.boxes import Case
-from cxr_training.classifier.localisation.maps import FRAME_PX, Maps, box_mask, enlarged
-from cxr_training.classifier.localisation.scores import (
+from cxr_training.classifier.localisation import (
     FIGURES,
+    FRAME_PX,
     MIN_TRAINING_CASES,
+    Case,
+    Maps,
     Pointer,
     Prior,
-    Priors,
+    box_mask,
+    enlarged,
     fit,
     localisation_rows,
     score_case,
@@ -68,14 +70,16 @@ def case(
 
 def maps_of(cases: list[Case], cams: list[np.ndarray]) -> Maps:
     """The same map for every finding of a radiograph."""
-    return Maps(
-        names=tuple(case.name for case in cases),
-        cams=np.repeat(np.array(cams, dtype=np.float32)[:, None], len(LABELS), axis=1),
-    )
+    return {
+        case.name: np.repeat(cam.astype(np.float32)[None], len(LABELS), axis=0)
+        for case, cam in zip(cases, cams, strict=True)
+    }
 
 
 def rows_of(cases: list[Case], cams: list[np.ndarray], **options: Any) -> list[MetricRow]:
-    return localisation_rows(maps_of(cases, cams), cases, Priors({}, prior()), **options)
+    return localisation_rows(
+        maps_of(cases, cams), cases, dict.fromkeys(Finding, prior()), **options
+    )
 
 
 def row(rows: list[MetricRow], name: str, subset: str) -> MetricRow:
@@ -163,10 +167,10 @@ def test_random_is_the_mean_over_all_places_of_a_square_of_the_maps_area() -> No
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_the_evaluated_maximum_is_the_brightest_spot_of_the_picture_on_the_page(seed: int) -> None:
+def test_the_evaluated_maximum_is_the_brightest_spot_of_the_image_on_the_page(seed: int) -> None:
     cam = np.random.default_rng(seed).normal(0, 2, (8, 8)).astype(np.float32)
-    with Image.open(io.BytesIO(render_heatmap(cam.tolist(), FRAME_PX, FRAME_PX))) as picture:
-        shown = np.asarray(picture)
+    with Image.open(io.BytesIO(render_heatmap(cam.tolist(), FRAME_PX, FRAME_PX))) as image:
+        shown = np.asarray(image)
     level = enlarged(cam)
     assert shown[level == level.max()].min() > 250
 
@@ -181,7 +185,7 @@ def test_the_cut_and_the_prior_are_learned_from_training_boxes() -> None:
     cases = [case(number, corners) for number in range(1, MIN_TRAINING_CASES + 1)]
     cases.append(case(99, (0, 0, 100, 100)))
     fitted = fit(maps_of(cases, [cam] * len(cases)), cases)
-    found = fitted.of(Finding.MASS)
+    found = fitted[Finding.MASS]
     assert found.cam_fraction in {0.6, 0.65}
     assert found.place[inside].min() == 1.0
     assert 0 < found.place[0, 0] < 0.1
@@ -193,19 +197,8 @@ def test_a_finding_with_few_training_boxes_learns_from_all() -> None:
     cases = [case(number) for number in range(1, MIN_TRAINING_CASES + 1)]
     cases.append(case(99, NEXT, finding=Finding.HERNIA))
     fitted = fit(maps_of(cases, [peak(1, 2)] * len(cases)), cases)
-    assert set(fitted.by_finding) == {Finding.MASS}
-    assert fitted.of(Finding.HERNIA) is fitted.pooled
-
-
-def test_a_case_without_a_map_is_refused() -> None:
-    maps = maps_of([case(1)], [peak(1, 2)])
-    with pytest.raises(ValueError, match="no map of '00000002_000\\.png'"):
-        localisation_rows(maps, [case(2)], Priors({}, prior()))
-
-
-def test_maps_that_do_not_belong_to_the_names_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"maps \(1, 3, 4, 4\) of 1 radiographs"):
-        Maps(("a",), np.zeros((1, 3, 4, 4), np.float32))
+    assert fitted[Finding.HERNIA] is fitted[Finding.EFFUSION]
+    assert fitted[Finding.HERNIA] is not fitted[Finding.MASS]
 
 
 def test_the_hit_rate_is_a_share_of_the_cases_with_its_baselines() -> None:
@@ -219,9 +212,6 @@ def test_the_hit_rate_is_a_share_of_the_cases_with_its_baselines() -> None:
     assert row(rows, "pointing_game", "Mass/baseline=random").result.value == 0.0625
     assert row(rows, "pointing_game", "Mass/baseline=prior").result.value == 1.0
     assert row(rows, "pointing_game", "Mass/baseline=centre").result.value == 0.25
-    gain = row(rows, "pointing_game_gain", "Mass/baseline=random").result
-    assert gain.value == pytest.approx(0.75 - 0.0625, abs=1e-4)
-    assert gain.low > 0.3
 
 
 def test_intervals_come_from_resampling_patients() -> None:

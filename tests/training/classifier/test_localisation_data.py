@@ -13,9 +13,7 @@ from cxr_contracts import Finding, MetricRow
 from cxr_serving.imaging import DecodedImage
 from cxr_serving.model_folder import open_model_folder
 from cxr_serving.onnx_runtime import OnnxRuntime
-from cxr_training.classifier.localisation.boxes import Case, read_cases
-from cxr_training.classifier.localisation.maps import predicted_maps
-from cxr_training.classifier.localisation.scores import evaluate_maps
+from cxr_training.classifier.localisation import Case, evaluate_maps, predicted_maps, read_cases
 from cxr_training.classifier.samples import LABELS
 from cxr_training.data.pixels import decode_grey
 from cxr_training.data.splits import Split
@@ -95,7 +93,7 @@ def test_a_boxed_radiograph_that_is_not_there_is_passed_over(
     assert [case.name for case in validation_cases(tmp_path / "data")] == [there]
 
 
-def test_nihs_boxes_alone_can_be_judged_on(data: SyntheticData, tmp_path: Path) -> None:
+def test_nihs_boxes_alone_can_be_evaluated_on(data: SyntheticData, tmp_path: Path) -> None:
     data.add(Split.VALIDATION, nih=[("Mass", 1, 1, 9, 9)])
     data.write()
     shutil.rmtree(data.chestxdet)
@@ -116,9 +114,9 @@ def test_the_maps_are_those_that_the_service_sends(
     cases = validation_cases(boxed)
     maps = predicted_maps(folder, OnnxRuntime(folder.onnx(), threads=1), cases)
     predictor = load_predictor(ClassifierSettings(model_dir=other, runtime="onnxruntime"))
-    for name, cams in zip(maps.names, maps.cams, strict=True):
+    for name, cams in maps.items():
         [path] = [case.path for case in cases if case.name == name]
-        prepared = predictor.prepare(DecodedImage(decode_grey(path), "png", as_stored=True))
+        prepared = predictor.prepare(DecodedImage(decode_grey(path), "png"))
         [output] = predictor.predict([prepared])
         findings, grids = output.findings_and_cams(explain=len(LABELS))
         for finding, grid in zip(findings, grids, strict=True):

@@ -5,13 +5,13 @@ import sys
 
 PROGRAM = """
 import ctypes
-from cxr_training.core.cpu import keep_freed_memory
 
 def resident_mib():
     with open("/proc/self/statm") as stream:
         return int(stream.read().split()[1]) * 4096 / 2**20
 
 if {kept}:
+    from cxr_training.core.cpu import keep_freed_memory
     assert keep_freed_memory()
 libc = ctypes.CDLL(None)
 libc.malloc.restype = ctypes.c_void_p

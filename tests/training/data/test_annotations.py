@@ -17,7 +17,6 @@ from cxr_training.data.annotations import (
     SET_NAMES,
     AnnotatedImage,
     Annotations,
-    iou_of,
     limit_images,
     merge_boxes,
     read_annotations,
@@ -42,7 +41,6 @@ def read(
     return read_annotations(
         data.nih.parent,
         sets=sets,
-        merge_iou=0.5,
         background_images=background,
         label_noise_mask=mask,
         seed=0,
@@ -51,7 +49,7 @@ def read(
 
 def prepare(annotations: Annotations, folder: Path) -> Path:
     images = annotations.of(Split.TRAIN)
-    return write_dataset(images, annotations.regions, folder, SPEC, "stretch")
+    return write_dataset(images, annotations.regions, folder, SPEC)
 
 
 def by_name(annotations: Annotations) -> dict[str, AnnotatedImage]:
@@ -62,14 +60,8 @@ def test_a_box_that_both_sets_drew_stands_once_and_is_chestx_dets() -> None:
     nearly = RegionBox(Region.MASS, 110, 100, 310, 300)
     elsewhere = RegionBox(Region.MASS, 600, 600, 800, 800)
     other_kind = RegionBox(Region.NODULE, 110, 100, 310, 300)
-    merged = merge_boxes([MASS], [nearly, elsewhere, other_kind], 0.5)
+    merged = merge_boxes([MASS], [nearly, elsewhere, other_kind])
     assert merged == (MASS, elsewhere, other_kind)
-
-
-def test_overlap_is_intersection_over_union() -> None:
-    half = RegionBox(Region.MASS, 100, 100, 200, 300)
-    assert iou_of(MASS, half) == pytest.approx(0.5)
-    assert iou_of(MASS, RegionBox(Region.MASS, 300, 300, 400, 400)) == 0.0
 
 
 def test_a_radiograph_of_both_sets_stands_once_with_the_boxes_of_both(tmp_path: Path) -> None:
@@ -103,15 +95,15 @@ def test_what_labels_often_miss_may_be_masked(tmp_path: Path) -> None:
     nih = data.add(Split.TRAIN, findings="Mass", nih=[("Mass", 9, 9, 99, 99)])
     drawn = data.add(Split.TRAIN, findings="Effusion", nih=[("Effusion", 9, 9, 99, 99)])
     normal = data.add(Split.TRAIN, side_px=384)
-    judged = data.add(Split.VALIDATION, findings="Mass", nih=[("Mass", 9, 9, 99, 99)])
+    evaluated = data.add(Split.VALIDATION, findings="Mass", nih=[("Mass", 9, 9, 99, 99)])
     data.write()
     plain, masked = by_name(read(data)), by_name(read(data, mask=True))
     assert masked[nih].unknown - plain[nih].unknown == OFTEN_MISSED
     assert masked[drawn].unknown - plain[drawn].unknown == OFTEN_MISSED - {Region.EFFUSION}
-    # ChestX-Det's readers looked, and a normal film has nothing to miss.
+    # ChestX-Det's readers looked, and a normal radiograph has nothing to miss.
     assert masked[det] == plain[det]
     assert masked[normal] == plain[normal]
-    assert masked[judged] == plain[judged]
+    assert masked[evaluated] == plain[evaluated]
 
 
 def test_background_is_of_training_patients_and_the_largest_there_is(tmp_path: Path) -> None:
@@ -201,7 +193,7 @@ def test_a_trial_takes_a_few_images_of_each_split(tmp_path: Path) -> None:
     assert limit_images(everything, None, seed=1) is everything
 
 
-def test_the_prepared_labels_lie_on_the_prepared_pictures(tmp_path: Path) -> None:
+def test_the_prepared_labels_lie_on_the_prepared_images(tmp_path: Path) -> None:
     data = write_small_data(tmp_path)
     folder = tmp_path / "prepared"
     (folder / "images").mkdir(parents=True)
@@ -213,12 +205,12 @@ def test_the_prepared_labels_lie_on_the_prepared_pictures(tmp_path: Path) -> Non
     labels = sorted((folder / "labels").glob("*.txt"))
     assert len(labels) > 40
     for path in labels:
-        picture = np.asarray(Image.open(folder / "images" / f"{path.stem}.png"))
-        assert picture.shape == (320, 320)
+        pixels = np.asarray(Image.open(folder / "images" / f"{path.stem}.png"))
+        assert pixels.shape == (320, 320)
         for line in path.read_text().splitlines():
             x, y, width, height = (float(value) * 320 for value in line.split()[1:])
-            inside = picture[round(y), round(x)]
-            left = picture[round(y), max(round(x - width / 2) - 12, 0)]
+            inside = pixels[round(y), round(x)]
+            left = pixels[round(y), max(round(x - width / 2) - 12, 0)]
             assert inside > 200 > left, path.name
             assert height > 10
 
@@ -253,6 +245,6 @@ def test_test_patients_are_read_on_their_own_and_refused_elsewhere(tmp_path: Pat
         read(data)
     names = sorted(path.name for path in (data.nih / "images").glob("*.png"))
     (data.nih / "test_list.txt").write_text("\n".join(names))
-    annotations = read_test_annotations(tmp_path, sets=SET_NAMES, merge_iou=0.5)
+    annotations = read_test_annotations(tmp_path, sets=SET_NAMES)
     assert {image.split for image in annotations.images} == {Split.TEST}
     assert all(image.is_annotated for image in annotations.images)

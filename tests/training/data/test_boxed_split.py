@@ -2,9 +2,9 @@
 
 import pytest
 
-from cxr_training.classifier.localisation.boxes import read_cases
-from cxr_training.data.boxed import published_splits, read_boxed
+from cxr_training.classifier.localisation import read_cases
 from cxr_training.data.collection import read_collection
+from cxr_training.data.nih import published_splits, read_boxed
 from cxr_training.data.splits import Split, split_sha256
 from support.synthetic_radiographs import SyntheticData, write_small_data
 

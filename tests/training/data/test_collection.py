@@ -31,7 +31,7 @@ def hashed(patient: str) -> Split:
 
 def test_no_patient_crosses_a_split_over_both_published_sets(tmp_path: Path) -> None:
     data = write_small_data(tmp_path)
-    annotations = read_annotations(data.nih.parent, merge_iou=0.5, background_images=2)
+    annotations = read_annotations(data.nih.parent, background_images=2)
     samples = read_collection(data.nih)
     splits: dict[str, set[Split]] = defaultdict(set)
     for annotated in annotations.images:

@@ -184,7 +184,7 @@ def test_a_broken_name_map_is_one_sentence_with_its_line(
 def test_a_bad_name_in_an_official_list_is_named_with_its_line(nih_root: Path) -> None:
     (nih_root / "test_list.txt").write_text("00000001_000.png\n\nREADME\n")
     with pytest.raises(DataError, match=r"test_list\.txt:3: 'README' is no NIH image name"):
-        nih.read_official_test_patients(nih_root)
+        nih.read_list(nih_root / "test_list.txt")
 
 
 def test_the_split_depends_on_the_patient_alone() -> None:

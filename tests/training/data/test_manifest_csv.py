@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from cxr_contracts import Finding
-from cxr_training.data.errors import DataError
-from cxr_training.data.manifest_csv import read_images
+from cxr_training.data.collection import read_collection
+from cxr_training.data.errors import DataError, Refuse, at_once
+from cxr_training.data.radiographs import Radiograph
 from support.synthetic_manifest import write_manifest
 
 ROW = {
@@ -19,6 +20,10 @@ ROW = {
     "synthetic": "0",
     "split": "train",
 }
+
+
+def read_images(manifest: Path, refuse: Refuse = at_once) -> tuple[Radiograph, ...]:
+    return read_collection(None, [manifest], refuse=refuse).images
 
 
 @pytest.fixture
@@ -85,7 +90,7 @@ def test_a_bad_field_is_a_sentence_with_its_line(
 
 
 @pytest.mark.parametrize("split", ["validation", "test"])
-def test_a_synthetic_image_is_never_judged_on(tmp_path: Path, split: str) -> None:
+def test_a_synthetic_image_is_never_evaluated_on(tmp_path: Path, split: str) -> None:
     row = ROW | {"synthetic": "1", "split": split}
     manifest = write_manifest(tmp_path / "manifest.csv", [row])
     with pytest.raises(

@@ -13,14 +13,15 @@ import cxr_training
 from cxr_gan.cli import main as cxr_gan_main
 from cxr_training.cli import main as cxr_main
 from cxr_training.data import chestxdet, nih
-from cxr_training.data.boxed import read_boxed
+from cxr_training.data.annotations import read_annotations
 from cxr_training.data.collection import read_collection
 from cxr_training.data.errors import DataError, HeldOutError
+from cxr_training.data.nih import read_boxed
 from cxr_training.data.splits import Split
 from cxr_training.data.test_set import read_test_set
 from support.synthetic_manifest import whole_rows, write_manifest
 from support.synthetic_nih import write_nih
-from support.synthetic_radiographs import SyntheticData
+from support.synthetic_radiographs import SyntheticData, write_small_data
 
 PACKAGES = [Path(package.__file__ or "").parent for package in (cxr_training, cxr_gan)]
 CONFIGS = Path(__file__).parents[3] / "training/configs"
@@ -36,9 +37,11 @@ COMMANDS: dict[str, tuple[Callable[[list[str]], int], list[str]]] = {
         ["train", "--config", str(GAN_CONFIGS / "dcgan.yaml"), "--data", "DATA", "--out", "OUT"],
     ),
 }
+PUBLISHED = str(CONFIGS.parents[1] / "models/detector/yolov5n-both")
+FROM_DATA = ["--data", "DATA", "--out", "OUT"]
 DETECTOR_CONFIG = str(CONFIGS / "detector/yolov5n-both.yaml")
-for part, arguments in {
-    "detector": [
+for arguments in (
+    [
         "detector",
         "train",
         "--config",
@@ -48,21 +51,20 @@ for part, arguments in {
         "--out",
         "OUT",
     ],
-    "ood": ["ood", "train", "--data", "DATA", "--out", "OUT"],
-    "rescoring": ["rescoring", "fit", "--data", "DATA"],
-    "monitoring": ["drift", "reference", "--data", "DATA", "--out", "OUT"],
-}.items():
-    if (PACKAGES[0] / part / "cli.py").exists():
-        COMMANDS[" ".join(arguments[:2])] = (cxr_main, arguments)
+    ["detector", "calibrate", "--model", PUBLISHED, "--data", "DATA"],
+    [*("detector", "pseudo-label", "--model", PUBLISHED), *FROM_DATA],
+    ["quantise", "--model", PUBLISHED, "--data", "DATA"],
+    ["ood", "train", "--data", "DATA", "--out", "OUT"],
+    ["drift", "reference", "--data", "DATA", "--out", "OUT"],
+):
+    COMMANDS[" ".join(arguments[:2])] = (cxr_main, arguments)
 # What may open it: evaluation, verification, and the check of a data set, which learns nothing.
 MAY_READ = (
     "evaluat",
     "verif",
     "check",
     # What `evaluate --split test` opens; a fit asks for validation patients by name.
-    "detector/benchmark.py",
     "detector/published.py",
-    "rescoring/predictions.py",
 )
 
 
@@ -133,6 +135,35 @@ def test_all_its_patients_are_test_patients_whoever_drew_boxes_on_them(data: Pat
         assert len(held_out.boxed.images) == len(held_out.collection.images) == 3
         assert held_out.boxed.boxes
         assert [len(image.boxes) for image in held_out.annotated] == [1]
+
+
+def test_a_full_download_does_not_train_on_patients_of_the_test_set_beside_it(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(data / "test", tmp_path / "test")
+    full = write_small_data(tmp_path)
+    reported = {image.patient for image in read_test_set(tmp_path).boxed.images.values()}
+    # As in NIH's own folder: the official list names them, and NIH drew boxes on one.
+    (full.nih / "test_list.txt").write_text("".join(f"{one}_000.png\n" for one in reported))
+    boxed = min(reported)
+    with (full.nih / nih.BOX_LIST).open("a") as stream:
+        stream.write(f"{boxed}_000.png,Effusion,100,600,300,300,,,\n")
+    for splits in (
+        read_boxed(full.nih).splits,
+        read_collection(full.nih).splits,
+        read_annotations(tmp_path).splits,
+    ):
+        assert {splits[patient] for patient in reported} == {Split.TEST}
+        assert {Split.TRAIN, Split.VALIDATION} < set(splits.values())
+    own = write_manifest(
+        tmp_path / "own.csv",
+        [{**whole_rows()[0], "patient": f"nih:{boxed}", "split": "train"}],
+    )
+    with pytest.raises(DataError, match="is in train here and in test by NIH's split"):
+        read_collection(full.nih, [own])
+    cxr_main(["data", "check", str(tmp_path), "--processes", "1"])
+    said = f"{len(reported)} patient(s) of the test set in {tmp_path / 'test'}: kept from training"
+    assert said in capsys.readouterr().out
 
 
 def test_what_is_no_test_set_is_not_opened_as_one(tmp_path: Path) -> None:

@@ -99,7 +99,7 @@ def test_bad_data_ends_the_run_with_a_sentence(
     ("change", "sentence"),
     [
         ("architecture=yolov5q", "Ultralytics has no network named 'yolov5q'"),
-        ("precision=half", "precision"),
+        ("device=gpu", "device"),
     ],
 )
 def test_a_recipe_that_cannot_be_trained_ends_with_a_sentence(

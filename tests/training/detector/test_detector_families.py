@@ -28,12 +28,12 @@ NMS_IOU = 0.5
 
 
 def settle_on_noise(network: Any) -> None:
-    """Random weights whose activations stay small on films and on noise, which export tries."""
+    """Random weights whose activations stay small on radiographs and noise, which export tries."""
     settle(network, SPEC)
-    film = preprocess(radiograph_like(150, 200), SPEC, "stretch")[0]
+    radiograph = preprocess(radiograph_like(150, 200), SPEC, "stretch")[0]
     noise = np.random.default_rng(0).random((3, 3, SIDE, SIDE), dtype=np.float32)
     with torch.no_grad():
-        network.train()(torch.from_numpy(np.concatenate([film[None], noise])))
+        network.train()(torch.from_numpy(np.concatenate([radiograph[None], noise])))
     network.eval()
 
 
@@ -62,9 +62,11 @@ def ultralytics_boxes(
     )[0].numpy()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "backbone"),
-    [("yolo26n", None), ("yolov5n", None), ("yolov5s", None), ("yolov5n", "tf_efficientnet_lite0")],
+    # YOLOv5s is YOLOv5n, wider.
+    [("yolo26n", None), ("yolov5n", None), ("yolov5n", "tf_efficientnet_lite0")],
 )
 def test_the_boxes_of_onnx_are_those_of_ultralytics(
     name: str, backbone: str | None, tmp_path: Path
@@ -75,8 +77,8 @@ def test_the_boxes_of_onnx_are_those_of_ultralytics(
     network: Any = build_network(architecture, len(NIH_ALONE))
     settle_on_noise(network)
     state = {key: tensor.clone() for key, tensor in network.state_dict().items()}
-    film = radiograph_like(150, 200)
-    image, placement = preprocess(film, SPEC, "stretch")
+    radiograph = radiograph_like(150, 200)
+    image, placement = preprocess(radiograph, SPEC, "stretch")
     network.fuse(verbose=False)
     export_detector(network, SPEC, tmp_path / "model.onnx")
     session = ort.InferenceSession(tmp_path / "model.onnx")
@@ -98,7 +100,7 @@ def test_the_boxes_of_onnx_are_those_of_ultralytics(
     assert placement.scaled_width == placement.scaled_height == SIDE
 
 
-async def detect(folder: Path, film: np.ndarray) -> DetectResponse:
+async def detect(folder: Path, radiograph: np.ndarray) -> DetectResponse:
     app = create_app(DetectorSettings(model_dir=folder, runtime="onnxruntime", threads=1))
     async with (
         app.router.lifespan_context(app),
@@ -108,13 +110,13 @@ async def detect(folder: Path, film: np.ndarray) -> DetectResponse:
     ):
         assert await app.state.service.loaded()
         response = await client.post(
-            DETECT_PATH, files={"image": ("radiograph.png", encoded(film))}
+            DETECT_PATH, files={"image": ("radiograph.png", encoded(radiograph))}
         )
     assert response.status_code == 200, response.text
     return DetectResponse.model_validate_json(response.content)
 
 
-async def test_a_stretching_model_of_one_sets_classes_is_served_and_its_boxes_follow_the_film(
+async def test_a_stretching_model_of_one_sets_classes_is_served_and_its_boxes_follow_the_radiograph(
     tmp_path: Path,
 ) -> None:
     folder = write_detector_folder(
@@ -122,7 +124,7 @@ async def test_a_stretching_model_of_one_sets_classes_is_served_and_its_boxes_fo
     )
     wide = radiograph_like(480, 320)
     size = (DETECTOR_PX, DETECTOR_PX)
-    # The network's input itself: the same picture, without the stretching.
+    # The network's input itself: the same image, without the stretching.
     square = np.asarray(Image.fromarray(wide).resize(size, Image.Resampling.BILINEAR))
     on_wide, on_square = await detect(folder, wide), await detect(folder, square)
     assert len(on_wide.boxes) == len(on_square.boxes) > 1
@@ -136,12 +138,13 @@ async def test_a_stretching_model_of_one_sets_classes_is_served_and_its_boxes_fo
         np.testing.assert_allclose(got, expected * np.tile(scale, 2), atol=0.5)
 
 
+@pytest.mark.slow
 async def test_a_folder_that_says_nothing_of_resizing_letterboxes(tmp_path: Path) -> None:
     folders = {
         resize: write_detector_folder(tmp_path / str(resize), resize=resize)
         for resize in (None, "letterbox", "stretch")
     }
-    film = radiograph_like(320, 160)
-    answers = {resize: await detect(folder, film) for resize, folder in folders.items()}
+    radiograph = radiograph_like(320, 160)
+    answers = {resize: await detect(folder, radiograph) for resize, folder in folders.items()}
     assert answers[None].boxes == answers["letterbox"].boxes
     assert answers[None].boxes != answers["stretch"].boxes

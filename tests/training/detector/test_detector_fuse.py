@@ -28,6 +28,8 @@ from support.images import encoded, radiograph_like
 from support.model_folders import write_detector_folder
 from support.synthetic_radiographs import SyntheticData, write_small_data
 
+pytestmark = pytest.mark.slow
+
 MEMBERS = ("yolov5n-one", "yolo26n-other")
 
 
@@ -50,7 +52,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> SyntheticData:
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory, data: SyntheticData) -> Path:
     root = tmp_path_factory.mktemp("models")
-    split = split_sha256(read_annotations(data.nih.parent, merge_iou=0.5).splits)
+    split = split_sha256(read_annotations(data.nih.parent).splits)
     for seed, name in enumerate(MEMBERS):
         folder = write_detector_folder(root / name, seed, name=name.split("-")[0], resize="stretch")
         manifest = read_manifest(folder)
@@ -83,7 +85,7 @@ async def detect(models: Path, name: str, image: np.ndarray, low: float) -> Dete
 
 
 def image_of(width: int, height: int) -> DecodedImage:
-    return DecodedImage(radiograph_like(width, height), "png", as_stored=True)
+    return DecodedImage(radiograph_like(width, height), "png")
 
 
 def all_found(models: Path, name: str, image: DecodedImage) -> Detections:
@@ -191,11 +193,11 @@ def test_one_detector_alone_and_others_of_other_patients_are_not_fused(
     assert "another patient split" in capsys.readouterr().err
 
 
-def test_an_imported_one_brings_the_others_and_takes_no_stranger_for_one(
+def test_an_imported_one_brings_the_others_and_takes_no_foreign_one_for_one(
     models: Path, tmp_path: Path
 ) -> None:
     here = tmp_path / "models"
-    folder = import_folder(models / "fused", here, force=False)
+    folder = import_folder(models / "fused", here, replace=False)
     assert sorted(path.name for path in (here / "detector").iterdir()) == sorted(
         ["fused", *MEMBERS]
     )
@@ -205,8 +207,8 @@ def test_an_imported_one_brings_the_others_and_takes_no_stranger_for_one(
     )
     # Those that are there already stay.
     shutil.rmtree(folder)
-    import_folder(models / "fused", here, force=False)
+    import_folder(models / "fused", here, replace=False)
     shutil.rmtree(here / "detector" / MEMBERS[1])
     write_detector_folder(here / "detector" / MEMBERS[1], 7, name="yolo26n")
     with pytest.raises(ModelImportError, match=r"fused from another yolo26n-other than the one in"):
-        import_folder(models / "fused", here, force=True)
+        import_folder(models / "fused", here, replace=True)

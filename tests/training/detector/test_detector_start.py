@@ -8,7 +8,7 @@ from safetensors.torch import save_file
 
 from cxr_contracts import Architecture
 from cxr_detector.network import build_network
-from cxr_training.core.files import sha256_of
+from cxr_training.core.runs import sha256_of
 from cxr_training.data.errors import DataError
 from cxr_training.detector.start import Start, read_start
 

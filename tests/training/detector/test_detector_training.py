@@ -1,4 +1,4 @@
-"""The whole way on generated pictures: train, evaluate, publish, and serve from what came out."""
+"""The whole way on generated images: train, evaluate, publish, and serve from what came out."""
 
 import csv
 import json
@@ -9,15 +9,20 @@ import onnxruntime as ort
 import pytest
 import torch
 import yaml
+from PIL import Image, ImageColor
 from safetensors.torch import load_file, save_file
+from scipy import ndimage
 
 from cxr_contracts import Architecture, ModelManifest, Region
 from cxr_detector.network import build_network, load_network
 from cxr_detector.postprocessing import postprocess
 from cxr_detector.preprocessing import preprocess
 from cxr_training.cli import main
-from cxr_training.core.files import sha256_of
+from cxr_training.core.checkpoints import read_checkpoint
+from cxr_training.core.runs import sha256_of
 from support.synthetic_radiographs import SyntheticData, write_small_data
+
+pytestmark = pytest.mark.slow
 
 CONFIG = Path(__file__).parents[3] / "training/configs/detector/yolov5n-both.yaml"
 NAME = CONFIG.stem
@@ -72,6 +77,14 @@ def manifest(finished: Run) -> ModelManifest:
     return ModelManifest.model_validate_json(path.read_text())
 
 
+def points_of(curves: Path) -> int:
+    """How many marks of the first colour the left panel has besides its legend's line."""
+    image = np.asarray(Image.open(curves).convert("RGB")).astype(int)
+    first = np.abs(image - ImageColor.getrgb("#1f77b4")).sum(-1) < 30
+    _, marks = ndimage.label(first[:, : image.shape[1] // 2])
+    return int(marks) - 1
+
+
 def test_the_run_directory_describes_itself(finished: Run) -> None:
     out = finished.out
     run = json.loads((out / "run.json").read_text())
@@ -85,6 +98,7 @@ def test_the_run_directory_describes_itself(finished: Run) -> None:
     assert len(rows) == 1
     assert float(rows[0]["train/cls_loss"]) > 0
     assert (out / "curves.png").stat().st_size > 5000
+    assert points_of(out / "curves.png") == 1
     assert "train" in (out / "splits.csv").read_text()
 
 
@@ -94,8 +108,9 @@ def test_training_moved_the_weights_away_from_the_start(finished: Run) -> None:
     assert 0 < (start[key].float() - last[key]).abs().max() < 0.1
 
 
-def test_no_pickle_is_left_behind(finished: Run) -> None:
-    assert not list(finished.out.rglob("*.pt"))
+def test_nothing_is_left_behind_that_only_unpickling_could_read(finished: Run) -> None:
+    [state] = finished.out.rglob("*.pt")
+    assert read_checkpoint(state)["progress"]["epochs"] == 1
 
 
 def test_the_manifest_names_its_files_labels_and_figures(
@@ -122,10 +137,7 @@ def test_a_version_is_given_when_a_run_is_published_and_its_curves_go_to_the_res
 ) -> None:
     assert manifest.version == "1.0.1"
     assert yaml.safe_load((finished.out / "config.yaml").read_text())["version"] == "1.0.0"
-    results = finished.results
-    with (results / f"curves_{NAME}.csv").open() as stream:
-        assert [row["epoch"] for row in csv.DictReader(stream)] == ["1"]
-    drawn = (results / f"curves_{NAME}.png").read_bytes()
+    drawn = (finished.results / f"curves_{NAME}.png").read_bytes()
     assert drawn == (finished.out / "curves.png").read_bytes()
 
 
@@ -155,7 +167,7 @@ def test_the_card_is_made_of_the_manifest(finished: Run, manifest: ModelManifest
     assert manifest.training.commit in card
     for label in manifest.labels:
         assert f"| {label.name.replace('_', ' ')} |" in card
-    assert "not a medical device" in card
+    assert "Not a medical device" in card
     assert "Before the boxes, the layers before the neck learnt NIH's labels" in card
 
 
@@ -188,14 +200,14 @@ def test_the_onnx_file_names_no_path_of_the_machine_that_made_it(
     assert b"site-packages" not in raw
 
 
-def test_publishing_before_judging_is_refused(
+def test_publishing_before_evaluation_is_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert Run(tmp_path).step("publish") == 2
     assert "run `evaluate` first" in capsys.readouterr().err
 
 
-def test_judging_before_training_is_refused(
+def test_evaluation_before_training_is_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert Run(tmp_path).step("evaluate") == 2

@@ -1,4 +1,4 @@
-"""Every detector that stands under models/, on a film of the published generator."""
+"""Every detector that stands under models/, on a radiograph of the published generator."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from cxr_detector.network import load_network, prepare_ultralytics
 from cxr_detector.postprocessing import postprocess
 from cxr_detector.preprocessing import place, preprocess
 from cxr_serving.model_folder import choose_model, open_model_folder
-from cxr_training.core.files import sha256_of
+from cxr_training.core.runs import sha256_of
 from cxr_training.detector.card import render_card
 from cxr_training.export.publishing import CARD_NAME, read_manifest
 from support.images import example_image
@@ -45,8 +45,8 @@ def network(request: pytest.FixtureRequest) -> Path:
 def predictions(network: Path) -> tuple[np.ndarray, np.ndarray]:
     """Of ONNX Runtime and of PyTorch, [3, 4 + kinds, anchors]."""
     manifest = read_manifest(network)
-    film = example_image("effusion")
-    views = [film, film[:, ::-1], film[40:440, 100:380]]
+    radiograph = example_image("effusion")
+    views = [radiograph, radiograph[:, ::-1], radiograph[40:440, 100:380]]
     resize = manifest.extra.get("resize", "letterbox")
     images = np.stack(
         [preprocess(np.ascontiguousarray(v), manifest.input, resize)[0] for v in views]
@@ -70,8 +70,10 @@ def test_each_is_loaded_by_its_name(folder: Path, manifest: ModelManifest) -> No
 
 
 def test_the_files_are_those_of_the_manifest(folder: Path, manifest: ModelManifest) -> None:
-    for file in (manifest.weights, manifest.onnx):
-        assert sha256_of(folder / file.path) == file.sha256
+    int8 = manifest.int8
+    files = [manifest.weights, manifest.onnx, *([int8.onnx] if int8 else [])]
+    assert all(sha256_of(folder / file.path) == file.sha256 for file in files)
+    assert int8 is None or int8.failed_gate is None
 
 
 def test_the_card_is_what_the_manifest_says(folder: Path, manifest: ModelManifest) -> None:
@@ -85,7 +87,7 @@ def test_both_runtimes_answer_alike(predictions: tuple[np.ndarray, np.ndarray]) 
     np.testing.assert_allclose(one[:, :4], other[:, :4], rtol=0, atol=0.05)
 
 
-def test_the_boxes_of_a_film_are_those_of_ultralytics(
+def test_the_boxes_of_a_radiograph_are_those_of_ultralytics(
     network: Path, predictions: tuple[np.ndarray, np.ndarray]
 ) -> None:
     manifest = read_manifest(network)
@@ -114,15 +116,19 @@ def test_the_boxes_of_a_film_are_those_of_ultralytics(
         np.testing.assert_allclose(ours.boxes, theirs[:, :4].clip(0, size), atol=0.5)
 
 
-def test_its_figures_are_of_validation_patients_with_intervals(
-    folder: Path, manifest: ModelManifest
+@pytest.mark.parametrize("split", ["validation", "test"])
+def test_its_figures_are_of_each_split_with_intervals(
+    folder: Path, manifest: ModelManifest, split: str
 ) -> None:
-    rows = {(row.name, row.subset): row for row in manifest.metrics}
-    overall = rows["map50", "all"]
-    assert overall.split == "validation"
-    assert overall.n == manifest.data.n_validation
-    assert 0 < overall.result.low < overall.result.value < overall.result.high < 1
+    rows = {(row.name, row.subset): row for row in manifest.metrics if row.split == split}
+    for name in ("map50", "map50_frequent"):
+        overall = rows[name, "all"]
+        assert 0 < overall.result.low < overall.result.value < overall.result.high < 1
+    assert split == "test" or rows["map50", "all"].n == manifest.data.n_validation
     subsets = {subset for name, subset in rows if name == "map50"}
-    assert "side_px=384" in subsets
+    by_size, others = (
+        ("side_px=384", "side_px=64") if split == "validation" else ("side_px=512", "view=AP")
+    )
+    assert by_size in subsets
     if folder.name != "yolov5n-nih":  # NIH drew on large files alone
-        assert {"side_px=64", "side_px=128"} <= subsets
+        assert {others, "side_px=128"} <= subsets

@@ -8,8 +8,7 @@ import onnxruntime
 import torch
 from torch import nn
 
-from cxr_training.export.half_precision import exactly_halved, rounded
-from cxr_training.export.onnx import export_onnx
+from cxr_training.export.onnx import exactly_halved, export_onnx, rounded
 
 
 def network() -> nn.Module:

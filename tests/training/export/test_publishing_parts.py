@@ -15,8 +15,12 @@ from cxr_training.core.runs import (
     write_json,
 )
 from cxr_training.export.publishing import check_same_answers, model_file
-from cxr_training.metrics.rows import differing_figures, metric_row
-from cxr_training.report.tables import format_interval, markdown_table
+from cxr_training.report.tables import (
+    differing_figures,
+    format_interval,
+    markdown_table,
+    metric_row,
+)
 
 
 def test_a_model_file_is_named_by_its_content(tmp_path: Path) -> None:

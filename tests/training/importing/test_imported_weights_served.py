@@ -10,7 +10,7 @@ import torch
 
 from cxr_classifier.app import create_app
 from cxr_classifier.settings import ClassifierSettings
-from cxr_contracts import CLASSIFY_PATH, ClassifyResponse, Finding, ModelManifest
+from cxr_contracts import CLASSIFY_PATH, ClassifyResponse, Finding, Level, ModelManifest
 from cxr_serving.settings import RuntimeChoice
 from cxr_training.cli import main
 from support.images import encoded
@@ -39,6 +39,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Path]:
 def folder(checkpoint: tuple[Any, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     models = tmp_path_factory.mktemp("models")
     line = ["models", "import", "torchxrayvision", "--weights", str(checkpoint[1])]
+    line += ["--licence", "Apache-2.0"]
     assert main([*line, "--name", "xrv-mine", "--models", str(models)]) == 0
     return models / "classifier" / "xrv-mine"
 
@@ -59,7 +60,7 @@ async def test_the_service_agrees_with_the_library(
     async with (
         app.router.lifespan_context(app),
         httpx.AsyncClient(
-            transport=httpx.ASGITransport(app), base_url="http://reader", timeout=60
+            transport=httpx.ASGITransport(app), base_url="http://service", timeout=60
         ) as client,
     ):
         assert await app.state.service.loaded()
@@ -76,7 +77,7 @@ async def test_the_service_agrees_with_the_library(
             for one in response.findings:
                 column = OUTPUTS.index(one.finding.value)
                 assert one.probability == pytest.approx(float(expected[column]), abs=TOLERANCE)
-                assert one.positive == bool(against[column] >= 0.5)
+                assert (one.level is not Level.UNLIKELY) == bool(against[column] >= 0.5)
             logit = float(np.mean(response.cams[0].values))
             top = response.findings[0].probability
             assert 1 / (1 + np.exp(-logit)) == pytest.approx(top, abs=TOLERANCE)

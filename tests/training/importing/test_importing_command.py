@@ -14,10 +14,10 @@ from safetensors.torch import load_file, save_file
 
 from cxr_contracts import Finding, ModelManifest
 from cxr_training.cli import main
-from cxr_training.core.files import sha256_of
+from cxr_training.core.runs import sha256_of
+from cxr_training.export.publishing import staged
 from cxr_training.importing import ModelImportError
 from cxr_training.importing.download import download, download_from_hub
-from cxr_training.importing.folder import staged
 from support.weights_server import serving
 
 MODELS = Path(__file__).parents[3] / "models"
@@ -88,7 +88,7 @@ def test_a_timm_checkpoint_becomes_a_folder_that_says_what_it_is(
     assert cxr(*arguments) == 2
     assert "is there already" in capsys.readouterr().err
     before = (folder / "manifest.json").stat().st_ino
-    assert cxr(*arguments, "--force") == 0
+    assert cxr(*arguments, "--replace", "--licence", "MIT") == 0
     assert (folder / "manifest.json").stat().st_ino != before
     assert [path.name for path in (models / "classifier").iterdir()] == ["mine"]
 
@@ -138,7 +138,10 @@ def _other_weights(folder: Path) -> None:
         (lambda folder: (folder / "manifest.json").unlink(), "cannot be read: No such file"),
         (lambda folder: (folder / "manifest.json").write_bytes(b"\xff"), "not a valid manifest"),
         (lambda folder: _edit(folder, lambda manifest: manifest.pop("labels")), "labels: Field"),
-        (lambda folder: _edit(folder, lambda m: m["labels"].pop()), "fourteen findings"),
+        (
+            lambda folder: _edit(folder, lambda m: m["labels"].pop()),
+            "13 logits and 13 maps are due",
+        ),
         (lambda folder: _edit(folder, lambda m: m["input"].update(channels=3)), "first run failed"),
         (_cut_weights, "cut short or from another version"),
         (_change_onnx, "changed after it was published"),
@@ -179,6 +182,9 @@ def test_a_folder_that_is_not_there_is_named(
         (["torchxrayvision", "--weights", "absent.pt", "--name", "x"], "absent.pt cannot be read"),
         (["torchxrayvision", "--weights", "absent.pt"], "give the new model a --name"),
         (["torchxrayvision", "--weights", "a.pt", "--name", "../x"], "name '../x'"),
+        (["eva-x"], "give --weights FILE, or --variant"),
+        (["eva-x", "--variant", "huge"], "no variant 'huge' of EVA-X: tiny, small, base"),
+        (["onnx", "--weights", "a.onnx", "--name", "x"], "--labels is needed"),
         (["timm", "--weights", "a.pt", "--name", "x"], "--weights needs --architecture"),
         (["timm", "--hub", "owner/name", "--name", "x"], "not of the form hf-hub:owner/name"),
     ],
@@ -190,6 +196,15 @@ def test_what_cannot_be_imported_is_said_in_a_sentence(
     error = capsys.readouterr().err
     assert reason in error
     assert len(error.splitlines()) == 1
+    assert not (tmp_path / "models").exists()
+
+
+def test_weights_of_which_nobody_says_the_licence_are_refused(
+    tmp_path: Path, weights: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = [*timm_options(weights), "--name", "x", "--models", tmp_path / "models"]
+    assert cxr("import", "timm", *options) == 2
+    assert f"{weights} does not say under which licence it is" in capsys.readouterr().err
     assert not (tmp_path / "models").exists()
 
 
@@ -206,6 +221,7 @@ def test_weights_of_another_sha256_are_refused(
     "arguments",
     [
         ["torchxrayvision", "--variant", "densenet121-res224-all"],
+        ["eva-x", "--variant", "tiny"],
         ["timm", "--hub", "hf-hub:owner/name"],
     ],
 )
@@ -256,16 +272,16 @@ def _write_half(folder: Path, content: str) -> None:
 
 def test_a_folder_whose_making_fails_leaves_nothing(tmp_path: Path) -> None:
     target = tmp_path / "models" / "classifier" / "x"
-    with pytest.raises(KeyError), staged(target) as folder:
+    with pytest.raises(KeyError), staged(target, replace=True) as folder:
         _write_half(folder, "half of it")
     assert not (tmp_path / "models").exists()
 
 
 def test_a_folder_whose_replacing_fails_stays_as_it_was(tmp_path: Path) -> None:
     target = tmp_path / "models" / "classifier" / "x"
-    with staged(target) as folder:
+    with staged(target, replace=False) as folder:
         (folder / "card").write_text("old")
-    with pytest.raises(KeyError), staged(target) as folder:
+    with pytest.raises(KeyError), staged(target, replace=True) as folder:
         _write_half(folder, "new")
     assert (target / "card").read_text() == "old"
     assert list(target.parent.iterdir()) == [target]

@@ -7,7 +7,7 @@ import pytest
 from cxr_contracts import Finding
 from cxr_training.data.errors import DataError
 from cxr_training.importing import ModelImportError
-from cxr_training.importing.labels import NO_OPERATING_POINT, Output, read_labels, select
+from cxr_training.importing.networks import NO_OPERATING_POINT, Output, read_labels, select
 
 NAMES = [finding.value for finding in Finding]
 
@@ -57,13 +57,13 @@ def test_a_labels_file_is_read_in_its_order(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("name\nMass\n", r"labels\.csv:1: expected the column `label`"),
-        ("", r"labels\.csv:1: .*found nothing"),
-        ("label,treshold\nMass,0.1\n", r"labels\.csv:1: .*treshold"),
+        ("name\nMass\n", r"labels\.csv:1: column 'label' is missing"),
+        ("", r"labels\.csv:1: column 'label' is missing"),
+        ("label,treshold\nMass,0.1\n", r"labels\.csv:1: column 'treshold' is none of"),
         ("label,threshold\nMass,0.1\nEdema,high\n", r"labels\.csv:3: threshold 'high': "),
         ("label,threshold\nMass,1.5\n", r"labels\.csv:2: threshold '1\.5': "),
         ("label,slope\nMass,inf\n", r"labels\.csv:2: slope 'inf': "),
-        ("label\nMass,0.1\n", r"labels\.csv:2: .*more columns"),
+        ("label\nMass,0.1\n", r"labels\.csv:2: 2 fields instead of 1"),
     ],
 )
 def test_a_wrong_labels_file_is_refused_with_its_line(

@@ -13,8 +13,7 @@ from cxr_classifier.calibration import Calibration
 from cxr_classifier.preprocessing import preprocess
 from cxr_contracts import Finding
 from cxr_training.importing import ModelImportError
-from cxr_training.importing.labels import NO_OPERATING_POINT
-from cxr_training.importing.networks import ForeignNetwork, adopt
+from cxr_training.importing.networks import NO_OPERATING_POINT, ForeignNetwork, adopt
 from cxr_training.importing.sources import read_xrv, xrv_outputs, xrv_releases
 from support.xrv_checkpoints import (
     THRESHOLDS,
@@ -45,7 +44,8 @@ def probabilities(foreign: ForeignNetwork, side_px: int = 224) -> tuple[Tensor, 
     assert torch.allclose(cams.mean(dim=(2, 3)), logits)
     calibration = Calibration(adopted.selection.labels)
     ours = torch.from_numpy(np.stack([calibration.probabilities(row.numpy()) for row in logits]))
-    return ours.float(), ours >= torch.tensor(calibration.thresholds)
+    possible = torch.tensor([point for point, _ in calibration.level_thresholds])
+    return ours.float(), ours >= possible
 
 
 @pytest.mark.parametrize("before_1_6", [False, True], ids=["zip", "before 1.6"])

@@ -2,16 +2,17 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.metrics import roc_auc_score, roc_curve
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import brier_score_loss, roc_auc_score
 
-from cxr_training.metrics.bootstrap import bootstrap_interval, patient_weights
+from cxr_contracts import Interval
+from cxr_training.metrics.bootstrap import interval_or_none, patient_weights, with_resamples
 from cxr_training.metrics.classification import (
     auroc,
     aurocs,
-    expected_calibration_error,
+    brier_skills,
+    calibration_slopes,
     expected_calibration_errors,
-    roc_points,
-    weighted_roc,
 )
 
 
@@ -54,13 +55,12 @@ def test_the_interval_of_a_mean_is_wider_for_few_patients_than_for_many() -> Non
     rng = np.random.default_rng(0)
     values = np.repeat(rng.normal(size=40), 10)
 
-    def mean(weights: np.ndarray) -> float:
-        return float(np.average(values, weights=weights))
+    def interval(patients: list[str]) -> Interval | None:
+        lines = with_resamples(patients, 400, seed=1)
+        return interval_or_none((lines @ values) / lines.sum(axis=1))
 
-    each = [str(i) for i in range(400)]
-    tens = [str(i // 10) for i in range(400)]
-    narrow = bootstrap_interval(mean, each, resamples=400, seed=1)
-    wide = bootstrap_interval(mean, tens, resamples=400, seed=1)
+    narrow = interval([str(i) for i in range(400)])
+    wide = interval([str(i // 10) for i in range(400)])
     assert narrow is not None
     assert wide is not None
     assert narrow.low < narrow.value < narrow.high
@@ -71,15 +71,15 @@ def test_the_interval_of_a_mean_is_wider_for_few_patients_than_for_many() -> Non
 
 
 def test_a_figure_that_is_not_defined_has_no_interval() -> None:
-    assert bootstrap_interval(lambda _: float("nan"), ["a"], resamples=5, seed=0) is None
+    assert interval_or_none(np.full(6, np.nan)) is None
 
 
 def test_the_calibration_error_is_the_gap_between_probability_and_frequency() -> None:
     targets = np.tile([0.0, 0.0, 0.0, 1.0], 500)
-    assert expected_calibration_error(targets, np.full(2000, 0.25), bins=10) < 0.02
-    assert expected_calibration_error(targets, np.full(2000, 0.65), bins=10) == pytest.approx(
-        0.4, abs=0.01
-    )
+    once = np.ones((1, 2000))
+    assert expected_calibration_errors(targets, np.full(2000, 0.25), once)[0] < 0.02
+    [far] = expected_calibration_errors(targets, np.full(2000, 0.65), once)
+    assert far == pytest.approx(0.4, abs=0.01)
 
 
 def test_many_calibration_errors_at_once_are_those_of_one_sample_at_a_time() -> None:
@@ -99,31 +99,35 @@ def test_many_calibration_errors_at_once_are_those_of_one_sample_at_a_time() -> 
         )
         gaps = [abs((probabilities - targets)[drawn[bins == b]].sum()) for b in range(10)]
         assert together[line] == pytest.approx(sum(gaps) / 300)
-        alone = expected_calibration_error(targets, probabilities, weights[line])
-        assert together[line] == pytest.approx(alone)
 
 
-def test_weighted_roc_curves_equal_those_of_scikit_learn() -> None:
-    rng = np.random.default_rng(6)
-    targets, scores = rng.integers(0, 2, 80), rng.integers(0, 15, 80) / 15
-    weights = rng.integers(1, 4, (3, 80))
-    roc = weighted_roc(targets, scores, weights)
-    for line in range(3):
-        false_rate, true_rate, _ = roc_curve(
-            targets, scores, sample_weight=weights[line], drop_intermediate=False
+def test_brier_skill_and_calibration_slope_are_those_of_scikit_learn() -> None:
+    rng = np.random.default_rng(0)
+    logits = rng.normal(-1, 1.2, 400)
+    # Probabilities that are too bold: the truth follows half of the logit.
+    targets = (rng.random(400) < 1 / (1 + np.exp(-0.5 * logits))).astype(float)
+    probabilities = 1 / (1 + np.exp(-logits))
+    weights = np.vstack([np.ones(400), rng.integers(0, 4, (2, 400))])
+    skills = brier_skills(targets, probabilities, weights)
+    slopes = calibration_slopes(targets, probabilities, weights)
+    for line, skill, slope in zip(weights, skills, slopes, strict=True):
+        fitted = LogisticRegression(C=1e9, tol=1e-10).fit(logits[:, None], targets, line)
+        assert slope == pytest.approx(float(fitted.coef_[0, 0]), abs=1e-4)
+        prevalence = np.full(400, np.average(targets, weights=line))
+        ours, blind = (
+            brier_score_loss(targets, given, sample_weight=line)
+            for given in (probabilities, prevalence)
         )
-        np.testing.assert_allclose(roc.sensitivity[line], true_rate[1:][::-1])
-        np.testing.assert_allclose(1 - roc.specificity[line], false_rate[1:][::-1])
-    assert roc.occurs.all()
-    without = weights * (scores != roc.thresholds[4])
-    assert weighted_roc(targets, scores, without).occurs.sum(axis=1).tolist() == [14, 14, 14]
+        assert skill == pytest.approx(1 - ours / blind)
+    assert slopes[0] < 0.8
 
 
-def test_roc_points_equal_those_of_scikit_learn() -> None:
-    rng = np.random.default_rng(3)
-    targets, scores = rng.integers(0, 2, 100), rng.integers(0, 20, 100) / 20
-    thresholds, sensitivity, specificity = roc_points(targets, scores)
-    false_rate, true_rate, theirs = roc_curve(targets, scores, drop_intermediate=False)
-    np.testing.assert_allclose(thresholds, theirs[1:][::-1])
-    np.testing.assert_allclose(sensitivity, true_rate[1:][::-1])
-    np.testing.assert_allclose(1 - specificity, false_rate[1:][::-1])
+def test_skill_and_slope_are_undefined_where_all_images_are_alike() -> None:
+    weights = np.ones((2, 5))
+    given = np.linspace(0.1, 0.5, 5)
+    for targets in (np.zeros(5), np.ones(5)):
+        assert np.isnan(brier_skills(targets, given, weights)).all()
+        assert np.isnan(calibration_slopes(targets, given, weights)).all()
+    # Told apart without a mistake: no slope is steep enough.
+    assert np.isnan(calibration_slopes([0, 0, 0, 1, 1], given, weights)).all()
+    assert brier_skills([0, 0, 0, 1, 1], [0, 0, 0, 1, 1], weights).tolist() == [1, 1]

@@ -3,8 +3,13 @@
 import numpy as np
 import pytest
 
-from cxr_training.metrics.detection import IOU_THRESHOLDS, Matches
-from cxr_training.metrics.thresholds import detector_thresholds, rescored_thresholds
+from cxr_training.metrics.detection import (
+    IOU_THRESHOLDS,
+    Matches,
+    detector_thresholds,
+    is_by_this_rule,
+    thresholds_in_use,
+)
 
 Row = tuple[int, float, bool]
 
@@ -63,11 +68,11 @@ def test_where_nothing_is_right_often_enough_the_highest_score_is_asked_for() ->
     rows: list[Row] = [(0, 0.1 + i / 100, i % 10 == 0) for i in range(80)]
     matches = matches_of(rows, [30])
     assert detector_thresholds(matches, 1)[0].score == pytest.approx(0.95)
-    assert rescored_thresholds(matches, 1)[0].score == pytest.approx(0.95)
 
 
-def test_rescored_scores_may_be_lower_than_a_detectors_own() -> None:
-    rows = [(label, score / 20, hit) for label, score, hit in found_well(0)]
-    [threshold] = rescored_thresholds(matches_of(rows, [20]), 1)
-    assert 0.0149 <= threshold.score <= 0.03
-    assert threshold.rule.endswith("held-out validation patients")
+def test_thresholds_in_use_are_chosen_alike_and_never_taken_for_those_of_annotated_images() -> None:
+    matches = matches_of(found_well(0), [20])
+    [plain], [in_use] = detector_thresholds(matches, 1), thresholds_in_use(matches, 1)
+    assert in_use.score == plain.score
+    assert is_by_this_rule(plain.rule)
+    assert not is_by_this_rule(in_use.rule)

@@ -1,4 +1,4 @@
-"""The reference of drift, made of films as the services would read them."""
+"""The reference of drift, made of radiographs as the services would read them."""
 
 from pathlib import Path
 
@@ -22,34 +22,39 @@ def an_image(number: int, *, accepted: bool = True, view: str = "PA") -> Observe
     return ObservedImage(str(number // 2), accepted, "png", view, numbers)
 
 
-def test_scores_of_the_gate_are_of_all_films_and_the_rest_of_chest_films(
+def test_ood_scores_are_of_all_radiographs_and_the_rest_of_chest_radiographs(
     classifier_folder: Path,
 ) -> None:
-    gate = load_ood_detector(OOD).manifest
+    ood = load_ood_detector(OOD).manifest
     classifier = load_predictor(ClassifierSettings(model_dir=classifier_folder)).manifest
     images = [an_image(number, view="AP" if number < 5 else "PA") for number in range(20)]
     images += [an_image(number, accepted=False) for number in range(20, 24)]
-    reference = reference_of(images, gate, classifier, ("validation", "0" * 64))
+    reference = reference_of(images, ood, classifier, ("validation", "0" * 64))
     counts = {one.name: one.counts for one in reference.statistics}
     assert sum(counts["ood_score"]) == 24
     assert counts["Mass"] == [2] * 10
     assert counts["view"] == [5, 15]
     data = reference.data
     assert (data.n_images, data.n_accepted, data.n_patients) == (24, 20, 12)
-    assert reference.models == (gate.weights.sha256, classifier.weights.sha256)
+    assert reference.models == (ood.weights.sha256, classifier.weights.sha256)
     assert DriftReference.model_validate_json(reference.model_dump_json()) == reference
 
 
 def test_an_image_is_read_as_the_services_read_it(classifier_folder: Path, tmp_path: Path) -> None:
-    path = tmp_path / "film.png"
+    path = tmp_path / "radiograph.png"
     path.write_bytes(encoded(np.ascontiguousarray(radiograph_like(80, 90))))
-    image = Radiograph("film.png", path, "7", frozenset(), -1, "", "AP")
+    image = Radiograph("radiograph.png", path, "7", frozenset(), -1, "", "AP")
     classifier = load_predictor(ClassifierSettings(model_dir=classifier_folder))
-    film = observe(image, load_ood_detector(OOD), classifier)
-    known = dict(zip(NUMBERS, film.numbers, strict=True))
-    assert (known["width"], known["height"], film.source, film.view) == (80, 90, "png", "AP")
-    # A picture that the gate refuses is not read by the classifier, here as in the gateway.
-    assert (known["Mass"] is None) == (not film.accepted)
+    radiograph = observe(image, load_ood_detector(OOD), classifier)
+    known = dict(zip(NUMBERS, radiograph.numbers, strict=True))
+    assert (known["width"], known["height"], radiograph.source, radiograph.view) == (
+        80,
+        90,
+        "png",
+        "AP",
+    )
+    # An image that the OOD detector refuses is not read by the classifier, here as in the gateway.
+    assert (known["Mass"] is None) == (not radiograph.accepted)
 
 
 def test_what_cannot_be_read_is_a_sentence(

@@ -18,7 +18,6 @@ from cxr_training.core.errors import ConfigError
 from cxr_training.data.errors import DataError
 from cxr_training.ood import corruptions
 from cxr_training.ood.cli import add_to
-from cxr_training.ood.config import KINDS, OodConfig
 from cxr_training.ood.data import (
     EVALUATION_PHOTOGRAPHS,
     MEDICAL_DICOM,
@@ -26,7 +25,7 @@ from cxr_training.ood.data import (
     read_ood_data,
 )
 from cxr_training.ood.evaluation import share
-from cxr_training.ood.network import OodNetwork
+from cxr_training.ood.network import KINDS, OodConfig, OodNetwork
 from cxr_training.ood.synthetic import TRAINED_KINDS, UNTRAINED_KINDS, phantom
 from cxr_training.ood.training import fit_one_class
 

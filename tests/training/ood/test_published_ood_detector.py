@@ -12,7 +12,6 @@ from safetensors.torch import load_file
 
 from cxr_gateway.ood import OodScore, load_ood_detector
 from cxr_training.export.publishing import ONNX_NAME, WEIGHTS_NAME, read_manifest
-from cxr_training.ood.config import OodConfig
 from cxr_training.ood.data import (
     CHEST_DICOM,
     EVALUATION_PHOTOGRAPHS,
@@ -21,7 +20,7 @@ from cxr_training.ood.data import (
     read_medical,
     read_photograph,
 )
-from cxr_training.ood.network import OodNetwork
+from cxr_training.ood.network import OodConfig, OodNetwork
 
 Check = Callable[[GreyImage], OodScore]
 ROOT = Path(__file__).parents[3]

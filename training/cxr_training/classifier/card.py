@@ -1,14 +1,13 @@
 """MODEL_CARD.md, made from the manifest alone, and the tables that the results page shares."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from cxr_contracts import Interval, MetricRow, ModelManifest
-from cxr_training.classifier.localisation.scores import IOU, POINTING, Pointer, subset_name
+from cxr_contracts import Finding, Interval, LabelSpec, MetricRow, ModelManifest, OperatingPoint
+from cxr_training.classifier.localisation import IOU, POINTING, Pointer, subset_name
 from cxr_training.classifier.predictions import SUBGROUP_KINDS, is_subgroup
-from cxr_training.classifier.samples import LABELS
 from cxr_training.data.splits import Split
-from cxr_training.report.card import Headline, model_card
+from cxr_training.report.card import OWN_DRAFT, Headline, model_card
 from cxr_training.report.tables import format_interval, markdown_table
 
 SUBGROUP_TEXT = (
@@ -32,6 +31,12 @@ HEADLINES = (
     Headline("the same, large files only", "auroc_mean", "source=large"),
     Headline("Pneumonia's AUROC, large files only", "auroc", "Pneumonia/source=large"),
     Headline("mean calibration error (ECE)", "ece_mean"),
+    Headline("mean Brier skill (0: no better than the prevalence)", "brier_skill_mean"),
+    Headline("mean calibration slope (1: neither too bold nor too shy)", "calibration_slope_mean"),
+    Headline("findings likely on an image that has none, median", "likely_per_normal_median"),
+    Headline("the same, mean", "likely_per_normal"),
+    Headline("findings possible there, median", "possible_per_normal_median"),
+    Headline("the same, mean", "possible_per_normal"),
     Headline("map's maximum in a drawn box", POINTING),
     Headline("the prior's, which sees no radiograph", POINTING, "all/baseline=prior"),
 )
@@ -47,13 +52,17 @@ LIMITS = (
     "to one size and randomises their sharpness; read the row `source=large`, not that over all.",
     "Hernia, Fibrosis, Emphysema and Edema are rare: look at the number of positives before the "
     "figure. Calibration holds for the prevalence of the validation patients.",
-    "Epoch, calibration and thresholds were chosen on validation patients. Calibration error, "
+    "Epoch, calibration and levels were chosen on validation patients. Calibration error, "
     "sensitivity and specificity are cross-fitted there. The bootstrap of the former leans "
     "upward, so its interval lies mostly above it.",
     "A class activation map shows where the evidence lies on a coarse grid; it is not a contour.",
     "Failures are not shown as images: they would be radiographs of patients, which this project "
     "does not redistribute. The tables of sensitivity say which findings are missed, and in whom.",
 )
+
+
+# Of a model that was trained on a table of one's own.
+OWN_LIMITS = (*OWN_DRAFT, LIMITS[2], LIMITS[5], LIMITS[6])
 
 
 class Figures:
@@ -88,7 +97,6 @@ class Figures:
 def classifier_card(manifest: ModelManifest) -> str:
     """The card, in Markdown: what it is, how good it is, where it fails; then the details."""
     members = len(manifest.extra.get("members", []))
-    rules = {label.name: label.threshold_rule for label in manifest.labels}
     by_split = {split: Figures(manifest.metrics, split) for split in (Split.TEST, Split.VALIDATION)}
     network, spec = manifest.architecture, manifest.input
     return model_card(
@@ -102,16 +110,22 @@ def classifier_card(manifest: ModelManifest) -> str:
             f"Licence: {manifest.licence}. Published {manifest.created_at}."
         ),
         headlines=HEADLINES,
-        fails=[sentence.format(width_px=spec.width_px) for sentence in LIMITS],
+        fails=[
+            sentence.format(width_px=spec.width_px)
+            for sentence in (OWN_LIMITS if "own_data" in manifest.extra else LIMITS)
+        ],
         sections={
             **{
-                f"Results on {split} patients": "\n\n".join(results(figures, rules))
+                f"Results on {split} patients": "\n\n".join(results(figures, manifest.labels))
                 for split, figures in by_split.items()
                 if figures
             },
-            "Calibration and operating points": f"{manifest.extra['calibration']} Threshold: "
-            f"{manifest.extra['threshold']} Its interval is that of the choice over resampled "
-            "patients, the calibration held fast.",
+            "Calibration and evidence levels": "\n\n".join(
+                [
+                    f"{manifest.extra['calibration']} {manifest.extra['threshold']}",
+                    *levels_table(manifest.labels),
+                ]
+            ),
             "Data": f"{'; '.join(manifest.data.sources)}. {manifest.data.n_train} images to train "
             f"on, {manifest.data.n_validation} to validate on, no patient in both (split "
             f"`{manifest.data.split_sha256[:12]}`). Intervals are from a bootstrap over patients.",
@@ -120,20 +134,23 @@ def classifier_card(manifest: ModelManifest) -> str:
     )
 
 
-def results(figures: Figures, rules: Mapping[str, str]) -> list[str]:
-    """The figures of a split; `rules` says how each threshold was chosen."""
+def results(figures: Figures, labels: Sequence[LabelSpec]) -> list[str]:
+    """The figures of a split; `labels` say how each threshold was chosen."""
     tables = _map_tables(figures)
     return [
         f"Means over the findings with enough positives: AUROC {figures.cell('auroc_mean', 'all')},"
-        f" calibration error {figures.cell('ece_mean', 'all')}.",
-        _label_table(figures, rules),
+        f" calibration error {figures.cell('ece_mean', 'all')}, Brier skill "
+        f"{figures.cell('brier_skill_mean', 'all')} (0: no better than the prevalence), "
+        f"calibration slope {figures.cell('calibration_slope_mean', 'all')} (1: neither too bold "
+        "nor too shy).",
+        _label_table(figures, labels),
         "### Subgroups",
         SUBGROUP_TEXT,
         _subgroup_table(figures),
-        *_sensitivity_tables(figures),
+        *_sensitivity_tables(figures, labels),
         "### By source resolution",
         RESOLUTION_TEXT,
-        _resolution_table(figures),
+        _resolution_table(figures, labels),
         *_shortcut_sentence(figures),
         *(["### Where the maps point", MAPS_TEXT, *tables] if tables else []),
     ]
@@ -141,18 +158,31 @@ def results(figures: Figures, rules: Mapping[str, str]) -> list[str]:
 
 def _method(manifest: ModelManifest) -> list[str]:
     recipe = manifest.training.recipe
-    package = recipe.get("pretrained")
+    training, package = recipe["training"], recipe.get("pretrained")
+    # Older manifests do not say it in words.
+    start = manifest.extra.get("start") or (
+        f"ImageNet weights of `{package}`" if package else "random weights"
+    )
+    weighted = training.get("label_weights", "equal") == "prevalence"
     normal = ""
-    if manifest.architecture.arguments.get("mean_normal_cam"):
+    if training.get("supervision"):
+        normal = (
+            " Radiologists' reads and regions, view, sex and age were learned beside the labels by "
+            "outputs that are not published. Where boxes were drawn, the maps learned to have "
+            "their largest values inside them; where boxes of a finding usually lie is added to "
+            "every map."
+        )
+    elif manifest.architecture.arguments.get("mean_normal_cam"):
         normal = (
             " The mean normal CAM, the mean map of training radiographs without a finding, is "
             "taken off every map, so that it shows where a radiograph differs from those."
         )
     return [
-        f"Start: {f'ImageNet weights of `{package}`' if package else 'random weights'}. Every "
+        f"Start: {start}. Every "
         f"image is brought to {manifest.input.canonical_px} px a side by the serving "
-        "preprocessing, then its sharpness is made random. Binary cross-entropy without class "
-        f"weights, AdamW, cosine schedule; published: {manifest.extra['checkpoint']}."
+        "preprocessing, then its sharpness is made random. Binary cross-entropy, "
+        f"{'rare labels weighted up' if weighted else 'labels weighted alike'}, AdamW, "
+        f"cosine schedule; published: {manifest.extra['checkpoint']}."
         f"{_within_source(recipe)}{normal}",
         *_members(manifest),
         f"Commit `{manifest.training.commit}`, command `{manifest.training.command}`.",
@@ -179,31 +209,67 @@ def _members(manifest: ModelManifest) -> list[str]:
     ]
 
 
-def _label_table(figures: Figures, rules: Mapping[str, str]) -> str:
-    header = ["finding", "positives", "AUROC", "ECE", "threshold", "sensitivity", "specificity"]
+def levels_table(labels: Sequence[LabelSpec]) -> list[str]:
+    """What each level was measured to mean, a table with a sentence; nothing without levels."""
+    lines, measured = [], set()
+    for label in labels:
+        if label.levels is not None:
+            points = (label.levels.possible, label.levels.likely)
+            measured |= {f"{point.n} images of {point.split} patients" for point in points}
+            lines.append([label.name, *(cell for point in points for cell in _point_cells(point))])
+    if not lines:
+        return []
+    header = ["finding"]
+    for level in ("possible", "likely"):
+        header += [f"{level} from", "sensitivity", "specificity", "right, of those that reach it"]
+    return [
+        f"What the levels mean, measured on {' and '.join(sorted(measured))}; a dash where there "
+        "were too few to say.",
+        markdown_table(header, lines),
+    ]
+
+
+def _point_cells(point: OperatingPoint) -> list[str]:
+    figures = (point.sensitivity, point.specificity, point.precision)
+    shown = ["-" if x is None else format_interval(x, 2) for x in figures]
+    return [f"{point.threshold:.3f}", *shown]
+
+
+def _label_table(figures: Figures, labels: Sequence[LabelSpec]) -> str:
+    header = ["finding", "positives", "AUROC", "ECE", "Brier skill", "slope"]
+    header += ["possible from", "sensitivity", "specificity"]
     lines = []
-    for label, rule in rules.items():
-        row = figures.row("prevalence", label)
+    for label in labels:
+        row, name = figures.row("prevalence", label.name), label.name
         counts = "-" if row is None else f"{row.n_positive} of {row.n}"
-        line = [label, counts, figures.cell("auroc", label), figures.cell("ece", label)]
-        line.append(f"{figures.cell('threshold', label)}, {rule}")
-        lines.append([*line, *(figures.cell(x, label) for x in ("sensitivity", "specificity"))])
+        calibration = ("auroc", "ece", "brier_skill", "calibration_slope")
+        line = [name, counts, *(figures.cell(one, name) for one in calibration)]
+        line.append(f"{figures.cell('threshold', name)}, {label.threshold_rule}")
+        lines.append([*line, *(figures.cell(x, name) for x in ("sensitivity", "specificity"))])
     return markdown_table(header, lines)
 
 
-def _resolution_table(figures: Figures) -> str:
-    """All images, those of each source size, and all brought down to the smallest size."""
+def _resolution_table(figures: Figures, labels: Sequence[LabelSpec]) -> str:
+    """All images, those of each source size, and all brought down to the smallest size.
+
+    Of NIH's labels Pneumonia is shown by itself: file size gives it away there.
+    """
+    with_pneumonia = any(label.name == Finding.PNEUMONIA.value for label in labels)
     lines = []
     for subset in figures.subsets("auroc_mean"):
         if is_subgroup(subset):
             continue
         mean = figures.row("auroc_mean", subset)
-        pneumonia = "Pneumonia" if subset == "all" else f"Pneumonia/{subset}"
-        row = figures.row("auroc", pneumonia)
         line = [subset, str(mean.n) if mean else "-", figures.cell("auroc_mean", subset)]
-        positives = str(row.n_positive) if row else "fewer than needed"
-        lines.append([*line, figures.cell("auroc", pneumonia), positives])
-    header = ["images", "n", "mean AUROC", "Pneumonia AUROC", "Pneumonia positives"]
+        if with_pneumonia:
+            pneumonia = "Pneumonia" if subset == "all" else f"Pneumonia/{subset}"
+            row = figures.row("auroc", pneumonia)
+            positives = str(row.n_positive) if row else "fewer than needed"
+            line += [figures.cell("auroc", pneumonia), positives]
+        lines.append(line)
+    header = ["images", "n", "mean AUROC"]
+    if with_pneumonia:
+        header += ["Pneumonia AUROC", "Pneumonia positives"]
     return markdown_table(header, lines)
 
 
@@ -225,20 +291,20 @@ def _subgroup_table(figures: Figures) -> str:
     return markdown_table(header, lines)
 
 
-def _sensitivity_tables(figures: Figures) -> list[str]:
+def _sensitivity_tables(figures: Figures, labels: Sequence[LabelSpec]) -> list[str]:
     """For each kind of subgroup, the sensitivity for each finding with enough positives in one."""
     tables = []
     for kind in SUBGROUP_KINDS:
         groups = [
             group
             for group in figures.subgroups(kind)
-            if any(figures.row("sensitivity", f"{label}/{group}") for label in LABELS)
+            if any(figures.row("sensitivity", f"{label.name}/{group}") for label in labels)
         ]
         lines = []
-        for label in LABELS:
-            cells = [figures.cell("sensitivity", f"{label}/{group}") for group in groups]
+        for label in labels:
+            cells = [figures.cell("sensitivity", f"{label.name}/{group}") for group in groups]
             if set(cells) - {"-"}:
-                lines.append([label.value, *cells])
+                lines.append([label.name, *cells])
         if lines:
             header = [f"sensitivity by {kind}", *(group.partition("=")[2] for group in groups)]
             tables.append(markdown_table(header, lines))

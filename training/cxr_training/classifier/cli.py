@@ -1,15 +1,14 @@
-"""`cxr classifier train|evaluate|verify|publish`."""
+"""`cxr classifier train|evaluate|levels|verify|publish`."""
 
 import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cxr_training.core.errors import UserError
-from cxr_training.core.runs import refuse_several_processes
-from cxr_training.data.layout import NIH_FOLDER
+from cxr_training.data.layout import NIH_FOLDER, TEST_FOLDER
 
 if TYPE_CHECKING:
-    from cxr_training.classifier.config import ClassifierConfig
+    from cxr_contracts import ModelManifest
 
 RESULTS = Path("docs/results/classifier")
 
@@ -22,7 +21,6 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     train.add_argument("--config", type=Path, required=True, help="the recipe, YAML")
     train.add_argument("--out", type=Path, required=True, help="the run directory")
     train.add_argument("--smoke", action="store_true", help="one short epoch, to try it")
-    train.add_argument("--start", type=Path, help="last.pt of a run whose weights to begin with")
     train.add_argument("--resume", action="store_true", help="go on from last.pt")
     train.set_defaults(run=_train)
     evaluate = verbs.add_parser(
@@ -40,6 +38,14 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
         command.add_argument(
             "--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="override a key"
         )
+    levels = verbs.add_parser(
+        "levels",
+        help="fit a published model's evidence levels to validation patients",
+        description="From where on a finding is possible and likely. Network and calibration stay "
+        "as they are. Where --data has a test set, what the levels mean is measured there.",
+    )
+    levels.add_argument("--model", type=Path, required=True, help="a published model's folder")
+    levels.set_defaults(run=_levels)
     verify = verbs.add_parser(
         "verify",
         help="measure a published model's figures again; exit status 1 where they differ",
@@ -52,14 +58,17 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     )
     publish.add_argument("--models", type=Path, default=Path("models"), help="default: models")
     publish.add_argument("--version", help="default: the recipe's")
+    publish.add_argument(
+        "--replace", action="store_true", help="let a published model of that name give way"
+    )
     publish.set_defaults(run=_publish)
     for command in (evaluate, publish):
         command.add_argument(
             "--results", type=Path, default=RESULTS, help=f"for tables and plots ({RESULTS})"
         )
-    for command in (train, evaluate, verify, publish):
+    for command in (train, evaluate, levels, verify, publish):
         command.add_argument("--data", type=Path, help="folder that holds nih/, chestx-det/, test/")
-    for command in (train, evaluate, verify):
+    for command in (train, evaluate, levels, verify):
         command.add_argument(
             "--manifest",
             type=Path,
@@ -70,53 +79,35 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
 
 
 def _train(options: argparse.Namespace) -> int:
+    from cxr_training.classifier.config import SMOKE_OVERRIDES, load_config
     from cxr_training.classifier.train import train
 
-    train(
-        _config(options),
-        _nih(options),
-        options.out,
-        manifests=options.manifest,
-        resume=options.resume,
-        start=options.start,
-    )
+    nih, smoke = _nih(options), SMOKE_OVERRIDES if options.smoke else ()
+    config = load_config(options.config, (*smoke, *options.set))
+    train(config, nih, options.out, manifests=options.manifest, resume=options.resume)
     return 0
 
 
-def _config(options: argparse.Namespace) -> "ClassifierConfig":
-    from cxr_training.classifier.config import SMOKE_OVERRIDES, load_config
-
-    return load_config(options.config, (*(SMOKE_OVERRIDES if options.smoke else ()), *options.set))
-
-
 def _evaluate(options: argparse.Namespace) -> int:
-    refuse_several_processes("evaluate")
     if options.run_folder is not None:
-        from cxr_training.classifier.run_evaluation import evaluate_run
+        from cxr_training.classifier.publish import evaluate_run
 
         if options.split == "test":
             raise UserError("test patients see published models alone: publish the run first")
-        metrics = evaluate_run(
-            options.run_folder,
-            _nih(options),
-            manifests=options.manifest,
-            overrides=tuple(options.set),
-        ).metrics
+        run, nih, overrides = options.run_folder, _nih(options), tuple(options.set)
+        found = evaluate_run(run, nih, manifests=options.manifest, overrides=overrides)
+        metrics = found.metrics
     else:
-        from cxr_training.classifier.card import classifier_card
         from cxr_training.classifier.evaluation import evaluate_model, with_test_figures
         from cxr_training.classifier.results import write_results
         from cxr_training.data.splits import Split
-        from cxr_training.export.publishing import CARD_NAME, write_manifest
 
         _require_data(options)
         split, results = Split(options.split), options.results
         evaluated = evaluate_model(options.model, options.data, split, options.manifest)
         write_results(evaluated, results / "test" if split is Split.TEST else results)
         if split is Split.TEST:
-            manifest = with_test_figures(evaluated)
-            write_manifest(manifest, options.model)
-            (options.model / CARD_NAME).write_text(classifier_card(manifest))
+            _write(with_test_figures(evaluated), options.model)
         metrics = evaluated.rows
     from cxr_training.report.tables import format_interval
 
@@ -126,10 +117,36 @@ def _evaluate(options: argparse.Namespace) -> int:
     return 0
 
 
+def _levels(options: argparse.Namespace) -> int:
+    from cxr_training.classifier.card import levels_table
+    from cxr_training.classifier.evaluation import (
+        evaluate_model,
+        with_fitted_levels,
+        with_test_figures,
+    )
+    from cxr_training.data.splits import Split
+
+    _require_data(options)
+    manifest = with_fitted_levels(options.model, options.data, options.manifest)
+    _write(manifest, options.model)
+    if options.data and (options.data / TEST_FOLDER).is_dir():
+        manifest = with_test_figures(evaluate_model(options.model, options.data, Split.TEST))
+        _write(manifest, options.model)
+    print("\n\n".join(levels_table(manifest.labels)))
+    return 0
+
+
+def _write(manifest: "ModelManifest", model: Path) -> None:
+    from cxr_training.export.publishing import CARD_NAME, write_manifest
+    from cxr_training.importing.folder import card_of
+
+    write_manifest(manifest, model)
+    (model / CARD_NAME).write_text(card_of(manifest))
+
+
 def _verify(options: argparse.Namespace) -> int:
     from cxr_training.classifier.evaluation import verify
 
-    refuse_several_processes("verify")
     _require_data(options)
     found = verify(options.model, options.data, options.manifest)
     print("\n".join(found) or f"{options.model}: every figure is as published")
@@ -139,9 +156,15 @@ def _verify(options: argparse.Namespace) -> int:
 def _publish(options: argparse.Namespace) -> int:
     from cxr_training.classifier.publish import publish
 
-    refuse_several_processes("publish")
-    run, version = options.run_folder, options.version
-    print(publish(run, options.models, options.results, options.data, version=version))
+    folder = publish(
+        options.run_folder,
+        options.models,
+        options.results,
+        options.data,
+        version=options.version,
+        replace=options.replace,
+    )
+    print(folder)
     return 0
 
 

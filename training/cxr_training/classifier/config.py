@@ -1,14 +1,12 @@
 """The configuration of a classifier's run."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from cxr_contracts import Architecture, Finding, InputSpec
 from cxr_training.core.config import Section, read_config
-
-YOUDEN: Literal["youden"] = "youden"
 
 
 class Augmentation(Section):
@@ -23,7 +21,6 @@ class Augmentation(Section):
     coarsest_px: int = Field(gt=0, description="Side of the smallest source images.")
     coarsest_share: float = Field(ge=0, le=1, description="Brought down to exactly that.")
     coarser_share: float = Field(ge=0, le=1, description="Brought down to some size above it.")
-    flip_share: float = Field(ge=0, le=1, description="Mirrored, left for right.")
     blur_share: float = Field(ge=0, le=1)
     jpeg_share: float = Field(ge=0, le=1)
 
@@ -41,9 +38,31 @@ class WithinSource(Section):
     )
 
 
-def sources_of(rules: dict[Finding, WithinSource]) -> dict[Finding, tuple[str, ...]]:
-    """The sources that each label is learned from."""
-    return {label: rule.sources for label, rule in rules.items()}
+class Start(Section):
+    """The published classifier whose weights a network begins with, input size aside."""
+
+    model: str = Field(description="Its folder.")
+    member: int | None = Field(
+        default=1,
+        ge=1,
+        description="Which of its networks, the first is 1; null: of an ensemble each its own.",
+    )
+
+
+class SupervisionWeights(Section):
+    """Of the losses beside that of the labels; see `supervision.py`."""
+
+    auxiliary: float = Field(ge=0, description="Of radiologists' reads, view, sex and age.")
+    pointing: float = Field(ge=0, description="Of a map's softmax outside drawn boxes.")
+
+
+class Sampling(Section):
+    """Relative chances of a training image to be drawn; those that hold multiply, 1 is usual."""
+
+    no_finding: float = Field(default=1.0, gt=0)
+    rare: float = Field(default=1.0, gt=0, description="Of one with a finding below 6%.")
+    large: float = Field(default=1.0, gt=0, description="Of one from a large file.")
+    boxed: float = Field(default=1.0, gt=0, description="Of one with a drawn box.")
 
 
 class Training(Section):
@@ -55,10 +74,6 @@ class Training(Section):
         gt=0,
         description="However many images there are; null: as many as show each of them once.",
     )
-    shown: Literal["all", "synthetic"] = Field(
-        default="all",
-        description="Of the training images; the synthetic alone where another run will --start.",
-    )
     oversampled_to: dict[Finding, int] = Field(
         default={},
         description="Images of these labels are repeated until each label has so many in an epoch.",
@@ -66,7 +81,6 @@ class Training(Section):
     max_patients: int | None = Field(
         default=None, gt=0, description="Of each split; a few, to try the way through."
     )
-    max_minutes: float | None = Field(gt=0)
     checkpoint_minutes: float = Field(
         default=15.0, gt=0, description="Between checkpoints; each epoch ends with one, too."
     )
@@ -77,42 +91,41 @@ class Training(Section):
     ema_decay: float = Field(ge=0, lt=1)
     gradient_clip: float = Field(gt=0, description="Largest norm of a step's gradient.")
     within_source: dict[Finding, WithinSource]
+    label_weights: Literal["equal", "prevalence"] = Field(
+        default="equal",
+        description="Of each label's loss: alike, or larger for a rare one, within a factor of 5.",
+    )
+    sampling: Sampling | None = Field(
+        default=None,
+        description="Null: each image once in an epoch, or as often as all others.",
+    )
+    frozen_stages: int = Field(
+        default=0,
+        ge=0,
+        description="So many stages of the backbone, with the stem, stay as they start; 0: none.",
+    )
+    supervision: SupervisionWeights | None = Field(
+        default=None,
+        description="By `chestx-det/`, `rsna/` and NIH's boxes, where the data has them.",
+    )
     workers: int | None = Field(
         ge=0,
         description="Processes that load; 0 loads in the training process; null leaves it to the "
         "machine: none beside a CPU, as many as it has cores beside a GPU.",
     )
     threads: int | None = Field(description="Of PyTorch; null leaves its own choice.")
-    compile: bool = Field(description="torch.compile: two minutes at first, then a fifth faster.")
 
     def within_source_in(self, epoch: int) -> dict[Finding, WithinSource]:
         """The rules that hold in an epoch; the first is 1."""
         return {x: rule for x, rule in self.within_source.items() if epoch >= rule.from_epoch}
 
 
-class StatedSensitivity(Section):
-    """The highest threshold that finds this share of the positives."""
-
-    sensitivity: Annotated[float, Field(gt=0, le=1)]
-
-
-OperatingPoint = Literal["youden"] | StatedSensitivity
-
-
 class Evaluation(Section):
-    """How a trained network is calibrated, given its operating points and evaluated."""
+    """How a trained network is calibrated and evaluated."""
 
     resamples: int = Field(gt=0, description="Bootstrap resamples of the patients.")
     calibration_folds: int = Field(ge=2)
-    min_positives: int = Field(gt=0, description="Of a finding with a threshold of its own.")
-    operating_point: OperatingPoint = Field(
-        default=YOUDEN, description="How thresholds are chosen; `{sensitivity: 0.9}`, for example."
-    )
-
-    @property
-    def stated_sensitivity(self) -> float | None:
-        """The sensitivity that each threshold must reach; None for Youden's point."""
-        return None if self.operating_point == YOUDEN else self.operating_point.sensitivity
+    min_positives: int = Field(gt=0, description="Of a finding that counts in the means.")
 
 
 def evaluation_of(recipe: dict[str, Any]) -> Evaluation:
@@ -136,8 +149,12 @@ class ClassifierConfig(Section):
         ge=1,
         description="Networks trained from `seed`, `seed + 1` and so on; their mean is published.",
     )
+    labels: tuple[Finding, ...] = Field(
+        default=tuple(Finding), min_length=1, description="In the order of the network's outputs."
+    )
     architecture: Architecture
-    pretrained: str | None
+    pretrained: str | None = Field(description="A package of ImageNet weights to start from.")
+    start: Start | None = None
     input: InputSpec
     augmentation: Augmentation
     training: Training
@@ -150,10 +167,18 @@ class ClassifierConfig(Section):
             raise ValueError("`members` is a key of the recipe, not of its architecture")
         return architecture
 
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.pretrained is not None and self.start is not None:
+            raise ValueError("`pretrained` and `start` are two starts: one must be null")
+        if self.training.supervision is not None and self.input.width_px != self.input.height_px:
+            raise ValueError("`training.supervision` needs a square input")
+        return self
+
     @property
     def sources_by_label(self) -> dict[Finding, tuple[str, ...]]:
         """The sources of each label that is learned from some alone, at the end if not before."""
-        return sources_of(self.training.within_source)
+        return {label: rule.sources for label, rule in self.training.within_source.items()}
 
     @property
     def canonical_px(self) -> int:
@@ -164,10 +189,10 @@ class ClassifierConfig(Section):
 # A minute or less on a small data set: the way through, not a model.
 SMOKE_OVERRIDES = (
     "training.epochs=1",
+    "training.steps_per_epoch=null",
     "training.max_patients=60",
     "training.batch_size=8",
     "training.threads=1",
-    "training.compile=false",
     "evaluation.resamples=20",
     "evaluation.calibration_folds=2",
     "evaluation.min_positives=2",

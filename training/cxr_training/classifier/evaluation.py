@@ -1,16 +1,24 @@
 """The figures of a published classifier on a split, from its own files, run as they are served."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pydantic import ValidationError
 
-from cxr_contracts import LabelSpec, MetricRow, ModelManifest
+from cxr_contracts import Interval, LabelSpec, MetricRow, ModelManifest
 from cxr_serving.model_folder import open_model_folder
-from cxr_training.classifier.calibration import Decisions, fitted_decisions, shipped_decisions
+from cxr_training.classifier.calibration import (
+    LEVELS_METHOD,
+    Decisions,
+    fitted_decisions,
+    fitted_levels,
+    shipped_decisions,
+    with_levels,
+)
 from cxr_training.classifier.config import Evaluation, evaluation_of
-from cxr_training.classifier.localisation.scores import evaluate_maps
+from cxr_training.classifier.localisation import FIGURES as MAP_FIGURES
+from cxr_training.classifier.localisation import evaluate_maps
 from cxr_training.classifier.metrics import for_manifest, metric_rows
 from cxr_training.classifier.predictions import Predictions, predict
 from cxr_training.classifier.samples import as_samples, read_samples
@@ -19,7 +27,7 @@ from cxr_training.data.errors import DataError
 from cxr_training.data.layout import NIH_FOLDER
 from cxr_training.data.splits import Split, split_sha256
 from cxr_training.data.test_set import read_test_set
-from cxr_training.metrics.rows import differing_figures
+from cxr_training.report.tables import differing_figures
 
 # ONNX Runtime and PyTorch give logits that differ in the sixth digit, and another processor may
 # round a resized image otherwise. Neither moves an AUROC by this much; a changed network, data
@@ -30,6 +38,7 @@ TEST_MIN_POSITIVES = 20
 # How a model is evaluated whose manifest does not say how its figures were made.
 _PLAIN = Evaluation(resamples=1000, calibration_folds=5, min_positives=10)
 _PLAIN_SEED, _PLAIN_COARSE_PX = 1, 64
+_FITTED = ("threshold", "slope", "intercept")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +79,7 @@ def evaluate_model(
     manifests: Sequence[Path] = (),
     *,
     as_published: bool = False,
+    with_maps: bool = True,
 ) -> ModelEvaluation:
     """Evaluate the model folder `model`.
 
@@ -80,6 +90,7 @@ def evaluate_model(
         split: validation or test.
         manifests: CSV manifests to evaluate on, too; of validation patients alone.
         as_published: refuse other validation patients than those of the manifest's figures.
+        with_maps: evaluate the maps, too.
 
     Raises:
         DataError: the data set is not as published, or has no test set.
@@ -110,7 +121,7 @@ def evaluate_model(
         if rules.fitted
         else shipped_decisions(predictions, folder.manifest.labels)
     )
-    maps = [] if data is None else evaluate_maps(folder, data, held_out)
+    maps = evaluate_maps(folder, data, held_out) if data and with_maps else []
     on = ["--data $DATA"] if data else []
     return ModelEvaluation(
         manifest=folder.manifest,
@@ -135,9 +146,11 @@ def rules_of(manifest: ModelManifest, split: Split, patients: str) -> Rules:
     Raises:
         PublishError: its recipe is of another form.
     """
-    if not manifest.metrics:
-        return Rules(_PLAIN, _PLAIN_SEED, _PLAIN_COARSE_PX, fitted=False)
     recipe = manifest.training.recipe
+    if not (manifest.metrics and recipe):
+        # Nothing of it was fitted by us, e.g. an imported model.
+        evaluation = _PLAIN if split is Split.VALIDATION else _stricter(_PLAIN)
+        return Rules(evaluation, _PLAIN_SEED, _PLAIN_COARSE_PX, fitted=False)
     try:
         rules = Rules(
             evaluation=evaluation_of(recipe),
@@ -151,9 +164,12 @@ def rules_of(manifest: ModelManifest, split: Split, patients: str) -> Rules:
             f"they were made: {error}"
         ) from error
     if split is Split.TEST:
-        stricter = rules.evaluation.model_copy(update={"min_positives": TEST_MIN_POSITIVES})
-        return Rules(stricter, rules.seed, rules.coarse_px, fitted=False)
+        return replace(rules, evaluation=_stricter(rules.evaluation))
     return rules
+
+
+def _stricter(evaluation: Evaluation) -> Evaluation:
+    return evaluation.model_copy(update={"min_positives": TEST_MIN_POSITIVES})
 
 
 def verify(model: Path, data: Path | None, manifests: Sequence[Path] = ()) -> list[str]:
@@ -189,10 +205,11 @@ def differences(evaluated: ModelEvaluation) -> list[str]:
     measured = for_manifest(evaluated.rows)
     known = [row for row in measured if (row.name, row.subset) in named]
     sentences = differing_figures(published, known, TOLERANCE)
-    if evaluated.rules.fitted:
-        fitted = {label.name: label for label in evaluated.decisions.labels}
-        for label in manifest.labels:
-            sentences += _label_differences(label, fitted[label.name])
+    found = {label.name: label for label in evaluated.decisions.labels}
+    for label in manifest.labels:
+        if evaluated.rules.fitted:
+            sentences += _label_differences(label, found[label.name])
+        sentences += _level_differences(label, found[label.name])
     if len(known) < len(measured):
         # In one sentence: a model published before a figure was thought of lacks all of a kind.
         new = dict.fromkeys(row.name for row in measured if (row.name, row.subset) not in named)
@@ -202,22 +219,93 @@ def differences(evaluated: ModelEvaluation) -> list[str]:
 
 
 def _label_differences(shipped: LabelSpec, fitted: LabelSpec) -> list[str]:
-    """Where calibration and threshold are not those that the validation patients give."""
+    """Where calibration and thresholds are not those that the validation patients give."""
+    if shipped.levels is None or fitted.levels is None:
+        return [f"{shipped.name} has no evidence levels: run `cxr classifier levels`"]
     sentences = []
     if shipped.threshold_rule != fitted.threshold_rule:
         sentences.append(
             f"threshold of {shipped.name}: shipped by {shipped.threshold_rule}, "
             f"fitted by {fitted.threshold_rule}"
         )
-    for name in ("threshold", "slope", "intercept"):
-        ours, theirs = getattr(shipped, name), getattr(fitted, name)
+    pairs = {x: (getattr(shipped, x), getattr(fitted, x)) for x in _FITTED}
+    pairs["likely"] = (shipped.levels.likely.threshold, fitted.levels.likely.threshold)
+    for name, (ours, theirs) in pairs.items():
         if not abs(ours - theirs) <= TOLERANCE:
             sentences.append(f"{name} of {shipped.name}: shipped {ours:.4f}, fitted {theirs:.4f}")
     return sentences
 
 
+def _level_differences(shipped: LabelSpec, measured: LabelSpec) -> list[str]:
+    """Where the levels are published to mean something else on these patients than they do."""
+    if shipped.levels is None or measured.levels is None:
+        return []
+    sentences = []
+    for level in ("possible", "likely"):
+        ours, theirs = getattr(shipped.levels, level), getattr(measured.levels, level)
+        for figure in (
+            ("sensitivity", "specificity", "precision") if ours.split == theirs.split else ()
+        ):
+            said, found = getattr(ours, figure), getattr(theirs, figure)
+            if (said is None) != (found is None) or (
+                said is not None and not abs(said.value - found.value) <= TOLERANCE
+            ):
+                sentences.append(
+                    f"{figure} of {level} {shipped.name}: published {_value(said)}, "
+                    f"measured {_value(found)}"
+                )
+    return sentences
+
+
+def _value(figure: Interval | None) -> str:
+    return "none" if figure is None else f"{figure.value:.4f}"
+
+
 def with_test_figures(evaluated: ModelEvaluation) -> ModelManifest:
-    """The manifest with these figures of test patients in place of those that it carried."""
+    """The manifest with these figures of test patients in place of those that it carried.
+
+    They are what its levels are then said to mean.
+    """
     kept = published_rows(evaluated.manifest, Split.VALIDATION)
     metrics = [*kept, *for_manifest(evaluated.rows)]
-    return evaluated.manifest.model_copy(update={"metrics": metrics})
+    return evaluated.manifest.model_copy(
+        update={"metrics": metrics, "labels": _measured(evaluated)}
+    )
+
+
+def _measured(evaluated: ModelEvaluation) -> list[LabelSpec]:
+    """The manifest's labels, their levels as measured on the evaluated images."""
+    measured = {label.name: label.levels for label in evaluated.decisions.labels}
+    return [
+        label.model_copy(update={"levels": measured[label.name]})
+        for label in evaluated.manifest.labels
+    ]
+
+
+def with_fitted_levels(
+    model: Path, data: Path | None, manifests: Sequence[Path] = ()
+) -> ModelManifest:
+    """The manifest of the published `model` with levels fitted to validation patients.
+
+    Network and calibration stay as they are. What hangs on a threshold is measured again; figures
+    of test patients go, for they were those of other thresholds.
+
+    Args:
+        model: the folder.
+        data: as in `evaluate_model`.
+        manifests: as in `evaluate_model`.
+
+    Raises:
+        DataError, ModelFolderError, PublishError: as `evaluate_model`.
+    """
+    found = evaluate_model(model, data, Split.VALIDATION, manifests, with_maps=False)
+    manifest = found.manifest
+    calibrated = shipped_decisions(found.predictions, manifest.labels).probabilities
+    levels = fitted_levels(found.predictions, calibrated)
+    labels = with_levels(manifest.labels, levels, found.predictions.labels)
+    # Of a model that was fitted elsewhere there are no figures of these patients that would not
+    # flatter it: they chose its thresholds.
+    maps = [x for x in published_rows(manifest, Split.VALIDATION) if x.name in MAP_FIGURES]
+    rows = [*for_manifest(found.rows), *maps] if found.rules.fitted else []
+    extra = manifest.extra | {"threshold": LEVELS_METHOD, "levels_split_sha256": found.split_sha256}
+    return manifest.model_copy(update={"labels": labels, "metrics": rows, "extra": extra})

@@ -4,16 +4,25 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from cxr_contracts import Interval, MetricRow
-from cxr_training.classifier.calibration import Decisions, Platt, threshold_draws
+from cxr_contracts import MetricRow
+from cxr_training.classifier.calibration import Decisions
 from cxr_training.classifier.config import Evaluation
-from cxr_training.classifier.localisation.scores import IOU, POINTING, is_map_figure
 from cxr_training.classifier.predictions import Predictions, Subset, is_subgroup, subsets
-from cxr_training.classifier.samples import LABELS
-from cxr_training.metrics.bootstrap import FloatArray, Weights, interval_of, patient_weights
-from cxr_training.metrics.classification import aurocs, expected_calibration_errors
-from cxr_training.metrics.rows import metric_row
+from cxr_training.metrics.bootstrap import (
+    FloatArray,
+    interval_or_none,
+    mean_of_defined,
+    with_resamples,
+)
+from cxr_training.metrics.classification import (
+    aurocs,
+    brier_skills,
+    calibration_slopes,
+    expected_calibration_errors,
+)
+from cxr_training.report.tables import metric_row
 
 # By column. The first line is the sample itself, the others its resamples: [1 + resamples] each.
 Draws = Mapping[int, FloatArray]
@@ -28,11 +37,10 @@ def metric_rows(
     mean of the same labels over all images, over the same resamples: labels differ in difficulty,
     so the means of two subgroups over different labels cannot be compared.
     """
-    weights = patient_weights(predictions.patients.tolist(), config.resamples, seed)
-    lines = np.concatenate([np.ones((1, len(predictions)), dtype=np.int64), weights])
+    lines = with_resamples(predictions.patients.tolist(), config.resamples, seed)
     figures = _Figures(predictions, decisions, config, lines)
     whole, *parts = subsets(predictions)
-    every = range(len(LABELS))
+    every = range(len(predictions.labels))
     areas, rates = figures.areas(whole, every), figures.rates(whole, every)
     rows = figures.auroc_rows(whole, areas, {})
     for part in parts:
@@ -40,6 +48,7 @@ def metric_rows(
     rows += figures.shortcut_rows()
     rows += figures.calibration_rows()
     rows += figures.threshold_rows()
+    rows += figures.false_call_rows()
     rows += figures.rate_rows(whole, rates, rates)
     for part in parts:
         if part.is_subgroup:
@@ -51,17 +60,15 @@ def metric_rows(
 def for_manifest(rows: list[MetricRow]) -> list[MetricRow]:
     """What the manifest carries: of subgroups the means, the gaps and the labels' sensitivity.
 
-    Of the maps, pointing game and IoU of each finding beside the baselines. The rest, most of all
-    rows, stands in the results folder.
+    The rest, most of all rows, stands in the results folder.
     """
-    return [row for row in rows if not _is_detail(row)]
-
-
-def _is_detail(row: MetricRow) -> bool:
-    if is_map_figure(row):
-        return row.name not in (POINTING, IOU)
-    of_label = "/" in row.subset
-    return of_label and is_subgroup(row.subset) and row.name in ("auroc", "specificity")
+    return [
+        row
+        for row in rows
+        if row.name not in ("auroc", "specificity")
+        or "/" not in row.subset
+        or not is_subgroup(row.subset)
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +78,7 @@ class _Figures:
     predictions: Predictions
     decisions: Decisions
     config: Evaluation
-    lines: Weights
+    lines: FloatArray
 
     def common(self, subset: Subset) -> list[int]:
         """The columns with enough positives and a negative in the subset."""
@@ -95,7 +102,7 @@ class _Figures:
         """Sensitivity and specificity of each column within a subset."""
         targets = self.predictions.targets[subset.inside]
         positive = self.decisions.positive[subset.inside]
-        lines = self.lines[:, subset.inside].astype(np.float64)
+        lines = self.lines[:, subset.inside]
         found: dict[str, dict[int, FloatArray]] = {"sensitivity": {}, "specificity": {}}
         for column in columns:
             ill, called = targets[:, column], positive[:, column]
@@ -138,45 +145,69 @@ class _Figures:
         healthy = self.predictions.targets.sum(axis=1) == 0
         large = self.predictions.sources[healthy] == "large"
         rows: list[MetricRow] = []
-        for column, label in enumerate(LABELS):
+        for column, label in enumerate(self.predictions.labels):
             draws = aurocs(large, self.predictions.logits[healthy, column], self.lines[:, healthy])
             rows += self._row("source_auroc", label, draws, len(large), int(large.sum()))
         return rows
 
     def calibration_rows(self) -> list[MetricRow]:
-        """Prevalence and calibration error of each label, and the mean of the latter."""
+        """Prevalence of each label, how well it is calibrated, and the means of the latter.
+
+        The calibration error (ECE) flatters rare labels; the Brier skill says what a probability
+        is worth beside the prevalence alone, the slope whether it is too extreme (below 1).
+        """
         n, rows = len(self.predictions), []
         whole = Subset("", np.ones(n, dtype=bool))
-        errors: dict[int, FloatArray] = {}
-        for column, label in enumerate(LABELS):
+        figures = {
+            "ece": expected_calibration_errors,
+            "brier_skill": brier_skills,
+            "calibration_slope": calibration_slopes,
+        }
+        draws: dict[str, dict[int, FloatArray]] = {name: {} for name in figures}
+        for column, label in enumerate(self.predictions.labels):
             targets = self.predictions.targets[:, column]
             probabilities = self.decisions.probabilities[:, column]
-            errors[column] = expected_calibration_errors(targets, probabilities, self.lines)
+            n_positive = int(targets.sum())
             prevalence = _ratio(targets, np.ones(n), self.lines)
-            for name, draws in (("prevalence", prevalence), ("ece", errors[column])):
-                rows += self._row(name, label, draws, n, int(targets.sum()))
+            rows += self._row("prevalence", label, prevalence, n, n_positive)
+            for name, figure in figures.items():
+                draws[name][column] = figure(targets, probabilities, self.lines)
+                rows += self._row(name, label, draws[name][column], n, n_positive)
         # A label with hardly a positive has hardly an error, and would flatter the mean.
-        enough = self.common(whole) or list(errors)
-        mean = np.mean([errors[column] for column in enough], axis=0)
-        return [*self._row("ece_mean", "all", mean, n, None), *rows]
+        enough = self.common(whole)
+        means: list[MetricRow] = []
+        for name, of_label in draws.items():
+            chosen = _defined({column: of_label[column] for column in enough or of_label})
+            means += self._mean(f"{name}_mean", whole, list(chosen.values()))
+        return means + rows
 
     def threshold_rows(self) -> list[MetricRow]:
-        """The shipped thresholds.
-
-        Where they were chosen on these images, with the interval of the choice over resampled
-        patients, the calibration held fast; a threshold from elsewhere is a bare figure.
-        """
+        """From where on each label is possible; a bare figure, nothing of it is estimated here."""
         rows: list[MetricRow] = []
-        for column, (label, spec) in enumerate(zip(LABELS, self.decisions.labels, strict=True)):
+        for column, (label, spec) in enumerate(
+            zip(self.predictions.labels, self.decisions.labels, strict=True)
+        ):
             targets = self.predictions.targets[:, column]
-            draws = np.full(1, spec.threshold)
-            if self.decisions.fitted:
-                platt = Platt(spec.slope, spec.intercept)
-                probabilities = platt.probability(self.predictions.logits[:, column])
-                rule, stated = spec.threshold_rule, self.config.stated_sensitivity
-                chosen = threshold_draws(targets, probabilities, self.lines[1:], rule, stated)
-                draws = np.concatenate([draws, chosen])
-            rows += self._row("threshold", label, draws, len(targets), int(targets.sum()))
+            threshold = np.full(1, spec.threshold)
+            rows += self._row("threshold", label, threshold, len(targets), int(targets.sum()))
+        return rows
+
+    def false_call_rows(self) -> list[MetricRow]:
+        """How many findings are likely, and how many possible, on an image that has none."""
+        levels = [label.levels for label in self.decisions.labels if label.levels is not None]
+        if len(levels) < len(self.predictions.labels):
+            return []
+        normal = self.predictions.targets.sum(axis=1) == 0
+        probabilities, lines = self.decisions.probabilities[normal], self.lines[:, normal]
+        likely = probabilities >= np.array([one.likely.threshold for one in levels])
+        possible = probabilities >= np.array([one.possible.threshold for one in levels])
+        n, rows = int(normal.sum()), []
+        for name, called in (("likely", likely), ("possible", possible & ~likely)):
+            counts = called.sum(axis=1)
+            mean = _ratio(counts.astype(np.float64), np.ones(n), lines)
+            rows += self._row(f"{name}_per_normal", "all", mean, n, None)
+            median = _medians(counts, lines)
+            rows += self._row(f"{name}_per_normal_median", "all", median, n, None)
         return rows
 
     def subgroup_rows(self, part: Subset) -> list[MetricRow]:
@@ -202,7 +233,11 @@ class _Figures:
             row
             for column, of_label in draws.items()
             for row in self._row(
-                name, subset.label(LABELS[column].value), of_label, n, int(positives[column])
+                name,
+                subset.label(self.predictions.labels[column].value),
+                of_label,
+                n,
+                int(positives[column]),
             )
         ]
 
@@ -210,11 +245,8 @@ class _Figures:
         """The mean over labels of those that are defined in a resample."""
         if not draws:
             return []
-        stacked = np.array(draws)
-        defined = ~np.isnan(stacked)
-        total = np.where(defined, stacked, 0.0).sum(axis=0)
-        mean = total / np.maximum(defined.sum(axis=0), 1)
-        return self._row(name, subset.name or "all", mean, int(subset.inside.sum()), None)
+        n = int(subset.inside.sum())
+        return self._row(name, subset.name or "all", mean_of_defined(draws), n, None)
 
     def _gap(self, name: str, subset: Subset, inside: Draws, everywhere: Draws) -> list[MetricRow]:
         gaps = [draws - everywhere[column] for column, draws in inside.items()]
@@ -224,20 +256,31 @@ class _Figures:
         self, name: str, subset: str, draws: FloatArray, n: int, n_positive: int | None
     ) -> list[MetricRow]:
         """Of a figure of the sample and then of its resamples; none where it is not defined."""
-        result: Interval | None = None
-        if not np.isnan(draws[0]):
-            result = interval_of(float(draws[0]), draws[1:])
-        split = self.predictions.split.value
+        result, split = interval_or_none(draws), self.predictions.split.value
         return metric_row(name, subset, result, n=n, n_positive=n_positive, split=split)
+
+
+def _medians(counts: NDArray[np.intp], lines: FloatArray) -> FloatArray:
+    """The median count of each line, [images] and [lines, images] to [lines]; NaN of no image.
+
+    An image counts as often as its line says. Of two middle counts it is the mean.
+    """
+    order = np.argsort(counts, kind="stable")
+    up_to = np.cumsum(lines[:, order], axis=1)
+    if not up_to.shape[1]:
+        return np.full(len(lines), np.nan)
+    half, ordered = up_to[:, -1:] / 2, counts[order].astype(np.float64)
+    lower, upper = (up_to < half).sum(axis=1), (up_to <= half).sum(axis=1)
+    last = len(ordered) - 1
+    medians = (ordered[np.minimum(lower, last)] + ordered[np.minimum(upper, last)]) / 2
+    return np.where(half[:, 0] > 0, medians, np.nan)
 
 
 def _defined(draws: Draws) -> Draws:
     return {column: values for column, values in draws.items() if not np.isnan(values[0])}
 
 
-def _ratio(
-    numerator: FloatArray, denominator: FloatArray, lines: Weights | FloatArray
-) -> FloatArray:
+def _ratio(numerator: FloatArray, denominator: FloatArray, lines: FloatArray) -> FloatArray:
     """Weighted sum over weighted sum for each line; NaN without a denominator."""
     below = lines @ denominator
     undefined: FloatArray = np.full(below.shape, np.nan)

@@ -1,8 +1,7 @@
 """What a classifier predicts for the images of a split, and the subsets that have own figures."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -10,12 +9,13 @@ from tqdm import tqdm
 
 from cxr_classifier.predictor import ClassifierPredictor
 from cxr_classifier.preprocessing import GreyImage, to_canonical
+from cxr_contracts import Finding
 from cxr_serving.imaging import DecodedImage
 from cxr_serving.model_folder import ModelFolder
 from cxr_serving.onnx_runtime import OnnxRuntime
-from cxr_training.classifier.augment import coarsened
+from cxr_training.classifier.loading import coarsened
 from cxr_training.classifier.samples import LABELS, Samples
-from cxr_training.core.parallel import usable_cores
+from cxr_training.core.cpu import usable_cores
 from cxr_training.data.pixels import decode_grey
 from cxr_training.data.splits import Split
 from cxr_training.metrics.bootstrap import FloatArray
@@ -33,9 +33,9 @@ _BATCH = 8
 class Predictions:
     """What the network says of a split's images.
 
-    `logits` and `coarse_logits` are float64 [N, 14]; the latter are of the same images brought
-    down to `coarse_px` a side first. `targets` is float64 [N, 14]. The others are as in `Samples`,
-    [N] each.
+    `logits` and `coarse_logits` are float64 [N, L] in the order of `labels`; the latter are of the
+    same images brought down to `coarse_px` a side first. `targets` is float64 [N, L]. The others
+    are as in `Samples`, [N] each.
     """
 
     split: Split
@@ -48,32 +48,10 @@ class Predictions:
     ages: npt.NDArray[np.int64]
     sexes: npt.NDArray[np.str_]
     views: npt.NDArray[np.str_]
+    labels: tuple[Finding, ...] = LABELS
 
     def __len__(self) -> int:
         return len(self.targets)
-
-
-def predictions_of(
-    samples: Samples,
-    split: Split,
-    logits: npt.NDArray[np.floating[Any]],
-    coarse_logits: npt.NDArray[np.floating[Any]],
-    coarse_px: int,
-) -> Predictions:
-    """Logits [N, 14] of a split's images, in their order, with what is known of the images."""
-    rows = samples.rows(split)
-    return Predictions(
-        split=split,
-        logits=logits.astype(np.float64),
-        coarse_logits=coarse_logits.astype(np.float64),
-        coarse_px=coarse_px,
-        targets=samples.targets[rows].astype(np.float64),
-        patients=samples.patients[rows],
-        sources=samples.sources[rows],
-        ages=samples.ages[rows],
-        sexes=samples.sexes[rows],
-        views=samples.views[rows],
-    )
 
 
 def predict(folder: ModelFolder, samples: Samples, split: Split, coarse_px: int) -> Predictions:
@@ -95,10 +73,23 @@ def predict(folder: ModelFolder, samples: Samples, split: Split, coarse_px: int)
     side_px = spec.canonical_px or max(spec.width_px, spec.height_px)
     logits, coarse = [], []
     for images in _batches(samples, split):
-        logits.append(_logits(predictor, images))
+        logits.append(_logits(predictor, images, samples.labels))
         softened = [coarsened(to_canonical(image, side_px), coarse_px) for image in images]
-        coarse.append(_logits(predictor, softened))
-    return predictions_of(samples, split, np.concatenate(logits), np.concatenate(coarse), coarse_px)
+        coarse.append(_logits(predictor, softened, samples.labels))
+    rows = samples.rows(split)
+    return Predictions(
+        split=split,
+        logits=np.concatenate(logits),
+        coarse_logits=np.concatenate(coarse),
+        coarse_px=coarse_px,
+        targets=samples.targets[rows].astype(np.float64),
+        patients=samples.patients[rows],
+        sources=samples.sources[rows],
+        ages=samples.ages[rows],
+        sexes=samples.sexes[rows],
+        views=samples.views[rows],
+        labels=samples.labels,
+    )
 
 
 def _batches(samples: Samples, split: Split) -> Iterator[list[GreyImage]]:
@@ -110,10 +101,12 @@ def _batches(samples: Samples, split: Split) -> Iterator[list[GreyImage]]:
             bar.update(len(batch))
 
 
-def _logits(predictor: ClassifierPredictor, images: list[GreyImage]) -> FloatArray:
-    """Logits float64 [N, 14] in the order of `LABELS`, whatever that of the manifest."""
-    inputs = [predictor.prepare(DecodedImage(image, "png", as_stored=True)) for image in images]
-    columns = [predictor.calibration.findings.index(label) for label in LABELS]
+def _logits(
+    predictor: ClassifierPredictor, images: list[GreyImage], labels: Sequence[Finding]
+) -> FloatArray:
+    """Logits float64 [N, L] in the order of `labels`, whatever that of the manifest."""
+    inputs = [predictor.prepare(DecodedImage(image, "png")) for image in images]
+    columns = [predictor.calibration.findings.index(label) for label in labels]
     outputs = predictor.predict(inputs)
     return np.stack([output.logits[columns] for output in outputs]).astype(np.float64)
 

@@ -1,23 +1,24 @@
 """The results folder of an evaluation: figures as CSV, plots, and a page."""
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from sklearn.calibration import calibration_curve
+from sklearn.metrics import roc_curve
 
-from cxr_contracts import Interval
+from cxr_contracts import Finding, Interval
+from cxr_training.classifier.calibration import LEVELS_METHOD
 from cxr_training.classifier.card import Figures, results
 from cxr_training.classifier.evaluation import TOLERANCE, ModelEvaluation
-from cxr_training.classifier.samples import LABELS
-from cxr_training.metrics.bootstrap import FloatArray
-from cxr_training.metrics.classification import equal_bins, roc_points
 
 PAGE, FIGURES = "README.md", "figures.csv"
 RELIABILITY, OPERATING_POINTS = "reliability.png", "operating_points.png"
 BINS = 10
+_ACROSS = 5
 _DPI = 110
 
 
@@ -42,7 +43,7 @@ def _page(evaluated: ModelEvaluation, figures: Figures, folder: Path) -> str:
     manifest, rules = evaluated.manifest, evaluated.rules
     patients = len(np.unique(evaluated.predictions.patients))
     plots = {
-        OPERATING_POINTS: "ROC curves with the shipped operating points",
+        OPERATING_POINTS: "ROC curves with the point from which a finding is possible",
         RELIABILITY: "reliability of each finding",
         "curves.png": "losses and validation AUROC of the published run by epoch",
     }
@@ -59,7 +60,7 @@ def _page(evaluated: ModelEvaluation, figures: Figures, folder: Path) -> str:
         f"- 95% intervals: {rules.evaluation.resamples} bootstrap resamples of the patients, seed "
         f"{rules.seed}",
         _how_decided(evaluated),
-        *results(figures, {x.name: x.threshold_rule for x in evaluated.decisions.labels}),
+        *results(figures, evaluated.decisions.labels),
         "## Plots",
         f"Every figure, those of each finding in each subgroup included: [{FIGURES}]({FIGURES}).",
         *(f"![{shown}]({name})" for name, shown in plots.items() if (folder / name).exists()),
@@ -70,10 +71,14 @@ def _page(evaluated: ModelEvaluation, figures: Figures, folder: Path) -> str:
 def _how_decided(evaluated: ModelEvaluation) -> str:
     if evaluated.rules.fitted:
         return (
-            f"{evaluated.manifest.extra['threshold']} Its interval is that of the choice over "
-            "resampled patients. Sensitivity and specificity are cross-fitted: each image is "
-            "decided by a calibration and a threshold of the other patients, which is why a mark "
-            "can lie beside its curve."
+            f"{LEVELS_METHOD} In the table of findings, sensitivity and specificity of `possible` "
+            "are cross-fitted: each image is decided by a calibration and a threshold of the other "
+            "patients, which is why a mark can lie beside its curve."
+        )
+    if evaluated.manifest.extra.get("levels_split_sha256") == evaluated.split_sha256:
+        return (
+            "The calibration is the model's own. Its evidence levels were fitted to these very "
+            "patients, so sensitivity and specificity flatter it."
         )
     return (
         "Calibration and thresholds are the model's own, evaluated as shipped: nothing was fitted "
@@ -88,14 +93,12 @@ def _draw_reliability(evaluated: ModelEvaluation, target: Path) -> None:
     nearly all.
     """
     figure = Figure(figsize=(13, 9), layout="constrained")
-    n = len(evaluated.predictions)
-    bin_of = equal_bins(np.arange(1, n + 1) / n, BINS)
-    for column, (label, axes) in enumerate(_grid(figure)):
-        probabilities = evaluated.decisions.probabilities[:, column]
-        order = np.argsort(probabilities, kind="stable")
-        given, seen = (
-            _bin_means(x[order], bin_of)
-            for x in (probabilities, evaluated.predictions.targets[:, column])
+    for column, (label, axes) in enumerate(_grid(figure, evaluated.predictions.labels)):
+        seen, given = calibration_curve(
+            evaluated.predictions.targets[:, column],
+            evaluated.decisions.probabilities[:, column],
+            n_bins=BINS,
+            strategy="quantile",
         )
         axes.plot(given, seen, "o-", markersize=3)
         # Rare findings live near zero: each panel has its own scale, the same on both axes.
@@ -107,21 +110,14 @@ def _draw_reliability(evaluated: ModelEvaluation, target: Path) -> None:
     figure.savefig(target, dpi=_DPI)
 
 
-def _bin_means(values: FloatArray, bin_of: np.ndarray) -> FloatArray:
-    counts = np.bincount(bin_of, minlength=BINS)
-    sums = np.bincount(bin_of, weights=values, minlength=BINS)
-    means: FloatArray = sums[counts > 0].astype(np.float64) / counts[counts > 0]
-    return means
-
-
 def _draw_operating_points(evaluated: ModelEvaluation, figures: Figures, target: Path) -> None:
-    """ROC curves with the shipped point and its interval both ways."""
+    """ROC curves with the point of `possible` and its interval both ways."""
     figure = Figure(figsize=(13, 9), layout="constrained")
-    for column, (label, axes) in enumerate(_grid(figure)):
+    for column, (label, axes) in enumerate(_grid(figure, evaluated.predictions.labels)):
         targets = evaluated.predictions.targets[:, column]
-        _, sensitivity, specificity = roc_points(targets, evaluated.predictions.logits[:, column])
-        # From the point where nothing is called, which is no score that occurs.
-        axes.plot(np.r_[1 - specificity, 0.0], np.r_[sensitivity, 0.0], linewidth=1.2)
+        if 0 < targets.sum() < len(targets):
+            false_rate, found_rate, _ = roc_curve(targets, evaluated.predictions.logits[:, column])
+            axes.plot(false_rate, found_rate, linewidth=1.2)
         axes.plot([0, 1], [0, 1], color="0.6", linewidth=0.8)
         found, spared = (figures.row(x, label) for x in ("sensitivity", "specificity"))
         if found is not None and spared is not None:
@@ -143,7 +139,9 @@ def _draw_operating_points(evaluated: ModelEvaluation, figures: Figures, target:
         rule = evaluated.decisions.labels[column].threshold_rule
         axes.text(0.97, 0.05, rule, ha="right", fontsize=8)
     figure.supxlabel("1 - specificity")
-    figure.supylabel("sensitivity; the mark is the shipped operating point, 95% intervals")
+    figure.supylabel(
+        "sensitivity; the mark is the point from which a finding is possible, 95% intervals"
+    )
     figure.savefig(target, dpi=_DPI)
 
 
@@ -152,11 +150,11 @@ def _arms(result: Interval) -> tuple[list[float], list[float]]:
     return [result.value - result.low], [result.high - result.value]
 
 
-def _grid(figure: Figure) -> Iterator[tuple[str, Axes]]:
-    """A panel for each of the fourteen findings, the last place left blank."""
-    panels = figure.subplots(3, 5).ravel()
-    for axes in panels[len(LABELS) :]:
+def _grid(figure: Figure, labels: Sequence[Finding]) -> Iterator[tuple[str, Axes]]:
+    """A panel for each finding, what is left over blank."""
+    panels = figure.subplots(-(-len(labels) // _ACROSS), _ACROSS, squeeze=False).ravel()
+    for axes in panels[len(labels) :]:
         axes.set_axis_off()
-    for label, axes in zip(LABELS, panels, strict=False):
+    for label, axes in zip(labels, panels, strict=False):
         axes.tick_params(labelsize=7)
         yield label.value, axes

@@ -22,9 +22,6 @@ LABELS = tuple(Finding)
 MASKED = -1.0
 LARGE_PX = 256
 MEDIUM_PX = 128
-_UNUSED = "unused"
-# Patients kept of each class before the others fill up (`with_few_patients`).
-_OF_EACH_CLASS = 3
 RowArray = npt.NDArray[np.intp]
 
 
@@ -32,7 +29,8 @@ RowArray = npt.NDArray[np.intp]
 class Samples:
     """Radiographs, one row each.
 
-    `targets` is float32 [N, 14] of 0 and 1 in the order of `Finding`; `sources` says of each how
+    `targets` is float32 [N, L] of 0 and 1 in the order of `labels`, and of `MASKED` where nothing
+    is known, which is of training images alone; `sources` says of each how
     large its file is (`large`, `medium`, `small`). `ages` are years, -1 where unknown; `sexes` and
     `views` are the data set's own letters, empty where unknown. `synthetic` says whether a
     generator made it.
@@ -48,6 +46,7 @@ class Samples:
     splits: npt.NDArray[np.str_]
     synthetic: npt.NDArray[np.bool_]
     patient_splits: dict[str, Split]
+    labels: tuple[Finding, ...] = LABELS
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -64,24 +63,8 @@ def masked_targets(
     targets = samples.targets.copy()
     for label, sources in sources_by_label.items():
         elsewhere = ~np.isin(samples.sources, list(sources))
-        targets[elsewhere, LABELS.index(label)] = MASKED
+        targets[elsewhere, samples.labels.index(label)] = MASKED
     return targets
-
-
-def synthetic_alone(samples: Samples, where: Path) -> Samples:
-    """The samples without the real images of training patients; validation stays as it is.
-
-    Args:
-        samples: real and synthetic ones.
-        where: what to name in the error.
-
-    Raises:
-        DataError: there is no synthetic image.
-    """
-    if not samples.synthetic.any():
-        raise DataError(where, "has no synthetic image, and training.shown asks for them alone")
-    real = (samples.splits == Split.TRAIN.value) & ~samples.synthetic
-    return replace(samples, splits=np.where(real, _UNUSED, samples.splits))
 
 
 def added_rows(samples: Samples, to: Mapping[Finding, int], seed: int) -> dict[Finding, RowArray]:
@@ -99,7 +82,7 @@ def added_rows(samples: Samples, to: Mapping[Finding, int], seed: int) -> dict[F
     rows = samples.rows(Split.TRAIN)
     added: dict[Finding, RowArray] = {}
     for label, wanted in to.items():
-        column = LABELS.index(label)
+        column = samples.labels.index(label)
         positive = rows[samples.targets[rows, column] > 0]
         order = np.random.default_rng((seed, column)).permutation(positive)
         added[label] = np.resize(order, max(0, wanted - len(positive)) if len(positive) else 0)
@@ -109,45 +92,15 @@ def added_rows(samples: Samples, to: Mapping[Finding, int], seed: int) -> dict[F
 def with_few_patients(samples: Samples, n_patients: int) -> Samples:
     """The samples of the first `n_patients` of the training and of the validation split.
 
-    Patients with a class that has none yet come first, the rarest class before the others; then
-    those with a class that has one, and so on; the rest in the order of their numbers. So every
-    class stays, as far as the number of patients allows.
     `patient_splits` still names all patients: it describes the data set.
     """
-    kept = {
-        patient
+    kept = [
+        np.unique(samples.patients[samples.rows(split)])[:n_patients]
         for split in (Split.TRAIN, Split.VALIDATION)
-        for patient in _first_patients(samples, split, n_patients)
-    }
-    return taken(samples, np.flatnonzero(np.isin(samples.patients, sorted(kept))))
-
-
-def taken(samples: Samples, rows: RowArray) -> Samples:
-    """Some rows of the samples, as samples."""
-    columns: dict[str, Any] = {}
-    for column in fields(samples):
-        value = getattr(samples, column.name)
-        if isinstance(value, np.ndarray):
-            columns[column.name] = value[rows]
-        elif isinstance(value, tuple):
-            columns[column.name] = tuple(value[row] for row in rows)
-    return replace(samples, **columns)
-
-
-def _first_patients(samples: Samples, split: Split, n_patients: int) -> list[str]:
-    rows = samples.rows(split)
-    patients, owner = np.unique(samples.patients[rows], return_inverse=True)
-    has = np.zeros((len(patients), len(LABELS)), dtype=bool)
-    np.logical_or.at(has, owner, samples.targets[rows] > 0)
-    chosen: dict[int, None] = {}
-    rarest_first = np.argsort(has.sum(axis=0), kind="stable")
-    for enough in range(1, _OF_EACH_CLASS + 1):
-        for label in rarest_first:
-            new = [int(one) for one in np.flatnonzero(has[:, label]) if int(one) not in chosen]
-            if new and has[list(chosen), label].sum() < enough:
-                chosen[new[0]] = None
-    chosen |= dict.fromkeys(range(len(patients)))
-    return [str(patients[patient]) for patient in list(chosen)[:n_patients]]
+    ]
+    rows = np.flatnonzero(np.isin(samples.patients, np.concatenate(kept)))
+    columns: dict[str, Any] = {x: column[rows] for x, column in _arrays(samples).items()}
+    return replace(samples, paths=tuple(samples.paths[row] for row in rows), **columns)
 
 
 def source_of(width_px: int) -> str:
@@ -182,7 +135,14 @@ def as_samples(collection: Collection) -> Samples:
         paths=tuple(image.path for image in images),
         patients=np.array([image.patient for image in images]),
         targets=np.array(
-            [[label in image.findings for label in LABELS] for image in images], dtype=np.float32
+            [
+                [
+                    MASKED if label in image.unknown else label in image.findings
+                    for label in collection.labels
+                ]
+                for image in images
+            ],
+            dtype=np.float32,
         ),
         sources=np.array([source_of(width_of(image.path)) for image in bar]),
         ages=np.array([image.age_years for image in images], dtype=np.int64),
@@ -191,6 +151,7 @@ def as_samples(collection: Collection) -> Samples:
         splits=np.array([collection.splits[image.patient].value for image in images]),
         synthetic=np.array([image.synthetic for image in images], dtype=np.bool_),
         patient_splits=collection.splits,
+        labels=collection.labels,
     )
 
 
@@ -204,14 +165,17 @@ def concatenated(first: Samples, second: Samples) -> Samples:
     torn = [x for x in sorted(both) if first.patient_splits[x] is not second.patient_splits[x]]
     if torn:
         raise ValueError(f"patient {torn[0]} is in two splits")
-    columns: dict[str, Any] = {}
-    for column in fields(first):
-        mine, theirs = getattr(first, column.name), getattr(second, column.name)
-        if isinstance(mine, np.ndarray):
-            columns[column.name] = np.concatenate([mine, theirs])
-        elif isinstance(mine, tuple):
-            columns[column.name] = (*mine, *theirs)
-    return Samples(**columns, patient_splits=first.patient_splits | second.patient_splits)
+    columns: dict[str, Any] = {"paths": first.paths + second.paths}
+    for name, column in _arrays(first).items():
+        columns[name] = np.concatenate([column, getattr(second, name)])
+    splits = first.patient_splits | second.patient_splits
+    return Samples(**columns, patient_splits=splits, labels=first.labels)
+
+
+def _arrays(samples: Samples) -> dict[str, npt.NDArray[Any]]:
+    """The columns with a value for each image, the paths excepted."""
+    named = ((column.name, getattr(samples, column.name)) for column in fields(samples))
+    return {name: value for name, value in named if isinstance(value, np.ndarray)}
 
 
 def _check_classes(samples: Samples, labels: Path) -> None:
@@ -219,8 +183,8 @@ def _check_classes(samples: Samples, labels: Path) -> None:
     for split in (Split.TRAIN, Split.VALIDATION):
         if not sizes[split.value]:
             raise DataError(labels, f"no image belongs to a {split.value} patient")
-        positives = samples.targets[samples.rows(split)].sum(axis=0)
-        empty = [label.value for label, n in zip(LABELS, positives, strict=True) if n == 0]
+        positives = (samples.targets[samples.rows(split)] == 1).sum(axis=0)
+        empty = [label.value for label, n in zip(samples.labels, positives, strict=True) if n == 0]
         if empty:
             raise DataError(
                 labels, f"no {split.value} image is positive for {', '.join(empty)}: add images"

@@ -1,15 +1,30 @@
-"""Checkpoints: written whole or not at all, read without unpickling, with random numbers."""
+"""What is kept of a training: averaged weights, and checkpoints with the random numbers.
+
+A checkpoint is written whole or not at all, and read without unpickling.
+"""
 
 import pickle
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from cxr_training.core.errors import RunError
 
 RandomState = dict[str, Tensor]
+
+
+def update_average(average: nn.Module, network: nn.Module, decay: float, step: int) -> None:
+    """Move `average` towards `network`; at first in large steps, as it begins at random weights."""
+    theirs, mine = network.state_dict(), average.state_dict()
+    moving = [name for name, tensor in mine.items() if tensor.is_floating_point()]
+    # All tensors in a few kernels: one for each would keep a GPU waiting.
+    move = get_ema_multi_avg_fn(min(decay, (1 + step) / (10 + step)))  # type: ignore[no-untyped-call]
+    move([mine[name] for name in moving], [theirs[name] for name in moving], 0)
+    for name in mine.keys() - set(moving):
+        mine[name].copy_(theirs[name])
 
 
 def random_state() -> RandomState:

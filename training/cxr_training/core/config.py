@@ -41,7 +41,13 @@ def read_config(kind: type[Config], path: Path, overrides: Sequence[str] = ()) -
     try:
         return kind.model_validate(raw)
     except ValidationError as error:
-        raise ConfigError(f"{path}: {error}") from error
+        problems = [
+            ".".join(map(str, x["loc"]))
+            + ": " * bool(x["loc"])
+            + x["msg"].removeprefix("Value error, ")
+            for x in error.errors(include_url=False)
+        ]
+        raise ConfigError(f"{path}: {'; '.join(problems)}") from error
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -50,7 +56,7 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         raw = yaml.safe_load(path.read_text())
     except yaml.YAMLError as error:
-        raise ConfigError(f"{path}: {error}") from error
+        raise ConfigError(f"{path}: {' '.join(str(error).split())}") from error
     if not isinstance(raw, dict):
         raise ConfigError(f"{path}: keys and values are expected")
     base = raw.pop("base", None)

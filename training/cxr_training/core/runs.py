@@ -1,5 +1,6 @@
 """A training run is a directory that describes itself."""
 
+import hashlib
 import json
 import os
 import re
@@ -11,6 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from cxr_training.core.errors import RunError
+
+
+def sha256_of(path: Path) -> str:
+    """Hex sha256 of a file."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def utc_now() -> str:

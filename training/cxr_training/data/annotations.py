@@ -3,8 +3,8 @@
 1. A run takes the boxes of one set or of several (`SETS`). Its vocabulary is what these sets mark,
    in the order of `cxr_contracts.Region`; the boxes of a set that it does not take are not read.
    Each radiograph stands once, under its NIH name.
-2. A radiograph that several sets annotate gets the boxes of all. Two boxes of one class that
-   overlap with at least `merge_iou` are one, and that of the set listed last in `SETS` stays.
+2. A radiograph that both sets annotate gets the boxes of both. Two boxes of one class that
+   overlap with at least `MERGE_IOU` are one, and that of the set listed last in `SETS` stays.
 3. No set marks everything. A class is *known* on a radiograph if a set that was searched for it
    there annotated it, if a box of it is drawn, or if NIH's labels, which have this class, do not
    name it. On other radiographs the class is unknown: its absence there trains nothing (see
@@ -17,36 +17,43 @@
    not mean disease.
 5. Patients are split over all sets together, whichever set a run takes, so that its validation
    patients were never another run's to train on. Validation holds annotated radiographs only.
+6. RSNA's radiologists boxed lung opacities suspicious for pneumonia, of any cause. They are boxes
+   of Pneumonia, the one kind of region that means just this, and train only: detectors are
+   evaluated on the boxes of the other sets, as before.
 """
 
 import random
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from cxr_contracts import Region, finding_of_region
-from cxr_training.data import chestxdet, nih
-from cxr_training.data.boxed import read_boxed
+from cxr_training.data import chestxdet, nih, rsna
 from cxr_training.data.errors import DataError
-from cxr_training.data.layout import CHESTXDET_FOLDER, NIH_FOLDER, TEST_FOLDER
-from cxr_training.data.nih import RegionBox
+from cxr_training.data.layout import CHESTXDET_FOLDER, NIH_FOLDER, RSNA_FOLDER, TEST_FOLDER
+from cxr_training.data.nih import RegionBox, read_boxed
 from cxr_training.data.pixels import width_of
 from cxr_training.data.radiographs import Radiograph
 from cxr_training.data.splits import Split
+from cxr_training.metrics.detection import iou_matrix
 
 REGIONS: tuple[Region, ...] = tuple(Region)
-BACKGROUND = "background"
+BACKGROUND, TEACHER = "background", "teacher"
+MERGE_IOU = 0.5
 OFTEN_MISSED = frozenset(
     {Region.CONSOLIDATION, Region.EFFUSION, Region.FIBROSIS, Region.PLEURAL_THICKENING}
 )
 """Drawn by ChestX-Det's radiologists on 39, 24, 15 and 11% of the training radiographs with a
 finding whose labels do not name them; every other class on less than a tenth (docs/adr/0032)."""
-Boxes = Mapping[str, Sequence[RegionBox]]
 
 
 @dataclass(frozen=True, slots=True)
 class BoxSet:
-    """A source of boxes. Another one is an entry of `SETS` and nothing else."""
+    """A source of boxes; `_read_boxes` reads them."""
 
     name: str
     title: str
@@ -58,17 +65,8 @@ class BoxSet:
     """Whether its annotators searched each of their radiographs for all of `regions`."""
     file: str
     """Where its boxes stand, in the folder of the data."""
-    read: Callable[[Path, bool], Boxes]
-    """Its boxes by NIH's file name, of the folder of the data; True lets the test set pass."""
-
-
-def _read_nih(data: Path, _held_out: bool) -> Boxes:
-    return nih.read_boxes(data / NIH_FOLDER)
-
-
-def _read_chestxdet(data: Path, held_out: bool) -> Boxes:
-    images = chestxdet.read_images(data / CHESTXDET_FOLDER, held_out=held_out)
-    return {image.nih_name: image.boxes for image in images}
+    trains_only: bool = False
+    """Whether its boxes are for training patients alone (rule 6)."""
 
 
 NIH = BoxSet(
@@ -91,19 +89,39 @@ NIH = BoxSet(
     # One or two findings of a radiograph; the others were left.
     is_exhaustive=False,
     file=f"{NIH_FOLDER}/{nih.BOX_LIST}",
-    read=_read_nih,
 )
 CHESTX_DET = BoxSet(
     name="chestx-det",
     title="ChestX-Det",
-    credit="ChestX-Det (Lian et al. 2021; annotations Apache-2.0)",
+    credit=chestxdet.CHESTXDET_SOURCE,
     regions=frozenset(REGIONS) - {Region.INFILTRATION, Region.PNEUMONIA},
     is_exhaustive=True,
     file=f"{CHESTXDET_FOLDER}/{chestxdet.annotation_file(Path(), 'train').name}",
-    read=_read_chestxdet,
 )
-SETS: tuple[BoxSet, ...] = (NIH, CHESTX_DET)
-SET_NAMES: tuple[str, ...] = tuple(one.name for one in SETS)
+RSNA = BoxSet(
+    name="rsna",
+    title="RSNA",
+    credit=rsna.RSNA_SOURCE,
+    regions=frozenset({Region.PNEUMONIA}),
+    is_exhaustive=True,
+    file=f"{RSNA_FOLDER}/{rsna.READS}",
+    trains_only=True,
+)
+SETS: tuple[BoxSet, ...] = (NIH, CHESTX_DET, RSNA)
+SET_NAMES: tuple[str, ...] = tuple(one.name for one in SETS if not one.trains_only)
+"""Of the sets that detectors are evaluated on."""
+
+
+@dataclass(frozen=True, slots=True)
+class SoftBox:
+    """A place with a score for each kind of region that it may be; corners in the 1024 px frame."""
+
+    x_min: float
+    y_min: float
+    x_max: float
+    y_max: float
+    scores: Mapping[Region, float]
+    """0 to 1; a kind that is not there has none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,18 +134,21 @@ class AnnotatedImage:
     patient: str
     split: Split
     source: str
-    """The set that annotated it, `both` or `several` where more did, or `background` (rule 4)."""
+    """The sets that annotated it: one, `both` (NIH's and ChestX-Det's), or several joined by `+`;
+    or `background` (rule 4), or `teacher` (`cxr_training.detector.distillation`)."""
     side_px: int
     """Of the file; the original had 1024."""
     boxes: tuple[RegionBox, ...]
     """In the 1024 px frame."""
     unknown: frozenset[Region]
     """Classes whose absence from `boxes` says nothing."""
+    soft: tuple["SoftBox", ...] | None = None
+    """What a teacher says of it, to train on; None where none was asked."""
 
     @property
     def is_annotated(self) -> bool:
         """Whether anybody looked for boxes on it."""
-        return self.source != BACKGROUND
+        return self.source not in (BACKGROUND, TEACHER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +181,6 @@ def read_annotations(
     data: Path,
     *,
     sets: Sequence[str] = SET_NAMES,
-    merge_iou: float,
     background_images: int = 0,
     label_noise_mask: bool = False,
     seed: int = 0,
@@ -170,7 +190,6 @@ def read_annotations(
     Args:
         data: the folder that holds nih/, chestx-det/ and the like.
         sets: names of `SETS`.
-        merge_iou: from which on two sets' boxes of one class are one.
         background_images: how many to add (rule 4).
         label_noise_mask: whether to train by rule 3's mask.
         seed: of the choice of backgrounds.
@@ -180,7 +199,7 @@ def read_annotations(
             a class of the vocabulary, or a split, without a box.
     """
     boxed = read_boxed(data / NIH_FOLDER)
-    images = _annotated_images(data, boxed.images, boxed.splits, sets, merge_iou, held_out=False)
+    images = _annotated_images(data, boxed.images, boxed.splits, sets, held_out=False)
     images += _background(boxed.images, boxed.splits, images, background_images, seed)
     if label_noise_mask:
         images = [_masked(image, boxed.images[image.name]) for image in images]
@@ -189,7 +208,7 @@ def read_annotations(
     return annotations
 
 
-def read_test_annotations(data: Path, *, sets: Sequence[str], merge_iou: float) -> Annotations:
+def read_test_annotations(data: Path, *, sets: Sequence[str] = SET_NAMES) -> Annotations:
     """The annotated radiographs of the test patients, `data/test`: to report on, nothing else.
 
     Raises:
@@ -197,7 +216,7 @@ def read_test_annotations(data: Path, *, sets: Sequence[str], merge_iou: float) 
     """
     root = data / TEST_FOLDER
     boxed = read_boxed(root / NIH_FOLDER, held_out=True)
-    images = _annotated_images(root, boxed.images, boxed.splits, sets, merge_iou, held_out=True)
+    images = _annotated_images(root, boxed.images, boxed.splits, sets, held_out=True)
     return _annotations(images, boxed.splits, sets)
 
 
@@ -214,27 +233,14 @@ def limit_images(annotations: Annotations, most: int | None, seed: int) -> Annot
     return replace(annotations, images=ordered)
 
 
-def merge_boxes(
-    first: Sequence[RegionBox], second: Sequence[RegionBox], merge_iou: float
-) -> tuple[RegionBox, ...]:
+def merge_boxes(first: Sequence[RegionBox], second: Sequence[RegionBox]) -> tuple[RegionBox, ...]:
     """`first`, and of `second` what is not already there."""
-    new = [
-        box
-        for box in second
-        if all(box.region is not other.region or iou_of(box, other) < merge_iou for other in first)
-    ]
+    new = []
+    for box in second:
+        alike = [other for other in first if other.region == box.region]
+        if not (iou_matrix(_corners([box]), _corners(alike)) >= MERGE_IOU).any():
+            new.append(box)
     return (*first, *new)
-
-
-def iou_of(one: RegionBox, other: RegionBox) -> float:
-    """Intersection over union of two boxes."""
-    width = min(one.x_max, other.x_max) - max(one.x_min, other.x_min)
-    height = min(one.y_max, other.y_max) - max(one.y_min, other.y_min)
-    if width <= 0 or height <= 0:
-        return 0.0
-    shared = width * height
-    areas = [(box.x_max - box.x_min) * (box.y_max - box.y_min) for box in (one, other)]
-    return shared / (sum(areas) - shared)
 
 
 def as_background(image: Radiograph, split: Split) -> AnnotatedImage:
@@ -247,31 +253,55 @@ def _annotated_images(
     radiographs: Mapping[str, Radiograph],
     splits: Mapping[str, Split],
     names: Sequence[str],
-    merge_iou: float,
     *,
     held_out: bool,
 ) -> list[AnnotatedImage]:
-    sets = sets_named(names)
-    boxes_of = {one.name: one.read(data, held_out) for one in sets}
-    for one in sets:
-        for name in sorted(boxes_of[one.name].keys() - radiographs.keys()):
+    boxes_of = {
+        one: _read_boxes(one, data, held_out)
+        for one in sets_named(names)
+        if not (one.trains_only and held_out)
+    }
+    for one, found in boxes_of.items():
+        for name in sorted(found.keys() - radiographs.keys()):
             folder = data / NIH_FOLDER
             detail = f"{name} is annotated, and there is no such image under {folder}/images*/"
             raise DataError(data / one.file, detail)
     images = []
-    for name in sorted(set[str]().union(*(found.keys() for found in boxes_of.values()))):
+    for name in sorted(set[str]().union(*boxes_of.values())):
         image = radiographs[name]
-        marking = [one for one in sets if name in boxes_of[one.name]]
+        trains = splits[image.patient] is Split.TRAIN
+        marking = [
+            one
+            for one, found in boxes_of.items()
+            if name in found and (trains or not one.trains_only)
+        ]
+        if not marking:
+            continue
         merged: tuple[RegionBox, ...] = ()
         known: set[Region] = set()
         for one in reversed(marking):
-            boxes = boxes_of[one.name][name]
-            merged = merge_boxes(merged, boxes, merge_iou)
+            boxes = boxes_of[one][name]
+            merged = merge_boxes(merged, boxes)
             known |= one.regions if one.is_exhaustive else {box.region for box in boxes}
-        several = {1: marking[0].name, 2: "both"}.get(len(marking), "several")
+        source = "+".join(one.name for one in marking)
+        if marking == [NIH, CHESTX_DET]:
+            source = "both"
         unknown = _unlabelled(image) - known
-        images.append(_image(image, splits[image.patient], several, merged, unknown))
+        images.append(_image(image, splits[image.patient], source, merged, unknown))
     return images
+
+
+def _read_boxes(one: BoxSet, data: Path, held_out: bool) -> Mapping[str, Sequence[RegionBox]]:
+    """The boxes of a set by NIH's file name."""
+    if one is NIH:
+        return nih.read_boxes(data / NIH_FOLDER)
+    if one is RSNA:
+        return {
+            read.nih_name: [RegionBox(Region.PNEUMONIA, *corners) for corners in read.boxes]
+            for read in rsna.read_reads(data / RSNA_FOLDER)
+        }
+    images = chestxdet.read_images(data / CHESTXDET_FOLDER, held_out=held_out)
+    return {image.nih_name: image.boxes for image in images}
 
 
 def _image(
@@ -313,7 +343,7 @@ def _annotations(
 
 def _masked(image: AnnotatedImage, radiograph: Radiograph) -> AnnotatedImage:
     """The same with what NIH's labels often miss unknown (rule 3)."""
-    searched = image.source not in (NIH.name, BACKGROUND)
+    searched = image.source == "both" or CHESTX_DET.name in image.source.split("+")
     if image.split is not Split.TRAIN or searched or not radiograph.findings:
         return image
     marked = {box.region for box in image.boxes}
@@ -348,3 +378,7 @@ def _check_enough(annotations: Annotations, data: Path, names: Sequence[str]) ->
             raise DataError(files[region], f"no box of {region} on any training patient")
     if not any(image.boxes for image in annotations.of(Split.VALIDATION)):
         raise DataError(files[annotations.regions[0]], "no box on any validation patient")
+
+
+def _corners(boxes: Sequence[RegionBox]) -> npt.NDArray[Any]:
+    return np.array([[b.x_min, b.y_min, b.x_max, b.y_max] for b in boxes]).reshape(-1, 4)

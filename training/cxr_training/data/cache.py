@@ -6,12 +6,12 @@ processes where there are cores, and a killed pass goes on where it was.
 """
 
 import fcntl
+import functools
 import hashlib
 import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -21,7 +21,7 @@ from numpy.lib.format import open_memmap
 from tqdm import tqdm
 
 from cxr_classifier.preprocessing import GreyImage, to_canonical
-from cxr_training.core.parallel import in_processes
+from cxr_training.core.cpu import in_processes
 from cxr_training.data.errors import DataError
 from cxr_training.data.pixels import decode_grey
 
@@ -36,25 +36,6 @@ class CanonicalImages(Protocol):
     def __getitem__(self, row: int, /) -> GreyImage: ...
 
     def __len__(self) -> int: ...
-
-
-@dataclass(frozen=True, slots=True)
-class _Chunk:
-    """Images `start` up to `start + len(paths)`, for one process to write into `target`."""
-
-    start: int
-    paths: tuple[Path, ...]
-    canonical_px: int
-    target: Path
-    header_bytes: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Decoded:
-    start: int
-    stop: int
-    broken: list[tuple[int, str]]
-    """Index and reason of each file that cannot be decoded."""
 
 
 def canonical_images(
@@ -84,10 +65,9 @@ def _build(paths: tuple[Path, ...], canonical_px: int, target: Path, processes: 
     if not (partial.exists() and journal.exists()):
         journal.unlink(missing_ok=True)
         _reserve(partial, (len(paths), canonical_px, canonical_px))
-    header_bytes = int(open_memmap(partial, mode="r").offset)
     done = _done(journal, len(paths))
     chunks = [
-        _Chunk(start, paths[start : start + CHUNK], canonical_px, partial, header_bytes)
+        (start, paths[start : start + CHUNK])
         for start in range(0, len(paths), CHUNK)
         if not done[start : start + CHUNK].all()
     ]
@@ -96,11 +76,13 @@ def _build(paths: tuple[Path, ...], canonical_px: int, target: Path, processes: 
         journal.open("a") as stream,
         tqdm(total=len(paths), initial=int(done.sum()), desc="decoding", unit="image") as bar,
     ):
-        for decoded in in_processes(_decode, chunks, processes):
-            bar.update(decoded.stop - decoded.start)
-            broken += decoded.broken
-            if not decoded.broken:
-                stream.write(f"{decoded.start} {decoded.stop}\n")
+        for start, stop, failed in in_processes(
+            functools.partial(_decode, partial), chunks, processes
+        ):
+            bar.update(stop - start)
+            broken += failed
+            if not failed:
+                stream.write(f"{start} {stop}\n")
                 stream.flush()
     journal.unlink()
     if broken:
@@ -136,19 +118,28 @@ def _done(journal: Path, n: int) -> npt.NDArray[np.bool_]:
     return done
 
 
-def _decode(chunk: _Chunk) -> _Decoded:
-    """Decode the files of `chunk` and write them where they belong, down to the disk."""
-    n, side = len(chunk.paths), chunk.canonical_px
+def _decode(
+    target: Path, chunk: tuple[int, tuple[Path, ...]]
+) -> tuple[int, int, list[tuple[int, str]]]:
+    """Decode the files of a chunk and write them where they belong, down to the disk.
+
+    Args:
+        target: the array on disk.
+        chunk: index of the first image, and the files.
+
+    Returns:
+        First index, the one after the last, and index and reason of each file that is broken.
+    """
+    start, paths = chunk
+    images = open_memmap(target, mode="r+")
     broken = []
-    offset = chunk.header_bytes + chunk.start * side * side
-    images = np.memmap(chunk.target, np.uint8, "r+", offset, (n, side, side))
-    for index, path in enumerate(chunk.paths):
+    for index, path in enumerate(paths, start=start):
         try:
-            images[index] = to_canonical(decode_grey(path), side)
+            images[index] = to_canonical(decode_grey(path), images.shape[1])
         except DataError as error:
-            broken.append((chunk.start + index, error.detail))
+            broken.append((index, error.detail))
     images.flush()
-    return _Decoded(chunk.start, chunk.start + n, broken)
+    return start, start + len(paths), broken
 
 
 @contextmanager

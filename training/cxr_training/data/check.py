@@ -1,34 +1,30 @@
 """A check of data sets, before anything is trained on them: every file, row, box and name."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from tqdm import tqdm
 
-from cxr_training.core.parallel import in_processes
+from cxr_contracts import NO_FINDING, Finding
+from cxr_training.core.cpu import in_processes
 from cxr_training.data import chestxdet, nih
-from cxr_training.data.boxed import published_splits
 from cxr_training.data.chestxdet import ChestXDetImage
 from cxr_training.data.collection import read_collection
 from cxr_training.data.errors import DataError
-from cxr_training.data.layout import CHESTXDET_FOLDER, NIH_FOLDER
+from cxr_training.data.layout import CHESTXDET_FOLDER, NIH_FOLDER, TEST_FOLDER
+from cxr_training.data.nih import RegionBox, published_splits, reported_patients
 from cxr_training.data.pixels import decode_grey
 from cxr_training.data.radiographs import Radiograph
 from cxr_training.data.splits import Split, split_sha256
 
 MANIFEST_SUFFIX = ".csv"
+# NIH's label file has a few patients of 150 to 414 years.
+OLDEST_PLAUSIBLE_YEARS = 120
 _CHUNK = 64
-
-
-@dataclass(slots=True)
-class Sets:
-    """The data sets to check together."""
-
-    nih: Path | None = None
-    chestxdet: Path | None = None
-    manifests: list[Path] = field(default_factory=list)
+_SIZES_SHOWN = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,24 +36,20 @@ class FileFacts:
     digest: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class _Examined:
-    facts: list[tuple[Path, FileFacts]]
-    broken: list[tuple[Path, str]]
-
-
 @dataclass(slots=True)
 class Report:
-    """What was found."""
+    """The data sets that are checked together, and what was found."""
 
-    sets: Sets
+    nih: Path | None = None
+    chestxdet: Path | None = None
+    manifests: list[Path] = field(default_factory=list)
     problems: dict[str, None] = field(default_factory=dict)
     """Sentences, in the order in which they were met, each once."""
     notes: list[str] = field(default_factory=list)
     images: tuple[Radiograph, ...] = ()
     """Of NIH and the manifests."""
     annotated: list[ChestXDetImage] = field(default_factory=list)
-    nih_boxes: dict[str, list[nih.RegionBox]] = field(default_factory=dict)
+    nih_boxes: dict[str, list[RegionBox]] = field(default_factory=dict)
     splits: dict[str, Split] = field(default_factory=dict)
     split_sha256: str = ""
     """As training writes it down: of the patients of NIH and the manifests, where there are any."""
@@ -66,6 +58,11 @@ class Report:
     def refuse(self, error: DataError) -> None:
         """Keep a problem; two readers may meet the same."""
         self.problems[str(error)] = None
+
+    def note(self, root: Path, count: int, what: str) -> None:
+        """Say how many there are of what is no problem, if any."""
+        if count:
+            self.notes.append(f"{root}: {count} {what}")
 
 
 def check(paths: Sequence[Path], processes: int | None = None) -> Report:
@@ -78,19 +75,116 @@ def check(paths: Sequence[Path], processes: int | None = None) -> Report:
     Raises:
         DataError: a path that is no data set.
     """
-    report = Report(locate(paths))
-    sets = report.sets
-    collection = read_collection(sets.nih, sets.manifests, held_out=True, refuse=report.refuse)
+    report = locate(paths)
+    collection = read_collection(report.nih, report.manifests, held_out=True, refuse=report.refuse)
     report.images, report.splits = collection.images, dict(collection.splits)
-    names = _check_nih(report, sets.nih) if sets.nih else None
-    if sets.chestxdet:
-        _check_chestxdet(report, sets.chestxdet, names)
+    names = _check_nih(report, report.nih) if report.nih else None
+    if report.chestxdet:
+        _check_chestxdet(report, report.chestxdet, names)
     report.split_sha256 = split_sha256(collection.splits or report.splits)
     report.files, broken = examine(_files(report), processes)
     for error in broken:
         report.refuse(error)
     _check_same_images(report)
+    _note_labels(report)
     return report
+
+
+def locate(paths: Iterable[Path]) -> Report:
+    """The sets under `paths`: each an NIH folder, a ChestX-Det folder, both, or a CSV manifest.
+
+    Raises:
+        DataError: a path that does not exist or is none of these; two folders of one kind.
+    """
+    report = Report()
+    for path in paths:
+        if path.is_file() and path.suffix.lower() == MANIFEST_SUFFIX:
+            report.manifests.append(path)
+            continue
+        nih_root, chestxdet_root = _folders(path)
+        if (nih_root and report.nih) or (chestxdet_root and report.chestxdet):
+            raise DataError(path, "is the second folder of its kind: check one at a time")
+        report.nih = report.nih or nih_root
+        report.chestxdet = report.chestxdet or chestxdet_root
+    return report
+
+
+def examine(
+    paths: Sequence[Path], processes: int | None = None
+) -> tuple[dict[Path, FileFacts], list[DataError]]:
+    """The facts of each file that decodes, and an error for each that does not, by path.
+
+    Memory: one image a process at a time, and some hundred bytes for each file.
+    """
+    facts: dict[Path, FileFacts] = {}
+    broken: list[DataError] = []
+    chunks = [tuple(paths[start : start + _CHUNK]) for start in range(0, len(paths), _CHUNK)]
+    with tqdm(total=len(paths), desc="decoding", unit="image") as bar:
+        for examined in in_processes(_examine, chunks, processes):
+            for path, found in examined:
+                if isinstance(found, FileFacts):
+                    facts[path] = found
+                else:
+                    broken.append(DataError(path, found))
+            bar.update(len(examined))
+    return facts, sorted(broken, key=lambda error: error.path)
+
+
+def summary(report: Report) -> list[str]:
+    """Images, patients, labels and boxes by split; sizes; the split's sha256."""
+    rows = {"": [split.value for split in Split]}
+
+    def count(name: str, patients: Iterable[str]) -> None:
+        counts = Counter(report.splits[patient] for patient in patients)
+        rows[name] = [f"{counts[split]:,}" for split in Split]
+
+    images, annotated = report.images, report.annotated
+    count("patients", {x.patient for x in images} | {x.patient for x in annotated})
+    if images:
+        count("images", (image.patient for image in images))
+        if any(image.synthetic for image in images):
+            count("of them synthetic", (image.patient for image in images if image.synthetic))
+        count(NO_FINDING, (image.patient for image in images if not image.findings))
+        for finding in Finding:
+            count(finding.value, (i.patient for i in images if finding in i.findings))
+    if annotated:
+        count("ChestX-Det images", (image.patient for image in annotated))
+    if report.nih_boxes:
+        boxes = report.nih_boxes
+        count("boxes of NIH", (i.patient for i in images for _ in boxes.get(i.name, ())))
+    if any(image.boxes for image in annotated):
+        count("boxes of ChestX-Det", (image.patient for image in annotated for _ in image.boxes))
+    width = max(map(len, rows))
+    lines = [
+        f"{name:<{width}}" + "".join(f"{cell:>12}" for cell in row) for name, row in rows.items()
+    ]
+    sizes = Counter((facts.width_px, facts.height_px) for facts in report.files.values())
+    shown = [f"{across}x{down}: {n:,}" for (across, down), n in sizes.most_common(_SIZES_SHOWN)]
+    if len(sizes) > _SIZES_SHOWN:
+        shown.append(f"{len(sizes) - _SIZES_SHOWN} other sizes")
+    listed = ", ".join(shown) or "no image"
+    return [*lines, "", f"sizes (px): {listed}", f"split sha256: {report.split_sha256}"]
+
+
+def _folders(path: Path) -> tuple[Path | None, Path | None]:
+    """The NIH folder and the ChestX-Det folder that `path` is or holds."""
+    if not path.exists():
+        raise DataError(path, "no such file or folder")
+    inner = [path / name for name in (NIH_FOLDER, CHESTXDET_FOLDER)]
+    if any(folder.is_dir() for folder in inner):
+        nih_root, chestxdet_root = (folder if folder.is_dir() else None for folder in inner)
+        return nih_root, chestxdet_root
+    if any(path.glob(nih.ENTRY_FILES)) or any(path.glob("images*/")):
+        return path, None
+    annotations = [chestxdet.annotation_file(path, part) for part in chestxdet.PARTS]
+    if any(file.exists() for file in [path / chestxdet.NAME_MAP, *annotations]):
+        return None, path
+    raise DataError(
+        path,
+        f"is no NIH folder ({nih.ENTRY_FILES}, images*/), no ChestX-Det folder "
+        f"({annotations[0].name}), holds no {NIH_FOLDER}/ or {CHESTXDET_FOLDER}/, and is no CSV "
+        "manifest",
+    )
 
 
 def _check_nih(report: Report, root: Path) -> set[str]:
@@ -102,16 +196,14 @@ def _check_nih(report: Report, root: Path) -> set[str]:
         report.refuse(error)
         return set()
     files = nih.image_files(root).keys()
-    _note(report, root, len(names - files), "row(s) of the label file without an image here")
+    report.note(root, len(names - files), "row(s) of the label file without an image here")
     for name in sorted(report.nih_boxes.keys() - names):
         report.refuse(DataError(root / nih.BOX_LIST, f"{name} has no row in the label file"))
     boxed = report.nih_boxes.keys() & names
-    _note(report, root, len(boxed - files), "boxed image(s) that are not here")
-    _check_lists(report, root, set(files))
-    return names
-
-
-def _check_lists(report: Report, root: Path, files: set[str]) -> None:
+    report.note(root, len(boxed - files), "boxed image(s) that are not here")
+    reported = {name[:8] for name in files} & reported_patients(root)
+    what = f"patient(s) of the test set in {root.parent / TEST_FOLDER}: kept from training"
+    report.note(root, len(reported), what)
     for name, without in (
         (nih.TEST_LIST, "patients of NIH's test would be trained on"),
         (nih.BOX_LIST, "there is no box, and the split is another"),
@@ -121,12 +213,12 @@ def _check_lists(report: Report, root: Path, files: set[str]) -> None:
             report.refuse(DataError(root / name, f"is missing: {without}"))
     train = nih.read_list(root / nih.TRAIN_LIST, refuse=report.refuse)
     test = nih.read_list(root / nih.TEST_LIST, refuse=report.refuse)
-    both = {nih.patient_of(name) for name in train} & {nih.patient_of(name) for name in test}
-    for patient in sorted(both):
+    for patient in sorted({name[:8] for name in train} & {name[:8] for name in test}):
         said = f"patient {patient} is in {nih.TRAIN_LIST}, too"
         report.refuse(DataError(root / nih.TEST_LIST, said))
     if train or test:
-        _note(report, root, len(files - {*train, *test}), "image(s) in neither of NIH's lists")
+        report.note(root, len(files - {*train, *test}), "image(s) in neither of NIH's lists")
+    return names
 
 
 def _check_chestxdet(report: Report, root: Path, nih_names: set[str] | None) -> None:
@@ -150,14 +242,15 @@ def _check_chestxdet(report: Report, root: Path, nih_names: set[str] | None) -> 
                 said = f"{image.name} is {image.nih_name}, which NIH's label file does not have"
                 report.refuse(DataError(root / chestxdet.NAME_MAP, said))
     others = {image.patient for image in report.annotated} - report.splits.keys()
-    report.splits |= published_splits(report.sets.nih, others, refuse=report.refuse)
+    report.splits |= published_splits(report.nih, others, refuse=report.refuse)
 
 
 def _check_same_images(report: Report) -> None:
     """One image under two patients of two splits is a patient who crosses, whatever the names."""
     first: dict[bytes, tuple[Path, str]] = {}
     n_shared = 0
-    for path, patient in _patients(report):
+    for image in _all_images(report):
+        path, patient = image.path, image.patient
         if path not in report.files:
             continue
         other, owner = first.setdefault(report.files[path].digest, (path, patient))
@@ -173,99 +266,49 @@ def _check_same_images(report: Report) -> None:
         report.notes.append(f"{n_shared} image(s) are the same as another patient's")
 
 
-def _patients(report: Report) -> Iterator[tuple[Path, str]]:
-    for image in report.images:
-        yield image.path, image.patient
-    for annotated in report.annotated:
-        yield annotated.path, annotated.patient
+def _note_labels(report: Report) -> None:
+    """What the classifier's training would refuse, or a reader should know of the labels."""
+    for split in (Split.TRAIN, Split.VALIDATION) if report.images else ():
+        inside = (one for one in report.images if report.splits[one.patient] is split)
+        found = {finding for image in inside for finding in image.findings}
+        empty = [finding.value for finding in Finding if finding not in found]
+        if empty:
+            report.notes.append(
+                f"no {split.value} image is positive for {', '.join(empty)}: the classifier "
+                "refuses to train on these sets alone"
+            )
+    old = sum(image.age_years > OLDEST_PLAUSIBLE_YEARS for image in report.images)
+    if old:
+        report.notes.append(f"{old} image(s) of patients older than {OLDEST_PLAUSIBLE_YEARS} years")
+
+
+def _all_images(report: Report) -> Iterator[Radiograph | ChestXDetImage]:
+    yield from report.images
+    yield from report.annotated
 
 
 def _files(report: Report) -> list[Path]:
     """Every image file, with or without a row."""
     files = {image.path for image in report.images}
-    if report.sets.nih:
-        files |= set(nih.image_files(report.sets.nih).values())
-    if report.sets.chestxdet:
+    if report.nih:
+        files |= set(nih.image_files(report.nih).values())
+    if report.chestxdet:
         for part in chestxdet.PARTS:
-            files |= set(chestxdet.image_files(report.sets.chestxdet, part).values())
+            files |= set(chestxdet.image_files(report.chestxdet, part).values())
     return sorted(files)
 
 
-def _note(report: Report, root: Path, count: int, what: str) -> None:
-    if count:
-        report.notes.append(f"{root}: {count} {what}")
-
-
-def locate(paths: Iterable[Path]) -> Sets:
-    """The sets under `paths`: each an NIH folder, a ChestX-Det folder, both, or a CSV manifest.
-
-    Raises:
-        DataError: a path that does not exist or is none of these; two folders of one kind.
-    """
-    sets = Sets()
-    for path in paths:
-        found = _located(path)
-        if (found.nih and sets.nih) or (found.chestxdet and sets.chestxdet):
-            raise DataError(path, "is the second folder of its kind: check one at a time")
-        sets.nih = sets.nih or found.nih
-        sets.chestxdet = sets.chestxdet or found.chestxdet
-        sets.manifests += found.manifests
-    return sets
-
-
-def _located(path: Path) -> Sets:
-    if path.is_file() and path.suffix.lower() == MANIFEST_SUFFIX:
-        return Sets(manifests=[path])
-    if not path.exists():
-        raise DataError(path, "no such file or folder")
-    inner = Sets(
-        nih=path / NIH_FOLDER if (path / NIH_FOLDER).is_dir() else None,
-        chestxdet=path / CHESTXDET_FOLDER if (path / CHESTXDET_FOLDER).is_dir() else None,
-    )
-    if inner.nih or inner.chestxdet:
-        return inner
-    if any(path.glob(nih.ENTRY_FILES)) or any(path.glob("images*/")):
-        return Sets(nih=path)
-    if (path / chestxdet.NAME_MAP).exists() or any(
-        chestxdet.annotation_file(path, part).exists() for part in chestxdet.PARTS
-    ):
-        return Sets(chestxdet=path)
-    raise DataError(
-        path,
-        f"is no NIH folder ({nih.ENTRY_FILES}, images*/), no ChestX-Det folder "
-        f"({chestxdet.annotation_file(path, 'train').name}), holds no {NIH_FOLDER}/ or "
-        f"{CHESTXDET_FOLDER}/, and is no CSV manifest",
-    )
-
-
-def examine(
-    paths: Sequence[Path], processes: int | None = None
-) -> tuple[dict[Path, FileFacts], list[DataError]]:
-    """The facts of each file that decodes, and an error for each that does not, by path.
-
-    Memory: one image a process at a time, and some hundred bytes for each file.
-    """
-    facts: dict[Path, FileFacts] = {}
-    broken: list[DataError] = []
-    chunks = [tuple(paths[start : start + _CHUNK]) for start in range(0, len(paths), _CHUNK)]
-    with tqdm(total=len(paths), desc="decoding", unit="image") as bar:
-        for examined in in_processes(_examine, chunks, processes):
-            facts.update(examined.facts)
-            broken += [DataError(path, detail) for path, detail in examined.broken]
-            bar.update(len(examined.facts) + len(examined.broken))
-    return facts, sorted(broken, key=lambda error: error.path)
-
-
-def _examine(paths: tuple[Path, ...]) -> _Examined:
-    examined = _Examined([], [])
+def _examine(paths: tuple[Path, ...]) -> list[tuple[Path, FileFacts | str]]:
+    """The facts of each file, or why it cannot be decoded."""
+    examined: list[tuple[Path, FileFacts | str]] = []
     for path in paths:
         try:
             grey = decode_grey(path)
         except DataError as error:
-            examined.broken.append((path, error.detail))
+            examined.append((path, error.detail))
             continue
         height, width = grey.shape
         digest = hashlib.blake2b(f"{width}x{height}:".encode(), digest_size=16)
         digest.update(grey.tobytes())
-        examined.facts.append((path, FileFacts(width, height, digest.digest())))
+        examined.append((path, FileFacts(width, height, digest.digest())))
     return examined

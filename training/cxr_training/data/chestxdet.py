@@ -16,6 +16,7 @@ from cxr_training.data.layout import refuse_test_folder
 from cxr_training.data.nih import RegionBox, check_box, files_by_name, patient_of
 
 NAME_MAP = "name_map.csv"
+CHESTXDET_SOURCE = "ChestX-Det (Lian et al. 2021; annotations Apache-2.0)"
 PARTS = ("train", "test")
 
 

@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from cxr_training.core.files import sha256_of
+from cxr_contracts import Finding
+from cxr_training.core.runs import sha256_of
 from cxr_training.data import nih
-from cxr_training.data.boxed import published_splits
 from cxr_training.data.errors import Refuse, at_once, tried
 from cxr_training.data.layout import refuse_test_folder
 from cxr_training.data.manifest_csv import OWN, Entry, check_files, read_entries, stated_splits
+from cxr_training.data.nih import published_splits
 from cxr_training.data.radiographs import Radiograph
 from cxr_training.data.splits import Split
 
@@ -19,10 +20,11 @@ NIH_SOURCE = "NIH ChestX-ray14 (Wang et al., CVPR 2017; NIH Clinical Center)"
 
 @dataclass(frozen=True, slots=True)
 class Collection:
-    """Radiographs of all sets, NIH's first, and the split of every patient."""
+    """Radiographs of all sets, NIH's first, the split of every patient, and what is learned."""
 
     images: tuple[Radiograph, ...]
     splits: dict[str, Split]
+    labels: tuple[Finding, ...] = tuple(Finding)
 
 
 def read_collection(
@@ -50,7 +52,11 @@ def read_collection(
     if not held_out:
         for path in manifests:
             refuse_test_folder(path)
-    published = _published(nih_root, held_out, refuse)
+    published = (
+        tried(partial(nih.read_images, nih_root, held_out=held_out, refuse=refuse), refuse)
+        if nih_root is not None
+        else []
+    )
     entries = [
         entry
         for path in manifests
@@ -89,13 +95,6 @@ def label_file(root: Path | None, manifests: Sequence[Path]) -> Path:
     if not manifests:
         raise ValueError("the reader needs NIH's folder, a manifest, or both")
     return manifests[0]
-
-
-def _published(nih_root: Path | None, held_out: bool, refuse: Refuse) -> list[Radiograph]:
-    if nih_root is None:
-        return []
-    read = partial(nih.read_images, nih_root, held_out=held_out, refuse=refuse)
-    return tried(read, refuse)
 
 
 def _apply(

@@ -2,7 +2,7 @@
 
 One row an image. The columns `image` (a path below the CSV's folder), `patient` and `findings`
 (NIH's names separated by `|`, or `No Finding`) are required; `age_years`, `sex`, `view`,
-`synthetic` and `split` are not. docs/data.md has the format.
+`synthetic`, `unknown` and `split` are not. docs/data.md has the format.
 
 A patient `P` of a manifest is `own:P` from here on, so that a hospital's eight digits never meet
 NIH's; `nih:00000013` names a patient of NIH on purpose. All manifests share one name space: two of
@@ -15,13 +15,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from cxr_contracts import Finding, parse_finding
 from cxr_training.data.csv_rows import Row, read_rows
 from cxr_training.data.errors import DataError, Refuse, at_once
 from cxr_training.data.radiographs import Radiograph, parse_findings
 from cxr_training.data.splits import Split
 
 REQUIRED = ("image", "patient", "findings")
-COLUMNS = (*REQUIRED, "age_years", "sex", "view", "synthetic", "split")
+COLUMNS = (*REQUIRED, "age_years", "sex", "view", "synthetic", "unknown", "split")
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp"})
 OWN, NIH = "own:", "nih:"
 # A patient of this prefix was invented by a generator, and no radiograph of a person is theirs.
@@ -48,26 +49,16 @@ class Entry:
         return DataError(self.csv, detail, line=self.line)
 
 
-def read_images(path: Path, *, refuse: Refuse = at_once) -> list[Radiograph]:
-    """The radiographs of the manifest `path`, in its order, checked in themselves.
-
-    Their split, which may depend on other sets, is `read_collection`'s business.
+def read_entries(path: Path, *, refuse: Refuse = at_once) -> list[Entry]:
+    """The rows of the manifest `path`, each checked by itself.
 
     Args:
         path: the CSV.
-        refuse: called for each row that cannot be taken, and each image that no row names.
+        refuse: called for each row that cannot be taken.
 
     Raises:
         DataError: no such file, a missing or unknown column, no row; what `refuse` raises.
     """
-    entries = read_entries(path, refuse=refuse)
-    check_files(entries, refuse=refuse)
-    stated_splits(entries, refuse=refuse)
-    return [entry.radiograph for entry in entries]
-
-
-def read_entries(path: Path, *, refuse: Refuse = at_once) -> list[Entry]:
-    """The rows of the manifest `path`, each checked by itself; errors as `read_images`."""
     entries = []
     line = 1
     for line, row in read_rows(path, REQUIRED, allowed=COLUMNS, refuse=refuse):
@@ -143,20 +134,35 @@ def _entry(row: Row, csv: Path, line: int) -> Entry:
     patient = row["patient"].strip()
     if patient.startswith(SYNTHETIC_PATIENT) and not synthetic:
         raise ValueError(f"patient {patient} was made by a generator, but {name} is not synthetic")
+    findings = parse_findings(row["findings"].strip())
     image = Radiograph(
         name=name,
-        path=_image_path(name, csv.parent),
-        patient=_patient(patient),
-        findings=parse_findings(row["findings"].strip()),
-        age_years=_age(row.get("age_years", "").strip()),
+        path=image_path(name, csv.parent),
+        patient=own_patient(patient),
+        findings=findings,
+        age_years=parse_age(row.get("age_years", "").strip()),
         sex=_one_of(row, "sex", SEXES),
         view=_one_of(row, "view", VIEWS),
         synthetic=synthetic,
+        unknown=_unknown(row.get("unknown", "").strip(), findings, split),
     )
     return Entry(image, csv, line, Split(split) if split else None)
 
 
-def _image_path(name: str, folder: Path) -> Path:
+def _unknown(text: str, findings: frozenset[Finding], split: str) -> frozenset[Finding]:
+    """The findings of which nothing is known; none for an empty field."""
+    if not text:
+        return frozenset()
+    unknown = frozenset(parse_finding(name) for name in text.split("|"))
+    if both := sorted(unknown & findings):
+        raise ValueError(f"{both[0]} is a finding and unknown at once")
+    if split != Split.TRAIN:
+        raise ValueError("an image with unknown findings only trains: its split has to be train")
+    return unknown
+
+
+def image_path(name: str, folder: Path) -> Path:
+    """The file of an image below `folder`; ValueError if there is none, or it lies elsewhere."""
     relative = PurePosixPath(name)
     if not name or relative.is_absolute() or ".." in relative.parts:
         raise ValueError(f"image {name!r} is no path below the folder of the manifest")
@@ -166,7 +172,8 @@ def _image_path(name: str, folder: Path) -> Path:
     return path
 
 
-def _patient(text: str) -> str:
+def own_patient(text: str) -> str:
+    """A patient as all data sets together name one; ValueError."""
     if text.startswith(NIH):
         if not _NIH_PATIENT.fullmatch(text):
             raise ValueError(f"patient {text!r}: NIH's numbers have eight digits")
@@ -176,7 +183,8 @@ def _patient(text: str) -> str:
     return OWN + text
 
 
-def _age(text: str) -> int:
+def parse_age(text: str) -> int:
+    """Whole years, -1 for nothing; ValueError."""
     if not text:
         return -1
     if not text.isdecimal() or int(text) > OLDEST_YEARS:

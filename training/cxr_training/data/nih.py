@@ -2,18 +2,23 @@
 
 Reads `Data_Entry_2017*.csv`, `BBox_List_2017.csv`, the official lists and `images*/`. The full
 download and a part of it are read alike: rows whose image is absent are an error only when asked.
+
+`read_boxed` is the one home of the split: a patient on whom NIH drew a box is held out only where a
+test set beside the data names them (`assign_splits`), so a split is right only where the box list
+and that folder were read, too.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from cxr_contracts import Region, parse_region
 from cxr_training.data.csv_rows import Row, read_rows
-from cxr_training.data.errors import DataError, HeldOutError, Refuse, at_once
-from cxr_training.data.layout import in_test_folder
+from cxr_training.data.errors import DataError, HeldOutError, Refuse, at_once, tried
+from cxr_training.data.layout import NIH_FOLDER, TEST_FOLDER, in_test_folder
 from cxr_training.data.radiographs import Radiograph, parse_findings
+from cxr_training.data.splits import Split, assign_splits
 
 ENTRY_FILES = "Data_Entry_2017*.csv"
 BOX_LIST = "BBox_List_2017.csv"
@@ -166,11 +171,6 @@ def read_boxes(root: Path, *, refuse: Refuse = at_once) -> dict[str, list[Region
     return boxes
 
 
-def read_official_test_patients(root: Path) -> set[str]:
-    """The patients of NIH's `test_list.txt`; empty if there is none. DataError for a bad name."""
-    return {patient_of(name) for name in read_list(root / TEST_LIST)}
-
-
 def read_list(path: Path, *, refuse: Refuse = at_once) -> list[str]:
     """The image names of one of NIH's official lists; none if there is no such file."""
     if not path.exists():
@@ -238,3 +238,53 @@ def _years(age: str) -> int:
     """The first edition of the label file writes `058Y`, and infants as `013M` or `005D`."""
     number = int(age.rstrip("YMD"))
     return number // {"M": 12, "D": 365}.get(age[-1], 1)
+
+
+@dataclass(frozen=True, slots=True)
+class BoxedRadiographs:
+    """All radiographs of NIH's layout, boxed or not."""
+
+    images: Mapping[str, Radiograph]
+    """By file name."""
+    boxes: Mapping[str, list[RegionBox]]
+    """NIH's own, by file name; a boxed radiograph may be absent from `images`."""
+    splits: dict[str, Split]
+    """Of every patient of `images`."""
+
+    def of(self, split: Split) -> list[Radiograph]:
+        """The radiographs of one split's patients, in the order of the label file."""
+        return [image for image in self.images.values() if self.splits[image.patient] is split]
+
+
+def read_boxed(nih_root: Path, *, held_out: bool = False) -> BoxedRadiographs:
+    """The radiographs under `nih_root`, the boxes and the splits; DataError as NIH's readers.
+
+    `held_out`: let a test set pass (`data.test_set`); all its patients are test patients.
+    """
+    images = {image.name: image for image in read_images(nih_root, held_out=held_out)}
+    patients = (image.patient for image in images.values())
+    return BoxedRadiographs(images, read_boxes(nih_root), published_splits(nih_root, patients))
+
+
+def published_splits(
+    nih_root: Path | None, patients: Iterable[str], *, refuse: Refuse = at_once
+) -> dict[str, Split]:
+    """The splits of `patients`, with the lists and boxes of `nih_root` where there is one."""
+    if nih_root is None:
+        return assign_splits(patients, official_test=set(), boxed=set())
+    names = read_list(nih_root / TEST_LIST, refuse=refuse)
+    if is_held_out(nih_root):
+        # NIH drew its boxes on test patients; here nobody trains, so all of them stay.
+        return dict.fromkeys(sorted(set(patients)), Split.TEST)
+    boxes = tried(lambda: list(read_boxes(nih_root, refuse=refuse)), refuse)
+    return assign_splits(
+        patients,
+        official_test={patient_of(name) for name in names},
+        boxed={patient_of(name) for name in boxes},
+        reported=reported_patients(nih_root),
+    )
+
+
+def reported_patients(nih_root: Path) -> set[str]:
+    """The patients whose radiographs lie in a test set's folder beside `nih_root`."""
+    return {name[:8] for name in image_files(nih_root.parent / TEST_FOLDER / NIH_FOLDER)}

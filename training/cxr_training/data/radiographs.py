@@ -12,7 +12,8 @@ class Radiograph:
 
     `patient` is unique over all data sets together. `age_years` is -1, `sex` and `view` are empty
     where the data set does not say. `synthetic` marks an image that a generator made: such an
-    image is never validated or tested on.
+    image is never validated or tested on. Of the findings in `unknown` nobody said whether they
+    are there: such an image only trains, too, and is silent about them.
     """
 
     name: str
@@ -23,6 +24,7 @@ class Radiograph:
     sex: str
     view: str
     synthetic: bool = False
+    unknown: frozenset[Finding] = frozenset()
 
 
 def parse_findings(text: str) -> frozenset[Finding]:

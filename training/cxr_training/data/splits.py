@@ -4,11 +4,12 @@ The split of a patient follows from the patient's number alone, so that the full
 part of it, NIH and ChestX-Det, agree without a shared file; a CSV manifest may state splits of
 its own (`cxr_training.data.collection`). Patients of NIH's official test list
 are `test`, except those on whom NIH drew boxes: there are no other NIH boxes to train or
-validate on.
+validate on. Patients of a test set beside the data are `test` in any case: a full NIH download
+holds them as well, boxes and all.
 """
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from enum import StrEnum
 from pathlib import Path
 
@@ -24,7 +25,11 @@ class Split(StrEnum):
 
 
 def assign_splits(
-    patients: Iterable[str], *, official_test: set[str], boxed: set[str]
+    patients: Iterable[str],
+    *,
+    official_test: set[str],
+    boxed: set[str],
+    reported: Set[str] = frozenset(),
 ) -> dict[str, Split]:
     """The split of each patient.
 
@@ -32,8 +37,9 @@ def assign_splits(
         patients: NIH's patient numbers, eight digits, and those of manifests, `own:...`.
         official_test: patients of NIH's official test list.
         boxed: patients with at least one NIH box.
+        reported: patients of a test set that lies beside the data, boxed or not.
     """
-    held_out = official_test - boxed
+    held_out = (official_test - boxed) | reported
     return {
         patient: Split.TEST if patient in held_out else _train_or_validation(patient)
         for patient in sorted(set(patients))

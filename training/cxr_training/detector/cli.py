@@ -1,4 +1,4 @@
-"""`cxr detector train|evaluate|verify|publish|fuse`; see docs/training-detector.md.
+"""`cxr detector VERB`; see docs/training-detector.md.
 
 `evaluate`, `publish` and `train --resume` take the recipe from the run directory unless told
 otherwise.
@@ -34,11 +34,18 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     train.add_argument("--resume", action="store_true", help="go on with the killed run in --out")
     start = train.add_mutually_exclusive_group()
     start.add_argument("--coco-start", type=Path, help="YOLOv5n on COCO (safetensors)")
-    start.add_argument("--start", type=Path, help="another state dict; without, random weights")
+    start.add_argument(
+        "--start",
+        type=Path,
+        help="another state dict, or a published detector's folder; without, random weights",
+    )
     train.add_argument(
         "--backbone-start",
         type=Path,
         help="beside one of these: a published classifier whose network fills the backbone",
+    )
+    train.add_argument(
+        "--pseudo-labels", type=Path, help="what a teacher says (pseudo-label), for a student"
     )
     train.set_defaults(run=_train)
 
@@ -77,7 +84,30 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     fuse.add_argument("--name", default="fused-both", help="of the new model")
     fuse.add_argument("--version", default="1.0.0")
     fuse.add_argument("--models", type=Path, default=MODELS, help=f"default: {MODELS}")
+    for command in (publish, fuse):
+        command.add_argument(
+            "--replace", action="store_true", help="let a published model of that name give way"
+        )
     fuse.set_defaults(run=_fuse)
+
+    calibrate = verbs.add_parser(
+        "calibrate",
+        parents=[data],
+        help="fit what a published detector's scores mean, and which boxes are shown",
+    )
+    calibrate.add_argument("--model", type=Path, required=True, help="the published folder")
+    calibrate.set_defaults(run=_calibrate)
+
+    label = verbs.add_parser(
+        "pseudo-label",
+        parents=[data],
+        help="let a published detector label training radiographs without drawn boxes",
+    )
+    label.add_argument("--model", type=Path, required=True, help="the published folder")
+    label.add_argument("--out", type=Path, required=True, help="the file (JSON lines), or its rest")
+    label.add_argument("--limit", type=int, help="how many radiographs it shall hold at most")
+    label.add_argument("--threads", type=int, default=1, help="of the detector; default: 1")
+    label.set_defaults(run=_pseudo_label)
 
 
 def _train(options: argparse.Namespace) -> int:
@@ -91,10 +121,17 @@ def _train(options: argparse.Namespace) -> int:
     config = _config(options)
     keep_freed_memory()
     if options.resume:
-        resume(config, options.data, options.out)
+        resume(config, options.data, options.out, pseudo_labels=options.pseudo_labels)
     else:
-        command, commit = command_line(), current_commit()
-        train(config, options.data, _start(options), options.out, command=command, commit=commit)
+        train(
+            config,
+            options.data,
+            _start(options),
+            options.out,
+            command=command_line(),
+            commit=current_commit(),
+            pseudo_labels=options.pseudo_labels,
+        )
     return 0
 
 
@@ -109,8 +146,11 @@ def _evaluate(options: argparse.Namespace) -> int:
             print(row.name, row.subset, row.result.value, row.result.low, row.result.high)
         return 0
     from cxr_training.data.splits import Split
-    from cxr_training.detector.benchmark import read_benchmark
-    from cxr_training.detector.published import evaluate_published
+    from cxr_training.detector.published import (
+        evaluate_published,
+        read_benchmark,
+        write_test_figures,
+    )
     from cxr_training.detector.report import write_results
     from cxr_training.report.tables import format_interval
 
@@ -120,6 +160,9 @@ def _evaluate(options: argparse.Namespace) -> int:
         evaluate_published(model, options.data, benchmark, split=split) for model in options.model
     ]
     results = options.results / "test" if split is Split.TEST else options.results
+    if split is Split.TEST:
+        for model, one in zip(options.model, evaluations, strict=True):
+            write_test_figures(model, one.manifest, one.rows)
     write_results(evaluations, results, split, default=_default_among(options.model))
     for one in evaluations:
         [mean] = [row for row in one.rows if (row.name, row.subset) == ("map50", "all")]
@@ -129,11 +172,16 @@ def _evaluate(options: argparse.Namespace) -> int:
 
 def _verify(options: argparse.Namespace) -> int:
     _one_thread()
+    from cxr_serving.model_folder import open_model_folder
+    from cxr_training.detector.calibration import verify_calibration
+    from cxr_training.detector.evaluation import is_calibrated
     from cxr_training.detector.published import verify_published
 
     differing = 0
     for model in options.model:
         sentences = verify_published(model, options.data)
+        if is_calibrated(open_model_folder(model, "detector").manifest):
+            sentences += verify_calibration(model, options.data)
         differing += len(sentences)
         print(f"{model}: {len(sentences) or 'no'} figures differ from the manifest")
         for sentence in sentences:
@@ -147,7 +195,9 @@ def _publish(options: argparse.Namespace) -> int:
     config = _config(options)
     if options.version is not None:
         config = config.model_copy(update={"version": options.version})
-    manifest = publish_run(config, options.out, options.models, options.results)
+    manifest = publish_run(
+        config, options.out, options.models, options.results, replace=options.replace
+    )
     print(f"{options.models / manifest.name} {manifest.version}")
     return 0
 
@@ -157,8 +207,33 @@ def _fuse(options: argparse.Namespace) -> int:
     from cxr_training.detector.fuse import fuse_published
 
     folder = options.models / options.name
-    manifest = fuse_published(options.model, folder, options.data, version=options.version)
+    manifest = fuse_published(
+        options.model, folder, options.data, version=options.version, replace=options.replace
+    )
     print(f"{folder} {manifest.version}")
+    return 0
+
+
+def _calibrate(options: argparse.Namespace) -> int:
+    _one_thread()
+    from cxr_training.detector.calibration import calibrate_published
+    from cxr_training.detector.evaluation import is_of_calibration
+    from cxr_training.report.tables import format_interval
+
+    manifest = calibrate_published(options.model, options.data)
+    for row in filter(is_of_calibration, manifest.metrics):
+        print(f"{row.name}, {row.subset}: {format_interval(row.result)}")
+    return 0
+
+
+def _pseudo_label(options: argparse.Namespace) -> int:
+    _one_thread()
+    from cxr_training.detector.distillation import write_pseudo_labels
+
+    held = write_pseudo_labels(
+        options.model, options.data, options.out, limit=options.limit, threads=options.threads
+    )
+    print(f"{options.out}: {held} radiographs")
     return 0
 
 
@@ -180,6 +255,14 @@ def _start(options: argparse.Namespace) -> "Start | None":
 
     if options.coco_start is not None:
         return Start(options.coco_start, COCO_SOURCE, options.backbone_start)
+    if options.start is not None and options.start.is_dir():
+        from cxr_serving.model_folder import open_model_folder
+
+        published = open_model_folder(options.start, "detector")
+        published.weights()
+        identity, file = published.identity, published.manifest.weights.path
+        source = f"the published detector {identity.name} {identity.version}"
+        return Start(options.start / file, source, options.backbone_start)
     if options.start is not None:
         return Start(options.start, options.start.name, options.backbone_start)
     return None

@@ -7,10 +7,10 @@ from typing import Any, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from cxr_contracts import Architecture, InputSpec, Region
-from cxr_detector.preprocessing import Resize
 from cxr_training.core.config import Section, read_config
-from cxr_training.data.annotations import SET_NAMES, regions_of
+from cxr_training.data.annotations import SETS, regions_of
 
+_SET_NAMES = [one.name for one in SETS]
 # Of each split in a trial: a minute on two cores, on the published data as well.
 SMOKE_IMAGES = 64
 
@@ -19,7 +19,10 @@ class DataConfig(Section):
     """What is learnt from."""
 
     sets: tuple[str, ...] = Field(
-        min_length=1, description="Whose boxes: names of `cxr_training.data.annotations.SETS`."
+        description="Whose boxes: names of `cxr_training.data.annotations.SETS`."
+    )
+    regions: tuple[Region, ...] = Field(
+        default=(), description="In place of `sets`: what boxes of one's own are called."
     )
     rare_share: float = Field(
         ge=0,
@@ -33,14 +36,25 @@ class DataConfig(Section):
         "absent, where they do not name it (rule 3 of the annotation policy).",
     )
     max_images: int | None = Field(default=None, gt=0, description="Of each split, for a trial.")
+    epoch_images: int | None = Field(
+        default=None,
+        gt=0,
+        description="So many training images are drawn for an epoch; None: as many as there are.",
+    )
 
     @field_validator("sets")
     @classmethod
     def _known_and_in_order(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        unknown = set(value) - set(SET_NAMES)
+        unknown = set(value) - set(_SET_NAMES)
         if unknown:
-            raise ValueError(f"{', '.join(sorted(unknown))}: none of {', '.join(SET_NAMES)}")
-        return tuple(name for name in SET_NAMES if name in value)
+            raise ValueError(f"{', '.join(sorted(unknown))}: none of {', '.join(_SET_NAMES)}")
+        return tuple(name for name in _SET_NAMES if name in value)
+
+    @model_validator(mode="after")
+    def _of_one_kind(self) -> Self:
+        if bool(self.sets) == bool(self.regions):
+            raise ValueError("either `sets` or `regions` says what the boxes are")
+        return self
 
 
 class AugmentationConfig(Section):
@@ -87,6 +101,21 @@ class BackboneConfig(Section):
     drop_path_rate: float = Field(ge=0, lt=1, description="timm's, in training.")
 
 
+class DistillationConfig(Section):
+    """How a teacher's pseudo-labels are learnt: `cxr_training.detector.distillation`."""
+
+    min_score: float = Field(gt=0, lt=1, description="A weaker box is none.")
+    label_odds: float = Field(
+        ge=1, description="What NIH's labels of a radiograph do to the odds of a box; 1: nothing."
+    )
+    merge_iou: float = Field(
+        gt=0, le=1, description="Boxes of several kinds that overlap so much are one place."
+    )
+    drawn_share: float = Field(
+        gt=0, lt=1, description="So many of the images that are drawn carry drawn boxes."
+    )
+
+
 class DetectorConfig(Section):
     """One recipe."""
 
@@ -98,22 +127,18 @@ class DetectorConfig(Section):
     epochs: int = Field(gt=0)
     batch: int = Field(gt=0)
     background_images: int = Field(ge=0, description="Without a finding, added to train on.")
-    merge_iou: float = Field(gt=0, lt=1, description="Two sets' boxes of at least this are one.")
     nms_iou: float = Field(gt=0, lt=1)
     max_boxes: int = Field(gt=0)
     data: DataConfig
-    resize: Resize = Field(description="How a radiograph that is not square gets in.")
     device: Literal["auto", "cpu", "cuda"]
     threads: int = Field(gt=0, description="Of PyTorch on a CPU.")
-    precision: Literal["auto", "float32", "bfloat16"] = Field(
-        description="Of the forward pass; auto: bfloat16 where the device computes in it."
-    )
     average_steps: int = Field(
         gt=0, description="The published weights are an average over about the last so many steps."
     )
     validate_every: int = Field(gt=0, description="So many epochs; the last one always.")
     backbone: BackboneConfig | None = None
     pretraining: PretrainingConfig | None = None
+    distillation: DistillationConfig | None = None
     augmentation: AugmentationConfig
     optimizer: OptimizerConfig
 
@@ -135,7 +160,7 @@ class DetectorConfig(Section):
     @property
     def regions(self) -> tuple[Region, ...]:
         """The vocabulary: class i of the network is `regions[i]`."""
-        return regions_of(self.data.sets)
+        return self.data.regions or regions_of(self.data.sets)
 
     @property
     def network(self) -> Architecture:

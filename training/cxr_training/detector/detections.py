@@ -1,27 +1,25 @@
 """What a detector finds on radiographs, and how it is held against their boxes."""
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 from tqdm import tqdm
 
 from cxr_contracts import LOWEST_MIN_SCORE, InputSpec, Region
 from cxr_detector.loading import assemble
 from cxr_detector.postprocessing import Detections, postprocess
-from cxr_detector.preprocessing import Resize, fit
+from cxr_detector.preprocessing import fit
 from cxr_serving.imaging import DecodedImage
 from cxr_serving.model_folder import ModelFolder
 from cxr_serving.onnx_runtime import OnnxRuntime
+from cxr_serving.runtime import Runtime
 from cxr_training.data.annotations import AnnotatedImage
 from cxr_training.data.pixels import decode_grey
-from cxr_training.detector.dataset import pixel_boxes
+from cxr_training.detector.dataset import RESIZE, pixel_boxes
 from cxr_training.metrics.detection import Matches, match
-
-if TYPE_CHECKING:
-    import torch
 
 # Ultralytics' own values for validation: the whole precision-recall curve is there.
 LOWEST_SCORE = 0.001
@@ -45,23 +43,21 @@ class PreparedImages:
         DataError: an image that cannot be decoded.
     """
 
-    def __init__(self, images: Sequence[AnnotatedImage], spec: InputSpec, resize: Resize) -> None:
+    def __init__(self, images: Sequence[AnnotatedImage], spec: InputSpec) -> None:
         self.images = images
         self._planes = np.empty((len(images), spec.height_px, spec.width_px), dtype=np.uint8)
         self._placements = []
         for index, image in enumerate(images):
-            self._planes[index], placement = fit(decode_grey(image.path), spec, resize)
+            self._planes[index], placement = fit(decode_grey(image.path), spec, RESIZE)
             self._placements.append(placement)
 
-    def detect(self, network: "torch.nn.Module", nms_iou: float) -> list[ImageDetections]:
+    def detect(self, network: torch.nn.Module, nms_iou: float) -> list[ImageDetections]:
         """The boxes of each image down to `LOWEST_SCORE`.
 
         Args:
             network: of three equal planes in 0..1, decoding, in evaluation mode.
             nms_iou: overlap above which the lower scored box goes.
         """
-        import torch
-
         device = next(network.parameters()).device
         detections = []
         for start in range(0, len(self.images), _BATCH):
@@ -69,19 +65,12 @@ class PreparedImages:
             batch = planes.float().mul_(1.0 / 255.0)[:, None].expand(-1, 3, -1, -1)
             with torch.no_grad():
                 predictions = network(batch.contiguous()).float().cpu().numpy()
-            detections += [
-                self._detections(start + offset, one, nms_iou)
-                for offset, one in enumerate(predictions)
-            ]
+            lowest = np.full(predictions.shape[1] - 4, LOWEST_SCORE, dtype=np.float32)
+            for one, placed in zip(predictions, self._placements[start:], strict=False):
+                found = postprocess(one, placed, lowest, nms_iou=nms_iou, max_boxes=MOST_BOXES)
+                width, height = placed.image_width, placed.image_height
+                detections.append(ImageDetections(found, width, height))
         return detections
-
-    def _detections(
-        self, index: int, predictions: "np.typing.NDArray[np.float32]", nms_iou: float
-    ) -> ImageDetections:
-        placement = self._placements[index]
-        lowest = np.full(len(predictions) - 4, LOWEST_SCORE, dtype=np.float32)
-        found = postprocess(predictions, placement, lowest, nms_iou=nms_iou, max_boxes=MOST_BOXES)
-        return ImageDetections(found, placement.image_width, placement.image_height)
 
 
 def detect_published(
@@ -96,12 +85,21 @@ def detect_published(
         DataError: an image that cannot be decoded.
         ModelFolderError: a file is not what the manifest says, or cannot be loaded.
     """
-    predictor = assemble(folder, _onnx_on_all_cores)
+    return detect_with(folder, images, _onnx_on_all_cores)
+
+
+def detect_with(
+    folder: ModelFolder,
+    images: Iterable[AnnotatedImage],
+    load: Callable[[ModelFolder], Runtime],
+) -> dict[str, ImageDetections]:
+    """The same, with networks that `load` makes run."""
+    predictor = assemble(folder, load)
     predictor.warm_up(1)
     detections = {}
     for image in tqdm(images, desc=folder.manifest.name, unit="image", mininterval=5):
         grey = decode_grey(image.path)
-        prepared = predictor.prepare(DecodedImage(grey, "png", as_stored=True))
+        prepared = predictor.prepare(DecodedImage(grey, "png"))
         [found] = predictor.predict([replace(prepared, min_score=LOWEST_MIN_SCORE)])
         height, width = grey.shape
         detections[image.name] = ImageDetections(found, width, height)
@@ -116,7 +114,14 @@ def detections_on(
 ) -> list[ImageDetections]:
     """The detections on `images` of the kinds `regions`, labelled by these instead of `own`."""
     number = np.array([regions.index(region) if region in regions else -1 for region in own])
-    return [_relabelled(detections[image.name], number) for image in images]
+    chosen = []
+    for image in images:
+        one = detections[image.name]
+        found, labels = one.found, number[one.found.labels]
+        kept = labels >= 0
+        among = (found.scores[kept], found.boxes[kept], found.above_threshold[kept])
+        chosen.append(replace(one, found=Detections(labels[kept], *among)))
+    return chosen
 
 
 def only_of(images: Sequence[AnnotatedImage], regions: Sequence[Region]) -> list[AnnotatedImage]:
@@ -170,13 +175,3 @@ def _onnx_on_all_cores(folder: ModelFolder) -> OnnxRuntime:
     # Only the ONNX file runs here; the weights are checked because a service may run those.
     folder.weights()
     return OnnxRuntime(folder.onnx(), threads=len(os.sched_getaffinity(0)))
-
-
-def _relabelled(one: ImageDetections, number: "np.typing.NDArray[np.intp]") -> ImageDetections:
-    found = one.found
-    labels = number[found.labels]
-    kept = labels >= 0
-    chosen = Detections(
-        labels[kept], found.scores[kept], found.boxes[kept], found.above_threshold[kept]
-    )
-    return replace(one, found=chosen)

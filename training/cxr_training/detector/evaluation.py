@@ -4,40 +4,54 @@ What is published, what `verify` holds it to and what training validates by each
 computed here, on `cxr_training.metrics.detection`.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 
 import numpy as np
+from pydantic import BaseModel
 
-from cxr_contracts import MetricRow, Region
+from cxr_contracts import MetricRow, ModelManifest, Region
 from cxr_training.data.annotations import AnnotatedImage
 from cxr_training.detector.detections import known_only
-from cxr_training.metrics.bootstrap import interval_or_none, with_resamples
+from cxr_training.metrics.bootstrap import interval_or_none, mean_of_defined, with_resamples
 from cxr_training.metrics.detection import (
     IOU_THRESHOLDS,
     FloatArray,
     Matches,
+    Threshold,
     at_thresholds,
     average_precision,
+    detector_thresholds,
     froc_sensitivity,
     mean_average_precision,
-    mean_of_defined,
 )
-from cxr_training.metrics.rows import metric_row
-from cxr_training.metrics.thresholds import Threshold, detector_thresholds
+from cxr_training.report.tables import metric_row
 
 FALSE_BOXES_PER_IMAGE = (0.25, 0.5, 1.0)
 RESAMPLES = 1000
+# Fewer say too little of a kind to count in a mean.
+FREQUENT_BOXES = 20
 SEED = 20
 AT_50, AT_50_TO_95 = (0,), tuple(range(len(IOU_THRESHOLDS)))
+# Of the figures that `cxr_training.detector.calibration` makes: names, and a subset.
+CALIBRATION_NAMES = ("box_log_loss", "box_calibration_error", "boxes_right", "mean_probability")
+IN_USE = "with ordinary images"
 
 
-@dataclass(frozen=True, slots=True)
-class Evaluation:
+class Evaluation(BaseModel):
     """The figures of one detector."""
 
     metrics: list[MetricRow]
     thresholds: list[Threshold]
+
+
+def is_calibrated(manifest: ModelManifest) -> bool:
+    """Whether the scores of a detector say how likely a box is right."""
+    return any((label.slope, label.intercept) != (1.0, 0.0) for label in manifest.labels)
+
+
+def is_of_calibration(row: MetricRow) -> bool:
+    """Whether a figure is one of calibration, measured with ordinary radiographs."""
+    return row.name in CALIBRATION_NAMES or row.subset == IN_USE
 
 
 class Sample:
@@ -96,22 +110,12 @@ def evaluate(
     limits = np.array([threshold.score for threshold in thresholds])
     for name, draws in at_thresholds(matches, limits, sample.weights).items():
         rows += sample.row(name, "all", draws, boxes=boxes)
-    rows += _subset_rows(matches, sample)
-    return Evaluation(rows, thresholds)
-
-
-def region_froc_rows(
-    matches: Matches, regions: Sequence[Region], sample: Sample
-) -> list[MetricRow]:
-    """Of each region, the share that is found at so many false boxes of it an image."""
-    rows: list[MetricRow] = []
-    for label, region in enumerate(regions):
-        truth = matches.truth * (np.arange(len(regions)) == label)
-        alone = matches.keep(matches.label == label, truth)
-        for rate in FALSE_BOXES_PER_IMAGE:
-            draws = froc_sensitivity(alone, sample.weights, rate)
-            rows += sample.row(f"froc_{rate:g}", region.value, draws, boxes=int(truth.sum()))
-    return rows
+    parts: dict[str, Sequence[object]] = {
+        "side_px": [image.side_px for image in images],
+        "annotator": [image.source for image in images],
+    }
+    rows += subset_rows(matches, sample, parts)
+    return Evaluation(metrics=rows, thresholds=thresholds)
 
 
 def _class_rows(matches: Matches, sample: Sample, regions: Sequence[Region]) -> list[MetricRow]:
@@ -129,21 +133,26 @@ def _class_rows(matches: Matches, sample: Sample, regions: Sequence[Region]) -> 
         for name, draws in per_class.items()
         for row in sample.row(f"map{name}", "all", mean_of_defined(draws), boxes=boxes)
     ]
+    n_boxes = matches.truth.sum(axis=0)
+    frequent = [per_class["50"][label] for label in np.flatnonzero(n_boxes >= FREQUENT_BOXES)]
+    if frequent:
+        counted = int(n_boxes[n_boxes >= FREQUENT_BOXES].sum())
+        means += sample.row("map50_frequent", "all", mean_of_defined(frequent), boxes=counted)
     return means + rows
 
 
-def _subset_rows(matches: Matches, sample: Sample) -> list[MetricRow]:
-    """mAP50 by the size of the file and by who annotated it."""
+def subset_rows(
+    matches: Matches, sample: Sample, kinds: Mapping[str, Sequence[object]]
+) -> list[MetricRow]:
+    """mAP50 of parts of the images: for each kind, e.g. `view`, of each value, given by image."""
     rows: list[MetricRow] = []
-    for key, values in (
-        ("side_px", np.array([image.side_px for image in sample.images])),
-        ("annotator", np.array([image.source for image in sample.images])),
-    ):
+    for kind, of_image in kinds.items():
+        values = np.array(of_image)
         for value in np.unique(values):
             inside = values == value
             truth = matches.truth * inside[:, np.newaxis]
             part = matches.keep(inside[matches.image], truth)
             draws = mean_average_precision(part, sample.weights, AT_50)
             boxes, n = int(truth.sum()), int(inside.sum())
-            rows += sample.row("map50", f"{key}={value}", draws, boxes=boxes, n=n)
+            rows += sample.row("map50", f"{kind}={value}", draws, boxes=boxes, n=n)
     return rows

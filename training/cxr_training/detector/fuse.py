@@ -4,23 +4,28 @@ Nothing is trained or fitted but the thresholds. The boxes must overlap as much 
 and all members count alike.
 """
 
-import json
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from cxr_contracts import Architecture, DataSpec, LabelSpec, ModelFile, ModelManifest, TrainingSpec
-from cxr_detector.fused import LIBRARY, MEMBERS_FILE, NAME, member_folders
+from cxr_contracts import Architecture, DataSpec, ModelFile, ModelManifest, TrainingSpec
+from cxr_detector.fused import LIBRARY, MEMBERS_FILE, NAME, Member, Members, member_folders
 from cxr_serving.model_folder import ModelFolder, open_model_folder
 from cxr_training.core.errors import PublishError
 from cxr_training.core.runs import command_line, current_commit, portable_command, utc_now
-from cxr_training.data.annotations import Annotations
 from cxr_training.data.splits import Split, split_sha256
-from cxr_training.detector.card import write_card
+from cxr_training.detector.card import render_card
 from cxr_training.detector.detections import detect_published, match_all
 from cxr_training.detector.evaluation import evaluate
-from cxr_training.detector.published import regions_of_manifest, rules_of
-from cxr_training.export.publishing import CARD_NAME, LICENCE, model_file, write_manifest
+from cxr_training.detector.publish import label_specs
+from cxr_training.detector.published import own_annotations, regions_of_manifest
+from cxr_training.export.publishing import (
+    CARD_NAME,
+    LICENCE,
+    model_file,
+    staged,
+    write_manifest,
+)
+from cxr_training.metrics.detection import Threshold
 
 # Two boxes that overlap by this much are one finding's, as for the figures.
 IOU = 0.5
@@ -29,7 +34,7 @@ LOWEST_SCORE = 0.001
 
 
 def fuse_published(
-    models: Sequence[Path], folder: Path, data: Path, *, version: str
+    models: Sequence[Path], folder: Path, data: Path, *, version: str, replace: bool
 ) -> ModelManifest:
     """Write the folder of a model that fuses the boxes of `models`, with its figures.
 
@@ -38,6 +43,7 @@ def fuse_published(
         folder: `models/detector/<name>`.
         data: the folder that holds nih/ and chestx-det/.
         version: of the new model.
+        replace: whether a model of that name may give way.
 
     Raises:
         DataError: the data is not as published.
@@ -47,38 +53,24 @@ def fuse_published(
     """
     members = [open_model_folder(model, "detector") for model in models]
     _require_alike(members, folder)
-    annotations = rules_of(members[0].manifest).annotations(data)
+    annotations = own_annotations(members[0].manifest, data)
     if split_sha256(annotations.splits) != members[0].manifest.data.split_sha256:
         raise PublishError("the data's patient split is not the one that the members trained on")
-    partial = folder.with_name(f".{folder.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    (partial / MEMBERS_FILE).write_text(_members_json(members))
-    file = model_file(partial / MEMBERS_FILE)
-    write_manifest(_manifest(members, file, name=folder.name, version=version), partial)
-    manifest = _evaluated(open_model_folder(partial, "detector"), annotations)
-    write_manifest(manifest, partial)
-    write_card(manifest, partial / CARD_NAME)
-    member_folders(open_model_folder(partial, "detector"))  # what serving will do
-    shutil.rmtree(folder, ignore_errors=True)
-    partial.rename(folder)
+    with staged(folder, replace=replace) as partial:
+        (partial / MEMBERS_FILE).write_text(_listed(members).model_dump_json(indent=2) + "\n")
+        manifest = _manifest(members, model_file(partial / MEMBERS_FILE), folder.name, version)
+        write_manifest(manifest, partial)
+        images, regions = annotations.of(Split.VALIDATION), regions_of_manifest(manifest)
+        detections = detect_published(open_model_folder(partial, "detector"), images)
+        matches = match_all([detections[image.name] for image in images], images, regions)
+        evaluation = evaluate(matches, images, regions)
+        labels = label_specs(regions, evaluation.thresholds)
+        figures = {"labels": labels, "metrics": evaluation.metrics}
+        manifest = manifest.model_copy(update=figures)
+        write_manifest(manifest, partial)
+        (partial / CARD_NAME).write_text(render_card(manifest))
+        member_folders(open_model_folder(partial, "detector"))  # what serving will do
     return manifest
-
-
-def _evaluated(folder: ModelFolder, annotations: Annotations) -> ModelManifest:
-    """The manifest of `folder` with thresholds and figures of validation patients."""
-    manifest, images = folder.manifest, annotations.of(Split.VALIDATION)
-    detections = detect_published(folder, images)
-    regions = regions_of_manifest(manifest)
-    matches = match_all([detections[image.name] for image in images], images, regions)
-    evaluation = evaluate(matches, images, regions)
-    labels = [
-        label.model_copy(
-            update={"threshold": round(threshold.score, 4), "threshold_rule": threshold.rule}
-        )
-        for label, threshold in zip(manifest.labels, evaluation.thresholds, strict=True)
-    ]
-    return manifest.model_copy(update={"labels": labels, "metrics": evaluation.metrics})
 
 
 def _require_alike(members: Sequence[ModelFolder], folder: Path) -> None:
@@ -94,24 +86,26 @@ def _require_alike(members: Sequence[ModelFolder], folder: Path) -> None:
             raise PublishError(f"{member.manifest.name} knows other regions than {first.name}")
 
 
-def _members_json(members: Sequence[ModelFolder]) -> str:
-    entries = [
-        {
-            "name": member.path.resolve().name,
-            "version": member.manifest.version,
-            "weights_sha256": member.manifest.weights.sha256,
-            "onnx_sha256": member.manifest.onnx.sha256,
-        }
-        for member in members
-    ]
-    return json.dumps({"members": entries}, indent=2) + "\n"
+def _listed(members: Sequence[ModelFolder]) -> Members:
+    return Members(
+        members=[
+            Member(
+                name=member.path.resolve().name,
+                version=member.manifest.version,
+                weights_sha256=member.manifest.weights.sha256,
+                onnx_sha256=member.manifest.onnx.sha256,
+            )
+            for member in members
+        ]
+    )
 
 
 def _manifest(
-    members: Sequence[ModelFolder], file: ModelFile, *, name: str, version: str
+    members: Sequence[ModelFolder], file: ModelFile, name: str, version: str
 ) -> ModelManifest:
     """Without figures, and with thresholds that hide everything."""
     first = members[0].manifest
+    regions = regions_of_manifest(first)
     sources = dict.fromkeys(source for one in members for source in one.manifest.data.sources)
     return ModelManifest(
         schema_version=1,
@@ -124,12 +118,7 @@ def _manifest(
             library=LIBRARY, name=NAME, arguments={"iou": IOU, "lowest_score": LOWEST_SCORE}
         ),
         input=first.input,
-        labels=[
-            LabelSpec(
-                name=label.name, threshold=1.0, threshold_rule="none yet", slope=1.0, intercept=0.0
-            )
-            for label in first.labels
-        ],
+        labels=label_specs(regions, [Threshold(1.0, "none yet")] * len(regions)),
         weights=file,
         onnx=file,
         extra={"max_boxes": first.extra["max_boxes"]},

@@ -7,7 +7,6 @@ then the detector's start. The images vary as the detector's own do, above all i
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,21 +20,22 @@ from torchvision.transforms import v2
 from tqdm import tqdm
 
 from cxr_contracts import Finding
-from cxr_detector.preprocessing import Resize, fit
+from cxr_detector.preprocessing import fit
 from cxr_training.core.cpu import denormals_flushed
 from cxr_training.core.errors import RunError
-from cxr_training.data.boxed import read_boxed
 from cxr_training.data.layout import NIH_FOLDER
+from cxr_training.data.nih import read_boxed
 from cxr_training.data.pixels import decode_grey
 from cxr_training.data.radiographs import Radiograph
 from cxr_training.data.splits import Split
-from cxr_training.detector.augmentation import vary_resolution
 from cxr_training.detector.config import (
     AugmentationConfig,
     DetectorConfig,
     PretrainingConfig,
     square_input,
 )
+from cxr_training.detector.dataset import RESIZE, vary_resolution
+from cxr_training.detector.start import StartWeights
 from cxr_training.metrics.classification import auroc
 
 # File size is a confounder of Pneumonia: its images are nearly all large.
@@ -44,18 +44,9 @@ _EVALUATION_BATCH = 64
 _WARMUP_SHARE = 0.05
 
 
-@dataclass(frozen=True, slots=True)
-class Pretrained:
-    """The tensors of the layers that learnt, by their names in the detector, and the figures."""
-
-    tensors: dict[str, Tensor]
-    facts: dict[str, Any]
-    """For `run.json`."""
-
-
 def pretrain(
     network: nn.Module, config: DetectorConfig, data: Path, device: torch.device
-) -> Pretrained:
+) -> StartWeights:
     """Teach the backbone of `network` NIH's labels, from where its weights stand.
 
     Args:
@@ -75,9 +66,7 @@ def pretrain(
     torch.set_num_threads(config.threads)
     boxed = read_boxed(data / NIH_FOLDER)
     train, validation = (
-        LabelledImages(
-            boxed.of(split)[: config.data.max_images], recipe.image_px, config.resize, vary, config
-        )
+        LabelledImages(boxed.of(split)[: config.data.max_images], recipe.image_px, vary, config)
         for split, vary in ((Split.TRAIN, True), (Split.VALIDATION, False))
     )
     classifier = LabelClassifier(backbone_of(network)).to(device)
@@ -92,7 +81,7 @@ def pretrain(
         "mean_auroc": round(sum(known) / len(known), 4) if known else None,
     }
     layers = classifier.backbone.state_dict()
-    return Pretrained({f"model.{name}": tensor.cpu() for name, tensor in layers.items()}, facts)
+    return StartWeights({f"model.{name}": tensor.cpu() for name, tensor in layers.items()}, facts)
 
 
 def backbone_of(network: nn.Module) -> nn.Sequential:
@@ -133,14 +122,13 @@ class LabelledImages(Dataset[tuple[Tensor, Tensor]]):
         self,
         images: Sequence[Radiograph],
         side_px: int,
-        resize: Resize,
         vary: bool,
         config: DetectorConfig,
     ) -> None:
         spec = square_input(side_px)
         self._pixels = np.empty((len(images), side_px, side_px), dtype=np.uint8)
         for index, image in enumerate(tqdm(images, desc="radiographs", mininterval=5)):
-            self._pixels[index] = fit(decode_grey(image.path), spec, resize)[0]
+            self._pixels[index] = fit(decode_grey(image.path), spec, RESIZE)[0]
         labels = [[label in image.findings for label in LABELS] for image in images]
         self.targets: npt.NDArray[np.float32] = np.array(labels, dtype=np.float32)
         self._augmentation: AugmentationConfig | None = config.augmentation if vary else None

@@ -1,8 +1,6 @@
 """From a finished run to its figures, and from both to `models/detector/<name>/`."""
 
-import json
-import shutil
-from dataclasses import asdict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +9,23 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from cxr_contracts import DataSpec, InputSpec, LabelSpec, MetricRow, ModelManifest, TrainingSpec
+from cxr_contracts import (
+    DataSpec,
+    InputSpec,
+    LabelSpec,
+    ModelManifest,
+    Region,
+    TrainingSpec,
+)
 from cxr_detector.network import build_network, load_network
 from cxr_serving.onnx_runtime import OnnxRuntime
 from cxr_training.core.errors import PublishError
 from cxr_training.core.runs import portable_command, utc_now, write_json
-from cxr_training.data.annotations import NIH, sets_named
+from cxr_training.data.annotations import NIH, Annotations, sets_named
 from cxr_training.data.splits import Split
-from cxr_training.detector.card import write_card
+from cxr_training.detector.card import render_card
 from cxr_training.detector.config import DetectorConfig
+from cxr_training.detector.dataset import RESIZE
 from cxr_training.detector.detections import PreparedImages, match_all
 from cxr_training.detector.evaluation import RESAMPLES, Evaluation, evaluate
 from cxr_training.detector.run import (
@@ -38,9 +44,11 @@ from cxr_training.export.publishing import (
     WEIGHTS_NAME,
     check_same_answers,
     model_file,
+    refuse_taken,
+    staged,
     write_manifest,
 )
-from cxr_training.metrics.thresholds import Threshold
+from cxr_training.metrics.detection import Threshold
 
 EVALUATION_FILE = "evaluation.json"
 _NIH_LABELS = NIH.credit.replace("BBox_List_2017", "labels")
@@ -48,7 +56,12 @@ _N_GEOMETRY = 4
 
 
 def evaluate_run(
-    config: DetectorConfig, data: Path, out: Path, *, resamples: int = RESAMPLES
+    config: DetectorConfig,
+    data: Path,
+    out: Path,
+    *,
+    resamples: int = RESAMPLES,
+    own: Annotations | None = None,
 ) -> Evaluation:
     """Evaluate the run's weights on validation patients and write `evaluation.json`.
 
@@ -56,23 +69,20 @@ def evaluate_run(
         DataError: no weights, or another split than the run's.
     """
     weights = run_weights(out)
-    annotations = annotations_of(config, data)
+    annotations = own or annotations_of(config, data)
     require_same_patients(out, annotations)
     images = annotations.of(Split.VALIDATION)
-    prepared = PreparedImages(images, config.input_spec, config.resize)
+    prepared = PreparedImages(images, config.input_spec)
     detections = prepared.detect(network_of(config, weights), config.nms_iou)
     matches = match_all(detections, images, config.regions)
     evaluation = evaluate(matches, images, config.regions, resamples=resamples)
-    content = {
-        "evaluated_at": utc_now(),
-        "metrics": [row.model_dump() for row in evaluation.metrics],
-        "thresholds": [asdict(threshold) for threshold in evaluation.thresholds],
-    }
-    write_json(out / EVALUATION_FILE, content)
+    write_json(out / EVALUATION_FILE, evaluation.model_dump())
     return evaluation
 
 
-def publish_run(config: DetectorConfig, out: Path, models: Path, results: Path) -> ModelManifest:
+def publish_run(
+    config: DetectorConfig, out: Path, models: Path, results: Path, *, replace: bool
+) -> ModelManifest:
     """Write the model's folder from the run and its evaluation, and the run's curves.
 
     Args:
@@ -80,28 +90,40 @@ def publish_run(config: DetectorConfig, out: Path, models: Path, results: Path) 
         out: the run directory.
         models: holds a folder for each detector.
         results: where the curves go.
+        replace: whether a model of that name may give way.
 
     Raises:
-        PublishError: the run was not evaluated, its weights are not finite, or its ONNX answers
-            otherwise than PyTorch.
+        PublishError: a model of that name is there; the run was not evaluated, its weights are not
+            finite, or its ONNX answers otherwise than PyTorch.
     """
+    refuse_taken(models / config.name, replace=replace)
     path = out / EVALUATION_FILE
     if not path.exists():
         raise PublishError(f"{path} is missing: run `evaluate` first")
-    content: dict[str, Any] = json.loads(path.read_text())
-    evaluation = Evaluation(
-        [MetricRow.model_validate(row) for row in content["metrics"]],
-        [Threshold(**one) for one in content["thresholds"]],
-    )
+    evaluation = Evaluation.model_validate_json(path.read_bytes())
     epochs = len((out / RESULTS).read_text().splitlines()) - 1
     run = {**read_run(out), "epochs_run": epochs}
-    manifest = _write_folder(config, models / config.name, run, run_weights(out), evaluation)
+    manifest = _write_folder(
+        config, models / config.name, run, run_weights(out), evaluation, replace=replace
+    )
     results.mkdir(parents=True, exist_ok=True)
-    curves = results / f"curves_{config.name}.csv"
-    shutil.copyfile(out / RESULTS, curves)
     # Anew: a run that was killed near its end has lines, and no curves.
-    draw_curves(curves, curves.with_suffix(".png"))
+    draw_curves(out / RESULTS, results / f"curves_{config.name}.png")
     return manifest
+
+
+def label_specs(regions: Sequence[Region], thresholds: Sequence[Threshold]) -> list[LabelSpec]:
+    """The labels of a detector's manifest; its scores are taken as they are."""
+    return [
+        LabelSpec(
+            name=region.value,
+            threshold=round(threshold.score, 4),
+            threshold_rule=threshold.rule,
+            slope=1.0,
+            intercept=0.0,
+        )
+        for region, threshold in zip(regions, thresholds, strict=True)
+    ]
 
 
 def network_of(config: DetectorConfig, weights: Path) -> nn.Module:
@@ -141,7 +163,7 @@ def export_detector(network: nn.Module, spec: InputSpec, path: Path) -> None:
 
 def data_sources(config: DetectorConfig, run: dict[str, Any]) -> list[str]:
     """Whose images, boxes and weights stand behind the model."""
-    credits = [one.credit for one in sets_named(config.data.sets)]
+    credits = [one.credit for one in sets_named(config.data.sets)] or list(run["sources"])
     start, pretraining = run.get("start"), run.get("pretraining")
     told = f"Start: {start['source']}" if start else "Start: random weights"
     if start and "backbone" in start:
@@ -149,34 +171,35 @@ def data_sources(config: DetectorConfig, run: dict[str, Any]) -> list[str]:
         told += f"; its backbone: the first network of the classifier {source}"
     if pretraining:
         told += f", then NIH's labels of {pretraining['n_train']:,} radiographs"
-    return [*([] if NIH.credit in credits else [_NIH_LABELS]), *credits, told]
+    if teacher := run.get("distillation"):
+        told += f"; pseudo-labels of {teacher['n_images']:,} radiographs by {teacher['teacher']}"
+    labels = [] if NIH.credit in credits or config.data.regions else [_NIH_LABELS]
+    return [*labels, *credits, told]
 
 
 def _write_folder(
     config: DetectorConfig,
-    folder: Path,
+    target: Path,
     run: dict[str, Any],
     weights: Path,
     evaluation: Evaluation,
+    *,
+    replace: bool,
 ) -> ModelManifest:
-    """Weights, ONNX, manifest and card, made beside the folder: a failure leaves the old one."""
-    partial = folder.with_name(f".{folder.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    state = {name: tensor.contiguous() for name, tensor in load_file(weights).items()}
+    """Weights, ONNX, manifest and card."""
+    state = load_file(weights)
     if not all(bool(torch.isfinite(t).all()) for t in state.values() if t.is_floating_point()):
         raise PublishError(f"{weights} holds values that are not finite")
-    save_file(state, partial / WEIGHTS_NAME)
-    # safetensors writes for its owner alone; the services run as another user.
-    (partial / WEIGHTS_NAME).chmod(0o644)
-    network = network_of(config, partial / WEIGHTS_NAME)
-    export_detector(network, config.input_spec, partial / ONNX_NAME)
-    manifest = _manifest(config, run, evaluation, partial)
-    write_manifest(manifest, partial)
-    write_card(manifest, partial / CARD_NAME)
-    load_network(manifest, partial)  # what serving will do
-    shutil.rmtree(folder, ignore_errors=True)
-    partial.rename(folder)
+    with staged(target, replace=replace) as folder:
+        save_file(state, folder / WEIGHTS_NAME)
+        # safetensors writes for its owner alone; the services run as another user.
+        (folder / WEIGHTS_NAME).chmod(0o644)
+        network = network_of(config, folder / WEIGHTS_NAME)
+        export_detector(network, config.input_spec, folder / ONNX_NAME)
+        manifest = _manifest(config, run, evaluation, folder)
+        write_manifest(manifest, folder)
+        (folder / CARD_NAME).write_text(render_card(manifest))
+        load_network(manifest, folder)  # what serving will do
     return manifest
 
 
@@ -190,6 +213,8 @@ def _manifest(
     }
     if "pretraining" in run:
         recipe["pretrained"] = run["pretraining"]
+    if "distillation" in run:
+        recipe["taught"] = run["distillation"]
     return ModelManifest(
         schema_version=1,
         role="detector",
@@ -199,19 +224,10 @@ def _manifest(
         licence=LICENCE,
         architecture=config.network,
         input=config.input_spec,
-        labels=[
-            LabelSpec(
-                name=region.value,
-                threshold=round(threshold.score, 4),
-                threshold_rule=threshold.rule,
-                slope=1.0,
-                intercept=0.0,
-            )
-            for region, threshold in zip(config.regions, evaluation.thresholds, strict=True)
-        ],
+        labels=label_specs(config.regions, evaluation.thresholds),
         weights=model_file(folder / WEIGHTS_NAME),
         onnx=model_file(folder / ONNX_NAME),
-        extra={"nms_iou": config.nms_iou, "max_boxes": config.max_boxes, "resize": config.resize},
+        extra={"nms_iou": config.nms_iou, "max_boxes": config.max_boxes, "resize": RESIZE},
         data=DataSpec(
             sources=data_sources(config, run),
             split_sha256=run["split_sha256"],

@@ -1,65 +1,123 @@
-"""Published detectors evaluated from their own files, and held to their manifests.
+"""Published detectors measured from their own files, side by side, and held to their manifests.
 
 Everything a manifest says is measured again, from the pixels of the radiographs to the figures,
 through the service's own code.
+
+A detector's own figures are of the images and the regions that its boxes came with: eight regions
+on NIH's images say nothing beside thirteen on ChestX-Det's. So every detector is evaluated on three
+benchmark subsets as well: the images that NIH boxed, with NIH's boxes; those that ChestX-Det
+annotated, with its boxes; and both. On each the mean is taken over the six regions that both mark
+(`classes=shared`), and over all that the subset marks (`classes=all`), where a detector knows them
+all. Only known classes count there (rule 3 of `annotations`): NIH boxed one or two findings of an
+image, and a right box of another must not count as false.
+
+Figures of test patients are reported, and nothing is chosen on them; `evaluate --split test` writes
+them into the manifest beside those of validation patients.
 """
 
-import statistics
-import timeit
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from cxr_contracts import MetricRow, ModelManifest, Region
 from cxr_detector.fused import is_fused, member_folders
 from cxr_serving.model_folder import ModelFolder, open_model_folder
-from cxr_serving.onnx_runtime import OnnxRuntime
 from cxr_training.core.errors import PublishError
 from cxr_training.data.annotations import (
+    CHESTX_DET,
+    NIH,
+    REGIONS,
     SET_NAMES,
-    SETS,
+    AnnotatedImage,
     Annotations,
     limit_images,
     read_annotations,
     read_test_annotations,
+    regions_of,
 )
 from cxr_training.data.splits import Split, split_sha256
-from cxr_training.detector.benchmark import BenchmarkSubset, SubsetResult, evaluate_on
+from cxr_training.data.test_set import read_test_set
+from cxr_training.detector.card import render_card
 from cxr_training.detector.detections import (
+    ImageDetections,
     detect_published,
     detections_on,
+    known_only,
     match_all,
     only_of,
 )
-from cxr_training.detector.evaluation import RESAMPLES, Sample, evaluate, region_froc_rows
-from cxr_training.metrics.detection import Matches
-from cxr_training.metrics.rows import differing_figures
-from cxr_training.metrics.thresholds import Threshold, is_by_this_rule
+from cxr_training.detector.evaluation import (
+    AT_50,
+    FALSE_BOXES_PER_IMAGE,
+    RESAMPLES,
+    Sample,
+    evaluate,
+    is_of_calibration,
+    subset_rows,
+)
+from cxr_training.export.publishing import CARD_NAME, write_manifest
+from cxr_training.metrics.detection import (
+    FloatArray,
+    Matches,
+    Threshold,
+    average_precision,
+    froc_curve,
+    froc_sensitivity,
+    is_by_this_rule,
+    mean_average_precision,
+)
+from cxr_training.report.tables import differing_figures
 
+
+def of_split(manifest: ModelManifest, split: Split) -> list[MetricRow]:
+    """The manifest's figures of a split."""
+    return [row for row in manifest.metrics if row.split == split.value]
+
+
+def write_test_figures(model: Path, manifest: ModelManifest, rows: Sequence[MetricRow]) -> None:
+    """Put the figures of test patients into the manifest and the card of the folder `model`."""
+    kept = [row for row in manifest.metrics if row.split != Split.TEST.value]
+    renewed = manifest.model_copy(update={"metrics": [*kept, *rows]})
+    write_manifest(renewed, model)
+    (model / CARD_NAME).write_text(render_card(renewed))
+
+
+SHARED_REGIONS = tuple(r for r in REGIONS if r in NIH.regions & CHESTX_DET.regions)
+SUBSETS: Mapping[str, tuple[str, ...]] = {
+    NIH.name: (NIH.name,),
+    CHESTX_DET.name: (CHESTX_DET.name,),
+    "both": SET_NAMES,
+}
+# False boxes an image at which the FROC curves are drawn.
+CURVE_RATES: FloatArray = np.geomspace(0.05, 8.0, 40)
 # ONNX Runtime and PyTorch give scores that differ in the sixth digit, and another processor may
 # round a resized image otherwise. A changed network, data set or figure moves more than this.
 TOLERANCE = 2e-3
-_TIMED_RUNS = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
-    """On which radiographs a detector's own figures are taken."""
+class BenchmarkSubset:
+    """Images of one split, and whose boxes lie on them."""
 
-    sets: tuple[str, ...]
-    merge_iou: float = 0.5
-    seed: int = 0
-    max_images: int | None = None
+    name: str
+    """A key of `SUBSETS`."""
+    regions: tuple[Region, ...]
+    """All that are marked there."""
+    images: tuple[AnnotatedImage, ...]
 
-    def annotations(self, data: Path, split: Split = Split.VALIDATION) -> Annotations:
-        """These radiographs; DataError as `read_annotations`."""
-        if split is Split.TEST:
-            return read_test_annotations(data, sets=self.sets, merge_iou=self.merge_iou)
-        everything = read_annotations(data, sets=self.sets, merge_iou=self.merge_iou)
-        return limit_images(everything, self.max_images, self.seed)
+
+@dataclass(frozen=True, slots=True)
+class SubsetResult:
+    """How a detector does on one benchmark subset over one set of regions."""
+
+    map50: FloatArray
+    """[1 + resamples]: mAP50 over known classes, of the images and of their resamples."""
+    sample: Sample
+    boxes: int
+    curve: FloatArray
+    """Share of the boxes that is found at each of `CURVE_RATES`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,32 +125,66 @@ class PublishedEvaluation:
     """A published detector and what was measured of it."""
 
     manifest: ModelManifest
-    rules: Rules
+    sets: tuple[str, ...]
+    """Whose boxes it learnt, and so is evaluated on by itself."""
     split_sha256: str
     rows: list[MetricRow]
     """The figures that a manifest states, on the detector's own images and regions."""
-    detail: list[MetricRow]
-    """Each region's FROC, and the figures on the benchmark subsets."""
-    subsets: list[SubsetResult]
     thresholds: list[Threshold]
     """Chosen on these patients where the manifest's were; else the manifest's."""
-    matches: Matches
-    """On its own images."""
+    curve: FloatArray
+    """As `SubsetResult.curve`, on its own images."""
+    subsets: dict[str, SubsetResult]
+    """E.g. by `boxes=nih/classes=shared`."""
+    subset_rows: list[MetricRow]
     onnx_bytes: int
     """Of all its networks."""
-    onnx_ms: float
-    """One image through all its networks on one thread of a CPU, in ONNX Runtime."""
     resamples: int
 
-    @property
-    def regions(self) -> tuple[Region, ...]:
-        """What the detector knows."""
-        return regions_of_manifest(self.manifest)
+
+def read_benchmark(data: Path, split: Split) -> list[BenchmarkSubset]:
+    """The three subsets of validation or test patients; DataError as `read_annotations`."""
+    read = read_test_annotations if split is Split.TEST else read_annotations
+    return [
+        BenchmarkSubset(name, regions_of(sets), tuple(read(data, sets=sets).of(split)))
+        for name, sets in SUBSETS.items()
+    ]
 
 
 def regions_of_manifest(manifest: ModelManifest) -> tuple[Region, ...]:
     """What the detector of a manifest knows, in the order of its labels."""
     return tuple(Region(label.name) for label in manifest.labels)
+
+
+def sets_of(manifest: ModelManifest) -> tuple[str, ...]:
+    """Whose boxes the detector learnt.
+
+    Raises:
+        PublishError: its recipe does not say, though it carries figures.
+    """
+    sets = (manifest.training.recipe.get("data") or {}).get("sets")
+    if sets:
+        return tuple(sets)
+    if manifest.metrics:
+        raise PublishError(
+            f"the manifest of {manifest.name} carries figures, but its recipe does not say on "
+            "whose boxes (data.sets)"
+        )
+    known = set(regions_of_manifest(manifest))
+    return next(
+        (sets for sets in SUBSETS.values() if known <= set(regions_of(sets))), SUBSETS["both"]
+    )
+
+
+def own_annotations(
+    manifest: ModelManifest, data: Path, split: Split = Split.VALIDATION
+) -> Annotations:
+    """The radiographs of a detector's own figures; PublishError as `sets_of`, DataError."""
+    recipe, sets = manifest.training.recipe, sets_of(manifest)
+    if split is Split.TEST:
+        return read_test_annotations(data, sets=sets)
+    most = (recipe.get("data") or {}).get("max_images")
+    return limit_images(read_annotations(data, sets=sets), most, recipe.get("seed", 0))
 
 
 def evaluate_published(
@@ -115,13 +207,12 @@ def evaluate_published(
     Raises:
         DataError: the data is not as published.
         ModelFolderError: the folder is not what its manifest says.
-        PublishError: the manifest's recipe does not say how its figures were made.
+        PublishError: as `sets_of`.
     """
     folder = open_model_folder(model, "detector")
-    manifest, members = folder.manifest, _members(folder)
+    manifest, members = folder.manifest, members_of(folder)
     # What is fused is evaluated as its members are.
-    rules = rules_of(members[0].manifest)
-    annotations = rules.annotations(data, split)
+    annotations = own_annotations(members[0].manifest, data, split)
     own, patients = regions_of_manifest(manifest), split_sha256(annotations.splits)
     images = only_of(annotations.of(split), own)
     needed = {image.name: image for subset in benchmark for image in subset.images}
@@ -134,23 +225,30 @@ def evaluate_published(
     evaluation = evaluate(
         matches, images, own, thresholds=None if again else shipped, resamples=resamples
     )
-    detail = region_froc_rows(matches, own, Sample(images, resamples))
-    subsets: list[SubsetResult] = []
+    own_rows = evaluation.metrics
+    if split is Split.TEST:
+        people = read_test_set(data).boxed.images
+        of_people = {
+            "view": [people[image.name].view for image in images],
+            "sex": [people[image.name].sex for image in images],
+        }
+        own_rows = [*own_rows, *subset_rows(matches, Sample(images, resamples), of_people)]
+    results: dict[str, SubsetResult] = {}
+    rows: list[MetricRow] = []
     for subset in benchmark:
-        results, rows = evaluate_on(subset, detections, own, resamples)
-        subsets += results
-        detail += rows
+        on_subset, its_rows = _evaluate_on(subset, detections, own, resamples)
+        results |= on_subset
+        rows += its_rows
     return PublishedEvaluation(
         manifest=manifest,
-        rules=rules,
+        sets=sets_of(members[0].manifest),
         split_sha256=patients,
-        rows=evaluation.metrics,
-        detail=detail,
-        subsets=subsets,
+        rows=own_rows,
         thresholds=evaluation.thresholds,
-        matches=matches,
+        curve=froc_curve(matches, CURVE_RATES),
+        subsets=results,
+        subset_rows=rows,
         onnx_bytes=sum(member.manifest.onnx.bytes for member in members),
-        onnx_ms=sum(_milliseconds(member) for member in members),
         resamples=resamples,
     )
 
@@ -167,7 +265,7 @@ def verify_published(model: Path, data: Path, *, resamples: int = RESAMPLES) -> 
     if not manifest.metrics:
         raise PublishError(f"the manifest of {manifest.name} carries no figures to verify")
     # Before an image is read.
-    patients = split_sha256(rules_of(_members(folder)[0].manifest).annotations(data).splits)
+    patients = split_sha256(own_annotations(members_of(folder)[0].manifest, data).splits)
     if not is_comparable(manifest, patients):
         raise PublishError(
             f"{manifest.name} was evaluated on other patients (split "
@@ -175,7 +273,12 @@ def verify_published(model: Path, data: Path, *, resamples: int = RESAMPLES) -> 
             f"({patients[:12]}): there is nothing to compare"
         )
     measured = evaluate_published(model, data, (), resamples=resamples)
-    sentences = differing_figures(manifest.metrics, measured.rows, TOLERANCE)
+    # Those of calibration: `verify_calibration`.
+    published = [row for row in of_split(manifest, Split.VALIDATION) if not is_of_calibration(row)]
+    sentences = differing_figures(published, measured.rows, TOLERANCE)
+    if tested := [row for row in of_split(manifest, Split.TEST) if not is_of_calibration(row)]:
+        again = evaluate_published(model, data, (), split=Split.TEST, resamples=resamples)
+        sentences += differing_figures(tested, again.rows, TOLERANCE)
     for label, chosen in zip(manifest.labels, measured.thresholds, strict=True):
         gap = abs(label.threshold - chosen.score)
         if label.threshold_rule != chosen.rule or not gap <= TOLERANCE:
@@ -186,46 +289,47 @@ def verify_published(model: Path, data: Path, *, resamples: int = RESAMPLES) -> 
     return sentences
 
 
-def rules_of(manifest: ModelManifest) -> Rules:
-    """How the manifest's figures were made; plain rules where it has none.
-
-    Raises:
-        PublishError: its recipe does not say.
-    """
-    if not manifest.metrics:
-        names = set(regions_of_manifest(manifest))
-        fitting = [one.name for one in SETS if names <= one.regions]
-        return Rules((fitting[0],) if fitting else SET_NAMES)
-    recipe = manifest.training.recipe
-    try:
-        data: dict[str, Any] = recipe.get("data", {})
-        return Rules(
-            sets=tuple(data.get("sets", SET_NAMES)),
-            merge_iou=float(recipe["merge_iou"]),
-            seed=int(recipe["seed"]),
-            max_images=data.get("max_images"),
-        )
-    except (KeyError, TypeError, ValueError) as error:
-        raise PublishError(
-            f"the manifest of {manifest.name} carries figures, but its recipe does not say how "
-            f"they were made: {error!r}"
-        ) from error
-
-
 def is_comparable(manifest: ModelManifest, split: str) -> bool:
     """Whether the manifest carries figures of the patients of this split."""
     return bool(manifest.metrics) and manifest.data.split_sha256 == split
 
 
-def _members(folder: ModelFolder) -> list[ModelFolder]:
+def _evaluate_on(
+    subset: BenchmarkSubset,
+    detections: Mapping[str, ImageDetections],
+    own: Sequence[Region],
+    resamples: int,
+) -> tuple[dict[str, SubsetResult], list[MetricRow]]:
+    """A detector's figures on a benchmark subset; `detections` by file name, labelled by `own`."""
+    sample = Sample(subset.images, resamples)
+
+    def matches_of(regions: Sequence[Region]) -> Matches:
+        images = only_of(subset.images, regions)
+        chosen = detections_on(detections, images, own, regions)
+        return known_only(match_all(chosen, images, regions), images, regions)
+
+    results: dict[str, SubsetResult] = {}
+    rows: list[MetricRow] = []
+    for name, regions in (("shared", SHARED_REGIONS), ("all", subset.regions)):
+        if not set(regions) <= set(own):
+            continue
+        matches, title = matches_of(regions), f"boxes={subset.name}/classes={name}"
+        boxes = int(matches.truth.sum())
+        map50 = mean_average_precision(matches, sample.weights, AT_50)
+        results[title] = SubsetResult(map50, sample, boxes, froc_curve(matches, CURVE_RATES))
+        rows += sample.row("map50_known", title, map50, boxes=boxes)
+        for rate in FALSE_BOXES_PER_IMAGE:
+            draws = froc_sensitivity(matches, sample.weights, rate)
+            rows += sample.row(f"froc_{rate:g}_known", title, draws, boxes=boxes)
+    regions = tuple(region for region in subset.regions if region in own)
+    matches = matches_of(regions)
+    for label, region in enumerate(regions):
+        draws = average_precision(matches, label, sample.weights, AT_50)
+        boxes = int(matches.truth[:, label].sum())
+        rows += sample.row("ap50_known", f"boxes={subset.name}/{region.value}", draws, boxes=boxes)
+    return results, rows
+
+
+def members_of(folder: ModelFolder) -> list[ModelFolder]:
+    """The folders whose networks run: those that it was fused from, or itself."""
     return member_folders(folder) if is_fused(folder.manifest.architecture) else [folder]
-
-
-def _milliseconds(folder: ModelFolder) -> float:
-    """Of one image through one network, on one thread."""
-    runtime = OnnxRuntime(folder.onnx(), threads=1)
-    spec = folder.manifest.input
-    shape = (1, spec.channels, spec.height_px, spec.width_px)
-    image = np.random.default_rng(0).random(shape, dtype=np.float32)
-    times = timeit.repeat(lambda: runtime.run(image), number=1, repeat=_TIMED_RUNS)
-    return statistics.median(times) * 1e3

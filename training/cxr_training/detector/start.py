@@ -3,14 +3,15 @@
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, load_file
 
 from cxr_serving.model_folder import open_model_folder
-from cxr_training.core.files import sha256_of
+from cxr_training.core.runs import sha256_of
 from cxr_training.data.errors import DataError
-
-if TYPE_CHECKING:
-    import torch
 
 COCO_SOURCE = "YOLOv5n v6 on COCO by Ultralytics (AGPL-3.0)"
 # COCO's YOLOv5n fills four fifths of ours: all but the head. Below a half it is another network.
@@ -30,24 +31,21 @@ class Start:
 
 
 @dataclass(frozen=True, slots=True)
-class FittingStart:
-    """The tensors of a start that have a place in the network."""
+class StartWeights:
+    """Tensors that a network starts with, by their names in it, and where they come from."""
 
-    tensors: "dict[str, torch.Tensor]"
+    tensors: dict[str, torch.Tensor]
     facts: dict[str, Any]
     """For `run.json`."""
 
 
-def read_start(start: Start, own: "dict[str, torch.Tensor]", architecture: str) -> FittingStart:
+def read_start(start: Start, own: dict[str, torch.Tensor], architecture: str) -> StartWeights:
     """The tensors of `start` that have the name and the shape of one of `own`.
 
     Raises:
         DataError: no such file, no safetensors, or fewer than half of the network's tensors fit.
         ModelFolderError: the backbone's folder holds no published classifier as its manifest says.
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
     if not start.path.exists():
         raise DataError(start.path, "is missing (the network's start, a safetensors state dict)")
     try:
@@ -71,17 +69,15 @@ def read_start(start: Start, own: "dict[str, torch.Tensor]", architecture: str) 
             f"does not fit {architecture}: {fits} of its {of} tensors have the name and the shape "
             "of one in the file; give a start of this architecture, or none",
         )
-    return FittingStart(fitting, {**facts, "fits": fits, "of": of})
+    return StartWeights(fitting, {**facts, "fits": fits, "of": of})
 
 
-def _read_backbone(folder: Path) -> "tuple[dict[str, torch.Tensor], dict[str, str]]":
+def _read_backbone(folder: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
     """The backbone of a classifier's first network by its names in a detector, and whose it is.
 
     Raises:
         ModelFolderError: no published classifier, or its weights are not its manifest's.
     """
-    from safetensors.torch import load
-
     published = open_model_folder(folder, "classifier")
     first = re.compile(r"(?:members\.0\.)?backbone\.(.+)")
     tensors = {

@@ -3,8 +3,8 @@
 - Unknown classes, resolution and precision: `cxr_training.detector.partial_labels`.
 - Validation is ours: the mAP that a manifest states, of the weights as they would be published.
 - The averaged weights look back over as many steps as the recipe says.
-- Checkpoints are safetensors, and a killed run goes on from the last
-  (`cxr_training.detector.checkpoint`).
+- Weights are safetensors, and a killed run goes on from its last checkpoint
+  (`cxr_training.core.checkpoints`).
 
 Schedule, optimiser, averaging and geometric augmentation are Ultralytics' own.
 Import only after `cxr_detector.network.prepare_ultralytics()`: this module imports Ultralytics.
@@ -20,6 +20,7 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 import torch
+from safetensors.torch import save_file
 from torch.utils.data import WeightedRandomSampler
 from ultralytics.cfg import get_cfg
 from ultralytics.models.yolo.detect import DetectionTrainer
@@ -27,38 +28,36 @@ from ultralytics.utils.torch_utils import ModelEMA
 
 from cxr_detector.backbone import replace_backbone
 from cxr_detector.network import build_network, network_layout
+from cxr_training.core.checkpoints import write_checkpoint
 from cxr_training.core.errors import RunError
-from cxr_training.detector.checkpoint import (
-    STATE_NAME,
-    RunState,
-    Tensors,
-    replace_file,
-    save_state,
-)
 from cxr_training.detector.config import DetectorConfig
-from cxr_training.detector.dataset import UNKNOWN_FILE
+from cxr_training.detector.dataset import SOFT_FILE, UNKNOWN_FILE
 from cxr_training.detector.detections import PreparedImages, match_all
 from cxr_training.detector.evaluation import AT_50, AT_50_TO_95
-from cxr_training.detector.partial_labels import PartialLabelDataset, PartialLabelModel
-from cxr_training.export.half_precision import rounded
+from cxr_training.detector.partial_labels import (
+    PartialLabelDataset,
+    PartialLabelModel,
+    SoftTargets,
+)
+from cxr_training.export.onnx import rounded
 from cxr_training.metrics.detection import mean_average_precision
 
-WEIGHTS_NAME = "last.safetensors"
+WEIGHTS_NAME, STATE_NAME = "last.safetensors", "state.pt"
 VALIDATION_FIGURES = ("map50", "map50_95")
 
 
 class DetectorTrainer(DetectionTrainer):  # type: ignore[misc]
-    """Trains from a state dict that may lack the head, or goes on from a `RunState`."""
+    """Trains from a state dict that may lack the head, or goes on from a checkpoint."""
 
     def __init__(
         self,
         overrides: dict[str, Any],
         config: DetectorConfig,
         validation: PreparedImages,
-        start: Tensors,
+        start: dict[str, torch.Tensor],
         *,
         bfloat16_on_cpu: bool = False,
-        state: RunState | None = None,
+        state: dict[str, Any] | None = None,
     ) -> None:
         self._config = config
         self._validation = validation
@@ -83,6 +82,9 @@ class DetectorTrainer(DetectionTrainer):  # type: ignore[misc]
                 drop_path_rate=backbone.drop_path_rate,
             )
         model.bfloat16_on_cpu = self._bfloat16_on_cpu
+        soft = self._soft_targets()
+        if soft is not None:
+            model.soft_scores = torch.from_numpy(soft.scores)
         model.load_state_dict(self._start, strict=False)
         return cast("PartialLabelModel", model.to(memory_format=torch.channels_last))
 
@@ -94,13 +96,13 @@ class DetectorTrainer(DetectionTrainer):  # type: ignore[misc]
         state = self._state
         if state is None:
             return
-        self.model.load_state_dict(state.model)
-        self.ema.ema.load_state_dict(state.average)
-        self.ema.updates = state.steps
+        self.model.load_state_dict(state["network"])
+        self.ema.ema.load_state_dict(state["average"])
+        self.ema.updates = state["progress"]["steps"]
+        # The rates are the schedule's, and stand in this run's own groups.
         groups = self.optimizer.state_dict()["param_groups"]
-        moments = {number: _channels_last(of) for number, of in state.optimizer.items()}
-        self.optimizer.load_state_dict({"state": moments, "param_groups": groups})
-        self.start_epoch = state.epochs
+        self.optimizer.load_state_dict({"state": state["optimiser"], "param_groups": groups})
+        self.start_epoch = state["progress"]["epochs"]
 
     def save_model(self) -> bool:
         """Write the averaged weights as they would be published, and the state to go on from.
@@ -109,16 +111,22 @@ class DetectorTrainer(DetectionTrainer):  # type: ignore[misc]
         """
         average = self.ema.ema.state_dict()
         folder = Path(self.save_dir)
-        replace_file(rounded(average), folder / WEIGHTS_NAME)
-        state = RunState(
-            epochs=self.epoch + 1,
-            steps=self.ema.updates,
-            elapsed_s=time.time() - float(self.train_time_start),
-            model=self.model.state_dict(),
-            average=average,
-            optimizer=self.optimizer.state_dict()["state"],
-        )
-        save_state(state, folder / STATE_NAME)
+        weights, partial = folder / WEIGHTS_NAME, folder / f"{WEIGHTS_NAME}.partial"
+        # Contiguous: safetensors knows no other order of a tensor's values.
+        save_file({name: one.contiguous() for name, one in rounded(average).items()}, partial)
+        partial.replace(weights)
+        progress = {
+            "epochs": self.epoch + 1,
+            "steps": self.ema.updates,
+            "elapsed_s": time.time() - float(self.train_time_start),
+        }
+        state = {
+            "network": self.model.state_dict(),
+            "average": average,
+            "optimiser": self.optimizer.state_dict()["state"],
+            "progress": progress,
+        }
+        write_checkpoint(folder / STATE_NAME, state)
         return True
 
     def get_validator(self) -> Any:
@@ -157,12 +165,15 @@ class DetectorTrainer(DetectionTrainer):  # type: ignore[misc]
             augment=True,
             hyp=self.args,
             rect=False,
-            cache="ram",
+            # Where an epoch is a part of the images, all of them would take gigabytes, and to read
+            # one is a hundredth of a step.
+            cache="ram" if self._config.data.epoch_images is None else False,
             stride=32,
             pad=0.0,
             task="detect",
             data=self.data,
             unknown=unknown,
+            soft=self._soft_targets(),
             augmentation=self._config.augmentation,
             seed=self.args.seed,
         )
@@ -174,17 +185,40 @@ class DetectorTrainer(DetectionTrainer):  # type: ignore[misc]
         if mode != "train":
             return self.train_loader
         loader = super().get_dataloader(dataset_path, batch_size, rank, mode)
-        if self._config.data.rare_share > 0:
-            labels = [label["cls"].ravel().astype(np.intp) for label in loader.dataset.labels]
-            factors = repeat_factors(labels, self.data["nc"], self._config.data.rare_share)
+        factors = self._draws(loader.dataset.labels)
+        if factors is not None:
             generator = torch.Generator().manual_seed(self.args.seed)
             # Ultralytics' loader takes no sampler.
             loader.batch_sampler.sampler.sampler = WeightedRandomSampler(
-                factors.tolist(), len(factors), generator=generator
+                factors.tolist(),
+                self._config.data.epoch_images or len(factors),
+                generator=generator,
             )
             # Worker processes have begun to read what the old one drew.
             loader.reset()
         return loader
+
+    def _draws(self, labels: list[dict[str, Any]]) -> npt.NDArray[np.float64] | None:
+        """How often to draw each image beside the others; None: each once an epoch."""
+        data, distillation = self._config.data, self._config.distillation
+        if data.rare_share == 0 and data.epoch_images is None and distillation is None:
+            return None
+        soft = self._soft_targets()
+        names = set() if distillation is None or soft is None else set(soft.images)
+        taught = np.array([Path(label["im_file"]).stem in names for label in labels])
+        factors = np.ones(len(labels))
+        classes = [label["cls"].ravel().astype(np.intp) for label in labels]
+        drawn = [one for one, is_taught in zip(classes, taught, strict=True) if not is_taught]
+        factors[~taught] = repeat_factors(drawn, self.data["nc"], data.rare_share)
+        if distillation is not None and taught.any():
+            share = distillation.drawn_share
+            factors[~taught] *= share / max(factors[~taught].sum(), 1.0)
+            factors[taught] *= (1 - share) / taught.sum()
+        return factors
+
+    def _soft_targets(self) -> SoftTargets | None:
+        path = Path(self.data["path"]) / SOFT_FILE
+        return SoftTargets(path) if path.exists() else None
 
     def _model_train(self) -> None:
         super()._model_train()
@@ -203,7 +237,7 @@ class DetectorTrainer(DetectionTrainer):  # type: ignore[misc]
 
     def _go_on_with_the_clock(self) -> None:
         if self._state is not None:
-            self.train_time_start -= self._state.elapsed_s
+            self.train_time_start -= self._state["progress"]["elapsed_s"]
 
 
 def repeat_factors(
@@ -226,11 +260,3 @@ def repeat_factors(
     asked = np.sqrt(rare_share / np.maximum(share, 1.0 / max(len(labels), 1)))
     factors: npt.NDArray[np.float64] = np.where(present, np.maximum(asked, 1.0), 1.0).max(axis=1)
     return factors
-
-
-def _channels_last(tensors: Tensors) -> Tensors:
-    # As the weights lie: the optimiser's step is slow over tensors of two orders.
-    return {
-        name: tensor.contiguous(memory_format=torch.channels_last) if tensor.ndim == 4 else tensor
-        for name, tensor in tensors.items()
-    }

@@ -1,12 +1,15 @@
 """Writing a model folder: the parts that every role shares."""
 
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
 
-from cxr_contracts import MANIFEST_NAME, ModelFile, ModelManifest
+from cxr_contracts import MANIFEST_NAME, ModelFile, ModelManifest, TriageManifest
 from cxr_training.core.errors import PublishError
-from cxr_training.core.files import sha256_of
+from cxr_training.core.runs import sha256_of
 
 WEIGHTS_NAME = "weights.safetensors"
 ONNX_NAME = "model.onnx"
@@ -14,6 +17,37 @@ CARD_NAME = "MODEL_CARD.md"
 LICENCE = "AGPL-3.0-or-later"
 # Two runtimes of one model may differ by this much and no more.
 RUNTIME_TOLERANCE = 1e-3
+
+
+def refuse_taken(target: Path, *, replace: bool) -> None:
+    """Raise PublishError where a model is at `target` that may not be replaced."""
+    if target.exists() and not replace:
+        raise PublishError(f"{target} is there already: give another name, or --replace")
+
+
+@contextmanager
+def staged(target: Path, *, replace: bool) -> Iterator[Path]:
+    """An empty folder beside `target` that takes its place when the block ends well.
+
+    Where the block fails, nothing is left of it, and `target` stays as it was.
+
+    Raises:
+        PublishError: something is at `target`, and `replace` is false.
+    """
+    refuse_taken(target, replace=replace)
+    made = [parent for parent in target.parents if not parent.exists()]
+    folder = target.with_name(f".{target.name}.partial")
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    try:
+        yield folder
+        shutil.rmtree(target, ignore_errors=True)
+        folder.rename(target)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        for parent in made:
+            with suppress(OSError):  # it holds the model
+                parent.rmdir()
 
 
 def model_file(path: Path) -> ModelFile:
@@ -38,11 +72,12 @@ def check_same_answers(
         )
 
 
-def write_manifest(manifest: ModelManifest, folder: Path) -> Path:
-    """Write `manifest.json` into a model folder."""
+def write_manifest(manifest: ModelManifest | TriageManifest, folder: Path) -> Path:
+    """Write `manifest.json`; a service that reads meanwhile never meets half of it."""
     path = folder / MANIFEST_NAME
-    path.write_text(manifest.model_dump_json(indent=2) + "\n")
-    return path
+    partial = path.with_suffix(".partial")
+    partial.write_text(manifest.model_dump_json(indent=2) + "\n")
+    return partial.rename(path)
 
 
 def read_manifest(folder: Path) -> ModelManifest:

@@ -36,6 +36,13 @@ _OBJECTS = {
     ("argparse", "Namespace"),  # timm's training options
     ("torch.nn.backends.thnn", "_get_thnn_function_backend"),  # in modules before PyTorch 1.4
 }
+# Numbers of numpy's own kind, as they stand in training options: nothing reads them.
+_NUMBERS = {
+    ("numpy", "dtype"),
+    ("numpy.core.multiarray", "scalar"),
+    ("numpy._core.multiarray", "scalar"),
+    ("_codecs", "encode"),
+}
 _MODULE_CLASSES = ("torch.nn.modules.", "torchxrayvision.models")
 
 
@@ -51,6 +58,16 @@ class SavedObject(metaclass=_Sealed):
 
     # PyTorch asks it of the classes of a file before 1.6.
     dump_patches = False
+
+
+class _Ignored(metaclass=_Sealed):
+    """In place of a number of numpy's: built of anything, it is nothing."""
+
+    def __init__(self, *_arguments: Any) -> None:
+        pass
+
+    def __setstate__(self, state: object) -> None:
+        pass
 
 
 class _Callable:
@@ -73,6 +90,8 @@ class _Unpickler(pickle.Unpickler):
             return set
         if module == "torch._utils" and name in _TENSOR_PARTS:
             return _Callable(getattr(torch._utils, name))
+        if (module, name) in _NUMBERS:
+            return _Ignored
         if (module, name) in _OBJECTS or f"{module}.".startswith(_MODULE_CLASSES):
             return SavedObject
         raise pickle.UnpicklingError(f"it names {module}.{name}")

@@ -1,4 +1,4 @@
-"""`cxr models import torchxrayvision|timm|manifest` and `cxr models list`."""
+"""`cxr models import torchxrayvision|eva-x|timm|onnx|manifest`, `calibrate` and `list`."""
 
 import argparse
 import re
@@ -8,39 +8,74 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cxr_training.data.cli import add_layout, layout_of
 from cxr_training.importing import ModelImportError
+from cxr_training.start import listed
 
 if TYPE_CHECKING:
     from cxr_training.importing.networks import ForeignNetwork
+    from cxr_training.importing.onnx_file import ForeignGraph
 
+_REPLACE = "let a published model of that name give way"
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 Run = Callable[[argparse.Namespace], None]
 
 
 def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add `models` and its commands; each sets `run`, from the options to the exit status."""
-    models = commands.add_parser("models", help="import weights, list what is served")
+    models = commands.add_parser("models", help="import weights, calibrate and list models")
     actions = models.add_subparsers(dest="action", required=True)
     _add_models(actions.add_parser("list", help="the model folders"), _list)
+    calibrate = actions.add_parser(
+        "calibrate",
+        help="fit calibration, levels and triage to a site's own radiographs",
+        description="The classifier's network stays. Calibration and evidence levels are fitted to "
+        "the radiographs that a CSV manifest (docs/data.md) names for validation, and so is triage "
+        "where there is a detector; what drift is measured against is made of them, too. For a "
+        "model of labels of one's own it is a table as `cxr train` takes it. Nothing is changed "
+        "where they do not allow it.",
+    )
+    calibrate.add_argument("--model", type=Path, required=True, help="a classifier's folder")
+    calibrate.add_argument("--data", type=Path, required=True, help="the CSV")
+    calibrate.add_argument(
+        "--detector", type=Path, help="whose boxes triage sees; default: that served of --models"
+    )
+    calibrate.add_argument("--no-triage", action="store_true", help="leave triage to the levels")
+    calibrate.add_argument("--dry-run", action="store_true", help="say what would change")
+    add_layout(calibrate)
+    _add_models(calibrate, _calibrate)
     importing = actions.add_parser("import", help="a model folder from weights of your own")
     kinds = importing.add_subparsers(dest="kind", required=True)
     xrv = kinds.add_parser("torchxrayvision", help="its DenseNet or ResNet")
     xrv.add_argument("--weights", type=Path, help="a .pt file; without it, it is downloaded")
     xrv.add_argument("--variant", help="which release it is, e.g. densenet121-res224-all")
     _add_common(xrv, _import_torchxrayvision)
+    eva_x = kinds.add_parser("eva-x", help="its vision transformers for ChestX-ray14")
+    eva_x.add_argument("--weights", type=Path, help="a .pth file; without it, it is downloaded")
+    eva_x.add_argument("--variant", help="which to download: tiny, small or base")
+    _add_common(eva_x, _import_eva_x)
     timm = kinds.add_parser("timm", help="a checkpoint of a timm network, or one on the hub")
     source = timm.add_mutually_exclusive_group(required=True)
     source.add_argument("--weights", type=Path, help=".safetensors, .pth or .pt")
     source.add_argument("--hub", metavar="hf-hub:OWNER/NAME", help="download it from the hub")
     timm.add_argument("--architecture", help="timm's name of the network, with --weights")
-    timm.add_argument("--size", type=int, metavar="PX", help="side of the input")
-    per_channel = "after scaling to 0..1; one, or one a channel"
-    timm.add_argument("--mean", type=float, nargs="+", help=per_channel)
-    timm.add_argument("--std", type=float, nargs="+", help=per_channel)
     _add_common(timm, _import_timm)
+    onnx = kinds.add_parser("onnx", help="any ONNX file, with a table of its labels")
+    onnx.add_argument("--weights", type=Path, required=True, help="the .onnx file")
+    onnx.add_argument("--output", help="the output with a figure a label, if that is not clear")
+    onnx.add_argument("--maps", help="the output with a map a label; without it there are no maps")
+    onnx.add_argument(
+        "--probabilities", action="store_true", help="it gives probabilities, not logits"
+    )
+    _add_common(onnx, _import_onnx)
+    for network in (timm, onnx):
+        network.add_argument("--size", type=int, metavar="PX", help="side of the input")
+        per_channel = "after scaling to 0..1; one, or one a channel"
+        network.add_argument("--mean", type=float, nargs="+", help=per_channel)
+        network.add_argument("--std", type=float, nargs="+", help=per_channel)
     manifest = kinds.add_parser("manifest", help="a model folder of ours, from elsewhere")
     manifest.add_argument("--folder", type=Path, required=True, help="with its manifest.json")
-    manifest.add_argument("--force", action="store_true", help="replace a model of that name")
+    manifest.add_argument("--replace", action="store_true", help=_REPLACE)
     _add_models(manifest, _import_manifest)
 
 
@@ -50,10 +85,12 @@ def _add_common(parser: argparse.ArgumentParser, run: Run) -> None:
     )
     parser.add_argument("--name", help="of the new model; also its folder")
     parser.add_argument("--model-version", default="1", help="default: 1")
-    parser.add_argument("--licence", help="of the weights, for the manifest and the card")
+    parser.add_argument(
+        "--licence", help="of the weights; needed where they do not say it themselves"
+    )
     parser.add_argument("--trained-on", help="the data behind the weights, for the card")
     parser.add_argument("--sha256", help="refuse a weights file of another sha256")
-    parser.add_argument("--force", action="store_true", help="replace a model of that name")
+    parser.add_argument("--replace", action="store_true", help=_REPLACE)
     _add_models(parser, run)
 
 
@@ -92,6 +129,47 @@ def _import_torchxrayvision(options: argparse.Namespace) -> None:
         _publish(options, foreign, origin, options.name or options.variant)
 
 
+def _import_eva_x(options: argparse.Namespace) -> None:
+    if options.weights is None and options.variant is None:
+        raise ModelImportError("give --weights FILE, or --variant to download a release")
+    variant = options.variant
+    name = options.name or (variant and f"eva-x-{variant}")
+    _check_free(options, name)
+    from cxr_training.importing.download import download
+    from cxr_training.importing.sources import SIZES, read_eva_x, release_url
+
+    if variant is not None and variant not in SIZES:
+        raise ModelImportError(f"no variant {variant!r} of EVA-X: {', '.join(SIZES)}")
+    with tempfile.TemporaryDirectory(prefix="cxr-import-") as folder:
+        path, origin = options.weights, {"variant": variant}
+        if path is None:
+            origin["url"] = release_url(variant)
+            path = download(origin["url"], Path(folder))
+        _check_sha256(path, options.sha256)
+        _publish(options, read_eva_x(path, options.labels), origin, name)
+
+
+def _import_onnx(options: argparse.Namespace) -> None:
+    if options.labels is None:
+        raise ModelImportError("--labels is needed: an ONNX file does not say what it gives")
+    _check_free(options, options.name)
+    from cxr_training.importing.onnx_file import read_onnx
+
+    if options.weights.is_file():
+        _check_sha256(options.weights, options.sha256)
+    foreign = read_onnx(
+        options.weights,
+        options.labels,
+        output=options.output,
+        maps=options.maps,
+        probabilities=options.probabilities,
+        mean=options.mean,
+        std=options.std,
+        size_px=options.size,
+    )
+    _publish(options, foreign, {}, options.name)
+
+
 def _import_timm(options: argparse.Namespace) -> None:
     if options.weights is not None and options.architecture is None:
         raise ModelImportError("--weights needs --architecture, timm's name of the network")
@@ -121,23 +199,75 @@ def _import_timm(options: argparse.Namespace) -> None:
 def _import_manifest(options: argparse.Namespace) -> None:
     from cxr_training.importing.folder import import_folder
 
-    _announce(import_folder(options.folder, options.models, force=options.force))
+    _announce(import_folder(options.folder, options.models, replace=options.replace))
+
+
+def _calibrate(options: argparse.Namespace) -> None:
+    from cxr_contracts import MANIFEST_NAME, Finding
+    from cxr_serving.model_folder import identity_of, open_model_folder
+    from cxr_training.data.splits import Split
+    from cxr_training.export.publishing import CARD_NAME, write_manifest
+    from cxr_training.importing.calibrate import (
+        CalibrationError,
+        calibrate,
+        changes_table,
+        read_site,
+        site_triage,
+        stale_constants,
+    )
+    from cxr_training.importing.folder import card_of
+    from cxr_training.monitoring.drift import write_site_reference
+    from cxr_training.report.tables import format_interval
+
+    before = open_model_folder(options.model, "classifier").manifest
+    labels = [Finding(label.name) for label in before.labels]
+    site, triage = read_site(options.data, labels, layout_of(options)), None
+    calibrated = calibrate(options.model, site)
+    card = card_of(calibrated.after)
+    print("\n\n".join(changes_table(calibrated)))
+    for row in calibrated.after.metrics:
+        if (row.name, row.subset) in {("auroc_mean", "all"), ("ece_mean", "all")}:
+            print(f"{row.name} {format_interval(row.result)} on {row.n} radiographs")
+    detector = options.detector or options.models / "detector"
+    if options.no_triage or not detector.is_dir():
+        print("Triage: by evidence levels.")
+    else:
+        try:
+            triage = site_triage(site, options.model, calibrated, detector)
+            print(f"Triage: {triage.name} ({triage.fit.form}).")
+        except CalibrationError as error:
+            print(f"Triage: by evidence levels, for {error}.")
+    renewed = None if triage is None else triage.name
+    stale = stale_constants(options.models, identity_of(calibrated.before), renewed)
+    for folder in stale:
+        print(f"{folder} was fitted to the earlier probabilities: it is set aside.")
+    if options.dry_run:
+        print("Nothing was changed.")
+        return
+    write_manifest(calibrated.after, options.model)
+    (options.model / CARD_NAME).write_text(card)
+    if triage is not None:
+        folder = options.models / "triage" / triage.name
+        folder.mkdir(parents=True, exist_ok=True)
+        write_manifest(triage, folder)
+    for folder in stale:
+        (folder / MANIFEST_NAME).rename(folder / f"{MANIFEST_NAME}.set-aside")
+    command = f"cxr models calibrate --data {site.csv.name}"
+    split = Split.VALIDATION.value, site.split_sha256
+    for line in write_site_reference(
+        site.images, split, options.model, options.models, command=command
+    ):
+        print(line)
+    print("Restart the classifier and the gateway.")
 
 
 def _list(options: argparse.Namespace) -> None:
-    from cxr_training.export.publishing import read_manifest
-
-    for path in sorted(options.models.glob("*/*/manifest.json")):
-        try:
-            manifest = read_manifest(path.parent)
-        except ValueError as error:
-            raise ModelImportError(f"{path} is not a valid manifest: {error}") from error
-        print(f"{manifest.role:12}{manifest.name} {manifest.version}  {path.parent}")
+    print("\n".join(listed(options.models)))
 
 
 def _publish(
     options: argparse.Namespace,
-    foreign: "ForeignNetwork",
+    foreign: "ForeignNetwork | ForeignGraph",
     origin: dict[str, str | None],
     name: str,
 ) -> None:
@@ -147,7 +277,7 @@ def _publish(
         name=name,
         version=options.model_version,
         models=options.models,
-        force=options.force,
+        replace=options.replace,
         command=_command(options),
         licence=options.licence,
         trained_on=options.trained_on,
@@ -169,11 +299,11 @@ def _check_free(options: argparse.Namespace, name: str | None) -> None:
         raise ModelImportError(f"name {name!r}: small letters, digits, dot, dash and underscore")
     from cxr_training.importing.folder import target_of
 
-    target_of(options.models, "classifier", name, force=options.force)
+    target_of(options.models, "classifier", name, replace=options.replace)
 
 
 def _check_sha256(path: Path, wanted: str | None) -> None:
-    from cxr_training.core.files import sha256_of
+    from cxr_training.core.runs import sha256_of
 
     if wanted is not None and (found := sha256_of(path)) != wanted.lower():
         raise ModelImportError(f"{path} has the sha256 {found}, not {wanted}")
@@ -182,10 +312,12 @@ def _check_sha256(path: Path, wanted: str | None) -> None:
 def _command(options: argparse.Namespace) -> str:
     """What was typed, with files by their names alone: folders are of this machine."""
     words = ["cxr", "models", "import", options.kind]
-    given = ("weights", "variant", "hub", "architecture", "size", "mean", "std", "labels", "name")
-    for key in given:
+    given = ("weights", "variant", "hub", "architecture", "output", "maps", "probabilities", "size")
+    for key in (*given, "mean", "std", "labels", "name"):
         value = getattr(options, key, None)
-        if value is not None:
+        if value is True:
+            words.append(f"--{key}")
+        elif value is not None and value is not False:
             values = value if isinstance(value, list) else [value]
             shown = [one.name if isinstance(one, Path) else str(one) for one in values]
             words += [f"--{key}", *shown]

@@ -1,34 +1,56 @@
 """Where an imported model goes: complete and tried, or not at all."""
 
 import shutil
-import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
+
+from cxr_classifier.evidence import MAPS, NO_MAPS
+from cxr_classifier.network import TokenNetwork
+from cxr_classifier.predictor import ONNX_LIBRARY
+from cxr_classifier.predictor import load_predictor as load_classifier
+from cxr_classifier.settings import ClassifierSettings
+from cxr_classifier.torch_runtime import load_torch_runtime
 from cxr_contracts import MANIFEST_NAME, DataSpec, ModelManifest, Role, TrainingSpec
 from cxr_detector.fused import is_fused, member_folders
+from cxr_detector.loading import load_predictor as load_detector
+from cxr_detector.settings import DetectorSettings
+from cxr_gateway.ood import load_ood_detector
+from cxr_serving.imaging import DecodedImage
 from cxr_serving.model_folder import ModelFolder, ModelFolderError, open_model_folder
-from cxr_training.classifier.export import export
-from cxr_training.core.files import sha256_of
-from cxr_training.core.runs import current_commit, utc_now
+from cxr_serving.onnx_runtime import OnnxRuntime
+from cxr_training.classifier.card import HEADLINES, classifier_card, levels_table
+from cxr_training.classifier.publish import export
+from cxr_training.core.runs import current_commit, sha256_of, utc_now
 from cxr_training.data.splits import split_sha256
 from cxr_training.export.publishing import (
     CARD_NAME,
     ONNX_NAME,
     WEIGHTS_NAME,
+    check_same_answers,
     model_file,
     read_manifest,
+    staged,
     write_manifest,
 )
 from cxr_training.importing import ModelImportError
-from cxr_training.importing.networks import Adopted, ForeignNetwork, adopt
-from cxr_training.importing.trial import probes, try_out
+from cxr_training.importing.networks import (
+    Foreign,
+    ForeignNetwork,
+    Selection,
+    adopt,
+    drawn_images,
+    probes,
+)
+from cxr_training.importing.onnx_file import ForeignGraph, write_onnx
 from cxr_training.report.card import facts_table, model_card
 from cxr_training.report.tables import markdown_table
 
 _NOT_STATED = "not stated"
+_THREADS = 1
 _FAILS = (
     "Nothing was measured here. Measure it on radiographs of your own, with labels, before "
     "anybody relies on it: `cxr classifier evaluate --model {folder} --data DATA`.",
@@ -37,8 +59,17 @@ _FAILS = (
     "An image is stretched to a square of {side} px, as NIH's were. Where the network was trained "
     "on images cropped to a square, a radiograph that is not square looks wider or narrower to it.",
     "Probabilities are as well calibrated as the weights make them, and for their prevalence.",
-    "A class activation map shows where the evidence lies on a coarse grid; it is not a contour.",
+    "A map shows where the evidence lies on a coarse grid; it is not a contour.",
 )
+_NO_CALIBRATION = (
+    "**Not calibrated here.** Calibration and levels are fitted to a site's own labelled "
+    "radiographs by `cxr models calibrate --model {folder} --data CSV`; until then the API and the "
+    "page say so with every study."
+)
+# How a map comes about, in the words of the card.
+_OF_FEATURES = "class activation maps: the head applied to each cell of the last feature map"
+_OF_PATCHES = "the head applied to each patch's token"
+_AS_GIVEN = "those that the file gives"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,66 +79,58 @@ class Wanted:
     name: str
     version: str
     models: Path
-    force: bool
+    replace: bool
     command: str
     licence: str | None = None
     trained_on: str | None = None
 
 
-def target_of(models: Path, role: Role, name: str, *, force: bool) -> Path:
+def target_of(models: Path, role: Role, name: str, *, replace: bool) -> Path:
     """Where the model goes; ModelImportError if one is there that may not be replaced."""
     target = models / role / name
-    if target.exists() and not force:
-        raise ModelImportError(f"{target} is there already: give another --name, or --force")
+    if target.exists() and not replace:
+        raise ModelImportError(f"{target} is there already: give another --name, or --replace")
     return target
 
 
-@contextmanager
-def staged(target: Path) -> Iterator[Path]:
-    """An empty folder that becomes `target` when the block ends well, and is gone if it does not.
-
-    A folder that is there already is replaced in the last moment.
-    """
-    made = [parent for parent in target.parents if not parent.exists()]
-    target.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with tempfile.TemporaryDirectory(dir=target.parent, prefix=".importing-") as staging:
-            folder = Path(staging) / target.name
-            folder.mkdir()
-            yield folder
-            if target.exists():
-                target.rename(Path(staging) / ".replaced")
-            folder.rename(target)
-    finally:
-        for parent in made:
-            with suppress(OSError):  # it holds the model
-                parent.rmdir()
-
-
-def publish_foreign(foreign: ForeignNetwork, wanted: Wanted, origin: Mapping[str, object]) -> Path:
+def publish_foreign(
+    foreign: ForeignNetwork | ForeignGraph, wanted: Wanted, origin: Mapping[str, object]
+) -> Path:
     """Write `models/classifier/<name>/` and try it as the service would; the model folder.
 
     Args:
-        foreign: the weights and what the file says of them.
+        foreign: the file and what is known of it.
         wanted: name, version and place.
         origin: where the weights came from, for the manifest and the card.
 
     Raises:
-        ModelImportError: the weights are not fit to be served, or the folder is there already.
-        PublishError: ONNX Runtime and PyTorch differ.
+        ModelImportError: the weights are not fit to be served, nobody says under which licence
+            they are, or the folder is there already.
+        PublishError: ONNX Runtime answers otherwise than PyTorch, or than the given file.
     """
-    target = target_of(wanted.models, "classifier", wanted.name, force=wanted.force)
-    adopted = adopt(foreign)
-    with staged(target) as folder:
-        export(adopted.network, folder, probes(foreign.spec))
-        manifest = _manifest(foreign, adopted, wanted, origin, folder)
+    target = target_of(wanted.models, "classifier", wanted.name, replace=wanted.replace)
+    if not (wanted.licence or foreign.licence):
+        raise ModelImportError(
+            f"{foreign.path} does not say under which licence it is: say it with --licence"
+        )
+    with staged(target, replace=True) as folder:
+        if isinstance(foreign, ForeignGraph):
+            selection, maps = foreign.selection(), _AS_GIVEN if foreign.maps else NO_MAPS
+            write_onnx(foreign, folder / ONNX_NAME)
+        else:
+            adopted = adopt(foreign)
+            selection = adopted.selection
+            of_patches = isinstance(adopted.network, TokenNetwork)
+            maps = _OF_PATCHES if of_patches else _OF_FEATURES
+            export(adopted.network, folder, probes(foreign.spec))
+        manifest = _manifest(foreign, selection, wanted, origin, maps=maps, folder=folder)
         write_manifest(manifest, folder)
-        (folder / CARD_NAME).write_text(_card(manifest))
+        (folder / CARD_NAME).write_text(imported_card(manifest))
         try_out(folder)
     return target
 
 
-def import_folder(source: Path, models: Path, *, force: bool) -> Path:
+def import_folder(source: Path, models: Path, *, replace: bool) -> Path:
     """Take over a model folder of ours, of any role; the new folder.
 
     What is copied is what was checked: schema, size and sha256 of each file, labels, an inference
@@ -122,11 +145,9 @@ def import_folder(source: Path, models: Path, *, force: bool) -> Path:
     try:
         opened = _open(source)
         manifest = opened.manifest
-        target = target_of(models, manifest.role, manifest.name, force=force)
-        members = _import_members(opened, models)
-        with staged(target) as folder:
-            for member in members:  # beside it while it is tried, as they will be
-                (folder.parent / member.name).symlink_to(member.resolve())
+        target = target_of(models, manifest.role, manifest.name, replace=replace)
+        _import_members(opened, models)
+        with staged(target, replace=True) as folder:
             (folder / manifest.weights.path).write_bytes(opened.weights())
             (folder / manifest.onnx.path).write_bytes(opened.onnx())
             for name in (MANIFEST_NAME, CARD_NAME):
@@ -138,22 +159,18 @@ def import_folder(source: Path, models: Path, *, force: bool) -> Path:
     return target
 
 
-def _import_members(fused: ModelFolder, models: Path) -> list[Path]:
-    """The folders in `models` of the detectors that a model was fused from; none of another's."""
-    if not is_fused(fused.manifest.architecture):
-        return []
-    folders = []
-    for member in member_folders(fused):
+def _import_members(opened: ModelFolder, models: Path) -> None:
+    """Take over the detectors that a model was fused from, where they are not in `models` yet."""
+    members = member_folders(opened) if is_fused(opened.manifest.architecture) else ()
+    for member in members:
         here = models / member.manifest.role / member.path.name
         if not here.exists():
-            import_folder(member.path, models, force=False)
+            import_folder(member.path, models, replace=False)
         elif _files(read_manifest(here)) != _files(member.manifest):
             raise ModelImportError(
-                f"{fused.manifest.name} was fused from another {member.path.name} than the one in "
+                f"{opened.manifest.name} was fused from another {member.path.name} than the one in "
                 f"{here}: rename that, or import into another --models"
             )
-        folders.append(here)
-    return folders
 
 
 def _files(manifest: ModelManifest) -> tuple[str, str]:
@@ -169,13 +186,16 @@ def _open(source: Path) -> ModelFolder:
 
 
 def _manifest(
-    foreign: ForeignNetwork,
-    adopted: Adopted,
+    foreign: Foreign,
+    selection: Selection,
     wanted: Wanted,
     origin: Mapping[str, object],
+    *,
+    maps: str,
     folder: Path,
 ) -> ModelManifest:
-    labels = adopted.selection.labels
+    labels, onnx = selection.labels, model_file(folder / ONNX_NAME)
+    has_weights = (folder / WEIGHTS_NAME).is_file()
     calibrated = any((label.slope, label.intercept) != (1.0, 0.0) for label in labels)
     return ModelManifest(
         schema_version=1,
@@ -183,16 +203,17 @@ def _manifest(
         name=wanted.name,
         version=wanted.version,
         created_at=utc_now(),
-        licence=wanted.licence or foreign.licence or _NOT_STATED,
+        licence=wanted.licence or foreign.licence,
         architecture=foreign.architecture,
         input=foreign.spec,
         labels=labels,
-        weights=model_file(folder / WEIGHTS_NAME),
-        onnx=model_file(folder / ONNX_NAME),
+        weights=model_file(folder / WEIGHTS_NAME) if has_weights else onnx,
+        onnx=onnx,
         extra={
             "imported": {**origin, "file": foreign.path.name, "sha256": sha256_of(foreign.path)},
             "outputs": [output.label for output in foreign.outputs],
-            "dropped": adopted.selection.dropped,
+            "dropped": selection.dropped,
+            MAPS: maps,
             "calibration": "Slope and intercept as given with the weights."
             if calibrated
             else "None: the sigmoid of the network's own logit.",
@@ -210,7 +231,13 @@ def _manifest(
     )
 
 
-def _card(manifest: ModelManifest) -> str:
+def card_of(manifest: ModelManifest) -> str:
+    """The card of a classifier, whoever trained it."""
+    return (imported_card if "imported" in manifest.extra else classifier_card)(manifest)
+
+
+def imported_card(manifest: ModelManifest) -> str:
+    """The card of a classifier that was trained elsewhere, with what was measured of it here."""
     spec, architecture, extra = manifest.input, manifest.architecture, manifest.extra
     channels = architecture.arguments
     low, high = (float((grey - spec.mean) / spec.std) for grey in (0, 1))
@@ -222,26 +249,81 @@ def _card(manifest: ModelManifest) -> str:
         )
     origin = {name: f"`{value}`" for name, value in extra["imported"].items() if value}
     origin["trained on"] = "; ".join(manifest.data.sources)
+    if found := extra.get("calibrated_on"):
+        origin["calibrated on"] = (
+            f"{found['images']} radiographs of {found['patients']} patients, `{found['csv']}` "
+            f"(sha256 `{found['sha256'][:12]}`), {found['at']}"
+        )
     thresholds = [
         [label.name, f"{label.threshold:.6f} ({label.threshold_rule})"] for label in manifest.labels
     ]
     kept = (
         f"{extra['calibration']} A finding is positive from its threshold on; the logits are "
         "those of the weights as given, to a difference of 0.0001. Other outputs were dropped: "
-        f"{', '.join(extra['dropped']) or 'none'}."
+        f"{', '.join(extra['dropped']) or 'none'}. Maps: {extra.get(MAPS, _OF_FEATURES)}."
     )
+    fails = _FAILS[1:] if manifest.metrics else _FAILS
+    if not manifest.calibrated:
+        fails = (_NO_CALIBRATION, *fails)
     place = {"folder": f"models/classifier/{manifest.name}", "side": spec.width_px}
     return model_card(
         manifest,
         what=f"Imported weights: a classifier of {len(manifest.labels)} findings on frontal chest "
         f"radiographs, `{architecture.name}` ({architecture.library}) at {spec.width_px} x "
         f"{spec.height_px} px. They were trained elsewhere; this card says what came with them "
-        f"and no more. Licence of the weights: {manifest.licence}. Imported {manifest.created_at}.",
-        headlines=(),
-        fails=[sentence.format(**place) for sentence in _FAILS],
+        f"and what was measured here. Licence of the weights: {manifest.licence}. "
+        f"Imported {manifest.created_at}.",
+        headlines=HEADLINES,
+        fails=[x.format(**place) for x in fails],
         sections={
             "Where it comes from": facts_table(origin),
             "What was kept": f"{kept}\n\n{markdown_table(['finding', 'threshold'], thresholds)}",
             "Grey values": grey_values,
+            "Evidence levels": "\n\n".join(levels_table(manifest.labels)),
         },
     )
+
+
+def try_out(folder: Path) -> None:
+    """Load the model as its service does and let it read the drawn images.
+
+    Raises:
+        ModelImportError: the service would refuse it, or fails on an image.
+        PublishError: a classifier's ONNX file and its weights differ.
+    """
+    role = read_manifest(folder).role
+    try:
+        if role == "ood":
+            detector = load_ood_detector(folder)
+            for image in drawn_images():
+                detector.check(image)
+        elif role == "detector":
+            settings = DetectorSettings(model_dir=folder, model=None, runtime="onnxruntime")
+            boxes = load_detector(settings)
+            boxes.predict([boxes.prepare(_decoded(image)) for image in drawn_images()])
+        else:
+            _try_classifier(folder)
+    except ModelFolderError as error:
+        raise ModelImportError(str(error).removesuffix(".")) from error
+
+
+def _try_classifier(folder: Path) -> None:
+    model = load_classifier(ClassifierSettings(model_dir=folder, runtime="onnxruntime"))
+    try:
+        prepared = [model.prepare(_decoded(image)) for image in drawn_images()[:2]]
+        for prediction in model.predict(prepared):
+            prediction.findings_and_cams(explain=1)
+    except Exception as error:  # whatever a foreign file makes of an image
+        raise ModelImportError(f"{model.manifest.name} fails on an image: {error}") from error
+    if model.manifest.architecture.library == ONNX_LIBRARY:
+        return
+    opened = open_model_folder(folder, "classifier")
+    batch = probes(model.manifest.input)
+    on_torch = load_torch_runtime(opened, device="cpu", threads=_THREADS).run(batch)
+    on_onnx = OnnxRuntime(opened.onnx(), threads=_THREADS).run(batch)
+    for name, expected, found in zip(("logits", "cams"), on_torch, on_onnx, strict=True):
+        check_same_answers(name, expected, found, relative=name == "cams")
+
+
+def _decoded(image: npt.NDArray[np.uint8]) -> DecodedImage:
+    return DecodedImage(image, "png")

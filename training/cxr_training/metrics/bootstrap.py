@@ -4,7 +4,7 @@ Images of one patient resemble each other; resampling images would claim more ce
 there is (Efron and Tibshirani 1993, chapter 8, on resampling the independent unit).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -30,30 +30,6 @@ def patient_weights(patients: Sequence[str], resamples: int, seed: int) -> Weigh
     return weights
 
 
-def bootstrap_interval(
-    statistic: Callable[[Weights], FloatArray | float],
-    patients: Sequence[str],
-    *,
-    resamples: int,
-    seed: int,
-) -> Interval | None:
-    """The statistic with its 95% percentile interval; None where it is not defined.
-
-    Args:
-        statistic: figure of weighted images, given the weights of one sample, int64 [N]; NaN
-            where it is not defined. Resamples in which it is NaN are left out.
-        patients: the patient of each image.
-        resamples: number of resamples.
-        seed: of the resampling.
-    """
-    value = float(statistic(np.ones(len(patients), dtype=np.int64)))
-    if np.isnan(value):
-        return None
-    weights = patient_weights(patients, resamples, seed)
-    draws = np.array([float(statistic(row)) for row in weights])
-    return interval_of(value, draws)
-
-
 def interval_of(value: float, draws: FloatArray) -> Interval:
     """`value` with the 2.5th and 97.5th percentile of the draws that are defined."""
     defined = draws[~np.isnan(draws)]
@@ -69,9 +45,38 @@ def with_resamples(patients: Sequence[str], resamples: int, seed: int) -> FloatA
     return np.concatenate([np.ones((1, len(patients))), drawn]).astype(np.float64)
 
 
+def mean_of_defined(figures: Sequence[FloatArray]) -> FloatArray:
+    """The mean of the figures that are not NaN, place by place; NaN where all are.
+
+    Args:
+        figures: of one shape, [resamples] for example.
+    """
+    values = np.array(figures)
+    defined = ~np.isnan(values)
+    count = defined.sum(axis=0)
+    total = np.where(defined, values, 0.0).sum(axis=0)
+    mean: FloatArray = np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
+    return mean
+
+
 def interval_or_none(draws: FloatArray) -> Interval | None:
     """The first of `draws` with the interval of the others; None where it is NaN."""
     return None if np.isnan(draws[0]) else interval_of(float(draws[0]), draws[1:])
+
+
+def weighted_shares(
+    weights: FloatArray, among: npt.NDArray[np.bool_], hits: npt.NDArray[np.bool_]
+) -> FloatArray:
+    """Of the images `among`, the share of `hits` in each weighting; NaN where there are none.
+
+    Args:
+        weights: [B, N], as of `with_resamples`.
+        among: bool [N].
+        hits: bool [N].
+    """
+    totals = weights @ among
+    shares: FloatArray = (weights @ (among & hits)) / np.where(totals > 0, totals, np.nan)
+    return shares
 
 
 def share_interval(draws: FloatArray, n_patients: int) -> Interval:

@@ -17,6 +17,7 @@ from cxr_contracts import (
     STATISTICS,
     CategoryReference,
     DriftReference,
+    Finding,
     FindingProbability,
     ModelManifest,
     NumberReference,
@@ -29,11 +30,11 @@ from cxr_gateway.drift.psi import counts_in, quantile_edges
 from cxr_gateway.imaging import Limits, read_upload
 from cxr_gateway.imaging.statistics import measure
 from cxr_gateway.ood import OodDetector, load_ood_detector
-from cxr_serving.imaging import ImageLimits, decode_grey
+from cxr_serving.imaging import DecodedImage
 from cxr_serving.model_folder import identity_of
 from cxr_training.core.runs import current_commit, utc_now
-from cxr_training.data.boxed import read_boxed
 from cxr_training.data.layout import NIH_FOLDER
+from cxr_training.data.nih import read_boxed
 from cxr_training.data.pixels import upload_of
 from cxr_training.data.radiographs import Radiograph
 from cxr_training.data.splits import Split, split_sha256
@@ -75,6 +76,55 @@ def write_reference(data: Path, ood: Path, classifier: Path, out: Path) -> Path:
     return path
 
 
+def write_site_reference(
+    images: Sequence[Radiograph],
+    split: tuple[str, str],
+    classifier: Path,
+    models: Path,
+    *,
+    command: str,
+) -> list[str]:
+    """Write the reference of a site's images below `models`; what came of it, a line each.
+
+    One that is there is set aside, and not removed.
+
+    Args:
+        images: of patients whom the classifier has not learned from.
+        split: its name and sha256.
+        classifier: its folder.
+        models: holds `ood/`, whose detector sees them, too, and `reference/`.
+        command: by which it can be made again.
+
+    Raises:
+        DataError: an image cannot be decoded.
+        ModelFolderError: a folder holds no such model.
+    """
+    found = sorted((models / "ood").glob("*/manifest.json"))
+    if not found:
+        return [f"Drift: no OOD detector in {models / 'ood'}, so no reference was written."]
+    detector = load_ood_detector(found[0].parent)
+    predictor = load_predictor(ClassifierSettings(model_dir=classifier, runtime="onnxruntime"))
+    observed = [observe(image, detector, predictor) for image in images]
+    refused = sum(not one.accepted for one in observed)
+    said = []
+    if refused:
+        said.append(
+            f"{detector.manifest.name} refuses {refused} of {len(images)} {split[0]} images as no "
+            "frontal chest radiograph; the gateway would answer nothing for such."
+        )
+    if refused == len(images):
+        return [*said, "Drift: no image is left to write a reference of."]
+    reference = reference_of(
+        observed, detector.manifest, predictor.manifest, split, command=command
+    )
+    path = models / "reference" / reference.name / REFERENCE_NAME
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.exists():
+        path.rename(path.with_name(f"{REFERENCE_NAME}.set-aside"))
+    path.write_text(reference.model_dump_json(indent=1) + "\n")
+    return [*said, f"Drift: {path}, of {reference.data.n_accepted} {split[0]} images."]
+
+
 def observe(
     image: Radiograph, detector: OodDetector, classifier: ClassifierPredictor
 ) -> ObservedImage:
@@ -89,8 +139,7 @@ def observe(
     accepted = score.accepted and decoded.refused is None
     findings: list[FindingProbability] = []
     if accepted:
-        grey = decode_grey(content, ImageLimits(min_side_px=1))
-        (output,) = classifier.predict([classifier.prepare(grey)])
+        (output,) = classifier.predict([classifier.prepare(DecodedImage(decoded.grey, "png"))])
         findings, _ = output.findings_and_cams(0)
     result = OodResult(
         accepted=accepted, score=score.score, threshold=score.threshold, reason=score.reason
@@ -105,6 +154,8 @@ def reference_of(
     ood: ModelManifest,
     classifier: ModelManifest,
     split: tuple[str, str],
+    *,
+    command: str = "make drift-reference",
 ) -> DriftReference:
     """The reference of these images, observed by these two models.
 
@@ -113,8 +164,10 @@ def reference_of(
         ood: the manifest of the OOD detector.
         classifier: that of the classifier, which saw the images that were accepted.
         split: name and sha256 of the split that they are of.
+        command: by which it can be made again.
     """
     accepted = [image for image in observed if image.accepted]
+    known = {label.name for label in classifier.labels}
     return DriftReference(
         schema_version=1,
         role="reference",
@@ -130,12 +183,14 @@ def reference_of(
             n_accepted=len(accepted),
             n_patients=len({image.patient for image in observed}),
         ),
-        command="make drift-reference",
+        command=command,
         commit=current_commit(),
         statistics=[
             # The OOD score is of all images, what else there is of chest radiographs.
             _statistic(name, observed if name == "ood_score" else accepted)
             for name in STATISTICS
+            if name not in set(Finding) - known
+            and (name not in CATEGORIES or {getattr(x, name) for x in accepted} - {UNKNOWN_VIEW})
         ],
     )
 

@@ -1,157 +1,419 @@
-"""How well the triage table orders radiographs: shares of each priority, on validation patients."""
+"""The triage model: fitted to validation patients, and measured on theirs and on the test set's.
 
-import csv
-from collections.abc import Callable, Iterator, Sequence
+It turns the two networks' answers into the probability of an immediate finding and of one that
+should be read the same day. How many images are called urgent is the site's choice (the gateway's
+`alert_budget`); here it is the default.
+
+A detector of four networks needs minutes for two thousand images, so its answers are kept in a
+cache folder under the sha256 of its weights and of the images' names.
+"""
+
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from scipy.optimize import minimize
 from tqdm import tqdm
 
-from cxr_classifier.predictor import load_predictor as load_classifier
-from cxr_classifier.settings import ClassifierSettings
-from cxr_contracts import ClassifyResponse, DetectResponse, Finding, ImageSize, Interval
-from cxr_detector.app import detected_boxes
-from cxr_detector.loading import load_predictor as load_detector
-from cxr_detector.settings import DetectorSettings
-from cxr_gateway.analysis.merge import merged_boxes, ranked_findings
-from cxr_gateway.analysis.rescoring import load_rescorings
-from cxr_gateway.analysis.triage import IMMEDIATE, SAME_DAY, triage
-from cxr_gateway.core.schemas import Priority
-from cxr_serving.imaging import ImageLimits, decode_grey
-from cxr_serving.model_folder import identity_of
-from cxr_training.data.pixels import upload_of
-from cxr_training.data.radiographs import Radiograph
-from cxr_training.metrics.bootstrap import bootstrap_interval
-from cxr_training.report.tables import markdown_table
-
-RESAMPLES = 1000
-
-
-@dataclass(frozen=True, slots=True)
-class TriagedImage:
-    """A radiograph, what NIH says of it, and how urgent the system calls it."""
-
-    patient: str
-    findings: frozenset[Finding]
-    priority: Priority
-
-
-# Kinds of radiographs by NIH's labels, the most urgent first; each image is of one kind.
-KINDS: tuple[tuple[str, Callable[[TriagedImage], bool]], ...] = (
-    ("an immediate finding", lambda image: bool(image.findings & set(IMMEDIATE))),
-    ("a same-day finding", lambda image: bool(image.findings & set(SAME_DAY))),
-    ("another finding", lambda image: bool(image.findings)),
-    ("no finding", lambda image: not image.findings),
+from cxr_classifier.predictor import ClassifierPredictor
+from cxr_contracts import (
+    LOWEST_MIN_SCORE,
+    NO_BOX_SCORE,
+    Finding,
+    Interval,
+    MetricRow,
+    ModelIdentity,
+    Region,
+    TriageData,
+    TriageFit,
+    TriageManifest,
+    TriageScore,
+    TriageTerm,
 )
+from cxr_detector.app import detected_boxes
+from cxr_detector.fused import FusedPredictor
+from cxr_detector.predictor import DetectorPredictor
+from cxr_gateway.analysis.triage import IMMEDIATE, SAME_DAY
+from cxr_gateway.analysis.triage_folder import TriageModel
+from cxr_gateway.analysis.triage_model import reference_thresholds
+from cxr_gateway.core.schemas import Priority
+from cxr_gateway.core.settings import DEFAULT_ALERT_BUDGET, DEFAULT_SOON_BUDGET
+from cxr_serving.imaging import DecodedImage
+from cxr_training.classifier.calibration import patient_folds
+from cxr_training.core.errors import PublishError
+from cxr_training.core.runs import command_line, current_commit, portable_command, utc_now
+from cxr_training.data.pixels import decode_grey
+from cxr_training.data.radiographs import Radiograph
+from cxr_training.data.splits import Split
+from cxr_training.export.publishing import LICENCE
+from cxr_training.metrics.bootstrap import interval_or_none, weighted_shares, with_resamples
+from cxr_training.metrics.classification import aurocs
+
+FloatArray = npt.NDArray[np.float64]
+BoolArray = npt.NDArray[np.bool_]
+# Boxes of the same names, where the detector draws them.
+IMMEDIATE_REGIONS = (Region.PNEUMOTHORAX,)
+SAME_DAY_REGIONS = (
+    Region.PNEUMONIA,
+    Region.CONSOLIDATION,
+    Region.EFFUSION,
+    Region.MASS,
+    Region.NODULE,
+    Region.DIFFUSE_NODULE,
+    Region.ATELECTASIS,
+    Region.INFILTRATION,
+)
+# The forms that are compared, the simplest first.
+INDEPENDENT, WEIGHTED, WITH_BOXES = "independent findings", "weighted findings", "with boxes"
+FORMS = (INDEPENDENT, WEIGHTED, WITH_BOXES)
+# A less simple form is taken where it lowers the log loss by at least this much.
+LEAST_GAIN = 5e-4
+FOLDS = 5
+RESAMPLES = 1000
+VIEWS = ("PA", "AP")
+_QUANTILES = 201
+# Strength of the pull of a weight to that of independent findings, or of a box to none.
+_PULL = 3.0
+_TINY = 1e-9
+FINDINGS, REGIONS = list(Finding), list(Region)
 
 
 @dataclass(frozen=True, slots=True)
-class PriorityShare:
-    """Of the images of one kind, the share that is given one priority."""
+class Answers:
+    """`probabilities` float64 [N, 14]: calibrated, in the order of `Finding`. `scores` float64
+    [N, 15]: of each kind of `Region` the best box's, at least `NO_BOX_SCORE`.
+    """
 
-    kind: str
-    n: int
-    priority: Priority
-    share: Interval
+    probabilities: FloatArray
+    scores: FloatArray
 
 
-def triaged(images: Sequence[Radiograph], models: Path, classifier: Path) -> Iterator[TriagedImage]:
-    """Each image with the priority that the published models and the gateway's table give it.
-
-    Args:
-        images: to triage.
-        models: holds detector/ and rescoring/.
-        classifier: the folder of the classifier.
+def answers_of(
+    images: Sequence[Radiograph],
+    classifier: ClassifierPredictor,
+    detector: DetectorPredictor | FusedPredictor,
+    cache: Path,
+) -> Answers:
+    """Both models' answers for `images`, the detector's from `cache` where they lie there.
 
     Raises:
-        ModelFolderError, RescoringError: what lies in `models` would not be served.
+        DataError: an image that cannot be decoded.
     """
-    predictor = load_classifier(ClassifierSettings(model_dir=classifier))
-    detector = load_detector(DetectorSettings(model_dir=models / "detector"))
-    rescorings = load_rescorings(models / "rescoring")
-    identities = identity_of(predictor.manifest), identity_of(detector.manifest)
-    rescoring = rescorings.of(*identities)
-    # The data sets hold small copies of the radiographs; the services refuse nothing above this.
-    limits = ImageLimits(min_side_px=1)
-    for image in tqdm(images, desc="triage", mininterval=5.0):
-        decoded = decode_grey(upload_of(image.path), limits)
-        (output,) = predictor.predict([predictor.prepare(decoded)])
-        prepared = replace(detector.prepare(decoded), min_score=rescorings.min_score)
+    names = "\n".join(image.name for image in images)
+    key = sha256((detector.manifest.weights.sha256 + names).encode()).hexdigest()[:16]
+    path = cache / f"boxes-{key}.npz"
+    if path.is_file():
+        scores: FloatArray = np.load(path)["scores"]
+    else:
+        scores = _best_scores(images, detector)
+        cache.mkdir(parents=True, exist_ok=True)
+        np.savez(path, scores=scores)
+    return Answers(_probabilities(images, classifier), np.maximum(scores, NO_BOX_SCORE))
+
+
+def _probabilities(images: Sequence[Radiograph], classifier: ClassifierPredictor) -> FloatArray:
+    rows = np.empty((len(images), len(FINDINGS)))
+    for row, image in enumerate(tqdm(images, desc="classifier", mininterval=5.0)):
+        decoded = DecodedImage(decode_grey(image.path), "png")
+        (output,) = classifier.predict([classifier.prepare(decoded)])
+        said = {one.finding: one.probability for one in output.findings_and_cams(0)[0]}
+        rows[row] = [said[finding] for finding in FINDINGS]
+    return rows
+
+
+def _best_scores(
+    images: Sequence[Radiograph], detector: DetectorPredictor | FusedPredictor
+) -> FloatArray:
+    rows = np.zeros((len(images), len(REGIONS)))
+    for row, image in enumerate(tqdm(images, desc="detector", mininterval=5.0)):
+        decoded = DecodedImage(decode_grey(image.path), "png")
+        prepared = replace(detector.prepare(decoded), min_score=LOWEST_MIN_SCORE * 10)
         (found,) = detector.predict([prepared])
-        findings, _ = output.findings_and_cams(0)
-        classified = ClassifyResponse(model=identities[0], findings=findings, cams=[])
-        detected = DetectResponse(
-            model=identities[1],
-            image=ImageSize(width=decoded.width, height=decoded.height),
-            boxes=detected_boxes(found, detector.manifest),
+        for box in detected_boxes(found, detector.manifest):
+            column = REGIONS.index(box.finding)
+            rows[row, column] = max(rows[row, column], box.score)
+    return rows
+
+
+@dataclass(frozen=True, slots=True)
+class TriageImages:
+    """Images with both models' answers and what is known of them, [N] each.
+
+    `normal`: radiologists of RSNA read the image as normal. A label that NIH mined from a report
+    ("no finding") is weaker.
+    """
+
+    answers: Answers
+    patients: list[str]
+    findings: list[frozenset[Finding]]
+    normal: BoolArray
+    views: npt.NDArray[np.str_]
+
+    @classmethod
+    def of(
+        cls, images: Sequence[Radiograph], answers: Answers, normal_names: set[str]
+    ) -> "TriageImages":
+        """What the data sets say of `images`; `normal_names` are RSNA's."""
+        return cls(
+            answers,
+            [image.patient for image in images],
+            [image.findings for image in images],
+            np.array([image.name in normal_names for image in images]),
+            np.array([image.view for image in images]),
         )
-        ranked = ranked_findings(classified)
-        boxes = merged_boxes(detected, ranked, rescoring)
-        result = triage(ranked, boxes, detector_answered=True)
-        yield TriagedImage(image.patient, image.findings, result.priority)
 
+    def having(self, findings: Sequence[Finding]) -> BoolArray:
+        """Which images have one of `findings`, bool [N]."""
+        wanted = set(findings)
+        return np.array([bool(wanted & one) for one in self.findings])
 
-def priority_shares(images: Sequence[TriagedImage], *, seed: int = 1) -> list[PriorityShare]:
-    """One for each kind of radiograph and priority, with intervals over patients."""
-    kinds = np.array([next(kind for kind, holds in KINDS if holds(image)) for image in images])
-    priorities = np.array([image.priority.value for image in images])
-    patients = [image.patient for image in images]
-    shares = []
-    for kind, _ in KINDS:
-        of_kind = kinds == kind
-        for priority in Priority:
-            share = bootstrap_interval(
-                _share(of_kind, of_kind & (priorities == priority.value)),
-                patients,
-                resamples=RESAMPLES,
-                seed=seed,
-            )
-            if share is not None:
-                shares.append(PriorityShare(kind, int(of_kind.sum()), priority, share))
-    return shares
-
-
-def write_shares(shares: Sequence[PriorityShare], folder: Path, split: str) -> None:
-    """`triage.csv` and a page that shows it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "triage.csv").open("w", newline="") as stream:
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(["kind", "n", "priority", "share", "low", "high"])
-        for one in shares:
-            numbers = (one.share.value, one.share.low, one.share.high)
-            writer.writerow([one.kind, one.n, one.priority.value, *(f"{x:.4f}" for x in numbers)])
-    lines = []
-    for kind, _ in KINDS:
-        of_kind = [one for one in shares if one.kind == kind]
-        if of_kind:
-            cells = [
-                f"{one.share.value:.0%} ({100 * one.share.low:.0f} to {100 * one.share.high:.0f})"
-                for one in of_kind
+    def scores(self, score: TriageScore) -> FloatArray:
+        """`score` of each image, float64 [N]."""
+        return np.array(
+            [
+                score.score(
+                    dict(zip(FINDINGS, probabilities, strict=True)),
+                    dict(zip(REGIONS, boxes, strict=True)),
+                )
+                for probabilities, boxes in zip(
+                    self.answers.probabilities.tolist(), self.answers.scores.tolist(), strict=True
+                )
             ]
-            lines.append([kind, str(of_kind[0].n), *cells])
-    parts = [
-        "# How the triage table orders radiographs",
-        "Made by `make evaluate-triage`: the published classifier and detector and the gateway's "
-        f"table on all {split} radiographs of NIH ChestX-ray14, by NIH's labels (mined from "
-        "reports, about 90% right). Shares with 95% intervals over patients. The thresholds were "
-        "chosen on validation patients, so expect somewhat less on others.",
-        f"Immediate: {_names(IMMEDIATE)}. Same day: {_names(SAME_DAY)}.",
-        markdown_table(["radiographs with", "n", *(p.value for p in Priority)], lines),
+        )
+
+
+def fit_triage(
+    images: TriageImages, classifier: ModelIdentity, detector: ModelIdentity, split_sha256: str
+) -> TriageManifest:
+    """The form with the lowest cross-fitted log loss, with weights of all validation patients."""
+    form, immediate = _chosen(images, IMMEDIATE, IMMEDIATE_REGIONS)
+    _, same_day = _chosen(
+        images, (*IMMEDIATE, *SAME_DAY), (*IMMEDIATE_REGIONS, *SAME_DAY_REGIONS), form
+    )
+    manifest = TriageManifest(
+        schema_version=1,
+        role="triage",
+        name=f"{classifier.name}--{detector.name}",
+        created_at=utc_now(),
+        licence=LICENCE,
+        classifier=classifier,
+        detector=detector,
+        immediate=immediate,
+        same_day=same_day,
+        data=TriageData(
+            split=Split.VALIDATION.value,
+            split_sha256=split_sha256,
+            n_images=len(images.patients),
+            n_patients=len(set(images.patients)),
+        ),
+        fit=TriageFit(
+            command=portable_command(command_line()),
+            commit=current_commit(),
+            form=form,
+            folds=FOLDS,
+        ),
+        metrics=[],
+    )
+    losses = [
+        MetricRow(
+            name="log_loss",
+            subset=f"{kind}/{one}",
+            split=Split.VALIDATION.value,
+            result=Interval(value=loss, low=loss, high=loss),
+            n=len(images.patients),
+            n_positive=int(images.having(findings).sum()),
+        )
+        for kind, findings, regions in (
+            ("immediate", IMMEDIATE, IMMEDIATE_REGIONS),
+            ("same_day", (*IMMEDIATE, *SAME_DAY), (*IMMEDIATE_REGIONS, *SAME_DAY_REGIONS)),
+        )
+        for one, loss in _losses(images, findings, regions).items()
     ]
-    (folder / "README.md").write_text("\n\n".join(parts) + "\n")
+    rows = measure(images, manifest, Split.VALIDATION)
+    return manifest.model_copy(update={"metrics": [*losses, *rows]})
 
 
-def _names(findings: Sequence[str]) -> str:
-    return ", ".join(str(finding).replace("_", " ") for finding in findings)
+def measure(images: TriageImages, manifest: TriageManifest, split: Split) -> list[MetricRow]:
+    """How the published model orders `images` at the default budgets, with 95% intervals.
+
+    On validation patients, to whom weights and quantiles were fitted, weights hardly matter and
+    the shares are what the budgets say; only the test set tells what to expect elsewhere.
+    """
+    immediate, same_day = images.scores(manifest.immediate), images.scores(manifest.same_day)
+    called = priorities(manifest, immediate, same_day)
+    urgent = called[Priority.URGENT]
+    is_immediate = images.having(IMMEDIATE)
+    is_same_day = images.having((*IMMEDIATE, *SAME_DAY))
+    no_finding = np.array([not findings for findings in images.findings])
+    everyone = np.ones(len(images.patients), dtype=bool)
+    weights = with_resamples(images.patients, RESAMPLES, seed=1)
+    rows = []
+
+    def row(name: str, subset: str, draws: FloatArray, counts: tuple[int, int]) -> None:
+        interval = interval_or_none(draws)
+        if interval is not None:
+            rows.append(
+                MetricRow(
+                    name=name,
+                    subset=subset,
+                    split=split.value,
+                    result=interval,
+                    n=counts[0],
+                    n_positive=counts[1],
+                )
+            )
+
+    def share(name: str, subset: str, among: BoolArray, hits: BoolArray) -> None:
+        counts = int(among.sum()), int((among & hits).sum())
+        row(name, subset, weighted_shares(weights, among, hits), counts)
+
+    for priority, inside in called.items():
+        share("share", priority.value, everyone, inside)
+        share("share_of_no_finding", priority.value, no_finding, inside)
+        share("share_of_verified_normal", priority.value, images.normal, inside)
+        share("share_of_immediate", priority.value, is_immediate, inside)
+        share("share_of_same_day", priority.value, is_same_day & ~is_immediate, inside)
+        share("precision_immediate", priority.value, inside, is_immediate)
+        share("precision_same_day", priority.value, inside, is_same_day)
+        for view in VIEWS:
+            share("share", f"{priority.value}/view={view}", images.views == view, inside)
+    usual = weighted_shares(weights, everyone, is_immediate)
+    lift = weighted_shares(weights, urgent, is_immediate) / np.where(usual > 0, usual, np.nan)
+    counts = int(urgent.sum()), int((urgent & is_immediate).sum())
+    row("lift_immediate", "urgent", lift, counts)
+    parts = {"all": everyone} | {f"view={view}": images.views == view for view in VIEWS}
+    for name, truth, score in (
+        ("auroc_immediate", is_immediate, immediate),
+        ("auroc_same_day", is_same_day, same_day),
+    ):
+        for subset, inside in parts.items():
+            areas = aurocs(truth[inside], score[inside], weights[:, inside])
+            row(name, subset, areas, (int(inside.sum()), int(truth[inside].sum())))
+    return rows
 
 
-def _share(
-    whole: npt.NDArray[np.bool_], part: npt.NDArray[np.bool_]
-) -> Callable[[npt.NDArray[np.int64]], float]:
-    def statistic(weights: npt.NDArray[np.int64]) -> float:
-        total = weights[whole].sum()
-        return float(weights[part].sum() / total) if total else float("nan")
+def priorities(
+    manifest: TriageManifest, immediate: FloatArray, same_day: FloatArray
+) -> dict[Priority, BoolArray]:
+    """Which images the gateway gives each priority at its default budgets, bool [N] each."""
+    model = TriageModel(manifest, "")
+    thresholds = reference_thresholds(model, DEFAULT_ALERT_BUDGET, DEFAULT_SOON_BUDGET)
+    given = np.array(
+        [
+            thresholds.priority(*scores)
+            for scores in zip(immediate.tolist(), same_day.tolist(), strict=True)
+        ]
+    )
+    return {priority: given == priority for priority in Priority}
 
-    return statistic
+
+def with_measured(manifest: TriageManifest, rows: Sequence[MetricRow]) -> TriageManifest:
+    """`manifest` with `rows` in place of those of the same split and names."""
+    renewed = {(row.name, row.split) for row in rows}
+    kept = [row for row in manifest.metrics if (row.name, row.split) not in renewed]
+    return manifest.model_copy(update={"metrics": [*kept, *rows]})
+
+
+def read_triage(path: Path, classifier: ModelIdentity, detector: ModelIdentity) -> TriageManifest:
+    """The published triage model of these two; PublishError where there is none."""
+    try:
+        manifest = TriageManifest.model_validate_json(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise PublishError(f"{path} is no triage model: {error}") from error
+    if (manifest.classifier, manifest.detector) != (classifier, detector):
+        raise PublishError(f"{path} was fitted to other models: run `cxr triage fit`")
+    return manifest
+
+
+def _chosen(
+    images: TriageImages,
+    findings: Sequence[Finding],
+    regions: Sequence[Region],
+    form: str | None = None,
+) -> tuple[str, TriageScore]:
+    """The form (`form` if given) and its score, with weights of all images."""
+    if form is None:
+        losses = _losses(images, findings, regions)
+        form = FORMS[0]
+        for other in FORMS[1:]:
+            if losses[other] < losses[form] - LEAST_GAIN:
+                form = other
+    values = _values(images.answers, findings, regions)
+    weights = _weights(form, values, images.having(findings), len(findings))
+    # A term that adds nothing would only be looked at by people who read the manifest.
+    terms = [
+        TriageTerm(
+            finding=name if isinstance(name, Finding) else None,
+            region=name if isinstance(name, Region) else None,
+            weight=round(float(weight), 4),
+            usual=round(float(np.median(column)), 6),
+        )
+        for name, weight, column in zip((*findings, *regions), weights, values.T, strict=True)
+        if round(float(weight), 4) > 0
+    ]
+    bare = TriageScore(findings=list(findings), terms=terms, quantiles=[0.0] * _QUANTILES)
+    quantiles = np.quantile(images.scores(bare), np.linspace(0, 1, _QUANTILES)).round(6)
+    return form, bare.model_copy(update={"quantiles": quantiles.tolist()})
+
+
+def _losses(
+    images: TriageImages, findings: Sequence[Finding], regions: Sequence[Region]
+) -> Mapping[str, float]:
+    """The log loss of each form, each image's score from patients of other folds."""
+    values, truth = _values(images.answers, findings, regions), images.having(findings)
+    fold = patient_folds(images.patients, FOLDS, seed=1)
+    losses = {}
+    for form in FORMS:
+        added = np.empty(len(truth))
+        for held_out in range(FOLDS):
+            inside = fold == held_out
+            weights = _weights(form, values[~inside], truth[~inside], len(findings))
+            added[inside] = _odds(values[inside]) @ weights
+        losses[form] = float(_log_losses(added, truth).mean())
+    return losses
+
+
+def _values(answers: Answers, findings: Sequence[Finding], regions: Sequence[Region]) -> FloatArray:
+    """What each term sees, float64 [N, findings + regions]."""
+    columns = [answers.probabilities[:, FINDINGS.index(one)] for one in findings]
+    columns += [np.maximum(answers.scores[:, REGIONS.index(one)], NO_BOX_SCORE) for one in regions]
+    values: FloatArray = np.stack(columns, axis=1)
+    return values
+
+
+def _odds(values: FloatArray) -> FloatArray:
+    added: FloatArray = -np.log1p(-np.minimum(values, 1 - _TINY))
+    return added
+
+
+def _weights(form: str, values: FloatArray, truth: BoolArray, n_findings: int) -> FloatArray:
+    """Weights of a form, float64 [terms], none below zero: those of the highest likelihood."""
+    prior: FloatArray = np.r_[np.ones(n_findings), np.zeros(values.shape[1] - n_findings)]
+    if form == INDEPENDENT:
+        return prior
+    used = np.arange(len(prior)) < (n_findings if form == WEIGHTED else len(prior))
+    added = _odds(values)[:, used]
+
+    def loss(weights: FloatArray) -> tuple[float, FloatArray]:
+        total = np.maximum(added @ weights, _TINY)
+        pull = weights - prior[used]
+        slope = np.where(truth, -1 / np.expm1(np.minimum(total, 500)), 1.0)
+        value = _log_losses(total, truth).sum() + _PULL * (pull**2).sum()
+        return float(value), added.T @ slope + 2 * _PULL * pull
+
+    start = np.maximum(prior[used], 1e-3)
+    bounds = [(0.0, None)] * int(used.sum())
+    found = minimize(loss, start, jac=True, bounds=bounds, method="L-BFGS-B")
+    weights = np.zeros(len(prior))
+    weights[used] = found.x
+    return weights
+
+
+def _log_losses(added: FloatArray, truth: BoolArray) -> FloatArray:
+    """Of the scores 1 - exp(-added)."""
+    added = np.maximum(added, _TINY)
+    losses: FloatArray = np.where(truth, -np.log(-np.expm1(-added)), added)
+    return losses

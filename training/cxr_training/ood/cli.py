@@ -24,6 +24,9 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     publish.add_argument("--run", type=Path, required=True, dest="folder", help="run directory")
     publish.add_argument("--out", type=Path, default=_MODEL, help="model folder")
     publish.add_argument("--version", required=True, help="of the model")
+    publish.add_argument(
+        "--replace", action="store_true", help="let a published model of that name give way"
+    )
     evaluate = actions.add_parser("evaluate", help="measure; writes table, plot, manifest, card")
     evaluate.set_defaults(run=_evaluate)
     evaluate.add_argument("--out", type=Path, default=_RESULTS, help="folder for table and plot")
@@ -49,7 +52,7 @@ def _add_data(parser: argparse.ArgumentParser) -> None:
 
 def _train(options: argparse.Namespace) -> int:
     from cxr_training.core.config import read_config
-    from cxr_training.ood.config import OodConfig
+    from cxr_training.ood.network import OodConfig
     from cxr_training.ood.training import train
 
     config = read_config(OodConfig, options.config)
@@ -63,7 +66,9 @@ def _publish(options: argparse.Namespace) -> int:
     from cxr_training.ood.training import read_run
 
     summary, network = read_run(options.folder)
-    manifest = publish(summary, network, options.out, version=options.version)
+    manifest = publish(
+        summary, network, options.out, version=options.version, replace=options.replace
+    )
     print(f"{manifest.name} {manifest.version}: {options.out}")
     return 0
 
@@ -88,8 +93,8 @@ def _evaluate(options: argparse.Namespace) -> int:
 
 def _verify(options: argparse.Namespace) -> int:
     from cxr_training.export.publishing import read_manifest
-    from cxr_training.metrics.rows import differing_figures
     from cxr_training.ood.evaluation import measure, metric_rows
+    from cxr_training.report.tables import differing_figures
 
     measured = measure(options.model, options.data, options.split, options.synthetic_per_kind)
     published = [row for row in read_manifest(options.model).metrics if row.split == options.split]

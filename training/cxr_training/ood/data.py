@@ -18,9 +18,10 @@ from pydicom.pixels.processing import apply_color_lut, apply_voi_lut
 from pydicom.pixels.utils import pixel_array
 
 from cxr_gateway.ood import canonical
-from cxr_training.data.boxed import read_boxed
 from cxr_training.data.errors import DataError
 from cxr_training.data.layout import NIH_FOLDER
+from cxr_training.data.nih import read_boxed
+from cxr_training.data.pixels import decode_grey
 from cxr_training.data.radiographs import Radiograph
 from cxr_training.data.splits import Split, split_sha256
 
@@ -88,17 +89,11 @@ def read_ood_data(data: Path, calibration_percent: int) -> OodData:
     )
 
 
-def read_grey(path: Path) -> GreyImage:
-    """An image file as uint8 [H, W]."""
-    with Image.open(path) as image:
-        return np.asarray(image.convert("L"), dtype=np.uint8)
-
-
 def read_small(images: list[Radiograph], side_px: int) -> GreyImage:
     """All of `images` at `side_px`, uint8 [N, side_px, side_px]; about 1 ms each."""
     small = np.empty((len(images), side_px, side_px), np.uint8)
     for i, image in enumerate(images):
-        small[i] = np.rint(canonical(read_grey(image.path), side_px)[0] * 255)
+        small[i] = np.rint(canonical(decode_grey(image.path), side_px)[0] * 255)
     return small
 
 

@@ -1,32 +1,193 @@
-"""Evaluates a published detector as it is served: AUROC and refusals by kind, with intervals."""
+"""Evaluates a published detector as it is served: AUROC and refusals by kind, with intervals.
+
+Probes are the images that it is evaluated on: out-of-distribution ones, and radiographs in
+practice. Each carries its group, the file or patient that it came from: intervals resample groups.
+The order of the draws is part of the published figures.
+"""
 
 import csv
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
 
 from cxr_contracts import Interval, MetricRow
 from cxr_gateway.ood import OodScore, load_ood_detector
 from cxr_training.data.errors import DataError
+from cxr_training.data.pixels import decode_grey, through_jpeg
 from cxr_training.data.radiographs import Radiograph
 from cxr_training.data.test_set import read_test_set
-from cxr_training.metrics.bootstrap import interval_of, patient_weights, share_interval
+from cxr_training.metrics.bootstrap import interval_or_none, share_interval, with_resamples
 from cxr_training.metrics.classification import aurocs
-from cxr_training.metrics.rows import metric_row
-from cxr_training.ood.data import GreyImage, read_ood_data
-from cxr_training.ood.probes import (
-    AS_PUBLISHED,
-    RADIOGRAPH,
-    Probe,
-    corrupted_probes,
-    radiograph_probes,
-    real_probes,
-    synthetic_probes,
+from cxr_training.ood.data import (
+    EVALUATION_PHOTOGRAPHS,
+    MEDICAL_DICOM,
+    GreyImage,
+    random_part,
+    read_faces,
+    read_medical,
+    read_ood_data,
+    read_photograph,
 )
+from cxr_training.ood.synthetic import TRAINED_KINDS, UNTRAINED_KINDS
+from cxr_training.report.tables import metric_row
+
+RADIOGRAPH = "radiograph"
+AS_PUBLISHED = "as published"
+_PARTS_PER_FILE = 15
+Change = Callable[[np.random.Generator, GreyImage], GreyImage]
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """An image to evaluate the detector on."""
+
+    source: str
+    kind: str
+    group: str
+    image: GreyImage
+
+
+def real_probes(rng: np.random.Generator) -> Iterator[Probe]:
+    """Real images of other things, never trained on, whole and in random parts."""
+    for kind, names in MEDICAL_DICOM.items():
+        for name in names:
+            for image in read_medical(name):
+                yield from _whole_and_parts(rng, "real medical", kind, name, image)
+    for path in EVALUATION_PHOTOGRAPHS:
+        name = path.partition("/")[2]
+        image = read_photograph(path)
+        yield from _whole_and_parts(rng, "real photograph", "photograph", name, image)
+    for i, face in enumerate(read_faces()):
+        # 25 px a side as packaged: below what the detector accepts, hence enlarged.
+        enlarged = np.asarray(Image.fromarray(face).resize((100, 100), Image.Resampling.BICUBIC))
+        yield Probe("real photograph", "faces and their surroundings", f"lfw-{i}", enlarged)
+
+
+def synthetic_probes(rng: np.random.Generator, per_kind: int) -> Iterator[Probe]:
+    """Synthetic images: new ones of the trained kinds, and of kinds that were not trained."""
+    for source, kinds in (("trained", TRAINED_KINDS), ("untrained", UNTRAINED_KINDS)):
+        for kind, draw in kinds.items():
+            for i in range(per_kind):
+                image = draw(rng, int(rng.integers(96, 640)))
+                yield Probe(f"synthetic, kind {source}", kind, f"{kind}-{i}", image)
+
+
+def corrupted_probes(rng: np.random.Generator, images: Sequence[Radiograph]) -> Iterator[Probe]:
+    """Every radiograph in every way in which it is one no longer."""
+    return _changed(rng, images, "corrupted radiograph", CORRUPTIONS)
+
+
+def radiograph_probes(rng: np.random.Generator, images: Sequence[Radiograph]) -> Iterator[Probe]:
+    """Every radiograph in every way in which it still is one."""
+    return _changed(rng, images, RADIOGRAPH, VARIATIONS)
+
+
+def _changed(
+    rng: np.random.Generator, images: Sequence[Radiograph], source: str, changes: dict[str, Change]
+) -> Iterator[Probe]:
+    for radiograph in images:
+        image = decode_grey(radiograph.path)
+        for kind, change in changes.items():
+            yield Probe(source, kind, radiograph.patient, change(rng, image))
+
+
+def _whole_and_parts(
+    rng: np.random.Generator, source: str, kind: str, name: str, image: GreyImage
+) -> Iterator[Probe]:
+    yield Probe(source, kind, name, image)
+    for _ in range(_PARTS_PER_FILE):
+        part = random_part(rng, image, smallest=0.6)
+        yield Probe(source, kind, name, part[:, ::-1] if rng.random() < 0.5 else part)
+
+
+def _lettered(rng: np.random.Generator, image: GreyImage) -> GreyImage:
+    """A side marker in an upper corner, and a cable across."""
+    canvas = Image.fromarray(image)
+    draw, width, height = ImageDraw.Draw(canvas), canvas.width, canvas.height
+    font = ImageFont.load_default(max(8.0, width / 9))
+    corner = (width * rng.uniform(0, 0.8), height * rng.uniform(0, 0.15))
+    draw.text(corner, "L" if rng.random() < 0.5 else "AP", fill=255, font=font)
+    cable = [(width * x, height * float(rng.uniform(0.2, 0.9))) for x in (0.0, 0.35, 0.7, 1.0)]
+    draw.line(cable, fill=240, width=max(1, width // 100))
+    return np.asarray(canvas, dtype=np.uint8)
+
+
+def _cut_out(rng: np.random.Generator, image: GreyImage, seen: float) -> GreyImage:
+    height, width = (int(side * seen) for side in image.shape)
+    top = int(rng.integers(0, image.shape[0] - height + 1))
+    left = int(rng.integers(0, image.shape[1] - width + 1))
+    return _resized(image[top : top + height, left : left + width], *image.shape[::-1])
+
+
+def _half(rng: np.random.Generator, image: GreyImage) -> GreyImage:
+    height, width = image.shape
+    return image[:, : width // 2] if rng.random() < 0.5 else image[height // 2 :]
+
+
+def _trimmed(image: GreyImage, part: float) -> GreyImage:
+    y, x = (int(side * part) for side in image.shape)
+    return image[y : image.shape[0] - y, x : image.shape[1] - x]
+
+
+def _bordered(image: GreyImage, part: float, grey: int) -> GreyImage:
+    y, x = (int(side * part) for side in image.shape)
+    bordered = np.full_like(image, grey)
+    bordered[y:-y, x:-x] = image[y:-y, x:-x]
+    return bordered
+
+
+def _rotated(image: GreyImage, degrees: float) -> GreyImage:
+    rotated = Image.fromarray(image).rotate(degrees, Image.Resampling.BILINEAR)
+    return np.asarray(rotated, dtype=np.uint8)
+
+
+def _resized(image: GreyImage, width: int, height: int) -> GreyImage:
+    return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR))
+
+
+def _gamma(image: GreyImage, gamma: float) -> GreyImage:
+    curved: NDArray[np.float64] = 255 * (image / 255.0) ** gamma
+    return np.rint(curved).astype(np.uint8)
+
+
+def _noisy(rng: np.random.Generator, image: GreyImage, deviation: float) -> GreyImage:
+    noisy = image + rng.normal(0, deviation, image.shape)
+    return np.clip(np.rint(noisy), 0, 255).astype(np.uint8)
+
+
+CORRUPTIONS: dict[str, Change] = {
+    "inverted": lambda _, x: 255 - x,
+    "turned by 90 degrees": lambda rng, x: np.rot90(x, 1 if rng.random() < 0.5 else 3),
+    "turned by 180 degrees": lambda _, x: np.rot90(x, 2),
+    "flipped top to bottom": lambda _, x: x[::-1],
+    "turned by 45 degrees": lambda rng, x: _rotated(x, 45 if rng.random() < 0.5 else -45),
+    "cut out (40% of each side)": lambda rng, x: _cut_out(rng, x, 0.40),
+    "cut out (25% of each side)": lambda rng, x: _cut_out(rng, x, 0.25),
+    "one half": _half,
+    "inverted and turned by 90 degrees": lambda _, x: np.rot90(255 - x),
+}
+VARIATIONS: dict[str, Change] = {
+    AS_PUBLISHED: lambda _, x: x,
+    "mirrored": lambda _, x: x[:, ::-1],
+    "turned by up to 10 degrees": lambda rng, x: _rotated(x, float(rng.uniform(-10, 10))),
+    "8% cut off each side": lambda _, x: _trimmed(x, 0.08),
+    "black border of 10%": lambda _, x: _bordered(x, 0.10, 0),
+    "white border of 5%": lambda _, x: _bordered(x, 0.05, 255),
+    "letters and a cable": _lettered,
+    "gamma 0.6": lambda _, x: _gamma(x, 0.6),
+    "gamma 1.7": lambda _, x: _gamma(x, 1.7),
+    "half the contrast": lambda _, x: (x // 2 + 64).astype(np.uint8),
+    "JPEG at quality 15": lambda _, x: through_jpeg(x, 15),
+    "brought to 64 px": lambda _, x: _resized(x, 64, 64),
+    "noise of 8 grey values": lambda rng, x: _noisy(rng, x, 8.0),
+    "stretched to 4:5": lambda _, x: _resized(x, x.shape[1], x.shape[0] * 5 // 4),
+}
+
 
 Check = Callable[[GreyImage], OodScore]
 _RESAMPLES = 1000
@@ -73,54 +234,53 @@ class Measurement:
 
 
 def measure(folder: Path, data: Path, split: str, synthetic_per_kind: int) -> Measurement:
-    """Evaluate the model folder on the `validation` or `test` radiographs of `data`.
+    """Evaluate the model folder, as it is served, on radiographs and on everything else.
 
     The split of a patient follows from the patient's number alone, so that validation patients of
-    any part of NIH's data were never trained on. DataError where there are none.
+    any part of NIH's data were never trained on.
+
+    Args:
+        folder: of the model; its recipe has the seed of all that is random here.
+        data: NIH's images, or what holds `nih/`; for test patients what holds `test/`.
+        split: `validation` or `test`.
+        synthetic_per_kind: how many images of each synthetic kind.
+
+    Raises:
+        DataError: `data` has no patients of the split.
     """
     detector = load_ood_detector(folder)
     recipe = detector.manifest.training.recipe
+    seed, rng = int(recipe["seed"]), np.random.default_rng(int(recipe["seed"]))
     if split == "test":
         images = list(read_test_set(data).boxed.images.values())
     else:
         images = read_ood_data(data, int(recipe["calibration_percent"])).validation
     if not images:
         raise DataError(data, f"has no {split} patients")
-    rows, outcomes = evaluate(
-        detector.check, images, seed=int(recipe["seed"]), synthetic_per_kind=synthetic_per_kind
-    )
-    return Measurement(rows, outcomes, detector.manifest.labels[0].threshold, len(images))
-
-
-def evaluate(
-    check: Check, images: Sequence[Radiograph], *, seed: int, synthetic_per_kind: int
-) -> tuple[list[ResultRow], list[Outcome]]:
-    """All rows, and the single outcomes behind them.
-
-    Args:
-        check: the detector's, as it is served.
-        images: radiographs of patients that training never saw.
-        seed: of the synthetic images, random parts and resampling.
-        synthetic_per_kind: how many images of each synthetic kind.
-    """
-    rng = np.random.default_rng(seed)
-    radiographs = _outcomes(check, radiograph_probes(rng, images))
-    others = _outcomes(check, real_probes(rng))
-    others += _outcomes(check, synthetic_probes(rng, synthetic_per_kind))
-    others += _outcomes(check, corrupted_probes(rng, images))
+    radiographs = _outcomes(detector.check, radiograph_probes(rng, images))
+    others = _outcomes(detector.check, real_probes(rng))
+    others += _outcomes(detector.check, synthetic_probes(rng, synthetic_per_kind))
+    others += _outcomes(detector.check, corrupted_probes(rng, images))
     published = [outcome for outcome in radiographs if outcome.kind == AS_PUBLISHED]
-    rows = [_row(group, seed) for group in _by_subset(published, images)]
-    rows += [_row(group, seed) for group in _by_kind(radiographs)]
-    rows += [_row(group, seed, published) for group in _by_kind(others)]
-    return rows, radiographs + others
+    # They keep the order of the images.
+    of_subsets = [
+        replace(outcome, kind=name)
+        for outcome, image in zip(published, images, strict=True)
+        for name in _subsets_of(image)
+    ]
+    of_sources = [replace(outcome, kind="all") for outcome in others]
+    rows = [_row(group, seed) for _, group in sorted(_by_kind(of_subsets).items())]
+    rows += [_row(group, seed) for group in _by_kind(radiographs).values()]
+    for group in (*_by_kind(others).values(), *_by_kind(of_sources).values()):
+        rows.append(_row(group, seed, published))
+    threshold = detector.manifest.labels[0].threshold
+    return Measurement(rows, radiographs + others, threshold, len(images))
 
 
 def share(chosen: npt.NDArray[np.bool_], groups: Sequence[str], seed: int) -> Interval:
     """Share of the chosen, its interval by resampling groups."""
-    weights = patient_weights(groups, _RESAMPLES, seed)
-    totals = weights.sum(axis=1)
-    draws = (weights @ chosen) / np.where(totals > 0, totals, np.nan)
-    return share_interval(np.array([chosen.mean(), *draws]), len(set(groups)))
+    lines = with_resamples(groups, _RESAMPLES, seed)
+    return share_interval((lines @ chosen) / lines.sum(axis=1), len(set(groups)))
 
 
 def write_table(rows: Sequence[ResultRow], path: Path) -> None:
@@ -203,28 +363,14 @@ def _row(
     )
 
 
-def _auroc(radiographs: Sequence[Outcome], others: Sequence[Outcome], seed: int) -> Interval:
+def _auroc(radiographs: Sequence[Outcome], others: Sequence[Outcome], seed: int) -> Interval | None:
     scores = [outcome.score for outcome in (*radiographs, *others)]
     targets = [True] * len(radiographs) + [False] * len(others)
-    weights = np.hstack(
-        [
-            patient_weights([outcome.group for outcome in part], _RESAMPLES, seed + i)
-            for i, part in enumerate((radiographs, others))
-        ]
-    )
-    value = float(aurocs(targets, scores, np.ones((1, len(scores))))[0])
-    # In slices: a thousand weights of each of twenty thousand images do not fit at once.
-    draws = [aurocs(targets, scores, part) for part in np.array_split(weights, 50)]
-    return interval_of(value, np.concatenate(draws))
-
-
-def _by_subset(published: Sequence[Outcome], images: Sequence[Radiograph]) -> list[list[Outcome]]:
-    # `published` keeps the order of `images`.
-    subsets: dict[str, list[Outcome]] = {}
-    for outcome, image in zip(published, images, strict=True):
-        for name in _subsets_of(image):
-            subsets.setdefault(name, []).append(replace(outcome, kind=name))
-    return [subsets[name] for name in sorted(subsets)]
+    lines = [
+        with_resamples([outcome.group for outcome in part], _RESAMPLES, seed + i)
+        for i, part in enumerate((radiographs, others))
+    ]
+    return interval_or_none(aurocs(targets, scores, np.hstack(lines)))
 
 
 def _subsets_of(image: Radiograph) -> list[str]:
@@ -236,21 +382,18 @@ def _subsets_of(image: Radiograph) -> list[str]:
     return [
         f"source={size}",
         f"view={image.view}",
+        f"sex={image.sex}",
         f"age={age} {_CHILD_BELOW_YEARS} years",
         f"label={sick}",
     ]
 
 
-def _by_kind(outcomes: Sequence[Outcome]) -> list[list[Outcome]]:
-    """The outcomes of each kind; after them, for other things than radiographs, of each source."""
+def _by_kind(outcomes: Sequence[Outcome]) -> dict[tuple[str, str], list[Outcome]]:
+    """The outcomes of each source and kind."""
     kinds: dict[tuple[str, str], list[Outcome]] = {}
-    sources: dict[tuple[str, str], list[Outcome]] = {}
     for outcome in outcomes:
         kinds.setdefault((outcome.source, outcome.kind), []).append(outcome)
-        if outcome.source != RADIOGRAPH:
-            whole = sources.setdefault((outcome.source, "all"), [])
-            whole.append(replace(outcome, kind="all"))
-    return [*kinds.values(), *sources.values()]
+    return kinds
 
 
 def _cells(interval: Interval) -> list[str]:

@@ -26,10 +26,10 @@ from cxr_training.export.publishing import (
     check_same_answers,
     model_file,
     read_manifest,
+    refuse_taken,
     write_manifest,
 )
-from cxr_training.ood.config import KIND_REASONS, KINDS, OodConfig
-from cxr_training.ood.network import OodNetwork
+from cxr_training.ood.network import KIND_REASONS, KINDS, OodConfig, OodNetwork
 from cxr_training.ood.training import RunSummary
 from cxr_training.report.card import (
     SPLITS,
@@ -72,13 +72,15 @@ _HEADLINES = (
 
 
 def publish(
-    summary: RunSummary, network: OodNetwork, folder: Path, *, version: str
+    summary: RunSummary, network: OodNetwork, folder: Path, *, version: str, replace: bool
 ) -> ModelManifest:
     """Write the model folder of a finished run, without metrics yet (`add_metrics`).
 
     Raises:
-        PublishError: ONNX Runtime and PyTorch differ by more than 1e-3 in the logit.
+        PublishError: a model is there, without `replace`; ONNX Runtime and PyTorch differ by more
+            than 1e-3 in the logit.
     """
+    refuse_taken(folder, replace=replace)
     folder.mkdir(parents=True, exist_ok=True)
     save_file(network.state_dict(), folder / WEIGHTS_NAME)
     side_px = summary.config.canonical_px

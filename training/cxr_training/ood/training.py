@@ -17,9 +17,8 @@ from cxr_training.core.errors import RunError
 from cxr_training.core.runs import append_metrics, command_line, current_commit, read_metrics
 from cxr_training.export.publishing import WEIGHTS_NAME
 from cxr_training.ood import corruptions
-from cxr_training.ood.config import KINDS, OodConfig
 from cxr_training.ood.data import GreyImage, OodData, photograph_crops, read_ood_data, read_small
-from cxr_training.ood.network import OodNetwork
+from cxr_training.ood.network import KINDS, OodConfig, OodNetwork
 from cxr_training.ood.synthetic import draw_synthetic
 
 _SUMMARY_NAME = "run.json"

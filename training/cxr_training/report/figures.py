@@ -1,122 +1,133 @@
-"""The README's table of figures, made from the published manifests.
+"""The figures that the README and the results' page show, made from the published manifests.
 
-`python -m cxr_training.report.figures` writes it between the two marks in README.md; with
-`--check` it fails where the README says something else.
+`python -m cxr_training.report.figures` writes them between the two marks of each page; with
+`--check` it fails where a page says something else.
 """
 
 import argparse
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
-from cxr_contracts import MetricRow, ModelManifest
-from cxr_serving.model_folder import choose_model
+from cxr_contracts import Interval, MetricRow, TriageManifest
+from cxr_serving.model_folder import choose_model, manifest_in
 from cxr_training.export.publishing import read_manifest
+from cxr_training.report.card import Headline, format_figure
 
 START, END = "<!-- figures: written by `make generate` -->", "<!-- end of figures -->"
-
-
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """A line of the table: which row of which manifest, and how to show it.
-
-    `model` is its folder under `models/`, or that of several, of which the default is meant.
-    """
-
-    model: str
-    shown: str
-    metric: str
-    subset: str
-    percent: bool = False
-
-
-FIGURES = (
-    Figure("classifier/lite0-nih14", "mean AUROC over the findings", "auroc_mean", "all"),
-    Figure("classifier/lite0-nih14", "the same, large files only", "auroc_mean", "source=large"),
-    Figure("classifier/lite0-nih14", "Pneumonia's AUROC, all files", "auroc", "Pneumonia"),
-    Figure(
-        "classifier/lite0-nih14",
-        "Pneumonia's AUROC, large files only",
-        "auroc",
-        "Pneumonia/source=large",
+# By the model's folder under `models/`, or that of several, of which the default is meant.
+FIGURES = {
+    "classifier/lite0-cxr": (
+        Headline("mean AUROC over the findings", "auroc_mean"),
+        Headline("the same, large files only", "auroc_mean", "source=large"),
+        Headline("Pneumonia's AUROC, all files", "auroc", "Pneumonia"),
+        Headline("Pneumonia's AUROC, large files only", "auroc", "Pneumonia/source=large"),
     ),
-    Figure("detector", "mAP50 over its kinds of region", "map50", "all"),
-    Figure("detector", "mAP50-95", "map50_95", "all"),
-    Figure("detector", "boxes found at one false box an image (FROC)", "froc_1", "all"),
-    Figure(
-        "ood/ood-cxr",
-        "radiographs refused by mistake",
-        "false_refusal_rate",
-        "as published",
-        True,
+    "detector": (
+        Headline("mAP50 over its kinds of region", "map50"),
+        Headline("the same, over kinds with at least 20 boxes", "map50_frequent"),
+        Headline("mAP50-95", "map50_95"),
+        Headline("boxes found at one false box an image (FROC)", "froc_1"),
     ),
-    Figure("ood/ood-cxr", "AUROC, other medical images", "auroc", "real medical: all"),
-    Figure("ood/ood-cxr", "AUROC, photographs", "auroc", "real photograph: all"),
-    Figure(
-        "ood/ood-cxr",
-        "AUROC, inverted, rotated, cut radiographs",
-        "auroc",
-        "corrupted radiograph: all",
+    "ood/ood-cxr": (
+        Headline(
+            "radiographs refused by mistake", "false_refusal_rate", "as published", percent=True
+        ),
+        Headline("AUROC, other medical images", "auroc", "real medical: all"),
+        Headline("AUROC, photographs", "auroc", "real photograph: all"),
+        Headline("AUROC, inverted, rotated, cut radiographs", "auroc", "corrupted radiograph: all"),
     ),
-)
+}
+
+
+def headlines(models: Path) -> str:
+    """What a stranger should know first, on test patients; KeyError if a manifest lacks it."""
+    classifier = choose_model(models / "classifier")
+    pair = f"{classifier.name}--{choose_model(models / 'detector').name}"
+    triage = manifest_in(models / "triage" / pair, TriageManifest)
+    test = {(x.name, x.subset): x for x in triage.metrics if x.split == "test"}
+    auroc = next(
+        x for x in read_manifest(classifier).metrics if (x.name, x.split) == ("auroc_mean", "test")
+    )
+    missed = test["share_of_immediate", "routine"]
+    later = test["share_of_immediate", "soon"]
+    false = test["share_of_no_finding", "urgent"]
+    normal = test["share_of_verified_normal", "urgent"]
+    return "\n".join(
+        (
+            f"- **Missed:** of {missed.n} images with a pneumothorax or edema, {_percent(missed)} "
+            f"are called routine and {_percent(later)} soon instead of urgent.",
+            f"- **False alarms:** of {false.n} images without a finding, {_percent(false)} are "
+            f"called urgent; of {normal.n} that radiologists read as normal, {_percent(normal)}.",
+            f"- **Telling findings apart:** a mean AUROC of {format_figure(auroc.result)} over the "
+            f"findings on {auroc.n} images.",
+        )
+    )
 
 
 def table(models: Path) -> str:
     """The figures as Markdown; KeyError if a manifest lacks one of them."""
-    lines = ["| model | figure, on validation patients | value (95% interval) | images |"]
-    lines.append("|---|---|--:|--:|")
-    manifests: dict[str, ModelManifest] = {}
-    for figure in FIGURES:
-        folder = choose_model(models / figure.model)
+    lines = [
+        "| model | figure | on test patients | images | on validation patients | images |",
+        "|---|---|--:|--:|--:|--:|",
+    ]
+    for model, figures in FIGURES.items():
+        folder = choose_model(models / model)
         name = folder.relative_to(models).as_posix()
-        manifest = manifests.setdefault(name, read_manifest(folder))
-        row = _row(manifest, figure)
-        label = f"[{name}](models/{name}/MODEL_CARD.md)"
-        lines.append(f"| {label} | {figure.shown} | {_shown(row, figure)} | {row.n} |")
+        rows = {(x.name, x.subset, x.split): x for x in read_manifest(folder).metrics}
+        for figure in figures:
+            cells = [f"[{name}](../../models/{name}/MODEL_CARD.md)", figure.shown]
+            for split in ("test", "validation"):
+                row = rows.get((figure.metric, figure.subset, split))
+                if row is None:
+                    # Choices were made on validation patients, so their figures are always there.
+                    if split == "validation":
+                        raise KeyError(f"{name}: {figure.metric} of {figure.subset}")
+                    cells += ["", ""]
+                    continue
+                shown = _share(row.result) if figure.percent else format_figure(row.result)
+                cells += [shown, str(row.n)]
+            lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
-def with_table(readme: str, figures: str) -> str:
-    """`readme` with `figures` between its marks; ValueError if it has none."""
-    before, start, rest = readme.partition(START)
+PAGES = {"README.md": headlines, "docs/results/README.md": table}
+
+
+def with_figures(page: str, figures: str) -> str:
+    """`page` with `figures` between its marks; ValueError if it has none."""
+    before, start, rest = page.partition(START)
     _, end, after = rest.partition(END)
     if not start or not end:
-        raise ValueError(f"the README needs the marks {START} and {END}")
+        raise ValueError(f"the page needs the marks {START} and {END}")
     return f"{before}{START}\n{figures}\n{END}{after}"
 
 
 def main() -> int:
-    """Write the README's table, or check it."""
+    """Write the pages' figures, or check them."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true")
-    parser.add_argument("--models", type=Path, default=Path("models"))
-    parser.add_argument("--readme", type=Path, default=Path("README.md"))
+    parser.add_argument("--root", type=Path, default=Path(), help="of the repository")
     options = parser.parse_args()
-    old = options.readme.read_text()
-    new = with_table(old, table(options.models))
-    if not options.check:
-        options.readme.write_text(new)
-    elif new != old:
-        print("The README's figures are not those of the models: run make generate.")
-        return 1
+    for name, make in PAGES.items():
+        page = options.root / name
+        old = page.read_text()
+        new = with_figures(old, make(options.root / "models"))
+        if not options.check:
+            page.write_text(new)
+        elif new != old:
+            print(f"{name} has other figures than the models: run make generate.")
+            return 1
     return 0
 
 
-def _row(manifest: ModelManifest, figure: Figure) -> MetricRow:
-    for row in manifest.metrics:
-        if (row.name, row.subset, row.split) == (figure.metric, figure.subset, "validation"):
-            return row
-    raise KeyError(f"{manifest.name} has no figure {figure.metric} of {figure.subset}")
+def _share(result: Interval) -> str:
+    """With two decimals: hardly a radiograph is refused by mistake."""
+    return f"{result.value:.2%} ({result.low:.2%} to {result.high:.2%})"
 
 
-def _shown(row: MetricRow, figure: Figure) -> str:
-    result = row.result
-    if figure.percent:
-        return f"{result.value:.2%} ({result.low:.2%} to {result.high:.2%})"
-    # Three decimals, but never a 1.000 that is not one.
-    digits = 4 if 0.9995 <= result.value < 1 else 3
-    value, low, high = (f"{x:.{digits}f}" for x in (result.value, result.low, result.high))
-    return f"{value} ({low} to {high})"
+def _percent(metric: MetricRow) -> str:
+    result = metric.result
+    return f"{result.value:.0%} ({100 * result.low:.0f} to {100 * result.high:.0f})"
 
 
 if __name__ == "__main__":

@@ -1,6 +1,65 @@
-"""Figures and Markdown tables as text."""
+"""Figures as rows of a manifest and as text; how two measurements of them differ."""
 
-from cxr_contracts import Interval
+import numpy as np
+
+from cxr_contracts import Interval, MetricRow
+
+
+def metric_row(
+    name: str,
+    subset: str,
+    result: Interval | float | None,
+    *,
+    n: int,
+    n_positive: int | None,
+    split: str = "validation",
+) -> list[MetricRow]:
+    """One row, or none where the figure is not defined; a bare figure is its own interval."""
+    if result is None or (isinstance(result, float) and np.isnan(result)):
+        return []
+    interval = (
+        result if isinstance(result, Interval) else Interval(value=result, low=result, high=result)
+    )
+    rounded = Interval(**{key: round(value, 4) for key, value in interval.model_dump().items()})
+    return [
+        MetricRow(name=name, subset=subset, split=split, result=rounded, n=n, n_positive=n_positive)
+    ]
+
+
+def differing_figures(
+    published: list[MetricRow], measured: list[MetricRow], tolerance: float
+) -> list[str]:
+    """What was measured otherwise than it was published, a sentence each; empty if nothing was.
+
+    Args:
+        published: rows of a manifest.
+        measured: the same figures, measured again.
+        tolerance: the largest difference of a value or of an end of its interval that is let pass.
+    """
+    again = {(row.name, row.subset, row.split): row for row in measured}
+    sentences = []
+    for row in published:
+        what = f"{row.name} of {row.subset}"
+        found = again.pop((row.name, row.subset, row.split), None)
+        if found is None:
+            sentences.append(f"{what}: published, but not measured")
+            continue
+        gaps = [
+            abs(getattr(row.result, end) - getattr(found.result, end))
+            for end in ("value", "low", "high")
+        ]
+        if (row.n, row.n_positive) != (found.n, found.n_positive):
+            sentences.append(
+                f"{what}: published of {row.n} ({row.n_positive}), "
+                f"measured of {found.n} ({found.n_positive})"
+            )
+        elif not max(gaps) <= tolerance:
+            sentences.append(
+                f"{what}: published {format_interval(row.result, 4)}, "
+                f"measured {format_interval(found.result, 4)}"
+            )
+    sentences += [f"{name} of {subset}: measured, but not published" for name, subset, _ in again]
+    return sentences
 
 
 def markdown_table(header: list[str], rows: list[list[str]]) -> str:

@@ -2,6 +2,7 @@ import { useEffect, useState } from "react";
 
 import { signInUrl } from "../../api/urls";
 import { Outside } from "./Outside";
+import { t } from "../../i18n/t";
 import styles from "./access.module.css";
 
 interface SignInProps {
@@ -14,22 +15,22 @@ interface SignInProps {
 export function SignIn({ signIn, wasIn }: SignInProps) {
   const failed = useFailedSignIn();
   return (
-    <Outside title={wasIn ? "Your session has ended" : "Sign in"}>
-      {failed && <p role="alert">The sign-in did not succeed. Try it again.</p>}
+    <Outside title={wasIn ? t("Your session has ended") : t("Sign in")}>
+      {failed && <p role="alert">{t("The sign-in did not succeed. Try it again.")}</p>}
       {signIn === null ? (
-        <p>This installation has no sign-in for people; hospital systems use its REST API with a key.</p>
+        <p>{t("This installation has no sign-in for people; hospital systems use its REST API with a key.")}</p>
       ) : (
         <>
           <p>
             {wasIn
-              ? "Sign in again to go on where you were."
-              : "Radiographs are shown to people with an account of this hospital."}
+              ? t("Sign in again to go on where you were.")
+              : t("Radiographs are shown to people with an account of this hospital.")}
           </p>
           <a
             className={`button button-primary ${styles.way ?? ""}`}
             href={signInUrl(signIn, window.location.pathname)}
           >
-            Sign in
+            {t("Sign in")}
           </a>
         </>
       )}

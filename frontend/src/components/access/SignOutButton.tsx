@@ -2,6 +2,7 @@ import { useState } from "react";
 
 import { signOut } from "../../api/client";
 import { type ApiError, asApiError } from "../../api/errors";
+import { t } from "../../i18n/t";
 
 /** Ends the session here and at the provider. */
 export function SignOutButton() {
@@ -16,7 +17,7 @@ export function SignOutButton() {
     <>
       {error !== null && <p role="alert">{error.detail}</p>}
       <button type="button" className="button" onClick={leave}>
-        Sign out
+        {t("Sign out")}
       </button>
     </>
   );

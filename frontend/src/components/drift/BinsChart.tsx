@@ -1,5 +1,6 @@
 import type { DriftStatistic, WeekOfStatistic } from "../../api/schema";
 import { binsSentence } from "../../domain/drift";
+import { t } from "../../i18n/t";
 import styles from "./drift.module.css";
 
 const WIDTH = 240;
@@ -40,8 +41,8 @@ export function BinsChart({ statistic, shown }: BinsChartProps) {
         })}
       </svg>
       <figcaption>
-        <span className={styles.referenceKey} aria-hidden="true" /> Reference{" "}
-        <span className={styles.nowKey} aria-hidden="true" /> {shown?.week ?? "Week"}
+        <span className={styles.referenceKey} aria-hidden="true" />{" "}{t("Reference")}
+        <span className={styles.nowKey} aria-hidden="true" /> {shown?.week ?? t("Week")}
       </figcaption>
     </figure>
   );

@@ -58,7 +58,7 @@ it("has the numbers of the charts as tables", async () => {
 
 it("says why there is nothing to compare with", async () => {
   const summary = "There is no reference for these models.";
-  answers({ ...REPORT, summary, judged_week: null, reference: null, statistics: [] });
+  answers({ ...REPORT, summary, compared_week: null, reference: null, statistics: [] });
   render(<DriftPage />);
   expect(await screen.findByText(summary)).toBeTruthy();
   expect(screen.queryByRole("list")).toBeNull();

@@ -1,37 +1,29 @@
 import { useState } from "react";
 
+import { getDrift } from "../../api/client";
 import type { DriftReport } from "../../api/schema";
 import { firstShown, ordered } from "../../domain/drift";
 import { count } from "../../domain/format";
-import { useDrift } from "../../state/useDrift";
-import { Note } from "../controls";
+import { useAsked } from "../../state/useAsked";
+import { AskedPage, BASIS, SUMMARY } from "../page/AskedPage";
 import { StatisticRow } from "./StatisticRow";
+import { t } from "../../i18n/t";
 import styles from "./drift.module.css";
+
+const WEEKS = 12;
+const REFRESH_INTERVAL_MS = 60_000;
 
 /** Whether what comes in, and what is said of it, is as it was on the validation patients. */
 export function DriftPage() {
-  const { report, error, reload } = useDrift();
   return (
-    <section className={styles.page} aria-labelledby="drift-title">
-      <h2 id="drift-title">Drift</h2>
-      {error !== null && (
-        <Note
-          tone="error"
-          title={error.title}
-          urgent
-          actions={
-            <button type="button" className="button" onClick={reload}>
-              Try again
-            </button>
-          }
-        >
-          <p>{error.detail}</p>
-        </Note>
-      )}
-      {report === null && error === null && <p role="status">Counting the images…</p>}
-      {report !== null && <Report report={report} />}
-    </section>
+    <AskedPage title={t("Drift")} asked={useAsked(ask, REFRESH_INTERVAL_MS)} waiting={t("Counting the images…")}>
+      {(report) => <Report report={report} />}
+    </AskedPage>
   );
+}
+
+function ask(signal: AbortSignal): Promise<DriftReport> {
+  return getDrift(WEEKS, signal);
 }
 
 function Report({ report }: { readonly report: DriftReport }) {
@@ -39,14 +31,14 @@ function Report({ report }: { readonly report: DriftReport }) {
   const week = chosen ?? firstShown(report);
   return (
     <>
-      <p className={styles.summary} role="status">
+      <p className={SUMMARY} role="status">
         {report.summary}
       </p>
       <Basis report={report} />
       {report.statistics.length > 0 && (
         <>
           <WeekChoice report={report} week={week} onChoose={setChosen} />
-          <ul className={styles.statistics} aria-label="Distributions">
+          <ul className={styles.statistics} aria-label={t("Distributions")}>
             {ordered(report, week).map((statistic) => (
               <StatisticRow key={statistic.name} statistic={statistic} week={week} rules={report.rules} />
             ))}
@@ -64,11 +56,8 @@ function Basis({ report: { reference, rules } }: { readonly report: DriftReport 
   }
   const { images, patients, split, ood, classifier } = reference;
   return (
-    <p className={styles.basis}>
-      Each week&apos;s images are compared with {count(images, "image")} of{" "}
-      {count(patients, `${split} patient`)}, analysed by {ood.name} {ood.version} and {classifier.name}{" "}
-      {classifier.version}. The population stability index (PSI) is 0 for the same distribution; from{" "}
-      {rules.watch} on it is to be watched, from {rules.drifted} on it has drifted. Weeks with fewer than {rules.min_images} images are not compared.
+    <p className={BASIS}>
+      {t("Each week's images are compared with {0} of {1}, analysed by {2} {3} and {4} {5}. The population stability index (PSI) is 0 for the same distribution; from {6} on it is to be watched, from {7} on it has drifted. Weeks with fewer than {8} images are not compared.", count(images, "image"), t("{0} {1} patients", patients, split), ood.name, ood.version, classifier.name, classifier.version, rules.watch, rules.drifted, rules.min_images)}
     </p>
   );
 }
@@ -84,7 +73,7 @@ function WeekChoice({ report, week, onChoose }: WeekChoiceProps) {
   return (
     <div className={styles.choice}>
       <label className="field">
-        <span className="field-label">Week</span>
+        <span className="field-label">{t("Week")}</span>
         <select value={week ?? ""} onChange={({ currentTarget }) => onChoose(currentTarget.value)}>
           {report.weeks.map((one) => (
             <option key={one.week} value={one.week}>
@@ -95,8 +84,7 @@ function WeekChoice({ report, week, onChoose }: WeekChoiceProps) {
       </label>
       {facts !== undefined && (
         <p className={styles.muted}>
-          {facts.compared} compared, {facts.refused} of them rejected as out of distribution;{" "}
-          {facts.other_models} analysed by other models
+          {t("{0} compared, {1} of them rejected as out of distribution; {2} analysed by other models", facts.compared, facts.refused, facts.other_models)}
         </p>
       )}
     </div>

@@ -3,6 +3,7 @@ import { flagName, psiText, shareText, statisticName, weekOf } from "../../domai
 import { count } from "../../domain/format";
 import { BinsChart } from "./BinsChart";
 import { WeeksChart } from "./WeeksChart";
+import { t } from "../../i18n/t";
 import styles from "./drift.module.css";
 
 interface StatisticRowProps {
@@ -15,21 +16,21 @@ interface StatisticRowProps {
 export function StatisticRow({ statistic, week, rules }: StatisticRowProps) {
   const shown = weekOf(statistic, week);
   const flag = shown?.flag ?? "too-few";
-  const what = statistic.about === "input" ? "Input" : "Score";
+  const what = statistic.about === "input" ? t("Input") : t("Score");
   return (
     <li className={styles.statistic} data-statistic={statistic.name} data-flag={flag}>
       <div className={styles.head}>
         <h3>{statisticName(statistic.name)}</h3>
         <p className={styles.flag}>{flagName(flag)}</p>
         <p className={styles.muted}>
-          {what}, PSI {psiText(shown?.psi ?? null)}, {count(shown?.images ?? 0, "image")}
+          {t("{0}, PSI {1}, {2}", what, psiText(shown?.psi ?? null), count(shown?.images ?? 0, "image"))}
         </p>
       </div>
       <WeeksChart statistic={statistic} week={week} rules={rules} />
       <BinsChart statistic={statistic} shown={shown} />
       <details className={styles.numbers}>
         <summary>
-          Numbers<span className="visually-hidden"> of {statisticName(statistic.name)}</span>
+          {t("Numbers")}<span className="visually-hidden">{" "}{t("of {0}", statisticName(statistic.name))}</span>
         </summary>
         <div className={styles.tables}>
           <WeeksTable statistic={statistic} />
@@ -43,13 +44,13 @@ export function StatisticRow({ statistic, week, rules }: StatisticRowProps) {
 function WeeksTable({ statistic }: { readonly statistic: DriftStatistic }) {
   return (
     <table>
-      <caption>By week</caption>
+      <caption>{t("By week")}</caption>
       <thead>
         <tr>
-          <th scope="col">Week</th>
-          <th scope="col">Images</th>
-          <th scope="col">PSI</th>
-          <th scope="col">Flag</th>
+          <th scope="col">{t("Week")}</th>
+          <th scope="col">{t("Images")}</th>
+          <th scope="col">{t("PSI")}</th>
+          <th scope="col">{t("Flag")}</th>
         </tr>
       </thead>
       <tbody>
@@ -70,12 +71,12 @@ function BinsTable({ statistic, week }: { readonly statistic: DriftStatistic; re
   const shares = weekOf(statistic, week)?.shares ?? null;
   return (
     <table>
-      <caption>Shares of images</caption>
+      <caption>{t("Shares of images")}</caption>
       <thead>
         <tr>
-          <th scope="col">Value</th>
-          <th scope="col">Reference</th>
-          <th scope="col">{week ?? "Week"}</th>
+          <th scope="col">{t("Value")}</th>
+          <th scope="col">{t("Reference")}</th>
+          <th scope="col">{week ?? t("Week")}</th>
         </tr>
       </thead>
       <tbody>

@@ -1,5 +1,6 @@
 import type { DriftRules, DriftStatistic } from "../../api/schema";
 import { psiPosition, weeksSentence } from "../../domain/drift";
+import { t } from "../../i18n/t";
 import styles from "./drift.module.css";
 
 const WIDTH = 240;
@@ -23,7 +24,7 @@ export function WeeksChart({ statistic, week, rules }: WeeksChartProps) {
           return <line key={limit} className={styles.limit} x1={0} x2={WIDTH} y1={y} y2={y} />;
         })}
         {statistic.weeks.map((one, index) => {
-          // A week that was not judged has a dot on the ground, so that it is seen to be there.
+          // A week that was not compared has a dot on the ground, so that it is seen to be there.
           const height = one.psi === null ? 2 : Math.max(2, psiPosition(one.psi) * HEIGHT);
           return (
             <rect
@@ -40,7 +41,7 @@ export function WeeksChart({ statistic, week, rules }: WeeksChartProps) {
         })}
       </svg>
       <figcaption>
-        PSI, {statistic.weeks.at(0)?.week ?? ""} to {statistic.weeks.at(-1)?.week ?? ""}
+        {t("PSI, {0} to {1}", statistic.weeks.at(0)?.week ?? "", statistic.weeks.at(-1)?.week ?? "")}
       </figcaption>
     </figure>
   );

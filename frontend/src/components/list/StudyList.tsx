@@ -1,27 +1,34 @@
+import { useVirtualizer } from "@tanstack/react-virtual";
+import { memo, useEffect, useEffectEvent, useRef } from "react";
+
+import type { StudySummary } from "../../api/schema";
 import type { StudyList as List } from "../../state/useStudyList";
 import { isFiltering, NO_FILTER } from "../../domain/filters";
 import { count } from "../../domain/format";
 import { Note } from "../controls";
 import { Filters } from "./Filters";
 import { StudyRow } from "./StudyRow";
+import { useNow } from "./useNow";
+import { t } from "../../i18n/t";
 import styles from "./list.module.css";
 
 interface StudyListProps {
   readonly list: List;
   readonly openId: string | null;
-  readonly onOpen: (id: string) => void;
+  /** Minutes after which an unopened study rises; 0 for never. */
+  readonly maxWait: number;
+  readonly isBlind: boolean;
+  readonly onOpen: (id: string, listed: readonly StudySummary[]) => void;
 }
 
-/** Earlier studies, most urgent first, as the gateway's archive holds them. */
-export function StudyList({ list, openId, onOpen }: StudyListProps) {
-  const now = new Date();
-  const remaining = list.total - list.studies.length;
+/** The archive in the order in which it should be read. */
+export const StudyList = memo(function StudyList({ list, openId, maxWait, isBlind, onOpen }: StudyListProps) {
   return (
-    <nav className={styles.panel} aria-label="Studies">
+    <nav className={styles.panel} aria-label={t("Studies")}>
       <header className={styles.head}>
-        <h2>Studies</h2>
+        <h2>{t("Studies")}</h2>
         <span className={styles.muted} role="status">
-          {list.phase === "ready" ? count(list.total, "study", "studies") : "Loading…"}
+          {statusOf(list)}
         </span>
       </header>
       <Filters filter={list.filter} onChange={list.setFilter} />
@@ -30,38 +37,94 @@ export function StudyList({ list, openId, onOpen }: StudyListProps) {
           <p>{list.error.detail}</p>
         </Note>
       )}
-      {list.phase === "ready" && list.studies.length === 0 && list.error === null && (
+      {list.phase === "ready" && list.isWhole && list.studies.length === 0 && list.error === null && (
         <EmptyList list={list} />
       )}
-      <ol className={styles.rows}>
-        {list.studies.map((study) => (
-          <StudyRow
-            key={study.id}
-            study={study}
-            isOpen={study.id === openId}
-            onOpen={onOpen}
-            now={now}
-          />
+      <Rows list={list} openId={openId} maxWait={maxWait} isBlind={isBlind} onOpen={onOpen} />
+    </nav>
+  );
+});
+
+function statusOf({ phase, total }: List): string {
+  return phase === "loading" ? t("Loading…") : count(total, "study", "studies");
+}
+
+/** As in list.module.css. */
+const ROW_PX = 92;
+const OVERSCAN = 6;
+
+/** Only the rows in sight are in the document, however long the list is. */
+function Rows({ list, openId, maxWait, isBlind, onOpen }: StudyListProps) {
+  const scroller = useRef<HTMLDivElement>(null);
+  const now = useNow();
+  const { studies, total, want } = list;
+  // eslint-disable-next-line react-hooks/incompatible-library -- rows are memoised by hand
+  const rows = useVirtualizer({
+    count: total,
+    getScrollElement: () => scroller.current,
+    estimateSize: () => ROW_PX,
+    getItemKey: (index) => studies[index]?.id ?? index,
+    overscan: OVERSCAN,
+  });
+  const items = rows.getVirtualItems();
+  const last = items.at(-1)?.index ?? 0;
+  useEffect(() => want(last + 1), [want, last]);
+
+  const showOpen = useEffectEvent(() => {
+    const index = studies.findIndex(({ id }) => id === openId);
+    if (index !== -1) {
+      rows.scrollToIndex(index, { align: "auto" });
+    }
+  });
+  const isHere = studies.length > 0;
+  useEffect(() => showOpen(), [openId, isHere]);
+  return (
+    <div ref={scroller} className={styles.rows}>
+      <ol style={{ height: rows.getTotalSize() }} aria-label={t("In the order in which they should be read")}>
+        {items.map(({ key, index, start }) => (
+          <li
+            key={key}
+            className={styles.place}
+            style={{ transform: `translateY(${start}px)` }}
+            aria-setsize={total}
+            aria-posinset={index + 1}
+          >
+            <Row study={studies[index]} {...{ openId, maxWait, now, studies, isBlind, onOpen }} />
+          </li>
         ))}
       </ol>
-      {remaining > 0 && (
-        <button type="button" className={`button ${styles.more ?? ""}`} onClick={list.loadMore}>
-          Show more ({remaining} left)
-        </button>
-      )}
-    </nav>
+    </div>
+  );
+}
+
+interface RowProps {
+  readonly study: StudySummary | undefined;
+  readonly openId: string | null;
+  readonly maxWait: number;
+  readonly now: Date;
+  readonly studies: readonly StudySummary[];
+  readonly isBlind: boolean;
+  readonly onOpen: (id: string, listed: readonly StudySummary[]) => void;
+}
+
+function Row({ study, openId, maxWait, now, studies, isBlind, onOpen }: RowProps) {
+  if (study === undefined) {
+    return <p className={styles.placeholder}>{t("Loading…")}</p>;
+  }
+  return (
+    <StudyRow study={study} isOpen={study.id === openId} {...{ maxWait, now, studies, isBlind, onOpen }} />
   );
 }
 
 function EmptyList({ list }: { readonly list: List }) {
   if (!isFiltering(list.filter)) {
-    return <p className={styles.empty}>No studies yet. Analysed studies are listed here.</p>;
+    return <p className={styles.empty}>{t("No studies yet. Analysed studies are listed here.")}</p>;
   }
   return (
     <p className={styles.empty}>
-      No study is like that.{" "}
+      {t("No study is like that.")}
       <button type="button" className="link" onClick={() => list.setFilter(NO_FILTER)}>
-        Show all
+        {t("Show all")}
       </button>
     </p>
   );

@@ -1,4 +1,5 @@
 import type { Ref } from "react";
+import { t } from "../../i18n/t";
 
 interface FilePickerProps {
   readonly ref: Ref<HTMLInputElement>;
@@ -18,7 +19,7 @@ export function FilePicker({ ref, onFiles }: FilePickerProps) {
       type="file"
       multiple
       hidden
-      aria-label="Radiographs to analyse"
+      aria-label={t("Radiographs to analyse")}
       onChange={({ currentTarget }) => {
         onFiles([...(currentTarget.files ?? [])]);
         // So that the same file can be chosen once more.

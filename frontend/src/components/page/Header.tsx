@@ -1,9 +1,10 @@
 import type { Me, ServiceStatus, SystemStatus } from "../../api/schema";
 import { roleName } from "../../domain/studies";
-import { DRIFT_PATH } from "../../state/useRoute";
+import { AGREEMENT_PATH, DRIFT_PATH } from "../../state/useRoute";
 import { UserMenu } from "../access/UserMenu";
 import { IconButton } from "../controls";
 import { Icon } from "../Icon";
+import { t } from "../../i18n/t";
 import styles from "./page.module.css";
 
 interface HeaderProps {
@@ -19,6 +20,8 @@ interface HeaderProps {
   readonly isDrift: boolean;
   /** Null for whoever may not see it. */
   readonly onDrift: (() => void) | null;
+  readonly isAgreement: boolean;
+  readonly onAgreement: (() => void) | null;
 }
 
 export function Header(props: HeaderProps) {
@@ -26,7 +29,7 @@ export function Header(props: HeaderProps) {
     <header className={styles.header}>
       <IconButton
         icon="list"
-        label="Show the list of studies"
+        label={t("Show the list of studies")}
         shortcut="l"
         pressed={props.listShown}
         onClick={props.onToggleList}
@@ -39,12 +42,17 @@ export function Header(props: HeaderProps) {
             props.onHome();
           }}
         >
-          <img src="/favicon.svg" alt="" width={24} height={24} /> Open chest X-ray reader
+          <img src="/favicon.svg" alt="" width={24} height={24} />{" "}{t("Open chest X-ray reader")}
         </a>
       </h1>
       <div className={styles.headerEnd}>
         <Services system={props.system} isLost={props.isLost} />
-        {props.onDrift !== null && <DriftLink isOpen={props.isDrift} onOpen={props.onDrift} />}
+        {props.onDrift !== null && (
+          <PageLink name={t("Drift")} path={DRIFT_PATH} isOpen={props.isDrift} onOpen={props.onDrift} />
+        )}
+        {props.onAgreement !== null && (
+          <PageLink name={t("Agreement")} path={AGREEMENT_PATH} isOpen={props.isAgreement} onOpen={props.onAgreement} />
+        )}
         {props.onChooseFiles !== null && (
           <button
             type="button"
@@ -52,28 +60,35 @@ export function Header(props: HeaderProps) {
             aria-keyshortcuts="u"
             onClick={props.onChooseFiles}
           >
-            <Icon name="upload" size={18} /> Analyse files
+            <Icon name="upload" size={18} />{" "}{t("Analyse files")}
           </button>
         )}
-        <IconButton icon="help" label="Keyboard and mouse" shortcut="?" onClick={props.onHelp} />
+        <IconButton icon="help" label={t("Help and settings")} shortcut="?" onClick={props.onHelp} />
         <UserMenu me={props.me} />
       </div>
     </header>
   );
 }
 
-function DriftLink({ isOpen, onOpen }: { readonly isOpen: boolean; readonly onOpen: () => void }) {
+interface PageLinkProps {
+  readonly name: string;
+  readonly path: string;
+  readonly isOpen: boolean;
+  readonly onOpen: () => void;
+}
+
+function PageLink({ name, path, isOpen, onOpen }: PageLinkProps) {
   return (
     <a
       className="button button-quiet"
-      href={DRIFT_PATH}
+      href={path}
       aria-current={isOpen ? "page" : undefined}
       onClick={(event) => {
         event.preventDefault();
         onOpen();
       }}
     >
-      Drift
+      {name}
     </a>
   );
 }
@@ -84,7 +99,7 @@ function Services({ system, isLost }: { readonly system: SystemStatus | null; re
     return null;
   }
   return (
-    <ul className={styles.services} aria-label="Inference services">
+    <ul className={styles.services} aria-label={t("Inference services")}>
       {system.services.map((service) => (
         <Service key={service.role} service={service} />
       ))}
@@ -98,7 +113,7 @@ function Service({ service }: { readonly service: ServiceStatus }) {
   return (
     <li className={styles.service} data-ready={ready} title={more}>
       <span aria-hidden="true">{ready ? "●" : "✕"}</span> {roleName(role)}{" "}
-      {ready ? <span className="visually-hidden">ready</span> : "not ready"}
+      {ready ? <span className="visually-hidden">{t("ready")}</span> : t("not ready")}
     </li>
   );
 }

@@ -1,37 +1,49 @@
-import type { Study, StudyProblem, Triage } from "../../api/schema";
-import { percent } from "../../domain/format";
+import type { MeasuredPriority, Study, StudyProblem, Triage } from "../../api/schema";
+import { inPercent, percent } from "../../domain/format";
 import { canRerun, PRIORITY_NAMES, roleName } from "../../domain/studies";
+import { priorityMeaning } from "../../domain/triage";
 import { Note } from "../controls";
 import { Icon } from "../Icon";
+import { t } from "../../i18n/t";
+import { tell } from "../../i18n/tell";
 import styles from "./result.module.css";
 
 interface OutcomeProps {
   readonly study: Study;
+  /** What priorities were measured to mean; empty where nobody measured it. */
+  readonly priorities: readonly MeasuredPriority[];
   readonly isRerunning: boolean;
   /** Null for whoever may not. */
   readonly onRerun: (() => void) | null;
 }
 
 /** What came of the analysis: how urgent it is, what is missing from it, or why there is none. */
-export function Outcome({ study, isRerunning, onRerun }: OutcomeProps) {
+export function Outcome(props: OutcomeProps) {
+  const { study, priorities } = props;
   return (
     <>
-      {study.triage !== null && <TriageCard triage={study.triage} />}
+      {study.triage !== null && <TriageCard triage={study.triage} priorities={priorities} />}
       {study.status === "rejected" && <Refusal study={study} />}
-      {canRerun(study) && (
-        <MissingServices study={study} isRerunning={isRerunning} onRerun={onRerun} />
-      )}
+      {canRerun(study) && <MissingServices {...props} />}
     </>
   );
 }
 
-function TriageCard({ triage }: { readonly triage: Triage }) {
+interface TriageCardProps {
+  readonly triage: Triage;
+  readonly priorities: readonly MeasuredPriority[];
+}
+
+/** The word, why, and what the word was measured to mean. */
+function TriageCard({ triage, priorities }: TriageCardProps) {
+  const meaning = priorityMeaning(triage.priority, priorities);
   return (
-    <section className={styles.triage} data-priority={triage.priority} aria-label="Priority">
+    <section className={styles.triage} data-priority={triage.priority} aria-label={t("Priority")}>
       <p className={styles.priority}>
         <Icon name={triage.priority} size={24} /> {PRIORITY_NAMES[triage.priority]}
       </p>
-      <p className={styles.reason}>{triage.reason}</p>
+      <p className={styles.reason}>{inPercent(tell(triage.reason))}</p>
+      <p className={styles.muted}>{meaning ?? t("What this priority means was not measured for these models and budgets.")}</p>
     </section>
   );
 }
@@ -39,33 +51,33 @@ function TriageCard({ triage }: { readonly triage: Triage }) {
 function Refusal({ study }: { readonly study: Study }) {
   const { score, threshold, reason } = study.ood;
   return (
-    <Note tone="warning" title="Rejected: not analysed">
-      <p>{reason ?? "This does not look like a frontal chest radiograph."}</p>
+    <Note tone="warning" title={t("Rejected: not analysed")}>
+      <p>{reason === null ? t("This does not look like a frontal chest radiograph.") : tell(reason)}</p>
       {score !== null && (
         <p>
-          Likeness to a frontal chest radiograph: <strong>{percent(score)}</strong>
-          {threshold !== null && <>, needed: {percent(threshold)}</>}.
+          {t("Likeness to a frontal chest radiograph:")}{" "}<strong>{percent(score)}</strong>
+          {threshold !== null && <>{t(", needed: {0}", percent(threshold))}</>}.
         </p>
       )}
-      <p className={styles.muted}>Nothing was diagnosed in this image.</p>
+      <p className={styles.muted}>{t("Nothing was diagnosed in this image.")}</p>
     </Note>
   );
 }
 
 const KINDS: Record<string, string> = {
-  unreachable: "could not be reached",
-  timeout: "did not respond in time",
-  overloaded: "has too much to do",
-  error: "responded with an error",
-  "invalid-answer": "gave an invalid response",
+  unreachable: t("could not be reached"),
+  timeout: t("did not respond in time"),
+  overloaded: t("has too much to do"),
+  error: t("responded with an error"),
+  "invalid-answer": t("gave an invalid response"),
 };
 
 function MissingServices({ study, isRerunning, onRerun }: OutcomeProps) {
   const failed = study.status === "failed";
   const names = study.problems.map(({ service }) => roleName(service).toLowerCase());
   const title = failed
-    ? "Not analysed: both models are unavailable"
-    : `Partial result: the ${names.join(" and the ")} is missing`;
+    ? t("Not analysed: both models are unavailable")
+    : t("Partial result: the {0} is missing", names.join(t(" and the ")));
   return (
     <Note
       tone={failed ? "error" : "warning"}
@@ -79,7 +91,7 @@ function MissingServices({ study, isRerunning, onRerun }: OutcomeProps) {
             disabled={isRerunning}
             onClick={onRerun}
           >
-            <Icon name="reset" size={16} /> {isRerunning ? "Analysing…" : "Analyse again"}
+            <Icon name="reset" size={16} /> {isRerunning ? t("Analysing…") : t("Analyse again")}
           </button>
         )
       }
@@ -91,7 +103,7 @@ function MissingServices({ study, isRerunning, onRerun }: OutcomeProps) {
           </li>
         ))}
       </ul>
-      {failed && <p className={styles.muted}>The image is kept and can be analysed again.</p>}
+      {failed && <p className={styles.muted}>{t("The image is kept and can be analysed again.")}</p>}
     </Note>
   );
 }
@@ -99,8 +111,8 @@ function MissingServices({ study, isRerunning, onRerun }: OutcomeProps) {
 function Problem({ problem }: { readonly problem: StudyProblem }) {
   return (
     <>
-      The {roleName(problem.service).toLowerCase()} {KINDS[problem.kind] ?? "failed"}.{" "}
-      <span className={styles.muted}>{problem.detail}</span>
+      {t("The {0} {1}.", roleName(problem.service).toLowerCase(), KINDS[problem.kind] ?? t("failed"))}
+      <span className={styles.muted}>{tell(problem.detail)}</span>
     </>
   );
 }

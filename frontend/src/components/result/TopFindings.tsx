@@ -1,68 +1,139 @@
-import type { Finding, FindingProbability, Study } from "../../api/schema";
+import type { Box, FindingProbability, Study, TriageCause } from "../../api/schema";
 import { colourOf } from "../../domain/colours";
 import { displayName, percent, thresholdPercent } from "../../domain/format";
+import { levelMeaning } from "../../domain/levels";
+import { PRIORITY_NAMES } from "../../domain/studies";
+import { cardsOf, causeBox, causeName } from "../../domain/triage";
 import { Icon } from "../Icon";
-import { BarScale, FindingBar, Verdict } from "./FindingBar";
+import { BarScale, FindingBar, LevelChip } from "./FindingBar";
+import { findingTarget, isSame } from "../../domain/review";
+import type { OpenReview } from "../../state/useReview";
+import type { ViewerState } from "../../state/viewer";
+import { MapButton, type MapProps } from "./MapButton";
+import { ReviewButtons } from "./ReviewButtons";
+import { ReviewForm } from "./ReviewForm";
+import { t } from "../../i18n/t";
 import styles from "./result.module.css";
 
-interface TopFindingsProps {
-  readonly study: Study;
-  readonly heatmap: Finding | null;
-  readonly onHeatmap: (finding: Finding | null) => void;
+interface TopFindingsProps extends MapProps {
+  readonly review: OpenReview;
+  readonly state: ViewerState;
+  readonly onFocusBox: (box: Box) => void;
 }
 
-export function TopFindings({ study, heatmap, onHeatmap }: TopFindingsProps) {
+/** The cause of the priority, then the most likely findings. */
+export function TopFindings(props: TopFindingsProps) {
+  const { study, trust } = props;
+  const cards = cardsOf(study);
+  const cause = study.triage?.cause ?? null;
+  // A region whose kind the classifier does not know has no card of its own.
+  const causeAlone = cause !== null && !cards.some(({ finding }) => finding === cause.finding);
+  if (cards.length === 0 && !causeAlone) {
+    return null;
+  }
   return (
     <section className={styles.section} aria-labelledby="top-findings">
-      <h3 id="top-findings">Most likely findings</h3>
+      <h3 id="top-findings">{t("Most likely findings")}</h3>
+      {cards.every(({ level }) => level === "unlikely") && <p>{t("None is likely or possible.")}</p>}
       <ol className={styles.top}>
-        {study.top_findings.map((finding) => (
-          <TopFinding
+        {causeAlone && (
+          <li className={styles.finding} data-cause>
+            <Cause {...props} cause={cause} />
+          </li>
+        )}
+        {cards.map((finding) => (
+          <li
             key={finding.finding}
-            finding={finding}
-            hasHeatmap={study.heatmaps.includes(finding.finding)}
-            heatmapShown={heatmap === finding.finding}
-            onHeatmap={onHeatmap}
-          />
+            className={styles.finding}
+            data-finding={finding.finding}
+            data-cause={cause?.finding === finding.finding || undefined}
+          >
+            {cause !== null && cause.finding === finding.finding && <Cause {...props} cause={cause} />}
+            <FindingCard {...props} finding={finding} />
+          </li>
         ))}
       </ol>
-      <BarScale />
+      {cards.length > 0 && <BarScale derived={trust.levelsAreDerived} />}
     </section>
   );
 }
 
-interface TopFindingProps {
-  readonly finding: FindingProbability;
-  readonly hasHeatmap: boolean;
-  readonly heatmapShown: boolean;
-  readonly onHeatmap: (finding: Finding | null) => void;
-}
-
-function TopFinding({ finding, hasHeatmap, heatmapShown, onHeatmap }: TopFindingProps) {
-  const name = displayName(finding.finding);
+function FindingCard(props: TopFindingsProps & { readonly finding: FindingProbability }) {
+  const { study, finding, trust, review, state, dispatch } = props;
+  const target = findingTarget(finding);
+  const meaning = levelMeaning(finding, trust.levels);
   return (
-    <li className={styles.finding} data-finding={finding.finding}>
+    <>
       <div className={styles.findingHead}>
-        <span className={styles.swatch} style={{ backgroundColor: colourOf(finding.finding) }} />
-        <span className={styles.findingName}>{name}</span>
+        <span className={styles.findingName}>{displayName(finding.finding)}</span>
         <span className={styles.probability}>{percent(finding.probability)}</span>
       </div>
       <FindingBar finding={finding} />
       <div className={styles.findingFoot}>
-        <Verdict positive={finding.positive} />
-        <span className={styles.muted}>threshold {thresholdPercent(finding.threshold)}</span>
-        {hasHeatmap && (
-          <button
-            type="button"
-            className="chip"
-            aria-pressed={heatmapShown}
-            aria-label={`Heat map of ${name.toLowerCase()}`}
-            onClick={() => onHeatmap(heatmapShown ? null : finding.finding)}
-          >
-            <Icon name="heat" size={14} /> Heat map
-          </button>
-        )}
+        <LevelChip level={finding.level} />
+        <MapButton {...props} finding={finding.finding} />
       </div>
-    </li>
+      {meaning !== null && <p className={styles.muted}>{meaning}</p>}
+      <ReviewButtons
+        {...{ review, dispatch, target }}
+        editing={state.editing}
+        unlikely={finding.level === "unlikely"}
+      />
+      {isSame(state.editing, target) && review.say !== null && (
+        <ReviewForm
+          key={study.id}
+          {...{ study, review, dispatch }}
+          editing={target}
+          drawn={state.drawn}
+          isDrawing={state.tool === "draw"}
+        />
+      )}
+    </>
   );
+}
+
+/** What decided the priority, what it was compared with, and where it lies. */
+function Cause({ study, dispatch, onFocusBox, cause }: TopFindingsProps & { readonly cause: TriageCause }) {
+  const priority = study.triage?.priority ?? "routine";
+  const marked = causeBox(study);
+  return (
+    <div className={styles.cause}>
+      <p>
+        <strong>{t("Why {0}:", PRIORITY_NAMES[priority].toLowerCase())}</strong> {causeSentence(cause, study)}
+      </p>
+      {marked !== null && (
+        <button
+          type="button"
+          className="chip"
+          aria-label={t("Show the region: {0}", causeName(cause).toLowerCase())}
+          onClick={() => {
+            dispatch({ type: "boxSelected", index: marked.index });
+            onFocusBox(marked.box);
+          }}
+        >
+          <span className={styles.swatch} style={{ backgroundColor: colourOf(marked.box.finding) }} />
+          <Icon name="target" size={14} />{" "}{t("Region")}
+        </button>
+      )}
+    </div>
+  );
+}
+
+function causeSentence(cause: TriageCause, study: Study): string {
+  const name = causeName(cause).toLowerCase();
+  const what = cause.region === null ? name : t("a region marked as {0}, detector's score", name);
+  return `${what} ${percent(cause.value)}${comparedWith(cause, study)}.`;
+}
+
+/** The usual value of the fit; where no fit decided, the operating point that was reached. */
+function comparedWith({ finding, region, usual, level }: TriageCause, { findings }: Study): string {
+  if (usual !== null) {
+    return t("; half of all images have {0} or less", percent(usual));
+  }
+  const card = findings.find((one) => one.finding === finding);
+  if (region !== null || card === undefined || level === null || level === "unlikely") {
+    return "";
+  }
+  const reached = level === "likely" ? card.likely_threshold : card.possible_threshold;
+  return t("; {0} from {1} on", level, thresholdPercent(reached));
 }

@@ -1,8 +1,9 @@
 import { useId } from "react";
 
 import { exampleUrl } from "../../api/urls";
-import type { Example } from "../../domain/examples";
+import { choiceOf, type Example } from "../../domain/examples";
 import { useExamples } from "../../state/useExamples";
+import { t } from "../../i18n/t";
 import styles from "./examples.module.css";
 
 interface ExamplesProps {
@@ -17,20 +18,19 @@ export function Examples({ onFile }: ExamplesProps) {
     return null;
   }
   const { images, madeBy } = examples;
-  const wereAsked = images.some(({ asked }) => asked !== null);
   return (
     <section className={styles.examples} aria-labelledby={titleId}>
-      <h2 id={titleId}>No radiograph at hand? Try an example</h2>
+      <h2 id={titleId}>{t("No radiograph at hand? Try an example")}</h2>
       <p className={styles.about}>
-        <strong>Synthetic:</strong> made by a generator ({madeBy}), no patient.
-        {wereAsked && " The label is what the generator was asked for; the image need not show it."}
+        <strong>{t("Synthetic:")}</strong>{" "}{t("made by a generator ({0}), no patient.", madeBy)}
+        {" "}{choiceOf(images)}
       </p>
       <ul className={styles.images}>
         {images.map((image, index) => (
           <ExampleButton
             key={image.file}
             image={image}
-            title={image.asked ?? `Image ${index + 1}`}
+            title={image.asked ?? t("Image {0}", index + 1)}
             isFetching={image.file === fetching}
             onTake={() => take(image)}
           />
@@ -38,7 +38,7 @@ export function Examples({ onFile }: ExamplesProps) {
       </ul>
       {error !== null && (
         <p className={styles.error} role="alert">
-          <strong>The example could not be fetched.</strong> {error.detail}
+          <strong>{t("The example could not be fetched.")}</strong> {error.detail}
         </p>
       )}
     </section>
@@ -58,7 +58,7 @@ function ExampleButton({ image, title, isFetching, onTake }: ExampleProps) {
       <button type="button" className={styles.image} aria-busy={isFetching} onClick={onTake}>
         <img src={exampleUrl(image.file)} alt="" width={112} height={112} />
         <span className={styles.asked}>
-          <span className="visually-hidden">Analyse a synthetic radiograph: </span>
+          <span className="visually-hidden">{t("Analyse a synthetic radiograph:")}{" "}</span>
           {title}
         </span>
       </button>

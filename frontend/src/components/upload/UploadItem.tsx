@@ -4,15 +4,17 @@ import { PRIORITY_NAMES, STATUS_NAMES } from "../../domain/studies";
 import type { UploadQueue } from "../../state/uploadQueue";
 import { isActive, type Upload } from "../../state/uploads";
 import { IconButton } from "../controls";
+import { t } from "../../i18n/t";
 import styles from "./upload.module.css";
 
 interface UploadItemProps {
   readonly upload: Upload;
   readonly queue: UploadQueue;
   readonly onOpen: (id: string) => void;
+  readonly isBlind: boolean;
 }
 
-export function UploadItem({ upload, queue, onOpen }: UploadItemProps) {
+export function UploadItem({ upload, queue, onOpen, isBlind }: UploadItemProps) {
   const { id, file, phase, error, study } = upload;
   const studyId = study?.id ?? error?.studyId ?? null;
   return (
@@ -24,7 +26,7 @@ export function UploadItem({ upload, queue, onOpen }: UploadItemProps) {
         <span className={styles.muted}>{bytes(file.size)}</span>
         <IconButton
           icon="close"
-          label={isActive(upload) ? `Cancel ${file.name}` : `Dismiss ${file.name}`}
+          label={isActive(upload) ? t("Cancel {0}", file.name) : t("Dismiss {0}", file.name)}
           onClick={() => queue.dismiss(id)}
         />
       </div>
@@ -35,15 +37,15 @@ export function UploadItem({ upload, queue, onOpen }: UploadItemProps) {
         </p>
       )}
       <div className={styles.itemFoot}>
-        <span>{phaseText(upload)}</span>
+        <span>{phaseText(upload, isBlind)}</span>
         {studyId !== null && (
           <button type="button" className="link" onClick={() => onOpen(studyId)}>
-            Open the study
+            {t("Open the study")}
           </button>
         )}
-        {phase === "failed" && (
+        {error?.isWorthAgain === true && (
           <button type="button" className="link" onClick={() => queue.retry(id)}>
-            Send again
+            {t("Send again")}
           </button>
         )}
       </div>
@@ -58,7 +60,7 @@ function Progress({ upload }: { readonly upload: Upload }) {
     <div
       className={known ? styles.progress : styles.progressAnalysing}
       role="progressbar"
-      aria-label={known ? `Sending ${file.name}` : `Analysing ${file.name}`}
+      aria-label={known ? t("Sending {0}", file.name) : t("Analysing {0}", file.name)}
       aria-valuemin={0}
       aria-valuemax={100}
       aria-valuenow={known ? Math.round(sent * 100) : undefined}
@@ -68,22 +70,27 @@ function Progress({ upload }: { readonly upload: Upload }) {
   );
 }
 
-function phaseText({ phase, sent, study }: Upload): string {
+function phaseText({ phase, sent, study, known }: Upload, isBlind: boolean): string {
   switch (phase) {
     case "waiting":
-      return "Waiting for its turn";
+      return t("Waiting for its turn");
     case "sending":
-      return `Sending, ${percent(sent)}`;
+      return t("Sending, {0}", percent(sent));
     case "analysing":
-      return "Sent. Being analysed…";
+      return t("Sent. Being analysed…");
     case "done":
-      return study === null ? "Analysed" : outcomeText(study);
+      if (study === null) {
+        return t("Analysed");
+      }
+      return known
+        ? t("Known: this very file was in the archive before. {0}", outcomeText(study, isBlind))
+        : outcomeText(study, isBlind);
     case "failed":
-      return "Not analysed";
+      return t("Not analysed");
   }
 }
 
-function outcomeText({ status, triage }: Study): string {
+function outcomeText({ status, triage }: Study, isBlind: boolean): string {
   const outcome = STATUS_NAMES[status];
-  return triage === null ? outcome : `${outcome}: ${PRIORITY_NAMES[triage.priority].toLowerCase()}`;
+  return triage === null || isBlind ? outcome : `${outcome}: ${PRIORITY_NAMES[triage.priority].toLowerCase()}`;
 }

@@ -1,42 +1,69 @@
 import type { Dispatch } from "react";
 
-import { FULL_WINDOW, isFullWindow, MAX_GREY, MIN_WINDOW } from "../../domain/windowLevel";
+import { PRESETS, presetOf } from "../../domain/presets";
+import { FULL_WINDOW, isFullWindow, toldWindow } from "../../domain/windowLevel";
+import type { OwnGreys } from "../../state/useGreys";
 import type { ViewerAction, ViewerState } from "../../state/viewer";
 import { IconButton, Slider } from "../controls";
+import { applyPreset } from "./applyPreset";
+import { t } from "../../i18n/t";
 import styles from "./viewer.module.css";
 
 interface GreyControlsProps {
+  readonly studyId: string;
+  readonly own: OwnGreys;
   readonly state: ViewerState;
   readonly dispatch: Dispatch<ViewerAction>;
 }
 
-export function GreyControls({ state, dispatch }: GreyControlsProps) {
-  const { windowLevel, inverted } = state;
+export function GreyControls({ studyId, own, state, dispatch }: GreyControlsProps) {
+  const { windowLevel, inverted, range } = state;
+  const told = toldWindow(windowLevel, own.greys);
   const set = (change: Partial<typeof FULL_WINDOW>): void =>
     dispatch({ type: "windowSet", windowLevel: { ...windowLevel, ...change } });
   return (
-    <div className={styles.controlGroup} role="group" aria-label="Greys">
+    <div className={`${styles.controlGroup ?? ""} ${styles.greys ?? ""}`} role="group" aria-label={t("Greys")}>
+      <select
+        className={styles.preset}
+        aria-label={t("Window preset")}
+        value={presetOf(windowLevel, state.preset)}
+        onChange={({ currentTarget: { value } }) => {
+          const chosen = PRESETS.find((preset) => preset.value === value);
+          if (chosen !== undefined) {
+            applyPreset(studyId, own, chosen.value, dispatch);
+          }
+        }}
+      >
+        <option value="" hidden>
+          {t("By hand")}
+        </option>
+        {PRESETS.map(({ value, label }) => (
+          <option key={value} value={value}>
+            {label}
+          </option>
+        ))}
+      </select>
       <Slider
-        label="Window"
-        min={MIN_WINDOW}
-        max={2 * MAX_GREY}
-        step={1}
+        label={t("Window")}
+        min={range.minWindow}
+        max={2 * (range.high - range.low)}
+        step="any"
         value={windowLevel.window}
-        text={String(Math.round(windowLevel.window))}
+        text={told.window}
         onChange={(window) => set({ window })}
       />
       <Slider
-        label="Level"
-        min={0}
-        max={MAX_GREY}
-        step={0.5}
+        label={t("Level")}
+        min={range.low}
+        max={range.high}
+        step="any"
         value={windowLevel.level}
-        text={String(Math.round(windowLevel.level))}
+        text={told.level}
         onChange={(level) => set({ level })}
       />
       <IconButton
         icon="reset"
-        label="Reset the greys"
+        label={t("Reset the greys")}
         shortcut="r"
         disabled={isFullWindow(windowLevel) && !inverted}
         onClick={() => dispatch({ type: "greysReset" })}

@@ -1,38 +1,58 @@
 import { type Dispatch, useId } from "react";
 
-import type { Finding } from "../../api/schema";
+import type { Study } from "../../api/schema";
 import { displayName, percent } from "../../domain/format";
-import type { ViewerAction, ViewerState } from "../../state/viewer";
-import { Slider } from "../controls";
+import { mapTitle, type Trust } from "../../domain/trust";
+import type { Shown, ViewerAction, ViewerState } from "../../state/viewer";
+import { IconButton, Slider } from "../controls";
+import { t } from "../../i18n/t";
 import styles from "./viewer.module.css";
 
 interface HeatmapControlsProps {
-  readonly heatmaps: readonly Finding[];
+  readonly study: Study;
+  readonly trust: Trust;
   readonly state: ViewerState;
+  readonly shown: Shown;
   readonly dispatch: Dispatch<ViewerAction>;
 }
 
-/** Which finding's evidence is laid over the image, and how strongly. */
-export function HeatmapControls({ heatmaps, state, dispatch }: HeatmapControlsProps) {
+/** Which finding's map is laid over the image, and how strongly. */
+export function HeatmapControls({ study, trust, state, shown, dispatch }: HeatmapControlsProps) {
   const id = useId();
-  const { heatmap, heatmapOpacity } = state;
+  const { heatmaps } = study;
   const none = heatmaps.length === 0;
+  const title = none && study.findings.length > 0 ? t("This classifier has no maps") : mapTitle(trust);
   const choose = (value: string): void => {
-    const finding = heatmaps.find((candidate) => candidate === value) ?? null;
-    dispatch({ type: "heatmapSet", finding });
+    const finding = heatmaps.find((candidate) => candidate === value);
+    if (finding !== undefined) {
+      dispatch({ type: "heatmapSet", finding });
+    }
   };
   return (
-    <div className={styles.controlGroup} role="group" aria-label="Heat map">
+    <div
+      className={`${styles.controlGroup ?? ""} ${styles.maps ?? ""}`}
+      role="group"
+      aria-label={title}
+      title={title}
+    >
+      <IconButton
+        icon="heat"
+        label={t("Show: {0}", mapTitle(trust).toLowerCase())}
+        shortcut="h"
+        pressed={shown.heatmapShown}
+        disabled={none}
+        onClick={() => dispatch({ type: "heatmapShown", shown: !shown.heatmapShown })}
+      />
       <label className="field" htmlFor={id}>
-        <span className="field-label">Heat map</span>
+        <span className="visually-hidden">{t("Map of")}</span>
         <select
           id={id}
-          value={heatmap ?? ""}
+          value={shown.heatmap ?? ""}
           disabled={none}
-          aria-keyshortcuts="h"
+          aria-keyshortcuts=". ,"
           onChange={(event) => choose(event.currentTarget.value)}
         >
-          <option value="">{none ? "None" : "Off"}</option>
+          {none && <option value="">{t("None")}</option>}
           {heatmaps.map((finding) => (
             <option key={finding} value={finding}>
               {displayName(finding)}
@@ -41,13 +61,13 @@ export function HeatmapControls({ heatmaps, state, dispatch }: HeatmapControlsPr
         </select>
       </label>
       <Slider
-        label="Opacity"
+        label={t("Opacity")}
         min={0}
         max={1}
         step={0.05}
-        value={heatmapOpacity}
-        text={percent(heatmapOpacity)}
-        disabled={heatmap === null}
+        value={state.heatmapOpacity}
+        text={percent(state.heatmapOpacity)}
+        disabled={!shown.heatmapShown}
         onChange={(opacity) => dispatch({ type: "opacitySet", opacity })}
       />
     </div>

@@ -1,21 +1,25 @@
 import { useState } from "react";
 
-import type { Size, View } from "../../domain/geometry";
+import { type Place, transformOf } from "../../domain/turn";
+import { isPreloaded } from "../../state/preloaded";
+import { t } from "../../i18n/t";
 import styles from "./viewer.module.css";
 
 interface LayerProps {
   readonly src: string;
   /** As a sentence names it. */
   readonly name: string;
-  readonly image: Size;
-  readonly view: View;
+  readonly place: Place;
   readonly opacity?: number;
   readonly filter?: string | undefined;
 }
 
 /** An image that covers the image plane. Decorative: the viewport around it carries the words. */
-export function Layer({ src, name, image, view, opacity, filter }: LayerProps) {
-  const [phase, setPhase] = useState<"loading" | "shown" | "failed">("loading");
+export function Layer({ src, name, place, opacity, filter }: LayerProps) {
+  const { image } = place;
+  const [phase, setPhase] = useState<"loading" | "shown" | "failed">(() =>
+    isPreloaded(src) ? "shown" : "loading",
+  );
   return (
     <>
       <img
@@ -29,7 +33,7 @@ export function Layer({ src, name, image, view, opacity, filter }: LayerProps) {
         width={image.width}
         height={image.height}
         style={{
-          transform: `translate(${view.offsetX}px, ${view.offsetY}px) scale(${view.scale})`,
+          transform: transformOf(place),
           opacity: phase === "shown" ? opacity : 0,
           filter,
         }}
@@ -40,10 +44,10 @@ export function Layer({ src, name, image, view, opacity, filter }: LayerProps) {
         }}
         onError={() => setPhase("failed")}
       />
-      {phase === "loading" && <p className={styles.layerNote}>Loading the {name}…</p>}
+      {phase === "loading" && <p className={`${styles.layerNote ?? ""} ${styles.layerWaits ?? ""}`}>{t("Loading the {0}…", t(name))}</p>}
       {phase === "failed" && (
         <p className={styles.layerNote} role="alert">
-          The {name} could not be loaded.
+          {t("The {0} could not be loaded.", t(name))}
         </p>
       )}
     </>

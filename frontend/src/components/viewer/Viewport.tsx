@@ -1,92 +1,155 @@
-import { type Dispatch, type KeyboardEvent, type RefObject, useEffect, useEffectEvent, useId } from "react";
+import { type Dispatch, type KeyboardEvent, type RefObject, useEffect, useEffectEvent } from "react";
 
 import type { Box, Study } from "../../api/schema";
 import { heatmapUrl, imageUrl } from "../../api/urls";
-import type { Size, View } from "../../domain/geometry";
-import { isFullWindow } from "../../domain/windowLevel";
-import { isBoxVisible, type ViewerAction, type ViewerState } from "../../state/viewer";
+import type { Line, Size } from "../../domain/geometry";
+import { imagePoint, type Place } from "../../domain/turn";
+import { displayName } from "../../domain/format";
+import { cornersBetween } from "../../domain/review";
+import type { OwnGreys } from "../../state/useGreys";
+import type { OpenReview } from "../../state/useReview";
+import { mapTitle, type Trust } from "../../domain/trust";
+import { useMedia } from "../../state/useMedia";
+import { isBoxVisible, type Shown, type ViewerAction, type ViewerState } from "../../state/viewer";
 import { BoxOverlay } from "./BoxOverlay";
+import { Corners } from "./Corners";
 import { describeImage } from "./describeImage";
 import { listenToGestures } from "./gestures";
-import { GreyFilter } from "./GreyFilter";
+import { GreyLayer } from "./GreyLayer";
 import { Layer } from "./Layer";
+import { Magnifier } from "./Magnifier";
+import { MeasureOverlay } from "./MeasureOverlay";
+import { ReviewOverlay } from "./ReviewOverlay";
+import { Sides } from "./Sides";
 import type { ViewCommands } from "./viewCommands";
+import { t } from "../../i18n/t";
 import styles from "./viewer.module.css";
 
 interface ViewportProps {
   readonly frame: RefObject<HTMLDivElement | null>;
   readonly study: Study;
+  readonly trust: Trust;
+  readonly review: OpenReview;
+  readonly own: OwnGreys;
   readonly state: ViewerState;
+  readonly shown: Shown;
   readonly dispatch: Dispatch<ViewerAction>;
-  readonly view: View | null;
+  readonly place: Place | null;
   readonly viewport: Size | null;
   readonly commands: RefObject<ViewCommands | null>;
+  /** Of the greys; undefined for those as stored. */
+  readonly filter: string | undefined;
 }
 
 const PAN_STEP_PX = 60;
+/** Narrower, the labels of all boxes would hide the image. */
+const NARROW = "(max-width: 1099px)";
 
 /** The dark field in which the image lies. */
 export function Viewport(props: ViewportProps) {
-  const { frame, study, state, view, viewport, commands } = props;
-  const filterId = useId();
-  const keepsGreys = isFullWindow(state.windowLevel) && !state.inverted;
+  const { frame, study, trust, review, own, state, shown, dispatch, place, viewport, commands, filter } = props;
   useGestures(props);
+  const isNarrow = useMedia(NARROW);
   return (
     <div
       ref={frame}
+      id="image"
       className={styles.viewport}
       data-tool={state.tool}
       tabIndex={0}
       role="application"
       aria-label={describeImage(study)}
-      aria-roledescription="image viewer"
+      aria-roledescription={t("image viewer")}
       onKeyDown={(event) => panByArrow(event, commands.current)}
     >
-      <GreyFilter id={filterId} windowLevel={state.windowLevel} inverted={state.inverted} />
-      {view !== null && viewport !== null && (
+      {place !== null && viewport !== null && (
         <>
           <Layer
             key={study.id}
             src={imageUrl(study.id)}
             name="radiograph"
-            image={study.image}
-            view={view}
-            filter={keepsGreys ? undefined : `url(#${CSS.escape(filterId)})`}
+            place={place}
+            filter={filter}
           />
-          {state.heatmap !== null && (
-            <Layer
-              key={state.heatmap}
-              src={heatmapUrl(study.id, state.heatmap)}
-              name="heat map"
-              image={study.image}
-              view={view}
-              opacity={state.heatmapOpacity}
-            />
+          <GreyLayer
+            key={`${study.id} greys`}
+            own={own}
+            windowLevel={state.windowLevel}
+            inverted={state.inverted}
+            place={place}
+            shown={filter !== undefined}
+          />
+          {shown.heatmapShown && shown.heatmap !== null && (
+            <>
+              <Layer
+                key={`${study.id} ${shown.heatmap}`}
+                src={heatmapUrl(study.id, shown.heatmap)}
+                name="heat map"
+                place={place}
+                opacity={state.heatmapOpacity}
+              />
+              <p className={styles.mapNote}>
+                {mapTitle(trust)}: {displayName(shown.heatmap).toLowerCase()}
+                <span className={styles.legend}>
+                  {t("little")}{" "}<span className={styles.ramp} style={{ opacity: state.heatmapOpacity }} />{" "}{t("much")}
+                </span>
+              </p>
+            </>
           )}
           <BoxOverlay
             boxes={study.boxes}
-            isVisible={(box: Box) => isBoxVisible(state, box.finding)}
-            selected={state.selectedBox}
-            view={view}
+            isVisible={(box: Box) => isBoxVisible(state, box)}
+            selected={shown.selectedBox}
+            marks={review.marks}
+            place={place}
             viewport={viewport}
+            isNarrow={isNarrow}
           />
+          {state.boxesShown && (
+            <ReviewOverlay marks={review.marks} drawn={state.drawn} place={place} viewport={viewport} />
+          )}
+          <MeasureOverlay
+            {...{ study, state, place, viewport, dispatch }}
+            spacing={own.greys?.spacing ?? null}
+          />
+          {state.cornersShown && <Corners study={study} />}
+          <Sides turn={state.turn} isKnown={own.greys?.sided === true} />
+          {state.magnified && (
+            <Magnifier
+              {...{ frame, place }}
+              windowLevel={state.windowLevel}
+              inverted={state.inverted}
+            />
+          )}
         </>
       )}
     </div>
   );
 }
 
-function useGestures({ frame, state, dispatch, commands }: ViewportProps): void {
-  const dragSetsWindow = useEffectEvent(() => state.tool === "window");
+function useGestures({ frame, study, state, place, dispatch, commands }: ViewportProps): void {
+  const toolNow = useEffectEvent(() => state.tool);
+  const measure = useEffectEvent((line: Line) => {
+    if (place === null) {
+      return;
+    }
+    const [from, to] = [imagePoint(line.from, place), imagePoint(line.to, place)];
+    if (state.tool === "draw") {
+      dispatch({ type: "drawn", corners: cornersBetween(from, to, study.image) });
+    } else {
+      dispatch({ type: "measured", line: { from, to } });
+    }
+  });
   useEffect(() => {
     const element = frame.current;
     if (element === null) {
       return undefined;
     }
-    return listenToGestures(element, () => dragSetsWindow(), {
+    return listenToGestures(element, () => toolNow(), {
       onPan: (dx, dy) => commands.current?.pan(dx, dy),
       onZoom: (factor, anchor) => commands.current?.zoom(factor, anchor),
       onWindow: (dxPx, dyPx) => dispatch({ type: "windowDragged", dxPx, dyPx }),
+      onMeasure: (line) => measure(line),
       onTap: (target) => dispatch({ type: "boxSelected", index: boxIndexOf(target) }),
       onDoubleTap: (anchor) => commands.current?.toggleZoom(anchor),
     });

@@ -1,12 +1,15 @@
 /** Mouse, pen, fingers and wheel, turned into what they mean for an image. */
 
-import type { Point } from "../../domain/geometry";
+import type { Line, Point } from "../../domain/geometry";
+import type { DragTool } from "../../state/viewer";
 
 export interface GestureHandlers {
   /** Screen pixels since the last call. */
   readonly onPan: (dx: number, dy: number) => void;
   readonly onWindow: (dx: number, dy: number) => void;
   readonly onZoom: (factor: number, anchor: Point) => void;
+  /** In pixels of the viewport, while the pointer is drawn. */
+  readonly onMeasure: (line: Line) => void;
   /** A press and release in one place. */
   readonly onTap: (target: Element) => void;
   readonly onDoubleTap: (anchor: Point) => void;
@@ -20,19 +23,20 @@ const LINE_PX = 16;
 interface Press {
   readonly pointers: Map<number, Point>;
   readonly target: Element;
-  readonly setsWindow: boolean;
+  readonly from: Point;
+  readonly tool: DragTool;
   travelled: number;
 }
 
 /** Listens on `element` until the returned function is called. */
 export function listenToGestures(
   element: HTMLElement,
-  dragSetsWindow: () => boolean,
+  toolNow: () => DragTool,
   handlers: GestureHandlers,
 ): () => void {
   const controller = new AbortController();
   const { signal } = controller;
-  listenToPointers(element, dragSetsWindow, handlers, signal);
+  listenToPointers(element, toolNow, handlers, signal);
   const wheel = (event: WheelEvent): void => {
     event.preventDefault();
     handlers.onZoom(wheelFactor(event), pointOf(event, element));
@@ -47,16 +51,21 @@ export function listenToGestures(
 
 function listenToPointers(
   element: HTMLElement,
-  dragSetsWindow: () => boolean,
+  toolNow: () => DragTool,
   handlers: GestureHandlers,
   signal: AbortSignal,
 ): void {
   let press: Press | null = null;
   const down = (event: PointerEvent): void => {
+    // What lies over the image and is dragged itself.
+    if (event.target instanceof Element && event.target.closest("[data-dragged]") !== null) {
+      return;
+    }
     press ??= {
       pointers: new Map(),
       target: event.target instanceof Element ? event.target : element,
-      setsWindow: event.button === RIGHT_BUTTON || dragSetsWindow(),
+      from: pointOf(event, element),
+      tool: event.button === RIGHT_BUTTON ? "window" : toolNow(),
       travelled: 0,
     };
     press.pointers.set(event.pointerId, pointOf(event, element));
@@ -101,8 +110,10 @@ function movePointer(press: Press, id: number, to: Point, handlers: GestureHandl
     // Two fingers: each moves the middle by half, and the distance between them zooms.
     handlers.onPan(dx / 2, dy / 2);
     handlers.onZoom(pinchFactor(other, from, to), middle(other, to));
-  } else if (press.setsWindow) {
+  } else if (press.tool === "window") {
     handlers.onWindow(dx, dy);
+  } else if (press.tool === "ruler" || press.tool === "angle" || press.tool === "draw") {
+    handlers.onMeasure({ from: press.from, to });
   } else {
     handlers.onPan(dx, dy);
   }

@@ -11,6 +11,7 @@ import {
   type View,
   zoomAt,
 } from "../../domain/geometry";
+import { shownRect, shownSize, type Turn } from "../../domain/turn";
 import type { ViewerAction, ViewerState } from "../../state/viewer";
 
 /** What can be asked of the view, whoever asks: mouse, keyboard, or a list beside the image. */
@@ -40,21 +41,24 @@ interface ViewInputs {
 export function useViewCommands(inputs: ViewInputs): View | null {
   const { image, viewport, state, dispatch, commands } = inputs;
   const { width, height } = image;
+  const { turn } = state;
   const isFitted = state.view === null;
   const built = useMemo(
-    () => (viewport === null ? null : commandsOf({ width, height }, viewport, isFitted, dispatch)),
-    [width, height, viewport, isFitted, dispatch],
+    () => (viewport === null ? null : commandsOf({ width, height }, turn, viewport, isFitted, dispatch)),
+    [width, height, turn, viewport, isFitted, dispatch],
   );
   useImperativeHandle<ViewCommands | null, ViewCommands | null>(commands, () => built, [built]);
-  return viewport === null ? null : (state.view ?? fitView(image, viewport));
+  return viewport === null ? null : (state.view ?? fitView(shownSize(image, turn), viewport));
 }
 
 function commandsOf(
-  image: Size,
+  stored: Size,
+  turn: Turn,
   viewport: Size,
   isFitted: boolean,
   dispatch: Dispatch<ViewerAction>,
 ): ViewCommands {
+  const image = shownSize(stored, turn);
   const middle = { x: viewport.width / 2, y: viewport.height / 2 };
   const move = (change: (view: View) => View): void =>
     dispatch({ type: "viewMoved", move: (view) => change(view ?? fitView(image, viewport)) });
@@ -65,8 +69,8 @@ function commandsOf(
     zoom,
     fit,
     pan: (dx, dy) => move((view) => panBy(view, dx, dy, image, viewport)),
-    actualSize: () => move((view) => zoomAt(view, 1 / view.scale, middle, image, viewport)),
-    focus: (box) => move(() => focusView(rectOf(box), image, viewport)),
+    actualSize: () => move((view) => zoomAt(view, 1 / (view.scale * window.devicePixelRatio), middle, image, viewport)),
+    focus: (box) => move(() => focusView(shownRect(rectOf(box), stored, turn), image, viewport)),
     toggleZoom: (anchor) => (isFitted ? zoom(DOUBLE_TAP_FACTOR, anchor) : fit()),
   };
 }

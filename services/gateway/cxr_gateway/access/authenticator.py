@@ -1,7 +1,7 @@
 """Who comes in: what a request carries, turned into a principal."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from starlette.requests import HTTPConnection
@@ -12,10 +12,10 @@ from cxr_gateway.archive.api_keys import PREFIX, Keys
 from cxr_gateway.archive.sessions import Session, Sessions
 from cxr_gateway.core.access_settings import AccessSettings
 from cxr_gateway.core.client_address import client_address
-from cxr_gateway.core.errors import Forbidden, Unauthenticated
+from cxr_gateway.core.errors import Forbidden, ProviderDown, Unauthenticated
 from cxr_gateway.core.principal import NOBODY, Principal
 
-_SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 InThread = Callable[..., Awaitable[Any]]
 
 
@@ -36,6 +36,7 @@ class Authenticator:
         in_thread: runs what blocks.
         settings: of access.
         provider: where people sign in; None for keys alone.
+        on_failure: called for each key, token or sign-in that is refused.
     """
 
     def __init__(
@@ -45,10 +46,12 @@ class Authenticator:
         in_thread: InThread,
         settings: AccessSettings,
         provider: Provider | None,
+        *,
+        on_failure: Callable[[], None] = lambda: None,
     ) -> None:
         self.keys = keys
         self.sessions = sessions
-        self.limits = RateLimits(settings)
+        self.limits = RateLimits(settings, on_failure)
         self.provider = provider
         self.in_thread = in_thread
         self._settings = settings
@@ -85,7 +88,26 @@ class Authenticator:
         if session is None:
             return Caller(NOBODY)
         self.refuse_other_pages(request)
-        return Caller(session.person.principal, session)
+        if session.check_due and token is not None:
+            session = await self._checked(token, session)
+        return Caller(session.person.principal, session) if session else Caller(NOBODY)
+
+    async def _checked(self, token: str, session: Session) -> Session | None:
+        """The session with the roles that its person has by now; None if the provider ended it.
+
+        A provider that does not answer ends nobody's work: the roles stay until the next time.
+        """
+        if self.provider is None or not await self.in_thread(self.sessions.begin_check, token):
+            return session
+        try:
+            person = await self.provider.again(session.person)
+        except ProviderDown:
+            return session
+        except Unauthenticated:
+            await self.in_thread(self.sessions.end, token)
+            return None
+        await self.in_thread(self.sessions.checked, token, person)
+        return replace(session, person=person)
 
     def refuse_other_pages(self, request: HTTPConnection) -> None:
         """Raise Forbidden unless a request that changes something comes from our own page.
@@ -93,7 +115,7 @@ class Authenticator:
         A cookie goes along with whatever a page of a neighbouring host has the browser send, too,
         so what sent it has to be named: by the browser itself, or by the page's origin.
         """
-        if request.scope["method"] in _SAFE_METHODS:
+        if request.scope["method"] in SAFE_METHODS:
             return
         site = request.headers.get("sec-fetch-site")
         origin = request.headers.get("origin")
@@ -105,7 +127,6 @@ class Authenticator:
         return self.sessions.find(token, attended=attended)
 
     async def _by_token(self, authorization: str, address: str) -> Principal:
-        self.limits.check_failures(address)
         scheme, _, token = authorization.partition(" ")
         try:
             if scheme.lower() != "bearer":

@@ -39,6 +39,7 @@ def person_from(claims: Claims, id_token: str, settings: AccessSettings) -> Pers
     principal = principal_from(claims, settings)
     names = (claims.get("name"), claims.get("preferred_username"), principal.subject)
     name = next(name for name in names if isinstance(name, str) and name)
+    sid = claims.get("sid")
     shown = "".join(character for character in name if character.isprintable())
     return Person(
         principal.subject,
@@ -46,6 +47,7 @@ def person_from(claims: Claims, id_token: str, settings: AccessSettings) -> Pers
         principal.roles,
         principal.department,
         id_token,
+        sid if isinstance(sid, str) and 0 < len(sid) <= MAX_SUBJECT_CHARS else None,
     )
 
 

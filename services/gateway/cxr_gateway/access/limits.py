@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections.abc import Callable
 
 from limits import RateLimitItemPerMinute
 from limits.storage import MemoryStorage
@@ -15,7 +16,10 @@ from cxr_gateway.core.principal import Principal, PrincipalKind
 class RateLimits:
     """Two moving windows of a minute: requests of a principal, failures of an address."""
 
-    def __init__(self, settings: AccessSettings) -> None:
+    def __init__(
+        self, settings: AccessSettings, on_failure: Callable[[], None] = lambda: None
+    ) -> None:
+        self._on_failure = on_failure
         self._limiter = MovingWindowRateLimiter(MemoryStorage())
         self._requests = RateLimitItemPerMinute(settings.requests_per_minute)
         self._failures = RateLimitItemPerMinute(settings.failures_per_minute)
@@ -28,12 +32,13 @@ class RateLimits:
             raise self._refusal(self._requests, "request", principal.kind.value, who)
 
     def count_failure(self, address: str) -> None:
-        """Count a key, token or sign-in that was refused."""
-        self._limiter.hit(self._failures, "failure", address)
+        """Count a key, token or sign-in that was refused; TooManyRequests beyond the limit.
 
-    def check_failures(self, address: str) -> None:
-        """TooManyRequests for an address that has failed too often."""
-        if not self._limiter.test(self._failures, "failure", address):
+        What is valid is never asked for here: somebody else's failures at the same address, a
+        proxy's perhaps, lock nobody out.
+        """
+        self._on_failure()
+        if not self._limiter.hit(self._failures, "failure", address):
             raise self._refusal(self._failures, "failure", address)
 
     def _refusal(self, item: RateLimitItemPerMinute, *names: str) -> TooManyRequests:

@@ -5,9 +5,11 @@ Authlib builds the messages of OAuth, joserfc checks the tokens.
 """
 
 import logging
+import math
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import replace
 from typing import Any, Literal
 
 import httpx
@@ -33,8 +35,11 @@ CALLBACK_PATH = f"{SIGN_IN_PATH}/callback"
 _ALGORITHMS = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512"]
 _LEEWAY_S = 30
 _KNOWN_FOR_S = 3600.0
-# A token with a key that is not known makes us look again, and a stranger's tokens not too often.
+# A token with a key that is not known makes us look again, but not too often.
 _KEYS_AGAIN_S = 30.0
+_LOGOUT_EVENT = "http://schemas.openid.net/event/backchannel-logout"
+# A logout token is sent at once, and only so long worth repeating.
+_LOGOUT_MAX_S = 300.0
 _FORM = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"}
 
 Claims = dict[str, Any]
@@ -70,6 +75,12 @@ class Provider:
     async def address(self, sign_in: SignIn) -> str:
         """Where a browser goes to sign in."""
         found = await self._discovered()
+        asked = self._settings
+        more: dict[str, str] = {}
+        if asked.oidc_acr_values:
+            more["acr_values"] = asked.oidc_acr_values
+        if asked.oidc_max_age_s is not None:
+            more["max_age"] = str(asked.oidc_max_age_s)
         uri: str = prepare_grant_uri(
             found.authorization_endpoint,
             client_id=self._settings.oidc_client_id,
@@ -80,6 +91,7 @@ class Provider:
             nonce=sign_in.nonce,
             code_challenge=create_s256_code_challenge(sign_in.verifier),
             code_challenge_method="S256",
+            **more,
         )
         return uri
 
@@ -93,7 +105,13 @@ class Provider:
         """
         if issuer is not None and issuer != self._issuer:
             raise Unauthenticated("answer of another provider")
-        tokens = await self._tokens(code, sign_in.verifier)
+        body = prepare_token_request(
+            "authorization_code",
+            redirect_uri=self._redirect_uri,
+            code=code,
+            code_verifier=sign_in.verifier,
+        )
+        tokens = await self._tokens(body)
         id_token = tokens.get("id_token")
         if not isinstance(id_token, str):
             raise ProviderDown("The OpenID provider gave no ID token.")
@@ -101,8 +119,27 @@ class Provider:
         claims = await self._verified(id_token, client, nonce=sign_in.nonce)
         if isinstance(claims["aud"], list) and claims.get("azp", client) != client:
             raise Unauthenticated("ID token of another client")
+        self._check_strength(claims)
         claims = await self._with_user_info(claims, tokens.get("access_token"))
-        return person_from(claims, id_token, self._settings)
+        person = person_from(claims, id_token, self._settings)
+        return replace(person, refresh_token=_text(tokens.get("refresh_token")))
+
+    async def again(self, person: Person) -> Person:
+        """What the provider says of a person by now; Unauthenticated if they are out there."""
+        body = prepare_token_request("refresh_token", refresh_token=person.refresh_token)
+        tokens = await self._tokens(body)
+        claims: Claims = {"sub": person.subject}
+        id_token = tokens.get("id_token")
+        if isinstance(id_token, str):
+            claims = await self._verified(id_token, self._settings.oidc_client_id)
+            if claims["sub"] != person.subject:
+                raise Unauthenticated("ID token of somebody else")
+        claims = await self._with_user_info(claims, tokens.get("access_token"))
+        if len(claims) == 1:
+            raise ProviderDown("The OpenID provider says nothing of a person the second time.")
+        found = principal_from(claims, self._settings)
+        newer = _text(tokens.get("refresh_token")) or person.refresh_token
+        return replace(person, roles=found.roles, department=found.department, refresh_token=newer)
 
     async def principal(self, access_token: str) -> Principal:
         """Who an access token (JWT) is for; Unauthenticated unless it is for our audience."""
@@ -110,6 +147,37 @@ class Provider:
         if not audience:
             raise Unauthenticated("not a key, and access tokens are not accepted")
         return principal_from(await self._verified(access_token, audience), self._settings)
+
+    async def logged_out(self, token: str) -> tuple[str | None, str | None]:
+        """Whose sessions a logout token ends (OpenID Connect Back-Channel Logout 1.0).
+
+        Returns:
+            The person, the provider's session, or both.
+
+        Raises:
+            Unauthenticated: the token is none, or not for this gateway.
+        """
+        expected = jwt.JWTClaimsRegistry(
+            leeway=_LEEWAY_S,
+            iss={"essential": True, "value": self._issuer},
+            aud={"essential": True, "value": self._settings.oidc_client_id},
+            iat={"essential": True},
+            jti={"essential": True},
+            events={"essential": True},
+        )
+        claims = await self._claims(token, expected)
+        events, who = claims["events"], (claims.get("sub"), claims.get("sid"))
+        old_s = time.time() - claims["iat"] if isinstance(claims["iat"], int | float) else math.inf
+        if (
+            not isinstance(events, dict)
+            or not isinstance(events.get(_LOGOUT_EVENT), dict)
+            or "nonce" in claims  # an ID token must not pass for one
+            or not any(who)
+            or not all(part is None or isinstance(part, str) for part in who)
+            or old_s > _LOGOUT_MAX_S
+        ):
+            raise Unauthenticated("not a logout token")
+        return who
 
     async def end_address(self, id_token: str) -> str | None:
         """Where a browser goes to sign out of the provider, too; None if it has no such place."""
@@ -124,14 +192,20 @@ class Provider:
         uri: str = add_params_to_uri(found.end_session_endpoint, list(parameters.items()))
         return uri
 
-    async def _tokens(self, code: str, verifier: str) -> Claims:
+    def _check_strength(self, claims: Claims) -> None:
+        """Unauthenticated unless somebody signed in as the settings demand."""
+        wanted, max_age_s = self._settings.oidc_acr_values.split(), self._settings.oidc_max_age_s
+        if wanted and claims.get("acr") not in wanted:
+            raise Unauthenticated("sign-in that is too weak")
+        if max_age_s is None:
+            return
+        since = claims.get("auth_time")
+        if not isinstance(since, int | float) or time.time() - since > max_age_s + _LEEWAY_S:
+            raise Unauthenticated("sign-in that is too old")
+
+    async def _tokens(self, body: str) -> Claims:
+        """What the provider gives for a code or a refresh token."""
         found, secret = await self._discovered(), self._settings.oidc_client_secret
-        body = prepare_token_request(
-            "authorization_code",
-            redirect_uri=self._redirect_uri,
-            code=code,
-            code_verifier=verifier,
-        )
         auth = ClientAuth(
             self._settings.oidc_client_id,
             secret.get_secret_value(),
@@ -142,7 +216,7 @@ class Provider:
             self._http.build_request("POST", uri, headers=headers, content=body)
         )
         if response.status_code == httpx.codes.BAD_REQUEST:
-            raise Unauthenticated("code that the provider refuses")
+            raise Unauthenticated("code or refresh token that the provider refuses")
         return _object_of(response)
 
     async def _with_user_info(self, claims: Claims, access_token: Any) -> Claims:
@@ -169,6 +243,10 @@ class Provider:
             exp={"essential": True},
             nonce={} if nonce is None else {"essential": True, "value": nonce},
         )
+        return await self._claims(token, expected)
+
+    async def _claims(self, token: str, expected: jwt.JWTClaimsRegistry) -> Claims:
+        """What a token says that the provider has signed, and that is as `expected`."""
         try:
             try:
                 read = jwt.decode(token, await self._known_keys(), _ALGORITHMS)
@@ -246,6 +324,10 @@ def _auth_method(
         return "none"
     basic = "client_secret_basic" in found.token_endpoint_auth_methods_supported
     return "client_secret_basic" if basic else "client_secret_post"
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) and value else None
 
 
 def _object_of(response: httpx.Response) -> Claims:

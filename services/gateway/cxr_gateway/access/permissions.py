@@ -41,30 +41,83 @@ ADMINS = _for()
 SEES = _for(Role.VIEWER, Role.CLINICIAN, Role.INTEGRATOR)
 SENDS = _for(Role.CLINICIAN, Role.INTEGRATOR)
 DECIDES = _for(Role.CLINICIAN)
+AUDITS = _for(Role.AUDITOR)
 
+# Every path under these is an operation, or 404; the page has the others.
+API_PREFIXES = ("/api/", "/dicomweb/", "/fhir/")
 # The name of the route that serves the page, and every path that no other route has.
 PAGE = "get_page"
 
 PERMISSIONS: dict[str, Rule] = {
     "createStudy": SENDS,
+    "createStudies": SENDS,
     "listStudies": SEES,
+    "listChanges": SEES,
+    "streamEvents": SEES,
     "getStudy": SEES,
     "rerunStudy": DECIDES,
+    "getWorklist": SEES,
+    # A study that a clinician has opened waits no longer; a viewer's look does not count.
+    "setWorklist": DECIDES,
+    "getReview": SEES,
+    "putReviewEntry": DECIDES,
+    "withdrawReviewEntry": DECIDES,
+    "getFirstReads": SEES,
+    "putFirstRead": DECIDES,
+    "getReport": SEES,
+    "getReportPdf": SEES,
+    "writeReport": DECIDES,
     "getStudyImage": SEES,
+    "getStudyGreys": SEES,
+    "getStudyPixels": SEES,
     "getStudyOverlay": SEES,
     "getStudyHeatmap": SEES,
     "getStudyOriginal": SEES,
     "getStudyDeidentified": SENDS,
+    "getStudyFindingsReport": SEES,
+    "getStudyBoxesReport": SEES,
+    "getStudyPresentationState": SEES,
+    "getStudySecondaryCapture": SEES,
+    "getStudyHeatMapCapture": SEES,
+    "getStudySummaryDocument": SEES,
+    "getStudyResultMessage": SEES,
+    "storeInstances": SENDS,
+    "searchDicomStudies": SEES,
+    "searchDicomSeries": SEES,
+    "searchDicomInstances": SEES,
+    "searchDicomInstancesOfSeries": SEES,
+    "retrieveDicomStudy": SEES,
+    "retrieveDicomSeries": SEES,
+    "retrieveDicomInstance": SEES,
+    "retrieveDicomStudyMetadata": SEES,
+    "retrieveDicomSeriesMetadata": SEES,
+    "retrieveDicomInstanceMetadata": SEES,
+    "getDiagnosticReport": SEES,
+    "getDiagnosticReportBundle": SEES,
     "deleteStudy": ADMINS,
-    "listAuditEntries": ADMINS,
+    # They send what happens here elsewhere.
+    "createWebhook": ADMINS,
+    "listWebhooks": ADMINS,
+    "deleteWebhook": ADMINS,
+    "testWebhook": ADMINS,
+    "listWebhookDeliveries": ADMINS,
+    "retryWebhookDelivery": ADMINS,
+    "listAuditEntries": AUDITS,
     "getSystem": SEES,
     "getModels": ADMINS,
     "getShadowReport": ADMINS,
     "getDrift": ADMINS,
+    # They say how single readers work.
+    "getAgreement": ADMINS,
+    "getCorrections": ADMINS,
+    "getCorrectionsCoco": ADMINS,
+    "getFirstReadsTable": ADMINS,
     "getMe": SIGNED_IN,
     "startSignIn": EVERYBODY,
     "finishSignIn": EVERYBODY,
     "signOut": EVERYBODY,
+    # By the provider's signature.
+    "endSessions": EVERYBODY,
     "getInfo": ADMINS,
     "getLiveness": EVERYBODY,
     "getReadiness": EVERYBODY,
@@ -72,6 +125,9 @@ PERMISSIONS: dict[str, Rule] = {
     # and in a cluster a network policy names who may ask.
     "getMetrics": EVERYBODY,
     "openapi": EVERYBODY,
+    # What the words of this API mean.
+    "listProblemTypes": EVERYBODY,
+    "getProblemType": EVERYBODY,
     # The page shows the sign-in, and nothing of a patient before.
     PAGE: EVERYBODY,
 }
@@ -111,12 +167,12 @@ class Operations:
     def methods_of(self, path: str) -> list[str]:
         """The methods that `path` has, sorted; none for what is answered 404.
 
-        The page's route matches every path; under `api/` it answers 404.
+        The page's route matches every path; under `API_PREFIXES` it answers 404.
         """
         found: set[str] = set()
         for operation in self._all:
             if operation.pattern.match(path) and not (
-                operation.id == PAGE and path.startswith("/api/")
+                operation.id == PAGE and path.startswith(API_PREFIXES)
             ):
                 found |= operation.methods
         if "GET" in found:
@@ -139,16 +195,17 @@ _HEAD = """\
 Written by `make generate` from the table that the gateway uses; do not edit it here. A route
 without a line in that table, `access/permissions.py`, keeps the gateway from starting.
 
-- **viewer** sees studies. **clinician** sees, sends, and has studies analysed again.
-  **integrator** is for hospital systems: sends and sees, by an API key. **admin** may do
-  everything.
+- **viewer** sees studies. **clinician** sees, sends, opens and finishes studies in the worklist,
+  says what is right and wrong of the answers, writes and signs reports, and has studies analysed
+  again. **integrator** is for hospital systems: sends and sees, by an API key. **auditor** reads
+  the audit log and nothing else; nobody changes or deletes it. **admin** may do everything else.
 - A user or key of a department sees that department's studies; another's is answered 404, like one
   that is not there ([ADR 0024](adr/0024-sign-in-keys-and-departments.md)).
 - Nobody: 401. A role that is too small: 403. While the gateway is open to this machine only,
   whoever sits at it has every role.
 
-| operation | request | everybody | signed in | viewer | clinician | integrator | admin |
-|---|---|:-:|:-:|:-:|:-:|:-:|:-:|
+| operation | request | everybody | signed in | viewer | clinician | integrator | auditor | admin |
+|---|---|:-:|:-:|:-:|:-:|:-:|:-:|:-:|
 """
 
 

@@ -5,18 +5,33 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar
+from typing import Any, BinaryIO, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cxr_contracts import ClassifyResponse, DetectResponse, ModelIdentity, ModelManifest
-from cxr_gateway.analysis.merge import TOP_FINDINGS
-from cxr_gateway.analysis.rescoring import Rescoring, Rescorings
+from cxr_contracts import (
+    ClassifyResponse,
+    DetectResponse,
+    Finding,
+    ModelIdentity,
+    ModelManifest,
+)
+from cxr_gateway.analysis.triage_model import TriageInUse, TriageModels
 from cxr_gateway.core.image_numbers import ImageStatistics
 from cxr_gateway.core.metrics import GatewayMetrics, OodRefusal
-from cxr_gateway.core.schemas import ImageSource, OodResult, StudyProblem, StudyStatus, UsedModel
-from cxr_gateway.imaging import DecodedImage, Limits, read_upload
+from cxr_gateway.core.schemas import (
+    ImageQuality,
+    ImageSource,
+    ModelRole,
+    OodResult,
+    StudyProblem,
+    StudyStatus,
+    UsedModel,
+)
+from cxr_gateway.imaging import DecodedImage, Limits
+from cxr_gateway.imaging.decoders import Decoder
+from cxr_gateway.imaging.quality import measure_quality
 from cxr_gateway.imaging.statistics import measure
 from cxr_gateway.inference.clients import EncodedImage
 from cxr_gateway.inference.failures import InferenceFailure
@@ -47,7 +62,7 @@ class Analysis:
     ood: OodResult
     classified: ClassifyResponse | None = None
     detected: DetectResponse | None = None
-    rescoring: Rescoring | None = None
+    triage: TriageInUse | None = None
     problems: list[StudyProblem] = field(default_factory=list)
     models: list[UsedModel] = field(default_factory=list)
     stages_ms: dict[str, float] = field(default_factory=dict)
@@ -69,25 +84,34 @@ class Prepared:
 
     decoded: DecodedImage
     measures: ImageStatistics
+    quality: ImageQuality
     ood: OodResult
     image: EncodedImage | None
     stages_ms: dict[str, float]
 
 
 class Analyzer:
-    """Analyses images; image work in `threads`, the inference services' in the event loop."""
+    """Analyses images; image work in `threads`, the inference services' in the event loop.
+
+    Attributes:
+        ood: the OOD detector.
+        decoder: by which every file is decoded.
+    """
 
     def __init__(
         self,
         ood: OodModel,
         router: ModelRouter,
-        rescorings: Rescorings,
+        triage: TriageModels,
+        *,
+        decoder: Decoder,
         threads: ThreadPoolExecutor,
         metrics: GatewayMetrics,
     ) -> None:
         self.ood = ood
+        self.decoder = decoder
         self._router = router
-        self._rescorings = rescorings
+        self._triage = triage
         self._threads = threads
         self._metrics = metrics
 
@@ -96,13 +120,17 @@ class Analyzer:
         loop, context = asyncio.get_running_loop(), copy_context()
         return await loop.run_in_executor(self._threads, context.run, work, *arguments)
 
-    async def prepare(self, load: Callable[[], bytes], limits: Limits) -> Prepared:
-        """Decode the file that `load` reads, check it and encode it, in one thread.
+    async def prepare(self, load: Callable[[], BinaryIO], limits: Limits) -> Prepared:
+        """Decode the file that `load` opens; then check, measure and encode it.
 
         Raises:
             UnsupportedMedia, Unprocessable, PayloadTooLarge: what decoded refuses.
         """
-        return await self.in_thread(self._prepare, load, limits)
+        decoded, decode_ms = await self.in_thread(self._decode, load, limits)
+        prepared = await self.in_thread(self._checked, decoded, decode_ms)
+        if not prepared.ood.accepted:
+            self._metrics.count_refusal(_refusal(decoded, prepared.quality))
+        return prepared
 
     async def analyze(self, prepared: Prepared) -> Analysis:
         """Ask both inference services, unless the OOD detector refused the image.
@@ -110,45 +138,43 @@ class Analyzer:
         An inference service's failure becomes a problem of the study, never an error.
         """
         analysis = Analysis(prepared.ood, stages_ms=dict(prepared.stages_ms))
-        if "ood" in prepared.stages_ms:
-            analysis.models.append(ood_model(self.ood.manifest))
+        analysis.models.append(ood_model(self.ood.manifest))
         if prepared.image is not None:
             await self._ask_services(analysis, prepared.image)
         return analysis
 
-    def _prepare(self, load: Callable[[], bytes], limits: Limits) -> Prepared:
-        with self._metrics.stage("decode") as decoding:
-            decoded = read_upload(load(), limits=limits)
-        stages_ms = {"decode": decoding.ms}
-        with self._metrics.stage("ood") as checking:
+    def _decode(self, load: Callable[[], BinaryIO], limits: Limits) -> tuple[DecodedImage, float]:
+        with self._metrics.stage("decode") as span, load() as file:
+            decoded = self.decoder.decode(file, limits)
+        return decoded, span.ms
+
+    def _checked(self, decoded: DecodedImage, decode_ms: float) -> Prepared:
+        # One after another: two threads on one image take longer than one.
+        with self._metrics.stage("ood") as span:
             score = self.ood.check(decoded.grey)
-        stages_ms["ood"] = checking.ms
-        ood = OodResult(
-            # What the file itself says decides; the score stands beside it.
-            accepted=score.accepted and decoded.refused is None,
-            score=score.score,
-            threshold=score.threshold,
-            reason=decoded.refused or score.reason,
-        )
-        measures = measure(decoded.grey)
-        if not ood.accepted:
-            self._metrics.count_refusal(_refusal(decoded))
-            return Prepared(decoded, measures, ood, None, stages_ms)
-        with self._metrics.stage("encode"):
-            image = image_for_services(decoded)
-        return Prepared(decoded, measures, ood, image, stages_ms)
+        with self._metrics.stage("quality"):
+            quality, measures = measure_quality(decoded.grey), measure(decoded.grey)
+        ood = accepted(decoded, quality, score)
+        image = None
+        if ood.accepted:
+            with self._metrics.stage("encode"):
+                image = image_for_services(decoded)
+        stages_ms = {"decode": decode_ms, "ood": span.ms}
+        return Prepared(decoded, measures, quality, ood, image, stages_ms)
 
     async def _ask_services(self, analysis: Analysis, image: EncodedImage) -> None:
         async with asyncio.TaskGroup() as group:
-            classify = self._router.classifier.classify(image, explain=TOP_FINDINGS)
-            detect = self._router.detector.detect(image, min_score=self._rescorings.min_score)
+            # A map of every finding: whoever asks why gets an answer, whatever the finding.
+            classify = self._router.classifier.classify(image, explain=len(Finding))
+            detect = self._router.detector.detect(image, min_score=self._triage.min_score)
             classified = group.create_task(self._ask("classifier", classify, analysis))
             detected = group.create_task(self._ask("detector", detect, analysis))
         analysis.classified, analysis.detected = classified.result(), detected.result()
-        analysis.rescoring = self._rescorings.of(
+        pair = (
             analysis.classified.model if analysis.classified else None,
             analysis.detected.model if analysis.detected else None,
         )
+        analysis.triage = self._triage.of(*pair)
         analysis.problems.sort(key=lambda problem: problem.service)
         for role, answer in (("classifier", analysis.classified), ("detector", analysis.detected)):
             if answer is not None:
@@ -167,10 +193,25 @@ class Analyzer:
                 analysis.stages_ms[role] = span.ms
 
 
-def _refusal(decoded: DecodedImage) -> OodRefusal:
+def accepted(decoded: DecodedImage, quality: ImageQuality, score: OodScore) -> OodResult:
+    """Whether an image is analysed, and why not.
+
+    What the file itself says decides, then whether anybody could read it; the score stands beside
+    it.
+    """
+    reason = decoded.refused or quality.unreadable or score.reason
+    return OodResult(
+        accepted=reason is None and score.accepted,
+        score=score.score,
+        threshold=score.threshold,
+        reason=reason,
+    )
+
+
+def _refusal(decoded: DecodedImage, quality: ImageQuality) -> OodRefusal:
     """The class of reason for which the radiograph of `decoded` was refused."""
     if decoded.refused is None:
-        return OodRefusal.IMAGE
+        return OodRefusal.IMAGE if quality.unreadable is None else OodRefusal.QUALITY
     by_tags = decoded.metadata.source is ImageSource.DICOM
     return OodRefusal.TAGS if by_tags else OodRefusal.COLOUR
 
@@ -186,7 +227,7 @@ def image_for_services(decoded: DecodedImage) -> EncodedImage:
 def ood_model(manifest: ModelManifest) -> UsedModel:
     """The OOD detector's network as a study names it."""
     return UsedModel(
-        role="ood",
+        role=ModelRole.OOD,
         name=manifest.name,
         version=manifest.version,
         sha256=manifest.weights.sha256,
@@ -194,4 +235,6 @@ def ood_model(manifest: ModelManifest) -> UsedModel:
 
 
 def _used_model(role: str, model: ModelIdentity) -> UsedModel:
-    return UsedModel(role=role, name=model.name, version=model.version, sha256=model.sha256)
+    return UsedModel(
+        role=ModelRole(role), name=model.name, version=model.version, sha256=model.sha256
+    )

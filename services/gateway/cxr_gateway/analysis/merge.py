@@ -1,6 +1,6 @@
 """What the two inference services answered, merged into one prediction of a study."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from cxr_contracts import (
@@ -10,14 +10,14 @@ from cxr_contracts import (
     Finding,
     FindingProbability,
     ImageSize,
+    evidence_order,
     finding_of_region,
 )
-from cxr_gateway.analysis.rescoring import Rescoring, join
-from cxr_gateway.analysis.triage import triage
+from cxr_gateway.analysis.triage import triage, triage_by_score
+from cxr_gateway.analysis.triage_model import TriageInUse
 from cxr_gateway.core.schemas import Box, Triage
 
 TOP_FINDINGS = 3
-_SCORE_DECIMALS = 6
 
 
 @dataclass(frozen=True)
@@ -32,37 +32,40 @@ class Prediction:
 def predict(
     classified: ClassifyResponse | None,
     detected: DetectResponse | None,
-    rescoring: Rescoring | None,
+    triage_in_use: TriageInUse | None,
 ) -> Prediction:
     """The prediction of what was answered; without any answer it is empty.
 
     Args:
         classified: the classifier's answer, if there is one.
         detected: the detector's.
-        rescoring: for the two models that answered; without one the detector decides on the boxes.
+        triage_in_use: for the two models that answered; without one evidence levels decide.
     """
     if classified is None and detected is None:
         return Prediction([], [], None)
     findings = ranked_findings(classified)
-    boxes = merged_boxes(detected, findings, rescoring)
-    return Prediction(
-        findings, boxes, triage(findings, boxes, detector_answered=detected is not None)
-    )
+    if triage_in_use is None or not findings or detected is None:
+        boxes = merged_boxes(detected, findings)
+        by_levels = triage(findings, boxes, detector_answered=detected is not None)
+        return Prediction(findings, boxes, by_levels)
+    scored = triage_in_use.scored(findings, detected)
+    boxes = merged_boxes(detected, findings, deciding=scored.box)
+    return Prediction(findings, boxes, triage_by_score(scored, triage_in_use, findings, boxes))
 
 
 def ranked_findings(classified: ClassifyResponse | None) -> list[FindingProbability]:
-    """All fourteen, most probable first; none without the classifier."""
+    """All fourteen, the strongest evidence first; none without the classifier."""
     if classified is None:
         return []
-    return sorted(classified.findings, key=lambda row: row.probability, reverse=True)
+    return sorted(classified.findings, key=lambda row: evidence_order(row.level, row.probability))
 
 
 def merged_boxes(
     detected: DetectResponse | None,
     findings: Sequence[FindingProbability],
-    rescoring: Rescoring | None,
+    deciding: DetectedBox | None = None,
 ) -> list[Box]:
-    """The boxes to show, highest ranking score first, cut to the image.
+    """The boxes to show, highest score first, cut to the image.
 
     Each carries what the classifier says of the same finding: None where it has no such label,
     or did not answer.
@@ -70,45 +73,21 @@ def merged_boxes(
     Args:
         detected: the detector's answer, if there is one.
         findings: all fourteen, or none if the classifier did not answer.
-        rescoring: for the two models that answered; without one the detector decides.
+        deciding: the box that decided on the priority; it is shown, whatever its score.
     """
     if detected is None:
         return []
     said = {row.finding: row.probability for row in findings}
-    if rescoring is None:
-        boxes = [
-            _box(box, detected.image, said, None) for box in detected.boxes if box.above_threshold
-        ]
-        return sorted(boxes, key=lambda box: box.score, reverse=True)
-    rows = _rescored(detected, said, rescoring)
-    boxes = [_box(box, detected.image, said, rescored) for box, rescored in rows]
-    boxes.sort(key=lambda box: box.score, reverse=True)
-    return boxes[: rescoring.manifest.max_boxes]
+    shown = [box for box in detected.boxes if box.above_threshold or box is deciding]
+    boxes = [_box(box, detected.image, said) for box in shown]
+    return sorted(boxes, key=lambda box: box.score, reverse=True)
 
 
-def _rescored(
-    detected: DetectResponse, said: Mapping[Finding, float], rescoring: Rescoring
-) -> Iterator[tuple[DetectedBox, float]]:
-    """The boxes that reach their rescored threshold, and their rescored scores."""
-    for box in detected.boxes:
-        # Another rescoring may have asked for more than this one was fitted to.
-        if box.score < rescoring.manifest.min_score:
-            continue
-        constants = rescoring.regions[box.finding]
-        prediction = said[constants.finding] if constants.finding else 0.0
-        # Rounded as every score is, and before the threshold: what is shown is what decided.
-        rescored = round(float(join(constants, box.score, prediction)), _SCORE_DECIMALS)
-        if rescored >= constants.threshold:
-            yield box, rescored
-
-
-def _box(
-    box: DetectedBox, size: ImageSize, said: Mapping[Finding, float], rescored: float | None
-) -> Box:
+def _box(box: DetectedBox, size: ImageSize, said: Mapping[Finding, float]) -> Box:
     same = finding_of_region(box.finding)
     return Box(
         finding=box.finding,
-        score=box.score if rescored is None else rescored,
+        score=box.score if box.probability is None else box.probability,
         detector_score=box.score,
         classifier_probability=said.get(same) if same else None,
         x_min=max(0.0, box.x_min),

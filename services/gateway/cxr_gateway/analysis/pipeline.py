@@ -7,17 +7,25 @@ the second finds the study of the first.
 """
 
 import asyncio
+import contextlib
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
+from contextlib import (
+    AbstractContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+    contextmanager,
+)
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from typing import Any
 
 from cxr_contracts import CamGrid
-from cxr_gateway.analysis.analyzer import Analysis, Analyzer
+from cxr_gateway.analysis.analyzer import Analysis, Analyzer, Prepared
 from cxr_gateway.analysis.merge import TOP_FINDINGS, predict
+from cxr_gateway.analysis.triage import behind_others
 from cxr_gateway.archive import (
     AlreadyArchived,
     Archive,
@@ -25,27 +33,55 @@ from cxr_gateway.archive import (
     StoredStudy,
     original_name,
 )
-from cxr_gateway.core.errors import CommitUnanswered, InferenceUnavailable
+from cxr_gateway.archive.pending import end_pending
+from cxr_gateway.core.errors import (
+    CommitUnanswered,
+    FilesLeft,
+    InferenceUnavailable,
+    TooManyRequests,
+)
 from cxr_gateway.core.ids import new_study_id
 from cxr_gateway.core.locks import NamedLocks
 from cxr_gateway.core.metrics import GatewayMetrics
-from cxr_gateway.core.schemas import Study, StudyStatus, Timings
+from cxr_gateway.core.schemas import (
+    FailureKind,
+    ModelRole,
+    Study,
+    StudyProblem,
+    StudyStatus,
+    Timings,
+)
 from cxr_gateway.core.settings import GatewaySettings
+from cxr_gateway.core.turns import FairTurns
 from cxr_gateway.imaging import DecodedImage, Limits
-from cxr_serving.errors import Overloaded
+from cxr_serving.errors import (
+    NotFound,
+    Overloaded,
+    PayloadTooLarge,
+    ServiceError,
+    Unprocessable,
+    UnsupportedMedia,
+)
 
-_UNFINISHED = (StudyStatus.FAILED, StudyStatus.PARTIAL)
+_RETRY_AFTER_S = 1
+_UNFINISHED = (StudyStatus.FAILED, StudyStatus.PARTIAL, StudyStatus.PENDING)
 
 
 @dataclass
 class Upload:
-    """A received file, outside every study until the archive keeps it."""
+    """A received file, outside every study until the archive keeps it.
+
+    `screened` is one that a screening of the archive chose: it was taken long ago. `sender` is who
+    sent it, None for the machine's own.
+    """
 
     incoming: IncomingFile
     sha256: str
     size_bytes: int
     file_name: str | None
     received_at: datetime
+    screened: bool = False
+    sender: str | None = None
     started: float = field(default_factory=time.perf_counter)
 
 
@@ -65,6 +101,7 @@ class _Subject:
     content_sha256: str
     file_name: str | None
     received_at: datetime
+    screened: bool = False
 
 
 class AnalysisPipeline:
@@ -84,28 +121,51 @@ class AnalysisPipeline:
         self._limits = Limits(max_bytes=settings.max_upload_bytes, max_pixels=settings.max_pixels)
         self._on_analysed = on_analysed
         self._max_in_flight = settings.max_studies_in_flight
+        self._max_of_sender = settings.max_studies_per_principal
         metrics.studies_in_flight_limit.set(self._max_in_flight)
         self._in_flight = 0
+        self._of_sender: Counter[str] = Counter()
         self.idle = asyncio.Event()
         self.idle.set()
-        self._slots = asyncio.Semaphore(settings.max_concurrent_analyses)
+        self._turns = FairTurns(settings.max_concurrent_analyses)
         self._contents = NamedLocks()
         self._tasks: set[asyncio.Task[AnalysedStudy]] = set()
 
-    @contextmanager
-    def admit(self) -> Iterator[None]:
-        """Count a request; Overloaded if there are as many as may be at once."""
+    def check_room(self, sender: str | None) -> None:
+        """Refuse one more study of `sender`; None has no share.
+
+        Raises:
+            TooManyRequests: they have as many as one may.
+            Overloaded: there are as many as there may be at once.
+        """
+        if sender is not None and self._of_sender[sender] >= self._max_of_sender:
+            raise TooManyRequests(
+                f"{self._max_of_sender} studies of this user or key are being read, as many as one "
+                "may have.",
+                retry_after_s=_RETRY_AFTER_S,
+            )
         if self._in_flight >= self._max_in_flight:
             raise Overloaded(
                 f"{self._in_flight} studies are being read, as many as this gateway takes at once."
             )
+
+    @contextmanager
+    def admit(self, sender: str | None) -> Iterator[None]:
+        """Count a study that has arrived until the end of the block; see `check_room`."""
+        self.check_room(sender)
         self._in_flight += 1
+        if sender is not None:
+            self._of_sender[sender] += 1
         self.idle.clear()
         try:
             with self._metrics.studies_in_flight.track_inprogress():
                 yield
         finally:
             self._in_flight -= 1
+            if sender is not None:
+                self._of_sender[sender] -= 1
+                if not self._of_sender[sender]:
+                    del self._of_sender[sender]
             if not self._in_flight:
                 self.idle.set()
 
@@ -128,7 +188,41 @@ class AnalysisPipeline:
         """
         return await self._finish(self._read(upload, key, department))
 
-    async def rerun(self, study_id: str, department: str | None) -> AnalysedStudy:
+    async def accept(
+        self, upload: Upload, key: str | None, department: str | None
+    ) -> AnalysedStudy:
+        """Keep a received file, decoded and checked, to be analysed later; else as `analyze`.
+
+        What is refused or rejected, and what was analysed before, is answered at once.
+        """
+        # While it is being analysed its turn is taken, and nobody is to wait for that here.
+        known = await self._archive.look_up(upload.sha256, key, department)
+        if known is not None and known.status is StudyStatus.PENDING:
+            await self._archive.in_thread(upload.incoming.discard)
+            return AnalysedStudy(known, is_new=False)
+        return await self._finish(self._read(upload, key, department, later=True))
+
+    async def complete(self, study_id: str, *, is_last: bool) -> bool:
+        """Analyse a study that was accepted; whether that is done.
+
+        Args:
+            study_id: which.
+            is_last: whether it is kept as failed if neither inference service answers, or if its
+                file cannot be decoded again.
+        """
+        try:
+            stored = await self._archive.get(study_id, None)
+        except NotFound:
+            return True
+        if stored.status is not StudyStatus.PENDING:
+            await self._archive.query(partial(end_pending, study_id=study_id))
+            return True
+        work = self._complete(stored, is_last=is_last)
+        return (await self._begun(work)).stored.status is not StudyStatus.PENDING
+
+    async def rerun(
+        self, study_id: str, department: str | None, sender: str | None
+    ) -> AnalysedStudy:
         """Read a failed or partial study again; any other is answered as it stands.
 
         Raises:
@@ -136,17 +230,14 @@ class AnalysisPipeline:
             InferenceUnavailable: neither inference service answered, again.
         """
         stored = await self._archive.get(study_id, department)
-        return await self._finish(self._rerun(stored))
+        return await self._finish(self._rerun(stored, sender))
 
     async def close(self) -> None:
         """Wait for the analyses that are going on."""
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _finish(self, work: Coroutine[Any, Any, AnalysedStudy]) -> AnalysedStudy:
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        result = await asyncio.shield(task)
+        result = await self._begun(work)
         if result.stored.status is StudyStatus.FAILED:
             study = result.stored.study
             raise InferenceUnavailable(
@@ -156,32 +247,66 @@ class AnalysisPipeline:
             )
         return result
 
-    async def _read(self, upload: Upload, key: str | None, department: str | None) -> AnalysedStudy:
+    async def _begun(self, work: Coroutine[Any, Any, AnalysedStudy]) -> AnalysedStudy:
+        """The result of work that goes on to its end, even if nobody waits for it any more."""
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return await asyncio.shield(task)
+
+    async def _read(
+        self, upload: Upload, key: str | None, department: str | None, *, later: bool = False
+    ) -> AnalysedStudy:
         try:
             async with self._contents.hold(_name_of(upload.sha256, department)):
                 while True:
                     stored = await self._archive.look_up(upload.sha256, key, department)
                     try:
                         if stored is None:
-                            new = await self._read_new(upload, key, department)
+                            new = await self._read_new(upload, key, department, later=later)
                             return AnalysedStudy(new, is_new=True)
-                        return AnalysedStudy(await self._read_known(stored, key), is_new=False)
+                        if later and stored.status is StudyStatus.PENDING:
+                            return AnalysedStudy(stored, is_new=False)
+                        known = await self._read_known(stored, key, upload.sender)
+                        return AnalysedStudy(known, is_new=False)
                     except AlreadyArchived:
                         continue  # another gateway on the same archive was quicker
         finally:
             if not upload.incoming.settled:
                 await self._archive.in_thread(upload.incoming.discard)
 
-    async def _rerun(self, stored: StoredStudy) -> AnalysedStudy:
+    async def _complete(self, stored: StoredStudy, *, is_last: bool) -> AnalysedStudy:
+        async with self._contents.hold(_name_of(stored.content_sha256, stored.department)):
+            current = await self._archive.get(stored.id, stored.department)
+            if current.status is StudyStatus.PENDING:
+                with contextlib.suppress(AlreadyArchived):
+                    try:
+                        current = await self._read_known(current, None, None, keeps_failed=is_last)
+                    except (UnsupportedMedia, Unprocessable, PayloadTooLarge, Overloaded) as error:
+                        if not is_last:
+                            raise
+                        failed = _undecoded(current.study, error)
+                        current = await self._archive.replace(current, failed, [], None)
+            return AnalysedStudy(current, is_new=False)
+
+    async def _rerun(self, stored: StoredStudy, sender: str | None) -> AnalysedStudy:
         async with self._contents.hold(_name_of(stored.content_sha256, stored.department)):
             while True:
                 current = await self._archive.get(stored.id, stored.department)
                 try:
-                    return AnalysedStudy(await self._read_known(current, None), is_new=False)
+                    again = await self._read_known(current, None, sender)
+                    return AnalysedStudy(again, is_new=False)
                 except AlreadyArchived:
                     continue
 
-    async def _read_known(self, stored: StoredStudy, key: str | None) -> StoredStudy:
+    async def _read_known(
+        self,
+        stored: StoredStudy,
+        key: str | None,
+        sender: str | None,
+        *,
+        keeps_failed: bool = True,
+    ) -> StoredStudy:
         if stored.status not in _UNFINISHED:
             if key is not None:
                 await self._archive.remember_key(key, stored)
@@ -189,11 +314,13 @@ class AnalysisPipeline:
         started = time.perf_counter()
         before = stored.study
         subject = _Subject(before.id, before.content_sha256, before.file_name, before.received_at)
-        original = partial(self._archive.files.read, stored.id, stored.original)
-        async with self._turn():
+        original = partial(self._archive.files.opened, stored.id, stored.original)
+        async with self._turn(sender):
             prepared = await self._analyzer.prepare(original, self._limits)
             analysis = await self._analyzer.analyze(prepared)
-        study = self._merged(subject, prepared.decoded, analysis, started)
+        if analysis.status is StudyStatus.FAILED and not keeps_failed:
+            return stored
+        study = self._merged(subject, prepared, analysis, started)
         with self._metrics.stage("record"):
             after = await self._archive.replace(
                 stored, study, _cams(analysis), key, prepared.measures
@@ -201,20 +328,32 @@ class AnalysisPipeline:
         return self._announced(after, study, analysis, started)
 
     async def _read_new(
-        self, upload: Upload, key: str | None, department: str | None
+        self, upload: Upload, key: str | None, department: str | None, *, later: bool
     ) -> StoredStudy:
-        subject = _Subject(new_study_id(), upload.sha256, upload.file_name, upload.received_at)
-        async with self._turn():
-            prepared = await self._analyzer.prepare(upload.incoming.read, self._limits)
+        subject = _Subject(
+            new_study_id(), upload.sha256, upload.file_name, upload.received_at, upload.screened
+        )
+        async with self._turn(upload.sender):
+            prepared = await self._analyzer.prepare(upload.incoming.opened, self._limits)
             decoded = prepared.decoded
             storing = asyncio.create_task(self._keep_original(upload, subject, decoded))
             try:
-                analysis = await self._analyzer.analyze(prepared)
+                waits = later and prepared.image is not None
+                if waits:
+                    analysis = Analysis(prepared.ood, stages_ms=dict(prepared.stages_ms))
+                else:
+                    analysis = await self._analyzer.analyze(prepared)
                 analysis.stages_ms["archive"] = await storing
-                study = self._merged(subject, decoded, analysis, upload.started)
+                study = self._merged(subject, prepared, analysis, upload.started)
+                if waits:
+                    study = _pending(study)
                 with self._metrics.stage("record"):
                     stored = await self._archive.add(
-                        study, _cams(analysis), key, department, prepared.measures
+                        study,
+                        _cams(analysis),
+                        key,
+                        department,
+                        None if waits else prepared.measures,
                     )
             except CommitUnanswered:
                 # The row may be there, so its files stay; else they are swept at a start.
@@ -222,25 +361,26 @@ class AnalysisPipeline:
             except BaseException:
                 # Whatever it was: without a row there must be no files.
                 await asyncio.gather(storing, return_exceptions=True)
-                await self._archive.in_thread(self._archive.files.remove_study, subject.study_id)
+                with contextlib.suppress(FilesLeft):  # swept later; what came before is told
+                    await self._archive.in_thread(
+                        self._archive.files.remove_study, subject.study_id
+                    )
                 raise
-        return self._announced(stored, study, analysis, upload.started)
+        return stored if waits else self._announced(stored, study, analysis, upload.started)
 
     @asynccontextmanager
-    async def _turn(self) -> AsyncIterator[None]:
+    async def _turn(self, sender: str | None) -> AsyncIterator[None]:
         """Hold one of the `max_concurrent_analyses` until the end of the block."""
-        with self._metrics.stage("wait"), self._metrics.studies_waiting.track_inprogress():
-            await self._slots.acquire()
-        try:
+        async with AsyncExitStack() as held:
+            with self._metrics.stage("wait"), self._metrics.studies_waiting.track_inprogress():
+                await held.enter_async_context(self._turns.hold(sender))
             yield
-        finally:
-            self._slots.release()
 
     def _merged(
-        self, subject: _Subject, decoded: DecodedImage, analysis: Analysis, started: float
+        self, subject: _Subject, prepared: Prepared, analysis: Analysis, started: float
     ) -> Study:
         with self._metrics.stage("merge"):
-            return _assembled(subject, decoded, analysis, started)
+            return _assembled(subject, prepared, analysis, started)
 
     def _announced(
         self, stored: StoredStudy, study: Study, analysis: Analysis, started: float
@@ -263,14 +403,36 @@ def _name_of(content_sha256: str, department: str | None) -> str:
     return f"{content_sha256} {department or ''}"
 
 
+def _pending(study: Study) -> Study:
+    """A study of which the image alone is known yet."""
+    return study.model_copy(
+        update={
+            "status": StudyStatus.PENDING,
+            "top_findings": [],
+            "findings": [],
+            "triage": None,
+            "models": [],
+            "problems": [],
+        }
+    )
+
+
+def _undecoded(study: Study, error: ServiceError) -> Study:
+    """A study whose file was decoded when it came, and is not any more."""
+    detail = f"The file cannot be decoded again: {error.detail}"
+    parts = [
+        StudyProblem(service=role, kind=FailureKind.ERROR, detail=detail)
+        for role in (ModelRole.CLASSIFIER, ModelRole.DETECTOR)
+    ]
+    return study.model_copy(update={"status": StudyStatus.FAILED, "problems": parts})
+
+
 def _cams(analysis: Analysis) -> list[CamGrid]:
     return analysis.classified.cams if analysis.classified else []
 
 
-def _assembled(
-    subject: _Subject, decoded: DecodedImage, analysis: Analysis, started: float
-) -> Study:
-    prediction = predict(analysis.classified, analysis.detected, analysis.rescoring)
+def _assembled(subject: _Subject, prepared: Prepared, analysis: Analysis, started: float) -> Study:
+    prediction = predict(analysis.classified, analysis.detected, analysis.triage)
     stages_ms = analysis.stages_ms
     return Study(
         id=subject.study_id,
@@ -278,16 +440,18 @@ def _assembled(
         received_at=subject.received_at,
         file_name=subject.file_name,
         content_sha256=subject.content_sha256,
-        image=decoded.metadata,
-        patient=decoded.patient,
+        image=prepared.decoded.metadata,
+        quality=prepared.quality,
+        patient=prepared.decoded.patient,
         ood=analysis.ood,
         top_findings=prediction.findings[:TOP_FINDINGS],
         findings=prediction.findings,
         boxes=prediction.boxes,
-        rescoring=analysis.rescoring.used if analysis.rescoring else None,
+        rescoring=None,
         heatmaps=[cam.finding for cam in _cams(analysis)],
-        triage=prediction.triage,
+        triage=behind_others(prediction.triage) if subject.screened else prediction.triage,
         models=analysis.models,
+        calibrated=analysis.classified.calibrated if analysis.classified else None,
         timings_ms=Timings(
             decode=stages_ms["decode"],
             ood=stages_ms.get("ood"),

@@ -1,104 +1,85 @@
-"""What the OpenAPI document says beyond the schemas: problem responses, examples, media types."""
+"""What the OpenAPI document says beyond the schemas: problems, headers, examples, media types."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from fastapi import FastAPI
 
 from cxr_contracts import PROBLEM_MEDIA_TYPE
+from cxr_gateway.api.examples import EXAMPLES
+from cxr_gateway.api.problems import CATALOGUE, ProblemType, Said, types_of
+from cxr_gateway.api.upload import MAX_FILES, RAW_TYPES
 
 Responses = dict[int | str, dict[str, Any]]
 
-EXAMPLE_ID = "01k6xw3m9v5t8r2q4n7j1h0g6f"
+# No such study; operations on a part of one say of which.
+NO_STUDY = "There is no study of this id, or it is another department's."
+# Marks what no route described: `install_examples` does, who sees the whole operation.
+_UNDESCRIBED = "x-undescribed"
 
-_PROBLEMS: dict[int, tuple[str, str, str]] = {
-    400: ("The request contradicts itself.", "bad-request", "`cursor` is not one of ours."),
-    401: (
-        "Nobody that is known asks.",
-        "unauthenticated",
-        "Sign in, or send a valid API key as `Authorization: Bearer`.",
-    ),
-    403: ("Not for these roles.", "forbidden", "None of your roles allows this."),
-    404: ("No such thing.", "not-found", "No study has the id `01k6xw3m9v5t8r2q4n7j1h0g6f`."),
-    408: (
-        "The client fell silent in the middle of its upload.",
-        "upload-timeout",
-        "Nothing came for 30 s in the middle of the upload.",
-    ),
-    409: (
-        "The Idempotency-Key was used for another file, or an image that may show a name is not "
-        "exported.",
-        "conflict",
-        "The key `order-4711` belongs to a file with other content.",
-    ),
-    413: (
-        "Too many bytes or pixels; refused before decoding.",
-        "too-large",
-        "The upload exceeds 50,000,000 bytes.",
-    ),
-    415: (
-        "Not a PNG, JPEG or DICOM file.",
-        "unsupported-media",
-        "Found a GIF; accepted are PNG, JPEG and DICOM.",
-    ),
-    422: (
-        "A malformed request, or a file that is broken or not acceptable.",
-        "unprocessable",
-        "The PNG ends in the middle of its pixels.",
-    ),
-    429: (
-        "Too many requests of one user, key or address; `Retry-After` says when to go on.",
-        "too-many-requests",
-        "Too many requests in a minute; try again later.",
-    ),
-    503: (
-        "Neither inference service answers (with `study_id`: kept, can be run again), or the "
-        "gateway is full.",
-        "inference-unavailable",
-        "Neither inference service answered; the study is kept and can be run again.",
-    ),
-    507: (
-        "The archive's disk is full; nothing was kept.",
-        "storage-full",
-        "The archive has no room left; nothing of this upload was kept.",
-    ),
+_BINARY: dict[str, Any] = {"schema": {"type": "string", "format": "binary"}}
+
+
+def header(description: str, example: str, **schema: Any) -> dict[str, Any]:
+    """A response's header as the document declares it."""
+    return {"description": description, "schema": {"type": "string", **schema}, "example": example}
+
+
+LOCATION = header("The study's path.", "/api/v1/studies/01k6xw3m9v5t8r2q4n7j1h0g6f")
+DISPOSITION = header("Under which name to save it.", 'attachment; filename="01k6xw3m9v.dcm"')
+_IMAGE_HEADERS = {
+    "ETag": header("Changes when the image does.", '"image-1.png"'),
+    "Cache-Control": header("Ask each time whether it is the same.", "private, no-cache"),
 }
-_TITLES = {
-    400: "Bad request",
-    401: "Not signed in",
-    403: "Forbidden",
-    404: "Not found",
-    408: "Upload timed out",
-    409: "Conflict",
-    413: "Too large",
-    415: "Unsupported file",
-    422: "Unprocessable",
-    429: "Too many requests",
-    503: "Inference unavailable",
-    507: "Archive full",
+_REQUEST_ID = header(
+    "Names this request in the gateway's logs; the request's own, if it had a usable one.",
+    "3f0c7b1e9a5d4c62",  # pragma: allowlist secret
+)
+_RETRY_AFTER = {
+    "description": "Seconds after which to try again.",
+    "schema": {"type": "integer", "minimum": 0},
+    "example": 1,
 }
+_WAYS_IN = header("How to say who one is.", "Bearer")
+# Headers of every operation, and those that a status has whatever the operation is.
+_HEADERS = {"X-Request-ID": _REQUEST_ID, "Retry-After": _RETRY_AFTER, "WWW-Authenticate": _WAYS_IN}
+_BY_STATUS = {"401": "WWW-Authenticate", "429": "Retry-After", "503": "Retry-After"}
 
 
-def problem_responses(*statuses: int) -> Responses:
-    """The `responses` of a route that can end in these problems."""
-    return {status: _problem_response(status) for status in statuses}
+def problem_responses(*said: Said, because: Mapping[int, str] | None = None) -> Responses:
+    """The `responses` of a route that can end in these problems.
 
-
-def _problem_response(status: int) -> dict[str, Any]:
-    description, kind, detail = _PROBLEMS[status]
-    example: dict[str, Any] = {
-        "type": f"urn:cxr:problem:{kind}",
-        "title": _TITLES[status],
-        "status": status,
-        "detail": detail,
-        "instance": "/api/v1/studies",
-    }
-    if status == 503:
-        example["study_id"] = EXAMPLE_ID
-    schema = {"$ref": "#/components/schemas/Problem"}
+    Args:
+        said: statuses, which stand for their usual types, and errors.
+        because: what a status means for this operation, where neither its types nor its
+            parameters say it.
+    """
+    by_status: dict[int, list[ProblemType]] = {}
+    for one in types_of(*said):
+        by_status.setdefault(one.status, []).append(one)
+    own = because or {}
     return {
-        "description": description,
-        "content": {PROBLEM_MEDIA_TYPE: {"schema": schema, "example": example}},
+        status: {
+            "description": own.get(status, " Or: ".join(one.meaning for one in found)),
+            **({_UNDESCRIBED: True} if status not in own else {}),
+            "content": {
+                PROBLEM_MEDIA_TYPE: {
+                    "schema": {"$ref": "#/components/schemas/Problem"},
+                    "examples": {
+                        one.name: {"$ref": f"#/components/examples/{one.name}"} for one in found
+                    },
+                }
+            },
+        }
+        for status, found in by_status.items()
     }
+
+
+def file_response(description: str, *media_types: str, **headers: dict[str, Any]) -> Responses:
+    """A file to save, of one of these media types, with these headers beside its name."""
+    content = dict.fromkeys(media_types, _BINARY)
+    headers = {"Content-Disposition": DISPOSITION, **headers}
+    return {200: {"description": description, "headers": headers, "content": content}}
 
 
 def png_response(description: str) -> Responses:
@@ -106,9 +87,13 @@ def png_response(description: str) -> Responses:
     return {
         200: {
             "description": description,
-            "content": {"image/png": {"schema": {"type": "string", "format": "binary"}}},
+            "headers": _IMAGE_HEADERS,
+            "content": {"image/png": _BINARY},
         },
-        304: {"description": "The client's copy (`If-None-Match`) is still the same."},
+        304: {
+            "description": "The client's copy (`If-None-Match`) is still the same.",
+            "headers": _IMAGE_HEADERS,
+        },
     }
 
 
@@ -118,6 +103,8 @@ UPLOAD_BODY: dict[str, Any] = {
         "content": {
             "multipart/form-data": {
                 "schema": {
+                    "title": "Upload",
+                    "description": "A form with one file.",
                     "type": "object",
                     "required": ["file"],
                     "additionalProperties": False,
@@ -129,124 +116,107 @@ UPLOAD_BODY: dict[str, Any] = {
                         }
                     },
                 }
-            }
+            },
+            # The body is the file; Content-Disposition may name it.
+            **dict.fromkeys(RAW_TYPES, _BINARY),
         },
     }
 }
 
-_NAMES = [
-    ("Mass", 0.71, 0.22),
-    ("Effusion", 0.34, 0.31),
-    ("Nodule", 0.19, 0.24),
-    ("Atelectasis", 0.17, 0.28),
-    ("Infiltration", 0.15, 0.33),
-    ("Consolidation", 0.09, 0.14),
-    ("Pleural_Thickening", 0.07, 0.11),
-    ("Pneumothorax", 0.05, 0.15),
-    ("Fibrosis", 0.03, 0.06),
-    ("Cardiomegaly", 0.02, 0.09),
-    ("Emphysema", 0.02, 0.08),
-    ("Pneumonia", 0.02, 0.04),
-    ("Edema", 0.01, 0.07),
-    ("Hernia", 0.0, 0.02),
-]
-_FINDINGS = [
-    {"finding": name, "probability": p, "threshold": t, "positive": p >= t} for name, p, t in _NAMES
-]
-# The sha256 of the word test.
-# pragma: allowlist nextline secret
-_SHA = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
-
-STUDY_SUMMARY_EXAMPLE: dict[str, Any] = {
-    "id": EXAMPLE_ID,
-    "status": "complete",
-    "received_at": "2026-05-04T09:30:12.481000Z",
-    "file_name": "chest.dcm",
-    "image": {"width": 1841, "height": 1955, "view": "PA", "source": "dicom", "notes": []},
-    "patient": {
-        "patient_id": "RG1",
-        "name": None,
-        "birth_date": None,
-        "sex": None,
-        "accession_number": None,
-        "study_date": None,
-        "study_instance_uid": None,
-        "sop_instance_uid": None,
-    },
-    "ood": {"accepted": True, "score": 0.98, "threshold": 0.5, "reason": None},
-    "top_findings": _FINDINGS[:3],
-    "triage": {
-        "priority": "soon",
-        "reason": "Mass is positive: probability 0.71 reaches its threshold of 0.22.",
-    },
-}
-STUDY_EXAMPLE: dict[str, Any] = {
-    **STUDY_SUMMARY_EXAMPLE,
-    "content_sha256": _SHA,
-    "findings": _FINDINGS,
-    "boxes": [
-        {
-            "finding": "Mass",
-            "score": 0.58,
-            "detector_score": 0.64,
-            "classifier_probability": 0.71,
-            "x_min": 1210.0,
-            "y_min": 790.5,
-            "x_max": 1402.0,
-            "y_max": 985.0,
-        }
-    ],
-    "rescoring": {"name": "lite0-nih14--fused-both", "sha256": _SHA},
-    "heatmaps": ["Mass", "Effusion", "Nodule"],
-    "models": [
-        {"role": "ood", "name": "ood-cxr", "version": "1.0.0", "sha256": _SHA},
-        {"role": "classifier", "name": "lite0-nih14", "version": "1.0.0", "sha256": _SHA},
-        {"role": "detector", "name": "fused-both", "version": "1.0.0", "sha256": _SHA},
-    ],
-    "timings_ms": {
-        "decode": 14.2,
-        "ood": 2.1,
-        "classifier": 31.0,
-        "detector": 60.3,
-        "archive": 1.9,
-        "total": 81.7,
-    },
-    "problems": [],
-}
-STUDY_PAGE_EXAMPLE: dict[str, Any] = {
-    "items": [STUDY_SUMMARY_EXAMPLE],
-    "next_cursor": None,
-    "total": 1,
+BATCH_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "title": "Batch",
+                    "description": "A form with several files, each a field of the same name.",
+                    "type": "object",
+                    "required": ["file"],
+                    "additionalProperties": False,
+                    "properties": {
+                        "file": {
+                            "type": "array",
+                            "items": {"type": "string", "format": "binary"},
+                            "minItems": 1,
+                            "maxItems": MAX_FILES,
+                            "description": "Radiographs: PNG, JPEG or DICOM. All together are as "
+                            "large as one upload may be.",
+                        }
+                    },
+                }
+            },
+        },
+    }
 }
 
-
-_EXAMPLES = {
-    "createStudy": STUDY_EXAMPLE,
-    "getStudy": STUDY_EXAMPLE,
-    "rerunStudy": STUDY_EXAMPLE,
-    "listStudies": STUDY_PAGE_EXAMPLE,
+_PENDING: dict[str, Any] = {
+    "status": "pending",
+    "top_findings": [],
+    "findings": [],
+    "boxes": [],
+    "heatmaps": [],
+    "triage": None,
+    "models": [],
+    "calibrated": None,
 }
 
 
 def install_examples(app: FastAPI) -> None:
-    """Put the examples of JSON answers into the document.
+    """Put examples and the headers of every answer into the document.
 
-    Handed to the routes, they would lose their nulls: FastAPI leaves None out of the document.
+    Handed to the routes, examples would lose their nulls: FastAPI leaves None out of the document.
     """
     plain = app.openapi
 
     def document() -> dict[str, Any]:
         found = plain()
-        for path in found["paths"].values():
-            for operation in path.values():
-                _add_example(operation)
+        found["components"]["headers"] = _HEADERS
+        found["components"]["examples"] = {
+            one.name: {"summary": one.title, "value": one.example} for one in CATALOGUE
+        }
+        for path, operations in found["paths"].items():
+            for operation in operations.values():
+                _complete(operation)
+                _describe(path, operation)
         return found
 
     app.openapi = document  # type: ignore[method-assign]  # FastAPI's documented way
 
 
-def _add_example(operation: dict[str, Any]) -> None:
-    example = _EXAMPLES.get(operation["operationId"])
-    for code, response in operation["responses"].items():
-        if example is not None and code in ("200", "201"):
-            response["content"]["application/json"]["example"] = example
+def _complete(operation: dict[str, Any]) -> None:
+    example = EXAMPLES.get(operation["operationId"])
+    for status, response in operation["responses"].items():
+        problem = response.get("content", {}).get(PROBLEM_MEDIA_TYPE)
+        if problem is not None and "examples" not in problem:
+            # Of a route of every service's, which knows no catalogue.
+            response["content"] |= problem_responses(int(status))[int(status)]["content"]
+        names = ["X-Request-ID", *([_BY_STATUS[status]] if status in _BY_STATUS else [])]
+        usual = {name: {"$ref": f"#/components/headers/{name}"} for name in names}
+        response["headers"] = {**usual, **response.get("headers", {})}
+        if status.startswith("2") and example is not None:
+            for kind, content in response.get("content", {}).items():
+                if content.get("schema", {}).get("format") != "binary" and kind != "text/html":
+                    content["example"] = {**example, **_PENDING} if status == "202" else example
+
+
+def _describe(path: str, operation: dict[str, Any]) -> None:
+    """Say of a status what it means here: a type's own meaning is for every operation it has."""
+    for status, response in operation["responses"].items():
+        if not response.pop(_UNDESCRIBED, False):
+            continue
+        if status == "404" and "{study_id}" in path:
+            response["description"] = NO_STUDY
+        elif status == "422":
+            response["description"] = _invalid(operation)
+
+
+def _invalid(operation: dict[str, Any]) -> str:
+    if "requestBody" in operation:
+        return (
+            "A parameter or the body is not as this document says, or what it says does not go "
+            "together."
+        )
+    if operation.get("parameters"):
+        return "A parameter is not as this document says, or does not go with another."
+    return "It has a parameter, and this operation takes none."

@@ -7,9 +7,13 @@ from starlette.exceptions import HTTPException
 from starlette.responses import PlainTextResponse
 from starlette.staticfiles import StaticFiles
 
+from cxr_gateway.access.permissions import API_PREFIXES
+from cxr_gateway.core.request_state import has_operation
 from cxr_serving.errors import NotFound
 
 INDEX = "index.html"
+# Pages of their own beside the app, by their paths.
+_PAGES = {"docs": "docs.html"}
 # The build puts a hash of the content into the names under assets/.
 _FOREVER = "public, max-age=31536000, immutable"
 _ASK_EACH_TIME = "no-cache"
@@ -25,7 +29,9 @@ def add_page(app: FastAPI, page_dir: Path) -> None:
 
     @app.api_route("/{path:path}", methods=["GET", "HEAD"], include_in_schema=False)
     async def get_page(path: str, request: Request) -> Response:
-        if path.startswith("api/"):
+        if f"/{path}".startswith(API_PREFIXES):
+            if not has_operation(request):
+                raise HTTPException(405)  # the path has others
             raise NotFound(f"There is nothing at /{path}.")
         if not (page_dir / INDEX).is_file():
             if path:
@@ -36,7 +42,7 @@ def add_page(app: FastAPI, page_dir: Path) -> None:
 
 async def _file(files: StaticFiles, path: str, request: Request) -> Response:
     try:
-        response = await files.get_response(path or INDEX, request.scope)
+        response = await files.get_response(_PAGES.get(path, path) or INDEX, request.scope)
     except HTTPException as error:
         # The app's own routes have no dot in them; what has one is a file that is not there.
         if error.status_code != 404 or "." in path.rpartition("/")[2]:

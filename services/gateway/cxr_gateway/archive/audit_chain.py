@@ -4,12 +4,27 @@ Whoever appends holds the chain's lock until the commit, so that no two entries 
 SQLite's only writer, or a lock of PostgreSQL's that nothing else takes.
 """
 
+import threading
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
-from sqlalchemy import Connection, Engine, delete, insert, inspect, select, text
+from sqlalchemy import Connection, Engine, delete, func, insert, inspect, select, text
+from sqlalchemy.exc import ProgrammingError
 
-from cxr_gateway.archive.audit_entries import GENESIS, Anchor, Entry, Event, next_entry
+from cxr_gateway.archive.audit_entries import (
+    CLOCK_SET_BACK,
+    GENESIS,
+    Anchor,
+    Entry,
+    Event,
+    as_written,
+    next_entry,
+    read_time,
+)
+from cxr_gateway.archive.audit_guards import min_age_days, set_min_age_days
 from cxr_gateway.archive.audit_queries import AuditPage, AuditQuery, page
 from cxr_gateway.archive.database import open_by_itself, open_engine
 from cxr_gateway.archive.db_errors import database_failures
@@ -17,11 +32,14 @@ from cxr_gateway.archive.schema import refuse_other
 from cxr_gateway.archive.tables import AuditAnchorRow, AuditRow, Base
 from cxr_gateway.core.errors import CommandError
 from cxr_gateway.core.settings import GatewaySettings
+from cxr_serving.errors import Unavailable
 
 # Any number, as long as nothing else of the database takes it: "cxr" and a 2.
 _POSTGRES_LOCK = 0x63787202
 _ROWS_AT_ONCE = 1000
-_NEVER = ""
+# How the log calls its own pruning.
+PRUNE_ACTION = "pruneAuditLog"
+_AHEAD = timedelta(days=1)
 _ENTRIES = Base.metadata.tables[AuditRow.__tablename__]
 _ANCHORS = Base.metadata.tables[AuditAnchorRow.__tablename__]
 # Made once, of tables and not of classes: every request pays for them, and SQLAlchemy takes
@@ -30,7 +48,11 @@ _TAKE = text("SELECT pg_advisory_xact_lock(:key)").bindparams(key=_POSTGRES_LOCK
 _LAST = (
     select(_ENTRIES.c.seq, _ENTRIES.c.hash, _ENTRIES.c.at).order_by(_ENTRIES.c.seq.desc()).limit(1)
 )
+# Of a server's clock where there is one: several gateways' clocks differ.
+_LAST_AND_NOW = _LAST.add_columns(func.clock_timestamp().label("now"))
+_NOW = select(func.clock_timestamp())
 _WRITE = insert(_ENTRIES)
+_PRUNE = text("SELECT seq, hash, last_at FROM audit_prune(:before, :at_most)")
 
 
 class BrokenChain(CommandError):
@@ -46,17 +68,31 @@ def lock(connection: Connection) -> None:
         connection.execute(_TAKE)
 
 
-def append(connection: Connection, events: Sequence[Event]) -> None:
-    """Write a entry for each event, in the caller's transaction; see `lock`."""
+def append(
+    connection: Connection, events: Sequence[Event], now: datetime | None = None
+) -> list[Entry]:
+    """Write an entry for each event, in the caller's transaction; see `lock`.
+
+    Args:
+        connection: of the transaction.
+        events: what has happened.
+        now: the time; None asks the database server, or without one this machine.
+    """
     lock(connection)
-    last = connection.execute(_LAST).first()
-    end, at = (Anchor(last.seq, last.hash), last.at) if last else (start(connection), _NEVER)
-    rows = []
+    if connection.dialect.name == "sqlite":
+        last, moment = connection.execute(_LAST).first(), datetime.now(UTC)
+    else:
+        found = connection.execute(_LAST_AND_NOW).first()
+        last, moment = found, found.now if found else connection.scalars(_NOW).one()
+    moment = now or moment
+    end = Anchor(last.seq, last.hash, last.at) if last else start(connection)
+    made = []
     for event in events:
-        entry = next_entry(event, end, at)
-        rows.append(entry.columns())
-        end, at = Anchor(entry.seq, entry.hash), entry.at
-    connection.execute(_WRITE, rows)
+        entry = next_entry(event, end, moment)
+        made.append(entry)
+        end = Anchor(entry.seq, entry.hash, entry.at)
+    connection.execute(_WRITE, [entry.columns() for entry in made])
+    return made
 
 
 def is_kept(connection: Connection) -> bool:
@@ -65,16 +101,16 @@ def is_kept(connection: Connection) -> bool:
 
 
 def start(connection: Connection) -> Anchor:
-    """Behind which entry the log begins: the last one that was removed for its age."""
+    """Behind which entry the log begins: the last one that was pruned for its age."""
     newest = select(_ANCHORS.c.seq, _ANCHORS.c.hash).order_by(_ANCHORS.c.seq.desc()).limit(1)
     row = connection.execute(newest).first()
     return Anchor(row.seq, row.hash) if row else Anchor(0, GENESIS)
 
 
 def head(connection: Connection) -> Anchor:
-    """The last entry, as an anchor."""
+    """The last entry, as an anchor with its time."""
     row = connection.execute(_LAST).first()
-    return Anchor(row.seq, row.hash) if row else start(connection)
+    return Anchor(row.seq, row.hash, row.at) if row else start(connection)
 
 
 def has(connection: Connection, anchor: Anchor) -> bool:
@@ -85,56 +121,132 @@ def has(connection: Connection, anchor: Anchor) -> bool:
     return anchor == start(connection) or connection.scalar(entry) is not None
 
 
-def entries(connection: Connection) -> Generator[Entry]:
-    """Every entry, the oldest first."""
-    rows = select(_ENTRIES).order_by(_ENTRIES.c.seq).execution_options(yield_per=_ROWS_AT_ONCE)
-    with connection.execute(rows) as found:
+def entries(connection: Connection, after: int = 0) -> Generator[Entry]:
+    """Every entry behind number `after`, the oldest first."""
+    wanted = select(_ENTRIES).where(_ENTRIES.c.seq > after).order_by(_ENTRIES.c.seq)
+    with connection.execute(wanted.execution_options(yield_per=_ROWS_AT_ONCE)) as found:
         for row in found.mappings():
             yield Entry(**row)
 
 
-def verify(connection: Connection, anchor: Anchor | None = None) -> int:
-    """Read the whole log; how many entries it has.
+@dataclass(frozen=True)
+class Verified:
+    """A log that is whole.
+
+    Attributes:
+        count: its entries.
+        head: the last of them.
+        clock_steps: the numbers of entries before which a clock was set back.
+    """
+
+    count: int
+    head: Anchor
+    clock_steps: list[int]
+
+
+def verify(
+    connection: Connection,
+    anchors: Sequence[Anchor] = (),
+    stopped: threading.Event | None = None,
+) -> Verified:
+    """Read the whole log.
 
     Args:
         connection: of a transaction that sees one moment of the database.
-        anchor: a entry that was written down elsewhere; without one, entries that were cut off the
-            end cannot be told from entries that were never written.
+        anchors: entries that were written down elsewhere; without one, entries that were cut off
+            the end cannot be told from entries that were never written.
+        stopped: once it is set, Unavailable is raised.
 
     Raises:
-        BrokenChain: at the first entry that is not as it was written, is missing or out of place.
+        BrokenChain: at the first entry that is not as it was written, is missing or out of place;
+            for a beginning that no pruning of old entries explains; for a log without entries.
     """
     before = first = start(connection)
-    at, count, anchored = _NEVER, 0, anchor in (None, before)
+    steps: list[int] = []
+    pruning: Entry | None = None
+    count = 0
+    expected = {anchor.seq: anchor for anchor in anchors}
     with closing(entries(connection)) as found:
         for entry in found:
-            _check(entry, before, at)
-            before, at, count = Anchor(entry.seq, entry.hash), entry.at, count + 1
-            anchored = anchored or before == anchor
-    if anchor is not None and not anchored:
-        raise BrokenChain(_unanchored(anchor, first, before))
-    return count
+            if stopped is not None and stopped.is_set():
+                raise Unavailable("The gateway is stopping.")
+            _check(entry, before)
+            if CLOCK_SET_BACK in entry.detail:
+                steps.append(entry.seq)
+            if pruning is None and entry.action == PRUNE_ACTION and _prunes(entry, first):
+                pruning = entry
+            before, count = Anchor(entry.seq, entry.hash, entry.at), count + 1
+            if expected.get(entry.seq, before) != before:
+                raise BrokenChain(
+                    f"Entry {entry.seq} is another than the one that the anchor was taken of."
+                )
+    if not count:
+        raise BrokenChain(
+            "The log has no entry. A gateway writes one at each start, so all were removed."
+        )
+    if first.seq:
+        _check_pruning(connection, first, pruning)
+    for anchor in anchors:
+        _check_anchor(anchor, first, before, pruning)
+    return Verified(count, before, steps)
 
 
-def remove_oldest(connection: Connection, before: str, at_most: int) -> Anchor | None:
+def prune(
+    connection: Connection, before: str, at_most: int
+) -> tuple[Anchor, dict[str, Any]] | None:
     """Remove the oldest entries, and leave the last of them as an anchor; None if none is old.
+
+    The database itself keeps what is younger than its policy says. What was stamped by a clock
+    that had jumped ahead goes with its neighbours.
 
     Args:
         connection: of the transaction.
         before: entries that were written before this time go, a time as in `Entry.at`.
         at_most: so many, for nobody can append meanwhile.
+
+    Returns:
+        The anchor, and the details that the entry of this pruning must have.
     """
     lock(connection)
+    if connection.dialect.name == "sqlite":
+        made = _prune_here(connection, before, at_most)
+    else:
+        row = connection.execute(_PRUNE, {"before": before, "at_most": at_most}).first()
+        made = None if row is None else (Anchor(row.seq, row.hash), row.last_at)
+    if made is None:
+        return None
+    anchor, last_at = made
+    days = min_age_days(connection)
+    return anchor, {"up_to": str(anchor), "last_at": last_at, "min_age_days": days}
+
+
+def _prune_here(connection: Connection, before: str, at_most: int) -> tuple[Anchor, str] | None:
+    """What `audit_prune` does where the database is a server."""
+    now = datetime.now(UTC)
+    days = min_age_days(connection) or 0
+    before = min(before, as_written(now - timedelta(days=days)))
+    at = _ENTRIES.c.at
+    kept = select(_ENTRIES.c.seq).where((at >= before) & (at <= as_written(now + _AHEAD)))
+    first_kept = connection.scalar(kept.order_by(_ENTRIES.c.seq).limit(1))
     old = select(_ENTRIES.c.seq, _ENTRIES.c.hash).where(
-        _ENTRIES.c.at < before, _ENTRIES.c.seq <= start(connection).seq + at_most
+        _ENTRIES.c.seq <= start(connection).seq + at_most
     )
+    if first_kept is not None:
+        old = old.where(_ENTRIES.c.seq < first_kept)
     row = connection.execute(old.order_by(_ENTRIES.c.seq.desc()).limit(1)).first()
     if row is None:
         return None
-    anchor = Anchor(row.seq, row.hash)
-    connection.execute(insert(_ANCHORS).values(seq=anchor.seq, hash=anchor.hash))
-    connection.execute(delete(_ENTRIES).where(_ENTRIES.c.seq <= anchor.seq))
-    return anchor
+    gone = (_ENTRIES.c.seq <= row.seq) & (at < before)
+    last_at: str | None = connection.scalar(select(func.max(at)).where(gone))
+    if last_at is None:
+        return None
+    connection.execute(
+        insert(_ANCHORS).values(
+            seq=row.seq, hash=row.hash, last_at=last_at, pruned_at=as_written(now)
+        )
+    )
+    connection.execute(delete(_ENTRIES).where(_ENTRIES.c.seq <= row.seq))
+    return Anchor(row.seq, row.hash), last_at
 
 
 class AuditRepository:
@@ -148,10 +260,10 @@ class AuditRepository:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def append(self, events: Sequence[Event]) -> None:
+    def append(self, events: Sequence[Event]) -> list[Entry]:
         """Write an entry for each event, in one commit."""
         with database_failures(), self._engine.begin() as connection:
-            append(connection, events)
+            return append(connection, events)
 
     def page(self, query: AuditQuery) -> AuditPage:
         """Some of the entries, the latest first."""
@@ -176,10 +288,46 @@ def record(settings: GatewaySettings, event: Event) -> bool:
         with database_failures(), engine.begin() as connection:
             if not is_kept(connection):
                 return False
-            append(connection, [event])
+            if not _has_details(connection):
+                _append_plainly(connection, event)
+            else:
+                append(connection, [event])
     finally:
         engine.dispose()
     return True
+
+
+def _has_details(connection: Connection) -> bool:
+    columns = inspect(connection).get_columns(AuditRow.__tablename__)
+    return any(column["name"] == "details" for column in columns)
+
+
+def _append_plainly(connection: Connection, event: Event) -> None:
+    """As an older gateway does, whose schema this is: a backup is made before it is migrated."""
+    lock(connection)
+    row = next_entry(replace(event, details=None), head(connection), datetime.now(UTC)).columns()
+    del row["details"]
+    connection.execute(insert(_ENTRIES).values(row))
+
+
+def keep_for(settings: GatewaySettings, days: int, event: Event) -> int | None:
+    """Have the database keep entries for so many days at least; for how many it did.
+
+    Raises:
+        CommandError: this database user may not.
+    """
+    engine = open_engine(settings.resolved_database_url, settings.database_timeout_s)
+    try:
+        with database_failures(), engine.begin() as connection:
+            refuse_other(connection)
+            before = min_age_days(connection)
+            set_min_age_days(connection, days)
+            append(connection, [event])
+    except ProgrammingError as error:
+        raise CommandError("Only the owner of the database's tables may do this.") from error
+    finally:
+        engine.dispose()
+    return before
 
 
 @contextmanager
@@ -194,7 +342,7 @@ def audit_snapshot(settings: GatewaySettings) -> Iterator[Connection]:
         engine.dispose()
 
 
-def _check(entry: Entry, before: Anchor, at: str) -> None:
+def _check(entry: Entry, before: Anchor) -> None:
     expected = before.seq + 1
     if entry.seq > expected:
         gone = (
@@ -211,18 +359,62 @@ def _check(entry: Entry, before: Anchor, at: str) -> None:
         raise BrokenChain(
             f"Entry {entry.seq} does not follow what is before it: one of the two was replaced."
         )
-    if entry.at < at:
+    if before.at is not None and entry.at < before.at and CLOCK_SET_BACK not in entry.detail:
         raise BrokenChain(f"Entry {entry.seq} is older than the entry before it.")
 
 
-def _unanchored(anchor: Anchor, first: Anchor, last: Anchor) -> str:
+def _prunes(entry: Entry, first: Anchor) -> bool:
+    """Whether this is the entry of the pruning up to `first`; an older gateway's has no details."""
+    return not entry.details or entry.detail.get("up_to") == str(first)
+
+
+def _check_pruning(connection: Connection, first: Anchor, pruning: Entry | None) -> None:
+    """Raise unless the log says that what was before its first entry was old when it went."""
+    wanted = select(_ANCHORS.c.last_at).where(_ANCHORS.c.seq == first.seq)
+    last_at = connection.scalar(wanted)
+    if pruning is None or bool(last_at) != bool(pruning.details):
+        raise BrokenChain(
+            f"The entries up to {first.seq} are gone, and no entry says that they were pruned."
+        )
+    if last_at is None:
+        return  # pruned by an older gateway, which wrote no times down
+    detail = pruning.detail
+    if detail.get("last_at") != last_at:
+        raise BrokenChain(
+            f"Entry {pruning.seq} says that entries up to {detail.get('last_at')} were pruned, "
+            f"and the database that those up to {last_at} were."
+        )
+    if not _was_old(last_at, pruning):
+        raise BrokenChain(
+            f"The entries up to {first.seq} were pruned by entry {pruning.seq} before they were "
+            f"{detail.get('min_age_days')} days old."
+        )
+
+
+def _was_old(at: str, pruning: Entry) -> bool:
+    """Whether an entry of this time might go when the pruning took place."""
+    age = timedelta(days=max(1, int(pruning.detail.get("min_age_days") or 0)))
+    return read_time(at) + age <= read_time(pruning.at)
+
+
+def _check_anchor(anchor: Anchor, first: Anchor, last: Anchor, pruning: Entry | None) -> None:
     if anchor.seq > last.seq:
-        return (
+        raise BrokenChain(
             f"The log ends with entry {last.seq}; the anchor says that it had entry {anchor.seq}."
         )
-    if anchor.seq <= first.seq:
-        return (
-            f"Entry {anchor.seq} was removed for its age, with those up to {first.seq}; an anchor "
-            "of a later entry is needed."
+    if anchor.seq > first.seq or anchor == first:
+        return
+    if anchor.seq == first.seq:
+        raise BrokenChain(
+            f"Entry {anchor.seq} is another than the one that the anchor was taken of."
         )
-    return f"Entry {anchor.seq} is another than the one that the anchor was taken of."
+    if anchor.at is None or pruning is None or not pruning.details:
+        raise BrokenChain(
+            f"Entry {anchor.seq} was removed with those up to {first.seq}, and the anchor does "
+            "not say of what time it was: an anchor with its time, or of a later entry, is needed."
+        )
+    if not _was_old(anchor.at, pruning):
+        raise BrokenChain(
+            f"Entry {anchor.seq} of {anchor.at} is gone, and it was too young for the pruning of "
+            f"entry {pruning.seq}."
+        )

@@ -1,9 +1,11 @@
 """Engines for SQLite or PostgreSQL, and transactions that nothing else runs beside."""
 
 import sqlite3
+from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Engine, create_engine, event, make_url
+from sqlalchemy import Engine, create_engine, event, make_url, text
+from sqlalchemy.orm import Session
 
 # How a running gateway's connections are called in PostgreSQL's list of them.
 APPLICATION = "cxr-gateway"
@@ -64,6 +66,24 @@ def open_by_itself(url: str, sqlite_begin: str, isolation: str | None = None) ->
     options = {"options": f"-c lock_timeout={_TURN_S * 1000}", "connect_timeout": 10}
     level = {"isolation_level": isolation} if isolation else {}
     return create_engine(url, hide_parameters=True, connect_args=options, **level)
+
+
+def database_bytes(session: Session) -> int:
+    """The size of the database, indexes and all."""
+    if session.get_bind().dialect.name == "sqlite":
+        pages = session.scalar(text("PRAGMA page_count")) or 0
+        return int(pages * (session.scalar(text("PRAGMA page_size")) or 0))
+    return int(session.scalar(text("SELECT pg_database_size(current_database())")) or 0)
+
+
+def clock_skew_s(session: Session) -> float:
+    """By how much the server's clock is ahead of this machine's, in seconds; 0 without a server."""
+    if session.get_bind().dialect.name == "sqlite":
+        return 0.0
+    before = datetime.now(UTC)
+    there: datetime = session.scalars(text("SELECT clock_timestamp()")).one()
+    between = before + (datetime.now(UTC) - before) / 2
+    return (there - between).total_seconds()
 
 
 def _prepare_sqlite(connection: sqlite3.Connection, _record: Any) -> None:

@@ -15,6 +15,7 @@ from cxr_serving.errors import Unavailable
 # EFBIG: a quota set as a file-size limit ends a write just as a full disk does.
 FULL_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _POSTGRES_DISK_FULL = "53100"
+_POSTGRES_READ_ONLY = "25006"
 
 
 @contextmanager
@@ -44,6 +45,8 @@ def database_failures() -> Iterator[None]:
             or getattr(original, "sqlstate", None) == _POSTGRES_DISK_FULL
         ):
             raise archive_full() from error
+        if getattr(original, "sqlstate", None) == _POSTGRES_READ_ONLY:
+            raise Unavailable("The archive's database takes no writes now; try again.") from error
         if isinstance(error, OperationalError) or error.connection_invalidated:
             raise Unavailable(
                 "The archive's database is locked or not reachable; try again."

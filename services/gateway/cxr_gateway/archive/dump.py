@@ -11,10 +11,12 @@ from sqlalchemy import Connection, MetaData, Table, inspect, select
 from cxr_gateway.archive.database import open_by_itself
 from cxr_gateway.archive.db_errors import database_failures
 from cxr_gateway.archive.schema import revision_of
-from cxr_gateway.archive.tables import Base, StudyRow
+from cxr_gateway.archive.tables import ApiKeyRow, Base, PseudonymKeyRow, StudyRow
 from cxr_gateway.core.settings import GatewaySettings
 
 STUDIES = StudyRow.__tablename__
+API_KEYS = ApiKeyRow.__tablename__
+PSEUDONYM_KEYS = PseudonymKeyRow.__tablename__
 _ROWS_AT_ONCE = 500
 # What 0.1 made has tables, and no revision of its own.
 _FIRST = "0001"
@@ -36,12 +38,13 @@ class Snapshot:
     def rows(self, name: str) -> Iterator[dict[str, Any]]:
         """The rows of a table; a time is ISO 8601 in UTC."""
         table = next(table for table in self._tables if table.name == name)
-        found = self._connection.execution_options(yield_per=_ROWS_AT_ONCE).execute(select(table))
-        for row in found.mappings():
-            yield {
-                column: _in_utc(value) if isinstance(value, datetime) else value
-                for column, value in row.items()
-            }
+        asked = self._connection.execution_options(yield_per=_ROWS_AT_ONCE)
+        with asked.execute(select(table)) as found:
+            for row in found.mappings():
+                yield {
+                    column: _in_utc(value) if isinstance(value, datetime) else value
+                    for column, value in row.items()
+                }
 
 
 @contextmanager

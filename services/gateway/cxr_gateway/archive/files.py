@@ -13,9 +13,10 @@ import shutil
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import Any, BinaryIO, NamedTuple, Self
 
 from cxr_gateway.archive.db_errors import folder_failures
+from cxr_gateway.core.errors import FilesLeft
 from cxr_gateway.core.ids import is_study_id, made_at
 from cxr_serving.errors import NotFound
 
@@ -110,6 +111,14 @@ class FileStore:
             except FileNotFoundError as error:
                 raise NotFound("A file of this study is missing in the archive.") from error
 
+    def opened(self, study_id: str, name: str) -> BinaryIO:
+        """A file of a study, to be read and closed; NotFound if it is not there."""
+        with folder_failures():
+            try:
+                return self.path(study_id, name).open("rb")
+            except FileNotFoundError as error:
+                raise NotFound("A file of this study is missing in the archive.") from error
+
     def local(self, study_id: str, name: str) -> Path | None:
         """Where the file lies on this machine; None if it is elsewhere and has to be `read`."""
         return self.path(study_id, name)
@@ -130,11 +139,22 @@ class FileStore:
         return self._studies / study_id[-_SHARD_CHARS:] / study_id
 
     def remove_study(self, study_id: str) -> None:
-        """Remove a study's folder, if it is there; also one that a stranger put there."""
+        """Remove a study's folder, if it is there; also one that another program put there.
+
+        Raises:
+            FilesLeft: something of it cannot be removed.
+        """
         if Path(study_id).name != study_id:
             raise ValueError(f"not the name of a folder: {study_id!r}")
-        with folder_failures():
-            shutil.rmtree(self._studies / study_id[-_SHARD_CHARS:] / study_id, ignore_errors=True)
+        folder = self._studies / study_id[-_SHARD_CHARS:] / study_id
+        try:
+            # Whoever removes it at the same time helps.
+            shutil.rmtree(folder, onerror=_unless_gone)
+        except OSError as error:
+            raise FilesLeft(
+                f"The study is deleted, and its files could not be removed ({error.strerror}); "
+                "they are tried again with the next cleaning."
+            ) from error
 
     def remove_others(self, study_id: str, keep: Callable[[str], bool]) -> int:
         """Remove the study's files whose name `keep` refuses; how many they were."""
@@ -203,6 +223,11 @@ class IncomingFile:
         with folder_failures():
             return self.path.read_bytes()
 
+    def opened(self) -> BinaryIO:
+        """The same, to be read and closed."""
+        with folder_failures():
+            return self.path.open("rb")
+
     def sync(self) -> None:
         """Return when the content is on disk."""
         os.fsync(self._file.fileno())
@@ -228,6 +253,12 @@ class IncomingFile:
 
     def __exit__(self, *_: object) -> None:
         self.discard()
+
+
+def _unless_gone(_function: Any, _path: str, raised: Any) -> None:
+    error = raised[1]
+    if not isinstance(error, FileNotFoundError):
+        raise error
 
 
 def _sync_folder(folder: Path) -> None:

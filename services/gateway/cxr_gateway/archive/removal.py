@@ -7,19 +7,21 @@ without a row, which nothing shows; `Removals.leftovers` removes them.
 import contextlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import Connection, Engine, delete, select
+from sqlalchemy import Connection, Engine, delete, insert, select
 from sqlalchemy.exc import OperationalError
 
 from cxr_gateway.archive import audit_chain as chain
-from cxr_gateway.archive.audit_entries import Event
+from cxr_gateway.archive.audit_entries import Event, as_details
+from cxr_gateway.archive.changes import note_deleted
 from cxr_gateway.archive.db_errors import database_failures
 from cxr_gateway.archive.files import FileStore
 from cxr_gateway.archive.schema import current_database
 from cxr_gateway.archive.store import open_files
 from cxr_gateway.archive.sweeping import sweep
-from cxr_gateway.archive.tables import Base, StudyRow
+from cxr_gateway.archive.tables import Base, StudyRow, TombstoneRow
 from cxr_gateway.core.settings import GatewaySettings
 
 # How the audit log calls the end of a study: on request, and for its age.
@@ -40,15 +42,20 @@ class Removals:
         """Remove rows and files, and put `event` on record; whether the study was there.
 
         Of several that remove the same study at once, one does.
+
+        Raises:
+            FilesLeft: the rows are gone, on record, and files are still there.
         """
         with database_failures(), self._engine.begin() as connection:
             chain.lock(connection)
             if not remove_rows(connection, study_id):
                 return False
             chain.append(connection, [event])
-        self._files.remove_study(study_id)
-        if self._engine.dialect.name == "sqlite":
-            _forget_journal(self._engine)
+        try:
+            self._files.remove_study(study_id)
+        finally:
+            if self._engine.dialect.name == "sqlite":
+                _forget_journal(self._engine)
         return True
 
     def expired(self, before: datetime, limit: int) -> list[str]:
@@ -76,22 +83,40 @@ class Removals:
         """
         with database_failures(), self._engine.begin() as connection:
             first = chain.start(connection).seq
-            anchor = chain.remove_oldest(connection, before, at_most)
-            if anchor is None:
+            pruned = chain.prune(connection, before, at_most)
+            if pruned is None:
                 return 0
-            chain.append(connection, [event])
+            anchor, details = pruned
+            chain.append(connection, [replace(event, details=as_details(details))])
         return anchor.seq - first
 
 
 def remove_rows(connection: Connection, study_id: str) -> bool:
-    """Remove the study's row, after all that point to it; whether it was there."""
+    """Remove the study's row, after all that point to it; whether it was there.
+
+    What is left is its id, so that no restore brings it back.
+    """
     studies = Base.metadata.tables[StudyRow.__tablename__]
     for table in reversed(Base.metadata.sorted_tables):
         for column in table.columns:
             if any(key.column.table is studies for key in column.foreign_keys):
                 connection.execute(delete(table).where(column == study_id))
-    removed = delete(StudyRow).where(StudyRow.id == study_id).returning(StudyRow.id)
-    return connection.scalar(removed) is not None
+    removed = delete(StudyRow).where(StudyRow.id == study_id).returning(StudyRow.department)
+    department = connection.scalar(removed)
+    if department is None:
+        return False
+    note_deleted(connection, study_id, department)
+    if connection.scalar(select(TombstoneRow.study_id).where(TombstoneRow.study_id == study_id)):
+        return True
+    buried_now = insert(TombstoneRow).values(study_id=study_id, deleted_at=datetime.now(UTC))
+    connection.execute(buried_now)
+    return True
+
+
+def buried(connection: Connection) -> list[str]:
+    """The studies that are there, and were deleted for good once."""
+    both = select(StudyRow.id).join(TombstoneRow, TombstoneRow.study_id == StudyRow.id)
+    return list(connection.scalars(both))
 
 
 @contextmanager

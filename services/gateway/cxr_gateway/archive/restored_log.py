@@ -77,6 +77,11 @@ def log_preserved(
         yield KeptLog(asides)
 
 
+def is_removal(entry: dict[str, Any]) -> bool:
+    """Whether an entry, as it is shipped, says that its study was deleted."""
+    return entry["action"] in (DELETE_ACTION, EXPIRY_ACTION) and entry["outcome"] in _DONE
+
+
 def removed_by_log(connection: Connection) -> list[str]:
     """The studies that are there, and were deleted by what the log says."""
     gone = select(AuditRow.study_id).where(
@@ -91,5 +96,6 @@ def _write_aside(connection: Connection, name: str, aside: IO[bytes]) -> None:
     table = Base.metadata.tables[name]
     # At the connection, this option would stay in force for the statements that follow.
     wanted = select(table).order_by(table.c.seq).execution_options(yield_per=_ROWS_AT_ONCE)
-    for row in connection.execute(wanted).mappings():
-        aside.write(json.dumps(dict(row)).encode() + b"\n")
+    with connection.execute(wanted) as found:
+        for row in found.mappings():
+            aside.write(json.dumps(dict(row)).encode() + b"\n")

@@ -13,7 +13,8 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from io import BytesIO
+from typing import Any, BinaryIO
 
 import boto3
 from botocore.config import Config
@@ -21,7 +22,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from cxr_gateway.archive.db_errors import archive_full
 from cxr_gateway.archive.files import FileStore, IncomingFile
-from cxr_gateway.core.errors import StorageDown
+from cxr_gateway.core.errors import FilesLeft, StorageDown
 from cxr_gateway.core.ids import is_study_id
 from cxr_gateway.core.settings import GatewaySettings
 from cxr_serving.errors import NotFound, ServiceError
@@ -46,36 +47,17 @@ class S3Store(FileStore):
         self._bucket = settings.s3_bucket
         self._prefix = settings.s3_prefix
         self.sweep_age = timedelta(seconds=settings.s3_sweep_age_s)
-        access, secret = settings.s3_access_key, settings.s3_secret_key
-        self._client: Any = boto3.session.Session().client(
-            "s3",
-            endpoint_url=settings.s3_endpoint_url,
-            region_name=settings.s3_region,
-            # None: as the environment, or the machine's role, has it.
-            aws_access_key_id=access and access.get_secret_value(),
-            aws_secret_access_key=secret and secret.get_secret_value(),
-            config=Config(
-                connect_timeout=settings.s3_timeout_s,
-                read_timeout=settings.s3_timeout_s,
-                retries={"mode": "standard", "total_max_attempts": _ATTEMPTS},
-                max_pool_connections=threads,
-                # Others than Amazon's do not know its newer checksums; `keep` sends an MD5.
-                request_checksum_calculation="when_required",
-                response_checksum_validation="when_required",
-            ),
-        )
+        self._client = _client(settings, threads)
 
     def keep(self, incoming: IncomingFile, study_id: str, name: str) -> None:
         """Put a received file into the bucket, which has it when this returns."""
         content = incoming.read()
-        # The storage refuses what does not arrive as it was sent.
-        md5 = base64.b64encode(hashlib.md5(content, usedforsecurity=False).digest()).decode()
         with self._failures():
             self._client.put_object(
                 Bucket=self._bucket,
                 Key=self._key(study_id, name),
                 Body=content,
-                ContentMD5=md5,
+                ContentMD5=_md5(content),
             )
         incoming.discard()
 
@@ -97,6 +79,10 @@ class S3Store(FileStore):
             content: bytes = self._client.get_object(Bucket=self._bucket, Key=key)["Body"].read()
         return content
 
+    def opened(self, study_id: str, name: str) -> BinaryIO:
+        """A file of a study, in memory; NotFound if it is not there."""
+        return BytesIO(self.read(study_id, name))
+
     def local(self, study_id: str, name: str) -> None:
         """None: nothing that was kept lies on this machine."""
 
@@ -107,11 +93,13 @@ class S3Store(FileStore):
             return [found["Key"].removeprefix(start) for found in self._listed(start)]
 
     def remove_study(self, study_id: str) -> None:
-        """Remove a study's files; what cannot be removed now is swept later."""
+        """Remove a study's files; FilesLeft for what cannot be removed now, and is swept later."""
         try:
             self.remove_others(study_id, lambda _name: False)
         except ServiceError as error:
-            _LOG.warning("files without a study are left", extra={"detail": error.detail})
+            raise FilesLeft(
+                f"The study is deleted, and its files could not be removed: {error.detail}"
+            ) from error
 
     def remove_others(self, study_id: str, keep: Callable[[str], bool]) -> int:
         """Remove the study's files whose name `keep` refuses; how many they were."""
@@ -177,6 +165,60 @@ class S3Store(FileStore):
             raise StorageDown(
                 "The archive's storage does not answer; nothing of this request was kept."
             ) from error
+
+
+def put_locked(
+    settings: GatewaySettings, bucket: str, key: str, content: bytes, until: datetime
+) -> None:
+    """Put an object that nobody, its writer included, can change or remove before a time.
+
+    The bucket must have been made with object lock.
+
+    Raises:
+        StorageDown: the storage does not answer in time, or refuses.
+    """
+    client = _client(settings, 1)
+    try:
+        client.put_object(
+            Bucket=bucket,
+            Key=key,
+            Body=content,
+            ContentMD5=_md5(content),
+            ObjectLockMode="COMPLIANCE",
+            ObjectLockRetainUntilDate=until,
+        )
+    except ClientError as error:
+        raise StorageDown(f"The bucket {bucket} refuses ({_code(error)}).") from error
+    except BotoCoreError as error:
+        raise StorageDown(f"The storage of the bucket {bucket} does not answer.") from error
+    finally:
+        client.close()
+
+
+def _client(settings: GatewaySettings, threads: int) -> Any:
+    access, secret = settings.s3_access_key, settings.s3_secret_key
+    return boto3.session.Session().client(
+        "s3",
+        endpoint_url=settings.s3_endpoint_url,
+        region_name=settings.s3_region,
+        # None: as the environment, or the machine's role, has it.
+        aws_access_key_id=access and access.get_secret_value(),
+        aws_secret_access_key=secret and secret.get_secret_value(),
+        config=Config(
+            connect_timeout=settings.s3_timeout_s,
+            read_timeout=settings.s3_timeout_s,
+            retries={"mode": "standard", "total_max_attempts": _ATTEMPTS},
+            max_pool_connections=threads,
+            # Others than Amazon's do not know its newer checksums; an MD5 is sent.
+            request_checksum_calculation="when_required",
+            response_checksum_validation="when_required",
+        ),
+    )
+
+
+def _md5(content: bytes) -> str:
+    """By which the storage refuses what does not arrive as it was sent."""
+    return base64.b64encode(hashlib.md5(content, usedforsecurity=False).digest()).decode()
 
 
 # Studies of one query for their rows.

@@ -15,11 +15,13 @@ from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, inspect, text
+from sqlalchemy import Connection, Engine, delete, insert, inspect, select, text
 from sqlalchemy.orm import Session
 
 from cxr_gateway.archive.database import open_by_itself, open_engine
+from cxr_gateway.archive.database_roles import grant_application
 from cxr_gateway.archive.db_errors import database_failures
+from cxr_gateway.archive.tables import SchemaFloorRow
 from cxr_gateway.core.errors import SchemaMismatch
 from cxr_gateway.core.settings import GatewaySettings
 
@@ -29,15 +31,25 @@ _FOLDER = str(Path(__file__).with_name("migrations"))
 REVISIONS = [script.revision for script in ScriptDirectory(_FOLDER).walk_revisions()][::-1]
 LATEST = REVISIONS[-1]
 EMPTY = "base"
+# Gateways from this schema on work on `LATEST`, for tables and columns only came since. A migration
+# that takes something away, or changes what is read, makes its own number of it (ADR 0044).
+OLDEST = "0011"
 # The columns by which 0.1's tables are told from foreign ones.
 _OWN_COLUMNS = {"studies": "cams_json", "idempotency_keys": "study_id"}
 # Any number, as long as nothing else of the database takes it: "cxr" and a 1.
 _POSTGRES_LOCK = 0x63787201
 
 
-def revision_of(connection: Connection) -> str | None:
-    """The schema's revision, None without one; `SchemaMismatch` if it is none of ours."""
-    found = MigrationContext.configure(connection).get_current_revision()
+def revision_of(connection: Connection, *, or_newer: bool = False) -> str | None:
+    """The schema's revision, None without one; `SchemaMismatch` if it is none of ours.
+
+    Args:
+        connection: to the database.
+        or_newer: take a newer one that this gateway can work on for `LATEST`.
+    """
+    if or_newer and _is_newer_and_suits(connection):
+        return LATEST
+    found = _current(connection)
     if found is not None and found not in REVISIONS:
         raise SchemaMismatch(
             f"The archive's database has schema {found}, and this gateway knows those up to "
@@ -48,13 +60,27 @@ def revision_of(connection: Connection) -> str | None:
 
 def refuse_other(connection: Connection) -> None:
     """Raise `SchemaMismatch` unless the schema is the one of this gateway."""
-    found = revision_of(connection)
+    found = revision_of(connection, or_newer=True)
     if found != LATEST:
         state = "no schema yet" if found is None else f"schema {found}"
         raise SchemaMismatch(
             f"The archive's database has {state}, and this gateway needs {LATEST}. Make a backup, "
             "then run `python -m cxr_gateway migrate`."
         )
+
+
+def _current(connection: Connection) -> str | None:
+    return MigrationContext.configure(connection).get_current_revision()
+
+
+def _is_newer_and_suits(connection: Connection) -> bool:
+    """Whether a newer gateway migrated the database, and says that this one can work on it."""
+    is_known = _current(connection) in {None, *REVISIONS}
+    if is_known or not inspect(connection).has_table(SchemaFloorRow.__tablename__):
+        return False
+    oldest = connection.scalar(select(SchemaFloorRow.revision))
+    # Revisions are numbered with leading zeros, so they compare as text.
+    return oldest is not None and oldest <= LATEST
 
 
 @contextmanager
@@ -92,7 +118,7 @@ def query_once(settings: GatewaySettings, work: Callable[[Session], _T]) -> _T:
 def migrate_if_older(engine: Engine, timeout_s: float) -> None:
     """Bring the database to the schema of this gateway, unless it is there; see `migrate`."""
     with database_failures(), engine.connect() as connection:
-        found = revision_of(connection)
+        found = revision_of(connection, or_newer=True)
     if found != LATEST:
         migrate(engine.url.render_as_string(hide_password=False), timeout_s)
 
@@ -106,8 +132,12 @@ def migrate(url: str, timeout_s: float, to: str = LATEST) -> tuple[str | None, s
         StorageFull: no room; the schema is as it was.
     """
     with exclusively(url, timeout_s) as connection:
+        if to == LATEST and _is_newer_and_suits(connection):
+            # Rights are those that the newer one gave: what its tables are for is not known here.
+            return LATEST, LATEST
         before = revision_of(connection)
         after = change(connection, to)
+        grant_application(connection)
     if before != after:
         _LOG.info("the schema was migrated", extra={"before": before, "after": after})
     return before, after
@@ -126,6 +156,9 @@ def change(connection: Connection, to: str) -> str | None:
     # Revisions are numbered with leading zeros, so they compare as text.
     back = before is not None and (to == EMPTY or to < before)
     (command.downgrade if back else command.upgrade)(config, to)
+    if inspect(connection).has_table(SchemaFloorRow.__tablename__):
+        connection.execute(delete(SchemaFloorRow))
+        connection.execute(insert(SchemaFloorRow).values(revision=OLDEST))
     return revision_of(connection)
 
 

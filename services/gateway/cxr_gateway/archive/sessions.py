@@ -5,21 +5,28 @@ sign-out, by an hour without use, by the end of the working day, whichever comes
 """
 
 import hmac
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import Engine, delete, update
+from sqlalchemy import ColumnElement, Engine, delete, select, update
 from sqlalchemy.orm import Session as Transaction
 
 from cxr_gateway.archive.db_errors import database_failures
+from cxr_gateway.archive.schema import current_database
 from cxr_gateway.archive.tables import SessionRow, SignInRow
 from cxr_gateway.core.access_settings import AccessSettings
 from cxr_gateway.core.errors import Unauthenticated
 from cxr_gateway.core.principal import Principal, PrincipalKind, Role
+from cxr_gateway.core.sealing import SealedError
+from cxr_gateway.core.settings import GatewaySettings
 from cxr_gateway.core.tokens import in_utc, new_token, now, roles_from, roles_text, sha256_of
 
 # A row is written once a minute of use, not once a request.
 _SEEN_EVERY = timedelta(minutes=1)
+# Of a token's hash, which is not the token: enough to tell sessions apart.
+SHOWN_CHARS = 12
 
 
 @dataclass(frozen=True)
@@ -31,6 +38,8 @@ class Person:
     roles: frozenset[Role]
     department: str | None
     id_token: str
+    sid: str | None = None
+    refresh_token: str | None = None
 
     @property
     def principal(self) -> Principal:
@@ -40,9 +49,25 @@ class Person:
 
 @dataclass(frozen=True)
 class Session:
-    """A person who is signed in, and until when at the latest."""
+    """A person who is signed in, and until when at the latest.
+
+    `check_due`: the person's roles are to be read again.
+    """
 
     person: Person
+    expires_at: datetime
+    check_due: bool = False
+
+
+@dataclass(frozen=True)
+class OpenSession:
+    """A session as an operator sees it: not the token, and enough of its hash to name it by."""
+
+    shown: str
+    subject: str
+    roles: frozenset[Role]
+    department: str | None
+    seen_at: datetime
     expires_at: datetime
 
 
@@ -65,8 +90,10 @@ class Sessions:
 
     def __init__(self, engine: Engine, settings: AccessSettings) -> None:
         self._engine = engine
+        self._keyring = settings.keyring
         self._idle = timedelta(seconds=settings.session_idle_s)
         self._max = timedelta(seconds=settings.session_max_s)
+        self._recheck = timedelta(seconds=settings.session_recheck_s)
         self._sign_in_max = timedelta(seconds=settings.sign_in_max_s)
 
     def begin(self, return_to: str) -> SignIn:
@@ -113,13 +140,17 @@ class Sessions:
     def open(self, person: Person) -> str:
         """A new session; its token, of which only a hash is kept."""
         token, moment = new_token(), now()
+        owner = sha256_of(token)
         row = SessionRow(
-            token_sha256=sha256_of(token),
+            token_sha256=owner,
             subject=person.subject,
             name=person.name,
             roles=roles_text(person.roles),
             department=person.department,
-            id_token=person.id_token,
+            id_token=self._keyring.sealed(person.id_token, owner),
+            sid=person.sid,
+            refresh_token=self._sealed(person.refresh_token, owner) if self._recheck else None,
+            checked_at=moment,
             seen_at=moment,
             expires_at=moment + self._max,
         )
@@ -137,11 +168,10 @@ class Sessions:
         """
         with database_failures(), Transaction(self._engine) as transaction:
             row = transaction.get(SessionRow, sha256_of(token))
-            if row is None:
+            person = None if row is None else self._person(row)
+            if row is None or person is None:
                 return None
-            person = Person(
-                row.subject, row.name, roles_from(row.roles), row.department, row.id_token
-            )
+            checked_at = row.checked_at and in_utc(row.checked_at)
             seen_at, expires_at = in_utc(row.seen_at), in_utc(row.expires_at)
         moment = now()
         if moment >= min(seen_at + self._idle, expires_at):
@@ -149,7 +179,39 @@ class Sessions:
             return None
         if attended and moment - seen_at > min(_SEEN_EVERY, self._idle / 2):
             self._note_use(token, moment)
-        return Session(person, expires_at)
+        due = (
+            bool(self._recheck)
+            and person.refresh_token is not None
+            and checked_at is not None
+            and moment - checked_at >= self._recheck
+        )
+        return Session(person, expires_at, check_due=due)
+
+    def begin_check(self, token: str) -> bool:
+        """Whether it is up to the caller to read a session's roles again: once for each time."""
+        moment = now()
+        mine = (
+            update(SessionRow)
+            .where(SessionRow.token_sha256 == sha256_of(token))
+            .where(SessionRow.checked_at <= moment - self._recheck)
+            .values(checked_at=moment)
+        )
+        with database_failures(), self._engine.begin() as connection:
+            return connection.execute(mine).rowcount == 1
+
+    def checked(self, token: str, person: Person) -> None:
+        """Keep what the provider says of a session's person by now."""
+        kept = (
+            update(SessionRow)
+            .where(SessionRow.token_sha256 == sha256_of(token))
+            .values(
+                roles=roles_text(person.roles),
+                department=person.department,
+                refresh_token=self._sealed(person.refresh_token, sha256_of(token)),
+            )
+        )
+        with database_failures(), self._engine.begin() as connection:
+            connection.execute(kept)
 
     def find_and_end(self, token: str) -> Session | None:
         """Forget a session; what it was, if it had not ended before."""
@@ -163,7 +225,73 @@ class Sessions:
         with database_failures(), self._engine.begin() as connection:
             connection.execute(ended)
 
+    def open_now(self) -> list[OpenSession]:
+        """The sessions that have not ended, the oldest use first."""
+        moment = now()
+        with database_failures(), Transaction(self._engine) as transaction:
+            rows = transaction.scalars(select(SessionRow).order_by(SessionRow.seen_at)).all()
+        return [
+            OpenSession(
+                row.token_sha256[:SHOWN_CHARS],
+                row.subject,
+                roles_from(row.roles),
+                row.department,
+                in_utc(row.seen_at),
+                in_utc(row.expires_at),
+            )
+            for row in rows
+            if moment < min(in_utc(row.seen_at) + self._idle, in_utc(row.expires_at))
+        ]
+
+    def end_shown(self, shown: str) -> int:
+        """End the session that `open_now` calls so; how many ended."""
+        return self._end_where(SessionRow.token_sha256.startswith(shown, autoescape=True))
+
+    def end_of(self, *, subject: str | None, sid: str | None) -> int:
+        """End a person's sessions: all, or the one of the provider's session; how many ended."""
+        if sid is not None:
+            same = SessionRow.sid == sid
+            return self._end_where(same if subject is None else same & _of(subject))
+        return 0 if subject is None else self._end_where(_of(subject))
+
+    def _person(self, row: SessionRow) -> Person | None:
+        """Whose session it is; None where its tokens were sealed by a key that is gone."""
+        refresh_token = row.refresh_token
+        try:
+            if refresh_token is not None:
+                refresh_token = self._keyring.opened(refresh_token, row.token_sha256)
+            return Person(
+                row.subject,
+                row.name,
+                roles_from(row.roles),
+                row.department,
+                self._keyring.opened(row.id_token, row.token_sha256),
+                row.sid,
+                refresh_token,
+            )
+        except SealedError:
+            return None
+
+    def _sealed(self, token: str | None, owner: str) -> str | None:
+        return None if token is None else self._keyring.sealed(token, owner)
+
+    def _end_where(self, condition: ColumnElement[bool]) -> int:
+        ended = delete(SessionRow).where(condition).returning(SessionRow.token_sha256)
+        with database_failures(), self._engine.begin() as connection:
+            return len(connection.scalars(ended).all())
+
     def _note_use(self, token: str, moment: datetime) -> None:
         row = SessionRow.token_sha256 == sha256_of(token)
         with database_failures(), self._engine.begin() as connection:
             connection.execute(update(SessionRow).where(row).values(seen_at=moment))
+
+
+def _of(subject: str) -> ColumnElement[bool]:
+    return SessionRow.subject == subject
+
+
+@contextmanager
+def open_sessions(settings: GatewaySettings) -> Iterator[Sessions]:
+    """For a command: the sessions of these settings' archive, closed at the end."""
+    with current_database(settings) as engine:
+        yield Sessions(engine, settings)

@@ -41,6 +41,7 @@ def shadow_answers(
         .limit(limit)
         .execution_options(yield_per=_ROWS_AT_ONCE)
     )
-    for answer, result_json in session.execute(wanted):
-        pair_of_rows: tuple[ShadowAnswerRow, str] = (answer, result_json)
-        yield pair_of_rows
+    with session.execute(wanted) as found:
+        for answer, result_json in found:
+            pair_of_rows: tuple[ShadowAnswerRow, str] = (answer, result_json)
+            yield pair_of_rows

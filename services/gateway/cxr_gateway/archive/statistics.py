@@ -89,15 +89,16 @@ def _groups(session: Session, week: str) -> Iterator[ImageGroup]:
     ]
     wanted = select(*kinds, latest.c.values_json).execution_options(yield_per=_ROWS_AT_ONCE)
     kept: dict[tuple[Any, ...], list[NDArray[np.float64]]] = {}
-    for some in session.execute(wanted).partitions():
-        texts: dict[tuple[Any, ...], list[str]] = {}
-        for *kind, values in some:
-            texts.setdefault(tuple(kind), []).append(values)
-        for key, lines in texts.items():
-            # As an array at once: as Python's numbers a week would take ten times the memory, in
-            # whichever thread it is, and a thread's memory is not given back.
-            rows = np.array(json.loads(f"[{','.join(lines)}]"), dtype=np.float64)
-            kept.setdefault(key, []).append(rows)
+    with session.execute(wanted) as found:
+        for some in found.partitions():
+            texts: dict[tuple[Any, ...], list[str]] = {}
+            for *kind, values in some:
+                texts.setdefault(tuple(kind), []).append(values)
+            for key, lines in texts.items():
+                # As an array at once: as Python's numbers a week would take ten times the memory,
+                # in whichever thread it is, and a thread's memory is not given back.
+                rows = np.array(json.loads(f"[{','.join(lines)}]"), dtype=np.float64)
+                kept.setdefault(key, []).append(rows)
     names = [column.key for column in kinds]
     for key, parts in kept.items():
         yield ImageGroup(**dict(zip(names, key, strict=True)), numbers=np.concatenate(parts))

@@ -16,6 +16,7 @@ from cxr_gateway.archive.db_errors import database_failures
 from cxr_gateway.archive.files import FileStore
 from cxr_gateway.archive.models import owned_by
 from cxr_gateway.archive.tables import StudyRow
+from cxr_gateway.core.errors import FilesLeft
 from cxr_gateway.core.schemas import ImageSource
 from cxr_serving.errors import ServiceError
 
@@ -46,8 +47,12 @@ def sweep(
             known = set(session.scalars(select(StudyRow.id).where(StudyRow.id.in_(settled))))
         orphans = [study_id for study_id in settled if study_id not in known]
         for study_id in orphans:
-            files.remove_study(study_id)
-        swept += len(orphans)
+            try:
+                files.remove_study(study_id)
+            except FilesLeft as error:
+                _LOG.warning("files without a study are left", extra={"detail": error.detail})
+            else:
+                swept += 1
     if swept:
         _LOG.warning("files without a study were removed", extra={"studies": swept})
     return swept

@@ -15,15 +15,23 @@ import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import IO
 
 from cxr_gateway.archive import FileStore, open_files, original_name
 from cxr_gateway.archive.db_errors import FULL_ERRORS
-from cxr_gateway.archive.dump import STUDIES, snapshot, studies_gone
+from cxr_gateway.archive.dump import (
+    API_KEYS,
+    PSEUDONYM_KEYS,
+    STUDIES,
+    snapshot,
+    studies_gone,
+)
 from cxr_gateway.archive.models import owned_by
-from cxr_gateway.backup.form import FORMAT, MANIFEST, BackupError, Entry, Manifest, rows_name
+from cxr_gateway.backup.form import FORMAT, MAC, MANIFEST, BackupError, Entry, Manifest, rows_name
 from cxr_gateway.backup.form import file_name as entry_of_file
+from cxr_gateway.backup.sealing import BackupKey, backup_key
 from cxr_gateway.core.schemas import ImageSource
 from cxr_gateway.core.settings import GatewaySettings
 from cxr_serving.errors import NotFound
@@ -33,23 +41,50 @@ _LOG = logging.getLogger(__name__)
 _PART = ".cxr-backup-part"
 
 
-def back_up(settings: GatewaySettings, target: Path) -> Manifest:
+# What a backup may be without, and is where it has no key of its own to hide it.
+_KEY_TABLES = frozenset({API_KEYS, PSEUDONYM_KEYS})
+
+
+PutFile = Callable[[zipfile.ZipFile, dict[str, Entry], str, str], bool]
+
+
+def back_up(
+    settings: GatewaySettings,
+    target: Path,
+    *,
+    keys: bool = True,
+    put_file: PutFile | None = None,
+) -> Manifest:
     """Write a backup to `target`, which is whole or not there.
+
+    Args:
+        settings: of the archive; with a `backup_key_file` the backup carries a MAC.
+        target: the file to be made.
+        keys: whether API keys (as hashes) and the pseudonyms' key go along, the latter hidden by
+            the backups' key; without that it never does.
+        put_file: puts a study's file into the backup, or beside it, and says whether it was there;
+            into it by default.
 
     Raises:
         BackupError: `target` is there already or cannot be written, or there is no archive.
         ServiceError: the archive cannot be read.
     """
-    files = open_files(settings)
+    files, key = open_files(settings), backup_key(settings)
+    put = put_file or partial(_write_file, files)
+    left_out: frozenset[str] = frozenset()
+    if not keys:
+        left_out = _KEY_TABLES
+    elif key is None:
+        left_out = frozenset({PSEUDONYM_KEYS})
     with _new_file(target) as stream, zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as archive:
         entries: dict[str, Entry] = {}
-        revision, studies = _write_rows(settings, archive, entries)
+        revision, studies = _write_rows(settings, archive, entries, left_out, key)
         missing = []
         for study_id, source, latest in studies:
             keeps = owned_by(source, latest)
             original = original_name(source)
             for name in sorted({original, *filter(keeps, files.names(study_id))}):
-                copied = _write_file(files, archive, entries, study_id, name)
+                copied = put(archive, entries, study_id, name)
                 if not copied and name == original:
                     missing.append(study_id)
         removed = studies_gone(settings, missing)
@@ -63,20 +98,31 @@ def back_up(settings: GatewaySettings, target: Path) -> Manifest:
             removed=removed,
             entries=entries,
         )
-        archive.writestr(MANIFEST, manifest.model_dump_json(), zipfile.ZIP_DEFLATED)
+        written = manifest.model_dump_json().encode()
+        archive.writestr(MANIFEST, written, zipfile.ZIP_DEFLATED)
+        if key is not None:
+            archive.writestr(MAC, key.mac(written))
     return manifest
 
 
 def _write_rows(
-    settings: GatewaySettings, archive: zipfile.ZipFile, entries: dict[str, Entry]
+    settings: GatewaySettings,
+    archive: zipfile.ZipFile,
+    entries: dict[str, Entry],
+    left_out: frozenset[str],
+    key: BackupKey | None,
 ) -> tuple[str, list[tuple[str, ImageSource, int]]]:
     studies = []
     with snapshot(settings) as database:
         if STUDIES not in database.tables:
             raise BackupError("There is no archive to back up: its database has no studies.")
         for table in database.tables:
+            if table in left_out:
+                continue
             with _entry(archive, entries, rows_name(table), zipfile.ZIP_DEFLATED) as put:
                 for row in database.rows(table):
+                    if table == PSEUDONYM_KEYS and key is not None:
+                        row["key"] = key.hidden(row["key"])
                     put(json.dumps(row, ensure_ascii=False).encode())
                     put(b"\n")
                     if table == STUDIES:

@@ -5,7 +5,20 @@
 
 import argparse
 
-from cxr_gateway.cli import audit, backup, docs, export, keys, models, retention
+from cxr_gateway.cli import (
+    audit,
+    backup,
+    docs,
+    explain,
+    export,
+    importing,
+    keys,
+    models,
+    retention,
+    screening,
+    sessions,
+    triage,
+)
 from cxr_gateway.core.settings import GatewaySettings
 from cxr_serving.logs import configure_logging
 from cxr_serving.process import settings_or_exit
@@ -31,6 +44,19 @@ def parser() -> argparse.ArgumentParser:
         prog="cxr-gateway", description="Without a command it serves until a signal comes."
     )
     commands = made.add_subparsers(dest="command")
-    for group in (backup, keys, audit, retention, export, models, docs):
+    for group in (
+        backup,
+        keys,
+        sessions,
+        audit,
+        retention,
+        export,
+        importing,
+        explain,
+        models,
+        triage,
+        screening,
+        docs,
+    ):
         group.add_to(commands)
     return made

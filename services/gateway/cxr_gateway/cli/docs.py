@@ -1,7 +1,7 @@
 """The command `docs`: documents that follow from the code, for `make generate` and for CI.
 
-`docs openapi`, `docs permissions` and `docs triage` print a document; with `--check FILE` they
-print nothing and end 1 if the file is stale.
+`docs openapi` and the others print a document; with `--check FILE` they print nothing and end 1 if
+the file is stale.
 """
 
 import argparse
@@ -55,6 +55,12 @@ def _permissions() -> str:
     return markdown(Operations(create_app(GatewaySettings.model_construct()).routes))
 
 
+def _problems() -> str:
+    from cxr_gateway.api.problems import markdown
+
+    return markdown()
+
+
 def _triage() -> str:
     from cxr_gateway.analysis.triage import markdown
 
@@ -64,5 +70,6 @@ def _triage() -> str:
 _DOCUMENTS: dict[str, Callable[[], str]] = {
     "openapi": _openapi,
     "permissions": _permissions,
+    "problems": _problems,
     "triage": _triage,
 }

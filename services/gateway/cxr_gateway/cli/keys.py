@@ -9,7 +9,7 @@ from typing import Any
 
 from cxr_gateway.archive.api_keys import ApiKey, Keys, open_keys
 from cxr_gateway.archive.tables import MAX_DEPARTMENT_CHARS, MAX_NAME_CHARS
-from cxr_gateway.cli.command_runner import Work, command
+from cxr_gateway.cli.command_runner import Done, Work, command
 from cxr_gateway.core.principal import Role
 from cxr_gateway.core.settings import GatewaySettings
 from cxr_gateway.core.tokens import now
@@ -36,7 +36,7 @@ def add_to(commands: "argparse._SubParsersAction[Any]") -> None:
     make.add_argument(
         "--expires", type=_span, default="90d", metavar="90d", help="hours, days or weeks; or never"
     )
-    make.set_defaults(run=command(_with_keys(_create), action="keys create"))
+    make.set_defaults(run=command(_with_keys(_create), action="keys create", details=_asked))
     listed = parts.add_parser("list", help="every key, and whether it is valid")
     listed.set_defaults(run=command(_with_keys(_list)))
     end = parts.add_parser("revoke", help="end a key, from the next request on")
@@ -44,27 +44,34 @@ def add_to(commands: "argparse._SubParsersAction[Any]") -> None:
     end.set_defaults(run=command(_with_keys(_revoke), action="keys revoke"))
 
 
-def _with_keys(work: Callable[[Keys, argparse.Namespace], str]) -> Work:
-    def run(settings: GatewaySettings, options: argparse.Namespace) -> str:
+def _with_keys(work: Callable[[Keys, argparse.Namespace], str | Done]) -> Work:
+    def run(settings: GatewaySettings, options: argparse.Namespace) -> str | Done:
         with open_keys(settings) as keys:
             return work(keys, options)
 
     return run
 
 
-def _create(keys: Keys, options: argparse.Namespace) -> str:
+def _asked(options: argparse.Namespace) -> dict[str, Any]:
+    roles = sorted(set(options.roles))
+    return {"name": options.name, "roles": roles, "department": options.department}
+
+
+def _create(keys: Keys, options: argparse.Namespace) -> Done:
     until = None if options.expires is None else now() + options.expires
     key, token = keys.create(options.name, frozenset(options.roles), options.department, until)
     sys.stderr.write(f"{_described(key)}\n{_ONCE}\n")
-    return token
+    return Done(token, {"key": key.id, "expires": _day(until)})
 
 
 def _list(keys: Keys, _options: argparse.Namespace) -> str:
     return "\n".join(map(_described, keys.all())) or "There are no keys."
 
 
-def _revoke(keys: Keys, options: argparse.Namespace) -> str:
-    return _described(keys.revoke(options.id))
+def _revoke(keys: Keys, options: argparse.Namespace) -> Done:
+    key = keys.revoke(options.id)
+    # Of a key that there is: somebody may give the secret itself in the id's place.
+    return Done(_described(key), {"key": key.id, "name": key.name})
 
 
 def _described(key: ApiKey) -> str:

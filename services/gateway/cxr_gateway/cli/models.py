@@ -6,6 +6,7 @@ from typing import Any
 
 from cxr_gateway.archive.promotions import ROLES
 from cxr_gateway.cli.command_runner import command
+from cxr_gateway.core.principal import operator_name
 from cxr_gateway.core.settings import GatewaySettings
 from cxr_gateway.shadow.evidence import MAX_FAILURES, MIN_ANSWERS
 
@@ -37,6 +38,12 @@ def add_to(commands: "argparse._SubParsersAction[Any]") -> None:
     report.set_defaults(run=_run("report"))
 
 
+def _asked(options: argparse.Namespace) -> dict[str, Any]:
+    # Evidence is asked for before a promotion alone.
+    anyway = {"anyway": options.anyway} if "anyway" in options else {}
+    return {"role": options.role, "by": operator_name(options.by), **anyway}
+
+
 def _run(name: str) -> Any:
     def work(settings: GatewaySettings, options: argparse.Namespace) -> str:
         # The web's packages are for who speaks to the inference services; other commands start
@@ -46,4 +53,5 @@ def _run(name: str) -> Any:
         run: Callable[[GatewaySettings, argparse.Namespace], str] = getattr(operating, name)
         return run(settings, options)
 
-    return command(work, action=_ON_RECORD.get(name))
+    action = _ON_RECORD.get(name)
+    return command(work) if action is None else command(work, action=action, details=_asked)

@@ -2,16 +2,20 @@
 
 import logging
 import shutil
+import socket
 
 import uvicorn
 from fastapi import FastAPI
 
 from cxr_gateway.access.start import refuse_open_to_others
-from cxr_gateway.analysis.rescoring import RescoringError, load_rescorings
+from cxr_gateway.analysis.triage_folder import TriageModelError
+from cxr_gateway.analysis.triage_model import load_triage_models
+from cxr_gateway.api.dependencies import AppState
 from cxr_gateway.app import create_app
 from cxr_gateway.archive import open_files
 from cxr_gateway.archive.db_errors import folder_failures
 from cxr_gateway.archive.schema import current_database
+from cxr_gateway.cli.upgrades import NoUpgrades
 from cxr_gateway.core.errors import StorageFull
 from cxr_gateway.core.settings import GatewaySettings
 from cxr_serving.errors import ServiceError
@@ -23,13 +27,13 @@ _log = logging.getLogger(__name__)
 
 
 def serve(settings: GatewaySettings) -> int:
-    """Until a signal; 2 if settings, archive or rescorings are unfit, 3 if another part is."""
+    """Until a signal; 2 if settings, archive or constants are unfit, 3 if another part is."""
     configure_logging("gateway", settings.log_level)
     try:
         refuse_open_to_others(settings)
-        load_rescorings(settings.rescoring_dir)
+        load_triage_models(settings)
         _check_archive(settings)
-    except (RescoringError, ServiceError) as error:
+    except (TriageModelError, ServiceError) as error:
         # What an operator put there, like a setting: a sentence, and no traceback around it.
         _log.error(start_failure("gateway", error))
         return 2
@@ -38,10 +42,27 @@ def serve(settings: GatewaySettings) -> int:
     return 0 if server.started else 3
 
 
+class _Server(uvicorn.Server):
+    """Ends the streams of events, which would go on for an hour, before it waits for requests."""
+
+    def __init__(self, config: uvicorn.Config, app: FastAPI) -> None:
+        super().__init__(config)
+        self._app = app
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """As uvicorn does."""
+        state: AppState | None = getattr(self._app.state, "gateway", None)
+        if state is not None:
+            state.streams.close()
+        await super().shutdown(sockets)
+
+
 def server_of(app: FastAPI, settings: GatewaySettings) -> uvicorn.Server:
     """The server of an app, not started."""
     config = uvicorn.Config(
         app,
+        http=NoUpgrades,
+        ws="none",
         host=settings.host,
         port=settings.port,
         log_config=None,
@@ -52,7 +73,7 @@ def server_of(app: FastAPI, settings: GatewaySettings) -> uvicorn.Server:
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=round(settings.shutdown_grace_s),
     )
-    return uvicorn.Server(config)
+    return _Server(config, app)
 
 
 def _check_archive(settings: GatewaySettings) -> None:

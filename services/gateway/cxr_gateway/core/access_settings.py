@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, model_validator
 
 from cxr_gateway.core.principal import Role
+from cxr_gateway.core.sealing import MIN_KEY_BYTES, Keyring
 from cxr_serving.settings import ServiceSettings
 
 LOOPBACK_NAMES = ("127.0.0.1", "localhost", "::1", "[::1]")
@@ -29,6 +30,12 @@ class AccessSettings(ServiceSettings):
     public_url: str = Field(
         default="",
         description="As browsers write it, `https://cxr.example.org`; sign-in comes back to it.",
+    )
+    forwarded_user_header: str = Field(
+        default="",
+        pattern=r"^[A-Za-z0-9-]*$",
+        description="With `behind-log-in`: in this header the proxy names who it has let in, for "
+        "the audit log; it must remove what a client wrote there. Unset: everybody is `local`.",
     )
     trusted_proxies: int = Field(
         default=0,
@@ -59,12 +66,35 @@ class AccessSettings(ServiceSettings):
         description="Holds the department; whoever has none then sees nothing, admins everything. "
         "Unset: there are no departments.",
     )
+    oidc_acr_values: str = Field(
+        default="",
+        description="Ways of signing in, separated by spaces, one of which the provider must say "
+        "was used (`acr`); a second factor, for instance.",
+    )
+    oidc_max_age_s: int | None = Field(
+        default=None,
+        ge=0,
+        description="Whoever gave their password longer ago is asked again (`auth_time`).",
+    )
     oidc_timeout_s: float = Field(default=5.0, gt=0)
 
     session_idle_s: float = Field(default=3600.0, gt=0, description="Ends an unused session.")
     session_max_s: float = Field(default=12 * 3600.0, gt=0, description="Ends any session.")
+    session_recheck_s: float = Field(
+        default=900.0,
+        ge=0,
+        description="How often a session's roles are read again at the provider, where it gives "
+        "refresh tokens; one that it has ended there ends. 0: at the sign-in only.",
+    )
     sign_in_max_s: float = Field(
         default=600.0, gt=0, description="How long a sign-in at the provider may take."
+    )
+
+    secrets_key: SecretStr = Field(
+        default=SecretStr(""),
+        description="Seals in the database what has to be read again: webhooks' secrets, the "
+        "provider's tokens of sessions. 32 characters or more; several, apart by spaces, while one "
+        "is changed: the first seals, each opens. Unset: they lie there readable.",
     )
 
     requests_per_minute: int = Field(
@@ -90,6 +120,24 @@ class AccessSettings(ServiceSettings):
             # A browser's ID token would pass for an access token.
             raise ValueError("CXR_GATEWAY_OIDC_AUDIENCE must not be the client's id")
         return self
+
+    @model_validator(mode="after")
+    def _secrets_keys_are_long(self) -> Self:
+        if any(len(key) < MIN_KEY_BYTES for key in self._secrets_keys):
+            raise ValueError(
+                f"CXR_GATEWAY_SECRETS_KEY has fewer than {MIN_KEY_BYTES} characters; "
+                "`openssl rand -hex 32` makes one"
+            )
+        return self
+
+    @property
+    def _secrets_keys(self) -> list[str]:
+        return self.secrets_key.get_secret_value().split()
+
+    @property
+    def keyring(self) -> Keyring:
+        """By which secrets are kept in the database."""
+        return Keyring(self._secrets_keys)
 
     @property
     def resolved_access(self) -> Access:

@@ -3,7 +3,9 @@
 ServiceError
 ├── Unauthenticated           401 no known user or key; only the log has the cause
 ├── Forbidden                 403 a page of another site sends something, or a role is missing
+├── Misdirected               421 sent to a name that is not this gateway's
 ├── TextInImage               409 an image that may show a name is not exported
+├── CursorGone                410 the changes after this cursor are another archive's
 ├── UploadTimeout             408 the client stopped sending in the middle of its upload
 ├── TooManyRequests           429 `Retry-After` says when there is room again
 ├── StorageFull               507 the archive's disk is full; nothing was kept
@@ -11,10 +13,12 @@ ServiceError
     ├── InferenceUnavailable  503 neither inference service answered; `study_id` names the study
     ├── ProviderDown          503 the OpenID provider does not answer, or not as it must
     ├── StorageDown           503 the S3 storage does not answer or refuses; see `Retry-After`
+    ├── FilesLeft             503 a study's rows are gone and its files could not be removed
     ├── CommitUnanswered      503 the database went away during a commit; the study may be kept
     └── SchemaMismatch            the database has another schema; met at a start only
 
-CommandError                  of a command; its leaves are `BackupError` and `BrokenChain`
+CommandError                  of a command; `BackupError`, `BrokenChain`, and
+└── BadInput                  exit status 2: what was given cannot be worked with
 """
 
 from typing import Any
@@ -34,6 +38,14 @@ class TextInImage(ServiceError):
 
 class CommandError(Exception):
     """What an operator's command ends with, a sentence: why nothing was done, or not all."""
+
+    exit_status = 1
+
+
+class BadInput(CommandError):
+    """What the operator gave cannot be worked with; nothing was changed."""
+
+    exit_status = 2
 
 
 class StorageFull(ServiceError):
@@ -56,10 +68,9 @@ class StorageDown(Unavailable):
 
     retry_after_s = 10
 
-    @property
-    def headers(self) -> dict[str, str]:
-        """`Retry-After` in seconds."""
-        return {"Retry-After": str(self.retry_after_s)}
+
+class FilesLeft(Unavailable):
+    """A study is gone from the database, and files of it are still there."""
 
 
 class CommitUnanswered(Unavailable):
@@ -70,12 +81,28 @@ class SchemaMismatch(Unavailable):
     """The archive's database has another schema than this gateway works with."""
 
 
+class CursorGone(ServiceError):
+    """A restore has put another history in the place of what a reader knows."""
+
+    status = 410
+    type = "urn:cxr:problem:cursor-gone"
+    title = "Cursor gone"
+
+
 class UploadTimeout(ServiceError):
     """The client stopped sending in the middle of its upload; nothing was kept."""
 
     status = 408
     type = "urn:cxr:problem:upload-timeout"
     title = "Upload timed out"
+
+
+class Misdirected(ServiceError):
+    """Sent to a name that is not this gateway's: the sender's settings, or another's trick."""
+
+    status = 421
+    type = "urn:cxr:problem:misdirected"
+    title = "Misdirected"
 
 
 class Forbidden(ServiceError):

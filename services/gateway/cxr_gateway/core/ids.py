@@ -3,7 +3,7 @@
 import re
 import secrets
 import time
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 
 from ulid import ULID
 
@@ -17,6 +17,12 @@ def new_study_id(now_ms: int | None = None) -> str:
     # The package's own generator counts up within a millisecond; these cannot be guessed.
     random = secrets.token_bytes(_RANDOM_BYTES)
     return str(ULID.from_bytes(moment.to_bytes(_TIME_BYTES, "big") + random)).lower()
+
+
+def first_id_at(moment: datetime) -> str:
+    """The lowest id that can be made at this time, to the millisecond."""
+    at_ms = (moment - datetime.fromtimestamp(0, UTC)) // timedelta(milliseconds=1)
+    return str(ULID.from_bytes(at_ms.to_bytes(_TIME_BYTES, "big") + bytes(_RANDOM_BYTES))).lower()
 
 
 def is_study_id(text: str) -> bool:

@@ -3,11 +3,12 @@
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 from enum import StrEnum
+from functools import partial
 from itertools import product
 
-from prometheus_client import Counter, Gauge
+from prometheus_client import CollectorRegistry, Counter, Gauge
 
-from cxr_contracts import Finding
+from cxr_contracts import Finding, Level
 from cxr_gateway.core.schemas import FailureKind, Priority, Study, StudyStatus
 from cxr_serving.metrics import ServiceMetrics, Span
 
@@ -20,6 +21,7 @@ class OodRefusal(StrEnum):
 
     TAGS = "tags"  # the file's own DICOM tags name another body part, modality or view
     COLOUR = "colour"  # an image in colour
+    QUALITY = "quality"  # too poor to be read
     IMAGE = "image"  # the image itself, by the network or by its shape
 
 
@@ -52,14 +54,14 @@ class GatewayMetrics(ServiceMetrics):
         )
         self._classified = Counter(
             "cxr_classified_studies",
-            "Analyses that the classifier answered; the denominator of the positive findings.",
+            "Analyses that the classifier answered; the denominator of the findings by level.",
             registry=self.registry,
         )
-        self._positive = self._counter(
-            "cxr_positive_findings",
-            "Findings at or above their operating threshold.",
-            ["finding"],
-            ((finding,) for finding in Finding),
+        self._findings = self._counter(
+            "cxr_findings",
+            "Findings of classified studies, by their evidence level.",
+            ["finding", "level"],
+            product(Finding, Level),
         )
         self.studies_in_flight = self._gauge(
             "cxr_studies_in_flight", "Uploads and repeated analyses inside the gateway."
@@ -70,11 +72,26 @@ class GatewayMetrics(ServiceMetrics):
         self.studies_waiting = self._gauge(
             "cxr_studies_waiting", "Received studies that wait to be analysed."
         )
+        self.event_streams = self._gauge(
+            "cxr_event_streams", "Clients that follow the changes by server-sent events."
+        )
         self.archive_free = self._gauge(
             "cxr_archive_free_bytes", "Free on the volume of the archive's folder."
         )
         self.archive_size = self._gauge(
             "cxr_archive_size_bytes", "Size of the volume of the archive's folder."
+        )
+
+        self.audit = AuditMetrics(self.registry)
+        self.sign_in_failures = Counter(
+            "cxr_sign_in_failures",
+            "Keys, tokens and sign-ins that were refused.",
+            registry=self.registry,
+        )
+        self.decoder_failures = Counter(
+            "cxr_decoder_failures",
+            "Worker processes that failed on a file, or were not done in time.",
+            registry=self.registry,
         )
 
     def stage(self, name: str, *, asks: bool = False) -> AbstractContextManager[Span]:
@@ -91,8 +108,7 @@ class GatewayMetrics(ServiceMetrics):
         if study.findings:
             self._classified.inc()
         for row in study.findings:
-            if row.positive:
-                self._positive.labels(row.finding.value).inc()
+            self._findings.labels(row.finding.value, row.level.value).inc()
 
     def count_refusal(self, reason: OodRefusal) -> None:
         """Count a radiograph that the OOD detector refused."""
@@ -109,6 +125,54 @@ class GatewayMetrics(ServiceMetrics):
 
     def _gauge(self, name: str, description: str) -> Gauge:
         return Gauge(name, description, registry=self.registry)
+
+
+class AuditMetrics:
+    """What is counted of the audit log, and of what keeps it: database, clock, backups.
+
+    A time is in seconds since 1970. What is not known yet is not there, or 0 for a time.
+    """
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        gauge = partial(Gauge, registry=registry)
+        counter = partial(Counter, registry=registry)
+        self.intact = gauge(
+            "cxr_audit_chain_intact", "1 where the audit log was verified, 0 where it is broken."
+        )
+        self.intact.set(1)
+        self.verified_at = gauge(
+            "cxr_audit_verified_timestamp_seconds", "When the audit log was found whole."
+        )
+        self.clock_steps = counter(
+            "cxr_audit_clock_steps", "Entries before which a clock was set back."
+        )
+        self.spooled = gauge(
+            "cxr_audit_spooled_entries", "Entries that wait because the database is full."
+        )
+        self.summarised = counter(
+            "cxr_audit_summarised_requests", "Refusals that were counted, not written one by one."
+        )
+        self.shipped_at = gauge(
+            "cxr_audit_shipped_timestamp_seconds", "When all was sent that there was.", ["kind"]
+        )
+        self.ship_failures = counter(
+            "cxr_audit_ship_failures", "Places that were not reached.", ["kind"]
+        )
+        for kind in ("anchors", "entries"):
+            self.ship_failures.labels(kind)
+        self.backup_at = gauge("cxr_backup_timestamp_seconds", "When the last backup was made.")
+        self.database_size = gauge("cxr_database_size_bytes", "Of the archive's database.")
+        self.database_volume = gauge(
+            "cxr_database_volume_bytes", "Size of its volume, as a setting says; 0 if none does."
+        )
+        self.clock_skew = gauge(
+            "cxr_clock_skew_seconds", "By how much the database server's clock is ahead of ours."
+        )
+
+    @classmethod
+    def unseen(cls) -> "AuditMetrics":
+        """For a command, which nobody scrapes."""
+        return cls(CollectorRegistry())
 
 
 def _outcomes() -> Iterator[tuple[str, str]]:

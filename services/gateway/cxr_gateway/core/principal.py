@@ -1,5 +1,6 @@
 """Who makes a request: what sign-in, API keys, permissions and the audit log have in common."""
 
+import getpass
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -10,6 +11,7 @@ class Role(StrEnum):
     VIEWER = "viewer"
     CLINICIAN = "clinician"
     INTEGRATOR = "integrator"
+    AUDITOR = "auditor"
     ADMIN = "admin"
 
 
@@ -39,7 +41,22 @@ class Principal:
     roles: frozenset[Role]
     department: str | None = None
 
+    @property
+    def sender(self) -> str | None:
+        """By what shares are counted; None for whoever sits at the machine, who has no share."""
+        return None if self.kind is PrincipalKind.LOCAL else f"{self.kind} {self.subject}"
+
 
 # Whoever sits at the machine, where nothing but loopback is listened on.
 LOCAL = Principal(PrincipalKind.LOCAL, "local", frozenset(Role))
 NOBODY = Principal(PrincipalKind.NOBODY, "nobody", frozenset())
+
+
+def operator_name(given: str | None) -> str:
+    """Who runs a command: as they say, or as the system calls its user; at most 200 characters."""
+    try:
+        name = given or getpass.getuser()
+    except (KeyError, OSError):
+        # In a container the user may be a number without a name.
+        name = "operator"
+    return name[:200]

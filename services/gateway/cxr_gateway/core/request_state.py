@@ -2,9 +2,11 @@
 
 principal       who asks, set by the access middleware
 session         the session by which a person asks, if by one
+head            whether the client asked by HEAD for what a route answers to GET
 operation       the operation that the router will answer, set by `middleware.operation`
 refusal         why access was refused, for the access log
 audit_study     the study that a request is about whose path does not name it
+audit_details   what else belongs to the request's audit entry
 audit_recorded  whether the request's audit entry is written already
 """
 
@@ -16,6 +18,17 @@ from cxr_gateway.core.principal import NOBODY, Principal
 
 # Read by `middleware.operation.operation_of`.
 OPERATION = "operation"
+HEAD = "head"
+
+
+def is_head(connection: HTTPConnection) -> bool:
+    """Whether only the headers of the answer are sent."""
+    return getattr(connection.state, HEAD, False)
+
+
+def has_operation(connection: HTTPConnection) -> bool:
+    """Whether the method is one that the path answers, or nothing is at the path."""
+    return getattr(connection.state, OPERATION, None) is not None
 
 
 def principal_of(connection: HTTPConnection) -> Principal:
@@ -48,6 +61,17 @@ def set_study(connection: HTTPConnection, study_id: str) -> None:
 def study_of(connection: HTTPConnection) -> str | None:
     """The study that `set_study` named."""
     return getattr(connection.state, "audit_study", None)
+
+
+def set_details(connection: HTTPConnection, **details: Any) -> None:
+    """Say what else belongs to the request's audit entry."""
+    connection.state.audit_details = details_of(connection) | details
+
+
+def details_of(connection: HTTPConnection) -> dict[str, Any]:
+    """What `set_details` said."""
+    found: dict[str, Any] = getattr(connection.state, "audit_details", {})
+    return found
 
 
 def mark_recorded(connection: HTTPConnection) -> None:

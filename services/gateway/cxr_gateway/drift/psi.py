@@ -6,7 +6,7 @@ of the shares of radiographs in each bin. It is 0 for the same distribution, and
 two is the reference makes no difference. Half a radiograph is added to every bin of both, so that
 an empty bin counts as nearly empty and not as infinitely unlikely. Chance alone makes about (bins -
 1) / radiographs of it: with ten bins and 300 radiographs 0.03, which is why a week with fewer is
-not judged.
+not compared.
 """
 
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ class DriftFlag(StrEnum):
     STABLE = "stable"
     WATCH = "watch"  # from 0.1
     DRIFTED = "drifted"  # from 0.25
-    TOO_FEW = "too-few"  # fewer radiographs than are judged
+    TOO_FEW = "too-few"  # fewer radiographs than are compared
 
 
 def psi(week: Sequence[int], reference: Sequence[int]) -> float:

@@ -1,6 +1,7 @@
 """The weeks of an installation against a reference, as the page and the metrics tell them."""
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 
 from cxr_contracts import (
     IMAGE_NUMBERS,
@@ -40,16 +41,16 @@ def report_of(
         why_none: a sentence in that case.
         min_images: a distribution of fewer images is not evaluated.
     """
-    judged, statistics = None, list[DriftStatistic]()
+    latest, statistics = None, list[DriftStatistic]()
     if reference is not None:
-        judged = _evaluated_week(weeks, reference, min_images)
+        latest = _compared_week(weeks, reference, min_images)
         statistics = [
-            _statistic(one, weeks, reference, judged, min_images) for one in reference.statistics
+            _statistic(one, weeks, reference, latest, min_images) for one in reference.statistics
         ]
         statistics.sort(key=lambda one: (_ORDER.index(one.flag), -(one.psi or 0.0)))
     return DriftReport(
-        summary=_summary(statistics, judged, min_images) if reference else why_none,
-        judged_week=judged,
+        summary=_summary(statistics, latest, min_images) if reference else why_none,
+        compared_week=latest,
         reference=_summary_of(reference) if reference else None,
         rules=DriftRules(watch=WATCH, drifted=DRIFTED, min_images=min_images),
         weeks=[_week(week, reference) for week in weeks],
@@ -57,9 +58,9 @@ def report_of(
     )
 
 
-def _summary(statistics: Sequence[DriftStatistic], judged: str | None, min_images: int) -> str:
-    if judged is None:
-        return f"No week has {min_images} images to compare yet, so nothing is evaluated."
+def _summary(statistics: Sequence[DriftStatistic], latest: str | None, min_images: int) -> str:
+    if latest is None:
+        return f"No week has {min_images} images to compare yet, so nothing is compared."
     drifted = sum(one.flag is DriftFlag.DRIFTED for one in statistics)
     watched = sum(one.flag is DriftFlag.WATCH for one in statistics)
     verb = "have" if drifted > 1 else "has"
@@ -68,12 +69,10 @@ def _summary(statistics: Sequence[DriftStatistic], judged: str | None, min_image
     if watched:
         also = "more " if drifted else ""
         more = f" {watched} {also}{'is' if watched == 1 else 'are'} to be watched."
-    return f"{of_all} {verb} drifted in week {judged}.{more}"
+    return f"{of_all} {verb} drifted in week {latest}.{more}"
 
 
-def _evaluated_week(
-    weeks: Sequence[Week], reference: DriftReference, min_images: int
-) -> str | None:
+def _compared_week(weeks: Sequence[Week], reference: DriftReference, min_images: int) -> str | None:
     for week in reversed(weeks):
         if _number_of(_accepted(week.of(reference))) >= min_images:
             return week.name
@@ -97,12 +96,12 @@ def _statistic(
     one: StatisticReference,
     weeks: Sequence[Week],
     reference: DriftReference,
-    judged: str | None,
+    latest: str | None,
     min_images: int,
 ) -> DriftStatistic:
     bins = _bins(one)
     rows = [_week_of(one, week.name, week.of(reference), min_images) for week in weeks]
-    now = next((row for row in rows if row.week == judged), None)
+    now = next((row for row in rows if row.week == latest), None)
     is_input = one.name in IMAGE_NUMBERS and one.name != _SCORES_OF_INPUT
     return DriftStatistic(
         name=one.name,
@@ -175,7 +174,7 @@ def _range(low: float | None, high: float | None) -> str:
 def _summary_of(reference: DriftReference) -> DriftReferenceSummary:
     return DriftReferenceSummary(
         name=reference.name,
-        created_at=reference.created_at,
+        created_at=datetime.fromisoformat(reference.created_at),
         ood=reference.ood,
         classifier=reference.classifier,
         images=reference.data.n_images,

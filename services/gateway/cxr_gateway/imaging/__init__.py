@@ -2,9 +2,13 @@
 
     read_upload(data, limits=Limits())
       sniff        which kind it is, by content
-      png, jpeg    header walk within the limits, then Pillow
-      dicom_*      bounded parse, tags, codestream checks, pydicom's decoders, display lookup
-      colour       grey out of colour files whose channels agree
+      PNG, JPEG    cxr_serving.imaging, which the inference services read with, too
+      dicom        bounded parse, tags, codestream checks, pydicom's decoders, display lookup
+    Decoder.stored
+      stored       the greys of the file itself, before any window
+    measure_quality, measure
+      quality      whether a person could read it, and what is out of the ordinary
+      statistics   what drift is computed from
 
 Every refusal is an UnsupportedMedia (415), an Unprocessable (422) or a PayloadTooLarge (413)
 whose sentence says what was found and what is accepted. Nothing is decoded before the size in
@@ -13,6 +17,7 @@ its header was checked.
 
 from cxr_gateway.imaging.limits import Limits
 from cxr_gateway.imaging.read import read_upload
-from cxr_gateway.imaging.result import NO_PATIENT, DecodedImage, GreyImage
+from cxr_gateway.imaging.result import NO_PATIENT, DecodedImage, StoredImage
+from cxr_serving.imaging import GreyImage
 
-__all__ = ["NO_PATIENT", "DecodedImage", "GreyImage", "Limits", "read_upload"]
+__all__ = ["NO_PATIENT", "DecodedImage", "GreyImage", "Limits", "StoredImage", "read_upload"]

@@ -8,8 +8,8 @@ cut file lacks. So the parts are counted here, and the tile-parts followed to th
 import struct
 from collections.abc import Iterator
 
-from cxr_gateway.imaging.codestream import Frame
 from cxr_serving.errors import Unprocessable
+from cxr_serving.imaging.codestream import Frame
 
 _START = b"\xff\x4f\xff\x51"
 _COD, _COC, _SOT, _SOD = 0xFF52, 0xFF53, 0xFF90, 0xFF93

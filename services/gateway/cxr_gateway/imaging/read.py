@@ -1,13 +1,12 @@
 """From bytes to a DecodedImage: the kind by content, then that kind's decoder."""
 
-from cxr_gateway.core.schemas import ImageMetadata, ImageSource
+from cxr_gateway.core.schemas import ImageMetadata, ImageSource, StoredPixels
 from cxr_gateway.imaging.dicom.decode import decode_dicom
-from cxr_gateway.imaging.jpeg import decode_jpeg
 from cxr_gateway.imaging.limits import Limits
-from cxr_gateway.imaging.png import decode_png
 from cxr_gateway.imaging.result import NO_PATIENT, DecodedImage
 from cxr_gateway.imaging.sniff import ACCEPTED, sniff
 from cxr_serving.errors import UnsupportedMedia
+from cxr_serving.imaging import SIDEWAYS, decode_file
 from cxr_serving.sniffing import describe
 
 _DEFAULT_LIMITS = Limits()
@@ -33,9 +32,20 @@ def read_upload(data: bytes, *, limits: Limits = _DEFAULT_LIMITS) -> DecodedImag
         decoded = decode_dicom(data, limits)
         decoded.grey.setflags(write=False)
         return decoded
-    decode = decode_png if source is ImageSource.PNG else decode_jpeg
-    found = decode(data, limits)
+    found = decode_file(data, limits)
     found.grey.setflags(write=False)
-    height, width = found.grey.shape
-    metadata = ImageMetadata(width=width, height=height, view=None, source=source, notes=[])
-    return DecodedImage(found.grey, metadata, NO_PATIENT, found.refused)
+    metadata = ImageMetadata(
+        width=found.width,
+        height=found.height,
+        view=None,
+        source=source,
+        notes=[],
+        stored=stored_pixels(found.height, found.width, found.orientation),
+    )
+    return DecodedImage(found.grey, metadata, NO_PATIENT, found.in_colour)
+
+
+def stored_pixels(height: int, width: int, orientation: int) -> StoredPixels:
+    """Of an image that was only turned: its size is `height` and `width` as displayed."""
+    rows, columns = (width, height) if orientation in SIDEWAYS else (height, width)
+    return StoredPixels(columns=columns, rows=rows, orientation=orientation)

@@ -1,16 +1,17 @@
-"""What decoded hands on."""
+"""What imaging hands on."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cxr_gateway.core.schemas import DicomMetadata, ImageMetadata
-
-GreyImage = NDArray[np.uint8]
+from cxr_gateway.core.schemas import DicomMetadata, ImageMetadata, StoredGreys
+from cxr_serving.imaging import GreyImage
 
 NO_PATIENT = DicomMetadata(
     patient_id=None,
+    issuer_of_patient_id=None,
     name=None,
     birth_date=None,
     sex=None,
@@ -19,19 +20,6 @@ NO_PATIENT = DicomMetadata(
     study_instance_uid=None,
     sop_instance_uid=None,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class DecodedFile:
-    """A decoded PNG or JPEG.
-
-    Attributes:
-        grey: uint8 [H, W].
-        refused: why the image cannot be a radiograph, being in colour; None if it is grey.
-    """
-
-    grey: GreyImage
-    refused: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +32,26 @@ class DecodedImage:
         patient: what a DICOM file says of the patient; all None for PNG and JPEG.
         refused: why the file's own DICOM tags, or its colours, say that this is no frontal chest
             radiograph; None if they do not say so.
+        how: how a DICOM file was read, for whoever has to explain it: what was done, and by what.
     """
 
     grey: GreyImage
     metadata: ImageMetadata
     patient: DicomMetadata
     refused: str | None
+    how: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredImage:
+    """The greys of an upload before any window.
+
+    Attributes:
+        values: uint16 [H, W], as large as the displayed image and turned like it; a greater value
+            is brighter. Where the file was bright for air, and where it counts from below 0, the
+            values are those of the file turned round, or counted from the smallest possible one.
+        greys: what they are.
+    """
+
+    values: NDArray[np.uint16]
+    greys: StoredGreys

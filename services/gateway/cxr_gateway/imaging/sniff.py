@@ -7,7 +7,7 @@ ACCEPTED = "Accepted are PNG, JPEG and DICOM files of one grey radiograph."
 
 DICOM_PREAMBLE_BYTES = 128
 # A DICOM file without its preamble starts with the file meta group (explicit VR, so the
-# letters UL stand in it) or with the first element of group 0008.
+# letters UL stand in it) or with the first element of group 0008, in either order of bytes.
 _DICOM_BARE = (
     b"\x02\x00\x00\x00UL",
     b"\x08\x00\x00\x00\x04\x00\x00\x00",
@@ -15,6 +15,10 @@ _DICOM_BARE = (
     b"\x08\x00\x05\x00",
     b"\x08\x00\x08\x00",
     b"\x08\x00\x16\x00",
+    b"\x00\x08\x00\x00UL",
+    b"\x00\x08\x00\x05CS",
+    b"\x00\x08\x00\x08CS",
+    b"\x00\x08\x00\x16UI",
 )
 
 

@@ -7,6 +7,8 @@ slow or broken.
 
 import asyncio
 import logging
+import math
+import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -24,10 +26,12 @@ from cxr_contracts import (
     MIN_SCORE_PARAM,
     ClassifyResponse,
     DetectResponse,
+    FindingLevels,
+    ModelIdentity,
     Problem,
     ServiceInfo,
 )
-from cxr_gateway.core.schemas import ServiceStatus, UsedModel
+from cxr_gateway.core.schemas import ModelRole, ServiceStatus, UsedModel
 from cxr_gateway.core.settings import GatewaySettings
 from cxr_gateway.inference.failures import FailureKind, InferenceFailure
 from cxr_gateway.inference.load_balancing import Addresses
@@ -75,6 +79,8 @@ class InferenceClient:
     ) -> None:
         self.role = role
         self.timeout_s: float = getattr(settings, f"{role}_timeout_s")
+        # What its model's levels mean, as of the last probe; none of a detector.
+        self.finding_levels: list[FindingLevels] = []
         # The log tells two inference services of one role apart by where they are.
         self._named = {"service": role, "address": httpx.URL(base_url).netloc.decode()}
         self._http = http
@@ -83,6 +89,8 @@ class InferenceClient:
         self._healthy: bool | None = None
         self._status: tuple[float, ServiceStatus] | None = None
         self._probing = asyncio.Lock()
+        self._labels: dict[ModelIdentity, frozenset[str]] = {}
+        self._labels_asked = -math.inf
 
     async def status(self) -> ServiceStatus:
         """Ready or not, and with which model; probed at most once per `inference_probe_ttl_s`."""
@@ -106,10 +114,50 @@ class InferenceClient:
                 )
         except InferenceFailure as failure:
             self._note(failure)
-            return ServiceStatus(role=self.role, ready=False, detail=failure.detail, model=None)
+            self.finding_levels = []
+            return ServiceStatus(
+                role=ModelRole(self.role),
+                ready=False,
+                detail=failure.detail,
+                model=None,
+                licence=None,
+                calibrated=None,
+                has_maps=None,
+                levels=None,
+                maps_are_evidence=None,
+            )
         self._note(None)
-        model = UsedModel(role=self.role, **info.model.model_dump())
-        return ServiceStatus(role=self.role, ready=True, detail=None, model=model)
+        self.finding_levels = info.finding_levels
+        self._labels[info.model] = frozenset(info.labels)
+        return ServiceStatus(
+            role=ModelRole(self.role),
+            ready=True,
+            detail=None,
+            model=UsedModel(role=ModelRole(self.role), **info.model.model_dump()),
+            licence=info.licence,
+            calibrated=info.calibrated,
+            has_maps=info.has_maps,
+            levels=info.levels,
+            maps_are_evidence=info.maps_are_evidence,
+        )
+
+    async def _labels_of(self, model: ModelIdentity) -> frozenset[str] | None:
+        """The labels that the service announces of the model that answered.
+
+        None if nobody answers for that model, as behind a name with two models during an update;
+        that is asked again after `inference_probe_ttl_s`.
+        """
+        now = time.monotonic()
+        if model in self._labels or now - self._labels_asked < self._settings.inference_probe_ttl_s:
+            return self._labels.get(model)
+        self._labels_asked = now
+        try:
+            timeout_s = self._settings.inference_probe_timeout_s
+            info = _parsed(ServiceInfo, await self._exchange("GET", "/info", timeout_s=timeout_s))
+        except InferenceFailure:
+            return None
+        self._labels[info.model] = frozenset(info.labels)
+        return self._labels.get(model)
 
     async def _read(
         self, path: str, answer: type[_Answer], image: EncodedImage, params: Mapping[str, str]
@@ -206,7 +254,7 @@ class ClassifierClient(InferenceClient):
         super().__init__("classifier", http, url or settings.classifier_url, settings)
 
     async def classify(self, image: EncodedImage, *, explain: int) -> ClassifyResponse:
-        """All fourteen probabilities, and maps of the `explain` most probable findings.
+        """Every finding of its model, and maps of the first `explain` of them.
 
         Raises:
             InferenceFailure: no usable answer within the classifier's timeout.
@@ -214,7 +262,7 @@ class ClassifierClient(InferenceClient):
         try:
             params = {EXPLAIN_PARAM: str(explain)}
             answer = await self._read(CLASSIFY_PATH, ClassifyResponse, image, params)
-            check_classified(answer)
+            check_classified(answer, await self._labels_of(answer.model))
         except InferenceFailure as failure:
             self._note(failure)
             raise
@@ -241,7 +289,8 @@ class DetectorClient(InferenceClient):
         try:
             params = {} if min_score is None else {MIN_SCORE_PARAM: f"{min_score:g}"}
             answer = await self._read(DETECT_PATH, DetectResponse, image, params)
-            check_detected(answer, image.width, image.height)
+            labels = await self._labels_of(answer.model)
+            check_detected(answer, image.width, image.height, labels)
         except InferenceFailure as failure:
             self._note(failure)
             raise
@@ -338,10 +387,13 @@ async def open_clients(
         max_keepalive_connections=settings.inference_max_connections,
         keepalive_expiry=_KEEPALIVE_EXPIRY_S,
     )
-    # The inference services are neighbours: a proxy of the environment is not for them.
-    pool = httpx.AsyncHTTPTransport(limits=limits, trust_env=False)
-    spreading = SpreadingTransport(pool, Addresses())
-    async with http or httpx.AsyncClient(transport=spreading, trust_env=False) as client:
+    if http is None:
+        # The inference services are neighbours: a proxy of the environment is not for them.
+        pool = httpx.AsyncHTTPTransport(limits=limits, trust_env=False, verify=_trusted(settings))
+        http = httpx.AsyncClient(transport=SpreadingTransport(pool, Addresses()), trust_env=False)
+    async with http as client:
+        if token := settings.service_token.get_secret_value():
+            client.headers["Authorization"] = f"Bearer {token}"
         classifier, detector = settings.shadow_classifier_url, settings.shadow_detector_url
         yield InferenceClients(
             ClassifierClient(client, settings),
@@ -349,6 +401,15 @@ async def open_clients(
             ClassifierClient(client, settings, classifier) if classifier else None,
             DetectorClient(client, settings, detector) if detector else None,
         )
+
+
+def _trusted(settings: GatewaySettings) -> ssl.SSLContext | bool:
+    """Whom the gateway believes at `https`, and what it shows there."""
+    if settings.service_tls_ca_file is None or settings.service_tls_cert_file is None:
+        return True
+    context = ssl.create_default_context(cafile=settings.service_tls_ca_file)
+    context.load_cert_chain(settings.service_tls_cert_file, settings.service_tls_key_file)
+    return context
 
 
 def _headers(content_type: str | None) -> dict[str, str]:

@@ -1,6 +1,6 @@
 """What can be wrong with an inference service, as the gateway reports it."""
 
-from cxr_gateway.core.schemas import FailureKind, StudyProblem
+from cxr_gateway.core.schemas import FailureKind, ModelRole, StudyProblem
 
 __all__ = ["FailureKind", "InferenceFailure"]
 
@@ -16,4 +16,4 @@ class InferenceFailure(Exception):
     def problem(self, role: str) -> StudyProblem:
         """The line in the study's `problems`."""
         detail = f"The {role} is missing from this answer: {self.detail}."
-        return StudyProblem(service=role, kind=self.kind.value, detail=detail)
+        return StudyProblem(service=ModelRole(role), kind=self.kind, detail=detail)

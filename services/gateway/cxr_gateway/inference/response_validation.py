@@ -1,8 +1,15 @@
 """What an inference service's answer must hold beyond its schema before it may stand in a study."""
 
 import math
+from collections.abc import Collection
 
-from cxr_contracts import CamGrid, ClassifyResponse, DetectedBox, DetectResponse, Finding
+from cxr_contracts import (
+    CamGrid,
+    ClassifyResponse,
+    DetectedBox,
+    DetectResponse,
+    level_of,
+)
 from cxr_gateway.inference.failures import FailureKind, InferenceFailure
 
 _MAX_BOXES = 1000
@@ -11,11 +18,20 @@ _MAX_GRID_SIDE = 512
 _EDGE_TOLERANCE_PX = 1.0
 
 
-def check_classified(answer: ClassifyResponse) -> None:
-    """Each of the fourteen once, and maps that can be drawn; raises `InferenceFailure`."""
+def check_classified(answer: ClassifyResponse, labels: Collection[str] | None) -> None:
+    """Each finding once at its level, maps that can be drawn; raises `InferenceFailure`.
+
+    Args:
+        answer: what the classifier said.
+        labels: what its model answers of, as it announced itself; None if that is not known.
+    """
     named = [row.finding for row in answer.findings]
-    if sorted(named) != sorted(Finding):
-        raise _invalid("it did not answer each of the fourteen findings once")
+    if not named or len(set(named)) != len(named) or set(named) != set(labels or named):
+        raise _invalid("it did not answer each of its findings once")
+    for row in answer.findings:
+        possible, likely = row.possible_threshold, row.likely_threshold
+        if possible > likely or row.level is not level_of(row.probability, possible, likely):
+            raise _invalid(f"its level of {row.finding} contradicts the probability or thresholds")
     explained = [cam.finding for cam in answer.cams]
     if len(set(explained)) != len(explained):
         raise _invalid("it sent two maps of one finding")
@@ -24,13 +40,16 @@ def check_classified(answer: ClassifyResponse) -> None:
             raise _invalid(f"its map of {cam.finding} is not a grid of finite numbers")
 
 
-def check_detected(answer: DetectResponse, width: int, height: int) -> None:
+def check_detected(
+    answer: DetectResponse, width: int, height: int, labels: Collection[str] | None
+) -> None:
     """Boxes of the image that was sent; raises `InferenceFailure`.
 
     Args:
         answer: what the detector said.
         width: of the image that was sent, in pixels.
         height: likewise.
+        labels: what its model draws, as it announced itself; None if that is not known.
     """
     found = (answer.image.width, answer.image.height)
     if found != (width, height):
@@ -40,6 +59,8 @@ def check_detected(answer: DetectResponse, width: int, height: int) -> None:
     if len(answer.boxes) > _MAX_BOXES:
         raise _invalid(f"it sent more than {_MAX_BOXES} boxes")
     for box in answer.boxes:
+        if labels and box.finding not in labels:
+            raise _invalid("it sent a box of a label that its model does not have")
         if not _inside(box, width, height):
             raise _invalid(f"its box of {box.finding} does not lie in the image")
 

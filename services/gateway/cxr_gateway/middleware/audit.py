@@ -1,29 +1,26 @@
-"""A line of the audit log for every request to the API, committed before its answer begins.
+"""An entry of the audit log for every request to the API, committed before its answer begins.
 
 So whoever got something of a patient is on record, whatever happens in the moment after. An answer
 that cannot be put on record is not given: 503 instead.
 """
 
 import logging
-import re
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from cxr_gateway.access.permissions import PAGE
+from cxr_gateway.access.permissions import API_PREFIXES, PAGE
 from cxr_gateway.audit import Event, by_request
 from cxr_gateway.audit.log import AuditLog
 from cxr_gateway.core.errors import StorageFull
 from cxr_gateway.core.ids import is_study_id
-from cxr_gateway.core.request_state import is_recorded, study_of
+from cxr_gateway.core.request_state import details_of, is_recorded, study_of
 from cxr_gateway.middleware.operation import operation_of
 from cxr_serving.errors import ServiceError, Unavailable
 from cxr_serving.problems import problem_response
 
 _LOG = logging.getLogger(__name__)
-_API = "/api/"
-_STUDY_IN_PATH = re.compile(r"/studies/([0-9a-z]{26})(?=/|$)")
 _CLIENT_GONE = 499
 # What tells nothing of a patient is answered even while nothing can be put on record.
 _OPEN = frozenset({"getSystem"})
@@ -53,7 +50,7 @@ class AuditMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
-        if scope["type"] != "http" or not scope["path"].startswith(_API):
+        if scope["type"] != "http" or not scope["path"].startswith(API_PREFIXES):
             await self._app(scope, receive, send)
             return
         connection = HTTPConnection(scope)
@@ -97,15 +94,16 @@ class AuditMiddleware:
         return None
 
     def _event(self, connection: HTTPConnection, status: int) -> Event:
-        study_id = study_of(connection)
-        if study_id is None:
-            match = _STUDY_IN_PATH.search(connection.scope["path"])
-            study_id = match[1] if match and is_study_id(match[1]) else None
         operation = operation_of(connection)
+        study_id = study_of(connection)
+        if study_id is None and operation is not None:
+            match = operation.pattern.match(connection.scope["path"])
+            named = match.groupdict().get("study_id", "") if match else ""
+            study_id = named if is_study_id(named) else None
         # The page takes every path that no other route has.
-        named = operation is not None and operation.id != PAGE
-        action = operation.id if operation and named else _NO_ROUTE
-        return by_request(connection, action, study_id, status)
+        is_ours = operation is not None and operation.id != PAGE
+        action = operation.id if operation and is_ours else _NO_ROUTE
+        return by_request(connection, action, study_id, status, details_of(connection))
 
 
 async def _refuse(

@@ -2,8 +2,8 @@
 
 The access middleware asks for whom it is, the audit log names it; the router does its own matching
 when the request gets there. What HTTP wants of every resource is kept here, too: HEAD wherever
-there is GET, OPTIONS, and an Allow that names all methods of a path (RFC 9110, 9.3.2, 9.3.7,
-15.5.6); the router knows one route at a time.
+there is GET, OPTIONS, 404 where nothing is, and an Allow that names all methods of a path (RFC
+9110, 9.3.2, 9.3.7, 15.5.6); the router knows one route at a time.
 """
 
 from starlette.datastructures import MutableHeaders
@@ -12,7 +12,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cxr_gateway.access.permissions import Operation, Operations
-from cxr_gateway.core.request_state import OPERATION
+from cxr_gateway.core.request_state import HEAD, OPERATION
 
 
 def operation_of(connection: HTTPConnection) -> Operation | None:
@@ -39,10 +39,14 @@ class OperationMiddleware:
             response = Response(status_code=204, headers={"Allow": ", ".join(allowed)})
             await response(scope, receive, send)
             return
-        if method == "HEAD" and "HEAD" in allowed:
-            scope, send = {**scope, "method": "GET"}, _without_body(send)
-        operation = self._operations.of(scope["method"], path)
-        scope.setdefault("state", {})[OPERATION] = operation
+        if not allowed or (method == "HEAD" and "HEAD" in allowed):
+            # Where nothing is, every method is told what GET is told: 404.
+            scope = {**scope, "method": "GET"}
+            send = _without_body(send) if method == "HEAD" else send
+        # The page's route takes GET of a path that has other methods alone.
+        is_other = bool(allowed) and scope["method"] not in allowed
+        operation = None if is_other else self._operations.of(scope["method"], path)
+        scope.setdefault("state", {}).update({OPERATION: operation, HEAD: method == "HEAD"})
         await self._app(scope, receive, send if operation else _with_allow(send, allowed))
 
 

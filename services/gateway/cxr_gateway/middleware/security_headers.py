@@ -10,8 +10,8 @@ from collections.abc import Collection
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from cxr_gateway.core.errors import Forbidden
-from cxr_serving.errors import BadRequest, ServiceError
+from cxr_gateway.core.errors import Forbidden, Misdirected
+from cxr_serving.errors import ServiceError
 from cxr_serving.problems import problem_response
 from cxr_serving.routes import QUIET_ROUTES
 
@@ -84,7 +84,7 @@ class ProtectionMiddleware:
         # Prometheus and probes ask by address; a page of another name cannot send one as its host.
         by_monitor = scope["path"] in QUIET_ROUTES and _is_address(host)
         if not by_monitor and self._allowed.isdisjoint({ANY_HOST, host}):
-            return BadRequest(
+            return Misdirected(
                 "This gateway does not answer to the name in the request's Host header; "
                 "CXR_GATEWAY_ALLOWED_HOSTS lists those that it answers to."
             )

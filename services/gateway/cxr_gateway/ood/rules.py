@@ -34,7 +34,7 @@ def refuse_shape(height: int, width: int, rules: OodRules) -> str | None:
 
 
 def refuse_blank(image: NDArray[np.float32], rules: OodRules) -> str | None:
-    """Why a canonical image (float32 in 0..1) holds too little to judge, or None."""
+    """Why a canonical image (float32 in 0..1) holds too little to tell, or None."""
     if float(image.std()) < rules.min_contrast:
         return "The image is blank: it has next to no contrast."
     return None

@@ -7,6 +7,7 @@ from PIL import ImageDraw, ImageFont
 
 from cxr_gateway.core.schemas import Box
 from cxr_gateway.rendering.colours import colour_of, display_name
+from cxr_gateway.rendering.text import percent
 
 # x_min, y_min, x_max, y_max in pixels; the maxima are exclusive.
 Rectangle = tuple[int, int, int, int]
@@ -45,7 +46,7 @@ def draw_boxes(
         _draw_outline(draw, outline, colour_of(box.finding), style.line_px)
     labels: list[Rectangle] = []
     for box, outline in zip(boxes, outlines, strict=True):
-        text = f"{display_name(box.finding)} {box.score:.2f}"
+        text = f"{display_name(box.finding)} {percent(box.score)}"
         label = place_label(_label_size(text, style), outline, size, labels)
         _draw_label(draw, label, text, colour_of(box.finding), style)
         labels.append(label)

@@ -49,7 +49,12 @@ NOTE = "#ffb224"
 
 def colour_of(finding: Finding | Region) -> str:
     """`#rrggbb` of a finding."""
-    return FINDING_COLOURS[finding.value]
+    known = FINDING_COLOURS.get(finding.value)
+    if known is not None:
+        return known
+    # A label of one's own has one of the colours, always the same; the page chooses alike.
+    palette = sorted(FINDING_COLOURS.values())
+    return palette[sum(map(ord, finding.value)) % len(palette)]
 
 
 def display_name(finding: Finding | Region) -> str:

@@ -16,6 +16,11 @@ def render_image(grey: NDArray[np.uint8]) -> bytes:
     return png_bytes(Image.fromarray(grey))
 
 
+def render_pixels(values: NDArray[np.uint16]) -> bytes:
+    """Stored greys, uint16 [H, W], as a 16-bit grey PNG of the same size: nothing is lost."""
+    return png_bytes(Image.fromarray(values))
+
+
 def png_bytes(image: Image.Image) -> bytes:
     """`image` as PNG, without time stamps or texts."""
     out = BytesIO()

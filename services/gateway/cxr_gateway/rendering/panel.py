@@ -1,4 +1,4 @@
-"""The panel below the image: priority and reason, top findings, models, time, the warning."""
+"""The panel below the image: priority and reason, three findings, models, time, the warning."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from datetime import datetime
 
 from PIL import ImageDraw
 
-from cxr_contracts import FindingProbability
+from cxr_contracts import FindingProbability, Level
 from cxr_gateway.core.schemas import Triage, UsedModel
 from cxr_gateway.rendering.boxes import Rectangle
 from cxr_gateway.rendering.colours import (
@@ -20,7 +20,7 @@ from cxr_gateway.rendering.colours import (
     colour_of,
     display_name,
 )
-from cxr_gateway.rendering.text import cut, face, printable, wrap
+from cxr_gateway.rendering.text import cut, face, in_percent, percent, printable, wrap
 
 WARNING = "Research use. Not a medical device."
 _MAX_REASON_LINES = 3
@@ -32,11 +32,19 @@ _ROWS = 3
 class Panel:
     """What the panel says; see `render_overlay` for the fields."""
 
-    top_findings: Sequence[FindingProbability]
+    findings: Sequence[FindingProbability]
     triage: Triage | None
     models: Sequence[UsedModel]
     received_at: datetime
     note: str | None
+
+
+def panel_findings(
+    findings: Sequence[FindingProbability], triage: Triage | None
+) -> list[FindingProbability]:
+    """Those that the panel shows: what decided on the priority, then the strongest others."""
+    cause = triage.cause.finding if triage and triage.cause else None
+    return sorted(findings, key=lambda row: row.finding != cause)[:_ROWS]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +85,7 @@ def draw_panel(draw: ImageDraw.ImageDraw, panel: Panel, area: Rectangle, unit: f
     top = area[1] + sizes.margin
     middle = left + round((right - left) * 0.46)
     _draw_triage(draw, panel.triage, (left, top, middle - sizes.gap, top), sizes)
-    _draw_findings(draw, panel.top_findings, (middle + sizes.gap, top, right, top), sizes)
+    _draw_findings(draw, panel.findings, (middle + sizes.gap, top, right, top), sizes)
     y = top + _ROWS * sizes.row + _line(sizes.small) + sizes.gap
     if panel.note:
         font = face(sizes.small)
@@ -103,7 +111,7 @@ def _draw_triage(
     draw.rounded_rectangle((left, top, left + width, top + height), radius=height // 4, fill=fill)
     draw.text((left + width / 2, top + height / 2), word, fill=letters, font=chip, anchor="mm")
     y = top + height + sizes.gap // 2
-    for line in wrap(printable(triage.reason), body, right - left, _MAX_REASON_LINES):
+    for line in wrap(printable(in_percent(triage.reason)), body, right - left, _MAX_REASON_LINES):
         draw.text((left, y), line, fill=TEXT, font=body)
         y += _line(sizes.small)
 
@@ -114,33 +122,33 @@ def _draw_findings(
     area: Rectangle,
     sizes: _Measures,
 ) -> None:
-    """A row for each finding: name, a bar with the threshold as a tick, the two numbers."""
+    """A row for each finding: name, a bar with both thresholds as ticks, number and level."""
     left, top, right, _ = area
     body, small = face(sizes.body), face(sizes.small)
     if not findings:
         draw.text((left, top), "No probabilities", fill=TEXT_MUTED, font=body)
         return
-    numbers = body.getlength("0.00") + small.getlength("  / 0.00")
+    word = small.getlength("  unlikely")
+    numbers = body.getlength(">99%") + word
     name_right = left + round((right - left) * 0.42)
     bar = name_right + sizes.gap, right - round(numbers) - sizes.gap
     for index, finding in enumerate(findings[:_ROWS]):
         y = top + index * sizes.row + sizes.row // 2
-        colour = TEXT if finding.positive else TEXT_MUTED
+        colour = TEXT_MUTED if finding.level is Level.UNLIKELY else TEXT
         name = cut(display_name(finding.finding), body, name_right - left)
         draw.text((left, y), name, fill=colour, font=body, anchor="lm")
         _draw_bar(draw, finding, (bar[0], y - sizes.body // 3, bar[1], y + sizes.body // 3))
-        threshold = f"/ {finding.threshold:.2f}"
-        draw.text((right, y), threshold, fill=TEXT_MUTED, font=small, anchor="rm")
-        x = right - small.getlength("  / 0.00")
-        draw.text((x, y), f"{finding.probability:.2f}", fill=colour, font=body, anchor="rm")
-    caption = "calibrated probability / operating threshold (tick)"
+        draw.text((right, y), finding.level.value, fill=colour, font=small, anchor="rm")
+        number = percent(finding.probability)
+        draw.text((right - word, y), number, fill=colour, font=body, anchor="rm")
+    caption = "calibrated probability; ticks: possible, likely from there on"
     y = top + _ROWS * sizes.row
     text = cut(caption, small, right - left)
     draw.text((right, y), text, fill=TEXT_MUTED, font=small, anchor="ra")
 
 
 def _draw_bar(draw: ImageDraw.ImageDraw, finding: FindingProbability, area: Rectangle) -> None:
-    """The probability as a bar from 0 to 1 and the threshold as a white tick across it."""
+    """The probability as a bar from 0 to 1; a short white tick is possible, a long one likely."""
     left, top, right, bottom = area
     length = right - left
     if length < 8:
@@ -149,10 +157,12 @@ def _draw_bar(draw: ImageDraw.ImageDraw, finding: FindingProbability, area: Rect
     end = left + round(length * finding.probability)
     if end > left:
         draw.rectangle((left, top, end, bottom), fill=colour_of(finding.finding))
-    tick = left + round(length * finding.threshold)
     reach = max(3, (bottom - top) // 4)
-    draw.rectangle((tick - 2, top - reach, tick + 2, bottom + reach), fill=PANEL)
-    draw.rectangle((tick - 1, top - reach, tick + 1, bottom + reach), fill=TEXT)
+    ticks = ((finding.possible_threshold, reach // 2), (finding.likely_threshold, reach))
+    for threshold, beyond in ticks:
+        tick = left + round(length * threshold)
+        draw.rectangle((tick - 2, top - beyond, tick + 2, bottom + beyond), fill=PANEL)
+        draw.rectangle((tick - 1, top - beyond, tick + 1, bottom + beyond), fill=TEXT)
 
 
 def _draw_foot(draw: ImageDraw.ImageDraw, panel: Panel, area: Rectangle, sizes: _Measures) -> None:

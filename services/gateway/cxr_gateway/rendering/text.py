@@ -1,5 +1,6 @@
 """Letters: Pillow's own scalable face, measured, wrapped and cut to a width."""
 
+import re
 import unicodedata
 from bisect import bisect_right
 from functools import lru_cache
@@ -7,6 +8,8 @@ from functools import lru_cache
 from PIL import ImageFont
 
 _ELLIPSIS = "..."
+# A probability as triage writes it into its reason: three decimals or more.
+_PROBABILITY = re.compile(r"(?<![\d.])([01])\.(\d{2})(\d+)(?![\d]|\.\d)")
 
 
 @lru_cache(maxsize=32)
@@ -42,6 +45,21 @@ _LOOKALIKES = {
     "\u2264": "<=",
     "\u2212": "-",
 }
+
+
+def percent(probability: float) -> str:
+    """As the page shows it: whole per cent, where something is never nothing, nor all."""
+    if 0 < probability < 0.005:
+        return "<1%"
+    if 0.995 <= probability < 1:
+        return ">99%"
+    # Half a per cent goes up, as on the page.
+    return f"{int(probability * 100 + 0.5)}%"
+
+
+def in_percent(sentence: str) -> str:
+    """A reason with its probabilities as percentages; no digit is lost that tells two apart."""
+    return _PROBABILITY.sub(lambda found: f"{int(found[1] + found[2])}.{found[3]}%", sentence)
 
 
 def cut(text: str, font: ImageFont.FreeTypeFont, width: float) -> str:

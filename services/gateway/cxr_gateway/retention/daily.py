@@ -16,6 +16,7 @@ from cxr_gateway.archive.audit_entries import as_written
 from cxr_gateway.archive.removal import EXPIRY_ACTION, Removals
 from cxr_gateway.audit import by_the_machine
 from cxr_gateway.core.background import in_background, repeat
+from cxr_gateway.core.errors import FilesLeft
 from cxr_gateway.core.settings import GatewaySettings
 from cxr_serving.errors import ServiceError
 
@@ -46,7 +47,12 @@ def clean(removals: Removals, settings: GatewaySettings, stopped: threading.Even
         while not stopped.is_set() and (old := removals.expired(before, _STUDIES_AT_ONCE)):
             for study_id in old:
                 event = by_the_machine(EXPIRY_ACTION, study_id=study_id, subject=_SUBJECT)
-                cleaned.studies += removals.study(study_id, event)
+                try:
+                    cleaned.studies += removals.study(study_id, event)
+                except FilesLeft as error:
+                    # Its rows are gone and on record; the files are tried again below.
+                    cleaned.studies += 1
+                    _LOG.warning("files are left", extra={"detail": error.detail})
                 if stopped.is_set():
                     break
     if settings.audit_retention_days is not None:

@@ -2,7 +2,6 @@
 
 import argparse
 import asyncio
-import getpass
 from typing import get_args
 
 from cxr_gateway.archive import Session, query_once
@@ -13,6 +12,7 @@ from cxr_gateway.archive.promotions import (
     latest_promotions,
     promotion_history,
 )
+from cxr_gateway.core.principal import operator_name
 from cxr_gateway.core.schemas import ServiceStatus
 from cxr_gateway.core.settings import GatewaySettings
 from cxr_gateway.shadow import promoting
@@ -49,7 +49,7 @@ def promote(settings: GatewaySettings, options: argparse.Namespace) -> str:
         settings,
         options.role,
         found,
-        made_by=_by(options),
+        made_by=operator_name(options.by),
         evidence=None if options.anyway else evidence,
     )
     return (
@@ -62,7 +62,9 @@ def promote(settings: GatewaySettings, options: argparse.Namespace) -> str:
 def roll_back(settings: GatewaySettings, options: argparse.Namespace) -> str:
     """Take the last promotion of a role back; likewise."""
     found = asyncio.run(ask_services(settings, options.role))
-    model, before = promoting.roll_back(settings, options.role, found, made_by=_by(options))
+    model, before = promoting.roll_back(
+        settings, options.role, found, made_by=operator_name(options.by)
+    )
     return (
         f"{described(model)} answers again, within {settings.promotion_poll_s:g} s at every "
         f"gateway, in the place of {described(before)}."
@@ -79,15 +81,6 @@ def report(settings: GatewaySettings, options: argparse.Namespace) -> str:
         return [report_text(one) if one else _NOTHING.format(role=role) for role, one in found]
 
     return "\n\n".join(query_once(settings, reports))
-
-
-def _by(options: argparse.Namespace) -> str:
-    try:
-        by: str = options.by or getpass.getuser()
-    except (KeyError, OSError):
-        # In a container the user may be a number without a name.
-        by = "operator"
-    return by[:200]
 
 
 def _shown(found: RoleStatuses, slot: Slot) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 from cxr_contracts import ClassifyResponse, DetectResponse, ModelIdentity
 from cxr_gateway.analysis.analyzer import Analysis
 from cxr_gateway.analysis.merge import Prediction, predict
-from cxr_gateway.analysis.rescoring import Rescorings
+from cxr_gateway.analysis.triage_model import TriageModels
 from cxr_gateway.archive.models import StoredStudy
 from cxr_gateway.core.ids import new_study_id
 from cxr_gateway.inference.failures import InferenceFailure
@@ -31,19 +31,17 @@ def current_model(analysis: Analysis, role: str) -> ModelIdentity | None:
 
 
 def would_be(
-    analysis: Analysis, answer: ClassifyResponse | DetectResponse, rescorings: Rescorings
+    analysis: Analysis, answer: ClassifyResponse | DetectResponse, triage: TriageModels
 ) -> Prediction:
     """What the study would say if `answer` stood in the place of its role's."""
     classified = answer if isinstance(answer, ClassifyResponse) else analysis.classified
     detected = answer if isinstance(answer, DetectResponse) else analysis.detected
-    rescoring = rescorings.of(
-        classified.model if classified else None, detected.model if detected else None
-    )
-    return predict(classified, detected, rescoring)
+    pair = classified.model if classified else None, detected.model if detected else None
+    return predict(classified, detected, triage.of(*pair))
 
 
 def columns_of(
-    stored: StoredStudy, analysis: Analysis, recorded: ShadowAnalysis, rescorings: Rescorings
+    stored: StoredStudy, analysis: Analysis, recorded: ShadowAnalysis, triage: TriageModels
 ) -> dict[str, Any]:
     """The row of a shadow's analysis beside a study that shows an answer of the same role."""
     shown, study = current_model(analysis, recorded.role), stored.study
@@ -67,7 +65,7 @@ def columns_of(
     if isinstance(recorded.answer, InferenceFailure):
         failure = recorded.answer
         return columns | {"error": failure.kind.value, "detail": failure.detail}
-    prediction = would_be(analysis, recorded.answer, rescorings)
+    prediction = would_be(analysis, recorded.answer, triage)
     return columns | {
         "answer_json": _kept(recorded.role, prediction),
         "priority": prediction.triage.priority.value if prediction.triage else None,

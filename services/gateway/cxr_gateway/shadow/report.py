@@ -7,11 +7,11 @@ from datetime import UTC, datetime
 from statistics import median
 from typing import Any
 
-from cxr_contracts import Finding, ModelIdentity
+from cxr_contracts import Finding, Level, ModelIdentity
 from cxr_gateway.archive import Session
 from cxr_gateway.archive.shadow_answers import latest_pair, shadow_answers
 from cxr_gateway.archive.tables import ShadowAnswerRow
-from cxr_gateway.core.schemas import Priority
+from cxr_gateway.core.schemas import FailureKind, Priority
 from cxr_gateway.shadow.schemas import (
     FailureCount,
     FindingAgreement,
@@ -23,6 +23,7 @@ from cxr_gateway.shadow.schemas import (
 
 # The latest so many: what a report needs, and what a gateway counts in about a second.
 LATEST = 10_000
+_STRENGTH = {Level.UNLIKELY.value: 0, Level.POSSIBLE.value: 1, Level.LIKELY.value: 2}
 
 
 def shadow_report(
@@ -55,7 +56,8 @@ class _Images:
         self._boxes: list[tuple[int, int]] = []
         self._current_ms: list[float] = []
         self._shadow_ms: list[float] = []
-        self._verdicts: dict[str, Counter[tuple[bool, bool]]] = defaultdict(Counter)
+        # Of each finding how often the shadow's level is as strong (0), stronger or weaker.
+        self._levels: dict[str, Counter[int]] = defaultdict(Counter)
         self._differences: dict[str, float] = defaultdict(float)
 
     def add(self, row: ShadowAnswerRow, result_json: str) -> None:
@@ -89,6 +91,7 @@ class _Images:
             for shadow in Priority
             if self._priorities[current, shadow]
         ]
+        own = [Finding(one) for one in self._levels if one not in set(Finding)]
         return ShadowReport(
             role=role,
             shadow=self._model,
@@ -98,9 +101,10 @@ class _Images:
             recorded=len(self._times),
             answered=len(self._boxes),
             failures=[
-                FailureCount(kind=kind, studies=n) for kind, n in self._failures.most_common()
+                FailureCount(kind=FailureKind(kind), studies=n)
+                for kind, n in self._failures.most_common()
             ],
-            findings=[self._agreement(one) for one in Finding if self._verdicts[one.value]],
+            findings=[self._agreement(one) for one in (*Finding, *own) if self._levels[one.value]],
             priorities=changes,
             priority_changes=sum(one.studies for one in changes if one.current != one.shadow),
             boxes_per_image_current=_mean(shown for shown, _ in self._boxes),
@@ -110,21 +114,24 @@ class _Images:
         )
 
     def _compare(self, shown: dict[str, Any], shadow: dict[str, Any]) -> None:
+        # Two models may have labels of their own: what both know is compared.
         for finding, row in shadow.items():
-            other = shown[finding]
-            self._verdicts[finding][other["positive"], row["positive"]] += 1
+            other = shown.get(finding)
+            if other is None:
+                continue
+            stronger = _STRENGTH[row["level"]] - _STRENGTH[other["level"]]
+            self._levels[finding][(stronger > 0) - (stronger < 0)] += 1
             self._differences[finding] += abs(other["probability"] - row["probability"])
 
     def _agreement(self, finding: Finding) -> FindingAgreement:
-        verdicts = self._verdicts[finding.value]
-        radiographs = verdicts.total()
+        levels = self._levels[finding.value]
+        radiographs = levels.total()
         return FindingAgreement(
             finding=finding,
-            both_positive=verdicts[True, True],
-            only_current=verdicts[True, False],
-            only_shadow=verdicts[False, True],
-            neither=verdicts[False, False],
-            agreement=round((verdicts[True, True] + verdicts[False, False]) / radiographs, 4),
+            same_level=levels[0],
+            shadow_higher=levels[1],
+            shadow_lower=levels[-1],
+            agreement=round(levels[0] / radiographs, 4),
             mean_absolute_difference=round(self._differences[finding.value] / radiographs, 4),
         )
 

@@ -16,14 +16,18 @@ from time import perf_counter
 from prometheus_client import CollectorRegistry, Counter
 
 from cxr_contracts import ClassifyResponse, DetectResponse
-from cxr_gateway.analysis.analyzer import Analysis, Analyzer, image_for_services
-from cxr_gateway.analysis.rescoring import Rescorings
+from cxr_gateway.analysis.analyzer import (
+    Analysis,
+    Analyzer,
+    image_for_services,
+)
+from cxr_gateway.analysis.triage_model import TriageModels
 from cxr_gateway.archive import Archive, StoredStudy
 from cxr_gateway.archive.promotions import ROLES
 from cxr_gateway.archive.shadow_answers import add_shadow_answer
 from cxr_gateway.core.background import idle_for, in_background
 from cxr_gateway.core.settings import GatewaySettings
-from cxr_gateway.imaging import Limits, read_upload
+from cxr_gateway.imaging import Limits
 from cxr_gateway.inference.clients import ClassifierClient, DetectorClient, EncodedImage
 from cxr_gateway.inference.failures import InferenceFailure
 from cxr_gateway.inference.routing import ModelRouter, Shadow
@@ -49,7 +53,7 @@ class ShadowRunner:
         archive: Archive,
         analyzer: Analyzer,
         router: ModelRouter,
-        rescorings: Rescorings,
+        triage: TriageModels,
         *,
         settings: GatewaySettings,
         registry: CollectorRegistry,
@@ -57,7 +61,7 @@ class ShadowRunner:
         self._archive = archive
         self._analyzer = analyzer
         self._router = router
-        self._rescorings = rescorings
+        self._triage = triage
         self._idle_s = settings.shadow_idle_s
         self._waiting: asyncio.Queue[_Waiting] = asyncio.Queue(settings.shadow_queue_length)
         self._readings = Counter(
@@ -127,7 +131,7 @@ class ShadowRunner:
         # The model that answered; where none did, the one that was there before.
         model = shadow.model if isinstance(answer, InferenceFailure) else answer.model
         recorded = ShadowAnalysis(role, model, duration_ms, answer)
-        columns = columns_of(waiting.stored, waiting.analysis, recorded, self._rescorings)
+        columns = columns_of(waiting.stored, waiting.analysis, recorded, self._triage)
         await self._archive.query(partial(add_shadow_answer, columns=columns))
         return "failed" if isinstance(answer, InferenceFailure) else "recorded"
 
@@ -136,8 +140,8 @@ class ShadowRunner:
     ) -> ClassifyResponse | DetectResponse:
         if isinstance(client, ClassifierClient):
             return await client.classify(image, explain=0)
-        return await client.detect(image, min_score=self._rescorings.min_score)
+        return await client.detect(image, min_score=self._triage.min_score)
 
     def _encoded(self, stored: StoredStudy) -> EncodedImage:
-        content = self._archive.files.read(stored.id, stored.original)
-        return image_for_services(read_upload(content, limits=_NO_LIMITS))
+        with self._archive.files.opened(stored.id, stored.original) as file:
+            return image_for_services(self._analyzer.decoder.decode(file, _NO_LIMITS))

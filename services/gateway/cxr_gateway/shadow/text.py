@@ -24,11 +24,14 @@ def report_text(report: ShadowReport) -> str:
         f"{_ms(report.latency_shadow)} by the shadow (median, 95th percentile)",
     ]
     if report.findings:
-        lines += ["", "finding              same  both  current  shadow  neither  mean difference"]
+        lines += [
+            "",
+            "finding              same level  shadow higher  shadow lower  mean difference",
+        ]
     for one in report.findings:
         lines.append(
-            f"{one.finding:<20} {one.agreement:>4.0%} {one.both_positive:>5} {one.only_current:>8} "
-            f"{one.only_shadow:>7} {one.neither:>8} {one.mean_absolute_difference:>16.3f}"
+            f"{one.finding:<20} {one.agreement:>10.0%} {one.shadow_higher:>14} "
+            f"{one.shadow_lower:>13} {one.mean_absolute_difference:>16.3f}"
         )
     return "\n".join(lines)
 

@@ -29,7 +29,8 @@ async def delete_study(
 ) -> Response:
     """Remove all that is kept of a study. Backups that were made before still hold it.
 
-    The audit log's line and the removal are one commit: neither is there without the other.
+    The audit log's entry and the removal of the rows are one commit: neither is there without the
+    other. If the files cannot be removed after that, the answer is 503 and a second entry says so.
     """
     stored = await state.archive.get(study_id, principal.department)
     event = by_request(request, DELETE_ACTION, stored.id, 204)

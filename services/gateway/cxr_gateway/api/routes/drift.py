@@ -17,7 +17,10 @@ router = APIRouter(prefix="/api/v1", tags=["models"])
     operation_id="getDrift",
     summary="Distributions of inputs and scores by week, against the validation reference",
     response_model=DriftReport,
-    responses=problem_responses(422, 503),
+    responses={
+        200: {"description": "The weeks against the reference."},
+        **problem_responses(422, 503),
+    },
 )
 async def get_drift(
     request: Request,

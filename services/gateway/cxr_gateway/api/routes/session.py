@@ -2,31 +2,47 @@
 
 import contextlib
 import re
+from functools import partial
 from typing import Annotated
-from urllib.parse import urlencode
+from urllib.parse import parse_qs, urlencode
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse, RedirectResponse
 from pydantic import BaseModel, Field
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from cxr_gateway.access.authenticator import address_of
 from cxr_gateway.access.oidc import Provider
 from cxr_gateway.access.permissions import PERMISSIONS
 from cxr_gateway.api.dependencies import AppState, AppStateDep, PrincipalDep
-from cxr_gateway.api.documents import problem_responses
+from cxr_gateway.api.documents import header, problem_responses
 from cxr_gateway.archive.sessions import Session
 from cxr_gateway.archive.tables import MAX_PLACE_CHARS
 from cxr_gateway.core.errors import ProviderDown, Unauthenticated
 from cxr_gateway.core.principal import PrincipalKind, Role
-from cxr_gateway.core.request_state import session_of, set_principal, set_refusal
-from cxr_serving.errors import NotFound
+from cxr_gateway.core.request_state import (
+    principal_of,
+    session_of,
+    set_details,
+    set_principal,
+    set_refusal,
+)
+from cxr_serving.errors import NotFound, PayloadTooLarge, ServiceError, Unprocessable
 
+_NO_SIGN_IN = "This gateway has no sign-in."
 router = APIRouter(prefix="/api/v1", tags=["access"])
 
 # The page's own addresses and nothing else: never another host, which `//` would begin.
 _PLACE = re.compile(r"/(?:[A-Za-z0-9_-]+/)*[A-Za-z0-9_-]*")
 _TO_PAGE = {"Cache-Control": "no-store"}
+_MAX_LOGOUT_BYTES = 32 * 1024
+_COOKIE = header("Opens, ends or begins a session.", "__Host-cxr-session=...; Secure; HttpOnly")
+_ONWARD = {
+    "Location": header("Where the browser goes next.", "/"),
+    "Cache-Control": header("Never kept.", "no-store"),
+    "Set-Cookie": _COOKIE,
+}
 
 
 class Me(BaseModel):
@@ -34,16 +50,19 @@ class Me(BaseModel):
 
     kind: PrincipalKind = Field(description="`local`: this machine, open to it alone.")
     name: str = Field(description="For the person's own eyes.")
-    roles: list[Role]
+    roles: list[Role] = Field(description="Of the user or the key; none allows nothing more.")
     department: str | None = Field(description="Whose studies are seen; null is all.")
     may: list[str] = Field(description="The operations of this API that the roles allow.")
-    can_sign_out: bool
+    can_sign_out: bool = Field(description="Whether there is a session to end.")
+    reads_first: bool = Field(
+        description="Whether the page asks for a first opinion before it shows the answers."
+    )
 
 
 class SignedOut(BaseModel):
     """Where a browser goes next."""
 
-    location: str
+    location: str = Field(description="A path of the page, or the provider's address.")
 
 
 @router.get(
@@ -51,9 +70,9 @@ class SignedOut(BaseModel):
     operation_id="getMe",
     summary="Who asks, and what they may do",
     response_model=Me,
-    responses=problem_responses(503),
+    responses={200: {"description": "Whoever asks."}, **problem_responses(503)},
 )
-async def get_me(request: Request, principal: PrincipalDep) -> Me:
+async def get_me(request: Request, state: AppStateDep, principal: PrincipalDep) -> Me:
     """Any user or key may ask, with or without a role."""
     session: Session | None = session_of(request)
     return Me(
@@ -63,6 +82,7 @@ async def get_me(request: Request, principal: PrincipalDep) -> Me:
         department=principal.department,
         may=[name for name, rule in PERMISSIONS.items() if rule.allows(principal)],
         can_sign_out=session is not None,
+        reads_first=state.settings.reads_first(principal.department),
     )
 
 
@@ -72,7 +92,10 @@ async def get_me(request: Request, principal: PrincipalDep) -> Me:
     summary="To the OpenID provider",
     status_code=303,
     response_class=RedirectResponse,
-    responses=problem_responses(404, 422, 429, 503),
+    responses={
+        303: {"description": "On to the provider.", "headers": _ONWARD},
+        **problem_responses(404, 422, 429, 503, ProviderDown, because={404: _NO_SIGN_IN}),
+    },
 )
 async def start_sign_in(
     request: Request,
@@ -100,19 +123,24 @@ async def start_sign_in(
     summary="Back from the OpenID provider",
     status_code=303,
     response_class=RedirectResponse,
-    responses=problem_responses(401, 404, 422, 429, 503),
+    responses={
+        303: {
+            "description": "Back to the page, signed in or told that it failed.",
+            "headers": _ONWARD,
+        },
+        **problem_responses(401, 404, 422, 429, 503, ProviderDown, because={404: _NO_SIGN_IN}),
+    },
 )
 async def finish_sign_in(
     request: Request,
     app: AppStateDep,
     *,
-    state: Annotated[str, Query(max_length=200)] = "",
-    code: Annotated[str, Query(max_length=4096)] = "",
-    iss: Annotated[str | None, Query(max_length=2048)] = None,
+    state: Annotated[str, Query(max_length=200, description="As this gateway sent it.")] = "",
+    code: Annotated[str, Query(max_length=4096, description="The provider's, for a token.")] = "",
+    iss: Annotated[str | None, Query(max_length=2048, description="Which provider.")] = None,
 ) -> Response:
     """Opens a session, once for each sign-in; a browser is sent on in any case."""
     provider, authenticator, address = _provider(app), app.authenticator, address_of(request)
-    authenticator.limits.check_failures(address)
     browser = request.cookies.get(authenticator.sign_in_cookie, "")
     try:
         sign_in = await authenticator.in_thread(authenticator.sessions.take, state, browser)
@@ -142,13 +170,30 @@ async def finish_sign_in(
     operation_id="signOut",
     summary="End the session",
     response_model=SignedOut,
-    responses=problem_responses(403, 503),
+    responses={
+        200: {
+            "description": "The session has ended, if there was one.",
+            "headers": {
+                "Clear-Site-Data": header("The browser forgets images that it showed.", '"cache"'),
+                "Set-Cookie": _COOKIE,
+            },
+        },
+        **problem_responses(
+            403,
+            429,
+            503,
+            because={
+                403: "A page of another site asks.",
+                429: "There is no session to end, and too many asked from this address.",
+            },
+        ),
+    },
 )
 async def sign_out(request: Request, app: AppStateDep) -> Response:
     """Ends the session here; `location` is where the provider ends its own, or the page."""
     authenticator = app.authenticator
     token = request.cookies.get(authenticator.session_cookie)
-    location = "/"
+    location, session = "/", None
     if token is not None:
         authenticator.refuse_other_pages(request)
         session = await authenticator.in_thread(authenticator.sessions.find_and_end, token)
@@ -158,11 +203,85 @@ async def sign_out(request: Request, app: AppStateDep) -> Response:
             # The session here has ended, whether the provider can be asked or not.
             with contextlib.suppress(ProviderDown):
                 location = await authenticator.provider.end_address(session.person.id_token) or "/"
+    if session is None:
+        # Who has a session ends it, however often others at the address ask for nothing.
+        authenticator.limits.count_request(principal_of(request), address_of(request))
     # The browser keeps images that it has been shown; the next person at it is another.
     forget = {"Clear-Site-Data": '"cache"'}
     response = JSONResponse(SignedOut(location=location).model_dump(), headers=forget)
     _drop_cookie(response, app, authenticator.session_cookie)
     return response
+
+
+@router.post(
+    "/sign-in/back-channel-logout",
+    operation_id="endSessions",
+    summary="The OpenID provider ends sessions",
+    status_code=204,
+    response_class=Response,
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": {
+                "application/x-www-form-urlencoded": {
+                    "schema": {
+                        "type": "object",
+                        "required": ["logout_token"],
+                        "properties": {
+                            "logout_token": {
+                                "type": "string",
+                                "description": "A JWT of the provider, which names the session.",
+                            }
+                        },
+                    }
+                }
+            },
+        }
+    },
+    responses={
+        204: {"description": "The sessions of whom the token names have ended."},
+        **problem_responses(
+            *(401, 404, 413, 422, 429, 503),
+            ProviderDown,
+            because={
+                401: "The token is not the provider's, or not of today.",
+                404: _NO_SIGN_IN,
+                413: "The form is larger than a token can be.",
+                422: "The form does not have one `logout_token`.",
+            },
+        ),
+    },
+)
+async def end_sessions(request: Request, app: AppStateDep) -> Response:
+    """Back-channel logout: who signs out at the provider, or is barred there, is out here, too."""
+    provider, authenticator = _provider(app), app.authenticator
+    try:
+        subject, sid = await provider.logged_out(await _logout_token(request))
+    except (ServiceError, ClientDisconnect) as error:
+        # Of what is no logout; the provider's own are never too many.
+        if not isinstance(error, ProviderDown):
+            authenticator.limits.count_failure(address_of(request))
+        if isinstance(error, Unauthenticated):
+            set_refusal(request, error.reason)
+        raise
+    end = partial(authenticator.sessions.end_of, subject=subject, sid=sid)
+    set_details(request, ended=await authenticator.in_thread(end), of=subject)
+    return Response(status_code=204)
+
+
+async def _logout_token(request: Request) -> str:
+    """The one of the form; PayloadTooLarge, Unprocessable, or ClientDisconnect."""
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > _MAX_LOGOUT_BYTES:
+            raise PayloadTooLarge(
+                "This is larger than any logout token.", max_bytes=_MAX_LOGOUT_BYTES
+            )
+    tokens = parse_qs(body.decode("utf-8", "replace")).get("logout_token", [])
+    if len(tokens) != 1:
+        raise Unprocessable("The form needs one `logout_token`.")
+    return tokens[0]
 
 
 def _provider(app: AppState) -> Provider:

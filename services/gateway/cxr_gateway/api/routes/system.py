@@ -1,7 +1,8 @@
 """`/api/v1/system`: what this installation is."""
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Response
 
+from cxr_gateway.api.conditional import IfNoneMatch, json_response, tagged
 from cxr_gateway.api.dependencies import AppStateDep
 from cxr_gateway.api.documents import problem_responses
 from cxr_gateway.core.schemas import SystemStatus
@@ -12,10 +13,14 @@ router = APIRouter(prefix="/api/v1", tags=["system"])
 @router.get(
     "/system",
     operation_id="getSystem",
-    summary="InferenceClients, models, triage rules and limits",
+    summary="Services, models, levels, triage and limits",
     response_model=SystemStatus,
-    responses=problem_responses(503),
+    responses={
+        **tagged("As it is now."),
+        **problem_responses(503),
+    },
 )
-async def get_system(state: AppStateDep) -> SystemStatus:
+async def get_system(state: AppStateDep, if_none_match: IfNoneMatch = None) -> Response:
     """The inference services as the gateway sees them now, at most a second old."""
-    return await state.system_status()
+    found = await state.system_status()
+    return json_response(found.model_dump_json(), if_none_match)

@@ -59,7 +59,7 @@ class _Cleaning:
                 # Its VR is what the dictionary says where the file does not know.
                 changed = self._changed(element, action_for(element.tag, str(element.VR)))
             except Exception:  # noqa: S112
-                continue  # whatever is wrong with it: it cannot be judged, so it goes
+                continue  # whatever is wrong with it: it cannot be understood, so it goes
             if changed is not None:
                 kept.add(changed)
         return kept

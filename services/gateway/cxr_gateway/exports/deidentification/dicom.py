@@ -14,12 +14,12 @@ from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, SecondaryCa
 
 from cxr_gateway.exports.deidentification.cleaning import cleaned
 from cxr_gateway.exports.deidentification.pseudonyms import Pseudonyms
-from cxr_gateway.imaging.decoding import decoding
+from cxr_gateway.imaging.decoders import Decoder
 from cxr_gateway.imaging.dicom.file import read_dicom, read_whole_dicom
 from cxr_gateway.imaging.dicom.header import read_header
-from cxr_gateway.imaging.dicom.pixels import first_frame
 from cxr_gateway.imaging.limits import Limits
 from cxr_serving.errors import Unprocessable
+from cxr_serving.imaging.decoding import decoding
 
 _PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 _OFFSETS = ("ExtendedOffsetTable", "ExtendedOffsetTableLengths")
@@ -33,8 +33,16 @@ def burned_in(data: bytes, limits: Limits) -> str | None:
         return said or None
 
 
-def deidentified_dicom(data: bytes, pseudonyms: Pseudonyms, limits: Limits) -> bytes:
+def deidentified_dicom(
+    data: bytes, pseudonyms: Pseudonyms, limits: Limits, decoder: Decoder
+) -> bytes:
     """The file without its patient, in Explicit VR Little Endian.
+
+    Args:
+        data: the whole file.
+        pseudonyms: of the installation.
+        limits: of what is read.
+        decoder: by which its pixels are decoded.
 
     Raises:
         Unprocessable: of several frames, or not to be read any more.
@@ -45,11 +53,13 @@ def deidentified_dicom(data: bytes, pseudonyms: Pseudonyms, limits: Limits) -> b
         header = read_header(pixels, limits)
         if header.frames > 1:
             raise Unprocessable("Only a file of one frame can be exported de-identified.")
-        values = first_frame(pixels, syntax, header)
+        values = decoder.frame(BytesIO(data), limits)
         for keyword in (*_PIXELS, *_OFFSETS):
             if keyword in whole:
                 del whole[keyword]
         kept = cleaned(whole, pseudonyms, big_endian=syntax == ExplicitVRBigEndian)
+        # What the file left out and its reader assumed.
+        kept.SamplesPerPixel, kept.PixelRepresentation = header.samples, int(header.is_signed)
         _put_pixels(kept, values)
         # Every file needs both; one that came without gets a UID that follows from its content.
         kept.SOPClassUID = kept.get("SOPClassUID") or SecondaryCaptureImageStorage

@@ -4,9 +4,7 @@ The profile does not look into the image. A file that says that text is burnt in
 exported; where nothing is known, someone has to have looked and say so.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from io import BytesIO
 
 from cxr_gateway.archive import Archive, StoredStudy
 from cxr_gateway.archive.pseudonym_key import pseudonym_key
@@ -14,37 +12,13 @@ from cxr_gateway.core.errors import TextInImage
 from cxr_gateway.core.schemas import ImageSource
 from cxr_gateway.exports.deidentification.dicom import burned_in, deidentified_dicom
 from cxr_gateway.exports.deidentification.pseudonyms import Pseudonyms
-from cxr_gateway.imaging import Limits, read_upload
+from cxr_gateway.exports.workers import Exported, Workers
+from cxr_gateway.imaging import Limits
+from cxr_gateway.imaging.decoders import Decoder
 from cxr_gateway.rendering import render_image
 
-_T = TypeVar("_T")
 # What was accepted once can be exported later, whatever the limits are by then.
 _LIMITS = Limits(max_bytes=1 << 40, max_pixels=1 << 40)
-
-
-@dataclass(frozen=True)
-class Exported:
-    """A file to hand out; its name is a pseudonym of the study's id."""
-
-    name: str
-    media_type: str
-    content: bytes
-
-
-class Workers(Protocol):
-    """Where image work is done: `Analyzer` in production."""
-
-    async def in_thread(self, work: Callable[..., _T], *arguments: Any) -> _T:
-        """Run image work in a thread."""
-        ...
-
-
-class InThisThread:
-    """For a command, which has nothing else to do meanwhile."""
-
-    async def in_thread(self, work: Callable[..., _T], *arguments: Any) -> _T:
-        """Run image work here."""
-        return work(*arguments)
 
 
 class Exports:
@@ -66,11 +40,13 @@ class Exports:
         stored = await archive.get(study_id, department)
         content = await archive.in_thread(archive.files.read, stored.id, stored.original)
         pseudonyms = Pseudonyms(await archive.in_thread(pseudonym_key, archive.engine))
-        return await self._workers.in_thread(export_study, stored, content, pseudonyms, reviewed)
+        return await self._workers.in_thread(
+            export_study, stored, content, pseudonyms, reviewed, self._workers.decoder
+        )
 
 
 def export_study(
-    stored: StoredStudy, content: bytes, pseudonyms: Pseudonyms, reviewed: bool
+    stored: StoredStudy, content: bytes, pseudonyms: Pseudonyms, reviewed: bool, decoder: Decoder
 ) -> Exported:
     """De-identify a study's original.
 
@@ -79,15 +55,16 @@ def export_study(
         content: its original.
         pseudonyms: of the installation.
         reviewed: whether someone says that the image shows no text about a patient.
+        decoder: by which it is decoded.
     """
     is_dicom = stored.source is ImageSource.DICOM
     check_burned_in(burned_in(content, _LIMITS) if is_dicom else None, reviewed)
     # Two files may carry the same UID, and a study's id says when it came.
     name = pseudonyms.uid(stored.id)
     if is_dicom:
-        cleaned = deidentified_dicom(content, pseudonyms, _LIMITS)
+        cleaned = deidentified_dicom(content, pseudonyms, _LIMITS, decoder)
         return Exported(f"{name}.dcm", "application/dicom", cleaned)
-    grey = read_upload(content, limits=_LIMITS).grey
+    grey = decoder.decode(BytesIO(content), _LIMITS).grey
     return Exported(f"{name}.png", "image/png", render_image(grey))
 
 

@@ -10,7 +10,7 @@ from enum import Enum
 from functools import cache
 
 from dicomanonymizer.dicomfields_selector import dicom_anonymization_database_selector
-from pydicom.datadict import dictionary_has_tag
+from pydicom.datadict import dictionary_has_tag, tag_for_keyword
 from pydicom.tag import BaseTag
 
 EDITION = "2026c"
@@ -44,7 +44,23 @@ _COLUMNS = {
 # Curves and overlays, whose groups come in sixteens: whole, for one without its data is no use.
 _GRAPHICS = (0x5000, 0x6000)
 _COMMAND, _META = 0x0000, 0x0002
-_TALKATIVE = frozenset({"PN", "DA", "DT", "TM", "LT", "ST", "UC", "UR", "UT", "UN"})
+_TALKATIVE = frozenset({"PN", "DA", "DT", "TM", "LO", "LT", "SH", "ST", "UC", "UR", "UT", "UN"})
+# Short texts that the table does not know and that say what a thing is: the equipment's, and codes.
+_KEPT_TEXTS = frozenset(
+    tag_for_keyword(keyword)
+    for keyword in (
+        "CodeValue",
+        "CodingSchemeDesignator",
+        "CodingSchemeVersion",
+        "DetectorManufacturerModelName",
+        "DetectorManufacturerName",
+        "Manufacturer",
+        "ManufacturerModelName",
+        "SoftwareVersions",
+    )
+)
+# A code has to have a meaning, in words that whoever wrote the file chose.
+_CODE_MEANING = tag_for_keyword("CodeMeaning")
 
 
 @cache
@@ -74,4 +90,8 @@ def action_for(tag: BaseTag, vr: str) -> Action:
         return found
     if vr == "UI":
         return Action.UID
+    if tag == _CODE_MEANING:
+        return Action.DUMMY
+    if tag in _KEPT_TEXTS:
+        return Action.KEEP
     return Action.REMOVE if vr in _TALKATIVE else Action.KEEP

@@ -15,6 +15,7 @@ from io import BytesIO
 from typing import Literal
 
 from pydicom import config
+from pydicom.charset import convert_encodings, python_encoding
 from pydicom.datadict import keyword_for_tag, tag_for_keyword
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset, FileMetaDataset
@@ -24,6 +25,7 @@ from pydicom.uid import (
     UID,
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
 )
 
@@ -48,8 +50,9 @@ _MAX_TEXT_BYTES = 1 << 14
 
 _KEYWORDS = (
     "TransferSyntaxUID", "SpecificCharacterSet", "SOPClassUID", "SOPInstanceUID", "StudyDate",
-    "AccessionNumber", "Modality", "PatientName", "PatientID", "PatientBirthDate", "PatientSex",
-    "BodyPartExamined", "ViewPosition", "StudyInstanceUID", "PatientOrientation",
+    "AccessionNumber", "Modality", "Manufacturer", "PatientName", "PatientID", "IssuerOfPatientID",
+    "PatientBirthDate", "PatientSex", "BodyPartExamined", "ViewPosition", "StudyInstanceUID",
+    "PatientOrientation",
     "AnatomicRegionSequence", "ViewCodeSequence", "SamplesPerPixel", "PhotometricInterpretation",
     "PlanarConfiguration", "PresentationIntentType", "PixelAspectRatio", "PixelSpacing",
     "ImagerPixelSpacing", "NumberOfFrames", "Rows", "Columns", "BitsAllocated", "BitsStored",
@@ -71,6 +74,11 @@ _BULK = frozenset(
 )
 
 
+_TEXTS = ("PatientName", "PatientID", "AccessionNumber", "BodyPartExamined", "ViewPosition")
+_LATIN = ("ISO_IR 6", "ISO_IR 100", "ISO_IR 101", "ISO_IR 109", "ISO_IR 110", "ISO_IR 148")
+# Every other one that there is; what is none of them says nothing.
+_SCRIPTS = frozenset(python_encoding) - set(_LATIN) - {""}
+_UNCOMPRESSED = (ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian)
 _PIXEL_DATA = BaseTag(0x7FE00010)
 _PIXEL_DATA_NAME = tag_name("PixelData")
 _UNDEFINED = 0xFFFFFFFF
@@ -107,6 +115,7 @@ def read_dicom(data: bytes, limits: Limits) -> tuple[Dataset, UID]:
     """
     ds, syntax = _read(data, limits, _TAGS)
     _check_sizes(ds)
+    _settle_character_set(ds)
     if not ds and not _has_preamble(data):
         raise UnsupportedMedia(f"The upload is a file of an unknown kind. {ACCEPTED}")
     ds.file_meta = FileMetaDataset()
@@ -119,7 +128,9 @@ def read_whole_dicom(data: bytes, limits: Limits) -> tuple[Dataset, UID]:
 
     Elements may be of any size, and are not converted yet.
     """
-    return _read(data, limits, None)
+    ds, syntax = _read(data, limits, None)
+    _settle_character_set(ds)
+    return ds, syntax
 
 
 def _read(data: bytes, limits: Limits, tags: list[BaseTag | int] | None) -> tuple[Dataset, UID]:
@@ -130,7 +141,7 @@ def _read(data: bytes, limits: Limits, tags: list[BaseTag | int] | None) -> tupl
     syntax = UID(str(meta.get("TransferSyntaxUID") or "")) or ImplicitVRLittleEndian
     if syntax == DeflatedExplicitVRLittleEndian:
         source = _CountedReads(_inflate(source.read(), 2 * limits.max_bytes))
-    is_implicit, is_little = syntax == ImplicitVRLittleEndian, syntax != ExplicitVRBigEndian
+    syntax, is_implicit, is_little = _as_written(source.getvalue()[source.tell() :][:8], syntax)
     elements = _TopLevel(source)
     ds = read_dataset(
         source, is_implicit, is_little, stop_when=elements.is_pixel_data, specific_tags=tags
@@ -203,6 +214,56 @@ def _end_of_items(data: bytes, begin: int) -> int:
             raise Unprocessable(f"The DICOM file is truncated: it ends within {_PIXEL_DATA_NAME}.")
         position += 8 + length
     return position
+
+
+def _as_written(start: bytes, syntax: UID) -> tuple[UID, bool, bool]:
+    """How a data set is written, by its first element: there are files that say another thing.
+
+    Args:
+        start: the first eight bytes of the data set.
+        syntax: as the file says.
+
+    Returns:
+        The transfer syntax, another one only where two uncompressed ones were mixed up; whether
+        the VR is implicit; and whether the order of bytes is little endian.
+    """
+    said = syntax, syntax == ImplicitVRLittleEndian, syntax != ExplicitVRBigEndian
+    if len(start) < 8:
+        return said
+    # Data sets start with a group of a low number, 0008 nearly always.
+    is_little = start[1] == 0 if (start[0] == 0) != (start[1] == 0) else said[2]
+    is_implicit = not (start[4:6].isalpha() and start[4:6].isupper())
+    if (is_implicit, is_little) == said[1:] or (is_implicit and not is_little):
+        return said
+    if syntax in _UNCOMPRESSED:
+        syntax = ExplicitVRLittleEndian if is_little else ExplicitVRBigEndian
+        syntax = ImplicitVRLittleEndian if is_implicit else syntax
+    return syntax, is_implicit, is_little
+
+
+def _settle_character_set(ds: Dataset) -> None:
+    """Call texts UTF-8 that are, where the file says nothing, ASCII or a Latin character set.
+
+    Text in a Latin character set is hardly ever UTF-8 by accident. In those of other scripts it
+    may be, so these are believed.
+    """
+    said = ds.get("SpecificCharacterSet") or ""
+    if not isinstance(said, str) or (said not in _LATIN and said in _SCRIPTS):
+        return
+    texts = b""
+    for keyword in _TEXTS:
+        value = ds.get_item(keyword).value if keyword in ds else None
+        texts += value if isinstance(value, bytes) else b""
+    if texts.isascii() or b"\x1b" in texts:
+        return
+    try:
+        texts.decode()
+    except UnicodeDecodeError:
+        return
+    ds.SpecificCharacterSet = "ISO_IR 192"
+    # Elements that were not asked for yet are converted by this.
+    is_implicit, is_little = ds.original_encoding
+    ds.set_original_encoding(is_implicit, is_little, convert_encodings("ISO_IR 192"))
 
 
 def _has_preamble(data: bytes) -> bool:

@@ -5,13 +5,25 @@ from dataclasses import dataclass
 from pydicom.dataset import Dataset
 from pydicom.uid import UID
 
-from cxr_gateway.imaging.decoding import plain
 from cxr_gateway.imaging.dicom.tags import code_string, integer, tag_name
 from cxr_gateway.imaging.limits import Limits
 from cxr_serving.errors import Unprocessable
+from cxr_serving.imaging.decoding import plain
 
 MONOCHROME = frozenset({"MONOCHROME1", "MONOCHROME2"})
+THREE_SAMPLES = frozenset(
+    {"RGB", "YBR_FULL", "YBR_FULL_422", "YBR_PARTIAL_420", "YBR_ICT", "YBR_RCT"}
+)
+COLOUR = THREE_SAMPLES | {"PALETTE COLOR"}
 _MIN_BITS = 8
+
+
+# Which pydicom's dictionary does not name.
+_NEWER_SYNTAXES = {
+    "1.2.840.10008.1.2.4.110": "JPEG XL Lossless",
+    "1.2.840.10008.1.2.4.111": "JPEG XL JPEG Recompression",
+    "1.2.840.10008.1.2.4.112": "JPEG XL",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +37,7 @@ class PixelHeader:
     photometric: str
     bits_allocated: int
     bits_stored: int
+    high_bit: int
     is_signed: bool
 
     @property
@@ -51,6 +64,12 @@ def read_header(ds: Dataset, limits: Limits) -> PixelHeader:
         Unprocessable: no pixel data, a required element missing, or one that cannot be true.
         PayloadTooLarge: Rows x Columns is over the limit.
     """
+    for keyword in ("FloatPixelData", "DoubleFloatPixelData"):
+        if keyword in ds:
+            raise Unprocessable(
+                f"The DICOM file's pixels are {tag_name(keyword)}; accepted are whole numbers, "
+                f"{tag_name('PixelData')}."
+            )
     if "PixelData" not in ds:
         modality = code_string(ds, "Modality")
         told = f" ({tag_name('Modality')} is {modality})" if modality else ""
@@ -59,36 +78,50 @@ def read_header(ds: Dataset, limits: Limits) -> PixelHeader:
     limits.check_size(
         columns, rows, f"DICOM file's {tag_name('Columns')} x {tag_name('Rows')} image"
     )
+    bits_stored = integer(ds, "BitsStored")
     header = PixelHeader(
         rows=rows,
         columns=columns,
-        frames=integer(ds, "NumberOfFrames", 1),
-        samples=integer(ds, "SamplesPerPixel"),
+        frames=integer(ds, "NumberOfFrames", 1) or 1,
+        samples=integer(ds, "SamplesPerPixel", 1),
         photometric=(code_string(ds, "PhotometricInterpretation") or "").upper(),
         bits_allocated=integer(ds, "BitsAllocated"),
-        bits_stored=integer(ds, "BitsStored"),
-        is_signed=integer(ds, "PixelRepresentation") == 1,
+        bits_stored=bits_stored,
+        high_bit=integer(ds, "HighBit", bits_stored - 1),
+        is_signed=integer(ds, "PixelRepresentation", 0) == 1,
     )
-    _check(header, ds)
+    _check(header)
+    # The decoders ask for these themselves, and do not forgive.
+    ds.NumberOfFrames, ds.SamplesPerPixel = header.frames, header.samples
+    ds.PhotometricInterpretation = header.photometric
+    ds.PixelRepresentation = int(header.is_signed)
+    if header.samples > 1 and "PlanarConfiguration" not in ds:
+        ds.PlanarConfiguration = 0
     return header
 
 
-def require_radiograph(header: PixelHeader) -> None:
-    """Raise Unprocessable for what is no single grey image of at least 8 bits."""
+def require_radiograph(header: PixelHeader, ds: Dataset) -> None:
+    """Raise Unprocessable for what is no single image of at least 8 bits.
+
+    Colour may be how a grey image was stored: a secondary capture. The pixels decide that.
+    """
     if header.frames != 1:
         raise Unprocessable(
             f"The DICOM file has {header.frames} frames ({tag_name('NumberOfFrames')}); accepted "
             "is one."
         )
-    if header.samples != 1:
-        raise Unprocessable(
-            f"The DICOM file is in colour: {tag_name('SamplesPerPixel')} is {header.samples}; "
-            "accepted is 1."
-        )
-    if header.photometric not in MONOCHROME:
+    if header.photometric not in MONOCHROME | COLOUR:
         raise Unprocessable(
             f"The DICOM file's {tag_name('PhotometricInterpretation')} is {header.photometric}; "
-            "accepted are MONOCHROME1 and MONOCHROME2."
+            f"accepted are {', '.join(sorted(MONOCHROME | COLOUR))}."
+        )
+    table = "RedPaletteColorLookupTableDescriptor"
+    if header.photometric == "PALETTE COLOR" and table not in ds:
+        raise Unprocessable(f"The DICOM file lacks {tag_name(table)}.")
+    if (header.samples == 3) != (header.photometric in THREE_SAMPLES):
+        raise Unprocessable(
+            f"The DICOM file contradicts itself: {tag_name('SamplesPerPixel')} is "
+            f"{header.samples}, {tag_name('PhotometricInterpretation')} is {header.photometric}."
         )
     if header.bits_allocated not in (8, 16):
         raise Unprocessable(
@@ -104,13 +137,14 @@ def require_radiograph(header: PixelHeader) -> None:
 
 def unsupported_syntax(syntax: UID) -> Unprocessable:
     """The refusal of a transfer syntax that nothing here decodes."""
+    name = _NEWER_SYNTAXES.get(str(syntax), plain(syntax.name))
     return Unprocessable(
-        f"The DICOM file's {tag_name('TransferSyntaxUID')} is {plain(syntax.name)}; accepted are "
+        f"The DICOM file's {tag_name('TransferSyntaxUID')} is {name}; accepted are "
         "uncompressed, deflated, JPEG, JPEG-LS, JPEG 2000 and RLE."
     )
 
 
-def _check(header: PixelHeader, ds: Dataset) -> None:
+def _check(header: PixelHeader) -> None:
     if not header.photometric:
         raise Unprocessable(f"The DICOM file lacks {tag_name('PhotometricInterpretation')}.")
     if header.samples not in (1, 3):
@@ -128,9 +162,10 @@ def _check(header: PixelHeader, ds: Dataset) -> None:
             f"The DICOM file contradicts itself: {tag_name('BitsStored')} is "
             f"{header.bits_stored}, {tag_name('BitsAllocated')} is {header.bits_allocated}."
         )
-    high_bit = integer(ds, "HighBit", header.bits_stored - 1)
-    if high_bit != header.bits_stored - 1:
+    # Up to the standard of 2013 the stored bits might lie anywhere in those allocated.
+    if not header.bits_stored - 1 <= header.high_bit < header.bits_allocated:
         raise Unprocessable(
-            f"The DICOM file's {tag_name('HighBit')} is {high_bit}; with {header.bits_stored} "
-            f"stored bits it has to be {header.bits_stored - 1}."
+            f"The DICOM file contradicts itself: {tag_name('HighBit')} is {header.high_bit}; with "
+            f"{header.bits_stored} of {header.bits_allocated} bits stored it is "
+            f"{header.bits_stored - 1} to {header.bits_allocated - 1}."
         )

@@ -5,11 +5,18 @@ from datetime import date
 from pydicom.dataset import Dataset
 
 from cxr_gateway.core.schemas import DicomMetadata
-from cxr_gateway.imaging.dicom.tags import code_string, is_present, tag_name, whole_text
+from cxr_gateway.imaging.dicom.tags import (
+    code_string,
+    identifier,
+    is_present,
+    tag_name,
+    whole_text,
+)
 
 # What tells patients and studies apart: whole, or not at all.
-_IDENTIFIERS = {
+IDENTIFIERS = {
     "patient_id": "PatientID",
+    "issuer_of_patient_id": "IssuerOfPatientID",
     "name": "PatientName",
     "accession_number": "AccessionNumber",
     "study_instance_uid": "StudyInstanceUID",
@@ -22,14 +29,18 @@ def metadata_of(ds: Dataset) -> tuple[DicomMetadata, list[str]]:
 
     A value is None where it is absent or not what its tag should hold.
     """
-    found = {field: whole_text(ds, keyword) for field, keyword in _IDENTIFIERS.items()}
+    found = {
+        field: whole_text(ds, keyword) if field == "name" else identifier(ds, keyword)
+        for field, keyword in IDENTIFIERS.items()
+    }
     notes = [
-        f"{tag_name(keyword)} is too long to be shown whole and is left out."
-        for field, keyword in _IDENTIFIERS.items()
+        f"{tag_name(keyword)} cannot be shown whole and is left out."
+        for field, keyword in IDENTIFIERS.items()
         if found[field] is None and is_present(ds, keyword)
     ]
     metadata = DicomMetadata(
         patient_id=found["patient_id"],
+        issuer_of_patient_id=found["issuer_of_patient_id"],
         name=readable_name(found["name"]),
         birth_date=iso_date(whole_text(ds, "PatientBirthDate")),
         sex=code_string(ds, "PatientSex"),

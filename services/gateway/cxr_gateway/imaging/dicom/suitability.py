@@ -13,6 +13,7 @@ from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 
 from cxr_gateway.imaging.dicom.tags import code_string, items, tag_name
+from cxr_serving.product import MANUFACTURER
 
 # Projection radiography by its defined terms (CR, DX, RG, RF) and by what senders write for it
 # (DR, XR); OT says nothing, and secondary captures of radiographs come with it.
@@ -68,7 +69,7 @@ _VIEW_OF_CONCEPT = {"AnteroPosterior": "AP", "PosteroAnterior": "PA"}
 
 def refusal_by_tags(ds: Dataset) -> str | None:
     """The reason, naming tag and value; None if the tags leave it open."""
-    return _by_modality(ds) or _by_body_part(ds) or _by_view(ds)
+    return _by_maker(ds) or _by_modality(ds) or _by_body_part(ds) or _by_view(ds)
 
 
 def view_of(ds: Dataset) -> str | None:
@@ -78,6 +79,14 @@ def view_of(ds: Dataset) -> str | None:
         return told
     concept, meaning = _coded(ds, "ViewCodeSequence", "4010")
     return _VIEW_OF_CONCEPT.get(concept or "", meaning)
+
+
+def _by_maker(ds: Dataset) -> str | None:
+    """One of our own results: an archive may send all that it has, and nothing goes in circles."""
+    maker = code_string(ds, "Manufacturer")
+    if maker != MANUFACTURER:
+        return None
+    return f"{tag_name('Manufacturer')} is {maker}; only radiographs of the chest are read."
 
 
 def _by_modality(ds: Dataset) -> str | None:

@@ -13,8 +13,8 @@ from pydicom.datadict import tag_for_keyword
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 
-from cxr_gateway.imaging.decoding import plain
 from cxr_serving.errors import Unprocessable
+from cxr_serving.imaging.decoding import plain
 
 _MAX_CODE_CHARACTERS = 64
 # Three groups of a person name, each of 64 characters, or a long text (LO) many times over. What
@@ -89,6 +89,20 @@ def whole_text(ds: Dataset, keyword: str) -> str | None:
         value = "\\".join(map(str, value))
     line = "" if value is None else _line(str(value))
     return line if 0 < len(line) <= _MAX_TEXT_CHARACTERS else None
+
+
+def identifier(ds: Dataset, keyword: str) -> str | None:
+    r"""The whole value exactly as it is stored, without its padding; None if it cannot be told.
+
+    It is never changed, for then it might be another patient's: several values keep the backslash
+    between them, and one with a control character, or too long to be one, is not told.
+    """
+    value = _value(ds, keyword)
+    if isinstance(value, list | tuple | MultiValue):
+        value = "\\".join(map(str, value))
+    text = "" if value is None else str(value).strip(" \0")
+    is_told = 0 < len(text) <= _MAX_TEXT_CHARACTERS and text.isprintable()
+    return text if is_told else None
 
 
 def items(ds: Dataset, keyword: str) -> list[Dataset]:

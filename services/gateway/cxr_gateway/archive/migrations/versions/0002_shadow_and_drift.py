@@ -1,6 +1,6 @@
-"""Answers of shadow models, promotions, and the statistics of each film.
+"""Answers of shadow models, promotions, and the statistics of each radiograph.
 
-Films that were read before have no statistics: drift is seen from the upgrade on.
+Radiographs analysed before have no statistics: drift is seen from the upgrade on.
 """
 
 import sqlalchemy as sa

@@ -22,7 +22,7 @@ def _department() -> sa.Column[str]:
 
 
 def upgrade() -> None:
-    """Make the tables; a film is kept once in each department instead of once."""
+    """Make the tables; a radiograph is kept once in each department instead of once."""
     _make_tables()
     op.drop_index("studies_by_urgency", "studies")
     with op.batch_alter_table("studies", naming_convention=_NAMES) as studies:
@@ -37,11 +37,11 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Remove them; SchemaMismatch where that would leave a film twice."""
+    """Remove them; SchemaMismatch where that would leave a radiograph twice."""
     query = "SELECT count(*) - count(DISTINCT content_sha256) FROM studies"
     if twice := op.get_bind().scalar(sa.text(query)):
         raise SchemaMismatch(
-            f"{twice} films are in several departments, and an older schema keeps each once; "
+            f"{twice} radiographs are in several departments, and an older schema keeps each once; "
             "restore a backup of that schema instead."
         )
     op.drop_index("studies_by_urgency", "studies")

@@ -1,0 +1,1 @@
+"""A whole archive of radiographs through the services' models, on Ray Data."""

@@ -1,0 +1,1 @@
+"""What changed, in order: read page by page, or followed as it happens."""

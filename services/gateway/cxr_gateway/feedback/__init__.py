@@ -1,0 +1,1 @@
+"""What readers say of the models, and how often they agree with them."""

@@ -1,0 +1,1 @@
+"""Reports that a person writes and signs, drafted from levels and corrections."""

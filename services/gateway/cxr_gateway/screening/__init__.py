@@ -1,0 +1,1 @@
+"""Images that a screening of the archive chose, on the worklist."""

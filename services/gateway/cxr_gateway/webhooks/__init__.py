@@ -1,0 +1,1 @@
+"""Other systems told of changes, as Standard Webhooks says: signed, tried again, within limits."""

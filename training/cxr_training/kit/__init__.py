@@ -1,0 +1,1 @@
+"""From a table of one's own images to a served model: `cxr train classifier|detector`."""
