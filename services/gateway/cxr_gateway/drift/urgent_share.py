@@ -63,7 +63,6 @@ class UrgentShare:
         status = triage_status(self._models, services.get("classifier"), services.get("detector"))
         self._budget.set(status.alert_budget)
         now = datetime.now(UTC)
-        self._share.clear()
         for window, length in WINDOWS.items():
             first = first_id_at(now - length)
             counts = await self._archive.query(partial(priorities_since, first_id=first))
@@ -71,3 +70,5 @@ class UrgentShare:
             self._triaged.labels(window).set(total)
             if total:
                 self._share.labels(window).set(counts[Priority.URGENT] / total)
+            else:
+                self._share.remove(window)
