@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 MAX_FIRST_VIEW_JS_BYTES = 150_000
-# A frame of a screen of 60 Hz.
-MAX_FRAME_MS = 16.7
+# Of the frames of a screen of 60 Hz.
+MIN_IN_TIME = 0.95
 # What the gateway says of 10,000 studies, kept to be scrolled back to.
 MAX_LIST_MB = 50
 _SOURCES = re.compile(r'(?:src|href)="(/assets/[^"]+\.js)"')
@@ -77,7 +77,7 @@ def _rows(measured: Mapping[str, Any], script_bytes: int) -> Iterator[tuple[str,
     for what, limit_ms, found in (
         ("First paint of the list", 500, start["first_paint_ms"]),
         ("The list can be used", 1000, start["interactive_ms"]),
-        ("Next image, fetched before", 100, measured["next_image_ms"]["p95"]),
+        ("Next image, fetched before, p95", 100, measured["next_image_ms"]["p95"]),
     ):
         yield what, f"{limit_ms} ms", f"{found:.0f} ms", found < limit_ms
     yield (
@@ -106,12 +106,13 @@ def _rows(measured: Mapping[str, Any], script_bytes: int) -> Iterator[tuple[str,
 
 def _list_rows(scrolled: Mapping[str, Any]) -> Iterator[tuple[str, str, str, bool]]:
     """The whole list scrolled through twice; the first time its rows are read on the way."""
-    for what, found in (("first", scrolled["first_ms"]), ("second", scrolled["second_ms"])):
+    for what in ("first", "second"):
+        found = scrolled[what]
         yield (
-            f"Time between frames, p95: the whole list is scrolled through, the {what} time",
-            f"{MAX_FRAME_MS} ms",
-            f"{found['p95']:.1f} ms in {found['n']:,} frames",
-            found["p95"] <= MAX_FRAME_MS,
+            f"Frames in time at 60 a second: the whole list is scrolled through, the {what} time",
+            f"{MIN_IN_TIME:.0%}",
+            f"{found['in_time']:.1%} of {found['n']:,}; p95 {found['p95']:.1f} ms",
+            found["in_time"] >= MIN_IN_TIME,
         )
     before, read, after = scrolled["before"], scrolled["read"], scrolled["after"]
     yield (

@@ -21,6 +21,8 @@ _WARM = 0.25
 _MINUTE_S = 60.0
 # What is called slow by the alert CxrStudiesSlow: one study in twenty takes longer.
 SLOW_MS = 5000.0
+# The system has no more room, or this client has no more of it.
+REFUSALS = (503, 429)
 _PHASES = ("rated", "hostile", "overload")
 _UPLOADS = frozenset({"png", "jpeg", "dicom", "repeated"})
 
@@ -63,13 +65,13 @@ def criteria(outcome: Outcome) -> Iterator[tuple[str, str, bool]]:
         yield f"the {name}'s memory grows by less than {STEADY:.0%}", seen, grown < STEADY
     if beside := _of(outcome, "hostile"):
         yield from _beside_a_hostile_client(outcome, beside)
-    refused = [result for result in over if result.status == 503 and result.retry_after]
+    refused = [result for result in over if result.status in REFUSALS and result.retry_after]
     others = [a for a in over if a.status not in (200, 201) and a not in refused]
     seen = f"{len(refused)} of {len(over)} refused; otherwise {len(others)}"
     if others:
         seen += f": {_statuses(others)}"
     yield "beyond the capacity some are refused", seen, bool(refused)
-    yield "and with nothing but 503 and Retry-After", seen, not others
+    yield "and with nothing but 503 or 429, and Retry-After", seen, not others
     kept = f"{len(outcome.accepted)} uploads accepted, {len(outcome.lost)} not as they were sent"
     yield "every upload that was accepted is in the archive, to the byte", kept, not outcome.lost
 
@@ -161,11 +163,11 @@ def _phase_row(outcome: Outcome, phase: str) -> str:
 def _write_minutes(outcome: Outcome, path: Path) -> None:
     with path.open("w", newline="") as stream:
         writer = csv.writer(stream, lineterminator="\n")
-        head = ["phase", "minute", "requests", "good", "refused_503", "other"]
+        head = ["phase", "minute", "requests", "good", "refused", "other"]
         writer.writerow([*head, "upload_p50_ms", "upload_p95_ms", "upload_p99_ms", "read_p95_ms"])
         for (phase, minute), results in _by_minute(outcome):
             good = [result for result in results if result.good]
-            refused = sum(result.status == 503 for result in results)
+            refused = sum(result.status in REFUSALS for result in results)
             uploads, reads = _split(good)
             figures = [*_percentiles(uploads, 50, 95, 99), *_percentiles(reads, 95)]
             counts = [len(results), len(good), refused, len(results) - len(good) - refused]

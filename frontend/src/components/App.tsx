@@ -1,16 +1,14 @@
-import { type Dispatch, type MouseEvent, useCallback, useEffect, useEffectEvent, useReducer, useRef, useState } from "react";
+import { type MouseEvent, useCallback, useEffect, useRef, useState } from "react";
 
 import type { Me, StudySummary } from "../api/schema";
 import { identityOf, mayOf, noticeKey } from "../domain/access";
 import { studyTitle } from "../domain/studies";
 import { useSession, type Session } from "../state/useSession";
 import { useListPanel } from "../state/useListPanel";
-import { useShortcuts } from "../state/useShortcuts";
 import { useOpenedText } from "../state/useOpenedText";
 import { unreadText } from "../state/useUnread";
 import { useStoredFlag } from "../state/useStored";
 import { trustOf } from "../domain/trust";
-import { INITIAL_VIEWER, shownOf, type ViewerAction, viewerReducer } from "../state/viewer";
 import { StudyList } from "./list/StudyList";
 import { ConnectionBanner } from "./page/ConnectionBanner";
 import { DropOverlay } from "./page/DropOverlay";
@@ -20,25 +18,19 @@ import { Header } from "./page/Header";
 import { HelpDialog } from "./page/HelpDialog";
 import { NoticeDialog } from "./page/NoticeDialog";
 import type { Panels } from "./pageState";
-import { runCommand } from "./runCommand";
 import { UploadTray } from "./upload/UploadTray";
 import { useFileDrop } from "./upload/useFileDrop";
-import type { ViewCommands } from "./viewer/viewCommands";
 import { Workspace } from "./Workspace";
 import { t } from "../i18n/t";
 import styles from "./page/page.module.css";
 
 export function App({ me }: { readonly me: Me }) {
   const session = useSession(mayOf(me), identityOf(me));
-  const [state, dispatch] = useReducer(viewerReducer, INITIAL_VIEWER);
   const panels = usePanels(me);
-  const commands = useRef<ViewCommands | null>(null);
   const picker = useRef<HTMLInputElement>(null);
   const addFiles = (files: readonly File[]): void => session.uploads.queue.add(files);
   const { route, system, list, uploads, may } = session;
   const trust = trustOf(system.status, session.open.study);
-  const shown = shownOf(state, session.open.study, trust.mapsAreEvidence);
-  const page = { session, state, shown, trust, dispatch, panels, commands, picker };
   const isHeld = useFileDrop(panels.accepted && may.upload, addFiles);
   const { startAt } = session.walk;
   const { uncover } = panels;
@@ -50,8 +42,7 @@ export function App({ me }: { readonly me: Me }) {
     [startAt, uncover],
   );
   const openedText = useOpenedText(session);
-  useNewStudy(session, panels.overlayFirst, dispatch);
-  useShortcuts(panels.accepted && panels.shortcutsOn, (command) => runCommand(command, page));
+  useTitle(session);
   return (
     <div className={styles.page}>
       {session.open.study !== null && (
@@ -87,7 +78,7 @@ export function App({ me }: { readonly me: Me }) {
             onOpen={openListed}
           />
         )}
-        <Workspace {...page} />
+        <Workspace {...{ session, trust, panels, picker }} />
       </main>
       <UploadTray uploads={uploads.uploads} queue={uploads.queue} onOpen={route.open} isBlind={may.readFirst} />
       <Footer version={system.status?.version ?? null} onNotice={() => panels.setNoticeShown(true)} />
@@ -124,11 +115,8 @@ function usePanels(me: Me): Panels {
   };
 }
 
-/** Another study starts with its own greys and boxes; its name and what waits stand in the title. */
-function useNewStudy({ route, open, unread }: Session, overlayFirst: boolean, dispatch: Dispatch<ViewerAction>): void {
-  // The setting as it is then: changing it leaves the image that is looked at as it is.
-  const begin = useEffectEvent((studyId: string | null) => dispatch({ type: "studyChanged", studyId, overlayFirst }));
-  useEffect(() => begin(route.studyId), [route.studyId]);
+/** The open study's name, and what waits. */
+function useTitle({ route, open, unread }: Session): void {
   const ofStudy = open.study === null ? null : studyTitle(open.study);
   const ofPage = route.isDrift ? t("Drift") : route.isAgreement ? t("Agreement") : null;
   const title = ofPage ?? ofStudy;

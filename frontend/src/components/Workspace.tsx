@@ -1,22 +1,35 @@
+import { type Dispatch, memo, useEffect, useEffectEvent, useReducer, useRef } from "react";
+
 import type { ApiError } from "../api/errors";
+import type { Study } from "../api/schema";
 import { Note } from "./controls";
 import { AgreementPage } from "./agreement/AgreementPage";
 import { DriftPage } from "./drift/DriftPage";
+import { isAlike } from "../domain/alike";
 import { type Outgoing, saidText } from "../domain/review";
 import type { OpenReview } from "../state/useReview";
-import type { PageState } from "./pageState";
+import { useShortcuts } from "../state/useShortcuts";
+import { INITIAL_VIEWER, isSettled, type SettledState, shownOf, type ViewerAction, viewerReducer } from "../state/viewer";
+import type { PageParts, PageState } from "./pageState";
 import { t } from "../i18n/t";
 import styles from "./page/page.module.css";
-import { finish } from "./runCommand";
+import { finish, runCommand } from "./runCommand";
 import { ResultPanel } from "./result/ResultPanel";
 import { Welcome } from "./upload/Welcome";
 import { Viewer } from "./viewer/Viewer";
+import type { ViewCommands } from "./viewer/viewCommands";
 
 /** The open study or page, or what stands in its place. */
-export function Workspace(page: PageState) {
-  const { session, state, shown, trust, dispatch, panels, commands, picker } = page;
+export function Workspace(parts: PageParts) {
+  const { session, trust, panels, picker } = parts;
+  const [state, dispatch] = useReducer(viewerReducer, INITIAL_VIEWER);
+  const commands = useRef<ViewCommands | null>(null);
   const { route, open, system } = session;
   const { study } = open;
+  const shown = shownOf(state, study, trust.mapsAreEvidence);
+  const page = { ...parts, state, shown, dispatch, commands };
+  useNewStudy(route.studyId, panels.overlayFirst, dispatch);
+  useShortcuts(panels.accepted && panels.shortcutsOn, (command) => runCommand(command, page));
   if (route.isDrift) {
     return <DriftPage />;
   }
@@ -37,30 +50,55 @@ export function Workspace(page: PageState) {
   return (
     <>
       <Viewer {...{ study, trust, review: session.review, own: session.own, isBlind: session.first.isBlind, readsFirst: session.may.readFirst, state, shown, dispatch, commands }} />
-      <ResultPanel
-        study={study}
-        error={open.error}
-        isRerunning={open.isRerunning}
-        onRerun={session.rerun}
-        mayExport={session.may.export}
-        viewers={system.status?.viewer_links ?? []}
-        worklist={session.worklist}
-        onDone={session.worklist.set === null ? null : () => finish(session)}
-        review={session.review}
-        first={session.first}
-        mayReport={session.may.report}
-        readsFirst={session.may.readFirst}
-        person={session.person}
-        trust={trust}
-        state={state}
-        shown={shown}
-        dispatch={dispatch}
-        onFocusBox={(box) => commands.current?.focus(box)}
-        allShown={panels.allShown}
-        onToggleAll={() => panels.setAllShown(!panels.allShown)}
-      />
+      <Beside {...{ study, session, panels, trust, state, shown, dispatch, commands }} />
     </>
   );
+}
+
+interface BesideProps extends Omit<PageState, "state" | "picker"> {
+  readonly study: Study;
+  readonly state: SettledState;
+}
+
+/** The result beside the image. It need not be drawn anew for each move of a pointer over the image. */
+const Beside = memo(function Beside({ study, session, panels, trust, state, shown, dispatch, commands }: BesideProps) {
+  const { open, system } = session;
+  return (
+    <ResultPanel
+      study={study}
+      error={open.error}
+      isRerunning={open.isRerunning}
+      onRerun={session.rerun}
+      mayExport={session.may.export}
+      viewers={system.status?.viewer_links ?? []}
+      worklist={session.worklist}
+      onDone={session.worklist.set === null ? null : () => finish(session)}
+      review={session.review}
+      first={session.first}
+      mayReport={session.may.report}
+      readsFirst={session.may.readFirst}
+      person={session.person}
+      trust={trust}
+      state={state}
+      shown={shown}
+      dispatch={dispatch}
+      onFocusBox={(box) => commands.current?.focus(box)}
+      allShown={panels.allShown}
+      onToggleAll={() => panels.setAllShown(!panels.allShown)}
+    />
+  );
+}, isStill);
+
+function isStill(before: BesideProps, now: BesideProps): boolean {
+  const { state, shown } = before;
+  return isSettled(state, now.state) && isAlike(shown, now.shown) && isAlike(before, { ...now, state, shown });
+}
+
+/** Another study starts with its own greys and boxes. */
+function useNewStudy(opened: string | null, overlayFirst: boolean, dispatch: Dispatch<ViewerAction>): void {
+  // The setting as it is then: changing it leaves the image that is looked at as it is.
+  const begin = useEffectEvent((studyId: string | null) => dispatch({ type: "studyChanged", studyId, overlayFirst }));
+  useEffect(() => begin(opened), [opened]);
 }
 
 /** At an address that the page does not have. */

@@ -23,14 +23,18 @@ export interface Panels extends ListPanel {
   readonly setAllShown: (shown: boolean) => void;
 }
 
-/** What the parts of the page share. */
-export interface PageState {
+/** What the whole page shares. */
+export interface PageParts {
   readonly session: Session;
+  readonly trust: Trust;
+  readonly panels: Panels;
+  readonly picker: RefObject<HTMLInputElement | null>;
+}
+
+/** And how the open study is looked at, which changes with every move of a pointer. */
+export interface PageState extends PageParts {
   readonly state: ViewerState;
   readonly shown: Shown;
-  readonly trust: Trust;
   readonly dispatch: Dispatch<ViewerAction>;
-  readonly panels: Panels;
   readonly commands: RefObject<ViewCommands | null>;
-  readonly picker: RefObject<HTMLInputElement | null>;
 }

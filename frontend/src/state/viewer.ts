@@ -91,6 +91,20 @@ export const INITIAL_VIEWER: ViewerState = {
   drawn: null,
 };
 
+/** What moves with the pointer. */
+type Moving = "view" | "windowLevel" | "preset" | "range" | "ruler" | "angle" | "ratio";
+
+/** All but that: what the panels beside the image go by. */
+export type SettledState = Omit<ViewerState, Moving>;
+
+/** Whether two states differ in nothing but what moves with the pointer. */
+export function isSettled(before: SettledState, now: SettledState): boolean {
+  return SETTLED.every((key) => Object.is(before[key], now[key]));
+}
+
+const MOVING: ReadonlySet<string> = new Set<Moving>(["view", "windowLevel", "preset", "range", "ruler", "angle", "ratio"]);
+const SETTLED = Object.keys(INITIAL_VIEWER).filter((key): key is keyof SettledState => !MOVING.has(key));
+
 export type ViewerAction =
   | { readonly type: "studyChanged"; readonly studyId: string | null; readonly overlayFirst: boolean }
   | { readonly type: "fitted" }
@@ -219,12 +233,12 @@ export function viewerReducer(state: ViewerState, action: ViewerAction): ViewerS
   }
 }
 
-export function isBoxVisible(state: ViewerState, box: Pick<Box, "finding" | "score">): boolean {
+export function isBoxVisible(state: Pick<ViewerState, "boxesShown" | "hidden" | "leastScore">, box: Pick<Box, "finding" | "score">): boolean {
   return state.boxesShown && isBoxWanted(state, box);
 }
 
 /** Whether a box is drawn while boxes are. */
-export function isBoxWanted(state: ViewerState, { finding, score }: Pick<Box, "finding" | "score">): boolean {
+export function isBoxWanted(state: Pick<ViewerState, "hidden" | "leastScore">, { finding, score }: Pick<Box, "finding" | "score">): boolean {
   return !state.hidden.has(finding) && score >= state.leastScore;
 }
 

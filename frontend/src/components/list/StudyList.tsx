@@ -82,15 +82,12 @@ function Rows({ list, openId, maxWait, isBlind, onOpen }: StudyListProps) {
     <div ref={scroller} className={styles.rows}>
       <ol style={{ height: rows.getTotalSize() }} aria-label={t("In the order in which they should be read")}>
         {items.map(({ key, index, start }) => (
-          <li
+          <Row
             key={key}
-            className={styles.place}
-            style={{ transform: `translateY(${start}px)` }}
-            aria-setsize={total}
-            aria-posinset={index + 1}
-          >
-            <Row study={studies[index]} {...{ openId, maxWait, now, studies, isBlind, onOpen }} />
-          </li>
+            study={studies[index]}
+            isOpen={openId !== null && studies[index]?.id === openId}
+            {...{ index, start, total, maxWait, now, studies, isBlind, onOpen }}
+          />
         ))}
       </ol>
     </div>
@@ -99,7 +96,11 @@ function Rows({ list, openId, maxWait, isBlind, onOpen }: StudyListProps) {
 
 interface RowProps {
   readonly study: StudySummary | undefined;
-  readonly openId: string | null;
+  readonly index: number;
+  /** From the top of the list, in pixels. */
+  readonly start: number;
+  readonly total: number;
+  readonly isOpen: boolean;
   readonly maxWait: number;
   readonly now: Date;
   readonly studies: readonly StudySummary[];
@@ -107,14 +108,18 @@ interface RowProps {
   readonly onOpen: (id: string, listed: readonly StudySummary[]) => void;
 }
 
-function Row({ study, openId, maxWait, now, studies, isBlind, onOpen }: RowProps) {
-  if (study === undefined) {
-    return <p className={styles.placeholder}>{t("Loading…")}</p>;
-  }
+const Row = memo(function Row({ study, index, start, total, ...row }: RowProps) {
   return (
-    <StudyRow study={study} isOpen={study.id === openId} {...{ maxWait, now, studies, isBlind, onOpen }} />
+    <li
+      className={styles.place}
+      style={{ transform: `translateY(${start}px)` }}
+      aria-setsize={total}
+      aria-posinset={index + 1}
+    >
+      {study === undefined ? <p className={styles.placeholder}>{t("Loading…")}</p> : <StudyRow study={study} {...row} />}
+    </li>
   );
-}
+});
 
 function EmptyList({ list }: { readonly list: List }) {
   if (!isFiltering(list.filter)) {

@@ -1,4 +1,4 @@
-import { memo, type MouseEvent } from "react";
+import type { MouseEvent } from "react";
 
 import type { StudySummary, Worklist, WorklistState } from "../../api/schema";
 import { fullTime, shortTime } from "../../domain/format";
@@ -32,7 +32,7 @@ interface StudyRowProps {
 }
 
 /** A link, so that a study can be opened in another tab. */
-export const StudyRow = memo(function StudyRow(props: StudyRowProps) {
+export function StudyRow(props: StudyRowProps) {
   const { study, isOpen, maxWait, now, studies, isBlind, onOpen } = props;
   const open = (event: MouseEvent): void => {
     const elsewhere = event.ctrlKey || event.metaKey || event.shiftKey || event.button !== 0;
@@ -78,7 +78,7 @@ export const StudyRow = memo(function StudyRow(props: StudyRowProps) {
       </span>
     </a>
   );
-});
+}
 
 const MARKS: Record<WorklistState, string> = { new: "●", assigned: "→", opened: "", done: "✓" };
 

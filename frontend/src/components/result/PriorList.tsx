@@ -4,7 +4,7 @@ import type { Study, StudySummary } from "../../api/schema";
 import { firstPrior, whenOf, whenText } from "../../domain/priors";
 import { isKeptBack, shortId } from "../../domain/studies";
 import { headline } from "../../domain/triage";
-import type { ViewerAction, ViewerState } from "../../state/viewer";
+import type { ViewerAction, SettledState } from "../../state/viewer";
 import { usePriors } from "../../state/usePriors";
 import { t } from "../../i18n/t";
 import { Changes } from "./Changes";
@@ -16,7 +16,7 @@ interface PriorListProps {
   readonly isBlind: boolean;
   /** Whether those of others are hidden until somebody has read them. */
   readonly readsFirst: boolean;
-  readonly state: ViewerState;
+  readonly state: SettledState;
   readonly dispatch: Dispatch<ViewerAction>;
 }
 

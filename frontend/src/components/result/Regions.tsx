@@ -6,7 +6,7 @@ import { count, displayName, percent } from "../../domain/format";
 import { groupBoxes, type RegionGroup } from "../../domain/regions";
 import { boxTarget, isSame } from "../../domain/review";
 import type { OpenReview } from "../../state/useReview";
-import type { ViewerAction, ViewerState } from "../../state/viewer";
+import type { ViewerAction, SettledState } from "../../state/viewer";
 import { Slider } from "../controls";
 import { ReviewButtons } from "./ReviewButtons";
 import { ReviewForm } from "./ReviewForm";
@@ -16,7 +16,7 @@ import styles from "./result.module.css";
 interface RegionsProps {
   readonly study: Study;
   readonly review: OpenReview;
-  readonly state: ViewerState;
+  readonly state: SettledState;
   readonly selected: number | null;
   readonly dispatch: Dispatch<ViewerAction>;
   readonly onFocus: (box: Box) => void;
@@ -75,7 +75,7 @@ export function Regions({ study, review, state, selected, dispatch, onFocus }: R
 
 interface GroupToggleProps {
   readonly group: RegionGroup;
-  readonly state: ViewerState;
+  readonly state: SettledState;
   readonly dispatch: Dispatch<ViewerAction>;
 }
 

@@ -7,7 +7,7 @@ import type { Trust } from "../../domain/trust";
 import type { OpenReview } from "../../state/useReview";
 import { draftKey, type OpenFirstRead } from "../../state/useFirstRead";
 import type { OpenWorklist } from "../../state/useWorklist";
-import type { Shown, ViewerAction, ViewerState } from "../../state/viewer";
+import type { Shown, ViewerAction, SettledState } from "../../state/viewer";
 import { Note } from "../controls";
 import { AllFindings } from "./AllFindings";
 import { FirstReadForm, FirstReads } from "./FirstReadSection";
@@ -40,7 +40,7 @@ interface ResultPanelProps {
   readonly readsFirst: boolean;
   readonly person: string;
   readonly trust: Trust;
-  readonly state: ViewerState;
+  readonly state: SettledState;
   readonly shown: Shown;
   readonly dispatch: Dispatch<ViewerAction>;
   readonly onFocusBox: (box: Box) => void;

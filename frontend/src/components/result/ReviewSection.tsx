@@ -1,7 +1,7 @@
 import type { Study } from "../../api/schema";
 import { count } from "../../domain/format";
 import { type Mark, type Outgoing, saidText } from "../../domain/review";
-import type { ViewerState } from "../../state/viewer";
+import type { SettledState } from "../../state/viewer";
 import { Note } from "../controls";
 import { Icon } from "../Icon";
 import { ReviewForm } from "./ReviewForm";
@@ -11,7 +11,7 @@ import styles from "./result.module.css";
 
 interface ReviewSectionProps extends Omit<ReviewProps, "editing"> {
   readonly study: Study;
-  readonly state: ViewerState;
+  readonly state: SettledState;
 }
 
 /** What readers said of the study, what was missed, and what is not sent yet. */

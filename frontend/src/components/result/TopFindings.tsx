@@ -8,7 +8,7 @@ import { Icon } from "../Icon";
 import { BarScale, FindingBar, LevelChip } from "./FindingBar";
 import { findingTarget, isSame } from "../../domain/review";
 import type { OpenReview } from "../../state/useReview";
-import type { ViewerState } from "../../state/viewer";
+import type { SettledState } from "../../state/viewer";
 import { MapButton, type MapProps } from "./MapButton";
 import { ReviewButtons } from "./ReviewButtons";
 import { ReviewForm } from "./ReviewForm";
@@ -17,7 +17,7 @@ import styles from "./result.module.css";
 
 interface TopFindingsProps extends MapProps {
   readonly review: OpenReview;
-  readonly state: ViewerState;
+  readonly state: SettledState;
   readonly onFocusBox: (box: Box) => void;
 }
 

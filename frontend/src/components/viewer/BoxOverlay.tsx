@@ -1,6 +1,6 @@
 import { memo } from "react";
 
-import type { Box, Verdict } from "../../api/schema";
+import type { Box, Region, Verdict } from "../../api/schema";
 import { colourOf } from "../../domain/colours";
 import { displayName, percent } from "../../domain/format";
 import { type Line, type Rect, rectOf, type Size, toScreen, type View, visibleRegion } from "../../domain/geometry";
@@ -8,12 +8,16 @@ import { type Place, shownRect, shownSize } from "../../domain/turn";
 import { boxTarget, type Mark, ownVerdict } from "../../domain/review";
 import { inSight, LABEL_HEIGHT_PX, leaderOf, placeLabels } from "../../domain/labels";
 import { speakersOf } from "../../domain/mergedBoxes";
+import { isBoxVisible } from "../../state/viewer";
 import { labelWidth } from "./labelWidth";
 import styles from "./viewer.module.css";
 
 interface BoxOverlayProps {
   readonly boxes: readonly Box[];
-  readonly isVisible: (box: Box) => boolean;
+  /** Which of them are wanted, as in the viewer's state. */
+  readonly boxesShown: boolean;
+  readonly hidden: ReadonlySet<Region>;
+  readonly leastScore: number;
   readonly selected: number | null;
   readonly marks: readonly Mark[];
   readonly place: Place;
@@ -39,10 +43,10 @@ interface ShownBox {
  * very numbers of the API. Hidden from screen readers, who find the same boxes as a list beside the image.
  */
 export const BoxOverlay = memo(function BoxOverlay(props: BoxOverlayProps) {
-  const { boxes, isVisible, selected, marks, place, viewport, isNarrow } = props;
+  const { boxes, selected, marks, place, viewport, isNarrow } = props;
   const { image, turn, view } = place;
   const region = visibleRegion(view, viewport);
-  const shown = shownBoxes(boxes.map((box, index) => ({ box, index })).filter(({ box }) => isVisible(box)), place);
+  const shown = shownBoxes(boxes.map((box, index) => ({ box, index })).filter(({ box }) => isBoxVisible(props, box)), place);
   const labelled = shown.filter(({ index, isMerged }) => index === selected || (!isNarrow && !isMerged));
   const rects = labelled.map(({ rect }) => toScreen(rect, view));
   const field = inSight(toScreen({ x: 0, y: 0, ...shownSize(image, turn) }, view), viewport);

@@ -1,9 +1,9 @@
-import type { Dispatch } from "react";
+import { type Dispatch, memo } from "react";
 
-import { PRESETS, presetOf } from "../../domain/presets";
-import { FULL_WINDOW, isFullWindow, toldWindow } from "../../domain/windowLevel";
+import { type Preset, PRESETS, presetOf } from "../../domain/presets";
+import { FULL_WINDOW, type GreyRange, isFullWindow, toldWindow, type WindowLevel } from "../../domain/windowLevel";
 import type { OwnGreys } from "../../state/useGreys";
-import type { ViewerAction, ViewerState } from "../../state/viewer";
+import type { ViewerAction } from "../../state/viewer";
 import { IconButton, Slider } from "../controls";
 import { applyPreset } from "./applyPreset";
 import { t } from "../../i18n/t";
@@ -12,12 +12,16 @@ import styles from "./viewer.module.css";
 interface GreyControlsProps {
   readonly studyId: string;
   readonly own: OwnGreys;
-  readonly state: ViewerState;
+  /** As in the viewer's state. */
+  readonly windowLevel: WindowLevel;
+  readonly range: GreyRange;
+  readonly preset: Preset | null;
+  readonly inverted: boolean;
   readonly dispatch: Dispatch<ViewerAction>;
 }
 
-export function GreyControls({ studyId, own, state, dispatch }: GreyControlsProps) {
-  const { windowLevel, inverted, range } = state;
+export const GreyControls = memo(function GreyControls(props: GreyControlsProps) {
+  const { studyId, own, windowLevel, range, preset, inverted, dispatch } = props;
   const told = toldWindow(windowLevel, own.greys);
   const set = (change: Partial<typeof FULL_WINDOW>): void =>
     dispatch({ type: "windowSet", windowLevel: { ...windowLevel, ...change } });
@@ -26,9 +30,9 @@ export function GreyControls({ studyId, own, state, dispatch }: GreyControlsProp
       <select
         className={styles.preset}
         aria-label={t("Window preset")}
-        value={presetOf(windowLevel, state.preset)}
+        value={presetOf(windowLevel, preset)}
         onChange={({ currentTarget: { value } }) => {
-          const chosen = PRESETS.find((preset) => preset.value === value);
+          const chosen = PRESETS.find((one) => one.value === value);
           if (chosen !== undefined) {
             applyPreset(studyId, own, chosen.value, dispatch);
           }
@@ -70,4 +74,4 @@ export function GreyControls({ studyId, own, state, dispatch }: GreyControlsProp
       />
     </div>
   );
-}
+});

@@ -1,9 +1,9 @@
-import { type Dispatch, useId } from "react";
+import { type Dispatch, memo, useId } from "react";
 
-import type { Study } from "../../api/schema";
+import type { Finding, Study } from "../../api/schema";
 import { displayName, percent } from "../../domain/format";
 import { mapTitle, type Trust } from "../../domain/trust";
-import type { Shown, ViewerAction, ViewerState } from "../../state/viewer";
+import type { ViewerAction } from "../../state/viewer";
 import { IconButton, Slider } from "../controls";
 import { t } from "../../i18n/t";
 import styles from "./viewer.module.css";
@@ -11,13 +11,15 @@ import styles from "./viewer.module.css";
 interface HeatmapControlsProps {
   readonly study: Study;
   readonly trust: Trust;
-  readonly state: ViewerState;
-  readonly shown: Shown;
+  readonly opacity: number;
+  readonly heatmap: Finding | null;
+  readonly heatmapShown: boolean;
   readonly dispatch: Dispatch<ViewerAction>;
 }
 
 /** Which finding's map is laid over the image, and how strongly. */
-export function HeatmapControls({ study, trust, state, shown, dispatch }: HeatmapControlsProps) {
+export const HeatmapControls = memo(function HeatmapControls(props: HeatmapControlsProps) {
+  const { study, trust, opacity, heatmap, heatmapShown, dispatch } = props;
   const id = useId();
   const { heatmaps } = study;
   const none = heatmaps.length === 0;
@@ -39,15 +41,15 @@ export function HeatmapControls({ study, trust, state, shown, dispatch }: Heatma
         icon="heat"
         label={t("Show: {0}", mapTitle(trust).toLowerCase())}
         shortcut="h"
-        pressed={shown.heatmapShown}
+        pressed={heatmapShown}
         disabled={none}
-        onClick={() => dispatch({ type: "heatmapShown", shown: !shown.heatmapShown })}
+        onClick={() => dispatch({ type: "heatmapShown", shown: !heatmapShown })}
       />
       <label className="field" htmlFor={id}>
         <span className="visually-hidden">{t("Map of")}</span>
         <select
           id={id}
-          value={shown.heatmap ?? ""}
+          value={heatmap ?? ""}
           disabled={none}
           aria-keyshortcuts=". ,"
           onChange={(event) => choose(event.currentTarget.value)}
@@ -65,11 +67,11 @@ export function HeatmapControls({ study, trust, state, shown, dispatch }: Heatma
         min={0}
         max={1}
         step={0.05}
-        value={state.heatmapOpacity}
-        text={percent(state.heatmapOpacity)}
-        disabled={!shown.heatmapShown}
-        onChange={(opacity) => dispatch({ type: "opacitySet", opacity })}
+        value={opacity}
+        text={percent(opacity)}
+        disabled={!heatmapShown}
+        onChange={(set) => dispatch({ type: "opacitySet", opacity: set })}
       />
     </div>
   );
-}
+});

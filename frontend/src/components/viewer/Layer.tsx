@@ -1,4 +1,4 @@
-import { useState } from "react";
+import { memo, useState } from "react";
 
 import { type Place, transformOf } from "../../domain/turn";
 import { isPreloaded } from "../../state/preloaded";
@@ -15,7 +15,7 @@ interface LayerProps {
 }
 
 /** An image that covers the image plane. Decorative: the viewport around it carries the words. */
-export function Layer({ src, name, place, opacity, filter }: LayerProps) {
+export const Layer = memo(function Layer({ src, name, place, opacity, filter }: LayerProps) {
   const { image } = place;
   const [phase, setPhase] = useState<"loading" | "shown" | "failed">(() =>
     isPreloaded(src) ? "shown" : "loading",
@@ -52,4 +52,4 @@ export function Layer({ src, name, place, opacity, filter }: LayerProps) {
       )}
     </>
   );
-}
+});

@@ -1,4 +1,4 @@
-import { type Dispatch, type KeyboardEvent, type PointerEvent, useRef } from "react";
+import { type Dispatch, type KeyboardEvent, memo, type PointerEvent, useRef } from "react";
 
 import type { PixelSpacing, Study } from "../../api/schema";
 import { percent } from "../../domain/format";
@@ -16,13 +16,16 @@ import {
   withRatioLine,
 } from "../../domain/measuring";
 import { fromShown, imagePoint, type Place, screenPoint } from "../../domain/turn";
-import type { ViewerAction, ViewerState } from "../../state/viewer";
+import type { ViewerAction } from "../../state/viewer";
 import { t } from "../../i18n/t";
 import styles from "./viewer.module.css";
 
 interface MeasureOverlayProps {
   readonly study: Study;
-  readonly state: ViewerState;
+  /** In pixels of the image, as in the viewer's state. */
+  readonly ruler: Line | null;
+  readonly angle: readonly Line[];
+  readonly ratio: RatioLines | null;
   readonly spacing: PixelSpacing | null;
   readonly place: Place;
   readonly viewport: Size;
@@ -30,9 +33,8 @@ interface MeasureOverlayProps {
 }
 
 /** What was measured, drawn at one width at every zoom, and said in words. */
-export function MeasureOverlay(props: MeasureOverlayProps) {
-  const { study, state, spacing, place, viewport, dispatch } = props;
-  const { ruler, angle, ratio } = state;
+export const MeasureOverlay = memo(function MeasureOverlay(props: MeasureOverlayProps) {
+  const { study, ruler, angle, ratio, spacing, place, viewport, dispatch } = props;
   const told = [
     ruler === null ? null : t("Distance {0}.", lineText(ruler, spacing)),
     angle.length < 2 ? null : t("Angle {0}.", angleText(angle)),
@@ -64,7 +66,7 @@ export function MeasureOverlay(props: MeasureOverlayProps) {
       </p>
     </>
   );
-}
+});
 
 function angleText([a, b]: readonly Line[]): string {
   return a === undefined || b === undefined ? "" : `${angleBetween(a, b).toFixed(1)}°`;

@@ -1,10 +1,11 @@
-import type { Dispatch, RefObject } from "react";
+import { type Dispatch, memo, type RefObject } from "react";
 
-import type { Study } from "../../api/schema";
+import type { PixelSpacing, Study } from "../../api/schema";
 import { type Look, overlayUrl, studyUrl } from "../../api/urls";
+import { isAlike } from "../../domain/alike";
 import { firstRatio, spacingNote } from "../../domain/measuring";
 import type { OwnGreys } from "../../state/useGreys";
-import { lookOf, type Shown, type ViewerAction, type ViewerState } from "../../state/viewer";
+import { isSettled, lookOf, type SettledState, type Shown, type ViewerAction, type ViewerState } from "../../state/viewer";
 import { IconButton } from "../controls";
 import { Icon } from "../Icon";
 import { type ViewCommands, ZOOM_STEP } from "./viewCommands";
@@ -40,50 +41,23 @@ export function Toolbar({ study, own, isBlind, state, shown, dispatch, scale, co
         <IconButton icon="plus" label={t("Zoom in")} shortcut="+" onClick={() => commands.current?.zoom(ZOOM_STEP)} />
         <IconButton icon="fit" label={t("Fit the whole image")} shortcut="0" onClick={() => commands.current?.fit()} />
       </div>
-      <div className={styles.toolGroup}>
-        <ToolSwitch study={study} own={own} state={state} dispatch={dispatch} />
-        <IconButton
-          icon="invert"
-          label={t("Invert the greys")}
-          shortcut="i"
-          pressed={state.inverted}
-          onClick={() => dispatch({ type: "invertToggled" })}
-        />
-        <IconButton
-          icon="turn"
-          label={t("Turn the image clockwise")}
-          shortcut="q"
-          onClick={() => dispatch({ type: "turned" })}
-        />
-        <IconButton
-          icon="flip"
-          label={t("Flip the image, left for right")}
-          shortcut="f"
-          onClick={() => dispatch({ type: "flipped" })}
-        />
-        <IconButton
-          icon="file"
-          label={t("Show names on the image")}
-          shortcut="t"
-          pressed={state.cornersShown}
-          onClick={() => dispatch({ type: "cornersToggled" })}
-        />
-        <IconButton
-          icon="boxes"
-          label={t("Show the regions")}
-          shortcut="b"
-          pressed={state.boxesShown}
-          onClick={() => dispatch({ type: "boxesToggled" })}
-        />
-      </div>
+      <Tools {...{ study, state, dispatch }} spacing={own.greys?.spacing ?? null} hasRatio={state.ratio !== null} />
       {!isBlind && <Downloads study={study} look={lookOf(state, shown, own.greys)} />}
     </div>
   );
 }
 
-function ToolSwitch({ study, own, state, dispatch }: Pick<ToolbarProps, "study" | "own" | "state" | "dispatch">) {
+interface ToolsProps {
+  readonly study: Study;
+  readonly spacing: PixelSpacing | null;
+  readonly state: SettledState;
+  readonly hasRatio: boolean;
+  readonly dispatch: Dispatch<ViewerAction>;
+}
+
+const Tools = memo(function Tools({ study, spacing, state, hasRatio, dispatch }: ToolsProps) {
   return (
-    <>
+    <div className={styles.toolGroup}>
       <IconButton
         icon="hand"
         label={t("Drag moves the image")}
@@ -99,7 +73,7 @@ function ToolSwitch({ study, own, state, dispatch }: Pick<ToolbarProps, "study" 
       />
       <IconButton
         icon="ruler"
-        label={t("Drag measures a distance. {0}", spacingNote(own.greys?.spacing ?? null))}
+        label={t("Drag measures a distance. {0}", spacingNote(spacing))}
         shortcut="m"
         pressed={state.tool === "ruler"}
         onClick={() => dispatch({ type: "toolSet", tool: state.tool === "ruler" ? "pan" : "ruler" })}
@@ -115,8 +89,8 @@ function ToolSwitch({ study, own, state, dispatch }: Pick<ToolbarProps, "study" 
         icon="ratio"
         label={t("Measure the cardiothoracic ratio")}
         shortcut="o"
-        pressed={state.ratio !== null}
-        onClick={() => dispatch({ type: "ratioSet", ratio: state.ratio === null ? firstRatio(study) : null })}
+        pressed={hasRatio}
+        onClick={() => dispatch({ type: "ratioSet", ratio: hasRatio ? null : firstRatio(study) })}
       />
       <IconButton
         icon="lens"
@@ -125,9 +99,42 @@ function ToolSwitch({ study, own, state, dispatch }: Pick<ToolbarProps, "study" 
         pressed={state.magnified}
         onClick={() => dispatch({ type: "magnifierToggled" })}
       />
-    </>
+      <IconButton
+        icon="invert"
+        label={t("Invert the greys")}
+        shortcut="i"
+        pressed={state.inverted}
+        onClick={() => dispatch({ type: "invertToggled" })}
+      />
+      <IconButton
+        icon="turn"
+        label={t("Turn the image clockwise")}
+        shortcut="q"
+        onClick={() => dispatch({ type: "turned" })}
+      />
+      <IconButton
+        icon="flip"
+        label={t("Flip the image, left for right")}
+        shortcut="f"
+        onClick={() => dispatch({ type: "flipped" })}
+      />
+      <IconButton
+        icon="file"
+        label={t("Show names on the image")}
+        shortcut="t"
+        pressed={state.cornersShown}
+        onClick={() => dispatch({ type: "cornersToggled" })}
+      />
+      <IconButton
+        icon="boxes"
+        label={t("Show the regions")}
+        shortcut="b"
+        pressed={state.boxesShown}
+        onClick={() => dispatch({ type: "boxesToggled" })}
+      />
+    </div>
   );
-}
+}, ({ state, ...before }, { state: next, ...now }) => isSettled(state, next) && isAlike(before, now));
 
 function Downloads({ study, look }: { readonly study: Study; readonly look: Look }) {
   return (

@@ -68,8 +68,11 @@ export function Viewer({ study, trust, review, own, isBlind, readsFirst, state, 
         )}
       </div>
       <div className={styles.controls}>
-        <GreyControls studyId={study.id} own={own} state={state} dispatch={dispatch} />
-        <HeatmapControls {...{ study, trust, state, shown, dispatch }} />
+        <GreyControls
+          {...{ studyId: study.id, own, dispatch }}
+          {...{ windowLevel: state.windowLevel, range: state.range, preset: state.preset, inverted: state.inverted }}
+        />
+        <HeatmapControls {...{ study, trust, dispatch }} {...{ heatmap: shown.heatmap, heatmapShown: shown.heatmapShown, opacity: state.heatmapOpacity }} />
       </div>
     </section>
   );

@@ -1,6 +1,6 @@
 import { type Dispatch, type KeyboardEvent, type RefObject, useEffect, useEffectEvent } from "react";
 
-import type { Box, Study } from "../../api/schema";
+import type { Study } from "../../api/schema";
 import { heatmapUrl, imageUrl } from "../../api/urls";
 import type { Line, Size } from "../../domain/geometry";
 import { imagePoint, type Place } from "../../domain/turn";
@@ -10,7 +10,7 @@ import type { OwnGreys } from "../../state/useGreys";
 import type { OpenReview } from "../../state/useReview";
 import { mapTitle, type Trust } from "../../domain/trust";
 import { useMedia } from "../../state/useMedia";
-import { isBoxVisible, type Shown, type ViewerAction, type ViewerState } from "../../state/viewer";
+import type { Shown, ViewerAction, ViewerState } from "../../state/viewer";
 import { BoxOverlay } from "./BoxOverlay";
 import { Corners } from "./Corners";
 import { describeImage } from "./describeImage";
@@ -98,7 +98,9 @@ export function Viewport(props: ViewportProps) {
           )}
           <BoxOverlay
             boxes={study.boxes}
-            isVisible={(box: Box) => isBoxVisible(state, box)}
+            boxesShown={state.boxesShown}
+            hidden={state.hidden}
+            leastScore={state.leastScore}
             selected={shown.selectedBox}
             marks={review.marks}
             place={place}
@@ -109,7 +111,8 @@ export function Viewport(props: ViewportProps) {
             <ReviewOverlay marks={review.marks} drawn={state.drawn} place={place} viewport={viewport} />
           )}
           <MeasureOverlay
-            {...{ study, state, place, viewport, dispatch }}
+            {...{ study, place, viewport, dispatch }}
+            {...{ ruler: state.ruler, angle: state.angle, ratio: state.ratio }}
             spacing={own.greys?.spacing ?? null}
           />
           {state.cornersShown && <Corners study={study} />}

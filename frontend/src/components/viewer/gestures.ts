@@ -22,6 +22,8 @@ const LINE_PX = 16;
 
 interface Press {
   readonly pointers: Map<number, Point>;
+  /** Where the element lies; asked once, for each question has the page laid out anew. */
+  readonly frame: DOMRect;
   readonly target: Element;
   readonly from: Point;
   readonly tool: DragTool;
@@ -39,10 +41,10 @@ export function listenToGestures(
   listenToPointers(element, toolNow, handlers, signal);
   const wheel = (event: WheelEvent): void => {
     event.preventDefault();
-    handlers.onZoom(wheelFactor(event), pointOf(event, element));
+    handlers.onZoom(wheelFactor(event), pointOf(event, element.getBoundingClientRect()));
   };
   element.addEventListener("wheel", wheel, { signal, passive: false });
-  element.addEventListener("dblclick", (event) => handlers.onDoubleTap(pointOf(event, element)), {
+  element.addEventListener("dblclick", (event) => handlers.onDoubleTap(pointOf(event, element.getBoundingClientRect())), {
     signal,
   });
   element.addEventListener("contextmenu", (event) => event.preventDefault(), { signal });
@@ -61,19 +63,21 @@ function listenToPointers(
     if (event.target instanceof Element && event.target.closest("[data-dragged]") !== null) {
       return;
     }
+    const frame = press?.frame ?? element.getBoundingClientRect();
     press ??= {
       pointers: new Map(),
+      frame,
       target: event.target instanceof Element ? event.target : element,
-      from: pointOf(event, element),
+      from: pointOf(event, frame),
       tool: event.button === RIGHT_BUTTON ? "window" : toolNow(),
       travelled: 0,
     };
-    press.pointers.set(event.pointerId, pointOf(event, element));
+    press.pointers.set(event.pointerId, pointOf(event, frame));
     element.setPointerCapture(event.pointerId);
   };
   const move = (event: PointerEvent): void => {
     if (press?.pointers.has(event.pointerId)) {
-      movePointer(press, event.pointerId, pointOf(event, element), handlers);
+      movePointer(press, event.pointerId, pointOf(event, press.frame), handlers);
     }
   };
   const up = (event: PointerEvent): void => {
@@ -94,8 +98,7 @@ function listenToPointers(
 }
 
 /** In pixels of the viewport. */
-function pointOf(event: MouseEvent, element: HTMLElement): Point {
-  const frame = element.getBoundingClientRect();
+function pointOf(event: MouseEvent, frame: DOMRect): Point {
   return { x: event.clientX - frame.left, y: event.clientY - frame.top };
 }
 
