@@ -1,4 +1,4 @@
-"""The three services as real processes on free ports, from the serving environment."""
+"""The services as real processes on free ports, from the serving environment."""
 
 import os
 import signal
@@ -18,6 +18,7 @@ from cxr_launcher.settings import LOOPBACK, LauncherSettings, services
 ROOT = Path(__file__).parents[1]
 SERVING_PYTHON = ROOT / ".venv" / "bin" / "python"
 _STOP_TIMEOUT_S = 10.0
+_OF_AN_UPLOAD = ("gateway", "classifier", "detector")
 
 
 def free_ports(count: int) -> list[int]:
@@ -52,7 +53,7 @@ def wait_for(url: str, process: subprocess.Popen[bytes], *, timeout_s: float = 9
 
 
 class Stack:
-    """Gateway, classifier and detector over an archive folder; a context manager.
+    """Gateway, classifier, detector and DICOM node over an archive folder; a context manager.
 
     Args:
         folder: holds the archive and a log file a service.
@@ -72,9 +73,13 @@ class Stack:
     ) -> None:
         if not python.exists():
             raise FileNotFoundError(f"{python} is missing; run `make setup` first")
-        classifier, detector, gateway = free_ports(3)
+        classifier, detector, gateway, dicom, probes = free_ports(5)
         settings = LauncherSettings(
-            gateway_port=gateway, classifier_port=classifier, detector_port=detector
+            gateway_port=gateway,
+            classifier_port=classifier,
+            detector_port=detector,
+            dicom_port=probes,
+            dicom_dicom_port=dicom,
         )
         self.services = {service.name: service for service in services(settings)}
         self.folder = folder
@@ -136,8 +141,9 @@ class Stack:
         return self._processes[name].pid
 
     def resident_bytes(self) -> int:
-        """Resident memory of the three services together."""
-        return sum(psutil.Process(p.pid).memory_info().rss for p in self._processes.values())
+        """Resident memory of the three services that an upload goes through."""
+        pids = [self.pid(name) for name in _OF_AN_UPLOAD]
+        return sum(psutil.Process(pid).memory_info().rss for pid in pids)
 
     def log(self, name: str) -> str:
         """What a service has written so far."""

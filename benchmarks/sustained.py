@@ -138,7 +138,10 @@ class Load:
 async def _sampled(stack: Stack, load: Load, outcome: Outcome) -> None:
     while True:
         for name in stack.services:
-            resident = psutil.Process(stack.pid(name)).memory_info().rss / 2**20
+            process = psutil.Process(stack.pid(name))
+            if process.status() == psutil.STATUS_ZOMBIE:
+                raise RuntimeError(f"the {name} ended:\n{stack.log(name)[-2000:]}")
+            resident = process.memory_info().rss / 2**20
             outcome.memory.append((load.now_s(), name, resident))
         await asyncio.sleep(_SAMPLED_EVERY_S)
 
@@ -176,6 +179,8 @@ async def _run(plan: Plan, stack: Stack) -> Outcome:
             await load.open("hostile", plan.hostile_s, plan.share * outcome.capacity)
             outcome.hostile = await hostile
         await load.open("overload", plan.overload_s, plan.overload * outcome.capacity)
+        if sampling.done():
+            sampling.result()
         sampling.cancel()
         await load.check()
     return outcome
