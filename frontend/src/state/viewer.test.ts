@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { overlayUrl } from "../api/urls";
 import { aStudy } from "../test/studies";
 import { FULL_WINDOW } from "../domain/windowLevel";
-import { INITIAL_VIEWER, isBoxVisible, lookOf, shownOf, viewerReducer, type ViewerAction } from "./viewer";
+import { INITIAL_VIEWER, isBoxVisible, isSettled, lookOf, shownOf, viewerReducer, type ViewerAction } from "./viewer";
 
 /** With the regions over the image, as after `b`. */
 const SHOWN = { ...INITIAL_VIEWER, overlayFirst: true, boxesShown: true };
@@ -51,6 +51,30 @@ describe("the viewer", () => {
     const chosen = viewerReducer(INITIAL_VIEWER, opened("a"));
     expect(isBoxVisible(chosen, box("Nodule"))).toBe(true);
     expect(shownOf(chosen, study, true).heatmapShown).toBe(true);
+  });
+
+  it("what moves with the pointer changes nothing that the panels beside the image go by; all else does", () => {
+    const before = after(opened("a"));
+    const moving: ViewerAction[] = [
+      { type: "viewMoved", move: () => ({ scale: 2, offsetX: 0, offsetY: 0 }) },
+      { type: "windowDragged", dxPx: 5, dyPx: 7 },
+      { type: "measured", line: { from: { x: 0, y: 0 }, to: { x: 3, y: 4 } } },
+    ];
+    moving.forEach((action) => {
+      const now = viewerReducer(before, action);
+      expect(now).not.toBe(before);
+      expect(isSettled(before, now)).toBe(true);
+    });
+    const settling: ViewerAction[] = [
+      opened("b"),
+      { type: "toolSet", tool: "window" },
+      { type: "boxesToggled" },
+      { type: "leastScoreSet", score: 0.5 },
+      { type: "drawingSet", drawing: true },
+      { type: "editingSet", editing: { kind: "added" } },
+      { type: "priorsToggled" },
+    ];
+    settling.forEach((action) => expect(isSettled(before, viewerReducer(before, action))).toBe(false));
   });
 
   it("several moves before a rendering add up", () => {
