@@ -217,7 +217,7 @@ SECURITY_TESTS = tests/gateway/access tests/gateway/audit tests/gateway/retentio
   tests/gateway/archive/test_files.py $(addprefix tests/gateway/imaging/test_,$(addsuffix .py,decoders dicom_refusals imaging_survives \
     jpeg2000 png structures_survive))
 .PHONY: test-security
-test-security: .venv-dev/.synced $(PROMETHEUS) $(NGINX) $(MINISIGN) $(DCMTK) $(ORTHANC) ## The attacks of docs/security.md, on PostgreSQL and nginx
+test-security: .venv-dev/.synced $(PROMETHEUS) $(NGINX) $(MINISIGN) $(DCMTK) $(ORTHANC) $(PIXELMED) $(DICOM3TOOLS) tests/ohif/node_modules/.installed ## The attacks of docs/security.md, on PostgreSQL and nginx
 	CXR_TEST_DATABASE=postgresql CXR_PROBES=10000 CXR_PROMETHEUS=$(abspath $(PROMETHEUS)) CXR_NGINX=$(abspath $(NGINX)) $(PYTEST) $(SECURITY_TESTS)
 
 .PHONY: test-images
