@@ -257,6 +257,27 @@ async def test_a_killed_restore_leaves_the_archive_as_it_was(tmp_path: Path) -> 
     assert await content_of(archive) == restored
 
 
+async def test_a_file_that_cannot_be_written_ends_a_restore_and_leaves_the_archive_as_it_was(
+    tmp_path: Path,
+) -> None:
+    source, archive = local(tmp_path, "source"), local(tmp_path)
+    restored = await filled(source, 40)
+    back_up(source, tmp_path / "b.zip")
+    before = await filled(archive, 2)
+    folders = [path.parent for path in source.archive_dir.glob("studies/*/*")]
+    there = {path.name for path in (archive.archive_dir / "studies").iterdir()}
+    taken = next(path.name for path in folders if path.name not in there)
+    in_the_way = archive.archive_dir / "studies" / taken
+    in_the_way.write_bytes(b"")
+    refused = gateway(archive, "restore", "--replace", "--from", str(tmp_path / "b.zip"))
+    assert refused.returncode == 1, refused.stderr
+    assert refused.stderr.startswith("restore: The archive's folder cannot be used"), refused.stderr
+    in_the_way.unlink()
+    assert await content_of(archive) == before
+    restore(archive, tmp_path / "b.zip", replace=True)
+    assert await content_of(archive) == restored
+
+
 async def test_a_backup_moves_an_archive_into_a_bucket_and_back(
     tmp_path: Path, s3: S3Server
 ) -> None:
