@@ -89,6 +89,7 @@ class Stack:
             **os.environ,
             **({} if root == ROOT else {"PYTHONPATH": _packages_of(root)}),
             "CXR_GATEWAY_ARCHIVE_DIR": str(folder / "archive"),
+            "CXR_DICOM_SPOOL_DIR": str(folder / "dicom"),
             **(environment or {}),
         }
         self._processes: dict[str, subprocess.Popen[bytes]] = {}

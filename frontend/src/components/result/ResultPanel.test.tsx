@@ -426,7 +426,7 @@ it("what the gateway refused keeps its words, and can be said again or discarded
   expect(sayAgain).toHaveBeenCalledWith(item);
   await userEvent.click(alert.getByRole("button", { name: "Discard" }));
   expect(discard).toHaveBeenCalledWith("e");
-  expect(screen.getByText(/^2 entries not sent yet/u)).toBeTruthy();
+  expect(await screen.findByText(/^2 entries not sent yet/u, undefined, { timeout: 5000 })).toBeTruthy();
 });
 
 it("whoever may not review sees what others said, and no button", () => {

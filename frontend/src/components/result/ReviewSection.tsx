@@ -1,6 +1,7 @@
 import type { Study } from "../../api/schema";
 import { count } from "../../domain/format";
 import { type Mark, type Outgoing, saidText } from "../../domain/review";
+import { useLasting } from "../../state/useLasting";
 import type { SettledState } from "../../state/viewer";
 import { Note } from "../controls";
 import { Icon } from "../Icon";
@@ -16,7 +17,8 @@ interface ReviewSectionProps extends Omit<ReviewProps, "editing"> {
 
 /** What readers said of the study, what was missed, and what is not sent yet. */
 export function ReviewSection({ study, state, review, dispatch }: ReviewSectionProps) {
-  const { marks, say, undo, refused, waiting, error } = review;
+  const { marks, say, undo, refused, error } = review;
+  const waiting = useLasting(review.waiting);
   const { editing } = state;
   if (say === null && marks.length === 0 && error === null) {
     return null;

@@ -2,6 +2,7 @@ import { useRef, useState } from "react";
 
 import { count, fullTime, shortTime } from "../../domain/format";
 import { WORKLIST_NAMES } from "../../domain/studies";
+import { useLasting } from "../../state/useLasting";
 import type { OpenWorklist } from "../../state/useWorklist";
 import { Note } from "../controls";
 import { Icon } from "../Icon";
@@ -15,7 +16,8 @@ interface WorklistBarProps {
 }
 
 /** How far people are with this study, and the button that ends it. */
-export function WorklistBar({ worklist: { worklist, refusal, waiting, set }, onDone }: WorklistBarProps) {
+export function WorklistBar({ worklist: { worklist, refusal, waiting: unsent, set }, onDone }: WorklistBarProps) {
+  const waiting = useLasting(unsent);
   const [isAssigning, setAssigning] = useState(false);
   const opener = useRef<HTMLButtonElement>(null);
   const close = (): void => {
