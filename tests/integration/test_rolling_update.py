@@ -56,8 +56,8 @@ def of(folder: Path) -> str:
 class Load:
     """Uploads, one after another, each another radiograph, to whichever gateway takes them."""
 
-    def __init__(self) -> None:
-        self.gateways: list[Gateway] = []
+    def __init__(self, *gateways: Gateway) -> None:
+        self.gateways = list(gateways)
         self.sent: dict[str, int] = {}
         self.refused: list[str] = []
         self._stop = threading.Event()
@@ -121,8 +121,7 @@ def test_nothing_is_lost_while_one_release_takes_the_place_of_another(
     newest_of_before = sorted(before.glob(f"{MIGRATIONS}/0*.py"))[-1].name[:4]
     assert f"to {newest_of_before}." in migrated.stdout
     old = start(**old_code)
-    with Load() as load:
-        load.gateways = [old]
+    with Load(old) as load:
         load.wait_for(old, 2)
         migrate(database, 30.0)
         load.wait_for(old, 2)
