@@ -43,7 +43,12 @@ def main() -> None:
         finished = subprocess.run(
             ["node", "scripts/bench-page.mjs"],
             cwd=ROOT / "frontend",
-            env={**os.environ, "CXR_BASE_URL": stack.url, "CXR_OPENED": str(options.opened)},
+            env={
+                **os.environ,
+                "CXR_BASE_URL": stack.url,
+                "CXR_OPENED": str(options.opened),
+                "CXR_OWN_GREYS": models[0],
+            },
             stdout=subprocess.PIPE,
             check=True,
         )

@@ -4,6 +4,7 @@ Starlette's own parser writes files to a spooled temporary file, with a thread h
 once that is on disk. Here the caller decides where the pieces go.
 """
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from email.errors import HeaderParseError
 from email.header import decode_header, make_header
@@ -63,7 +64,7 @@ async def read_single_file(request: Request, field_name: str) -> UploadedFile:
     return UploadedFile(name=form.file_name, media_type=form.media_type, data=form.take())
 
 
-class _FileForm:
+class _FileForm(ABC):
     """A multipart form that is fed in chunks: its files are in the field `field_name`.
 
     Args:
@@ -180,11 +181,11 @@ class _FileForm:
         self._files += 1
         self._begin_file(file_name)
 
-    def _begin_file(self, name: str) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def _begin_file(self, name: str) -> None: ...
 
-    def _data(self, data: bytes, start: int, end: int) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def _data(self, data: bytes, start: int, end: int) -> None: ...
 
     def _end(self) -> None:
         self._ended = True
