@@ -1,5 +1,7 @@
 import { readFileSync } from "node:fs";
 
+import type { Locator } from "@playwright/test";
+
 import type { StoredGreys, Study } from "../src/api/schema";
 import { sample } from "./samples";
 import { expect, test } from "./app";
@@ -40,6 +42,15 @@ for (const painter of ["webgl2", "2d"] as const) {
     await page.keyboard.press("3");
     await expect(page.getByRole("combobox", { name: "Window preset" })).toHaveValue("lung");
     await expect(canvas).toHaveAttribute("data-shown", "true");
+    // Of the pixels of an image, the canvas holds those that the screen can show; under the lens all.
+    const pixelsOf = (layer: Locator): Promise<number> =>
+      layer.evaluate((element) => (element instanceof HTMLCanvasElement ? element.width * element.height : 0));
+    const scale = ((await app.radiograph.boundingBox())?.width ?? 0) / study.image.width;
+    expect(await pixelsOf(canvas)).toBe(
+      Math.ceil(study.image.width / Math.floor(1 / scale)) * Math.ceil(study.image.height / Math.floor(1 / scale)),
+    );
+    await page.keyboard.press("v");
+    await expect.poll(() => pixelsOf(canvas)).toBe(study.image.width * study.image.height);
     const link = await page.locator("#download-overlay").getAttribute("href");
     const ends = new URL(link ?? "", "http://localhost").searchParams;
     const [black, white] = [Number(ends.get("black")), Number(ends.get("white"))];

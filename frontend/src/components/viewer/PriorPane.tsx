@@ -66,6 +66,7 @@ export function PriorPane({ study, prior, isHidden, state, place, filter, dispat
           inverted={state.inverted}
           place={linked}
           shown={filter !== undefined}
+          whole={false}
         />
         <div className={styles.priorHead}>
           <strong>{whenText(study, prior)}</strong>

@@ -78,6 +78,7 @@ export function Viewport(props: ViewportProps) {
             inverted={state.inverted}
             place={place}
             shown={filter !== undefined}
+            whole={state.magnified}
           />
           {shown.heatmapShown && shown.heatmap !== null && (
             <>
