@@ -186,11 +186,12 @@ def test_a_file_that_answers_otherwise_than_where_it_was_made_is_passed_over(
     folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     int8 = opened(folder)[1]
+    check = int8.check
+    assert check is not None
     answers = [
-        answer + 2 * allowed
-        for answer, allowed in zip(int8.check.answers, int8.check.allowed, strict=True)
+        answer + 2 * allowed for answer, allowed in zip(check.answers, check.allowed, strict=True)
     ]
-    check = int8.check.model_copy(update={"answers": answers})
+    check = check.model_copy(update={"answers": answers})
     rewrite(folder, int8.model_copy(update={"check": check}))
     assert "answers otherwise than where it was made" in passed_over(folder, caplog)
 

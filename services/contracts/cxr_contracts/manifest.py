@@ -150,7 +150,9 @@ class QuantisedModel(_Strict):
 
     onnx: ModelFile
     method: str = Field(description="How it was made.")
-    check: SelfCheck
+    check: SelfCheck | None = Field(
+        description="Null of a detector that is fused from others: each of them has its own."
+    )
     gate: list[MetricRow] = Field(
         description="What it loses against the other file, on validation and on test patients."
     )

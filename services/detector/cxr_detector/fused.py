@@ -2,7 +2,8 @@
 
 Such a model's folder holds no network of its own. Its `members.json`, which stands for its weights
 as well as for its ONNX file, names the folders beside it and the sha256 of what lies in them, so
-that the sha256 by which the model is known pins every network that runs.
+that the sha256 by which the model is known pins every network that runs. `members.int8.json`, which
+stands for its 8-bit file, does so for those of the members: what they lose together was measured.
 """
 
 from collections.abc import Sequence
@@ -11,7 +12,14 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from cxr_contracts import MOST_BOXES, Architecture, ModelManifest, Region, Sha256
+from cxr_contracts import (
+    MOST_BOXES,
+    Architecture,
+    ModelManifest,
+    QuantisedModel,
+    Region,
+    Sha256,
+)
 from cxr_detector.fusion import fuse
 from cxr_detector.postprocessing import Detections, FloatArray
 from cxr_detector.predictor import DetectorPredictor, NetworkInput, Prepared
@@ -20,10 +28,12 @@ from cxr_serving.model_folder import (
     MODEL_NAME,
     ModelFolder,
     ModelFolderError,
+    checked_bytes,
     open_model_folder,
 )
+from cxr_serving.quantised import INT8_RUNTIME
 
-MEMBERS_FILE = "members.json"
+MEMBERS_FILE, QUANTISED_MEMBERS_FILE = "members.json", "members.int8.json"
 LIBRARY, NAME = "cxr", "fused-boxes"
 
 
@@ -44,6 +54,12 @@ class Members(_Strict):
     """The content of `members.json`."""
 
     members: list[Member] = Field(min_length=2)
+
+
+class QuantisedMembers(_Strict):
+    """The content of `members.int8.json`."""
+
+    onnx_sha256: dict[str, Sha256] = Field(description="Of each member's 8-bit file, by its name.")
 
 
 def is_fused(architecture: Architecture) -> bool:
@@ -77,6 +93,36 @@ def member_folders(folder: ModelFolder) -> list[ModelFolder]:
     return found
 
 
+def quantised_members(members: Sequence[ModelFolder]) -> QuantisedMembers:
+    """The 8-bit files that the members have; those that have none run as they are."""
+    return QuantisedMembers(
+        onnx_sha256={
+            member.path.name: member.manifest.int8.onnx.sha256
+            for member in members
+            if member.manifest.int8 is not None
+        }
+    )
+
+
+def why_not_quantised(folder: ModelFolder, int8: QuantisedModel) -> str | None:
+    """Why the members' 8-bit files may not run together, as half a sentence; None if they may.
+
+    Raises:
+        ModelFolderError: as `member_folders`.
+    """
+    if int8.failed_gate is not None:
+        return int8.failed_gate
+    try:
+        measured = QuantisedMembers.model_validate_json(checked_bytes(folder.path, int8.onnx))
+    except ModelFolderError as error:
+        return str(error)
+    except ValidationError:
+        return f"{int8.onnx.path} names no members"
+    if measured != quantised_members(member_folders(folder)):
+        return "its members' files are others than those that were measured"
+    return None
+
+
 class FusedPredictor:
     """Loaded members, and how their boxes become one list.
 
@@ -93,7 +139,8 @@ class FusedPredictor:
         self, manifest: ModelManifest, members: Sequence[DetectorPredictor], *, at_once: int = 1
     ) -> None:
         self.manifest = manifest
-        self.runtime = members[0].runtime
+        runtimes = [member.runtime for member in members]
+        self.runtime = INT8_RUNTIME if INT8_RUNTIME in runtimes else runtimes[0]
         self.device = members[0].device
         self._members = list(members)
         self._pool = ThreadPoolExecutor(at_once, "detector-member")

@@ -2,11 +2,11 @@
 
 from collections.abc import Callable
 
-from cxr_detector.fused import FusedPredictor, is_fused, member_folders
+from cxr_detector.fused import FusedPredictor, is_fused, member_folders, why_not_quantised
 from cxr_detector.predictor import DetectorPredictor
 from cxr_detector.settings import DetectorSettings
 from cxr_serving.model_folder import ModelFolder, choose_model, open_model_folder
-from cxr_serving.quantised import load_onnx
+from cxr_serving.quantised import load_onnx, say_passed_over
 from cxr_serving.runtime import Runtime, choose_runtime
 
 Detector = DetectorPredictor | FusedPredictor
@@ -37,8 +37,12 @@ def load_predictor(settings: DetectorSettings) -> Detector:
 def _on_onnx_runtime(folder: ModelFolder, settings: DetectorSettings) -> Detector:
     threads, int8, at_once = settings.model_threads, settings.int8, 1
     if is_fused(folder.manifest.architecture):
-        # What the members' 8-bit files lose together was not measured.
-        int8 = "off"
+        if folder.manifest.int8 is None:
+            # What the members' 8-bit files lose together was not measured.
+            int8 = "off"
+        elif int8 == "auto" and (reason := why_not_quantised(folder, folder.manifest.int8)):
+            say_passed_over(folder.manifest.name, reason)
+            int8 = "off"
         # Small networks gain more from a core for each of them than from all cores for one.
         at_once = min(threads, len(member_folders(folder)))
 

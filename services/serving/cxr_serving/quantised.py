@@ -10,7 +10,7 @@ import statistics
 import time
 from collections.abc import Callable, Set
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from cxr_serving.runtime import FloatArray, Runtime
 
 # Linux's names for the dot products of 8-bit integers, with which they are faster than floats.
 VNNI = frozenset({"avx512_vnni", "avx_vnni"})
+INT8_RUNTIME: Final = "onnxruntime-int8"
 _CPU_INFO = Path("/proc/cpuinfo")
 _TIMED_RUNS = 5
 # Squares a side of the image that is checked on: coarse, as the shadows of a radiograph are.
@@ -81,12 +82,15 @@ def load_onnx(
             )
             return other
         reason = f"it takes {theirs * 1e3:.1f} ms an image here, the float32 file {ours * 1e3:.1f}"
-    _log.warning(
-        "The 8-bit file of %s is passed over: %s. The float32 file runs.",
-        folder.manifest.name,
-        reason.rstrip("."),
-    )
+    say_passed_over(folder.manifest.name, reason)
     return plain
+
+
+def say_passed_over(name: str, reason: str) -> None:
+    """Log why a model's 8-bit file does not run; `reason` is half a sentence."""
+    _log.warning(
+        "The 8-bit file of %s is passed over: %s. The float32 file runs.", name, reason.rstrip(".")
+    )
 
 
 def open_quantised(folder: ModelFolder, quantised: QuantisedModel, *, threads: int) -> OnnxRuntime:
@@ -96,8 +100,10 @@ def open_quantised(folder: ModelFolder, quantised: QuantisedModel, *, threads: i
         ModelFolderError: it is not what the manifest says, or answers otherwise.
     """
     onnx = checked_bytes(folder.path, quantised.onnx)
-    runtime = OnnxRuntime(onnx, threads=threads, name="onnxruntime-int8")
+    runtime = OnnxRuntime(onnx, threads=threads, name=INT8_RUNTIME)
     check = quantised.check
+    if check is None:
+        raise ModelFolderError(f"{quantised.onnx.path} has no self-check in the manifest.")
     try:
         found = check_answers(runtime, folder.manifest.input, check.seed)
     except Exception as error:

@@ -1,29 +1,47 @@
 """A detector made of others: made by the command, served by the service, refused when it is not."""
 
 import json
+import logging
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
 import pytest
 
-from cxr_contracts import DETECT_PATH, LOWEST_MIN_SCORE, DetectResponse
+from cxr_contracts import (
+    DETECT_PATH,
+    LOWEST_MIN_SCORE,
+    DetectResponse,
+    Interval,
+    MetricRow,
+    QuantisedModel,
+)
 from cxr_detector.app import create_app
-from cxr_detector.fused import MEMBERS_FILE, FusedPredictor
+from cxr_detector.fused import (
+    MEMBERS_FILE,
+    QUANTISED_MEMBERS_FILE,
+    FusedPredictor,
+    member_folders,
+    quantised_members,
+)
 from cxr_detector.fusion import fuse
 from cxr_detector.loading import load_predictor
 from cxr_detector.postprocessing import Detections
 from cxr_detector.settings import DetectorSettings
+from cxr_serving import quantised as serving_quantised
 from cxr_serving.imaging import DecodedImage
-from cxr_serving.model_folder import ModelFolderError
+from cxr_serving.model_folder import ModelFolderError, open_model_folder
 from cxr_training.cli import main
 from cxr_training.data.annotations import read_annotations
-from cxr_training.data.splits import split_sha256
-from cxr_training.export.publishing import read_manifest, write_manifest
+from cxr_training.data.splits import Split, split_sha256
+from cxr_training.export.publishing import model_file, read_manifest, write_manifest
 from cxr_training.importing import ModelImportError
 from cxr_training.importing.folder import import_folder
+from cxr_training.quantisation.quantise import INT8_NAME, quantise
 from support.images import encoded, radiograph_like
 from support.model_folders import write_detector_folder
 from support.synthetic_radiographs import SyntheticData, write_small_data
@@ -151,6 +169,137 @@ def test_manifest_and_card_say_what_it_is_made_of(models: Path) -> None:
     card = (models / "fused" / "MODEL_CARD.md").read_text()
     assert "[yolov5n-one 0](../yolov5n-one/MODEL_CARD.md)" in card
     assert "| mAP50 |" in card
+
+
+@pytest.fixture(scope="module")
+def quantised(models: Path, data: SyntheticData, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same models; one member has an 8-bit file, and the fused one was measured with it."""
+    root = Path(shutil.copytree(models, tmp_path_factory.mktemp("quantised") / "models"))
+    folder = open_model_folder(root / MEMBERS[0], "detector")
+    images = [image.path for image in read_annotations(data.nih.parent).of(Split.VALIDATION)]
+    made = quantise(folder, images[:4], folder.path / INT8_NAME)
+    rewrite(folder.path, made.model_copy(update={"gate": [loss(0.001)]}))
+    fused = open_model_folder(root / "fused", "detector")
+    together = quantised_members(member_folders(fused))
+    (fused.path / QUANTISED_MEMBERS_FILE).write_text(together.model_dump_json())
+    file = model_file(fused.path / QUANTISED_MEMBERS_FILE)
+    rewrite(fused.path, QuantisedModel(onnx=file, method="", check=None, gate=[loss(0.001)]))
+    return root
+
+
+def rewrite(folder: Path, int8: QuantisedModel) -> None:
+    write_manifest(read_manifest(folder).model_copy(update={"int8": int8}), folder)
+
+
+def loss(value: float) -> MetricRow:
+    result = Interval(value=value, low=value, high=value)
+    return MetricRow(
+        name="map50_loss", subset="all", split="validation", result=result, n=9, n_positive=None
+    )
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A CPU with VNNI, on which an 8-bit file takes half the time."""
+    monkeypatch.setattr(
+        serving_quantised, "_seconds", lambda runtime, _: 0.01 if "int8" in runtime.name else 0.02
+    )
+    defaults: Any = serving_quantised.load_onnx.__kwdefaults__
+    monkeypatch.setitem(defaults, "flags", lambda: serving_quantised.VNNI)
+
+
+@pytest.mark.usefixtures("quick")
+def test_its_members_run_with_8_bits_where_they_were_measured_together(
+    models: Path, quantised: Path
+) -> None:
+    image = image_of(300, 240)
+    assert load_predictor(settings(quantised, "fused")).runtime == "onnxruntime-int8"
+    assert load_predictor(settings(models, "fused")).runtime == "onnxruntime"
+    expected = fuse([all_found(quantised, name, image) for name in MEMBERS], iou=0.5)
+    got = all_found(quantised, "fused", image)
+    np.testing.assert_array_equal(got.scores, expected.scores[: len(got.scores)])
+    assert not np.array_equal(got.scores, all_found(models, "fused", image).scores)
+
+
+@pytest.mark.usefixtures("quick")
+def test_without_that_they_run_as_they_are_and_the_log_says_why(
+    quantised: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def runs_as_it_is_for(reason: str, name: str, change: Callable[[Path], None]) -> None:
+        root = Path(shutil.copytree(quantised, tmp_path / name))
+        change(root)
+        with caplog.at_level(logging.INFO, "cxr.int8"):
+            assert load_predictor(settings(root, "fused")).runtime == "onnxruntime"
+        assert f"The 8-bit file of fused is passed over: {reason}" in caplog.text
+        caplog.clear()
+
+    def with_gate(root: Path, gate: list[MetricRow]) -> None:
+        int8 = read_manifest(root / "fused").int8
+        assert int8 is not None
+        rewrite(root / "fused", int8.model_copy(update={"gate": gate}))
+
+    def with_another_file(root: Path) -> None:
+        int8 = read_manifest(root / MEMBERS[0]).int8
+        assert int8 is not None
+        other = int8.onnx.model_copy(update={"sha256": "0" * 64})
+        rewrite(root / MEMBERS[0], int8.model_copy(update={"onnx": other}))
+
+    runs_as_it_is_for(
+        "its map50_loss of 0.0060 is above 0.005",
+        "gate",
+        lambda root: with_gate(root, [loss(0.006)]),
+    )
+    runs_as_it_is_for("its manifest states no loss", "none", lambda root: with_gate(root, []))
+    runs_as_it_is_for(
+        "its members' files are others than those that were measured", "other", with_another_file
+    )
+    listed = Path("fused") / QUANTISED_MEMBERS_FILE
+    runs_as_it_is_for(
+        "its members' files are others", "gone", lambda root: drop_int8(root / MEMBERS[0])
+    )
+    runs_as_it_is_for(
+        f"{tmp_path / 'missing' / listed} cannot be read",
+        "missing",
+        lambda root: (root / listed).unlink(),
+    )
+    off = settings(quantised, "fused").model_copy(update={"int8": "off"})
+    assert load_predictor(off).runtime == "onnxruntime"
+
+
+def drop_int8(folder: Path) -> None:
+    write_manifest(read_manifest(folder).model_copy(update={"int8": None}), folder)
+
+
+def test_what_members_lose_together_is_measured_by_the_command(
+    models: Path,
+    data: SyntheticData,
+    quantised: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    root = Path(shutil.copytree(quantised, tmp_path / "models"))
+    drop_int8(root / "fused")
+    command = ("quantise", "--data", str(data.nih.parent), "--model", str(root / "fused"))
+    passed = main([*command]) == 0
+    assert "map50_loss, validation: " in capsys.readouterr().out
+    int8 = read_manifest(root / "fused").int8
+    assert passed == (int8 is not None) == (root / "fused" / QUANTISED_MEMBERS_FILE).exists()
+    if int8 is not None:
+        assert (int8.failed_gate, int8.check) == (None, None)
+        card = (root / "fused" / "MODEL_CARD.md").read_text()
+        assert "8-bit files of its members run in place of the others" in card
+        assert MEMBERS[0] in int8.method
+    without = Path(shutil.copytree(models, tmp_path / "without"))
+    assert (
+        main(["quantise", "--data", str(data.nih.parent), "--model", str(without / "fused")]) == 2
+    )
+    assert "no member of fused has an 8-bit file" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("quick")
+def test_an_imported_one_brings_the_8_bit_files(quantised: Path, tmp_path: Path) -> None:
+    folder = import_folder(quantised / "fused", tmp_path / "models", replace=False)
+    assert load_predictor(settings(folder.parent, "fused")).runtime == "onnxruntime-int8"
 
 
 def copied(models: Path, tmp_path: Path) -> Path:

@@ -20,7 +20,7 @@ from cxr_detector.loading import load_predictor as load_detector
 from cxr_detector.settings import DetectorSettings
 from cxr_gateway.ood import load_ood_detector
 from cxr_serving.imaging import DecodedImage
-from cxr_serving.model_folder import ModelFolder, ModelFolderError, open_model_folder
+from cxr_serving.model_folder import ModelFolder, ModelFolderError, checked_bytes, open_model_folder
 from cxr_serving.onnx_runtime import OnnxRuntime
 from cxr_training.classifier.card import HEADLINES, classifier_card, levels_table
 from cxr_training.classifier.publish import export
@@ -150,6 +150,9 @@ def import_folder(source: Path, models: Path, *, replace: bool) -> Path:
         with staged(target, replace=True) as folder:
             (folder / manifest.weights.path).write_bytes(opened.weights())
             (folder / manifest.onnx.path).write_bytes(opened.onnx())
+            if manifest.int8 is not None:
+                quantised = checked_bytes(source, manifest.int8.onnx)
+                (folder / manifest.int8.onnx.path).write_bytes(quantised)
             for name in (MANIFEST_NAME, CARD_NAME):
                 if (source / name).is_file():
                     shutil.copyfile(source / name, folder / name)

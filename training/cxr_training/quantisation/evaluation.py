@@ -1,6 +1,6 @@
 """What an 8-bit file loses against the float32 file, on the same radiographs: its gate."""
 
-from functools import partial
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +20,11 @@ from cxr_training.data.splits import Split
 from cxr_training.data.test_set import read_test_set
 from cxr_training.detector.detections import detect_with, match_all, only_of
 from cxr_training.detector.evaluation import AT_50, Sample
-from cxr_training.detector.published import own_annotations, regions_of_manifest
+from cxr_training.detector.published import (
+    members_of,
+    own_annotations,
+    regions_of_manifest,
+)
 from cxr_training.metrics.bootstrap import (
     FloatArray,
     interval_or_none,
@@ -36,9 +40,10 @@ RESAMPLES, SEED = 200, 22
 _MIN_POSITIVES = {Split.VALIDATION: 10, Split.TEST: 20}
 
 
-def losses(
-    folder: ModelFolder, quantised: OnnxRuntime, data: Path, split: Split
-) -> list[MetricRow]:
+Load = Callable[[ModelFolder], OnnxRuntime]
+
+
+def losses(folder: ModelFolder, quantised: Load, data: Path, split: Split) -> list[MetricRow]:
     """The paired loss of the model's figure, and the figure of the 8-bit file, as rows.
 
     Mean AUROC of a classifier, mAP50 of a detector; above 0 the 8-bit file is the worse one. Of a
@@ -46,7 +51,7 @@ def losses(
 
     Args:
         folder: the published model.
-        quantised: its 8-bit file.
+        quantised: loads its 8-bit file, or that of each member of a fused detector.
         data: the folder that holds nih/ and the like.
         split: validation or test.
 
@@ -54,14 +59,16 @@ def losses(
         DataError: the data is not as published, or an image cannot be decoded.
         PublishError: the manifest does not say on whose boxes it was evaluated.
     """
-    runtimes = (OnnxRuntime(folder.onnx(), threads=1), quantised)
+    loads = (float32, quantised)
     if folder.manifest.role == "classifier":
-        return _auroc_losses(folder, runtimes, data, split)
+        return _auroc_losses(folder, [load(folder) for load in loads], data, split)
     regions = regions_of_manifest(folder.manifest)
-    images = only_of(own_annotations(folder.manifest, data, split).of(split), regions)
+    # What is fused is evaluated as its members are.
+    own = own_annotations(members_of(folder)[0].manifest, data, split)
+    images = only_of(own.of(split), regions)
     sample, draws = Sample(images, RESAMPLES), []
-    for runtime in runtimes:
-        found = detect_with(folder, images, partial(_as_it_is, runtime))
+    for load in loads:
+        found = detect_with(folder, images, load)
         matches = match_all([found[image.name] for image in images], images, regions)
         draws.append(mean_average_precision(matches, sample.weights, AT_50))
     boxes = int(matches.truth.sum())
@@ -71,8 +78,13 @@ def losses(
     ]
 
 
+def float32(folder: ModelFolder) -> OnnxRuntime:
+    """The published file of one network, on one thread."""
+    return OnnxRuntime(folder.onnx(), threads=1)
+
+
 def _auroc_losses(
-    folder: ModelFolder, runtimes: tuple[OnnxRuntime, OnnxRuntime], data: Path, split: Split
+    folder: ModelFolder, runtimes: Sequence[OnnxRuntime], data: Path, split: Split
 ) -> list[MetricRow]:
     samples = (
         as_samples(read_test_set(data).collection)
@@ -131,7 +143,3 @@ def _levels(
     probabilities = np.stack([calibration.probabilities(row) for row in own])[:, columns]
     levels: npt.NDArray[np.intp] = (probabilities[..., np.newaxis] >= thresholds).sum(axis=2)
     return levels
-
-
-def _as_it_is(runtime: OnnxRuntime, _folder: ModelFolder) -> OnnxRuntime:
-    return runtime

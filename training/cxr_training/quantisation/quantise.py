@@ -25,25 +25,29 @@ from onnxruntime.quantization import (
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from cxr_classifier.predictor import ClassifierPredictor
-from cxr_contracts import ModelFile, ModelManifest, QuantisedModel, SelfCheck
-from cxr_detector.fused import is_fused
+from cxr_contracts import ModelManifest, QuantisedModel, SelfCheck
+from cxr_detector.fused import (
+    QUANTISED_MEMBERS_FILE,
+    is_fused,
+    member_folders,
+    quantised_members,
+)
 from cxr_detector.predictor import DetectorPredictor
 from cxr_serving.imaging import DecodedImage
 from cxr_serving.model_folder import ModelFolder, manifest_in, open_model_folder
 from cxr_serving.onnx_runtime import OnnxRuntime
-from cxr_serving.quantised import check_answers
+from cxr_serving.quantised import INT8_RUNTIME, check_answers, open_quantised
 from cxr_serving.runtime import FloatArray
 from cxr_training.classifier.card import classifier_card
 from cxr_training.core.errors import PublishError
-from cxr_training.core.runs import sha256_of
 from cxr_training.data.layout import NIH_FOLDER, TEST_FOLDER
 from cxr_training.data.nih import read_boxed
 from cxr_training.data.pixels import decode_grey
 from cxr_training.data.splits import Split
 from cxr_training.detector.card import render_card
-from cxr_training.export.publishing import CARD_NAME, write_manifest
+from cxr_training.export.publishing import CARD_NAME, model_file, write_manifest
 from cxr_training.importing.folder import imported_card
-from cxr_training.quantisation.evaluation import losses
+from cxr_training.quantisation.evaluation import Load, float32, losses
 from cxr_training.report.tables import format_interval
 
 
@@ -54,7 +58,8 @@ def quantise_published(model: Path, data: Path, *, n_images: int, seed: int) -> 
     where there are any. A file that does not pass leaves the folder without one.
 
     Args:
-        model: a published classifier, or a detector of one network.
+        model: a published classifier or detector; of a fused one, its members' 8-bit files are
+            measured together.
         data: the folder that holds nih/ and the like.
         n_images: how many training radiographs give the ranges.
         seed: of their choice.
@@ -65,37 +70,66 @@ def quantise_published(model: Path, data: Path, *, n_images: int, seed: int) -> 
     Raises:
         DataError: the data is not as published, or is a test set.
         ModelFolderError: the folder is not what its manifest says.
-        PublishError: the model has no network of its own.
+        PublishError: the model is neither, or no member of a fused one has an 8-bit file.
     """
     manifest = manifest_in(model, ModelManifest)
     folder = open_model_folder(model, manifest.role)
-    if manifest.role == "ood" or is_fused(manifest.architecture):
-        raise PublishError(f"{manifest.name} is no classifier, and no detector of one network")
-    images = [image.path for image in read_boxed(data / NIH_FOLDER).of(Split.TRAIN)]
-    chosen = random.Random(seed).sample(images, min(n_images, len(images)))  # noqa: S311
+    if manifest.role == "ood":
+        raise PublishError(f"{manifest.name} is no classifier, and no detector")
     with tempfile.TemporaryDirectory() as scratch:
-        path = Path(scratch) / INT8_NAME
-        quantised = quantise(folder, chosen, path)
-        runtime = OnnxRuntime(path.read_bytes(), threads=1, name="onnxruntime-int8")
-        gate = losses(folder, runtime, data, Split.VALIDATION)
+        if is_fused(manifest.architecture):
+            path = Path(scratch) / QUANTISED_MEMBERS_FILE
+            quantised = _of_members(folder, path)
+            load: Load = _quantised_member
+        else:
+            path = Path(scratch) / INT8_NAME
+            images = [image.path for image in read_boxed(data / NIH_FOLDER).of(Split.TRAIN)]
+            chosen = random.Random(seed).sample(images, min(n_images, len(images)))  # noqa: S311
+            quantised = quantise(folder, chosen, path)
+            runtime = _opened(path)
+            load = lambda _: runtime  # noqa: E731
+        gate = losses(folder, load, data, Split.VALIDATION)
         if (data / TEST_FOLDER).is_dir():
-            gate += losses(folder, runtime, data, Split.TEST)
+            gate += losses(folder, load, data, Split.TEST)
         for row in gate:
             print(f"{row.name}, {row.split}: {format_interval(row.result, 4)}")
         quantised = quantised.model_copy(update={"gate": gate})
-        reason = quantised.failed_gate
+        reason, target = quantised.failed_gate, model / path.name
         if reason is None:
-            partial = model / f".{INT8_NAME}.partial"
+            partial = model / f".{path.name}.partial"
             shutil.copyfile(path, partial)
-            partial.rename(model / INT8_NAME)
+            partial.rename(target)
         else:
-            (model / INT8_NAME).unlink(missing_ok=True)
+            target.unlink(missing_ok=True)
     kept = None if reason else quantised
     if kept is not None or manifest.int8 is not None:
         manifest = manifest.model_copy(update={"int8": kept})
         write_manifest(manifest, model)
         (model / CARD_NAME).write_text(_card(manifest))
     return reason
+
+
+def _of_members(folder: ModelFolder, path: Path) -> QuantisedModel:
+    """Write to `path` which of the members' 8-bit files are measured together."""
+    members = quantised_members(member_folders(folder))
+    if not members.onnx_sha256:
+        raise PublishError(f"no member of {folder.manifest.name} has an 8-bit file")
+    path.write_text(members.model_dump_json(indent=2) + "\n")
+    return QuantisedModel(
+        onnx=model_file(path),
+        method="The 8-bit files of its members: " + ", ".join(members.onnx_sha256),
+        check=None,
+        gate=[],
+    )
+
+
+def _quantised_member(member: ModelFolder) -> OnnxRuntime:
+    int8 = member.manifest.int8
+    return float32(member) if int8 is None else open_quantised(member, int8, threads=1)
+
+
+def _opened(path: Path) -> OnnxRuntime:
+    return OnnxRuntime(path.read_bytes(), threads=1, name=INT8_RUNTIME)
 
 
 def _card(manifest: ModelManifest) -> str:
@@ -158,11 +192,9 @@ def quantise(folder: ModelFolder, images: Sequence[Path], path: Path) -> Quantis
             weight_type=QuantType.QInt8,
             calibrate_method=CalibrationMethod.MinMax,
         )
-    quantised = OnnxRuntime(path.read_bytes(), threads=1, name="onnxruntime-int8")
-    ours, theirs = (check_answers(one, spec, _CHECK_SEED) for one in (runtime, quantised))
-    file = ModelFile(path=INT8_NAME, sha256=sha256_of(path), bytes=path.stat().st_size)
+    ours, theirs = (check_answers(one, spec, _CHECK_SEED) for one in (runtime, _opened(path)))
     return QuantisedModel(
-        onnx=file,
+        onnx=model_file(path),
         method="ONNX Runtime's static quantisation of the convolutions: QDQ, 7-bit weights by "
         f"channel, ranges of {len(images)} training radiographs",
         check=SelfCheck(

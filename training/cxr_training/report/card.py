@@ -70,10 +70,12 @@ def _quantised(manifest: ModelManifest) -> str:
         for row in int8.gate
     ]
     table = markdown_table(["Figure", "Patients", "With 95% interval", "Images"], lines)
+    what = f"`{int8.onnx.path}` ({int8.onnx.bytes / 1e6:.1f} MB) runs in place of the other file"
+    if int8.check is None:
+        what = "8-bit files of its members run in place of the others"
     return (
-        f"`{int8.onnx.path}` ({int8.onnx.bytes / 1e6:.1f} MB) runs in place of the other file on "
-        f"CPUs with VNNI where it is the faster one. {int8.method}. A loss is against the float32 "
-        f"file on the same images; below 0 the 8-bit file is the better one.\n\n{table}"
+        f"{what} on CPUs with VNNI where that is faster. {int8.method}. A loss is against float32 "
+        f"on the same images; below 0 8 bits are better.\n\n{table}"
     )
 
 
