@@ -70,6 +70,11 @@ manifests = requirements/build.txt $(addsuffix /pyproject.toml,$(1))
 .venv-dev/.synced: requirements/dev.txt $(call manifests,$(ALL_PACKAGES)) | .uv/bin/uv
 	$(call sync_environment,.venv-dev,$<,$(ALL_PACKAGES))
 
+# For one peer of `make bench`; it runs the networks of these packages.
+BENCH_PACKAGES := $(addprefix services/,contracts serving classifier detector)
+.venv-bench/.synced: requirements/bench.txt $(call manifests,$(BENCH_PACKAGES)) | .uv/bin/uv
+	$(call sync_environment,.venv-bench,$<,$(BENCH_PACKAGES))
+
 PAGE_SOURCES := $(shell find frontend -type f -not -path '*/node_modules/*' -not -path '*/dist/*' -not -path '*/test-results/*' 2>/dev/null)
 
 frontend/node_modules/.installed: frontend/package-lock.json frontend/package.json
@@ -279,6 +284,7 @@ moving-picture: .venv-dev/.synced setup $(CHROMIUM) ## The README's moving pictu
 	CXR_CHROMIUM=$(CHROMIUM) $(DEV) -m benchmarks.beside_stack -- $(DEV) -m deploy.moving_picture
 
 # Each list from the dependencies that the packages name; a list builds on the ones before it.
+# The one for BentoML takes all versions but OpenTelemetry's from them: it needs others.
 LOCK = .uv/bin/uv pip compile --quiet --upgrade --generate-hashes --no-header --no-emit-index-url --python-version 3.11 \
   $(addprefix --no-emit-package cxr-,$(notdir $(PACKAGES)) screening client)
 INFERENCE_MANIFESTS := $(patsubst %,services/%/pyproject.toml,contracts serving classifier detector)
@@ -292,6 +298,8 @@ lock: .uv/bin/uv ## Resolve the packages' dependencies and requirements/*.in aga
 	$(LOCK) --extra cuda $(INFERENCE_MANIFESTS) -c requirements/inference.txt -c requirements/training.txt -o requirements/cuda.txt
 	$(LOCK) $(addsuffix /pyproject.toml,$(SCREENING_PACKAGES)) -c requirements/build.txt -c requirements/serving.txt -c requirements/training.txt -o requirements/screening.txt
 	$(LOCK) $(MANIFESTS) screening/pyproject.toml clients/python/pyproject.toml requirements/dev.in -c requirements/build.txt -c requirements/training.txt -c requirements/screening.txt -o requirements/dev.txt
+	$(LOCK) --no-annotate --extra cuda $(INFERENCE_MANIFESTS) requirements/bench.in -c requirements/build.txt \
+	  -c <(grep -oE '^[a-z0-9.-]+==[^ ]+' requirements/training.txt | grep -v ^opentelemetry) -o requirements/bench.txt
 
 # --- containers -----------------------------------------------------------------------------
 
@@ -333,7 +341,7 @@ restore-drill: setup ## Restore a backup beside the archive, and read it: BACKUP
 # --- measure --------------------------------------------------------------------------------
 
 .PHONY: bench
-bench: .venv-dev/.synced setup ## Speed and memory against two peers; writes docs/results/speed/
+bench: .venv-dev/.synced .venv-bench/.synced setup ## Speed and memory against three peers and the networks alone; writes docs/results/speed/
 	$(DEV) -m benchmarks
 
 MINUTES ?= 20
@@ -481,5 +489,5 @@ gan-study: .venv-train/.synced ## Do synthetic images help rare findings? Resume
 	$(CXR_GAN) study --data $(DATA) $(STUDY)
 
 clean: ## Remove environments, builds and caches (never the archive in var/)
-	rm -rf .prometheus .nginx .uv .venv .venv-train .venv-screening .venv-dev frontend/node_modules frontend/dist site sbom .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .prometheus .nginx .uv .venv .venv-train .venv-screening .venv-bench .venv-dev frontend/node_modules frontend/dist site sbom .mypy_cache .ruff_cache .pytest_cache
 .PHONY: clean

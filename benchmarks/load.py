@@ -63,9 +63,7 @@ async def _send(target: Target, images: Iterator[bytes], requests: int, clients:
         for _ in remaining:
             image = next(images)
             start = time.perf_counter()
-            response = await client.post(
-                target.url, files={target.field: ("radiograph.png", image, "image/png")}
-            )
+            response = await client.post(target.url, files={target.field: ("radiograph", image)})
             latencies.append((time.perf_counter() - start) * 1000)
             if not response.is_success:
                 raise RuntimeError(f"{target.name}: {response.status_code} {response.text[:300]}")

@@ -9,11 +9,8 @@ from hashlib import sha256
 
 import numpy as np
 from PIL import Image
-from pydicom import Dataset
-from pydicom.dataset import FileMetaDataset
-from pydicom.uid import DigitalXRayImageStorageForPresentation, ExplicitVRLittleEndian
 
-from benchmarks.images import sample_png, unique_pngs
+from benchmarks.images import sample_png, unique_dicoms, unique_pngs
 
 _DICOM_SIDE_PX = 512
 # Of twenty requests; the order is drawn, always the same.
@@ -86,22 +83,6 @@ def _unique_jpegs(png: bytes) -> Iterator[bytes]:
 
 
 def _unique_dicoms(png: bytes) -> Iterator[bytes]:
-    """The image as a DICOM file of 12 bits, each with another preamble."""
+    """The image as small DICOM files of 12 bits."""
     small = Image.open(io.BytesIO(png)).resize((_DICOM_SIDE_PX, _DICOM_SIDE_PX))
-    dataset = Dataset()
-    dataset.SOPClassUID = DigitalXRayImageStorageForPresentation
-    dataset.SOPInstanceUID = "1.2.826.0.1.3680043.8.498.1"
-    dataset.Modality, dataset.BodyPartExamined, dataset.ViewPosition = "DX", "CHEST", "PA"
-    dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 1, "MONOCHROME2"
-    dataset.Rows = dataset.Columns = _DICOM_SIDE_PX
-    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = 16, 12, 11
-    dataset.PixelRepresentation = 0
-    dataset.PixelData = (np.asarray(small, np.uint16) * 16).astype("<u2").tobytes()
-    dataset["PixelData"].VR = "OW"
-    dataset.file_meta = FileMetaDataset()
-    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    stream = io.BytesIO()
-    dataset.save_as(stream, enforce_file_format=True)
-    content = stream.getvalue()
-    for number in itertools.count():
-        yield number.to_bytes(128, "big") + content[128:]
+    return unique_dicoms(np.asarray(small, np.uint16) * 16, bits=12)

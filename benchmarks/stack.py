@@ -141,10 +141,13 @@ class Stack:
         """The process id of a service."""
         return self._processes[name].pid
 
+    def processes(self) -> list[psutil.Process]:
+        """The three services that an upload goes through; who decodes files is their child."""
+        return [psutil.Process(self.pid(name)) for name in _OF_AN_UPLOAD]
+
     def resident_bytes(self) -> int:
-        """Resident memory of the three services that an upload goes through."""
-        pids = [self.pid(name) for name in _OF_AN_UPLOAD]
-        return sum(psutil.Process(pid).memory_info().rss for pid in pids)
+        """Resident memory of these services, without their children's."""
+        return sum(process.memory_info().rss for process in self.processes())
 
     def log(self, name: str) -> str:
         """What a service has written so far."""

@@ -19,10 +19,8 @@ import httpx
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import DigitalXRayImageStorageForPresentation, ExplicitVRLittleEndian, generate_uid
 
-from benchmarks.images import sample_png
+from benchmarks.images import sample_png, unique_dicoms
 from benchmarks.stack import ROOT, Stack
 
 _PAUSE_S = 0.5
@@ -115,27 +113,8 @@ def _png(number: int) -> bytes:
 
 
 def _dicom(number: int) -> bytes:
-    meta = FileMetaDataset()
-    meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    meta.MediaStorageSOPClassUID = DigitalXRayImageStorageForPresentation
-    meta.MediaStorageSOPInstanceUID = generate_uid()
-    made = Dataset()
-    made.file_meta = meta
-    made.SOPClassUID, made.SOPInstanceUID = (
-        meta.MediaStorageSOPClassUID,
-        meta.MediaStorageSOPInstanceUID,
-    )
-    made.StudyInstanceUID, made.SeriesInstanceUID = generate_uid(), generate_uid()
-    made.Modality, made.BodyPartExamined, made.ViewPosition = "DX", "CHEST", "PA"
-    made.PresentationIntentType = "FOR PRESENTATION"
-    made.Rows = made.Columns = _DICOM_SIDE_PX
-    made.BitsAllocated, made.BitsStored, made.HighBit, made.PixelRepresentation = 16, 12, 11, 0
-    made.SamplesPerPixel, made.PhotometricInterpretation = 1, "MONOCHROME2"
-    made.WindowCenter, made.WindowWidth = 2048, 4096
-    made.PixelData = (_noisy(_DICOM_SIDE_PX, number) * 16).astype("<u2").tobytes()
-    stream = io.BytesIO()
-    made.save_as(stream, enforce_file_format=True)
-    return stream.getvalue()
+    values = (_noisy(_DICOM_SIDE_PX, number) * 16).astype(np.uint16)
+    return next(unique_dicoms(values, bits=12))
 
 
 _KINDS: Mapping[str, Callable[[int], bytes]] = {

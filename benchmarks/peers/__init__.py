@@ -1,1 +1,1 @@
-"""What a user would write or pick instead, with the same two models."""
+"""What a user would write or pick instead, with the same models."""

@@ -9,30 +9,31 @@ import torch
 from PIL import Image
 from safetensors.torch import load
 
+from benchmarks.served import CLASSIFIER, DETECTOR
 from cxr_classifier.network import build_network as build_classifier
 from cxr_classifier.network import load_weights
 from cxr_detector.fused import is_fused, member_folders
 from cxr_detector.fusion import fuse
 from cxr_detector.network import build_network as build_detector
 from cxr_detector.postprocessing import Detections
-from cxr_serving.model_folder import ModelFolder, choose_model, open_model_folder
-
-ROOT = Path(__file__).parents[2]
-CLASSIFIER = ROOT / "models" / "classifier" / "lite0-cxr"
-DETECTOR = choose_model(ROOT / "models" / "detector")
+from cxr_serving.model_folder import ModelFolder, open_model_folder
 
 
 class EagerModels:
-    """timm and Ultralytics, one after the other, on the CPU."""
+    """timm and Ultralytics, one after the other, on the CPU.
 
-    def __init__(self) -> None:
+    Args:
+        detector: the folder of a published one; by default the one that is served.
+    """
+
+    def __init__(self, detector: Path = DETECTOR) -> None:
         folder = open_model_folder(CLASSIFIER, "classifier")
         manifest = folder.manifest
         self.labels = [label.name for label in manifest.labels]
         self._spec = manifest.input
         network = build_classifier(manifest.architecture, len(self.labels))
         self.classifier = load_weights(network, load(folder.weights()))
-        self.detector = EagerDetector(DETECTOR)
+        self.detector = EagerDetector(detector)
 
     def tensor(self, image: Image.Image) -> torch.Tensor:
         """[1, H, W] float32, normalised as the manifest says."""

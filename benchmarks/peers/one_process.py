@@ -2,6 +2,7 @@
 
 import io
 import sys
+from pathlib import Path
 from typing import Any
 
 import uvicorn
@@ -11,10 +12,14 @@ from PIL import Image
 from benchmarks.peers.eager import EagerModels
 
 
-def create_app() -> FastAPI:
-    """FastAPI over eager PyTorch."""
+def create_app(detector: Path) -> FastAPI:
+    """FastAPI over eager PyTorch.
+
+    Args:
+        detector: the folder of a published one.
+    """
     app = FastAPI()
-    models = EagerModels()
+    models = EagerModels(detector)
 
     @app.post("/predict")
     async def predict(file: UploadFile) -> dict[str, Any]:
@@ -29,4 +34,4 @@ def create_app() -> FastAPI:
 
 
 if __name__ == "__main__":
-    uvicorn.run(create_app(), port=int(sys.argv[1]), log_level="warning")
+    uvicorn.run(create_app(Path(sys.argv[1])), port=int(sys.argv[2]), log_level="warning")

@@ -1,9 +1,10 @@
 """A peer service as a process on a free port."""
 
+import os
 import subprocess
-import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import psutil
 
@@ -11,22 +12,48 @@ from benchmarks.load import Target
 from benchmarks.stack import ROOT, free_ports, wait_for
 from cxr_launcher.settings import LOOPBACK
 
+# They import PyTorch, some of them twice.
+_START_S = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """A service to compare with.
+
+    Attributes:
+        command: starts it; the port comes as a last argument.
+        field: the name of the file field.
+        health: the path that answers 200 once it is ready.
+        environment: further variables.
+    """
+
+    command: tuple[str, ...]
+    field: str
+    health: str = "/health"
+    environment: Mapping[str, str] | None = None
+
 
 @contextmanager
-def running(name: str, module: str, field: str) -> Iterator[tuple[Target, psutil.Process]]:
-    """Start `python -m module PORT`, a service that takes files as `field`; stop it at the end."""
+def running(name: str, peer: Peer) -> Iterator[tuple[Target, psutil.Process]]:
+    """Start a peer, and stop it at the end.
+
+    Raises:
+        FileNotFoundError: its environment is missing.
+        RuntimeError: it ended, or was not ready in time.
+    """
     (port,) = free_ports(1)
     base = f"http://{LOOPBACK}:{port}"
     process = subprocess.Popen(  # the peer's own words go nowhere: its log is not ours to read
-        [sys.executable, "-m", module, str(port)],
+        [*peer.command, str(port)],
         cwd=ROOT,
+        env={**os.environ, **(peer.environment or {})},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
     family = psutil.Process(process.pid)
     try:
-        wait_for(f"{base}/health", process)
-        yield Target(name, f"{base}/predict", field), family
+        wait_for(f"{base}{peer.health}", process, timeout_s=_START_S)
+        yield Target(name, f"{base}/predict", peer.field), family
     finally:
         members = _members(family)
         for member in members:

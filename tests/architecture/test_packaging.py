@@ -108,7 +108,7 @@ def test_every_command_starts_from_any_folder(tmp_path: Path) -> None:
 def test_lock_files_carry_hashes_and_no_address() -> None:
     locks = sorted((ROOT / "requirements").glob("*.txt"))
     assert {lock.stem for lock in locks} == {
-        *("uv", "build", "inference", "serving", "training", "screening", "cuda", "dev"),
+        *("uv", "build", "inference", "serving", "training", "screening", "cuda", "dev", "bench"),
     }
     for lock in locks:
         text = lock.read_text()
@@ -120,6 +120,14 @@ def test_lock_files_carry_hashes_and_no_address() -> None:
     installed = {name: package for name, package in packages.items() if name}
     assert all("sha512-" in package["integrity"] for package in installed.values())
     assert not any("resolved" in package for package in installed.values())
+
+
+def test_every_peer_of_the_benchmark_runs_on_the_same_pytorch() -> None:
+    names = ("torch", "torchvision", "timm", "ultralytics-opencv-headless", "numpy", "pillow")
+    bench, dev = ((ROOT / f"requirements/{name}.txt").read_text() for name in ("bench", "dev"))
+    for name in names:
+        versions = [re.findall(rf"^{name}==(\S+)", text, re.MULTILINE) for text in (bench, dev)]
+        assert versions[0] == versions[1] != [], name
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,107 @@
+"""What `make bench` sends and writes; the run itself takes long."""
+
+import csv
+import io
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pydicom import dcmread
+
+from benchmarks.images import large_dicoms
+from benchmarks.load import Run
+from benchmarks.measure import (
+    BENTOML,
+    FUSED_PROCESS,
+    IN_TURN,
+    LITSERVE,
+    ONE_PROCESS,
+    OURS,
+    OURS_DICOM,
+    SIDE_BY_SIDE,
+    Measurement,
+    Samples,
+    peers,
+)
+from benchmarks.networks_alone import NetworksAlone, timed
+from benchmarks.report import write
+from benchmarks.served import DETECTOR, FUSED_FOUR
+
+
+def took(milliseconds: float) -> Run:
+    return Run(np.full(4, milliseconds), 0.5, [])
+
+
+def made_up(*further: str) -> Measurement:
+    """Two rounds; every service takes longer than the one before."""
+    names = (OURS, OURS_DICOM, ONE_PROCESS, LITSERVE, BENTOML, SIDE_BY_SIDE, IN_TURN, *further)
+    services = {name: Samples() for name in names}
+    for number, (name, samples) in enumerate(services.items(), start=1):
+        loaded = name not in (OURS_DICOM, SIDE_BY_SIDE, IN_TURN)
+        for _ in range(2):
+            samples.record(took(100.0 * number), took(1.0) if loaded else None)
+    return Measurement(services, 12.34, [(0, 900.0), (5000, 910.0)])
+
+
+def row_of(report: str, figure: str) -> list[str]:
+    (line,) = (line for line in report.splitlines() if line.startswith(f"| {figure} |"))
+    return [cell.strip() for cell in line.strip("|").split("|")]
+
+
+def test_each_figure_stands_beside_its_target(tmp_path: Path) -> None:
+    report = write(made_up(), tmp_path)
+    measured = {
+        "p50, 1024 px PNG": "100 ms",
+        "p50, 3,000 x 2,500 DICOM": "200 ms",
+        "p50 over one eager process with the same networks": "0.33 [0.33, 0.33]",
+        "p50 over LitServe": "0.25 [0.25, 0.25]",
+        "p50 over BentoML": "0.20 [0.20, 0.20]",
+        "studies a second, 8 clients": "8.0",
+        "what a client waits beyond the slower service, p50": "12.3 ms",
+        f"p50 over {SIDE_BY_SIDE}": "0.17 [0.17, 0.17]",
+    }
+    for figure, value in measured.items():
+        _, _, found, target = row_of(report, figure)
+        assert found == value, figure
+        assert target
+    assert "910 MB (at the start: 900 MB)" in report
+    assert {path.name for path in tmp_path.iterdir()} == {
+        *("README.md", "memory.csv", "rounds.csv", "speed.png")
+    }
+    with (tmp_path / "rounds.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    assert [row["per_second_8_clients"] for row in rows if row["service"] == OURS] == ["8.00"] * 2
+    assert {row["per_second_8_clients"] for row in rows if row["service"] == IN_TURN} == {""}
+
+
+def test_the_fused_four_have_a_process_of_their_own_only_where_others_are_served(
+    tmp_path: Path,
+) -> None:
+    figure = "p50 over one eager process with the fused four"
+    same = write(made_up(), tmp_path)
+    assert "both rows are of the same process" in same
+    assert row_of(same, figure)[2] == "0.33 [0.33, 0.33]"
+    other = write(made_up(FUSED_PROCESS), tmp_path)
+    assert "both rows are of the same process" not in other
+    assert row_of(other, figure)[2] == "0.12 [0.12, 0.12]"
+    assert (FUSED_PROCESS in peers(tmp_path)) == (DETECTOR != FUSED_FOUR)
+
+
+def test_dicom_uploads_are_large_and_each_is_a_file_of_its_own() -> None:
+    files = [dcmread(io.BytesIO(content)) for content in islice(large_dicoms(), 2)]
+    for file in files:
+        assert file.pixel_array.shape == (3000, 2500)
+        assert file.BitsStored == 16
+        assert file.pixel_array.max() > 4095
+    for tag in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"):
+        assert files[0][tag].value != files[1][tag].value
+
+
+@pytest.mark.slow
+def test_the_networks_alone_are_run_in_turn_and_side_by_side() -> None:
+    networks = NetworksAlone()
+    for way in (networks.in_turn, networks.side_by_side):
+        run = timed(way, 2)
+        assert len(run.latencies_ms) == 2
+        assert run.p50_ms > 0
