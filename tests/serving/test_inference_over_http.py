@@ -32,6 +32,7 @@ from cxr_contracts import (
 )
 from cxr_detector.app import create_app as create_detector
 from cxr_detector.settings import DetectorSettings
+from cxr_serving import inference_service
 from cxr_serving.model_folder import open_model_folder
 from cxr_serving.onnx_runtime import OnnxRuntime
 from support.images import encoded, png, png_header_of, radiograph_like
@@ -192,6 +193,13 @@ async def test_a_wrong_query_of_the_detector_is_refused(
     assert Problem.model_validate_json(response.content).status == 422
 
 
+@pytest.fixture
+def _batches_pay(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a GPU, where each image gets faster for its neighbours."""
+    monkeypatch.setattr(inference_service, "best_batch_size", lambda _run, most: most)
+
+
+@pytest.mark.usefixtures("_batches_pay")
 async def test_the_same_image_gets_the_same_result_alone_and_in_a_batch(
     role: str, folder: Path
 ) -> None:
@@ -254,6 +262,7 @@ async def test_a_jpeg_in_colour_is_read(role: str, folder: Path) -> None:
         assert (await client.post(PATHS[role], files=as_file(data))).status_code == 200
 
 
+@pytest.mark.usefixtures("_batches_pay")
 async def test_info_says_what_is_served_and_how(role: str, folder: Path) -> None:
     async with client_of(create(role, folder, max_batch_size=3, max_queue_length=7)) as client:
         info = ServiceInfo.model_validate_json((await client.get("/info")).content)

@@ -38,7 +38,9 @@ class ServiceInfo(_Response):
     labels: list[str]
     runtime: str = Field(description="`onnxruntime`, `onnxruntime-int8` or `torch`.")
     device: str = Field(description="`cpu` or `cuda:N`.")
-    max_batch_size: int
+    max_batch_size: int = Field(
+        description="Images in one run of the model, at most, as the service measured at start."
+    )
     max_queue_length: int
     licence: str | None = Field(
         default=None, description="Of the model's weights, as its manifest states it."

@@ -50,7 +50,7 @@ class MicroBatcher(Generic[Item, Result]):
 
     Args:
         run_batch: From items to as many results, in the same order; runs in the model's thread.
-        max_batch_size: Items in one run.
+        max_batch_size: Items in one run; may be set anew at any time.
         max_wait_ms: How long a batch of at least two waits for more.
         max_queue_length: Items that may wait; the next one is refused.
         name: Of the thread, and in errors.
@@ -68,7 +68,7 @@ class MicroBatcher(Generic[Item, Result]):
         metrics: BatchMetrics | None = None,
     ) -> None:
         self._run_batch = run_batch
-        self._max_batch_size = max_batch_size
+        self.max_batch_size = max_batch_size
         self._max_wait_s = max_wait_ms / 1000
         self._max_queue_length = max_queue_length
         self._name = name
@@ -91,7 +91,7 @@ class MicroBatcher(Generic[Item, Result]):
     @property
     def retry_after_s(self) -> int:
         """When those who wait now will have been answered, by the latest batches' durations."""
-        batches = math.ceil((len(self._queue) + 1) / self._max_batch_size)
+        batches = math.ceil((len(self._queue) + 1) / self.max_batch_size)
         return max(1, math.ceil(batches * self._batch_s))
 
     async def submit(self, item: Item) -> Result:
@@ -113,7 +113,7 @@ class MicroBatcher(Generic[Item, Result]):
         self._queue.append(waiting)
         self._note_queue()
         self._arrived.set()
-        if len(self._queue) >= self._max_batch_size:
+        if len(self._queue) >= self.max_batch_size:
             self._filled.set()
         try:
             return await waiting.result
@@ -137,7 +137,7 @@ class MicroBatcher(Generic[Item, Result]):
     async def _serve(self) -> None:
         while True:
             await self._arrived.wait()
-            if 1 < len(self._queue) < self._max_batch_size and self._max_wait_s > 0:
+            if 1 < len(self._queue) < self.max_batch_size and self._max_wait_s > 0:
                 self._filled.clear()
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._filled.wait(), self._max_wait_s)
@@ -148,7 +148,7 @@ class MicroBatcher(Generic[Item, Result]):
     def _take(self) -> list[_Waiting[Item, Result]]:
         """The next batch, without those whose callers have gone."""
         self._drop_cancelled()
-        size = min(len(self._queue), self._max_batch_size)
+        size = min(len(self._queue), self.max_batch_size)
         batch = [self._queue.popleft() for _ in range(size)]
         if not self._queue:
             self._arrived.clear()

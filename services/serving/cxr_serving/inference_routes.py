@@ -111,7 +111,7 @@ def add_info(
             labels=[label.name for label in predictor.manifest.labels],
             runtime=predictor.runtime,
             device=predictor.device,
-            max_batch_size=service.settings.max_batch_size,
+            max_batch_size=service.max_batch_size,
             max_queue_length=service.settings.max_queue_length,
             licence=predictor.manifest.licence,
             calibrated=said.calibrated,

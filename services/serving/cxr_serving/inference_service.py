@@ -8,12 +8,15 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
+from functools import partial
 from typing import Generic, Protocol, TypeVar
 
+import numpy as np
 from fastapi import FastAPI, Request
 
 from cxr_contracts import ImageSize, ModelManifest
 from cxr_serving.admission import Admission
+from cxr_serving.batch_size import best_batch_size
 from cxr_serving.batching import MicroBatcher
 from cxr_serving.disconnect import run_while_connected
 from cxr_serving.errors import UnknownCaller
@@ -32,6 +35,7 @@ Output_co = TypeVar("Output_co", covariant=True)
 IMAGE_FIELD = "image"
 # Boundaries and part headers around the one file.
 FORM_OVERHEAD_BYTES = 65_536
+_BLANK_PX = 512
 _log = logging.getLogger("cxr.inference")
 
 
@@ -101,6 +105,11 @@ class InferenceService(Generic[Prepared, Output]):
         if self._predictor is None:
             raise RuntimeError("a service without a model says that it is ready")
         return self._predictor
+
+    @property
+    def max_batch_size(self) -> int:
+        """Most images in one run of the model; measured once it is loaded."""
+        return self._batcher.max_batch_size
 
     @property
     def max_body_bytes(self) -> int:
@@ -193,6 +202,9 @@ class InferenceService(Generic[Prepared, Output]):
         started = time.perf_counter()
         try:
             predictor = await self._batcher.call(self._load)
+            self._batcher.max_batch_size = await self._batcher.call(
+                partial(_measured_batch_size, predictor, self.settings.max_batch_size)
+            )
         except Exception as error:
             self.failed = True
             if isinstance(error, ModelFolderError | DeviceError):
@@ -214,5 +226,13 @@ class InferenceService(Generic[Prepared, Output]):
             manifest.version,
             predictor.runtime,
             predictor.device,
-            extra={"load_s": round(time.perf_counter() - started, 2)},
+            extra={
+                "load_s": round(time.perf_counter() - started, 2),
+                "images_at_once": self.max_batch_size,
+            },
         )
+
+
+def _measured_batch_size(predictor: Predictor[Prepared, Output], most: int) -> int:
+    blank = predictor.prepare(DecodedImage(np.zeros((_BLANK_PX, _BLANK_PX), np.uint8), "png"))
+    return best_batch_size(lambda size: predictor.predict([blank] * size), most)
