@@ -117,7 +117,7 @@ def _of_members(folder: ModelFolder, path: Path) -> QuantisedModel:
     path.write_text(members.model_dump_json(indent=2) + "\n")
     return QuantisedModel(
         onnx=model_file(path),
-        method="The 8-bit files of its members: " + ", ".join(members.onnx_sha256),
+        method=f"Those of {', '.join(members.onnx_sha256)} were measured together",
         check=None,
         gate=[],
     )
