@@ -6,8 +6,8 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from cxr_contracts import Interval, LabelSpec, MetricRow, ModelManifest
-from cxr_serving.model_folder import open_model_folder
+from cxr_contracts import LabelSpec, MetricRow, ModelManifest
+from cxr_serving.model_folder import ModelFolder, open_model_folder
 from cxr_training.classifier.calibration import (
     LEVELS_METHOD,
     Decisions,
@@ -21,11 +21,10 @@ from cxr_training.classifier.localisation import FIGURES as MAP_FIGURES
 from cxr_training.classifier.localisation import evaluate_maps
 from cxr_training.classifier.metrics import for_manifest, metric_rows
 from cxr_training.classifier.predictions import Predictions, predict
-from cxr_training.classifier.samples import as_samples, read_samples
+from cxr_training.classifier.samples import Samples, as_samples, read_samples
 from cxr_training.core.errors import PublishError
 from cxr_training.data.errors import DataError
-from cxr_training.data.layout import NIH_FOLDER
-from cxr_training.data.splits import Split, split_sha256
+from cxr_training.data.splits import NIH_FOLDER, Split, split_sha256
 from cxr_training.data.test_set import read_test_set
 from cxr_training.report.tables import differing_figures
 
@@ -38,7 +37,8 @@ TEST_MIN_POSITIVES = 20
 # How a model is evaluated whose manifest does not say how its figures were made.
 _PLAIN = Evaluation(resamples=1000, calibration_folds=5, min_positives=10)
 _PLAIN_SEED, _PLAIN_COARSE_PX = 1, 64
-_FITTED = ("threshold", "slope", "intercept")
+_FITTED = ("threshold_rule", "threshold", "slope", "intercept")
+_MEASURED = ("sensitivity", "specificity", "precision")
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,23 +115,36 @@ def evaluate_model(
             f"{folder.manifest.data.split_sha256[:12]}) than those of this data set "
             f"({patients[:12]}): there is nothing to compare"
         )
+    on = ["--data $DATA"] if data else []
+    on += [f"--manifest {path.name}" for path in manifests]
+    found = evaluate_samples(folder, samples, split, rules, " ".join(on))
+    maps = evaluate_maps(folder, data, held_out) if data and with_maps else []
+    return replace(found, rows=[*found.rows, *maps])
+
+
+def evaluate_samples(
+    folder: ModelFolder, samples: Samples, split: Split, rules: Rules, on: str = "--data $DATA"
+) -> ModelEvaluation:
+    """Evaluate the model on images that are read already, without its maps; `on`: their options.
+
+    Raises:
+        DataError, ModelFolderError: as `predict`.
+    """
     predictions = predict(folder, samples, split, rules.coarse_px)
     decisions = (
         fitted_decisions(predictions, rules.evaluation, rules.seed)
         if rules.fitted
         else shipped_decisions(predictions, folder.manifest.labels)
     )
-    maps = evaluate_maps(folder, data, held_out) if data and with_maps else []
-    on = ["--data $DATA"] if data else []
     return ModelEvaluation(
         manifest=folder.manifest,
         split=split,
-        on=" ".join([*on, *(f"--manifest {path.name}" for path in manifests)]),
-        split_sha256=patients,
+        on=on,
+        split_sha256=split_sha256(samples.patient_splits),
         rules=rules,
         predictions=predictions,
         decisions=decisions,
-        rows=[*metric_rows(predictions, decisions, rules.evaluation, rules.seed), *maps],
+        rows=metric_rows(predictions, decisions, rules.evaluation, rules.seed),
     )
 
 
@@ -207,9 +220,8 @@ def differences(evaluated: ModelEvaluation) -> list[str]:
     sentences = differing_figures(published, known, TOLERANCE)
     found = {label.name: label for label in evaluated.decisions.labels}
     for label in manifest.labels:
-        if evaluated.rules.fitted:
-            sentences += _label_differences(label, found[label.name])
-        sentences += _level_differences(label, found[label.name])
+        fitted = evaluated.rules.fitted
+        sentences += _label_differences(label, found[label.name], fitted=fitted)
     if len(known) < len(measured):
         # In one sentence: a model published before a figure was thought of lacks all of a kind.
         new = dict.fromkeys(row.name for row in measured if (row.name, row.subset) not in named)
@@ -218,47 +230,38 @@ def differences(evaluated: ModelEvaluation) -> list[str]:
     return sentences
 
 
-def _label_differences(shipped: LabelSpec, fitted: LabelSpec) -> list[str]:
-    """Where calibration and thresholds are not those that the validation patients give."""
-    if shipped.levels is None or fitted.levels is None:
-        return [f"{shipped.name} has no evidence levels: run `cxr classifier levels`"]
-    sentences = []
-    if shipped.threshold_rule != fitted.threshold_rule:
-        sentences.append(
-            f"threshold of {shipped.name}: shipped by {shipped.threshold_rule}, "
-            f"fitted by {fitted.threshold_rule}"
-        )
-    pairs = {x: (getattr(shipped, x), getattr(fitted, x)) for x in _FITTED}
-    pairs["likely"] = (shipped.levels.likely.threshold, fitted.levels.likely.threshold)
-    for name, (ours, theirs) in pairs.items():
-        if not abs(ours - theirs) <= TOLERANCE:
-            sentences.append(f"{name} of {shipped.name}: shipped {ours:.4f}, fitted {theirs:.4f}")
-    return sentences
+def _label_differences(shipped: LabelSpec, found: LabelSpec, *, fitted: bool) -> list[str]:
+    """Where a label is not what these patients give: of `fitted` patients its constants, too.
 
-
-def _level_differences(shipped: LabelSpec, measured: LabelSpec) -> list[str]:
-    """Where the levels are published to mean something else on these patients than they do."""
-    if shipped.levels is None or measured.levels is None:
-        return []
-    sentences = []
+    What its levels mean is published of one split's patients, and compared on those.
+    """
+    if shipped.levels is None or found.levels is None:
+        missing = f"{shipped.name} has no evidence levels: run `cxr classifier levels`"
+        return [missing] if fitted else []
+    pairs: dict[str, tuple[str | float | None, str | float | None]] = {}
+    if fitted:
+        pairs = {name: (getattr(shipped, name), getattr(found, name)) for name in _FITTED}
+        pairs["likely"] = (shipped.levels.likely.threshold, found.levels.likely.threshold)
     for level in ("possible", "likely"):
-        ours, theirs = getattr(shipped.levels, level), getattr(measured.levels, level)
-        for figure in (
-            ("sensitivity", "specificity", "precision") if ours.split == theirs.split else ()
-        ):
-            said, found = getattr(ours, figure), getattr(theirs, figure)
-            if (said is None) != (found is None) or (
-                said is not None and not abs(said.value - found.value) <= TOLERANCE
-            ):
-                sentences.append(
-                    f"{figure} of {level} {shipped.name}: published {_value(said)}, "
-                    f"measured {_value(found)}"
-                )
-    return sentences
+        points = getattr(shipped.levels, level), getattr(found.levels, level)
+        for figure in _MEASURED if points[0].split == points[1].split else ():
+            said, measured = (getattr(point, figure) for point in points)
+            pairs[f"{figure} of {level}"] = (said and said.value, measured and measured.value)
+    return [
+        f"{name} of {shipped.name}: shipped {_shown(said)}, measured {_shown(measured)}"
+        for name, (said, measured) in pairs.items()
+        if not _alike(said, measured)
+    ]
 
 
-def _value(figure: Interval | None) -> str:
-    return "none" if figure is None else f"{figure.value:.4f}"
+def _alike(one: object, other: object) -> bool:
+    if isinstance(one, float) and isinstance(other, float):
+        return abs(one - other) <= TOLERANCE
+    return one == other
+
+
+def _shown(value: object) -> str:
+    return f"{value:.4f}" if isinstance(value, float) else str(value)
 
 
 def with_test_figures(evaluated: ModelEvaluation) -> ModelManifest:
@@ -268,18 +271,12 @@ def with_test_figures(evaluated: ModelEvaluation) -> ModelManifest:
     """
     kept = published_rows(evaluated.manifest, Split.VALIDATION)
     metrics = [*kept, *for_manifest(evaluated.rows)]
-    return evaluated.manifest.model_copy(
-        update={"metrics": metrics, "labels": _measured(evaluated)}
-    )
-
-
-def _measured(evaluated: ModelEvaluation) -> list[LabelSpec]:
-    """The manifest's labels, their levels as measured on the evaluated images."""
     measured = {label.name: label.levels for label in evaluated.decisions.labels}
-    return [
+    labels = [
         label.model_copy(update={"levels": measured[label.name]})
         for label in evaluated.manifest.labels
     ]
+    return evaluated.manifest.model_copy(update={"metrics": metrics, "labels": labels})
 
 
 def with_fitted_levels(

@@ -12,8 +12,8 @@ from typing import Any
 from cxr_contracts import parse_region
 from cxr_training.data.csv_rows import Row, parsed_rows
 from cxr_training.data.errors import DataError, Refuse, at_once
-from cxr_training.data.layout import refuse_test_folder
 from cxr_training.data.nih import RegionBox, checked_box, files_by_name, patient_of
+from cxr_training.data.splits import refuse_test_folder
 
 NAME_MAP = "name_map.csv"
 CHESTXDET_SOURCE = "ChestX-Det (Lian et al. 2021; annotations Apache-2.0)"

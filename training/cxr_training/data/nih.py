@@ -16,9 +16,8 @@ from pathlib import Path
 from cxr_contracts import Region, parse_region
 from cxr_training.data.csv_rows import Row, parsed_rows, read_rows
 from cxr_training.data.errors import DataError, HeldOutError, Refuse, at_once, tried
-from cxr_training.data.layout import NIH_FOLDER, TEST_FOLDER, in_test_folder
 from cxr_training.data.radiographs import Radiograph, parse_findings
-from cxr_training.data.splits import Split, assign_splits
+from cxr_training.data.splits import NIH_FOLDER, TEST_FOLDER, Split, assign_splits, in_test_folder
 
 ENTRY_FILES = "Data_Entry_2017*.csv"
 BOX_LIST = "BBox_List_2017.csv"
@@ -191,7 +190,7 @@ def _boxed_patients(root: Path, patients: set[str]) -> set[str]:
 
 
 def checked_box(box: RegionBox) -> RegionBox:
-    """The box; ValueError for one of no area or outside the annotation frame (one pixel allowed)."""
+    """The box; ValueError for no area, or outside the annotation frame (one pixel allowed)."""
     described = f"{box.region} [{box.x_min}, {box.y_min}, {box.x_max}, {box.y_max}]"
     if box.x_max <= box.x_min or box.y_max <= box.y_min:
         raise ValueError(f"{described} has no area")

@@ -12,8 +12,8 @@ from pathlib import Path
 from cxr_contracts import Region
 from cxr_training.data.csv_rows import Row, parsed_rows
 from cxr_training.data.errors import Refuse, at_once
-from cxr_training.data.layout import refuse_test_folder
 from cxr_training.data.nih import RegionBox, checked_box, patient_of
+from cxr_training.data.splits import refuse_test_folder
 
 READS = "reads.csv"
 RSNA_SOURCE = (

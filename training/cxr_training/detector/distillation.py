@@ -45,11 +45,10 @@ from cxr_training.data.annotations import (
     as_background,
 )
 from cxr_training.data.errors import DataError
-from cxr_training.data.layout import CHESTXDET_FOLDER, NIH_FOLDER, RSNA_FOLDER
 from cxr_training.data.nih import ANNOTATION_FRAME_PX, read_boxed
 from cxr_training.data.pixels import decode_grey, width_of
 from cxr_training.data.radiographs import Radiograph
-from cxr_training.data.splits import Split
+from cxr_training.data.splits import CHESTXDET_FOLDER, NIH_FOLDER, RSNA_FOLDER, Split
 from cxr_training.detector.config import DistillationConfig
 from cxr_training.metrics.detection import iou_matrix
 

@@ -40,26 +40,24 @@ from cxr_training.data.annotations import (
 from cxr_training.data.splits import Split, split_sha256
 from cxr_training.data.test_set import read_test_set
 from cxr_training.detector.card import render_card
-from cxr_training.detector.detections import (
-    ImageDetections,
-    detect_published,
-    detections_on,
-    known_only,
-    match_all,
-    only_of,
-)
 from cxr_training.detector.evaluation import (
     AT_50,
     FALSE_BOXES_PER_IMAGE,
     RESAMPLES,
+    ImageDetections,
     Sample,
+    detect_published,
+    detections_on,
     evaluate,
     is_of_calibration,
+    known_only,
+    match_all,
+    only_of,
     subset_rows,
 )
-from cxr_training.export.publishing import CARD_NAME, write_manifest
+from cxr_training.export.publishing import write_manifest
+from cxr_training.metrics.bootstrap import FloatArray
 from cxr_training.metrics.detection import (
-    FloatArray,
     Matches,
     Threshold,
     average_precision,
@@ -67,6 +65,7 @@ from cxr_training.metrics.detection import (
     froc_sensitivity,
     is_by_this_rule,
     mean_average_precision,
+    shipped_thresholds,
 )
 from cxr_training.report.tables import differing_figures
 
@@ -80,8 +79,7 @@ def write_test_figures(model: Path, manifest: ModelManifest, rows: Sequence[Metr
     """Put the figures of test patients into the manifest and the card of the folder `model`."""
     kept = [row for row in manifest.metrics if row.split != Split.TEST.value]
     renewed = manifest.model_copy(update={"metrics": [*kept, *rows]})
-    write_manifest(renewed, model)
-    (model / CARD_NAME).write_text(render_card(renewed))
+    write_manifest(renewed, model, render_card(renewed))
 
 
 SHARED_REGIONS = tuple(r for r in REGIONS if r in NIH.regions & CHESTX_DET.regions)
@@ -221,10 +219,8 @@ def evaluate_published(
     again = is_comparable(manifest, patients) and all(
         is_by_this_rule(label.threshold_rule) for label in manifest.labels
     )
-    shipped = [Threshold(label.threshold, label.threshold_rule) for label in manifest.labels]
-    evaluation = evaluate(
-        matches, images, own, thresholds=None if again else shipped, resamples=resamples
-    )
+    thresholds = None if again else shipped_thresholds(manifest.labels)
+    evaluation = evaluate(matches, images, own, thresholds=thresholds, resamples=resamples)
     own_rows = evaluation.metrics
     if split is Split.TEST:
         people = read_test_set(data).boxed.images

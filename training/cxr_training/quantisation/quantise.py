@@ -25,7 +25,7 @@ from onnxruntime.quantization import (
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from cxr_classifier.predictor import ClassifierPredictor
-from cxr_contracts import ModelFile, ModelManifest, QuantisedModel, SelfCheck
+from cxr_contracts import ModelManifest, QuantisedModel, SelfCheck
 from cxr_detector.fused import is_fused
 from cxr_detector.predictor import DetectorPredictor
 from cxr_serving.imaging import DecodedImage
@@ -35,14 +35,11 @@ from cxr_serving.quantised import check_answers
 from cxr_serving.runtime import FloatArray
 from cxr_training.classifier.card import classifier_card
 from cxr_training.core.errors import PublishError
-from cxr_training.core.runs import sha256_of
-from cxr_training.data.layout import NIH_FOLDER, TEST_FOLDER
 from cxr_training.data.nih import read_boxed
 from cxr_training.data.pixels import decode_grey
-from cxr_training.data.splits import Split
+from cxr_training.data.splits import NIH_FOLDER, TEST_FOLDER, Split
 from cxr_training.detector.card import render_card
-from cxr_training.export.publishing import CARD_NAME, write_manifest
-from cxr_training.importing.folder import imported_card
+from cxr_training.export.publishing import model_file, write_manifest
 from cxr_training.quantisation.evaluation import losses
 from cxr_training.report.tables import format_interval
 
@@ -93,15 +90,9 @@ def quantise_published(model: Path, data: Path, *, n_images: int, seed: int) -> 
     kept = None if reason else quantised
     if kept is not None or manifest.int8 is not None:
         manifest = manifest.model_copy(update={"int8": kept})
-        write_manifest(manifest, model)
-        (model / CARD_NAME).write_text(_card(manifest))
+        card = render_card if manifest.role == "detector" else classifier_card
+        write_manifest(manifest, model, card(manifest))
     return reason
-
-
-def _card(manifest: ModelManifest) -> str:
-    if manifest.role == "detector":
-        return render_card(manifest)
-    return (imported_card if "imported" in manifest.extra else classifier_card)(manifest)
 
 
 INT8_NAME = "model.int8.onnx"
@@ -160,9 +151,8 @@ def quantise(folder: ModelFolder, images: Sequence[Path], path: Path) -> Quantis
         )
     quantised = OnnxRuntime(path.read_bytes(), threads=1, name="onnxruntime-int8")
     ours, theirs = (check_answers(one, spec, _CHECK_SEED) for one in (runtime, quantised))
-    file = ModelFile(path=INT8_NAME, sha256=sha256_of(path), bytes=path.stat().st_size)
     return QuantisedModel(
-        onnx=file,
+        onnx=model_file(path),
         method="ONNX Runtime's static quantisation of the convolutions: QDQ, 7-bit weights by "
         f"channel, ranges of {len(images)} training radiographs",
         check=SelfCheck(
