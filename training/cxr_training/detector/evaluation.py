@@ -4,23 +4,24 @@ What is published, what `verify` holds it to and what training validates by each
 computed here, on `cxr_training.metrics.detection`.
 """
 
-import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from pydantic import BaseModel
 from tqdm import tqdm
 
 from cxr_contracts import LOWEST_MIN_SCORE, InputSpec, MetricRow, ModelManifest, Region
-from cxr_detector.loading import assemble
+from cxr_detector.loading import Detector, assemble
 from cxr_detector.postprocessing import Detections, postprocess
 from cxr_detector.preprocessing import fit
 from cxr_serving.imaging import DecodedImage
 from cxr_serving.model_folder import ModelFolder
 from cxr_serving.onnx_runtime import OnnxRuntime
 from cxr_serving.runtime import Runtime
+from cxr_training.core.cpu import usable_cores
 from cxr_training.data.annotations import AnnotatedImage
 from cxr_training.data.pixels import decode_grey
 from cxr_training.detector.dataset import RESIZE, pixel_boxes
@@ -116,7 +117,7 @@ def detect_published(
         DataError: an image that cannot be decoded.
         ModelFolderError: a file is not what the manifest says, or cannot be loaded.
     """
-    return detect_with(folder, images, _onnx_on_all_cores)
+    return detect_with(folder, images, checked_onnx(usable_cores()))
 
 
 def detect_with(
@@ -129,12 +130,16 @@ def detect_with(
     predictor.warm_up(1)
     detections = {}
     for image in tqdm(images, desc=folder.manifest.name, unit="image", mininterval=5):
-        grey = decode_grey(image.path)
-        prepared = predictor.prepare(DecodedImage(grey, "png"))
-        [found] = predictor.predict([replace(prepared, min_score=LOWEST_MIN_SCORE)])
-        height, width = grey.shape
-        detections[image.name] = ImageDetections(found, width, height)
+        detections[image.name] = detect(predictor, decode_grey(image.path), LOWEST_MIN_SCORE)
     return detections
+
+
+def detect(predictor: Detector, grey: npt.NDArray[np.uint8], min_score: float) -> ImageDetections:
+    """What a published detector finds on an image [H, W], down to `min_score`."""
+    prepared = predictor.prepare(DecodedImage(grey, "png"))
+    [found] = predictor.predict([replace(prepared, min_score=min_score)])
+    height, width = grey.shape
+    return ImageDetections(found, width, height)
 
 
 def detections_on(
@@ -202,10 +207,15 @@ def known_only(
     return matches.keep(kept, np.where(known, matches.truth, 0))
 
 
-def _onnx_on_all_cores(folder: ModelFolder) -> OnnxRuntime:
-    # Only the ONNX file runs here; the weights are checked because a service may run those.
-    folder.weights()
-    return OnnxRuntime(folder.onnx(), threads=len(os.sched_getaffinity(0)))
+def checked_onnx(threads: int) -> Callable[[ModelFolder], Runtime]:
+    """How `detect_with` loads a network: its ONNX file, on so many threads."""
+
+    def load(folder: ModelFolder) -> OnnxRuntime:
+        # Only the ONNX file runs here; the weights are checked because a service may run those.
+        folder.weights()
+        return OnnxRuntime(folder.onnx(), threads=threads)
+
+    return load
 
 
 class Evaluation(BaseModel):

@@ -9,7 +9,7 @@ cache folder under the sha256 of its weights and of the images' names.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
@@ -46,6 +46,7 @@ from cxr_training.core.runs import command_line, current_commit, portable_comman
 from cxr_training.data.pixels import decode_grey
 from cxr_training.data.radiographs import Radiograph
 from cxr_training.data.splits import Split
+from cxr_training.detector.evaluation import detect
 from cxr_training.export.publishing import LICENCE
 from cxr_training.metrics.bootstrap import (
     BoolArray,
@@ -135,10 +136,8 @@ def probabilities_of(classifier: ClassifierPredictor, grey: npt.NDArray[np.uint8
 def _best_scores(images: Sequence[Radiograph], detector: Detector) -> FloatArray:
     rows = np.zeros((len(images), len(REGIONS)))
     for row, image in enumerate(tqdm(images, desc="detector", mininterval=5.0)):
-        decoded = DecodedImage(decode_grey(image.path), "png")
-        prepared = replace(detector.prepare(decoded), min_score=LOWEST_MIN_SCORE * 10)
-        (found,) = detector.predict([prepared])
-        for box in detected_boxes(found, detector.manifest):
+        one = detect(detector, decode_grey(image.path), LOWEST_MIN_SCORE * 10)
+        for box in detected_boxes(one.found, detector.manifest):
             column = REGIONS.index(box.finding)
             rows[row, column] = max(rows[row, column], box.score)
     return rows
