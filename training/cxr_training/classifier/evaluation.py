@@ -26,7 +26,7 @@ from cxr_training.core.errors import PublishError
 from cxr_training.data.errors import DataError
 from cxr_training.data.splits import NIH_FOLDER, Split, split_sha256
 from cxr_training.data.test_set import read_test_set
-from cxr_training.report.tables import differing_figures
+from cxr_training.report.tables import differing_figures, of_split
 
 # ONNX Runtime and PyTorch give logits that differ in the sixth digit, and another processor may
 # round a resized image otherwise. Neither moves an AUROC by this much; a changed network, data
@@ -193,7 +193,7 @@ def verify(model: Path, data: Path | None, manifests: Sequence[Path] = ()) -> li
         PublishError: the manifest carries no figures, or those of other validation patients.
     """
     manifest = open_model_folder(model, "classifier").manifest
-    found = [split for split in (Split.VALIDATION, Split.TEST) if published_rows(manifest, split)]
+    found = [split for split in (Split.VALIDATION, Split.TEST) if of_split(manifest.metrics, split)]
     if not found:
         raise PublishError(f"the manifest of {manifest.name} carries no figures to compare with")
     return [
@@ -205,15 +205,10 @@ def verify(model: Path, data: Path | None, manifests: Sequence[Path] = ()) -> li
     ]
 
 
-def published_rows(manifest: ModelManifest, split: Split) -> list[MetricRow]:
-    """The manifest's figures of a split."""
-    return [row for row in manifest.metrics if row.split == split.value]
-
-
 def differences(evaluated: ModelEvaluation) -> list[str]:
     """Where the manifest says otherwise than what was measured, a sentence each."""
     manifest = evaluated.manifest
-    published = published_rows(manifest, evaluated.split)
+    published = of_split(manifest.metrics, evaluated.split)
     named = {(row.name, row.subset) for row in published}
     measured = for_manifest(evaluated.rows)
     known = [row for row in measured if (row.name, row.subset) in named]
@@ -269,7 +264,7 @@ def with_test_figures(evaluated: ModelEvaluation) -> ModelManifest:
 
     They are what its levels are then said to mean.
     """
-    kept = published_rows(evaluated.manifest, Split.VALIDATION)
+    kept = of_split(evaluated.manifest.metrics, Split.VALIDATION)
     metrics = [*kept, *for_manifest(evaluated.rows)]
     measured = {label.name: label.levels for label in evaluated.decisions.labels}
     labels = [
@@ -302,7 +297,7 @@ def with_fitted_levels(
     labels = with_levels(manifest.labels, levels, found.predictions.labels)
     # Of a model that was fitted elsewhere there are no figures of these patients that would not
     # flatter it: they chose its thresholds.
-    maps = [x for x in published_rows(manifest, Split.VALIDATION) if x.name in MAP_FIGURES]
+    maps = [x for x in of_split(manifest.metrics, Split.VALIDATION) if x.name in MAP_FIGURES]
     rows = [*for_manifest(found.rows), *maps] if found.rules.fitted else []
     extra = manifest.extra | {"threshold": LEVELS_METHOD, "levels_split_sha256": found.split_sha256}
     return manifest.model_copy(update={"labels": labels, "metrics": rows, "extra": extra})

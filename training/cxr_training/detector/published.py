@@ -67,12 +67,7 @@ from cxr_training.metrics.detection import (
     mean_average_precision,
     shipped_thresholds,
 )
-from cxr_training.report.tables import differing_figures
-
-
-def of_split(manifest: ModelManifest, split: Split) -> list[MetricRow]:
-    """The manifest's figures of a split."""
-    return [row for row in manifest.metrics if row.split == split.value]
+from cxr_training.report.tables import differing_figures, of_split
 
 
 def write_test_figures(model: Path, manifest: ModelManifest, rows: Sequence[MetricRow]) -> None:
@@ -270,9 +265,10 @@ def verify_published(model: Path, data: Path, *, resamples: int = RESAMPLES) -> 
         )
     measured = evaluate_published(model, data, (), resamples=resamples)
     # Those of calibration: `verify_calibration`.
-    published = [row for row in of_split(manifest, Split.VALIDATION) if not is_of_calibration(row)]
+    own = [row for row in manifest.metrics if not is_of_calibration(row)]
+    published, tested = (of_split(own, split) for split in (Split.VALIDATION, Split.TEST))
     sentences = differing_figures(published, measured.rows, TOLERANCE)
-    if tested := [row for row in of_split(manifest, Split.TEST) if not is_of_calibration(row)]:
+    if tested:
         again = evaluate_published(model, data, (), split=Split.TEST, resamples=resamples)
         sentences += differing_figures(tested, again.rows, TOLERANCE)
     for label, chosen in zip(manifest.labels, measured.thresholds, strict=True):

@@ -32,6 +32,7 @@ from cxr_training.report.tables import (
     format_interval,
     format_percent,
     markdown_table,
+    of_split,
     write_csv,
 )
 
@@ -72,7 +73,7 @@ def verify(options: Namespace) -> int:
         published = read_triage(folder / MANIFEST_NAME, classifier, detector)
         measured = measure(images, published, split)
         names = {row.name for row in measured}
-        rows = [x for x in published.metrics if x.split == split.value and x.name in names]
+        rows = [row for row in of_split(published.metrics, split) if row.name in names]
         differing += differing_figures(rows, measured, _TOLERANCE)
     print("\n".join(differing) or f"{folder}: every figure is as published")
     return 1 if differing else 0
@@ -130,7 +131,7 @@ def _page(manifest: TriageManifest) -> str:
         f"Immediate: {_names(IMMEDIATE)}. Same day: {_names(SAME_DAY)}.",
     ]
     for split in (Split.TEST, Split.VALIDATION):
-        rows = [row for row in manifest.metrics if row.split == split.value]
+        rows = of_split(manifest.metrics, split)
         if any(row.name == "share" for row in rows):
             parts += _split_part(rows, split)
     parts += _forms_part(manifest)

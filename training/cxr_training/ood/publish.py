@@ -40,7 +40,7 @@ from cxr_training.report.card import (
     headline_table,
     model_card,
 )
-from cxr_training.report.tables import differing_figures
+from cxr_training.report.tables import differing_figures, of_split
 
 # Another processor may round an image's resizing otherwise.
 _TOLERANCE = 2e-3
@@ -102,7 +102,7 @@ def evaluate(options: Namespace) -> int:
 def verify(options: Namespace) -> int:
     """`cxr ood verify`."""
     measured = measure(options.model, options.data, options.split, options.synthetic_per_kind)
-    published = [row for row in read_manifest(options.model).metrics if row.split == options.split]
+    published = of_split(read_manifest(options.model).metrics, options.split)
     again = metric_rows(measured.rows, options.split)
     differing = differing_figures(published, again, _TOLERANCE)
     for sentence in differing:

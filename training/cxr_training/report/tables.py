@@ -35,6 +35,11 @@ def metric_row(
     ]
 
 
+def of_split(rows: Iterable[MetricRow], split: str) -> list[MetricRow]:
+    """The figures of a split's patients."""
+    return [row for row in rows if row.split == split]
+
+
 def differing_figures(
     published: list[MetricRow], measured: list[MetricRow], tolerance: float
 ) -> list[str]:
