@@ -12,19 +12,9 @@ import torch
 from safetensors.torch import save_file
 
 from cxr_classifier.network import CamClassifier, build_network, ensemble_state, load_weights
-from cxr_contracts import (
-    MANIFEST_NAME,
-    Architecture,
-    DataSpec,
-    ModelManifest,
-    TrainingSpec,
-)
+from cxr_contracts import MANIFEST_NAME, Architecture, DataSpec, ModelManifest, TrainingSpec
 from cxr_serving.model_folder import open_model_folder
-from cxr_training.classifier.calibration import (
-    CALIBRATION_METHOD,
-    LEVELS_METHOD,
-    uncalibrated,
-)
+from cxr_training.classifier.calibration import CALIBRATION_METHOD, LEVELS_METHOD, uncalibrated
 from cxr_training.classifier.card import classifier_card
 from cxr_training.classifier.config import ClassifierConfig, load_config
 from cxr_training.classifier.evaluation import Rules, evaluate_samples

@@ -42,11 +42,7 @@ from cxr_training.detector.evaluation import (
     match_all,
     only_of,
 )
-from cxr_training.detector.published import (
-    members_of,
-    own_annotations,
-    regions_of_manifest,
-)
+from cxr_training.detector.published import members_of, own_annotations, regions_of_manifest
 from cxr_training.export.publishing import write_manifest
 from cxr_training.metrics.bootstrap import FloatArray, ratio, weighted_shares
 from cxr_training.metrics.classification import expected_calibration_errors

@@ -18,13 +18,7 @@ from cxr_classifier.predictor import ClassifierPredictor, load_predictor
 from cxr_classifier.settings import ClassifierSettings
 from cxr_contracts import Finding, Interval
 from cxr_gateway.core.schemas import ImageQuality
-from cxr_gateway.imaging.quality import (
-    KINDS,
-    fields_of,
-    measure_quality,
-    reduced,
-    standardised,
-)
+from cxr_gateway.imaging.quality import KINDS, fields_of, measure_quality, reduced, standardised
 from cxr_training.data.nih import read_boxed
 from cxr_training.data.pixels import decode_grey, through_jpeg
 from cxr_training.data.radiographs import Radiograph
