@@ -235,7 +235,8 @@ def with_teacher(
         if image.is_annotated and image.source != RSNA.name:
             continue
         read = image.source == RSNA.name
-        left = [] if name in normal else [one for one in boxes if not (read and _is_rsnas(one))]
+        left = [] if name in normal else boxes
+        left = [one for one in left if not (read and one.region in RSNA.regions)]
         sure = [
             PseudoBox(box.region, 1.0, box.x_min, box.y_min, box.x_max, box.y_max)
             for box in image.boxes
@@ -279,10 +280,6 @@ def facts_of(labels: PseudoLabels, images: Sequence[AnnotatedImage]) -> Mapping[
         "n_images": len(taught),
         "n_places": sum(len(image.soft or ()) for image in taught),
     }
-
-
-def _is_rsnas(box: PseudoBox) -> bool:
-    return box.region in RSNA.regions
 
 
 def _with_labels(

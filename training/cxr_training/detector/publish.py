@@ -122,10 +122,19 @@ def publish_run(
         raise PublishError(f"{path} is missing: run `evaluate` first")
     evaluation = Evaluation.model_validate_json(path.read_bytes())
     epochs = len((out / RESULTS).read_text().splitlines()) - 1
-    run = {**read_run(out), "epochs_run": epochs}
-    manifest = _write_folder(
-        config, models / config.name, run, run_weights(out), evaluation, replace=replace
-    )
+    run, weights = {**read_run(out), "epochs_run": epochs}, run_weights(out)
+    state = load_file(weights)
+    if not all(bool(torch.isfinite(t).all()) for t in state.values() if t.is_floating_point()):
+        raise PublishError(f"{weights} holds values that are not finite")
+    with staged(models / config.name, replace=replace) as folder:
+        save_file(state, folder / WEIGHTS_NAME)
+        # safetensors writes for its owner alone; the services run as another user.
+        (folder / WEIGHTS_NAME).chmod(0o644)
+        network = network_of(config, folder / WEIGHTS_NAME)
+        export_detector(network, config.input_spec, folder / ONNX_NAME)
+        manifest = _manifest(config, run, evaluation, folder)
+        write_manifest(manifest, folder, render_card(manifest))
+        load_network(manifest, folder)  # what serving will do
     results.mkdir(parents=True, exist_ok=True)
     # Anew: a run that was killed near its end has lines, and no curves.
     draw_curves(out / RESULTS, results / f"curves_{config.name}.png")
@@ -195,31 +204,6 @@ def data_sources(config: DetectorConfig, run: dict[str, Any]) -> list[str]:
         told += f"; pseudo-labels of {teacher['n_images']:,} radiographs by {teacher['teacher']}"
     labels = [] if NIH.credit in credits or config.data.regions else [_NIH_LABELS]
     return [*labels, *credits, told]
-
-
-def _write_folder(
-    config: DetectorConfig,
-    target: Path,
-    run: dict[str, Any],
-    weights: Path,
-    evaluation: Evaluation,
-    *,
-    replace: bool,
-) -> ModelManifest:
-    """Weights, ONNX, manifest and card."""
-    state = load_file(weights)
-    if not all(bool(torch.isfinite(t).all()) for t in state.values() if t.is_floating_point()):
-        raise PublishError(f"{weights} holds values that are not finite")
-    with staged(target, replace=replace) as folder:
-        save_file(state, folder / WEIGHTS_NAME)
-        # safetensors writes for its owner alone; the services run as another user.
-        (folder / WEIGHTS_NAME).chmod(0o644)
-        network = network_of(config, folder / WEIGHTS_NAME)
-        export_detector(network, config.input_spec, folder / ONNX_NAME)
-        manifest = _manifest(config, run, evaluation, folder)
-        write_manifest(manifest, folder, render_card(manifest))
-        load_network(manifest, folder)  # what serving will do
-    return manifest
 
 
 def _manifest(

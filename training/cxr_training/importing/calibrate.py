@@ -196,7 +196,7 @@ def calibrate(model: Path, site: Site) -> Calibrated:
     before = folder.manifest
     rules = replace(rules_of(before, Split.VALIDATION, site.split_sha256), fitted=True)
     predictions = predict(folder, site.samples(), Split.VALIDATION, rules.coarse_px)
-    if not _differs(predictions):
+    if not (np.ptp(predictions.logits, axis=0) > 0).all():
         raise CalibrationError(f"{before.name} says the same of every radiograph of {site.csv}")
     decisions = fitted_decisions(predictions, rules.evaluation, rules.seed)
     labels = _kept_where_unseen(list(decisions.labels), before.labels, predictions)
@@ -227,10 +227,6 @@ def calibrate(model: Path, site: Site) -> Calibrated:
         }
     )
     return Calibrated(before, after, predictions)
-
-
-def _differs(predictions: Predictions) -> bool:
-    return bool((np.ptp(predictions.logits, axis=0) > 0).all())
 
 
 def _kept_where_unseen(

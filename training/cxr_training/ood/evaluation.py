@@ -78,19 +78,10 @@ def synthetic_probes(rng: np.random.Generator, per_kind: int) -> Iterator[Probe]
                 yield Probe(f"synthetic, kind {source}", kind, f"{kind}-{i}", image)
 
 
-def corrupted_probes(rng: np.random.Generator, images: Sequence[Radiograph]) -> Iterator[Probe]:
-    """Every radiograph in every way in which it is one no longer."""
-    return _changed(rng, images, "corrupted radiograph", CORRUPTIONS)
-
-
-def radiograph_probes(rng: np.random.Generator, images: Sequence[Radiograph]) -> Iterator[Probe]:
-    """Every radiograph in every way in which it still is one."""
-    return _changed(rng, images, RADIOGRAPH, VARIATIONS)
-
-
-def _changed(
+def changed_probes(
     rng: np.random.Generator, images: Sequence[Radiograph], source: str, changes: dict[str, Change]
 ) -> Iterator[Probe]:
+    """Every radiograph in every way of `CORRUPTIONS`, or of `VARIATIONS`."""
     for radiograph in images:
         image = decode_grey(radiograph.path)
         for kind, change in changes.items():
@@ -161,6 +152,7 @@ def _noisy(rng: np.random.Generator, image: GreyImage, deviation: float) -> Grey
     return np.clip(np.rint(noisy), 0, 255).astype(np.uint8)
 
 
+# After these it is a radiograph no longer.
 CORRUPTIONS: dict[str, Change] = {
     "inverted": lambda _, x: 255 - x,
     "turned by 90 degrees": lambda rng, x: np.rot90(x, 1 if rng.random() < 0.5 else 3),
@@ -172,6 +164,7 @@ CORRUPTIONS: dict[str, Change] = {
     "one half": _half,
     "inverted and turned by 90 degrees": lambda _, x: np.rot90(255 - x),
 }
+# After these it still is one.
 VARIATIONS: dict[str, Change] = {
     AS_PUBLISHED: lambda _, x: x,
     "mirrored": lambda _, x: x[:, ::-1],
@@ -258,10 +251,12 @@ def measure(folder: Path, data: Path, split: str, synthetic_per_kind: int) -> Me
         images = read_ood_data(data, int(recipe["calibration_percent"])).validation
     if not images:
         raise DataError(data, f"has no {split} patients")
-    radiographs = _outcomes(detector.check, radiograph_probes(rng, images))
+    probes = changed_probes(rng, images, RADIOGRAPH, VARIATIONS)
+    radiographs = _outcomes(detector.check, probes)
     others = _outcomes(detector.check, real_probes(rng))
     others += _outcomes(detector.check, synthetic_probes(rng, synthetic_per_kind))
-    others += _outcomes(detector.check, corrupted_probes(rng, images))
+    probes = changed_probes(rng, images, "corrupted radiograph", CORRUPTIONS)
+    others += _outcomes(detector.check, probes)
     published = [outcome for outcome in radiographs if outcome.kind == AS_PUBLISHED]
     # They keep the order of the images.
     of_subsets = [
