@@ -21,10 +21,14 @@ from cxr_contracts import EvidenceLevels, Finding, Interval, LabelSpec, Operatin
 from cxr_training.classifier.config import Evaluation
 from cxr_training.classifier.predictions import Predictions
 from cxr_training.data.splits import Split
-from cxr_training.metrics.bootstrap import interval_or_none, weighted_shares, with_resamples
+from cxr_training.metrics.bootstrap import (
+    BoolArray,
+    FloatArray,
+    interval_or_none,
+    weighted_shares,
+    with_resamples,
+)
 
-FloatArray = npt.NDArray[np.float64]
-BoolArray = npt.NDArray[np.bool_]
 # Standard deviations of the prior. A network's logits are rarely off by more than a factor of
 # two in slope or of e in odds.
 SLOPE_STD = 0.5

@@ -3,12 +3,13 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from cxr_contracts import Finding, Interval, LabelSpec, MetricRow, ModelManifest, OperatingPoint
+from cxr_classifier.evidence import MAPS
+from cxr_contracts import Finding, LabelSpec, MetricRow, ModelManifest, OperatingPoint
 from cxr_training.classifier.localisation import IOU, POINTING, Pointer, subset_name
 from cxr_training.classifier.predictions import SUBGROUP_KINDS, is_subgroup
 from cxr_training.data.splits import Split
-from cxr_training.report.card import OWN_DRAFT, Headline, model_card
-from cxr_training.report.tables import format_interval, markdown_table
+from cxr_training.report.card import OWN_DRAFT, Headline, facts_table, model_card
+from cxr_training.report.tables import format_gap, format_interval, markdown_table
 
 SUBGROUP_TEXT = (
     "Means are over the findings with enough positives in the subgroup; a gap is the mean less "
@@ -59,10 +60,25 @@ LIMITS = (
     "Failures are not shown as images: they would be radiographs of patients, which this project "
     "does not redistribute. The tables of sensitivity say which findings are missed, and in whom.",
 )
-
-
 # Of a model that was trained on a table of one's own.
 OWN_LIMITS = (*OWN_DRAFT, LIMITS[2], LIMITS[5], LIMITS[6])
+_IMPORTED_FAILS = (
+    "Nothing was measured here. Measure it on radiographs of your own, with labels, before "
+    "anybody relies on it: `cxr classifier evaluate --model {folder} --data DATA`.",
+    "Choose patients that it was not trained on. Weights that saw NIH ChestX-ray14 may have seen "
+    "the very patients that are validation or test patients here; on those its figures flatter it.",
+    "An image is stretched to a square of {side} px, as NIH's were. Where the network was trained "
+    "on images cropped to a square, a radiograph that is not square looks wider or narrower to it.",
+    "Probabilities are as well calibrated as the weights make them, and for their prevalence.",
+    "A map shows where the evidence lies on a coarse grid; it is not a contour.",
+)
+_NO_CALIBRATION = (
+    "**Not calibrated here.** Calibration and levels are fitted to a site's own labelled "
+    "radiographs by `cxr models calibrate --model {folder} --data CSV`; until then the API and the "
+    "page say so with every study."
+)
+# How a map comes about, unless a manifest says otherwise.
+OF_FEATURES = "class activation maps: the head applied to each cell of the last feature map"
 
 
 class Figures:
@@ -83,7 +99,7 @@ class Figures:
         row = self.row(name, subset)
         if row is None:
             return "-"
-        return _signed(row.result) if signed else format_interval(row.result)
+        return (format_gap if signed else format_interval)(row.result)
 
     def subsets(self, name: str) -> list[str]:
         """The subsets of a figure, in the order of the rows."""
@@ -96,6 +112,8 @@ class Figures:
 
 def classifier_card(manifest: ModelManifest) -> str:
     """The card, in Markdown: what it is, how good it is, where it fails; then the details."""
+    if "imported" in manifest.extra:
+        return _imported_card(manifest)
     members = len(manifest.extra.get("members", []))
     by_split = {split: Figures(manifest.metrics, split) for split in (Split.TEST, Split.VALIDATION)}
     network, spec = manifest.architecture, manifest.input
@@ -130,6 +148,54 @@ def classifier_card(manifest: ModelManifest) -> str:
             f"on, {manifest.data.n_validation} to validate on, no patient in both (split "
             f"`{manifest.data.split_sha256[:12]}`). Intervals are from a bootstrap over patients.",
             "Method": "\n\n".join(_method(manifest)),
+        },
+    )
+
+
+def _imported_card(manifest: ModelManifest) -> str:
+    """The card of a classifier that was trained elsewhere, with what was measured of it here."""
+    spec, architecture, extra = manifest.input, manifest.architecture, manifest.extra
+    channels = architecture.arguments
+    low, high = (float((grey - spec.mean) / spec.std) for grey in (0, 1))
+    grey_values = f"Black arrives as {low:.6g}, white as {high:.6g}."
+    if "channel_mean" in channels:
+        grey_values = (
+            "Scaled to 0..1 and repeated in every channel; less "
+            f"{channels['channel_mean']}, divided by {channels['channel_std']}."
+        )
+    origin = {name: f"`{value}`" for name, value in extra["imported"].items() if value}
+    origin["trained on"] = "; ".join(manifest.data.sources)
+    if found := extra.get("calibrated_on"):
+        origin["calibrated on"] = (
+            f"{found['images']} radiographs of {found['patients']} patients, `{found['csv']}` "
+            f"(sha256 `{found['sha256'][:12]}`), {found['at']}"
+        )
+    thresholds = [
+        [label.name, f"{label.threshold:.6f} ({label.threshold_rule})"] for label in manifest.labels
+    ]
+    kept = (
+        f"{extra['calibration']} A finding is positive from its threshold on; the logits are "
+        "those of the weights as given, to a difference of 0.0001. Other outputs were dropped: "
+        f"{', '.join(extra['dropped']) or 'none'}. Maps: {extra.get(MAPS, OF_FEATURES)}."
+    )
+    fails = _IMPORTED_FAILS[1:] if manifest.metrics else _IMPORTED_FAILS
+    if not manifest.calibrated:
+        fails = (_NO_CALIBRATION, *fails)
+    place = {"folder": f"models/classifier/{manifest.name}", "side": spec.width_px}
+    return model_card(
+        manifest,
+        what=f"Imported weights: a classifier of {len(manifest.labels)} findings on frontal chest "
+        f"radiographs, `{architecture.name}` ({architecture.library}) at {spec.width_px} x "
+        f"{spec.height_px} px. They were trained elsewhere; this card says what came with them "
+        f"and what was measured here. Licence of the weights: {manifest.licence}. "
+        f"Imported {manifest.created_at}.",
+        headlines=HEADLINES,
+        fails=[x.format(**place) for x in fails],
+        sections={
+            "Where it comes from": facts_table(origin),
+            "What was kept": f"{kept}\n\n{markdown_table(['finding', 'threshold'], thresholds)}",
+            "Grey values": grey_values,
+            "Evidence levels": "\n\n".join(levels_table(manifest.labels)),
         },
     )
 
@@ -337,8 +403,3 @@ def _shortcut_sentence(figures: Figures) -> list[str]:
         f"{row.n_positive} large ones from the others with an AUROC of "
         f"{format_interval(row.result)}; 0.5 would be no trace of the source."
     ]
-
-
-def _signed(gap: Interval) -> str:
-    """E.g. `-0.012 (-0.030 to +0.008)`."""
-    return f"{gap.value:+.3f} ({gap.low:+.3f} to {gap.high:+.3f})"

@@ -2,13 +2,9 @@
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from cxr_training.core.errors import UserError
-from cxr_training.data.layout import NIH_FOLDER, TEST_FOLDER
-
-if TYPE_CHECKING:
-    from cxr_contracts import ModelManifest
+from cxr_training.data.splits import NIH_FOLDER, TEST_FOLDER
 
 RESULTS = Path("docs/results/classifier")
 
@@ -98,16 +94,19 @@ def _evaluate(options: argparse.Namespace) -> int:
         found = evaluate_run(run, nih, manifests=options.manifest, overrides=overrides)
         metrics = found.metrics
     else:
+        from cxr_training.classifier.card import classifier_card
         from cxr_training.classifier.evaluation import evaluate_model, with_test_figures
         from cxr_training.classifier.results import write_results
         from cxr_training.data.splits import Split
+        from cxr_training.export.publishing import write_manifest
 
         _require_data(options)
         split, results = Split(options.split), options.results
         evaluated = evaluate_model(options.model, options.data, split, options.manifest)
         write_results(evaluated, results / "test" if split is Split.TEST else results)
         if split is Split.TEST:
-            _write(with_test_figures(evaluated), options.model)
+            manifest = with_test_figures(evaluated)
+            write_manifest(manifest, options.model, classifier_card(manifest))
         metrics = evaluated.rows
     from cxr_training.report.tables import format_interval
 
@@ -118,30 +117,23 @@ def _evaluate(options: argparse.Namespace) -> int:
 
 
 def _levels(options: argparse.Namespace) -> int:
-    from cxr_training.classifier.card import levels_table
+    from cxr_training.classifier.card import classifier_card, levels_table
     from cxr_training.classifier.evaluation import (
         evaluate_model,
         with_fitted_levels,
         with_test_figures,
     )
     from cxr_training.data.splits import Split
+    from cxr_training.export.publishing import write_manifest
 
     _require_data(options)
     manifest = with_fitted_levels(options.model, options.data, options.manifest)
-    _write(manifest, options.model)
+    write_manifest(manifest, options.model, classifier_card(manifest))
     if options.data and (options.data / TEST_FOLDER).is_dir():
         manifest = with_test_figures(evaluate_model(options.model, options.data, Split.TEST))
-        _write(manifest, options.model)
+        write_manifest(manifest, options.model, classifier_card(manifest))
     print("\n\n".join(levels_table(manifest.labels)))
     return 0
-
-
-def _write(manifest: "ModelManifest", model: Path) -> None:
-    from cxr_training.export.publishing import CARD_NAME, write_manifest
-    from cxr_training.importing.folder import card_of
-
-    write_manifest(manifest, model)
-    (model / CARD_NAME).write_text(card_of(manifest))
 
 
 def _verify(options: argparse.Namespace) -> int:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from cxr_contracts import Interval, LabelSpec, MetricRow, ModelManifest
-from cxr_serving.model_folder import open_model_folder
+from cxr_contracts import LabelSpec, MetricRow, ModelManifest
+from cxr_serving.model_folder import ModelFolder, open_model_folder
 from cxr_training.classifier.calibration import (
     LEVELS_METHOD,
     Decisions,
@@ -21,13 +21,12 @@ from cxr_training.classifier.localisation import FIGURES as MAP_FIGURES
 from cxr_training.classifier.localisation import evaluate_maps
 from cxr_training.classifier.metrics import for_manifest, metric_rows
 from cxr_training.classifier.predictions import Predictions, predict
-from cxr_training.classifier.samples import as_samples, read_samples
+from cxr_training.classifier.samples import Samples, as_samples, read_samples
 from cxr_training.core.errors import PublishError
 from cxr_training.data.errors import DataError
-from cxr_training.data.layout import NIH_FOLDER
-from cxr_training.data.splits import Split, split_sha256
+from cxr_training.data.splits import NIH_FOLDER, Split, split_sha256
 from cxr_training.data.test_set import read_test_set
-from cxr_training.report.tables import differing_figures
+from cxr_training.report.tables import differing_figures, of_split
 
 # ONNX Runtime and PyTorch give logits that differ in the sixth digit, and another processor may
 # round a resized image otherwise. Neither moves an AUROC by this much; a changed network, data
@@ -38,7 +37,8 @@ TEST_MIN_POSITIVES = 20
 # How a model is evaluated whose manifest does not say how its figures were made.
 _PLAIN = Evaluation(resamples=1000, calibration_folds=5, min_positives=10)
 _PLAIN_SEED, _PLAIN_COARSE_PX = 1, 64
-_FITTED = ("threshold", "slope", "intercept")
+_FITTED = ("threshold_rule", "threshold", "slope", "intercept")
+_MEASURED = ("sensitivity", "specificity", "precision")
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,23 +115,36 @@ def evaluate_model(
             f"{folder.manifest.data.split_sha256[:12]}) than those of this data set "
             f"({patients[:12]}): there is nothing to compare"
         )
+    on = ["--data $DATA"] if data else []
+    on += [f"--manifest {path.name}" for path in manifests]
+    found = evaluate_samples(folder, samples, split, rules, " ".join(on))
+    maps = evaluate_maps(folder, data, held_out) if data and with_maps else []
+    return replace(found, rows=[*found.rows, *maps])
+
+
+def evaluate_samples(
+    folder: ModelFolder, samples: Samples, split: Split, rules: Rules, on: str = "--data $DATA"
+) -> ModelEvaluation:
+    """Evaluate the model on images that are read already, without its maps; `on`: their options.
+
+    Raises:
+        DataError, ModelFolderError: as `predict`.
+    """
     predictions = predict(folder, samples, split, rules.coarse_px)
     decisions = (
         fitted_decisions(predictions, rules.evaluation, rules.seed)
         if rules.fitted
         else shipped_decisions(predictions, folder.manifest.labels)
     )
-    maps = evaluate_maps(folder, data, held_out) if data and with_maps else []
-    on = ["--data $DATA"] if data else []
     return ModelEvaluation(
         manifest=folder.manifest,
         split=split,
-        on=" ".join([*on, *(f"--manifest {path.name}" for path in manifests)]),
-        split_sha256=patients,
+        on=on,
+        split_sha256=split_sha256(samples.patient_splits),
         rules=rules,
         predictions=predictions,
         decisions=decisions,
-        rows=[*metric_rows(predictions, decisions, rules.evaluation, rules.seed), *maps],
+        rows=metric_rows(predictions, decisions, rules.evaluation, rules.seed),
     )
 
 
@@ -180,7 +193,7 @@ def verify(model: Path, data: Path | None, manifests: Sequence[Path] = ()) -> li
         PublishError: the manifest carries no figures, or those of other validation patients.
     """
     manifest = open_model_folder(model, "classifier").manifest
-    found = [split for split in (Split.VALIDATION, Split.TEST) if published_rows(manifest, split)]
+    found = [split for split in (Split.VALIDATION, Split.TEST) if of_split(manifest.metrics, split)]
     if not found:
         raise PublishError(f"the manifest of {manifest.name} carries no figures to compare with")
     return [
@@ -192,24 +205,18 @@ def verify(model: Path, data: Path | None, manifests: Sequence[Path] = ()) -> li
     ]
 
 
-def published_rows(manifest: ModelManifest, split: Split) -> list[MetricRow]:
-    """The manifest's figures of a split."""
-    return [row for row in manifest.metrics if row.split == split.value]
-
-
 def differences(evaluated: ModelEvaluation) -> list[str]:
     """Where the manifest says otherwise than what was measured, a sentence each."""
     manifest = evaluated.manifest
-    published = published_rows(manifest, evaluated.split)
+    published = of_split(manifest.metrics, evaluated.split)
     named = {(row.name, row.subset) for row in published}
     measured = for_manifest(evaluated.rows)
     known = [row for row in measured if (row.name, row.subset) in named]
     sentences = differing_figures(published, known, TOLERANCE)
     found = {label.name: label for label in evaluated.decisions.labels}
     for label in manifest.labels:
-        if evaluated.rules.fitted:
-            sentences += _label_differences(label, found[label.name])
-        sentences += _level_differences(label, found[label.name])
+        fitted = evaluated.rules.fitted
+        sentences += _label_differences(label, found[label.name], fitted=fitted)
     if len(known) < len(measured):
         # In one sentence: a model published before a figure was thought of lacks all of a kind.
         new = dict.fromkeys(row.name for row in measured if (row.name, row.subset) not in named)
@@ -218,47 +225,38 @@ def differences(evaluated: ModelEvaluation) -> list[str]:
     return sentences
 
 
-def _label_differences(shipped: LabelSpec, fitted: LabelSpec) -> list[str]:
-    """Where calibration and thresholds are not those that the validation patients give."""
-    if shipped.levels is None or fitted.levels is None:
-        return [f"{shipped.name} has no evidence levels: run `cxr classifier levels`"]
-    sentences = []
-    if shipped.threshold_rule != fitted.threshold_rule:
-        sentences.append(
-            f"threshold of {shipped.name}: shipped by {shipped.threshold_rule}, "
-            f"fitted by {fitted.threshold_rule}"
-        )
-    pairs = {x: (getattr(shipped, x), getattr(fitted, x)) for x in _FITTED}
-    pairs["likely"] = (shipped.levels.likely.threshold, fitted.levels.likely.threshold)
-    for name, (ours, theirs) in pairs.items():
-        if not abs(ours - theirs) <= TOLERANCE:
-            sentences.append(f"{name} of {shipped.name}: shipped {ours:.4f}, fitted {theirs:.4f}")
-    return sentences
+def _label_differences(shipped: LabelSpec, found: LabelSpec, *, fitted: bool) -> list[str]:
+    """Where a label is not what these patients give: of `fitted` patients its constants, too.
 
-
-def _level_differences(shipped: LabelSpec, measured: LabelSpec) -> list[str]:
-    """Where the levels are published to mean something else on these patients than they do."""
-    if shipped.levels is None or measured.levels is None:
-        return []
-    sentences = []
+    What its levels mean is published of one split's patients, and compared on those.
+    """
+    if shipped.levels is None or found.levels is None:
+        missing = f"{shipped.name} has no evidence levels: run `cxr classifier levels`"
+        return [missing] if fitted else []
+    pairs: dict[str, tuple[str | float | None, str | float | None]] = {}
+    if fitted:
+        pairs = {name: (getattr(shipped, name), getattr(found, name)) for name in _FITTED}
+        pairs["likely"] = (shipped.levels.likely.threshold, found.levels.likely.threshold)
     for level in ("possible", "likely"):
-        ours, theirs = getattr(shipped.levels, level), getattr(measured.levels, level)
-        for figure in (
-            ("sensitivity", "specificity", "precision") if ours.split == theirs.split else ()
-        ):
-            said, found = getattr(ours, figure), getattr(theirs, figure)
-            if (said is None) != (found is None) or (
-                said is not None and not abs(said.value - found.value) <= TOLERANCE
-            ):
-                sentences.append(
-                    f"{figure} of {level} {shipped.name}: published {_value(said)}, "
-                    f"measured {_value(found)}"
-                )
-    return sentences
+        points = getattr(shipped.levels, level), getattr(found.levels, level)
+        for figure in _MEASURED if points[0].split == points[1].split else ():
+            said, measured = (getattr(point, figure) for point in points)
+            pairs[f"{figure} of {level}"] = (said and said.value, measured and measured.value)
+    return [
+        f"{name} of {shipped.name}: shipped {_shown(said)}, measured {_shown(measured)}"
+        for name, (said, measured) in pairs.items()
+        if not _alike(said, measured)
+    ]
 
 
-def _value(figure: Interval | None) -> str:
-    return "none" if figure is None else f"{figure.value:.4f}"
+def _alike(one: object, other: object) -> bool:
+    if isinstance(one, float) and isinstance(other, float):
+        return abs(one - other) <= TOLERANCE
+    return one == other
+
+
+def _shown(value: object) -> str:
+    return f"{value:.4f}" if isinstance(value, float) else str(value)
 
 
 def with_test_figures(evaluated: ModelEvaluation) -> ModelManifest:
@@ -266,20 +264,14 @@ def with_test_figures(evaluated: ModelEvaluation) -> ModelManifest:
 
     They are what its levels are then said to mean.
     """
-    kept = published_rows(evaluated.manifest, Split.VALIDATION)
+    kept = of_split(evaluated.manifest.metrics, Split.VALIDATION)
     metrics = [*kept, *for_manifest(evaluated.rows)]
-    return evaluated.manifest.model_copy(
-        update={"metrics": metrics, "labels": _measured(evaluated)}
-    )
-
-
-def _measured(evaluated: ModelEvaluation) -> list[LabelSpec]:
-    """The manifest's labels, their levels as measured on the evaluated images."""
     measured = {label.name: label.levels for label in evaluated.decisions.labels}
-    return [
+    labels = [
         label.model_copy(update={"levels": measured[label.name]})
         for label in evaluated.manifest.labels
     ]
+    return evaluated.manifest.model_copy(update={"metrics": metrics, "labels": labels})
 
 
 def with_fitted_levels(
@@ -305,7 +297,7 @@ def with_fitted_levels(
     labels = with_levels(manifest.labels, levels, found.predictions.labels)
     # Of a model that was fitted elsewhere there are no figures of these patients that would not
     # flatter it: they chose its thresholds.
-    maps = [x for x in published_rows(manifest, Split.VALIDATION) if x.name in MAP_FIGURES]
+    maps = [x for x in of_split(manifest.metrics, Split.VALIDATION) if x.name in MAP_FIGURES]
     rows = [*for_manifest(found.rows), *maps] if found.rules.fitted else []
     extra = manifest.extra | {"threshold": LEVELS_METHOD, "levels_split_sha256": found.split_sha256}
     return manifest.model_copy(update={"labels": labels, "metrics": rows, "extra": extra})

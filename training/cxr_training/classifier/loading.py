@@ -8,7 +8,7 @@ between, and blur, noise and JPEG rounds cover what the resampling of the source
 """
 
 from collections.abc import Collection, Iterator
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -287,16 +287,22 @@ def training_loader(
     loader = DataLoader(
         data,
         batch_sampler=batches,
-        # Of its own, so that loading draws nothing from the numbers that dropout uses.
-        generator=torch.Generator(),
-        num_workers=workers,
-        # Anything but a fork would pickle the mapped images as a whole.
-        multiprocessing_context="fork" if workers else None,
-        pin_memory=device.type == "cuda",
         persistent_workers=workers > 0,
         prefetch_factor=_PREFETCH if workers > 0 else None,
+        **_loading(workers, device),
     )
     return loader, batches
+
+
+def _loading(workers: int, device: torch.device) -> dict[str, Any]:
+    return {
+        # Of its own, so that loading draws nothing from the numbers that dropout uses.
+        "generator": torch.Generator(),
+        "num_workers": workers,
+        # Anything but a fork would pickle the mapped images as a whole.
+        "multiprocessing_context": "fork" if workers else None,
+        "pin_memory": device.type == "cuda",
+    }
 
 
 def evaluation_batches(
@@ -307,16 +313,12 @@ def evaluation_batches(
     def stacked(batch: list[int]) -> Tensor:
         return torch.stack([_to_input(np.asarray(images[row]), config) for row in batch])
 
-    workers = loader_workers(config, device)
     return DataLoader(
         # Rows are data set enough: `stacked` makes the tensors of them.
         cast("Dataset[Tensor]", rows.tolist()),
         batch_size=_EVALUATION_BATCH,
         collate_fn=stacked,
-        generator=torch.Generator(),
-        num_workers=workers,
-        multiprocessing_context="fork" if workers else None,
-        pin_memory=device.type == "cuda",
+        **_loading(loader_workers(config, device), device),
     )
 
 

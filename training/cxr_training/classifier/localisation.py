@@ -39,10 +39,9 @@ from cxr_training.classifier.samples import LABELS
 from cxr_training.core.cpu import usable_cores
 from cxr_training.data import chestxdet
 from cxr_training.data.chestxdet import ChestXDetImage
-from cxr_training.data.layout import CHESTXDET_FOLDER, NIH_FOLDER
 from cxr_training.data.nih import ANNOTATION_FRAME_PX, BoxedRadiographs, RegionBox, read_boxed
 from cxr_training.data.pixels import decode_grey
-from cxr_training.data.splits import Split
+from cxr_training.data.splits import CHESTXDET_FOLDER, NIH_FOLDER, Split
 from cxr_training.data.test_set import HeldOut
 from cxr_training.metrics.bootstrap import (
     FloatArray,

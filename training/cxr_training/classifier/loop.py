@@ -23,12 +23,7 @@ from tqdm import tqdm
 from cxr_classifier.network import CamNetwork
 from cxr_training.classifier.config import ClassifierConfig, Training
 from cxr_training.classifier.loading import Batch, evaluation_batches, training_loader
-from cxr_training.classifier.losses import (
-    auxiliary_loss,
-    label_weights,
-    masked_loss,
-    pointing_loss,
-)
+from cxr_training.classifier.losses import auxiliary_loss, label_weights, masked_loss, pointing_loss
 from cxr_training.classifier.samples import RowArray, Samples, masked_targets
 from cxr_training.classifier.supervision import Supervision
 from cxr_training.core.checkpoints import (

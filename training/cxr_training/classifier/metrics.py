@@ -14,6 +14,7 @@ from cxr_training.metrics.bootstrap import (
     FloatArray,
     interval_or_none,
     mean_of_defined,
+    ratio,
     with_resamples,
 )
 from cxr_training.metrics.classification import (
@@ -282,6 +283,4 @@ def _defined(draws: Draws) -> Draws:
 
 def _ratio(numerator: FloatArray, denominator: FloatArray, lines: FloatArray) -> FloatArray:
     """Weighted sum over weighted sum for each line; NaN without a denominator."""
-    below = lines @ denominator
-    undefined: FloatArray = np.full(below.shape, np.nan)
-    return np.divide(lines @ numerator, below, out=undefined, where=below > 0)
+    return ratio(lines @ numerator, lines @ denominator)

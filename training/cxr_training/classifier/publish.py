@@ -12,27 +12,16 @@ import torch
 from safetensors.torch import save_file
 
 from cxr_classifier.network import CamClassifier, build_network, ensemble_state, load_weights
-from cxr_contracts import (
-    MANIFEST_NAME,
-    Architecture,
-    DataSpec,
-    ModelManifest,
-    TrainingSpec,
-)
+from cxr_contracts import MANIFEST_NAME, Architecture, DataSpec, ModelManifest, TrainingSpec
 from cxr_serving.model_folder import open_model_folder
-from cxr_training.classifier.calibration import (
-    CALIBRATION_METHOD,
-    LEVELS_METHOD,
-    fitted_decisions,
-    uncalibrated,
-)
+from cxr_training.classifier.calibration import CALIBRATION_METHOD, LEVELS_METHOD, uncalibrated
 from cxr_training.classifier.card import classifier_card
 from cxr_training.classifier.config import ClassifierConfig, load_config
+from cxr_training.classifier.evaluation import Rules, evaluate_samples
 from cxr_training.classifier.loading import evaluation_batches
 from cxr_training.classifier.localisation import evaluate_maps
 from cxr_training.classifier.loop import BEST, METRICS, draw_curves, training_device
-from cxr_training.classifier.metrics import for_manifest, metric_rows
-from cxr_training.classifier.predictions import predict
+from cxr_training.classifier.metrics import for_manifest
 from cxr_training.classifier.samples import Samples
 from cxr_training.classifier.train import (
     CONFIG,
@@ -49,7 +38,6 @@ from cxr_training.data.cache import CanonicalImages, canonical_images
 from cxr_training.data.splits import Split, split_sha256
 from cxr_training.export.onnx import exactly_halved, export_onnx, rounded
 from cxr_training.export.publishing import (
-    CARD_NAME,
     LICENCE,
     ONNX_NAME,
     WEIGHTS_NAME,
@@ -124,15 +112,13 @@ def evaluate_on(config: ClassifierConfig, samples: Samples, folder: Path) -> Mod
     export(_network(config, states, normal), model, batch.numpy())
     manifest = _manifest(folder, config, model, normal)
     write_manifest(manifest, model)
-    coarse_px = config.augmentation.coarsest_px
+    rules = Rules(config.evaluation, config.seed, config.augmentation.coarsest_px, fitted=True)
     served = open_model_folder(model, "classifier")
-    predictions = predict(served, samples, Split.VALIDATION, coarse_px)
-    decisions = fitted_decisions(predictions, config.evaluation, config.seed)
-    metrics = metric_rows(predictions, decisions, config.evaluation, config.seed)
+    found = evaluate_samples(served, samples, Split.VALIDATION, rules)
     manifest = manifest.model_copy(
         update={
-            "labels": list(decisions.labels),
-            "metrics": for_manifest(metrics),
+            "labels": list(found.decisions.labels),
+            "metrics": for_manifest(found.rows),
             "extra": _extra(folder, config, states),
         }
     )
@@ -252,8 +238,7 @@ def publish(
             maps = evaluate_maps(open_model_folder(staging, "classifier"), data)
             metrics = [*manifest.metrics, *for_manifest(maps)]
             manifest = manifest.model_copy(update={"metrics": metrics})
-        write_manifest(manifest, staging)
-        (staging / CARD_NAME).write_text(classifier_card(manifest))
+        write_manifest(manifest, staging, classifier_card(manifest))
     results.mkdir(parents=True, exist_ok=True)
     curves = [member / METRICS for member in member_folders(folder, config)]
     draw_curves(curves, results / "curves.png")

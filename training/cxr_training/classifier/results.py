@@ -1,6 +1,5 @@
 """The results folder of an evaluation: figures as CSV, plots, and a page."""
 
-import csv
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from cxr_contracts import Finding, Interval
 from cxr_training.classifier.calibration import LEVELS_METHOD
 from cxr_training.classifier.card import Figures, results
 from cxr_training.classifier.evaluation import TOLERANCE, ModelEvaluation
+from cxr_training.report.tables import cells_of, write_csv
 
 PAGE, FIGURES = "README.md", "figures.csv"
 RELIABILITY, OPERATING_POINTS = "reliability.png", "operating_points.png"
@@ -26,14 +26,12 @@ def write_results(evaluated: ModelEvaluation, folder: Path) -> None:
     """Write everything into `folder`, which is made where it is missing."""
     folder.mkdir(parents=True, exist_ok=True)
     figures = Figures(evaluated.rows, evaluated.split)
-    with (folder / FIGURES).open("w", newline="") as stream:
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(
-            ["figure", "subset", "split", "value", "low", "high", "images", "positives"]
-        )
-        for row in evaluated.rows:
-            numbers = [f"{x:.4f}" for x in (row.result.value, row.result.low, row.result.high)]
-            writer.writerow([row.name, row.subset, row.split, *numbers, row.n, row.n_positive])
+    header = ["figure", "subset", "split", "value", "low", "high", "images", "positives"]
+    lines = (
+        [row.name, row.subset, row.split, *cells_of(row.result), row.n, row.n_positive]
+        for row in evaluated.rows
+    )
+    write_csv(folder / FIGURES, header, lines)
     _draw_reliability(evaluated, folder / RELIABILITY)
     _draw_operating_points(evaluated, figures, folder / OPERATING_POINTS)
     (folder / PAGE).write_text(_page(evaluated, figures, folder))

@@ -23,12 +23,11 @@ from cxr_contracts import Finding
 from cxr_training.classifier.localisation import read_cases
 from cxr_training.classifier.samples import LABELS, Samples
 from cxr_training.data import chestxdet
-from cxr_training.data.layout import CHESTXDET_FOLDER, RSNA_FOLDER
 from cxr_training.data.nih import ANNOTATION_FRAME_PX
 from cxr_training.data.rsna import RSNA_SOURCE, Read, read_reads
-from cxr_training.data.splits import Split
+from cxr_training.data.splits import CHESTXDET_FOLDER, RSNA_FOLDER, Split
+from cxr_training.metrics.bootstrap import FloatArray
 
-FloatArray = npt.NDArray[np.float64]
 # x_min, y_min, x_max, y_max in the 1024 px frame.
 Corners = tuple[float, float, float, float]
 # Where each pixel of a varied image comes from: (x, y) shows a x + b y + c, d x + e y + f.

@@ -34,11 +34,10 @@ import numpy.typing as npt
 from cxr_contracts import Region, finding_of_region
 from cxr_training.data import chestxdet, nih, rsna
 from cxr_training.data.errors import DataError
-from cxr_training.data.layout import CHESTXDET_FOLDER, NIH_FOLDER, RSNA_FOLDER, TEST_FOLDER
 from cxr_training.data.nih import RegionBox, read_boxed
 from cxr_training.data.pixels import width_of
 from cxr_training.data.radiographs import Radiograph
-from cxr_training.data.splits import Split
+from cxr_training.data.splits import CHESTXDET_FOLDER, NIH_FOLDER, RSNA_FOLDER, TEST_FOLDER, Split
 from cxr_training.metrics.detection import iou_matrix
 
 REGIONS: tuple[Region, ...] = tuple(Region)

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,12 +13,11 @@ from cxr_training.core.cpu import in_processes
 from cxr_training.data import chestxdet, nih
 from cxr_training.data.chestxdet import ChestXDetImage
 from cxr_training.data.collection import read_collection
-from cxr_training.data.errors import DataError
-from cxr_training.data.layout import CHESTXDET_FOLDER, NIH_FOLDER, TEST_FOLDER
+from cxr_training.data.errors import DataError, Problems
 from cxr_training.data.nih import RegionBox, published_splits, reported_patients
 from cxr_training.data.pixels import decode_grey
 from cxr_training.data.radiographs import Radiograph
-from cxr_training.data.splits import Split, split_sha256
+from cxr_training.data.splits import CHESTXDET_FOLDER, NIH_FOLDER, TEST_FOLDER, Split, split_sha256
 
 MANIFEST_SUFFIX = ".csv"
 # NIH's label file has a few patients of 150 to 414 years.
@@ -43,8 +42,7 @@ class Report:
     nih: Path | None = None
     chestxdet: Path | None = None
     manifests: list[Path] = field(default_factory=list)
-    problems: dict[str, None] = field(default_factory=dict)
-    """Sentences, in the order in which they were met, each once."""
+    problems: Problems = field(default_factory=Problems)
     notes: list[str] = field(default_factory=list)
     images: tuple[Radiograph, ...] = ()
     """Of NIH and the manifests."""
@@ -54,10 +52,6 @@ class Report:
     split_sha256: str = ""
     """As training writes it down: of the patients of NIH and the manifests, where there are any."""
     files: dict[Path, FileFacts] = field(default_factory=dict)
-
-    def refuse(self, error: DataError) -> None:
-        """Keep a problem; two readers may meet the same."""
-        self.problems[str(error)] = None
 
     def note(self, root: Path, count: int, what: str) -> None:
         """Say how many there are of what is no problem, if any."""
@@ -76,7 +70,9 @@ def check(paths: Sequence[Path], processes: int | None = None) -> Report:
         DataError: a path that is no data set.
     """
     report = locate(paths)
-    collection = read_collection(report.nih, report.manifests, held_out=True, refuse=report.refuse)
+    collection = read_collection(
+        report.nih, report.manifests, held_out=True, refuse=report.problems.refuse
+    )
     report.images, report.splits = collection.images, dict(collection.splits)
     names = _check_nih(report, report.nih) if report.nih else None
     if report.chestxdet:
@@ -84,7 +80,7 @@ def check(paths: Sequence[Path], processes: int | None = None) -> Report:
     report.split_sha256 = split_sha256(collection.splits or report.splits)
     report.files, broken = examine(_files(report), processes)
     for error in broken:
-        report.refuse(error)
+        report.problems.refuse(error)
     _check_same_images(report)
     _note_labels(report)
     return report
@@ -154,16 +150,23 @@ def summary(report: Report) -> list[str]:
         count("boxes of NIH", (i.patient for i in images for _ in boxes.get(i.name, ())))
     if any(image.boxes for image in annotated):
         count("boxes of ChestX-Det", (image.patient for image in annotated for _ in image.boxes))
-    width = max(map(len, rows))
+    return split_table(rows, 12, report.files.values(), report.split_sha256)
+
+
+def split_table(
+    rows: Mapping[str, Sequence[str]], width: int, files: Iterable[FileFacts], split_sha256: str
+) -> list[str]:
+    """A column of `width` for each split, the sizes of the files, and the split's sha256."""
+    names = max(map(len, rows))
     lines = [
-        f"{name:<{width}}" + "".join(f"{cell:>12}" for cell in row) for name, row in rows.items()
+        f"{name:<{names}}" + "".join(f"{x:>{width}}" for x in row) for name, row in rows.items()
     ]
-    sizes = Counter((facts.width_px, facts.height_px) for facts in report.files.values())
+    sizes = Counter((facts.width_px, facts.height_px) for facts in files)
     shown = [f"{across}x{down}: {n:,}" for (across, down), n in sizes.most_common(_SIZES_SHOWN)]
     if len(sizes) > _SIZES_SHOWN:
         shown.append(f"{len(sizes) - _SIZES_SHOWN} other sizes")
     listed = ", ".join(shown) or "no image"
-    return [*lines, "", f"sizes (px): {listed}", f"split sha256: {report.split_sha256}"]
+    return [*lines, "", f"sizes (px): {listed}", f"split sha256: {split_sha256}"]
 
 
 def _folders(path: Path) -> tuple[Path | None, Path | None]:
@@ -190,15 +193,17 @@ def _folders(path: Path) -> tuple[Path | None, Path | None]:
 def _check_nih(report: Report, root: Path) -> set[str]:
     """The names in the label file."""
     try:
-        report.nih_boxes = nih.read_boxes(root, refuse=report.refuse)
+        report.nih_boxes = nih.read_boxes(root, refuse=report.problems.refuse)
         names = set(nih.read_names(root))
     except DataError as error:
-        report.refuse(error)
+        report.problems.refuse(error)
         return set()
     files = nih.image_files(root).keys()
     report.note(root, len(names - files), "row(s) of the label file without an image here")
     for name in sorted(report.nih_boxes.keys() - names):
-        report.refuse(DataError(root / nih.BOX_LIST, f"{name} has no row in the label file"))
+        report.problems.refuse(
+            DataError(root / nih.BOX_LIST, f"{name} has no row in the label file")
+        )
     boxed = report.nih_boxes.keys() & names
     report.note(root, len(boxed - files), "boxed image(s) that are not here")
     reported = {name[:8] for name in files} & reported_patients(root)
@@ -210,12 +215,12 @@ def _check_nih(report: Report, root: Path) -> set[str]:
         (nih.TRAIN_LIST, "NIH's own split cannot be checked"),
     ):
         if not (root / name).exists():
-            report.refuse(DataError(root / name, f"is missing: {without}"))
-    train = nih.read_list(root / nih.TRAIN_LIST, refuse=report.refuse)
-    test = nih.read_list(root / nih.TEST_LIST, refuse=report.refuse)
+            report.problems.refuse(DataError(root / name, f"is missing: {without}"))
+    train = nih.read_list(root / nih.TRAIN_LIST, refuse=report.problems.refuse)
+    test = nih.read_list(root / nih.TEST_LIST, refuse=report.problems.refuse)
     for patient in sorted({name[:8] for name in train} & {name[:8] for name in test}):
         said = f"patient {patient} is in {nih.TRAIN_LIST}, too"
-        report.refuse(DataError(root / nih.TEST_LIST, said))
+        report.problems.refuse(DataError(root / nih.TEST_LIST, said))
     if train or test:
         report.note(root, len(files - {*train, *test}), "image(s) in neither of NIH's lists")
     return names
@@ -227,10 +232,10 @@ def _check_chestxdet(report: Report, root: Path, nih_names: set[str] | None) -> 
             continue
         try:
             report.annotated += chestxdet.read_images(
-                root, part=part, held_out=True, refuse=report.refuse
+                root, part=part, held_out=True, refuse=report.problems.refuse
             )
         except DataError as error:
-            report.refuse(error)
+            report.problems.refuse(error)
     if nih_names is None:
         report.notes.append(
             f"{root}: NIH's lists are not here, so these patients' splits follow from their "
@@ -240,16 +245,17 @@ def _check_chestxdet(report: Report, root: Path, nih_names: set[str] | None) -> 
         for image in report.annotated:
             if image.nih_name not in nih_names:
                 said = f"{image.name} is {image.nih_name}, which NIH's label file does not have"
-                report.refuse(DataError(root / chestxdet.NAME_MAP, said))
+                report.problems.refuse(DataError(root / chestxdet.NAME_MAP, said))
     others = {image.patient for image in report.annotated} - report.splits.keys()
-    report.splits |= published_splits(report.nih, others, refuse=report.refuse)
+    report.splits |= published_splits(report.nih, others, refuse=report.problems.refuse)
 
 
 def _check_same_images(report: Report) -> None:
     """One image under two patients of two splits is a patient who crosses, whatever the names."""
     first: dict[bytes, tuple[Path, str]] = {}
     n_shared = 0
-    for image in _all_images(report):
+    images: list[Radiograph | ChestXDetImage] = [*report.images, *report.annotated]
+    for image in images:
         path, patient = image.path, image.patient
         if path not in report.files:
             continue
@@ -259,7 +265,7 @@ def _check_same_images(report: Report) -> None:
                 f"is the same image as {other}, but patient {patient} is in "
                 f"{report.splits[patient]} and patient {owner} in {report.splits[owner]}"
             )
-            report.refuse(DataError(path, said))
+            report.problems.refuse(DataError(path, said))
         else:
             n_shared += owner != patient
     if n_shared:
@@ -280,11 +286,6 @@ def _note_labels(report: Report) -> None:
     old = sum(image.age_years > OLDEST_PLAUSIBLE_YEARS for image in report.images)
     if old:
         report.notes.append(f"{old} image(s) of patients older than {OLDEST_PLAUSIBLE_YEARS} years")
-
-
-def _all_images(report: Report) -> Iterator[Radiograph | ChestXDetImage]:
-    yield from report.images
-    yield from report.annotated
 
 
 def _files(report: Report) -> list[Path]:

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from cxr_contracts import parse_region
-from cxr_training.data.csv_rows import read_rows
+from cxr_training.data.csv_rows import Row, parsed_rows
 from cxr_training.data.errors import DataError, Refuse, at_once
-from cxr_training.data.layout import refuse_test_folder
-from cxr_training.data.nih import RegionBox, check_box, files_by_name, patient_of
+from cxr_training.data.nih import RegionBox, checked_box, files_by_name, patient_of
+from cxr_training.data.splits import refuse_test_folder
 
 NAME_MAP = "name_map.csv"
 CHESTXDET_SOURCE = "ChestX-Det (Lian et al. 2021; annotations Apache-2.0)"
@@ -59,17 +59,18 @@ def read_images(
     for entry in entries:
         name = str(entry.get("file_name", ""))
         try:
-            boxes = _boxes(entry, annotations)
+            boxes = _boxes(entry)
             if name in named:
-                raise DataError(annotations, f"entry {name!r}: stands there twice")
-            named.add(name)
+                raise ValueError("stands there twice")
             if name not in files:
-                raise DataError(annotations, f"entry {name!r}: no such image in {root / part}")
-            nih_name = _nih_name(name, annotations, names)
-            images[name] = ChestXDetImage(name, nih_name, patient_of(nih_name), files[name], boxes)
-        except DataError as error:
-            named.add(name)
-            refuse(error)
+                raise ValueError(f"no such image in {root / part}")
+            if name not in names:
+                raise ValueError(f"not in {NAME_MAP}")
+            patient = patient_of(names[name])
+            images[name] = ChestXDetImage(name, names[name], patient, files[name], boxes)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            refuse(DataError(annotations, f"entry {name!r}: {error}"))
+        named.add(name)
     for name in sorted(files.keys() - named):
         refuse(DataError(files[name], f"has no entry in {annotations.name}"))
     return list(images.values())
@@ -101,37 +102,22 @@ def _read_name_map(path: Path, refuse: Refuse) -> dict[str, str]:
     if not path.exists():
         raise DataError(path, "is missing (ChestX-Det name to NIH name)")
     names: dict[str, str] = {}
-    nih_names: set[str] = set()
-    for line, row in read_rows(path, ("chestxdet_name", "nih_name"), refuse=refuse):
+    taken: set[str] = set()
+
+    def parse(_: int, row: Row) -> None:
         name, nih_name = row["chestxdet_name"], row["nih_name"]
-        try:
-            patient_of(nih_name)
-        except ValueError as error:
-            refuse(DataError(path, str(error), line=line))
-            continue
-        if name in names or nih_name in nih_names:
-            refuse(DataError(path, f"{name} or {nih_name} stands there already", line=line))
-            continue
+        patient_of(nih_name)
+        if name in names or nih_name in taken:
+            raise ValueError(f"{name} or {nih_name} stands there already")
         names[name] = nih_name
-        nih_names.add(nih_name)
+        taken.add(nih_name)
+
+    parsed_rows(path, ("chestxdet_name", "nih_name"), parse, refuse=refuse)
     return names
 
 
-def _nih_name(name: str, annotations: Path, names: dict[str, str]) -> str:
-    if name not in names:
-        raise DataError(annotations, f"entry {name!r}: not in {NAME_MAP}")
-    return names[name]
-
-
-def _boxes(entry: dict[str, Any], annotations: Path) -> tuple[RegionBox, ...]:
-    place = f"entry {str(entry.get('file_name', ''))!r}: "
-    try:
-        boxes = tuple(
-            RegionBox(parse_region(label), *(float(value) for value in corners))
-            for label, corners in zip(entry["syms"], entry["boxes"], strict=True)
-        )
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise DataError(annotations, f"{place}{error}") from error
-    for box in boxes:
-        check_box(box, annotations, entry=place)
-    return boxes
+def _boxes(entry: dict[str, Any]) -> tuple[RegionBox, ...]:
+    return tuple(
+        checked_box(RegionBox(parse_region(label), *(float(value) for value in corners)))
+        for label, corners in zip(entry["syms"], entry["boxes"], strict=True)
+    )

@@ -9,11 +9,10 @@ from cxr_contracts import Finding
 from cxr_training.core.runs import sha256_of
 from cxr_training.data import nih
 from cxr_training.data.errors import Refuse, at_once, tried
-from cxr_training.data.layout import refuse_test_folder
 from cxr_training.data.manifest_csv import OWN, Entry, check_files, read_entries, stated_splits
 from cxr_training.data.nih import published_splits
 from cxr_training.data.radiographs import Radiograph
-from cxr_training.data.splits import Split
+from cxr_training.data.splits import Split, refuse_test_folder
 
 NIH_SOURCE = "NIH ChestX-ray14 (Wang et al., CVPR 2017; NIH Clinical Center)"
 

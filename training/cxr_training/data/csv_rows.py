@@ -1,12 +1,14 @@
 """The rows of a CSV file by column name, with the line that each stands on."""
 
 import csv
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 from cxr_training.data.errors import DataError, Refuse, at_once
 
 Row = dict[str, str]
+Parsed = TypeVar("Parsed")
 
 
 def read_rows(
@@ -49,6 +51,29 @@ def read_rows(
         raise DataError(path, f"cannot be read: {error.strerror}") from error
     except (UnicodeDecodeError, csv.Error) as error:
         raise DataError(path, f"is no CSV in UTF-8: {error}", line=line) from error
+
+
+def parsed_rows(
+    path: Path,
+    required: tuple[str, ...],
+    parse: Callable[[int, Row], Parsed],
+    *,
+    allowed: Collection[str] | None = None,
+    refuse: Refuse = at_once,
+) -> list[Parsed]:
+    """What `parse` makes of line number and fields of each row; the other arguments: `read_rows`.
+
+    A ValueError of `parse` refuses the row, at its line.
+    """
+    parsed = []
+    for line, row in read_rows(path, required, allowed=allowed, refuse=refuse):
+        try:
+            parsed.append(parse(line, row))
+        except DataError as error:
+            refuse(error)
+        except ValueError as error:
+            refuse(DataError(path, str(error), line=line))
+    return parsed
 
 
 def _check_header(

@@ -31,6 +31,14 @@ class HeldOutError(DataError):
         )
 
 
+class Problems(dict[str, None]):
+    """Sentences, in the order in which they were met, each once."""
+
+    def refuse(self, error: DataError) -> None:
+        """Keep a problem; two readers may meet the same."""
+        self[str(error)] = None
+
+
 # What a reader does with an entry that it cannot take. Training stops at the first; a check hands
 # in `list.append`, and the reader goes on with the next entry.
 Refuse = Callable[[DataError], None]

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from cxr_contracts import Finding, parse_finding
-from cxr_training.data.csv_rows import Row, read_rows
+from cxr_training.data.csv_rows import Row, parsed_rows, read_rows
 from cxr_training.data.errors import DataError, Refuse, at_once
 from cxr_training.data.radiographs import Radiograph, parse_findings
 from cxr_training.data.splits import Split
@@ -59,14 +59,14 @@ def read_entries(path: Path, *, refuse: Refuse = at_once) -> list[Entry]:
     Raises:
         DataError: no such file, a missing or unknown column, no row; what `refuse` raises.
     """
-    entries = []
-    line = 1
-    for line, row in read_rows(path, REQUIRED, allowed=COLUMNS, refuse=refuse):
-        try:
-            entries.append(_entry(row, path, line))
-        except ValueError as error:
-            refuse(DataError(path, str(error), line=line))
-    if line == 1:
+    lines = []
+
+    def parse(line: int, row: Row) -> Entry:
+        lines.append(line)
+        return _entry(row, path, line)
+
+    entries = parsed_rows(path, REQUIRED, parse, allowed=COLUMNS, refuse=refuse)
+    if not lines:
         raise DataError(path, "has no row")
     return entries
 

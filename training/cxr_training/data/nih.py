@@ -14,11 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cxr_contracts import Region, parse_region
-from cxr_training.data.csv_rows import Row, read_rows
+from cxr_training.data.csv_rows import Row, parsed_rows, read_rows
 from cxr_training.data.errors import DataError, HeldOutError, Refuse, at_once, tried
-from cxr_training.data.layout import NIH_FOLDER, TEST_FOLDER, in_test_folder
 from cxr_training.data.radiographs import Radiograph, parse_findings
-from cxr_training.data.splits import Split, assign_splits
+from cxr_training.data.splits import NIH_FOLDER, TEST_FOLDER, Split, assign_splits, in_test_folder
 
 ENTRY_FILES = "Data_Entry_2017*.csv"
 BOX_LIST = "BBox_List_2017.csv"
@@ -81,25 +80,20 @@ def read_images(
     if not files:
         raise DataError(root, "no PNG and no WebP under images*/")
     rows: dict[str, int] = {}
-    images = []
-    for line, row in read_rows(entries, _ENTRY_COLUMNS, refuse=refuse):
+
+    def parse(line: int, row: Row) -> Radiograph:
         name = row["Image Index"]
         if name in rows:
-            refuse(DataError(entries, f"{name} stands on line {rows[name]} already", line=line))
-            continue
+            raise ValueError(f"{name} stands on line {rows[name]} already")
         rows[name] = line
-        try:
-            image = _image(row, files.get(name, root))
-        except ValueError as error:
-            refuse(DataError(entries, str(error), line=line))
-            continue
-        if name in files:
-            images.append(image)
+        return _image(row, files.get(name, root))
+
+    images = parsed_rows(entries, _ENTRY_COLUMNS, parse, refuse=refuse)
     unnamed = sorted(files.keys() - rows.keys())
     for name in unnamed:
         among = f" (one of {len(unnamed)} such images)" if len(unnamed) > 1 else ""
         refuse(DataError(files[name], f"has no row in {entries.name}{among}"))
-    return images
+    return [image for image in images if image.name in files]
 
 
 def image_files(root: Path) -> dict[str, Path]:
@@ -153,21 +147,16 @@ def read_boxes(root: Path, *, refuse: Refuse = at_once) -> dict[str, list[Region
     """
     path = root / BOX_LIST
     boxes: dict[str, list[RegionBox]] = {}
-    if not path.exists():
-        return boxes
-    for line, row in read_rows(path, _BOX_COLUMNS, refuse=refuse):
-        try:
-            patient_of(row["Image Index"])
-            region = parse_region(row["Finding Label"])
-            x, y, width, height = (float(row[key]) for key in _BOX_COLUMNS[2:])
-            box = RegionBox(region, x, y, x + width, y + height)
-            check_box(box, path, line=line)
-        except DataError as error:
-            refuse(error)
-        except ValueError as error:
-            refuse(DataError(path, str(error), line=line))
-        else:
-            boxes.setdefault(row["Image Index"], []).append(box)
+
+    def parse(_: int, row: Row) -> None:
+        patient_of(row["Image Index"])
+        region = parse_region(row["Finding Label"])
+        x, y, width, height = (float(row[key]) for key in _BOX_COLUMNS[2:])
+        box = checked_box(RegionBox(region, x, y, x + width, y + height))
+        boxes.setdefault(row["Image Index"], []).append(box)
+
+    if path.exists():
+        parsed_rows(path, _BOX_COLUMNS, parse, refuse=refuse)
     return boxes
 
 
@@ -200,14 +189,15 @@ def _boxed_patients(root: Path, patients: set[str]) -> set[str]:
     return patients & {row["Image Index"][:8] for _, row in read_rows(path, ("Image Index",))}
 
 
-def check_box(box: RegionBox, path: Path, *, line: int | None = None, entry: str = "") -> None:
-    """Raise DataError for a box of no area or outside the annotation frame (one pixel allowed)."""
-    described = f"{entry}{box.region} [{box.x_min}, {box.y_min}, {box.x_max}, {box.y_max}]"
+def checked_box(box: RegionBox) -> RegionBox:
+    """The box; ValueError for no area, or outside the annotation frame (one pixel allowed)."""
+    described = f"{box.region} [{box.x_min}, {box.y_min}, {box.x_max}, {box.y_max}]"
     if box.x_max <= box.x_min or box.y_max <= box.y_min:
-        raise DataError(path, f"{described} has no area", line=line)
+        raise ValueError(f"{described} has no area")
     limit = ANNOTATION_FRAME_PX + 1
     if min(box.x_min, box.y_min) < -1 or max(box.x_max, box.y_max) > limit:
-        raise DataError(path, f"{described} lies outside the 1024 x 1024 frame", line=line)
+        raise ValueError(f"{described} lies outside the 1024 x 1024 frame")
+    return box
 
 
 def entry_file(root: Path) -> Path:

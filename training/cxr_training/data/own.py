@@ -20,16 +20,15 @@ from typing import TypeVar
 from cxr_contracts import NO_FINDING, Finding, Region, parse_label
 from cxr_training.core.errors import UserError
 from cxr_training.data.annotations import AnnotatedImage, Annotations
-from cxr_training.data.check import FileFacts, examine
+from cxr_training.data.check import FileFacts, examine, split_table
 from cxr_training.data.collection import Collection
-from cxr_training.data.csv_rows import Row, read_rows
-from cxr_training.data.errors import DataError, Refuse, tried
-from cxr_training.data.layout import refuse_test_folder
+from cxr_training.data.csv_rows import Row, parsed_rows, read_rows
+from cxr_training.data.errors import DataError, Problems, Refuse, tried
 from cxr_training.data.manifest_csv import SEXES, VIEWS, Entry, image_path, own_patient, parse_age
 from cxr_training.data.nih import ANNOTATION_FRAME_PX, RegionBox
 from cxr_training.data.pixels import PLAIN_SUFFIXES
 from cxr_training.data.radiographs import Radiograph
-from cxr_training.data.splits import Split, split_sha256
+from cxr_training.data.splits import Split, refuse_test_folder, split_sha256
 
 # By which names a column is known, small letters and `_` for spaces.
 SPELLINGS = {
@@ -54,7 +53,6 @@ _DEALT = "tvs" + "t" * 5 + "v" + "t" * 4 + "s" + "t" * 3 + "vst"
 _DEALT_TO = {"t": Split.TRAIN, "v": Split.VALIDATION, "s": Split.TEST}
 _BOX_COLUMNS = ("x_min", "y_min", "x_max", "y_max")
 _IMAGES = PLAIN_SUFFIXES | {".dcm"}
-_SHOWN = 10
 Taken = TypeVar("Taken")
 
 
@@ -134,20 +132,13 @@ def read_own(path: Path, layout: Layout, *, processes: int | None = None) -> Own
     Raises:
         OwnDataError: it cannot be trained on; the message names every problem with file and line.
     """
-    problems: dict[str, None] = {}
-    notes: list[str] = []
-
-    def refuse(error: DataError) -> None:
-        problems[str(error)] = None
-
+    problems, notes = Problems(), list[str]()
+    refuse = problems.refuse
     entries, columns = _entries(path, layout, refuse, notes)
-    paths = list(dict.fromkeys(entry.radiograph.path for entry in entries))
-    files, broken = examine(paths, processes)
-    at = {entry.radiograph.path: entry for entry in entries}
-    for error in broken:
-        refuse(at[error.path].error(f"{at[error.path].radiograph.name} {error.detail}"))
+    files = _examined(entries, processes, refuse)
+    paths = {entry.radiograph.path for entry in entries}
     for folder in sorted({path.parent for path in paths}):
-        n = sum(x.suffix.lower() in _IMAGES and x not in at for x in folder.iterdir())
+        n = sum(x.suffix.lower() in _IMAGES and x not in paths for x in folder.iterdir())
         if n:
             notes.append(f"{folder}: {n} image(s) without a row, which nobody learns from")
     boxes: dict[Path, tuple[RegionBox, ...]] = {}
@@ -182,12 +173,8 @@ def read_for_fit(
     Raises:
         OwnDataError: it cannot be taken; the message names every problem with file and line.
     """
-    problems: dict[str, None] = {}
-    notes: list[str] = []
-
-    def refuse(error: DataError) -> None:
-        problems[str(error)] = None
-
+    problems, notes = Problems(), list[str]()
+    refuse = problems.refuse
     entries, columns = _entries(path, layout, refuse, notes)
     known = ", ".join(labels)
     for entry in entries:
@@ -197,9 +184,7 @@ def read_for_fit(
     for label in labels if columns else ():
         if label not in (columns or ()):
             refuse(DataError(path, f"there is no column for the model's label {label}", line=1))
-    at = {entry.radiograph.path: entry for entry in entries}
-    for error in examine(list(at), processes)[1]:
-        refuse(at[error.path].error(f"{at[error.path].radiograph.name} {error.detail}"))
+    _examined(entries, processes, refuse)
     if problems:
         raise OwnDataError(list(problems))
     if any(entry.stated for entry in entries):
@@ -209,6 +194,16 @@ def read_for_fit(
         left_out = len(entries) - len(images)
         notes.append(f"{path}: {left_out} image(s) left out, of which a label is not known")
     return images, notes
+
+
+def _examined(
+    entries: Iterable[Entry], processes: int | None, refuse: Refuse
+) -> dict[Path, FileFacts]:
+    at = {entry.radiograph.path: entry for entry in entries}
+    files, broken = examine(list(at), processes)
+    for error in broken:
+        refuse(at[error.path].error(f"{at[error.path].radiograph.name} {error.detail}"))
+    return files
 
 
 def summary(own: OwnData) -> list[str]:
@@ -232,13 +227,7 @@ def summary(own: OwnData) -> list[str]:
             if box.region == region
         )
         rows[f"boxes of {region}"] = [f"{drawn[split]:,}" for split in Split]
-    width = max(map(len, rows))
-    lines = [f"{name:<{width}}" + "".join(f"{x:>16}" for x in row) for name, row in rows.items()]
-    sizes = Counter((one.width_px, one.height_px) for one in own.files.values())
-    shown = [f"{across}x{down}: {n:,}" for (across, down), n in sizes.most_common(_SHOWN)]
-    if len(sizes) > _SHOWN:
-        shown.append(f"{len(sizes) - _SHOWN} other sizes")
-    return [*lines, "", f"sizes (px): {', '.join(shown)}", f"split sha256: {own.split_sha256}"]
+    return split_table(rows, 16, own.files.values(), own.split_sha256)
 
 
 def _entries(
@@ -514,8 +503,8 @@ class _Place:
     """Where a box stands: the file, and its line or its place among the annotations."""
 
     path: Path
-    at: str
-    line: int | None
+    at: str = ""
+    line: int | None = None
 
     def error(self, said: str) -> DataError:
         return DataError(self.path, f"{self.at}{said}", line=self.line)
@@ -541,16 +530,14 @@ def _boxes(
     found: defaultdict[Path, list[RegionBox]] = defaultdict(list)
     first: dict[Region, _Place] = {}
     for place, name, label, corners in tried(lambda: reader(path, refuse), refuse):
-        line = place if isinstance(place, int) else None
-        at = "" if isinstance(place, int) else f"{place}: "
         try:
             region = Region(parse_label(label))
         except ValueError as error:
-            refuse(DataError(path, f"{at}{error}", line=line))
+            refuse(place.error(str(error)))
             continue
         image = by_name.get(name)
         if image is None:
-            refuse(DataError(path, f"{at}image {name!r} has no row in the table", line=line))
+            refuse(place.error(f"image {name!r} has no row in the table"))
             continue
         if image not in files:
             continue  # it was refused for itself
@@ -558,9 +545,9 @@ def _boxes(
         x_min, y_min, x_max, y_max = corners
         if not (0 <= x_min < x_max <= width and 0 <= y_min < y_max <= height):
             said = f"the box {list(corners)} does not lie in {name}, which has {width}x{height} px"
-            refuse(DataError(path, at + said, line=line))
+            refuse(place.error(said))
             continue
-        first.setdefault(region, _Place(path, at, line))
+        first.setdefault(region, place)
         across, down = ANNOTATION_FRAME_PX / width, ANNOTATION_FRAME_PX / height
         found[image].append(
             RegionBox(region, x_min * across, y_min * down, x_max * across, y_max * down)
@@ -592,11 +579,11 @@ def _check_regions(
             )
 
 
-_Boxes = list[tuple[int | str, str, str, tuple[float, float, float, float]]]
+_Boxes = list[tuple[_Place, str, str, tuple[float, ...]]]
 
 
 def _coco(path: Path, refuse: Refuse) -> _Boxes:
-    """COCO's boxes: place in the file, image, label, corners in px."""
+    """COCO's boxes: place, image, label, corners in px."""
     try:
         content = json.loads(path.read_text())
         images = {one["id"]: str(one["file_name"]) for one in content["images"]}
@@ -608,30 +595,29 @@ def _coco(path: Path, refuse: Refuse) -> _Boxes:
         ) from error
     boxes: _Boxes = []
     for number, one in enumerate(annotations):
+        place = _Place(path, f"annotations[{number}]: ")
         try:
             x, y, width, height = (float(value) for value in one["bbox"])
             where = images[one["image_id"]], names[one["category_id"]]
         except (KeyError, TypeError, ValueError) as error:
-            said = (
-                f"annotations[{number}]: image_id, category_id and bbox [x, y, width, height] are"
-            )
-            refuse(DataError(path, f"{said} needed: {error!r}"))
+            said = "image_id, category_id and bbox [x, y, width, height] are needed"
+            refuse(place.error(f"{said}: {error!r}"))
             continue
-        boxes.append((f"annotations[{number}]", *where, (x, y, x + width, y + height)))
+        boxes.append((place, *where, (x, y, x + width, y + height)))
     return boxes
 
 
 def _box_rows(path: Path, refuse: Refuse) -> _Boxes:
-    """A table's boxes: line, image, label, corners in px."""
-    boxes: _Boxes = []
-    for line, row in read_rows(path, ("image", "label", *_BOX_COLUMNS), refuse=refuse):
+    """A table's boxes, likewise."""
+
+    def parse(line: int, row: Row) -> tuple[_Place, str, str, tuple[float, ...]]:
         try:
             corners = tuple(float(row[column]) for column in _BOX_COLUMNS)
         except ValueError as error:
-            refuse(DataError(path, f"{', '.join(_BOX_COLUMNS)} are pixels: {error}", line=line))
-            continue
-        boxes.append((line, row["image"].strip(), row["label"], corners))  # type: ignore[arg-type]
-    return boxes
+            raise ValueError(f"{', '.join(_BOX_COLUMNS)} are pixels: {error}") from error
+        return _Place(path, line=line), row["image"].strip(), row["label"], corners
+
+    return parsed_rows(path, ("image", "label", *_BOX_COLUMNS), parse, refuse=refuse)
 
 
 def _labelled_by_boxes(entry: Entry, boxes: dict[Path, tuple[RegionBox, ...]]) -> Entry:

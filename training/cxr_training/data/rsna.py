@@ -5,15 +5,15 @@ model that learnt from them must name. `reads.csv` has a row a box of lung opaci
 frame of the original, and one row for a radiograph without any.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 
 from cxr_contracts import Region
-from cxr_training.data.csv_rows import Row, read_rows
-from cxr_training.data.errors import DataError, Refuse, at_once
-from cxr_training.data.layout import refuse_test_folder
-from cxr_training.data.nih import RegionBox, check_box, patient_of
+from cxr_training.data.csv_rows import Row, parsed_rows
+from cxr_training.data.errors import Refuse, at_once
+from cxr_training.data.nih import RegionBox, checked_box, patient_of
+from cxr_training.data.splits import refuse_test_folder
 
 READS = "reads.csv"
 RSNA_SOURCE = (
@@ -60,26 +60,21 @@ def read_reads(root: Path, *, held_out: bool = False, refuse: Refuse = at_once) 
     """
     if not held_out:
         refuse_test_folder(root)
-    path = root / READS
     found: dict[str, RsnaRead] = {}
-    for line, row in read_rows(path, _COLUMNS, refuse=refuse):
-        try:
-            one = _read(row, path, line)
-            before = found.get(one.nih_name)
-            if before is not None and before.read is not one.read:
-                raise ValueError(f"{one.nih_name} is {before.read!r} on an earlier line")
-        except DataError as error:
-            refuse(error)
-            continue
-        except ValueError as error:
-            refuse(DataError(path, str(error), line=line))
-            continue
+
+    def parse(_: int, row: Row) -> None:
+        one = _read(row)
+        before = found.get(one.nih_name)
+        if before is not None and before.read is not one.read:
+            raise ValueError(f"{one.nih_name} is {before.read!r} on an earlier line")
         drawn = (before.boxes if before else ()) + one.boxes
-        found[one.nih_name] = RsnaRead(one.nih_name, one.patient, one.read, drawn)
+        found[one.nih_name] = replace(one, boxes=drawn)
+
+    parsed_rows(root / READS, _COLUMNS, parse, refuse=refuse)
     return list(found.values())
 
 
-def _read(row: Row, path: Path, line: int) -> RsnaRead:
+def _read(row: Row) -> RsnaRead:
     name, read = row["Image Index"], Read(row["class"])
     patient = patient_of(name)
     fields = [row[column] for column in _CORNERS]
@@ -89,5 +84,5 @@ def _read(row: Row, path: Path, line: int) -> RsnaRead:
         return RsnaRead(name, patient, read, ())
     x, y, width, height = (float(field) for field in fields)
     # Only its corners are checked: the vocabulary has no region for an opacity of any cause.
-    check_box(RegionBox(Region.CONSOLIDATION, x, y, x + width, y + height), path, line=line)
+    checked_box(RegionBox(Region.CONSOLIDATION, x, y, x + width, y + height))
     return RsnaRead(name, patient, read, ((x, y, x + width, y + height),))

@@ -1,4 +1,4 @@
-"""Which patient belongs to which split, over all data sets together.
+"""Where data sets lie, and which patient belongs to which split, over all of them together.
 
 The split of a patient follows from the patient's number alone, so that the full download and any
 part of it, NIH and ChestX-Det, agree without a shared file; a CSV manifest may state splits of
@@ -13,6 +13,11 @@ from collections.abc import Iterable, Set
 from enum import StrEnum
 from pathlib import Path
 
+from cxr_training.data.errors import HeldOutError
+
+NIH_FOLDER, CHESTXDET_FOLDER, RSNA_FOLDER = "nih", "chestx-det", "rsna"
+TEST_FOLDER = "test"
+_MARKS = (NIH_FOLDER, CHESTXDET_FOLDER, RSNA_FOLDER, "test_list.txt")
 VALIDATION_PERCENT = 15
 
 
@@ -59,6 +64,21 @@ def split_sha256(splits: dict[str, Split]) -> str:
 def write_splits(splits: dict[str, Split], path: Path) -> None:
     """Write `split_lines` to `path`."""
     path.write_text(split_lines(splits))
+
+
+def in_test_folder(path: Path) -> bool:
+    """Whether `path` is, or lies in, a folder named `test` that holds a data set."""
+    resolved = path.resolve()
+    return any(
+        folder.name == TEST_FOLDER and any((folder / mark).exists() for mark in _MARKS)
+        for folder in (resolved, *resolved.parents)
+    )
+
+
+def refuse_test_folder(path: Path) -> None:
+    """Raise HeldOutError for what lies in a test set."""
+    if in_test_folder(path):
+        raise HeldOutError(path)
 
 
 def _train_or_validation(patient: str) -> Split:

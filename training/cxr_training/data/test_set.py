@@ -12,8 +12,8 @@ from cxr_training.data import chestxdet, nih
 from cxr_training.data.chestxdet import ChestXDetImage
 from cxr_training.data.collection import Collection
 from cxr_training.data.errors import DataError
-from cxr_training.data.layout import CHESTXDET_FOLDER, NIH_FOLDER, TEST_FOLDER
 from cxr_training.data.nih import BoxedRadiographs, read_boxed
+from cxr_training.data.splits import CHESTXDET_FOLDER, NIH_FOLDER, TEST_FOLDER
 
 
 @dataclass(frozen=True, slots=True)

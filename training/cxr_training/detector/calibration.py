@@ -28,27 +28,30 @@ from cxr_detector.calibration import calibrated, logit
 from cxr_serving.model_folder import ModelFolder, open_model_folder
 from cxr_training.core.errors import PublishError
 from cxr_training.data.annotations import AnnotatedImage, as_background
-from cxr_training.data.layout import NIH_FOLDER
 from cxr_training.data.nih import read_boxed
-from cxr_training.data.splits import Split, split_sha256
+from cxr_training.data.splits import NIH_FOLDER, Split, split_sha256
 from cxr_training.detector.card import render_card
-from cxr_training.detector.detections import detect_published, known_only, match_all, only_of
 from cxr_training.detector.evaluation import (
     IN_USE,
     RESAMPLES,
     Sample,
+    detect_published,
     evaluate,
     is_of_calibration,
+    known_only,
+    match_all,
+    only_of,
 )
-from cxr_training.detector.published import (
-    members_of,
-    own_annotations,
-    regions_of_manifest,
-)
-from cxr_training.export.publishing import CARD_NAME, write_manifest
-from cxr_training.metrics.bootstrap import FloatArray
+from cxr_training.detector.published import members_of, own_annotations, regions_of_manifest
+from cxr_training.export.publishing import write_manifest
+from cxr_training.metrics.bootstrap import FloatArray, ratio, weighted_shares
 from cxr_training.metrics.classification import expected_calibration_errors
-from cxr_training.metrics.detection import Matches, Threshold, at_thresholds, thresholds_in_use
+from cxr_training.metrics.detection import (
+    Matches,
+    at_thresholds,
+    shipped_thresholds,
+    thresholds_in_use,
+)
 from cxr_training.report.tables import differing_figures
 
 FOLDS = 5
@@ -77,6 +80,14 @@ class Calibration:
         """[D], how likely each detection is right."""
         return calibrated(matches.score, self.slope, self.intercepts[matches.label])
 
+    def labels(self, manifest: ModelManifest) -> list[LabelSpec]:
+        """The labels of the detector's manifest with these constants."""
+        slope = round(self.slope, 4)
+        return [
+            label.model_copy(update={"slope": slope, "intercept": round(float(intercept), 4)})
+            for label, intercept in zip(manifest.labels, self.intercepts, strict=True)
+        ]
+
 
 def calibrate_published(model: Path, data: Path) -> ModelManifest:
     """Fit and publish calibration and thresholds of the detector in `model`, with their figures.
@@ -96,19 +107,12 @@ def calibrate_published(model: Path, data: Path) -> ModelManifest:
     thresholds = thresholds_in_use(found.matches, len(regions))
     labels = [
         label.model_copy(
-            update={
-                "threshold": round(threshold.score, 4),
-                "threshold_rule": threshold.rule,
-                "slope": round(calibration.slope, 4),
-                "intercept": round(float(intercept), 4),
-            }
+            update={"threshold": round(threshold.score, 4), "threshold_rule": threshold.rule}
         )
-        for label, threshold, intercept in zip(
-            folder.manifest.labels, thresholds, calibration.intercepts, strict=True
-        )
+        for label, threshold in zip(calibration.labels(folder.manifest), thresholds, strict=True)
     ]
     annotated = evaluate(
-        found.annotated_matches, found.annotated, regions, thresholds=_shipped(labels)
+        found.annotated_matches, found.annotated, regions, thresholds=shipped_thresholds(labels)
     )
     # A patient is validated on by a hash of the number: never trained on, in whatever part of the
     # data. Of which part the figures are, the split of the manifest says from now on.
@@ -125,8 +129,7 @@ def calibrate_published(model: Path, data: Path) -> ModelManifest:
         "data": folder.manifest.data.model_copy(update=evaluated_on),
     }
     manifest = folder.manifest.model_copy(update=changes)
-    write_manifest(manifest, model)
-    (model / CARD_NAME).write_text(render_card(manifest))
+    write_manifest(manifest, model, render_card(manifest))
     return manifest
 
 
@@ -304,20 +307,15 @@ def _in_use(matches: Matches, limit: FloatArray, sample: Sample) -> Mapping[str,
     named = at_thresholds(shown, np.zeros(matches.truth.shape[1]), sample.weights)
     marked = np.bincount(shown.image, minlength=n) > 0
     clear = matches.truth.sum(axis=1) == 0
-    total = sample.weights @ clear
-    named["clear_images_marked"] = np.divide(
-        sample.weights @ (clear & marked), total, out=np.full(len(total), np.nan), where=total > 0
-    )
+    named["clear_images_marked"] = weighted_shares(sample.weights, clear, marked)
     return {name: named[name] for name in AT_THRESHOLDS}
 
 
 def _mean(values: FloatArray, image: npt.NDArray[np.intp], sample: Sample) -> FloatArray:
     """The mean over boxes in each resample of the images: [1 + resamples]."""
     n = len(sample.images)
-    total = sample.weights @ np.bincount(image, values, minlength=n)
-    boxes = sample.weights @ np.bincount(image, minlength=n)
-    mean: FloatArray = np.divide(total, boxes, out=np.full(len(total), np.nan), where=boxes > 0)
-    return mean
+    total, boxes = (np.bincount(image, one, minlength=n) for one in (values, None))
+    return ratio(sample.weights @ total, sample.weights @ boxes)
 
 
 def _sigmoid(z: FloatArray) -> FloatArray:
@@ -329,7 +327,3 @@ def _fold_of(patient: str) -> int:
     """By the patient's number alone."""
     digest = hashlib.sha256(f"cxr-calibration-1:{patient}".encode()).digest()
     return int.from_bytes(digest[:4], "big") % FOLDS
-
-
-def _shipped(labels: Sequence[LabelSpec]) -> list[Threshold]:
-    return [Threshold(label.threshold, label.threshold_rule) for label in labels]

@@ -8,7 +8,7 @@ from cxr_detector.fused import is_fused
 from cxr_training.data.annotations import SET_NAMES, sets_named
 from cxr_training.detector.evaluation import IN_USE, is_calibrated
 from cxr_training.report.card import OWN_DRAFT, SPLITS, Headline, model_card
-from cxr_training.report.tables import format_interval, markdown_table
+from cxr_training.report.tables import format_interval, markdown_table, of_split
 
 _HEADLINES = (
     Headline("mAP50", "map50"),
@@ -212,8 +212,7 @@ def _split_shown(manifest: ModelManifest) -> str:
 
 
 def _rows(manifest: ModelManifest) -> list[MetricRow]:
-    split = _split_shown(manifest)
-    return [row for row in manifest.metrics if row.split == split]
+    return of_split(manifest.metrics, _split_shown(manifest))
 
 
 def _plain(region: str) -> str:

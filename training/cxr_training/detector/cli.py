@@ -6,6 +6,7 @@ otherwise.
 
 import argparse
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -204,7 +205,7 @@ def _publish(options: argparse.Namespace) -> int:
 
 def _fuse(options: argparse.Namespace) -> int:
     _one_thread()
-    from cxr_training.detector.fuse import fuse_published
+    from cxr_training.detector.publish import fuse_published
 
     folder = options.models / options.name
     manifest = fuse_published(
@@ -251,32 +252,24 @@ def _config(options: argparse.Namespace) -> "DetectorConfig":
 
 
 def _start(options: argparse.Namespace) -> "Start | None":
-    from cxr_training.detector.start import COCO_SOURCE, Start
+    from cxr_training.detector.start import COCO_SOURCE, Start, published_start
 
+    start, backbone = options.start, options.backbone_start
     if options.coco_start is not None:
-        return Start(options.coco_start, COCO_SOURCE, options.backbone_start)
-    if options.start is not None and options.start.is_dir():
-        from cxr_serving.model_folder import open_model_folder
-
-        published = open_model_folder(options.start, "detector")
-        published.weights()
-        identity, file = published.identity, published.manifest.weights.path
-        source = f"the published detector {identity.name} {identity.version}"
-        return Start(options.start / file, source, options.backbone_start)
-    if options.start is not None:
-        return Start(options.start, options.start.name, options.backbone_start)
-    return None
+        return Start(options.coco_start, COCO_SOURCE, backbone)
+    if start is None:
+        return None
+    return (
+        published_start(start, backbone) if start.is_dir() else Start(start, start.name, backbone)
+    )
 
 
 def _default_among(models: list[Path]) -> str | None:
     """The name of the detector that is served, if it is among them."""
     from cxr_serving.model_folder import ModelFolderError, choose_model
 
-    for model in models:
-        folder = model.resolve()
-        try:
+    for folder in (model.resolve() for model in models):
+        with suppress(ModelFolderError):
             if choose_model(folder.parent) == folder:
                 return folder.name
-        except ModelFolderError:
-            continue
     return None

@@ -12,11 +12,10 @@ confounder: the large files are the diseased ones. So a large image is brought d
 and up again; a small one is already soft, and stays.
 """
 
-import io
 import json
 import math
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +27,7 @@ from cxr_contracts import InputSpec, Region
 from cxr_detector.preprocessing import Placement, Resize, fit
 from cxr_training.data.annotations import AnnotatedImage, SoftBox
 from cxr_training.data.nih import ANNOTATION_FRAME_PX, RegionBox
-from cxr_training.data.pixels import decode_grey
+from cxr_training.data.pixels import decode_grey, through_jpeg
 from cxr_training.detector.config import AugmentationConfig
 
 DATA_FILE = "data.yaml"
@@ -56,7 +55,8 @@ def write_dataset(
     pixels.mkdir(parents=True)
     labels.mkdir()
     unknown: dict[str, list[int]] = {}
-    soft = _SoftRows(regions)
+    taught: list[str] = []
+    places: list[tuple[int, list[float], list[float]]] = []
     for image in images:
         canvas, placement = fit(decode_grey(image.path), spec, RESIZE)
         Image.fromarray(canvas).save(pixels / image.name, compress_level=1)
@@ -64,9 +64,18 @@ def write_dataset(
         (labels / f"{stem}.txt").write_text(_label_lines(image, placement, spec, regions))
         unknown[stem] = sorted(regions.index(region) for region in image.unknown)
         if image.soft is not None:
-            soft.add(stem, [(_centred(one, placement, spec), one.scores) for one in image.soft])
-    if soft.images:
-        soft.save(folder / SOFT_FILE)
+            for one in image.soft:
+                scores = [one.scores.get(region, 0.0) for region in regions]
+                places.append((len(taught), _centred(one, placement, spec), scores))
+            taught.append(stem)
+    if taught:
+        np.savez(
+            folder / SOFT_FILE,
+            images=np.array(taught),
+            image=np.array([number for number, _, _ in places], dtype=np.int64),
+            boxes=np.array([box for _, box, _ in places], dtype=np.float32).reshape(-1, 4),
+            scores=np.array([x for _, _, x in places], dtype=np.float32).reshape(-1, len(regions)),
+        )
     (folder / UNKNOWN_FILE).write_text(json.dumps(unknown, indent=0, sort_keys=True))
     content = {
         "path": str(folder.resolve()),
@@ -98,37 +107,9 @@ def vary_resolution(
     if generator.random() < config.blur:
         image = image.filter(ImageFilter.GaussianBlur(generator.uniform(0.3, 1.5)))
     if generator.random() < config.jpeg:
-        buffer = io.BytesIO()
-        image.save(buffer, "JPEG", quality=int(generator.integers(40, 96)))
-        image = Image.open(buffer)
+        kept = through_jpeg(np.asarray(image), int(generator.integers(40, 96)))
+        image = Image.fromarray(kept)
     return np.array(_with_tone(image, config, generator))
-
-
-class _SoftRows:
-    """The content of `soft.npz` as it grows."""
-
-    def __init__(self, regions: Sequence[Region]) -> None:
-        self._regions = regions
-        self.images: list[str] = []
-        self._image: list[int] = []
-        self._boxes: list[list[float]] = []
-        self._scores: list[list[float]] = []
-
-    def add(self, stem: str, places: Sequence[tuple[list[float], Mapping[Region, float]]]) -> None:
-        for box, scores in places:
-            self._image.append(len(self.images))
-            self._boxes.append(box)
-            self._scores.append([scores.get(region, 0.0) for region in self._regions])
-        self.images.append(stem)
-
-    def save(self, path: Path) -> None:
-        np.savez(
-            path,
-            images=np.array(self.images),
-            image=np.array(self._image, dtype=np.int64),
-            boxes=np.array(self._boxes, dtype=np.float32).reshape(-1, 4),
-            scores=np.array(self._scores, dtype=np.float32).reshape(-1, len(self._regions)),
-        )
 
 
 def _label_lines(

@@ -30,10 +30,7 @@ from tqdm import tqdm
 
 from cxr_contracts import Finding, Region, finding_of_region
 from cxr_detector.loading import Detector, assemble
-from cxr_detector.postprocessing import Detections
-from cxr_serving.imaging import DecodedImage
 from cxr_serving.model_folder import ModelFolder, open_model_folder
-from cxr_serving.onnx_runtime import OnnxRuntime
 from cxr_training.core.errors import RunError
 from cxr_training.data import chestxdet, rsna
 from cxr_training.data.annotations import (
@@ -45,12 +42,12 @@ from cxr_training.data.annotations import (
     as_background,
 )
 from cxr_training.data.errors import DataError
-from cxr_training.data.layout import CHESTXDET_FOLDER, NIH_FOLDER, RSNA_FOLDER
 from cxr_training.data.nih import ANNOTATION_FRAME_PX, read_boxed
 from cxr_training.data.pixels import decode_grey, width_of
 from cxr_training.data.radiographs import Radiograph
-from cxr_training.data.splits import Split
+from cxr_training.data.splits import CHESTXDET_FOLDER, NIH_FOLDER, RSNA_FOLDER, Split
 from cxr_training.detector.config import DistillationConfig
+from cxr_training.detector.evaluation import checked_onnx, detect
 from cxr_training.metrics.detection import iou_matrix
 
 # Weaker boxes are too many, and nearly all wrong: as targets they are what no box is.
@@ -110,7 +107,8 @@ def write_pseudo_labels(
         done = _begin(path, header)
         left = [image for image in images if image.name not in done]
         if left:
-            detector = _load(folder, threads)
+            detector = assemble(folder, checked_onnx(threads))
+            detector.warm_up(1)
             with path.open("a") as stream:
                 for image in tqdm(left, desc=folder.manifest.name, unit="image", mininterval=10):
                     stream.write(json.dumps(_labelled(detector, image)) + "\n")
@@ -198,33 +196,17 @@ def _whole_lines(path: Path) -> list[bytes]:
     return [line for line in path.read_bytes().splitlines(keepends=True) if line.endswith(b"\n")]
 
 
-def _load(folder: ModelFolder, threads: int) -> Detector:
-    def load(one: ModelFolder) -> OnnxRuntime:
-        one.weights()
-        return OnnxRuntime(one.onnx(), threads=threads)
-
-    detector = assemble(folder, load)
-    detector.warm_up(1)
-    return detector
-
-
 def _labelled(detector: Detector, image: Radiograph) -> dict[str, Any]:
-    grey = decode_grey(image.path)
-    prepared = replace(detector.prepare(DecodedImage(grey, "png")), min_score=LOWEST_SCORE)
-    [found] = detector.predict([prepared])
-    height, width = grey.shape
-    return {"image": image.name, "boxes": _rows(found, width, height)}
-
-
-def _rows(found: Detections, width: int, height: int) -> Sequence[list[float]]:
-    frame = ANNOTATION_FRAME_PX / np.array([width, height, width, height])
-    corners = (found.boxes * frame).round(_PIXEL_DECIMALS).tolist()
-    scores = found.scores.astype(float).round(_SCORE_DECIMALS).tolist()
-    return [
+    one = detect(detector, decode_grey(image.path), LOWEST_SCORE)
+    frame = ANNOTATION_FRAME_PX / np.array([one.width, one.height] * 2)
+    corners = (one.found.boxes * frame).round(_PIXEL_DECIMALS).tolist()
+    scores = one.found.scores.astype(float).round(_SCORE_DECIMALS).tolist()
+    boxes = [
         [int(label), score, *box]
-        for label, score, box in zip(found.labels, scores, corners, strict=True)
+        for label, score, box in zip(one.found.labels, scores, corners, strict=True)
         if score >= LOWEST_SCORE
     ]
+    return {"image": image.name, "boxes": boxes}
 
 
 def with_teacher(
@@ -253,7 +235,8 @@ def with_teacher(
         if image.is_annotated and image.source != RSNA.name:
             continue
         read = image.source == RSNA.name
-        left = [] if name in normal else [one for one in boxes if not (read and _is_rsnas(one))]
+        left = [] if name in normal else boxes
+        left = [one for one in left if not (read and one.region in RSNA.regions)]
         sure = [
             PseudoBox(box.region, 1.0, box.x_min, box.y_min, box.x_max, box.y_max)
             for box in image.boxes
@@ -297,10 +280,6 @@ def facts_of(labels: PseudoLabels, images: Sequence[AnnotatedImage]) -> Mapping[
         "n_images": len(taught),
         "n_places": sum(len(image.soft or ()) for image in taught),
     }
-
-
-def _is_rsnas(box: PseudoBox) -> bool:
-    return box.region in RSNA.regions
 
 
 def _with_labels(

@@ -23,11 +23,10 @@ from cxr_contracts import Finding
 from cxr_detector.preprocessing import fit
 from cxr_training.core.cpu import denormals_flushed
 from cxr_training.core.errors import RunError
-from cxr_training.data.layout import NIH_FOLDER
 from cxr_training.data.nih import read_boxed
 from cxr_training.data.pixels import decode_grey
 from cxr_training.data.radiographs import Radiograph
-from cxr_training.data.splits import Split
+from cxr_training.data.splits import NIH_FOLDER, Split
 from cxr_training.detector.config import (
     AugmentationConfig,
     DetectorConfig,

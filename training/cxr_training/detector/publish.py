@@ -1,4 +1,4 @@
-"""From a finished run to its figures, and from both to `models/detector/<name>/`."""
+"""To `models/detector/<name>/`: from a finished run with its figures, or from several detectors."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,24 +10,41 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from cxr_contracts import (
+    Architecture,
     DataSpec,
     InputSpec,
     LabelSpec,
+    ModelFile,
     ModelManifest,
     Region,
     TrainingSpec,
 )
+from cxr_detector.fused import LIBRARY, MEMBERS_FILE, NAME, Member, Members, member_folders
 from cxr_detector.network import build_network, load_network
+from cxr_serving.model_folder import ModelFolder, open_model_folder
 from cxr_serving.onnx_runtime import OnnxRuntime
 from cxr_training.core.errors import PublishError
-from cxr_training.core.runs import portable_command, utc_now, write_json
+from cxr_training.core.runs import (
+    command_line,
+    current_commit,
+    portable_command,
+    utc_now,
+    write_json,
+)
 from cxr_training.data.annotations import NIH, Annotations, sets_named
-from cxr_training.data.splits import Split
+from cxr_training.data.splits import Split, split_sha256
 from cxr_training.detector.card import render_card
 from cxr_training.detector.config import DetectorConfig
 from cxr_training.detector.dataset import RESIZE
-from cxr_training.detector.detections import PreparedImages, match_all
-from cxr_training.detector.evaluation import RESAMPLES, Evaluation, evaluate
+from cxr_training.detector.evaluation import (
+    RESAMPLES,
+    Evaluation,
+    PreparedImages,
+    detect_published,
+    evaluate,
+    match_all,
+)
+from cxr_training.detector.published import own_annotations, regions_of_manifest
 from cxr_training.detector.run import (
     RESULTS,
     annotations_of,
@@ -38,7 +55,6 @@ from cxr_training.detector.run import (
 )
 from cxr_training.export.onnx import export_onnx
 from cxr_training.export.publishing import (
-    CARD_NAME,
     LICENCE,
     ONNX_NAME,
     WEIGHTS_NAME,
@@ -53,6 +69,10 @@ from cxr_training.metrics.detection import Threshold
 EVALUATION_FILE = "evaluation.json"
 _NIH_LABELS = NIH.credit.replace("BBox_List_2017", "labels")
 _N_GEOMETRY = 4
+# Two boxes that overlap by this much are one finding's, as for the figures.
+FUSED_IOU = 0.5
+# The weakest box of a member that takes part: below it, boxes change no score that is shown.
+LEAST_FUSED_SCORE = 0.001
 
 
 def evaluate_run(
@@ -102,10 +122,19 @@ def publish_run(
         raise PublishError(f"{path} is missing: run `evaluate` first")
     evaluation = Evaluation.model_validate_json(path.read_bytes())
     epochs = len((out / RESULTS).read_text().splitlines()) - 1
-    run = {**read_run(out), "epochs_run": epochs}
-    manifest = _write_folder(
-        config, models / config.name, run, run_weights(out), evaluation, replace=replace
-    )
+    run, weights = {**read_run(out), "epochs_run": epochs}, run_weights(out)
+    state = load_file(weights)
+    if not all(bool(torch.isfinite(t).all()) for t in state.values() if t.is_floating_point()):
+        raise PublishError(f"{weights} holds values that are not finite")
+    with staged(models / config.name, replace=replace) as folder:
+        save_file(state, folder / WEIGHTS_NAME)
+        # safetensors writes for its owner alone; the services run as another user.
+        (folder / WEIGHTS_NAME).chmod(0o644)
+        network = network_of(config, folder / WEIGHTS_NAME)
+        export_detector(network, config.input_spec, folder / ONNX_NAME)
+        manifest = _manifest(config, run, evaluation, folder)
+        write_manifest(manifest, folder, render_card(manifest))
+        load_network(manifest, folder)  # what serving will do
     results.mkdir(parents=True, exist_ok=True)
     # Anew: a run that was killed near its end has lines, and no curves.
     draw_curves(out / RESULTS, results / f"curves_{config.name}.png")
@@ -177,32 +206,6 @@ def data_sources(config: DetectorConfig, run: dict[str, Any]) -> list[str]:
     return [*labels, *credits, told]
 
 
-def _write_folder(
-    config: DetectorConfig,
-    target: Path,
-    run: dict[str, Any],
-    weights: Path,
-    evaluation: Evaluation,
-    *,
-    replace: bool,
-) -> ModelManifest:
-    """Weights, ONNX, manifest and card."""
-    state = load_file(weights)
-    if not all(bool(torch.isfinite(t).all()) for t in state.values() if t.is_floating_point()):
-        raise PublishError(f"{weights} holds values that are not finite")
-    with staged(target, replace=replace) as folder:
-        save_file(state, folder / WEIGHTS_NAME)
-        # safetensors writes for its owner alone; the services run as another user.
-        (folder / WEIGHTS_NAME).chmod(0o644)
-        network = network_of(config, folder / WEIGHTS_NAME)
-        export_detector(network, config.input_spec, folder / ONNX_NAME)
-        manifest = _manifest(config, run, evaluation, folder)
-        write_manifest(manifest, folder)
-        (folder / CARD_NAME).write_text(render_card(manifest))
-        load_network(manifest, folder)  # what serving will do
-    return manifest
-
-
 def _manifest(
     config: DetectorConfig, run: dict[str, Any], evaluation: Evaluation, folder: Path
 ) -> ModelManifest:
@@ -238,4 +241,113 @@ def _manifest(
             command=portable_command(run["command"]), commit=run["commit"], recipe=recipe
         ),
         metrics=evaluation.metrics,
+    )
+
+
+def fuse_published(
+    models: Sequence[Path], folder: Path, data: Path, *, version: str, replace: bool
+) -> ModelManifest:
+    """Write the folder of a model that fuses the boxes of `models`, with its figures.
+
+    Nothing is trained or fitted but the thresholds, and all members count alike.
+
+    Args:
+        models: published detectors beside `folder`, the one first whose input the card names.
+        folder: `models/detector/<name>`.
+        data: the folder that holds nih/ and chestx-det/.
+        version: of the new model.
+        replace: whether a model of that name may give way.
+
+    Raises:
+        DataError: the data is not as published.
+        ModelFolderError: a member is not what its manifest says.
+        PublishError: fewer than two members, one that lies elsewhere, or they do not learn and
+            evaluate by the same split and know the same regions.
+    """
+    members = [open_model_folder(model, "detector") for model in models]
+    _require_alike(members, folder)
+    annotations = own_annotations(members[0].manifest, data)
+    if split_sha256(annotations.splits) != members[0].manifest.data.split_sha256:
+        raise PublishError("the data's patient split is not the one that the members trained on")
+    with staged(folder, replace=replace) as partial:
+        (partial / MEMBERS_FILE).write_text(_listed(members).model_dump_json(indent=2) + "\n")
+        manifest = _fused_manifest(
+            members, model_file(partial / MEMBERS_FILE), folder.name, version
+        )
+        write_manifest(manifest, partial)
+        images, regions = annotations.of(Split.VALIDATION), regions_of_manifest(manifest)
+        detections = detect_published(open_model_folder(partial, "detector"), images)
+        matches = match_all([detections[image.name] for image in images], images, regions)
+        evaluation = evaluate(matches, images, regions)
+        labels = label_specs(regions, evaluation.thresholds)
+        figures = {"labels": labels, "metrics": evaluation.metrics}
+        manifest = manifest.model_copy(update=figures)
+        write_manifest(manifest, partial, render_card(manifest))
+        member_folders(open_model_folder(partial, "detector"))  # what serving will do
+    return manifest
+
+
+def _require_alike(members: Sequence[ModelFolder], folder: Path) -> None:
+    if len(members) < 2:
+        raise PublishError("at least two detectors are needed to fuse their boxes")
+    first = members[0].manifest
+    for member in members:
+        if member.path.resolve().parent != folder.resolve().parent:
+            raise PublishError(f"{member.path} does not lie beside {folder}")
+        if member.manifest.data.split_sha256 != first.data.split_sha256:
+            raise PublishError(f"{member.manifest.name} was trained on another patient split")
+        if [one.name for one in member.manifest.labels] != [one.name for one in first.labels]:
+            raise PublishError(f"{member.manifest.name} knows other regions than {first.name}")
+
+
+def _listed(members: Sequence[ModelFolder]) -> Members:
+    return Members(
+        members=[
+            Member(
+                name=member.path.resolve().name,
+                version=member.manifest.version,
+                weights_sha256=member.manifest.weights.sha256,
+                onnx_sha256=member.manifest.onnx.sha256,
+            )
+            for member in members
+        ]
+    )
+
+
+def _fused_manifest(
+    members: Sequence[ModelFolder], file: ModelFile, name: str, version: str
+) -> ModelManifest:
+    """Without figures, and with thresholds that hide everything."""
+    first = members[0].manifest
+    regions = regions_of_manifest(first)
+    sources = dict.fromkeys(source for one in members for source in one.manifest.data.sources)
+    return ModelManifest(
+        schema_version=1,
+        role="detector",
+        name=name,
+        version=version,
+        created_at=utc_now(),
+        licence=LICENCE,
+        architecture=Architecture(
+            library=LIBRARY,
+            name=NAME,
+            arguments={"iou": FUSED_IOU, "lowest_score": LEAST_FUSED_SCORE},
+        ),
+        input=first.input,
+        labels=label_specs(regions, [Threshold(1.0, "none yet")] * len(regions)),
+        weights=file,
+        onnx=file,
+        extra={"max_boxes": first.extra["max_boxes"]},
+        data=DataSpec(
+            sources=list(sources),
+            split_sha256=first.data.split_sha256,
+            n_train=max(one.manifest.data.n_train for one in members),
+            n_validation=first.data.n_validation,
+        ),
+        training=TrainingSpec(
+            command=portable_command(command_line()),
+            commit=current_commit(),
+            recipe={"members": [f"{one.manifest.name} {one.manifest.version}" for one in members]},
+        ),
+        metrics=[],
     )

@@ -40,26 +40,24 @@ from cxr_training.data.annotations import (
 from cxr_training.data.splits import Split, split_sha256
 from cxr_training.data.test_set import read_test_set
 from cxr_training.detector.card import render_card
-from cxr_training.detector.detections import (
-    ImageDetections,
-    detect_published,
-    detections_on,
-    known_only,
-    match_all,
-    only_of,
-)
 from cxr_training.detector.evaluation import (
     AT_50,
     FALSE_BOXES_PER_IMAGE,
     RESAMPLES,
+    ImageDetections,
     Sample,
+    detect_published,
+    detections_on,
     evaluate,
     is_of_calibration,
+    known_only,
+    match_all,
+    only_of,
     subset_rows,
 )
-from cxr_training.export.publishing import CARD_NAME, write_manifest
+from cxr_training.export.publishing import write_manifest
+from cxr_training.metrics.bootstrap import FloatArray
 from cxr_training.metrics.detection import (
-    FloatArray,
     Matches,
     Threshold,
     average_precision,
@@ -67,21 +65,16 @@ from cxr_training.metrics.detection import (
     froc_sensitivity,
     is_by_this_rule,
     mean_average_precision,
+    shipped_thresholds,
 )
-from cxr_training.report.tables import differing_figures
-
-
-def of_split(manifest: ModelManifest, split: Split) -> list[MetricRow]:
-    """The manifest's figures of a split."""
-    return [row for row in manifest.metrics if row.split == split.value]
+from cxr_training.report.tables import differing_figures, of_split
 
 
 def write_test_figures(model: Path, manifest: ModelManifest, rows: Sequence[MetricRow]) -> None:
     """Put the figures of test patients into the manifest and the card of the folder `model`."""
     kept = [row for row in manifest.metrics if row.split != Split.TEST.value]
     renewed = manifest.model_copy(update={"metrics": [*kept, *rows]})
-    write_manifest(renewed, model)
-    (model / CARD_NAME).write_text(render_card(renewed))
+    write_manifest(renewed, model, render_card(renewed))
 
 
 SHARED_REGIONS = tuple(r for r in REGIONS if r in NIH.regions & CHESTX_DET.regions)
@@ -221,10 +214,8 @@ def evaluate_published(
     again = is_comparable(manifest, patients) and all(
         is_by_this_rule(label.threshold_rule) for label in manifest.labels
     )
-    shipped = [Threshold(label.threshold, label.threshold_rule) for label in manifest.labels]
-    evaluation = evaluate(
-        matches, images, own, thresholds=None if again else shipped, resamples=resamples
-    )
+    thresholds = None if again else shipped_thresholds(manifest.labels)
+    evaluation = evaluate(matches, images, own, thresholds=thresholds, resamples=resamples)
     own_rows = evaluation.metrics
     if split is Split.TEST:
         people = read_test_set(data).boxed.images
@@ -274,9 +265,10 @@ def verify_published(model: Path, data: Path, *, resamples: int = RESAMPLES) -> 
         )
     measured = evaluate_published(model, data, (), resamples=resamples)
     # Those of calibration: `verify_calibration`.
-    published = [row for row in of_split(manifest, Split.VALIDATION) if not is_of_calibration(row)]
+    own = [row for row in manifest.metrics if not is_of_calibration(row)]
+    published, tested = (of_split(own, split) for split in (Split.VALIDATION, Split.TEST))
     sentences = differing_figures(published, measured.rows, TOLERANCE)
-    if tested := [row for row in of_split(manifest, Split.TEST) if not is_of_calibration(row)]:
+    if tested:
         again = evaluate_published(model, data, (), split=Split.TEST, resamples=resamples)
         sentences += differing_figures(tested, again.rows, TOLERANCE)
     for label, chosen in zip(manifest.labels, measured.thresholds, strict=True):

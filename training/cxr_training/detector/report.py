@@ -1,6 +1,5 @@
 """The results folder of published detectors: every figure as CSV, FROC curves, and the page."""
 
-import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -20,7 +19,13 @@ from cxr_training.detector.published import (
     PublishedEvaluation,
     regions_of_manifest,
 )
-from cxr_training.report.tables import format_interval, markdown_table
+from cxr_training.report.tables import (
+    cells_of,
+    format_gap,
+    format_interval,
+    markdown_table,
+    write_csv,
+)
 
 FIGURES, FROC, PAGE = "figures.csv", "froc.png", "README.md"
 _TITLES = {NIH.name: "NIH's boxes", CHESTX_DET.name: "ChestX-Det's boxes", "both": "both"}
@@ -52,14 +57,13 @@ def write_results(
         one.manifest.name: [*one.rows, *one.subset_rows, *_gains(one, reference)]
         for one in evaluations
     }
-    with (folder / FIGURES).open("w", newline="") as stream:
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(["model", "figure", "subset", "value", "low", "high", "images", "boxes"])
-        for model, of_model in rows.items():
-            for row in of_model:
-                numbers = (row.result.value, row.result.low, row.result.high)
-                shown = [f"{x:.4f}" for x in numbers]
-                writer.writerow([model, row.name, row.subset, *shown, row.n, row.n_positive])
+    header = ["model", "figure", "subset", "value", "low", "high", "images", "boxes"]
+    lines = (
+        [model, row.name, row.subset, *cells_of(row.result), row.n, row.n_positive]
+        for model, of_model in rows.items()
+        for row in of_model
+    )
+    write_csv(folder / FIGURES, header, lines)
     _draw_froc(evaluations, folder / FROC)
     found = {
         model: {(row.name, row.subset): row for row in of_model} for model, of_model in rows.items()
@@ -193,9 +197,7 @@ def _cell(row: MetricRow | None, *, signed: bool = False) -> str:
     """The figure with its interval, or a dash."""
     if row is None:
         return "-"
-    if signed:
-        return f"{row.result.value:+.3f} ({row.result.low:+.3f} to {row.result.high:+.3f})"
-    return format_interval(row.result)
+    return (format_gap if signed else format_interval)(row.result)
 
 
 def _draw_froc(evaluations: Sequence[PublishedEvaluation], target: Path) -> None:

@@ -23,17 +23,13 @@ from cxr_training.core.checkpoints import read_checkpoint
 from cxr_training.core.cpu import denormals_flushed
 from cxr_training.core.errors import ConfigError, RunError
 from cxr_training.core.runs import write_json
-from cxr_training.data.annotations import (
-    Annotations,
-    limit_images,
-    read_annotations,
-)
+from cxr_training.data.annotations import Annotations, limit_images, read_annotations
 from cxr_training.data.errors import DataError
 from cxr_training.data.splits import Split, split_sha256, write_splits
 from cxr_training.detector.config import DetectorConfig
 from cxr_training.detector.dataset import write_dataset
-from cxr_training.detector.detections import PreparedImages
 from cxr_training.detector.distillation import facts_of, read_pseudo_labels, with_teacher
+from cxr_training.detector.evaluation import PreparedImages
 from cxr_training.detector.pretraining import pretrain
 from cxr_training.detector.start import Start, read_start
 

@@ -39,6 +39,15 @@ class StartWeights:
     """For `run.json`."""
 
 
+def published_start(folder: Path, backbone: Path | None = None) -> Start:
+    """The weights of a published detector; ModelFolderError."""
+    published = open_model_folder(folder, "detector")
+    published.weights()
+    identity = published.identity
+    source = f"the published detector {identity.name} {identity.version}"
+    return Start(folder / published.manifest.weights.path, source, backbone)
+
+
 def read_start(start: Start, own: dict[str, torch.Tensor], architecture: str) -> StartWeights:
     """The tensors of `start` that have the name and the shape of one of `own`.
 

@@ -32,13 +32,8 @@ from cxr_training.core.checkpoints import write_checkpoint
 from cxr_training.core.errors import RunError
 from cxr_training.detector.config import DetectorConfig
 from cxr_training.detector.dataset import SOFT_FILE, UNKNOWN_FILE
-from cxr_training.detector.detections import PreparedImages, match_all
-from cxr_training.detector.evaluation import AT_50, AT_50_TO_95
-from cxr_training.detector.partial_labels import (
-    PartialLabelDataset,
-    PartialLabelModel,
-    SoftTargets,
-)
+from cxr_training.detector.evaluation import AT_50, AT_50_TO_95, PreparedImages, match_all
+from cxr_training.detector.partial_labels import PartialLabelDataset, PartialLabelModel, SoftTargets
 from cxr_training.export.onnx import rounded
 from cxr_training.metrics.detection import mean_average_precision
 

@@ -72,12 +72,20 @@ def check_same_answers(
         )
 
 
-def write_manifest(manifest: ModelManifest | TriageManifest, folder: Path) -> Path:
-    """Write `manifest.json`; a service that reads meanwhile never meets half of it."""
+def write_manifest(
+    manifest: ModelManifest | TriageManifest, folder: Path, card: str | None = None
+) -> None:
+    """Write `manifest.json`, and `card` as `MODEL_CARD.md`; `folder` is made where it is missing.
+
+    A service that reads meanwhile never meets half a manifest.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
     path = folder / MANIFEST_NAME
     partial = path.with_suffix(".partial")
     partial.write_text(manifest.model_dump_json(indent=2) + "\n")
-    return partial.rename(path)
+    partial.rename(path)
+    if card is not None:
+        (folder / CARD_NAME).write_text(card)
 
 
 def read_manifest(folder: Path) -> ModelManifest:

@@ -8,6 +8,7 @@ the two.
 import json
 import shutil
 import tempfile
+from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,7 +19,6 @@ from cxr_classifier.predictor import load_predictor as load_classifier
 from cxr_classifier.settings import ClassifierSettings
 from cxr_contracts import (
     MANIFEST_NAME,
-    DataSpec,
     Finding,
     LabelSpec,
     ModelIdentity,
@@ -36,28 +36,31 @@ from cxr_training.classifier.calibration import (
     fitted_levels,
     with_levels,
 )
+from cxr_training.classifier.card import classifier_card
 from cxr_training.classifier.evaluation import rules_of
 from cxr_training.classifier.metrics import for_manifest, metric_rows
 from cxr_training.classifier.predictions import Predictions, predict
 from cxr_training.classifier.samples import Samples, as_samples
 from cxr_training.core.errors import UserError
 from cxr_training.core.runs import sha256_of, utc_now
+from cxr_training.data.cli import layout_of
 from cxr_training.data.collection import Collection
 from cxr_training.data.errors import DataError
-from cxr_training.data.layout import refuse_test_folder
 from cxr_training.data.manifest_csv import check_files, read_entries
 from cxr_training.data.own import Layout, read_for_fit
 from cxr_training.data.radiographs import Radiograph
-from cxr_training.data.splits import Split, split_sha256
+from cxr_training.data.splits import Split, refuse_test_folder, split_sha256
 from cxr_training.export.publishing import write_manifest
+from cxr_training.monitoring.drift import write_site_reference
 from cxr_training.monitoring.triage import TriageImages, answers_of, fit_triage
-from cxr_training.report.tables import markdown_table
+from cxr_training.report.tables import format_interval, markdown_table
 
 _BY_NAME = Layout()
 # As many as the gateway wants before it tunes a budget: the upper 5% are then ten images.
 MIN_IMAGES = 200
 # With fewer, a fit would follow two or three patients.
 MIN_PATIENTS = 20
+_BY_LEVELS = "Triage: by evidence levels"
 
 
 class CalibrationError(UserError):
@@ -91,6 +94,41 @@ class Calibrated:
     before: ModelManifest
     after: ModelManifest
     predictions: Predictions
+
+
+def command(options: Namespace) -> int:
+    """`cxr models calibrate`."""
+    before = open_model_folder(options.model, "classifier").manifest
+    labels = [Finding(label.name) for label in before.labels]
+    site, triage = read_site(options.data, labels, layout_of(options)), None
+    calibrated = calibrate(options.model, site)
+    after = calibrated.after
+    print("\n\n".join(changes_table(calibrated)))
+    for row in after.metrics:
+        if (row.name, row.subset) in {("auroc_mean", "all"), ("ece_mean", "all")}:
+            print(f"{row.name} {format_interval(row.result)} on {row.n} radiographs")
+    if options.no_triage:
+        print(f"{_BY_LEVELS}.")
+    else:
+        detector = options.detector or options.models / "detector"
+        triage = triage_of(site, options.model, after, detector)
+    renewed = None if triage is None else triage.name
+    stale = stale_constants(options.models, identity_of(before), renewed)
+    for folder in stale:
+        print(f"{folder} was fitted to the earlier probabilities: it is set aside.")
+    if options.dry_run:
+        print("Nothing was changed.")
+        return 0
+    write_manifest(after, options.model, classifier_card(after))
+    if triage is not None:
+        write_manifest(triage, options.models / "triage" / triage.name)
+    for folder in stale:
+        (folder / MANIFEST_NAME).rename(folder / f"{MANIFEST_NAME}.set-aside")
+    again = f"cxr models calibrate --data {site.csv.name}"
+    split = Split.VALIDATION.value, site.split_sha256
+    said = write_site_reference(site.images, split, options.model, options.models, command=again)
+    print("\n".join([*said, "Restart the classifier and the gateway."]))
+    return 0
 
 
 def read_site(
@@ -158,7 +196,7 @@ def calibrate(model: Path, site: Site) -> Calibrated:
     before = folder.manifest
     rules = replace(rules_of(before, Split.VALIDATION, site.split_sha256), fitted=True)
     predictions = predict(folder, site.samples(), Split.VALIDATION, rules.coarse_px)
-    if not _differs(predictions):
+    if not (np.ptp(predictions.logits, axis=0) > 0).all():
         raise CalibrationError(f"{before.name} says the same of every radiograph of {site.csv}")
     decisions = fitted_decisions(predictions, rules.evaluation, rules.seed)
     labels = _kept_where_unseen(list(decisions.labels), before.labels, predictions)
@@ -183,19 +221,12 @@ def calibrate(model: Path, site: Site) -> Calibrated:
                 "threshold": LEVELS_METHOD,
                 "calibrated_on": found,
             },
-            "data": DataSpec(
-                sources=before.data.sources,
-                split_sha256=site.split_sha256,
-                n_train=before.data.n_train,
-                n_validation=len(site.images),
+            "data": before.data.model_copy(
+                update={"split_sha256": site.split_sha256, "n_validation": len(site.images)}
             ),
         }
     )
     return Calibrated(before, after, predictions)
-
-
-def _differs(predictions: Predictions) -> bool:
-    return bool((np.ptp(predictions.logits, axis=0) > 0).all())
 
 
 def _kept_where_unseen(
@@ -266,41 +297,53 @@ def stale_constants(models: Path, classifier: ModelIdentity, renewed: str | None
     return stale
 
 
-def site_triage(site: Site, model: Path, calibrated: Calibrated, detector: Path) -> TriageManifest:
+def triage_of(
+    site: Site, model: Path, after: ModelManifest, detector: Path
+) -> TriageManifest | None:
     """The triage model of the calibrated classifier and of `detector`, for this site.
+
+    None where the radiographs or the model allow none: then evidence levels decide. Says which.
 
     Args:
         site: the radiographs.
         model: the classifier's folder, as it was.
-        calibrated: what it becomes.
+        after: its manifest, as it becomes.
         detector: a model folder, or that of several with its default.
 
     Raises:
-        CalibrationError: the model does not know all fourteen findings; no radiograph has an
-            immediate one, or none a same-day one.
         DataError: an image cannot be decoded.
         ModelFolderError: one of the folders cannot be served.
     """
+    try:
+        triage = _site_triage(site, model, after, detector)
+    except CalibrationError as error:
+        print(f"{_BY_LEVELS}, for {error}.")
+        return None
+    print(f"Triage: {triage.name} ({triage.fit.form}).")
+    return triage
+
+
+def _site_triage(site: Site, model: Path, after: ModelManifest, detector: Path) -> TriageManifest:
     if missing := set(Finding) - set(site.labels):
         raise CalibrationError(
             f"scores are fitted to all fourteen findings ({len(missing)} of them lack)"
         )
+    if not detector.is_dir():
+        raise CalibrationError(f"there is no detector in {detector}")
     for kind, findings in (("an immediate", IMMEDIATE), ("a same-day", SAME_DAY)):
         if not any(image.findings & set(findings) for image in site.images):
             names = ", ".join(finding.value for finding in findings)
             raise CalibrationError(f"no radiograph of {site.csv} has {kind} finding ({names})")
     boxes = load_detector(DetectorSettings(model_dir=detector, model=None, runtime="onnxruntime"))
     with tempfile.TemporaryDirectory(prefix="cxr-calibrate-") as temporary:
-        folder = Path(temporary) / calibrated.after.name
+        folder = Path(temporary) / after.name
         shutil.copytree(model, folder)
-        write_manifest(calibrated.after, folder)
+        write_manifest(after, folder)
         classifier = load_classifier(ClassifierSettings(model_dir=folder, runtime="onnxruntime"))
         answers = answers_of(site.images, classifier, boxes, Path(temporary) / "boxes")
     images = TriageImages.of(site.images, answers, set())
-    pair = identity_of(calibrated.after), identity_of(boxes.manifest)
+    pair = identity_of(after), identity_of(boxes.manifest)
     manifest = fit_triage(images, *pair, site.split_sha256)
     # What was typed names folders of this machine.
-    command = (
-        f"cxr models calibrate --model models/classifier/{pair[0].name} --data {site.csv.name}"
-    )
-    return manifest.model_copy(update={"fit": manifest.fit.model_copy(update={"command": command})})
+    again = f"cxr models calibrate --model models/classifier/{pair[0].name} --data {site.csv.name}"
+    return manifest.model_copy(update={"fit": manifest.fit.model_copy(update={"command": again})})

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cxr_training.data.cli import add_layout, layout_of
+from cxr_training.core.commands import later
+from cxr_training.data.cli import add_layout
 from cxr_training.importing import ModelImportError
 from cxr_training.start import listed
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 _REPLACE = "let a published model of that name give way"
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
-Run = Callable[[argparse.Namespace], None]
+Run = Callable[[argparse.Namespace], object]
 
 
 def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -43,17 +44,17 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     calibrate.add_argument("--no-triage", action="store_true", help="leave triage to the levels")
     calibrate.add_argument("--dry-run", action="store_true", help="say what would change")
     add_layout(calibrate)
-    _add_models(calibrate, _calibrate)
+    _add_models(calibrate, later("importing.calibrate:command"))
     importing = actions.add_parser("import", help="a model folder from weights of your own")
     kinds = importing.add_subparsers(dest="kind", required=True)
     xrv = kinds.add_parser("torchxrayvision", help="its DenseNet or ResNet")
     xrv.add_argument("--weights", type=Path, help="a .pt file; without it, it is downloaded")
     xrv.add_argument("--variant", help="which release it is, e.g. densenet121-res224-all")
-    _add_common(xrv, _import_torchxrayvision)
+    _add_common(xrv, _import_release)
     eva_x = kinds.add_parser("eva-x", help="its vision transformers for ChestX-ray14")
     eva_x.add_argument("--weights", type=Path, help="a .pth file; without it, it is downloaded")
     eva_x.add_argument("--variant", help="which to download: tiny, small or base")
-    _add_common(eva_x, _import_eva_x)
+    _add_common(eva_x, _import_release)
     timm = kinds.add_parser("timm", help="a checkpoint of a timm network, or one on the hub")
     source = timm.add_mutually_exclusive_group(required=True)
     source.add_argument("--weights", type=Path, help=".safetensors, .pth or .pt")
@@ -109,44 +110,29 @@ def _add_models(parser: argparse.ArgumentParser, run: Run) -> None:
 # PyTorch takes seconds to import; `--help` should not wait for it.
 
 
-def _import_torchxrayvision(options: argparse.Namespace) -> None:
-    if options.weights is None and options.variant is None:
+def _import_release(options: argparse.Namespace) -> None:
+    """Of torchxrayvision or of EVA-X: a file, or a release that is downloaded."""
+    variant, is_xrv = options.variant, options.kind == "torchxrayvision"
+    if options.weights is None and variant is None:
         raise ModelImportError("give --weights FILE, or --variant to download a release")
-    _check_free(options, options.name or options.variant)
-    from cxr_training.importing.download import download
-    from cxr_training.importing.sources import read_xrv, xrv_releases
-
-    if options.variant is not None and options.variant not in xrv_releases():
-        known = ", ".join(xrv_releases())
-        raise ModelImportError(f"no variant {options.variant!r} of torchxrayvision: {known}")
-    with tempfile.TemporaryDirectory(prefix="cxr-import-") as folder:
-        path, origin = options.weights, {"variant": options.variant}
-        if path is None:
-            origin["url"] = xrv_releases()[options.variant].url
-            path = download(origin["url"], Path(folder))
-        _check_sha256(path, options.sha256)
-        foreign = read_xrv(path, options.variant, options.labels)
-        _publish(options, foreign, origin, options.name or options.variant)
-
-
-def _import_eva_x(options: argparse.Namespace) -> None:
-    if options.weights is None and options.variant is None:
-        raise ModelImportError("give --weights FILE, or --variant to download a release")
-    variant = options.variant
-    name = options.name or (variant and f"eva-x-{variant}")
+    name = options.name or (variant and (variant if is_xrv else f"eva-x-{variant}"))
     _check_free(options, name)
     from cxr_training.importing.download import download
-    from cxr_training.importing.sources import SIZES, read_eva_x, release_url
+    from cxr_training.importing.sources import read_eva_x, read_xrv, release_urls
 
-    if variant is not None and variant not in SIZES:
-        raise ModelImportError(f"no variant {variant!r} of EVA-X: {', '.join(SIZES)}")
+    urls = release_urls(options.kind)
+    if variant is not None and variant not in urls:
+        title = "torchxrayvision" if is_xrv else "EVA-X"
+        raise ModelImportError(f"no variant {variant!r} of {title}: {', '.join(urls)}")
     with tempfile.TemporaryDirectory(prefix="cxr-import-") as folder:
         path, origin = options.weights, {"variant": variant}
         if path is None:
-            origin["url"] = release_url(variant)
-            path = download(origin["url"], Path(folder))
+            origin["url"] = urls[variant]
+            path = download(urls[variant], Path(folder))
         _check_sha256(path, options.sha256)
-        _publish(options, read_eva_x(path, options.labels), origin, name)
+        labels = options.labels
+        foreign = read_xrv(path, variant, labels) if is_xrv else read_eva_x(path, labels)
+        _publish(options, foreign, origin, name)
 
 
 def _import_onnx(options: argparse.Namespace) -> None:
@@ -200,65 +186,6 @@ def _import_manifest(options: argparse.Namespace) -> None:
     from cxr_training.importing.folder import import_folder
 
     _announce(import_folder(options.folder, options.models, replace=options.replace))
-
-
-def _calibrate(options: argparse.Namespace) -> None:
-    from cxr_contracts import MANIFEST_NAME, Finding
-    from cxr_serving.model_folder import identity_of, open_model_folder
-    from cxr_training.data.splits import Split
-    from cxr_training.export.publishing import CARD_NAME, write_manifest
-    from cxr_training.importing.calibrate import (
-        CalibrationError,
-        calibrate,
-        changes_table,
-        read_site,
-        site_triage,
-        stale_constants,
-    )
-    from cxr_training.importing.folder import card_of
-    from cxr_training.monitoring.drift import write_site_reference
-    from cxr_training.report.tables import format_interval
-
-    before = open_model_folder(options.model, "classifier").manifest
-    labels = [Finding(label.name) for label in before.labels]
-    site, triage = read_site(options.data, labels, layout_of(options)), None
-    calibrated = calibrate(options.model, site)
-    card = card_of(calibrated.after)
-    print("\n\n".join(changes_table(calibrated)))
-    for row in calibrated.after.metrics:
-        if (row.name, row.subset) in {("auroc_mean", "all"), ("ece_mean", "all")}:
-            print(f"{row.name} {format_interval(row.result)} on {row.n} radiographs")
-    detector = options.detector or options.models / "detector"
-    if options.no_triage or not detector.is_dir():
-        print("Triage: by evidence levels.")
-    else:
-        try:
-            triage = site_triage(site, options.model, calibrated, detector)
-            print(f"Triage: {triage.name} ({triage.fit.form}).")
-        except CalibrationError as error:
-            print(f"Triage: by evidence levels, for {error}.")
-    renewed = None if triage is None else triage.name
-    stale = stale_constants(options.models, identity_of(calibrated.before), renewed)
-    for folder in stale:
-        print(f"{folder} was fitted to the earlier probabilities: it is set aside.")
-    if options.dry_run:
-        print("Nothing was changed.")
-        return
-    write_manifest(calibrated.after, options.model)
-    (options.model / CARD_NAME).write_text(card)
-    if triage is not None:
-        folder = options.models / "triage" / triage.name
-        folder.mkdir(parents=True, exist_ok=True)
-        write_manifest(triage, folder)
-    for folder in stale:
-        (folder / MANIFEST_NAME).rename(folder / f"{MANIFEST_NAME}.set-aside")
-    command = f"cxr models calibrate --data {site.csv.name}"
-    split = Split.VALIDATION.value, site.split_sha256
-    for line in write_site_reference(
-        site.images, split, options.model, options.models, command=command
-    ):
-        print(line)
-    print("Restart the classifier and the gateway.")
 
 
 def _list(options: argparse.Namespace) -> None:

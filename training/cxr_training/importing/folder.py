@@ -22,7 +22,7 @@ from cxr_gateway.ood import load_ood_detector
 from cxr_serving.imaging import DecodedImage
 from cxr_serving.model_folder import ModelFolder, ModelFolderError, checked_bytes, open_model_folder
 from cxr_serving.onnx_runtime import OnnxRuntime
-from cxr_training.classifier.card import HEADLINES, classifier_card, levels_table
+from cxr_training.classifier.card import OF_FEATURES, classifier_card
 from cxr_training.classifier.publish import export
 from cxr_training.core.runs import current_commit, sha256_of, utc_now
 from cxr_training.data.splits import split_sha256
@@ -46,28 +46,10 @@ from cxr_training.importing.networks import (
     probes,
 )
 from cxr_training.importing.onnx_file import ForeignGraph, write_onnx
-from cxr_training.report.card import facts_table, model_card
-from cxr_training.report.tables import markdown_table
 
 _NOT_STATED = "not stated"
 _THREADS = 1
-_FAILS = (
-    "Nothing was measured here. Measure it on radiographs of your own, with labels, before "
-    "anybody relies on it: `cxr classifier evaluate --model {folder} --data DATA`.",
-    "Choose patients that it was not trained on. Weights that saw NIH ChestX-ray14 may have seen "
-    "the very patients that are validation or test patients here; on those its figures flatter it.",
-    "An image is stretched to a square of {side} px, as NIH's were. Where the network was trained "
-    "on images cropped to a square, a radiograph that is not square looks wider or narrower to it.",
-    "Probabilities are as well calibrated as the weights make them, and for their prevalence.",
-    "A map shows where the evidence lies on a coarse grid; it is not a contour.",
-)
-_NO_CALIBRATION = (
-    "**Not calibrated here.** Calibration and levels are fitted to a site's own labelled "
-    "radiographs by `cxr models calibrate --model {folder} --data CSV`; until then the API and the "
-    "page say so with every study."
-)
 # How a map comes about, in the words of the card.
-_OF_FEATURES = "class activation maps: the head applied to each cell of the last feature map"
 _OF_PATCHES = "the head applied to each patch's token"
 _AS_GIVEN = "those that the file gives"
 
@@ -121,11 +103,10 @@ def publish_foreign(
             adopted = adopt(foreign)
             selection = adopted.selection
             of_patches = isinstance(adopted.network, TokenNetwork)
-            maps = _OF_PATCHES if of_patches else _OF_FEATURES
+            maps = _OF_PATCHES if of_patches else OF_FEATURES
             export(adopted.network, folder, probes(foreign.spec))
         manifest = _manifest(foreign, selection, wanted, origin, maps=maps, folder=folder)
-        write_manifest(manifest, folder)
-        (folder / CARD_NAME).write_text(imported_card(manifest))
+        write_manifest(manifest, folder, classifier_card(manifest))
         try_out(folder)
     return target
 
@@ -231,59 +212,6 @@ def _manifest(
         ),
         training=TrainingSpec(command=wanted.command, commit=current_commit(), recipe={}),
         metrics=[],
-    )
-
-
-def card_of(manifest: ModelManifest) -> str:
-    """The card of a classifier, whoever trained it."""
-    return (imported_card if "imported" in manifest.extra else classifier_card)(manifest)
-
-
-def imported_card(manifest: ModelManifest) -> str:
-    """The card of a classifier that was trained elsewhere, with what was measured of it here."""
-    spec, architecture, extra = manifest.input, manifest.architecture, manifest.extra
-    channels = architecture.arguments
-    low, high = (float((grey - spec.mean) / spec.std) for grey in (0, 1))
-    grey_values = f"Black arrives as {low:.6g}, white as {high:.6g}."
-    if "channel_mean" in channels:
-        grey_values = (
-            "Scaled to 0..1 and repeated in every channel; less "
-            f"{channels['channel_mean']}, divided by {channels['channel_std']}."
-        )
-    origin = {name: f"`{value}`" for name, value in extra["imported"].items() if value}
-    origin["trained on"] = "; ".join(manifest.data.sources)
-    if found := extra.get("calibrated_on"):
-        origin["calibrated on"] = (
-            f"{found['images']} radiographs of {found['patients']} patients, `{found['csv']}` "
-            f"(sha256 `{found['sha256'][:12]}`), {found['at']}"
-        )
-    thresholds = [
-        [label.name, f"{label.threshold:.6f} ({label.threshold_rule})"] for label in manifest.labels
-    ]
-    kept = (
-        f"{extra['calibration']} A finding is positive from its threshold on; the logits are "
-        "those of the weights as given, to a difference of 0.0001. Other outputs were dropped: "
-        f"{', '.join(extra['dropped']) or 'none'}. Maps: {extra.get(MAPS, _OF_FEATURES)}."
-    )
-    fails = _FAILS[1:] if manifest.metrics else _FAILS
-    if not manifest.calibrated:
-        fails = (_NO_CALIBRATION, *fails)
-    place = {"folder": f"models/classifier/{manifest.name}", "side": spec.width_px}
-    return model_card(
-        manifest,
-        what=f"Imported weights: a classifier of {len(manifest.labels)} findings on frontal chest "
-        f"radiographs, `{architecture.name}` ({architecture.library}) at {spec.width_px} x "
-        f"{spec.height_px} px. They were trained elsewhere; this card says what came with them "
-        f"and what was measured here. Licence of the weights: {manifest.licence}. "
-        f"Imported {manifest.created_at}.",
-        headlines=HEADLINES,
-        fails=[x.format(**place) for x in fails],
-        sections={
-            "Where it comes from": facts_table(origin),
-            "What was kept": f"{kept}\n\n{markdown_table(['finding', 'threshold'], thresholds)}",
-            "Grey values": grey_values,
-            "Evidence levels": "\n\n".join(levels_table(manifest.labels)),
-        },
     )
 
 

@@ -16,8 +16,7 @@ from cxr_classifier.network import CamNetwork, TokenNetwork, build_member, load_
 from cxr_classifier.preprocessing import preprocess
 from cxr_contracts import Architecture, Finding, InputSpec, LabelSpec
 from cxr_contracts.findings import parse_finding
-from cxr_training.data.csv_rows import Row, read_rows
-from cxr_training.data.errors import DataError
+from cxr_training.data.csv_rows import Row, parsed_rows
 from cxr_training.importing import ModelImportError
 
 NO_OPERATING_POINT = "none given: 0.5"
@@ -103,18 +102,17 @@ def read_labels(path: Path) -> list[Output]:
         DataError: no such file, no column `label`, a column of another name, a figure that is
             none, or a threshold outside 0..1.
     """
-    return [_output(path, line, row) for line, row in read_rows(path, ("label",), allowed=_COLUMNS)]
+    return parsed_rows(path, ("label",), _output, allowed=_COLUMNS)
 
 
-def _output(path: Path, line: int, row: Row) -> Output:
+def _output(_: int, row: Row) -> Output:
     # Pydantic reads the figures out of the texts.
     given: dict[str, Any] = {column: text.strip() for column, text in row.items() if text.strip()}
     try:
         return Output(**{"label": "", **given})
     except ValidationError as error:
         wrong = error.errors()[0]
-        detail = f"{wrong['loc'][0]} {wrong['input']!r}: {wrong['msg']}"
-        raise DataError(path, detail, line=line) from error
+        raise ValueError(f"{wrong['loc'][0]} {wrong['input']!r}: {wrong['msg']}") from error
 
 
 # Our maps' means against the network's own logits, relative to the largest of its logits.

@@ -56,9 +56,12 @@ SIZES = {
 }
 
 
-def release_url(variant: str) -> str:
-    """Where the authors keep the file of one of `SIZES`."""
-    return f"{_EVA_X_FOLDER}eva_x_{variant}_patch16_merged520k_mim_cxr14_ft.pth"
+def release_urls(kind: str) -> dict[str, str]:
+    """Where the files of `torchxrayvision` or `eva-x` lie, by variant."""
+    if kind == "torchxrayvision":
+        return {variant: release.url for variant, release in xrv_releases().items()}
+    name = "eva_x_{}_patch16_merged520k_mim_cxr14_ft.pth"
+    return {variant: _EVA_X_FOLDER + name.format(variant) for variant in SIZES}
 
 
 def read_eva_x(path: Path, labels: Path | None = None) -> ForeignNetwork:

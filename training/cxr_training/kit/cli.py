@@ -2,12 +2,8 @@
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from cxr_training.data.cli import add_layout, layout_of
-
-if TYPE_CHECKING:
-    from cxr_training.kit.request import Request
 
 CLASSIFIER, DETECTOR = Path("models/classifier/lite0-cxr"), Path("models/detector/yolov5n-both")
 
@@ -16,10 +12,7 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     """Add `train` and its commands."""
     train = commands.add_parser("train", help="train a model on a table of your own images")
     kinds = train.add_subparsers(dest="kind", required=True)
-    for kind, start, run in (
-        ("classifier", CLASSIFIER, _train_classifier),
-        ("detector", DETECTOR, _train_detector),
-    ):
+    for kind, start in (("classifier", CLASSIFIER), ("detector", DETECTOR)):
         command = kinds.add_parser(
             kind,
             help=f"a {kind} of your own labels, calibrated, with figures and a draft of its card",
@@ -45,25 +38,10 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
             "--set", action="append", default=[], metavar="KEY=VALUE", help="of the recipe"
         )
         add_layout(command)
-        command.set_defaults(run=run)
+        command.set_defaults(run=_train)
 
 
-def _train_classifier(options: argparse.Namespace) -> int:
-    request = _request(options, "classifier")
-    from cxr_training.kit.train_classifier import train_classifier
-
-    return _trained(train_classifier(request), options)
-
-
-def _train_detector(options: argparse.Namespace) -> int:
-    request = _request(options, "detector")
-    from cxr_training.kit.train_detector import train_detector
-
-    return _trained(train_detector(request), options)
-
-
-def _request(options: argparse.Namespace, kind: str) -> "Request":
-    """What is asked for; a name that cannot be is refused before PyTorch is imported."""
+def _train(options: argparse.Namespace) -> int:
     from cxr_training.kit.request import Request
 
     request = Request(
@@ -79,10 +57,12 @@ def _request(options: argparse.Namespace, kind: str) -> "Request":
         resume=options.resume,
         replace=options.replace,
     )
-    request.refuse_taken_name(kind)
-    return request
-
-
-def _trained(folder: Path, options: argparse.Namespace) -> int:
+    # Before PyTorch is imported.
+    request.refuse_taken_name(options.kind)
+    if options.kind == "classifier":
+        from cxr_training.kit.train_classifier import train_classifier as train
+    else:
+        from cxr_training.kit.train_detector import train_detector as train
+    folder = train(request)
     print(f"\n{folder}\nServe it: cxr serve --model {options.name}")
     return 0

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from cxr_contracts import Interval
 
 FloatArray = npt.NDArray[np.float64]
+BoolArray = npt.NDArray[np.bool_]
 Weights = npt.NDArray[np.int64]
 _Z = 1.96
 
@@ -45,6 +46,14 @@ def with_resamples(patients: Sequence[str], resamples: int, seed: int) -> FloatA
     return np.concatenate([np.ones((1, len(patients))), drawn]).astype(np.float64)
 
 
+def ratio(above: npt.ArrayLike, below: npt.ArrayLike) -> FloatArray:
+    """`above` over `below`, of one shape, place by place; NaN where `below` is not above zero."""
+    below = np.asarray(below)
+    quotient: FloatArray = np.full(below.shape, np.nan)
+    np.divide(above, below, out=quotient, where=below > 0)
+    return quotient
+
+
 def mean_of_defined(figures: Sequence[FloatArray]) -> FloatArray:
     """The mean of the figures that are not NaN, place by place; NaN where all are.
 
@@ -53,10 +62,7 @@ def mean_of_defined(figures: Sequence[FloatArray]) -> FloatArray:
     """
     values = np.array(figures)
     defined = ~np.isnan(values)
-    count = defined.sum(axis=0)
-    total = np.where(defined, values, 0.0).sum(axis=0)
-    mean: FloatArray = np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
-    return mean
+    return ratio(np.where(defined, values, 0.0).sum(axis=0), defined.sum(axis=0))
 
 
 def interval_or_none(draws: FloatArray) -> Interval | None:
@@ -64,9 +70,7 @@ def interval_or_none(draws: FloatArray) -> Interval | None:
     return None if np.isnan(draws[0]) else interval_of(float(draws[0]), draws[1:])
 
 
-def weighted_shares(
-    weights: FloatArray, among: npt.NDArray[np.bool_], hits: npt.NDArray[np.bool_]
-) -> FloatArray:
+def weighted_shares(weights: FloatArray, among: BoolArray, hits: BoolArray) -> FloatArray:
     """Of the images `among`, the share of `hits` in each weighting; NaN where there are none.
 
     Args:
@@ -74,9 +78,7 @@ def weighted_shares(
         among: bool [N].
         hits: bool [N].
     """
-    totals = weights @ among
-    shares: FloatArray = (weights @ (among & hits)) / np.where(totals > 0, totals, np.nan)
-    return shares
+    return ratio(weights @ (among & hits), weights @ among)
 
 
 def share_interval(draws: FloatArray, n_patients: int) -> Interval:

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-FloatArray = npt.NDArray[np.float64]
+from cxr_training.metrics.bootstrap import FloatArray, ratio
+
 _LINES_AT_ONCE = 32
 # Probabilities nearer to 0 or 1 have no logit that a slope could be fitted to.
 _NEAREST = 1e-6
@@ -39,9 +40,7 @@ def aurocs(targets: npt.ArrayLike, scores: npt.ArrayLike, weights: npt.ArrayLike
         _, positives, negatives = _by_score(targets, scores, lines)
         below = np.cumsum(negatives, axis=1) - negatives
         won = (positives * (below + negatives / 2)).sum(axis=1)
-        pairs = positives.sum(axis=1) * negatives.sum(axis=1)
-        area: FloatArray = np.divide(won, pairs, out=np.full(won.shape, np.nan), where=pairs > 0)
-        return area
+        return ratio(won, positives.sum(axis=1) * negatives.sum(axis=1))
 
     weights = np.asarray(weights)
     return in_pieces(areas, weights) if np.size(scores) else np.full(len(weights), np.nan)
@@ -102,9 +101,7 @@ def expected_calibration_errors(
         bin_of = np.minimum((share * bins * (1 - 1e-12)).astype(np.int64), bins - 1)
         cell = bin_of + bins * np.arange(n_lines)[:, None]
         sums = np.bincount(cell.ravel(), weights=(lines * gaps).ravel(), minlength=bins * n_lines)
-        error = np.abs(sums.reshape(n_lines, bins)).sum(axis=1)
-        mean: FloatArray = np.divide(error, total, out=np.full(n_lines, np.nan), where=total > 0)
-        return mean
+        return ratio(np.abs(sums.reshape(n_lines, bins)).sum(axis=1), total)
 
     return in_pieces(errors, weights)
 
@@ -128,11 +125,8 @@ def brier_skills(
     errors = (np.asarray(probabilities, dtype=np.float64) - truth) ** 2
     lines = np.asarray(weights, dtype=np.float64)
     total = lines.sum(axis=1)
-    prevalence = np.divide(lines @ truth, total, out=np.full(len(lines), np.nan), where=total > 0)
-    spread = total * prevalence * (1.0 - prevalence)
-    undefined: FloatArray = np.full(len(lines), np.nan)
-    ratio: FloatArray = np.divide(lines @ errors, spread, out=undefined, where=spread > 0)
-    return 1.0 - ratio
+    prevalence = ratio(lines @ truth, total)
+    return 1.0 - ratio(lines @ errors, total * prevalence * (1.0 - prevalence))
 
 
 def calibration_slopes(

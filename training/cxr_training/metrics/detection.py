@@ -15,10 +15,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from cxr_training.metrics.bootstrap import mean_of_defined
+from cxr_contracts import LabelSpec
+from cxr_training.metrics.bootstrap import BoolArray, FloatArray, mean_of_defined, ratio
 
-FloatArray = npt.NDArray[np.float64]
-BoolArray = npt.NDArray[np.bool_]
 IndexArray = npt.NDArray[np.intp]
 
 IOU_THRESHOLDS: FloatArray = np.linspace(0.5, 0.95, 10)
@@ -176,9 +175,7 @@ def _froc(matches: Matches, weights: FloatArray, false_boxes_per_image: float) -
     found = np.cumsum(counted * hits, axis=1)
     false = np.cumsum(counted * ~hits, axis=1)
     within = np.where(false <= allowed[:, np.newaxis], found, 0.0)
-    best = within.max(axis=1, initial=0.0)
-    share: FloatArray = np.divide(best, total, out=np.full(len(total), np.nan), where=total > 0)
-    return share
+    return ratio(within.max(axis=1, initial=0.0), total)
 
 
 def at_thresholds(
@@ -199,11 +196,9 @@ def at_thresholds(
     n_images = weights.shape[1]
     found = weights @ np.bincount(matches.image[hits], minlength=n_images)
     detected = weights @ np.bincount(matches.image[above], minlength=n_images)
-    total = weights @ matches.truth.sum(axis=1)
-    undefined = np.full(len(weights), np.nan)
     return {
-        "sensitivity": np.divide(found, total, out=undefined.copy(), where=total > 0),
-        "precision": np.divide(found, detected, out=undefined.copy(), where=detected > 0),
+        "sensitivity": ratio(found, weights @ matches.truth.sum(axis=1)),
+        "precision": ratio(found, detected),
         "false_boxes": (detected - found) / weights.sum(axis=1),
     }
 
@@ -222,6 +217,11 @@ class Threshold:
 
     score: float
     rule: str
+
+
+def shipped_thresholds(labels: Sequence[LabelSpec]) -> list[Threshold]:
+    """Those of a manifest."""
+    return [Threshold(label.threshold, label.threshold_rule) for label in labels]
 
 
 def is_by_this_rule(rule: str) -> bool:

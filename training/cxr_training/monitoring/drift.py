@@ -1,5 +1,6 @@
 """The reference of drift: how validation patients' images are distributed, seen by the services."""
 
+from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,11 +34,10 @@ from cxr_gateway.ood import OodDetector, load_ood_detector
 from cxr_serving.imaging import DecodedImage
 from cxr_serving.model_folder import identity_of
 from cxr_training.core.runs import current_commit, utc_now
-from cxr_training.data.layout import NIH_FOLDER
 from cxr_training.data.nih import read_boxed
 from cxr_training.data.pixels import upload_of
 from cxr_training.data.radiographs import Radiograph
-from cxr_training.data.splits import Split, split_sha256
+from cxr_training.data.splits import NIH_FOLDER, Split, split_sha256
 
 _BINS = 10
 
@@ -56,23 +56,23 @@ class ObservedImage:
     numbers: list[float | None]
 
 
-def write_reference(data: Path, ood: Path, classifier: Path, out: Path) -> Path:
-    """Observe the validation images and write the reference of both models under `out`.
-
-    Raises:
-        DataError: the data is not as published.
-        ModelFolderError: a folder holds no such model.
-    """
-    boxed = read_boxed(data / NIH_FOLDER)
-    detector = load_ood_detector(ood)
-    predictor = load_predictor(ClassifierSettings(model_dir=classifier))
+def reference(options: Namespace) -> int:
+    """`cxr drift reference`: of validation patients, by the published models."""
+    boxed = read_boxed(options.data / NIH_FOLDER)
+    detector = load_ood_detector(options.ood)
+    predictor = load_predictor(ClassifierSettings(model_dir=options.classifier))
     images = tqdm(boxed.of(Split.VALIDATION), desc="drift reference", mininterval=5.0)
     observed = [observe(image, detector, predictor) for image in images]
     patients = Split.VALIDATION.value, split_sha256(boxed.splits)
-    reference = reference_of(observed, detector.manifest, predictor.manifest, patients)
-    path = out / reference.name / REFERENCE_NAME
+    made = reference_of(observed, detector.manifest, predictor.manifest, patients)
+    print(f"Wrote {_written(made, options.out)}.")
+    return 0
+
+
+def _written(made: DriftReference, references: Path) -> Path:
+    path = references / made.name / REFERENCE_NAME
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(reference.model_dump_json(indent=1) + "\n")
+    path.write_text(made.model_dump_json(indent=1) + "\n")
     return path
 
 
@@ -114,15 +114,12 @@ def write_site_reference(
         )
     if refused == len(images):
         return [*said, "Drift: no image is left to write a reference of."]
-    reference = reference_of(
-        observed, detector.manifest, predictor.manifest, split, command=command
-    )
-    path = models / "reference" / reference.name / REFERENCE_NAME
-    path.parent.mkdir(parents=True, exist_ok=True)
+    made = reference_of(observed, detector.manifest, predictor.manifest, split, command=command)
+    path = models / "reference" / made.name / REFERENCE_NAME
     if path.exists():
         path.rename(path.with_name(f"{REFERENCE_NAME}.set-aside"))
-    path.write_text(reference.model_dump_json(indent=1) + "\n")
-    return [*said, f"Drift: {path}, of {reference.data.n_accepted} {split[0]} images."]
+    _written(made, models / "reference")
+    return [*said, f"Drift: {path}, of {made.data.n_accepted} {split[0]} images."]
 
 
 def observe(

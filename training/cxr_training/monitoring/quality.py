@@ -4,7 +4,7 @@ The larger images of the data set are what a hospital sends, at half its size. T
 px are copies that the data set made: the warning about detail is right for them, and counted apart.
 """
 
-import csv
+from argparse import Namespace
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,19 +14,15 @@ import numpy.typing as npt
 from PIL import Image
 from tqdm import tqdm
 
-from cxr_classifier.predictor import ClassifierPredictor
+from cxr_classifier.predictor import ClassifierPredictor, load_predictor
+from cxr_classifier.settings import ClassifierSettings
 from cxr_contracts import Finding, Interval
 from cxr_gateway.core.schemas import ImageQuality
-from cxr_gateway.imaging.quality import (
-    KINDS,
-    fields_of,
-    measure_quality,
-    reduced,
-    standardised,
-)
-from cxr_serving.imaging import DecodedImage
+from cxr_gateway.imaging.quality import KINDS, fields_of, measure_quality, reduced, standardised
+from cxr_training.data.nih import read_boxed
 from cxr_training.data.pixels import decode_grey, through_jpeg
 from cxr_training.data.radiographs import Radiograph
+from cxr_training.data.splits import NIH_FOLDER, Split
 from cxr_training.metrics.bootstrap import (
     FloatArray,
     interval_or_none,
@@ -34,7 +30,8 @@ from cxr_training.metrics.bootstrap import (
     with_resamples,
 )
 from cxr_training.metrics.classification import aurocs
-from cxr_training.report.tables import format_interval, markdown_table
+from cxr_training.monitoring.triage import probabilities_of
+from cxr_training.report.tables import format_interval, markdown_table, write_csv
 
 Grey = npt.NDArray[np.uint8]
 RESAMPLES = 1000
@@ -59,12 +56,28 @@ class Measured:
         return {name for name, is_so in KINDS.items() if is_so(self.quality)}
 
 
+def evaluate(options: Namespace) -> int:
+    """`cxr quality evaluate`."""
+    images = read_boxed(options.data / NIH_FOLDER).of(Split.VALIDATION)
+    predictor = load_predictor(ClassifierSettings(model_dir=options.classifier))
+    found = measured(images, predictor)
+    large = [one.image for one in found if one.side_px >= LARGE_PX]
+    spoilt = sensitivities([decode_grey(image.path) for image in large[: options.spoilt]])
+    coarser = aurocs_of_coarser(large[: options.coarser], predictor)
+    write_results(found, spoilt, coarser, options.results)
+    print((options.results / "README.md").read_text())
+    return 0
+
+
+def print_template(options: Namespace) -> int:
+    """`cxr quality template`."""
+    print(template(read_boxed(options.data / NIH_FOLDER).of(Split.TRAIN)))
+    return 0
+
+
 def logits_of(predictor: ClassifierPredictor, grey: Grey) -> FloatArray:
     """The published classifier's answer for uint8 [H, W]: logits, float64 [14]."""
-    (output,) = predictor.predict([predictor.prepare(DecodedImage(grey, "png"))])
-    findings, _ = output.findings_and_cams(0)
-    said = {row.finding: row.probability for row in findings}
-    chances = np.clip([said[finding] for finding in Finding], 1e-9, 1.0 - 1e-9)
+    chances = np.clip(probabilities_of(predictor, grey), 1e-9, 1.0 - 1e-9)
     logits: FloatArray = np.log(chances / (1.0 - chances))
     return logits
 
@@ -105,9 +118,9 @@ def rates(found: Sequence[Measured]) -> list[Rate]:
     for size, belongs in SIZES.items():
         kinds = [one.kinds for one in found if belongs(one.side_px)]
         n = len(kinds)
-        for kind in KINDS:
-            made.append(Rate(size, n, kind, sum(kind in one for one in kinds) / max(n, 1)))
-        made.append(Rate(size, n, "any", sum(bool(one) for one in kinds) / max(n, 1)))
+        warned = {kind: sum(kind in one for one in kinds) for kind in KINDS}
+        warned["any"] = sum(map(bool, kinds))
+        made += [Rate(size, n, kind, count / max(n, 1)) for kind, count in warned.items()]
     return made
 
 
@@ -218,12 +231,9 @@ def aurocs_of_coarser(
     """The mean AUROC on the images brought to each of `SIDES_PX`."""
     made = []
     for side in tqdm(SIDES_PX, desc="coarser", mininterval=5.0):
-        found = []
-        for image in images:
-            grey = decode_grey(image.path)
-            logits = logits_of(predictor, brought_to(grey, side))
-            found.append((image, logits))
-        area = mean_auroc([row[0] for row in found], np.array([row[1] for row in found]))
+        small = (brought_to(decode_grey(image.path), side) for image in images)
+        found = [logits_of(predictor, grey) for grey in small]
+        area = mean_auroc(images, np.array(found))
         if area is not None:
             made.append((side, area))
     return made
@@ -253,10 +263,8 @@ def write_results(
     """`rates.csv` and a page that shows it all."""
     folder.mkdir(parents=True, exist_ok=True)
     all_rates = rates(found)
-    with (folder / "rates.csv").open("w", newline="") as stream:
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(["size", "n", "kind", "share"])
-        writer.writerows([one.size, one.n, one.kind, f"{one.share:.4f}"] for one in all_rates)
+    lines = ([one.size, one.n, one.kind, f"{one.share:.4f}"] for one in all_rates)
+    write_csv(folder / "rates.csv", ["size", "n", "kind", "share"], lines)
     sizes = {one.size: one.n for one in all_rates}
     of = {(one.size, one.kind): f"{one.share:.1%}" for one in all_rates}
     parts = [

@@ -9,7 +9,7 @@ cache folder under the sha256 of its weights and of the images' names.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
@@ -23,7 +23,6 @@ from cxr_contracts import (
     LOWEST_MIN_SCORE,
     NO_BOX_SCORE,
     Finding,
-    Interval,
     MetricRow,
     ModelIdentity,
     Region,
@@ -34,8 +33,7 @@ from cxr_contracts import (
     TriageTerm,
 )
 from cxr_detector.app import detected_boxes
-from cxr_detector.fused import FusedPredictor
-from cxr_detector.predictor import DetectorPredictor
+from cxr_detector.loading import Detector
 from cxr_gateway.analysis.triage import IMMEDIATE, SAME_DAY
 from cxr_gateway.analysis.triage_folder import TriageModel
 from cxr_gateway.analysis.triage_model import reference_thresholds
@@ -48,12 +46,19 @@ from cxr_training.core.runs import command_line, current_commit, portable_comman
 from cxr_training.data.pixels import decode_grey
 from cxr_training.data.radiographs import Radiograph
 from cxr_training.data.splits import Split
+from cxr_training.detector.evaluation import detect
 from cxr_training.export.publishing import LICENCE
-from cxr_training.metrics.bootstrap import interval_or_none, weighted_shares, with_resamples
+from cxr_training.metrics.bootstrap import (
+    BoolArray,
+    FloatArray,
+    interval_or_none,
+    ratio,
+    weighted_shares,
+    with_resamples,
+)
 from cxr_training.metrics.classification import aurocs
+from cxr_training.report.tables import metric_row
 
-FloatArray = npt.NDArray[np.float64]
-BoolArray = npt.NDArray[np.bool_]
 # Boxes of the same names, where the detector draws them.
 IMMEDIATE_REGIONS = (Region.PNEUMOTHORAX,)
 SAME_DAY_REGIONS = (
@@ -94,7 +99,7 @@ class Answers:
 def answers_of(
     images: Sequence[Radiograph],
     classifier: ClassifierPredictor,
-    detector: DetectorPredictor | FusedPredictor,
+    detector: Detector,
     cache: Path,
 ) -> Answers:
     """Both models' answers for `images`, the detector's from `cache` where they lie there.
@@ -117,22 +122,22 @@ def answers_of(
 def _probabilities(images: Sequence[Radiograph], classifier: ClassifierPredictor) -> FloatArray:
     rows = np.empty((len(images), len(FINDINGS)))
     for row, image in enumerate(tqdm(images, desc="classifier", mininterval=5.0)):
-        decoded = DecodedImage(decode_grey(image.path), "png")
-        (output,) = classifier.predict([classifier.prepare(decoded)])
-        said = {one.finding: one.probability for one in output.findings_and_cams(0)[0]}
-        rows[row] = [said[finding] for finding in FINDINGS]
+        rows[row] = probabilities_of(classifier, decode_grey(image.path))
     return rows
 
 
-def _best_scores(
-    images: Sequence[Radiograph], detector: DetectorPredictor | FusedPredictor
-) -> FloatArray:
+def probabilities_of(classifier: ClassifierPredictor, grey: npt.NDArray[np.uint8]) -> list[float]:
+    """What a published classifier says of uint8 [H, W], in the order of `Finding`."""
+    (output,) = classifier.predict([classifier.prepare(DecodedImage(grey, "png"))])
+    said = {one.finding: one.probability for one in output.findings_and_cams(0)[0]}
+    return [said[finding] for finding in FINDINGS]
+
+
+def _best_scores(images: Sequence[Radiograph], detector: Detector) -> FloatArray:
     rows = np.zeros((len(images), len(REGIONS)))
     for row, image in enumerate(tqdm(images, desc="detector", mininterval=5.0)):
-        decoded = DecodedImage(decode_grey(image.path), "png")
-        prepared = replace(detector.prepare(decoded), min_score=LOWEST_MIN_SCORE * 10)
-        (found,) = detector.predict([prepared])
-        for box in detected_boxes(found, detector.manifest):
+        one = detect(detector, decode_grey(image.path), LOWEST_MIN_SCORE * 10)
+        for box in detected_boxes(one.found, detector.manifest):
             column = REGIONS.index(box.finding)
             rows[row, column] = max(rows[row, column], box.score)
     return rows
@@ -217,23 +222,17 @@ def fit_triage(
         ),
         metrics=[],
     )
-    losses = [
-        MetricRow(
-            name="log_loss",
-            subset=f"{kind}/{one}",
-            split=Split.VALIDATION.value,
-            result=Interval(value=loss, low=loss, high=loss),
-            n=len(images.patients),
-            n_positive=int(images.having(findings).sum()),
-        )
-        for kind, findings, regions in (
-            ("immediate", IMMEDIATE, IMMEDIATE_REGIONS),
-            ("same_day", (*IMMEDIATE, *SAME_DAY), (*IMMEDIATE_REGIONS, *SAME_DAY_REGIONS)),
-        )
-        for one, loss in _losses(images, findings, regions).items()
-    ]
-    rows = measure(images, manifest, Split.VALIDATION)
-    return manifest.model_copy(update={"metrics": [*losses, *rows]})
+    rows: list[MetricRow] = []
+    for kind, findings, regions in (
+        ("immediate", IMMEDIATE, IMMEDIATE_REGIONS),
+        ("same_day", (*IMMEDIATE, *SAME_DAY), (*IMMEDIATE_REGIONS, *SAME_DAY_REGIONS)),
+    ):
+        n, hits = len(images.patients), int(images.having(findings).sum())
+        for one, loss in _losses(images, findings, regions).items():
+            subset = f"{kind}/{one}"
+            rows += metric_row("log_loss", subset, loss, n=n, n_positive=hits, digits=None)
+    rows += measure(images, manifest, Split.VALIDATION)
+    return manifest.model_copy(update={"metrics": rows})
 
 
 def measure(images: TriageImages, manifest: TriageManifest, split: Split) -> list[MetricRow]:
@@ -250,21 +249,13 @@ def measure(images: TriageImages, manifest: TriageManifest, split: Split) -> lis
     no_finding = np.array([not findings for findings in images.findings])
     everyone = np.ones(len(images.patients), dtype=bool)
     weights = with_resamples(images.patients, RESAMPLES, seed=1)
-    rows = []
+    rows: list[MetricRow] = []
 
     def row(name: str, subset: str, draws: FloatArray, counts: tuple[int, int]) -> None:
-        interval = interval_or_none(draws)
-        if interval is not None:
-            rows.append(
-                MetricRow(
-                    name=name,
-                    subset=subset,
-                    split=split.value,
-                    result=interval,
-                    n=counts[0],
-                    n_positive=counts[1],
-                )
-            )
+        result, (n, hits) = interval_or_none(draws), counts
+        rows.extend(
+            metric_row(name, subset, result, n=n, n_positive=hits, split=split.value, digits=None)
+        )
 
     def share(name: str, subset: str, among: BoolArray, hits: BoolArray) -> None:
         counts = int(among.sum()), int((among & hits).sum())
@@ -280,10 +271,9 @@ def measure(images: TriageImages, manifest: TriageManifest, split: Split) -> lis
         share("precision_same_day", priority.value, inside, is_same_day)
         for view in VIEWS:
             share("share", f"{priority.value}/view={view}", images.views == view, inside)
-    usual = weighted_shares(weights, everyone, is_immediate)
-    lift = weighted_shares(weights, urgent, is_immediate) / np.where(usual > 0, usual, np.nan)
+    found, usual = (weighted_shares(weights, x, is_immediate) for x in (urgent, everyone))
     counts = int(urgent.sum()), int((urgent & is_immediate).sum())
-    row("lift_immediate", "urgent", lift, counts)
+    row("lift_immediate", "urgent", ratio(found, usual), counts)
     parts = {"all": everyone} | {f"view={view}": images.views == view for view in VIEWS}
     for name, truth, score in (
         ("auroc_immediate", is_immediate, immediate),

@@ -1,20 +1,43 @@
-"""`docs/results/triage/`: the figures of the published triage model as a page and as CSV."""
+"""The commands of triage, and `docs/results/triage/`: the published model's page and CSV."""
 
-import csv
+from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
-from cxr_contracts import MetricRow, TriageManifest
+from cxr_classifier.predictor import load_predictor as load_classifier
+from cxr_classifier.settings import ClassifierSettings
+from cxr_contracts import MANIFEST_NAME, MetricRow, ModelIdentity, TriageManifest
+from cxr_detector.loading import load_predictor as load_detector
+from cxr_detector.settings import DetectorSettings
 from cxr_gateway.analysis.triage import IMMEDIATE, SAME_DAY
 from cxr_gateway.core.schemas import Priority
-from cxr_gateway.core.settings import (
-    DEFAULT_ALERT_BUDGET,
-    DEFAULT_SOON_BUDGET,
+from cxr_gateway.core.settings import DEFAULT_ALERT_BUDGET, DEFAULT_SOON_BUDGET
+from cxr_serving.model_folder import identity_of
+from cxr_training.data.nih import read_boxed
+from cxr_training.data.rsna import Read, read_reads
+from cxr_training.data.splits import NIH_FOLDER, RSNA_FOLDER, TEST_FOLDER, Split, split_sha256
+from cxr_training.export.publishing import write_manifest
+from cxr_training.monitoring.triage import (
+    FORMS,
+    TriageImages,
+    answers_of,
+    fit_triage,
+    measure,
+    read_triage,
+    with_measured,
 )
-from cxr_training.data.splits import Split
-from cxr_training.monitoring.triage import FORMS
-from cxr_training.report.tables import format_interval, markdown_table
+from cxr_training.report.tables import (
+    cells_of,
+    differing_figures,
+    format_interval,
+    format_percent,
+    markdown_table,
+    of_split,
+    write_csv,
+)
 
+# Two machines' processors round differently; a figure that moves by more is another one.
+_TOLERANCE = 2e-3
 _KINDS = {
     "share_of_immediate": "with an immediate finding",
     "share_of_same_day": "with a same-day finding alone",
@@ -24,17 +47,75 @@ _KINDS = {
 }
 
 
-def write_results(manifest: TriageManifest, into: Path) -> None:
-    """`README.md` and `triage.csv` of all the figures that the published model's manifest holds."""
-    into.mkdir(parents=True, exist_ok=True)
-    with (into / "triage.csv").open("w", newline="") as stream:
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(["split", "name", "subset", "n", "n_positive", "value", "low", "high"])
-        for row in manifest.metrics:
-            numbers = (row.result.value, row.result.low, row.result.high)
-            facts = (row.split, row.name, row.subset, row.n, row.n_positive)
-            writer.writerow([*facts, *(f"{x:.4f}" for x in numbers)])
-    (into / "README.md").write_text(_page(manifest) + "\n")
+def fit(options: Namespace) -> int:
+    """`cxr triage fit`."""
+    images, classifier, detector, patients = _images(options, Split.VALIDATION)
+    manifest = fit_triage(images, classifier, detector, patients)
+    return _write(manifest, _folder(options, classifier, detector), options.results)
+
+
+def evaluate(options: Namespace) -> int:
+    """`cxr triage evaluate`."""
+    split = Split(options.split)
+    images, classifier, detector, _ = _images(options, split)
+    folder = _folder(options, classifier, detector)
+    published = read_triage(folder / MANIFEST_NAME, classifier, detector)
+    manifest = with_measured(published, measure(images, published, split))
+    return _write(manifest, folder, options.results)
+
+
+def verify(options: Namespace) -> int:
+    """`cxr triage verify`."""
+    differing = []
+    for split in (Split.VALIDATION, Split.TEST):
+        images, classifier, detector, _ = _images(options, split)
+        folder = _folder(options, classifier, detector)
+        published = read_triage(folder / MANIFEST_NAME, classifier, detector)
+        measured = measure(images, published, split)
+        names = {row.name for row in measured}
+        rows = [row for row in of_split(published.metrics, split) if row.name in names]
+        differing += differing_figures(rows, measured, _TOLERANCE)
+    print("\n".join(differing) or f"{folder}: every figure is as published")
+    return 1 if differing else 0
+
+
+def _images(
+    options: Namespace, split: Split
+) -> tuple[TriageImages, ModelIdentity, ModelIdentity, str]:
+    """The split's images with both models' answers, the models, and the sha256 of the split."""
+    is_test = split is Split.TEST
+    root = options.data / TEST_FOLDER if is_test else options.data
+    boxed = read_boxed(root / NIH_FOLDER, held_out=is_test)
+    images = boxed.of(split)
+    normal = set()
+    if (root / RSNA_FOLDER).is_dir():
+        reads = read_reads(root / RSNA_FOLDER, held_out=is_test)
+        normal = {one.nih_name for one in reads if one.read is Read.NORMAL}
+    classifier = load_classifier(ClassifierSettings(model_dir=options.classifier))
+    detector = load_detector(DetectorSettings(model_dir=options.models / "detector"))
+    answers = answers_of(images, classifier, detector, options.cache)
+    pair = identity_of(classifier.manifest), identity_of(detector.manifest)
+    return TriageImages.of(images, answers, normal), *pair, split_sha256(boxed.splits)
+
+
+def _folder(options: Namespace, classifier: ModelIdentity, detector: ModelIdentity) -> Path:
+    folder: Path = options.models / "triage" / f"{classifier.name}--{detector.name}"
+    return folder
+
+
+def _write(manifest: TriageManifest, folder: Path, results: Path) -> int:
+    write_manifest(manifest, folder)
+    results.mkdir(parents=True, exist_ok=True)
+    header = ["split", "name", "subset", "n", "n_positive", "value", "low", "high"]
+    lines = (
+        [x.split, x.name, x.subset, x.n, x.n_positive, *cells_of(x.result)]
+        for x in manifest.metrics
+    )
+    write_csv(results / "triage.csv", header, lines)
+    page = _page(manifest) + "\n"
+    (results / "README.md").write_text(page)
+    print(page)
+    return 0
 
 
 def _page(manifest: TriageManifest) -> str:
@@ -50,7 +131,7 @@ def _page(manifest: TriageManifest) -> str:
         f"Immediate: {_names(IMMEDIATE)}. Same day: {_names(SAME_DAY)}.",
     ]
     for split in (Split.TEST, Split.VALIDATION):
-        rows = [row for row in manifest.metrics if row.split == split.value]
+        rows = of_split(manifest.metrics, split)
         if any(row.name == "share" for row in rows):
             parts += _split_part(rows, split)
     parts += _forms_part(manifest)
@@ -64,14 +145,14 @@ def _split_part(rows: Sequence[MetricRow], split: Split) -> list[str]:
     for name, said in _KINDS.items():
         cells = [found.get((name, priority.value)) for priority in Priority]
         if all(cells):
-            shown = [_percent(cell) for cell in cells if cell]
+            shown = [format_percent(cell.result) for cell in cells if cell]
             table.append([said, str(cells[0].n if cells[0] else 0), *shown])
     called = [
         [
             priority.value,
             str(row.n),
-            _percent(row),
-            _percent(found["precision_same_day", priority.value]),
+            format_percent(row.result),
+            format_percent(found["precision_same_day", priority.value].result),
         ]
         for priority in Priority
         if (row := found.get(("precision_immediate", priority.value)))
@@ -110,11 +191,6 @@ def _forms_part(manifest: TriageManifest) -> list[str]:
         f"Cross-fitted log loss on validation patients; published: {manifest.fit.form}.",
         markdown_table(["form", "immediate", "immediate or same day"], rows),
     ]
-
-
-def _percent(row: MetricRow) -> str:
-    one = row.result
-    return f"{one.value:.0%} ({100 * one.low:.0f} to {100 * one.high:.0f})"
 
 
 def _names(findings: Sequence[str]) -> str:

@@ -19,11 +19,10 @@ from pydicom.pixels.utils import pixel_array
 
 from cxr_gateway.ood import canonical
 from cxr_training.data.errors import DataError
-from cxr_training.data.layout import NIH_FOLDER
 from cxr_training.data.nih import read_boxed
 from cxr_training.data.pixels import decode_grey
 from cxr_training.data.radiographs import Radiograph
-from cxr_training.data.splits import Split, split_sha256
+from cxr_training.data.splits import NIH_FOLDER, Split, split_sha256
 
 GreyImage = NDArray[np.uint8]
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
@@ -34,7 +35,7 @@ from cxr_training.ood.data import (
     read_photograph,
 )
 from cxr_training.ood.synthetic import TRAINED_KINDS, UNTRAINED_KINDS
-from cxr_training.report.tables import metric_row
+from cxr_training.report.tables import cells_of, metric_row
 
 RADIOGRAPH = "radiograph"
 AS_PUBLISHED = "as published"
@@ -77,19 +78,10 @@ def synthetic_probes(rng: np.random.Generator, per_kind: int) -> Iterator[Probe]
                 yield Probe(f"synthetic, kind {source}", kind, f"{kind}-{i}", image)
 
 
-def corrupted_probes(rng: np.random.Generator, images: Sequence[Radiograph]) -> Iterator[Probe]:
-    """Every radiograph in every way in which it is one no longer."""
-    return _changed(rng, images, "corrupted radiograph", CORRUPTIONS)
-
-
-def radiograph_probes(rng: np.random.Generator, images: Sequence[Radiograph]) -> Iterator[Probe]:
-    """Every radiograph in every way in which it still is one."""
-    return _changed(rng, images, RADIOGRAPH, VARIATIONS)
-
-
-def _changed(
+def changed_probes(
     rng: np.random.Generator, images: Sequence[Radiograph], source: str, changes: dict[str, Change]
 ) -> Iterator[Probe]:
+    """Every radiograph in every way of `CORRUPTIONS`, or of `VARIATIONS`."""
     for radiograph in images:
         image = decode_grey(radiograph.path)
         for kind, change in changes.items():
@@ -160,6 +152,7 @@ def _noisy(rng: np.random.Generator, image: GreyImage, deviation: float) -> Grey
     return np.clip(np.rint(noisy), 0, 255).astype(np.uint8)
 
 
+# After these it is a radiograph no longer.
 CORRUPTIONS: dict[str, Change] = {
     "inverted": lambda _, x: 255 - x,
     "turned by 90 degrees": lambda rng, x: np.rot90(x, 1 if rng.random() < 0.5 else 3),
@@ -171,6 +164,7 @@ CORRUPTIONS: dict[str, Change] = {
     "one half": _half,
     "inverted and turned by 90 degrees": lambda _, x: np.rot90(255 - x),
 }
+# After these it still is one.
 VARIATIONS: dict[str, Change] = {
     AS_PUBLISHED: lambda _, x: x,
     "mirrored": lambda _, x: x[:, ::-1],
@@ -257,10 +251,12 @@ def measure(folder: Path, data: Path, split: str, synthetic_per_kind: int) -> Me
         images = read_ood_data(data, int(recipe["calibration_percent"])).validation
     if not images:
         raise DataError(data, f"has no {split} patients")
-    radiographs = _outcomes(detector.check, radiograph_probes(rng, images))
+    probes = changed_probes(rng, images, RADIOGRAPH, VARIATIONS)
+    radiographs = _outcomes(detector.check, probes)
     others = _outcomes(detector.check, real_probes(rng))
     others += _outcomes(detector.check, synthetic_probes(rng, synthetic_per_kind))
-    others += _outcomes(detector.check, corrupted_probes(rng, images))
+    probes = changed_probes(rng, images, "corrupted radiograph", CORRUPTIONS)
+    others += _outcomes(detector.check, probes)
     published = [outcome for outcome in radiographs if outcome.kind == AS_PUBLISHED]
     # They keep the order of the images.
     of_subsets = [
@@ -289,9 +285,9 @@ def write_table(rows: Sequence[ResultRow], path: Path) -> None:
         writer = csv.writer(stream)
         writer.writerow(_COLUMNS)
         for row in rows:
-            area = ["", "", ""] if row.auroc is None else _cells(row.auroc)
+            area = ["", "", ""] if row.auroc is None else cells_of(row.auroc)
             facts = [row.source, row.kind, row.n, row.n_groups]
-            writer.writerow([*facts, *_cells(row.refused), *area, f"{row.highest:.4f}"])
+            writer.writerow([*facts, *cells_of(row.refused), *area, f"{row.highest:.4f}"])
 
 
 def metric_rows(rows: Sequence[ResultRow], split: str) -> list[MetricRow]:
@@ -309,12 +305,9 @@ def metric_rows(rows: Sequence[ResultRow], split: str) -> list[MetricRow]:
     return metrics
 
 
-def draw_results(
-    rows: Sequence[ResultRow], outcomes: Sequence[Outcome], threshold: float, path: Path
-) -> None:
+def draw_results(measured: Measurement, path: Path) -> None:
     """What is refused, and how far the scores stand apart, as PNG."""
-    from matplotlib.figure import Figure
-
+    rows = measured.rows
     shown = [row for row in rows if row.auroc is None and "=" not in row.kind]
     shown += [row for row in rows if row.auroc is not None and row.kind != "all"]
     colours = {source: f"C{i}" for i, source in enumerate(dict.fromkeys(r.source for r in shown))}
@@ -330,9 +323,9 @@ def draw_results(
     left.grid(axis="x", alpha=0.3)
     style = {"bins": np.linspace(0, 1, 41), "density": True, "histtype": "step", "lw": 1.5}
     for source, colour in colours.items():
-        scores = [outcome.score for outcome in outcomes if outcome.source == source]
+        scores = [outcome.score for outcome in measured.outcomes if outcome.source == source]
         right.hist(scores, color=colour, label=source, **style)
-    right.axvline(threshold, color="black", ls="--", lw=1)
+    right.axvline(measured.threshold, color="black", ls="--", lw=1)
     right.set(xlabel="score", ylabel="density (log)", yscale="log")
     right.legend(fontsize=8, loc="upper center")
     figure.savefig(path, dpi=110)
@@ -394,7 +387,3 @@ def _by_kind(outcomes: Sequence[Outcome]) -> dict[tuple[str, str], list[Outcome]
     for outcome in outcomes:
         kinds.setdefault((outcome.source, outcome.kind), []).append(outcome)
     return kinds
-
-
-def _cells(interval: Interval) -> list[str]:
-    return [f"{end:.4f}" for end in (interval.value, interval.low, interval.high)]

@@ -1,5 +1,6 @@
 """Writes a run into a model folder: weights, ONNX from the same weights, manifest, card."""
 
+from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,7 +20,6 @@ from cxr_contracts import (
 from cxr_training.core.runs import portable_command, utc_now
 from cxr_training.export.onnx import export_onnx
 from cxr_training.export.publishing import (
-    CARD_NAME,
     LICENCE,
     ONNX_NAME,
     WEIGHTS_NAME,
@@ -29,8 +29,9 @@ from cxr_training.export.publishing import (
     refuse_taken,
     write_manifest,
 )
+from cxr_training.ood.evaluation import draw_results, measure, metric_rows, write_table
 from cxr_training.ood.network import KIND_REASONS, KINDS, OodConfig, OodNetwork
-from cxr_training.ood.training import RunSummary
+from cxr_training.ood.training import RunSummary, read_run
 from cxr_training.report.card import (
     SPLITS,
     Headline,
@@ -39,7 +40,10 @@ from cxr_training.report.card import (
     headline_table,
     model_card,
 )
+from cxr_training.report.tables import differing_figures, of_split
 
+# Another processor may round an image's resizing otherwise.
+_TOLERANCE = 2e-3
 _RULES = {"min_side_px": 32, "max_aspect_ratio": 2.5, "min_contrast": 0.004}
 _WHAT = """\
 Decides whether an image is an upright, whole, frontal chest radiograph (PA or AP, bone bright)
@@ -69,6 +73,42 @@ _HEADLINES = (
     Headline("AUROC, photographs", "auroc", "real photograph: all"),
     Headline("AUROC, corrupted radiographs", "auroc", "corrupted radiograph: all"),
 )
+
+
+def publish_command(options: Namespace) -> int:
+    """`cxr ood publish`."""
+    summary, network = read_run(options.folder)
+    manifest = publish(
+        summary, network, options.out, version=options.version, replace=options.replace
+    )
+    print(f"{manifest.name} {manifest.version}: {options.out}")
+    return 0
+
+
+def evaluate(options: Namespace) -> int:
+    """`cxr ood evaluate`."""
+    split, out = options.split, options.out
+    measured = measure(options.model, options.data, split, options.synthetic_per_kind)
+    out.mkdir(parents=True, exist_ok=True)
+    write_table(measured.rows, out / f"ood-{split}.csv")
+    draw_results(measured, out / f"ood-{split}.png")
+    metrics, n_images = metric_rows(measured.rows, split), measured.n_radiographs
+    manifest = add_metrics(options.model, metrics, split=split, n_images=n_images)
+    (out / "README.md").write_text(results_page(manifest))
+    print(f"{len(measured.outcomes)} images evaluated: {out}")
+    return 0
+
+
+def verify(options: Namespace) -> int:
+    """`cxr ood verify`."""
+    measured = measure(options.model, options.data, options.split, options.synthetic_per_kind)
+    published = of_split(read_manifest(options.model).metrics, options.split)
+    again = metric_rows(measured.rows, options.split)
+    differing = differing_figures(published, again, _TOLERANCE)
+    for sentence in differing:
+        print(sentence)
+    print(f"{options.model}: {len(published)} figures published, {len(differing)} differ")
+    return 1 if differing else 0
 
 
 def publish(
@@ -189,7 +229,6 @@ def _architecture(config: OodConfig) -> Architecture:
 
 
 def _write(manifest: ModelManifest, folder: Path) -> None:
-    write_manifest(manifest, folder)
     card = model_card(
         manifest,
         what=_WHAT,
@@ -197,7 +236,7 @@ def _write(manifest: ModelManifest, folder: Path) -> None:
         fails=[*_most_missed(manifest), *_FAILS],
         sections={"Details": _details(manifest), "Every figure": _EVERY_FIGURE},
     )
-    (folder / CARD_NAME).write_text(card)
+    write_manifest(manifest, folder, card)
 
 
 def _most_missed(manifest: ModelManifest) -> list[str]:

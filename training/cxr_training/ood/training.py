@@ -1,6 +1,7 @@
 """Training leaves a run directory: recipe, split hash, metrics, curve, weights, operating point."""
 
 import time
+from argparse import Namespace
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torchvision.transforms.v2 import functional as vf
 
+from cxr_training.core.config import read_config
 from cxr_training.core.errors import RunError
 from cxr_training.core.runs import append_metrics, command_line, current_commit, read_metrics
 from cxr_training.export.publishing import WEIGHTS_NAME
@@ -48,6 +50,13 @@ class Pools:
     radiographs: GreyImage
     synthetic: GreyImage
     photographs: GreyImage
+
+
+def command(options: Namespace) -> int:
+    """`cxr ood train`."""
+    summary = train(options.data, read_config(OodConfig, options.config), options.out)
+    print(f"fitted on {summary.n_fit} radiographs: {options.out}")
+    return 0
 
 
 def train(data_folder: Path, config: OodConfig, out: Path) -> RunSummary:

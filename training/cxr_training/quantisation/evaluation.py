@@ -14,17 +14,11 @@ from cxr_serving.imaging import DecodedImage
 from cxr_serving.model_folder import ModelFolder
 from cxr_serving.onnx_runtime import OnnxRuntime
 from cxr_training.classifier.samples import LABELS, as_samples, read_samples
-from cxr_training.data.layout import NIH_FOLDER
 from cxr_training.data.pixels import decode_grey
-from cxr_training.data.splits import Split
+from cxr_training.data.splits import NIH_FOLDER, Split
 from cxr_training.data.test_set import read_test_set
-from cxr_training.detector.detections import detect_with, match_all, only_of
-from cxr_training.detector.evaluation import AT_50, Sample
-from cxr_training.detector.published import (
-    members_of,
-    own_annotations,
-    regions_of_manifest,
-)
+from cxr_training.detector.evaluation import AT_50, Sample, detect_with, match_all, only_of
+from cxr_training.detector.published import members_of, own_annotations, regions_of_manifest
 from cxr_training.metrics.bootstrap import (
     FloatArray,
     interval_or_none,

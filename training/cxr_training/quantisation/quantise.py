@@ -40,13 +40,11 @@ from cxr_serving.quantised import INT8_RUNTIME, check_answers, open_quantised
 from cxr_serving.runtime import FloatArray
 from cxr_training.classifier.card import classifier_card
 from cxr_training.core.errors import PublishError
-from cxr_training.data.layout import NIH_FOLDER, TEST_FOLDER
 from cxr_training.data.nih import read_boxed
 from cxr_training.data.pixels import decode_grey
-from cxr_training.data.splits import Split
+from cxr_training.data.splits import NIH_FOLDER, TEST_FOLDER, Split
 from cxr_training.detector.card import render_card
-from cxr_training.export.publishing import CARD_NAME, model_file, write_manifest
-from cxr_training.importing.folder import imported_card
+from cxr_training.export.publishing import model_file, write_manifest
 from cxr_training.quantisation.evaluation import Load, float32, losses
 from cxr_training.report.tables import format_interval
 
@@ -104,8 +102,8 @@ def quantise_published(model: Path, data: Path, *, n_images: int, seed: int) -> 
     kept = None if reason else quantised
     if kept is not None or manifest.int8 is not None:
         manifest = manifest.model_copy(update={"int8": kept})
-        write_manifest(manifest, model)
-        (model / CARD_NAME).write_text(_card(manifest))
+        card = render_card if manifest.role == "detector" else classifier_card
+        write_manifest(manifest, model, card(manifest))
     return reason
 
 
@@ -130,12 +128,6 @@ def _quantised_member(member: ModelFolder) -> OnnxRuntime:
 
 def _opened(path: Path) -> OnnxRuntime:
     return OnnxRuntime(path.read_bytes(), threads=1, name=INT8_RUNTIME)
-
-
-def _card(manifest: ModelManifest) -> str:
-    if manifest.role == "detector":
-        return render_card(manifest)
-    return (imported_card if "imported" in manifest.extra else classifier_card)(manifest)
 
 
 INT8_NAME = "model.int8.onnx"

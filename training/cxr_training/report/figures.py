@@ -12,6 +12,7 @@ from cxr_contracts import Interval, MetricRow, TriageManifest
 from cxr_serving.model_folder import choose_model, manifest_in
 from cxr_training.export.publishing import read_manifest
 from cxr_training.report.card import Headline, format_figure
+from cxr_training.report.tables import format_percent
 
 START, END = "<!-- figures: written by `make generate` -->", "<!-- end of figures -->"
 # By the model's folder under `models/`, or that of several, of which the default is meant.
@@ -126,8 +127,7 @@ def _share(result: Interval) -> str:
 
 
 def _percent(metric: MetricRow) -> str:
-    result = metric.result
-    return f"{result.value:.0%} ({100 * result.low:.0f} to {100 * result.high:.0f})"
+    return format_percent(metric.result)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,9 @@
 """Figures as rows of a manifest and as text; how two measurements of them differ."""
 
+import csv
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
 import numpy as np
 
 from cxr_contracts import Interval, MetricRow
@@ -13,17 +17,27 @@ def metric_row(
     n: int,
     n_positive: int | None,
     split: str = "validation",
+    digits: int | None = 4,
 ) -> list[MetricRow]:
-    """One row, or none where the figure is not defined; a bare figure is its own interval."""
+    """One row, or none where the figure is not defined; a bare figure is its own interval.
+
+    `digits` of the figure are kept; None: all.
+    """
     if result is None or (isinstance(result, float) and np.isnan(result)):
         return []
-    interval = (
-        result if isinstance(result, Interval) else Interval(value=result, low=result, high=result)
-    )
-    rounded = Interval(**{key: round(value, 4) for key, value in interval.model_dump().items()})
+    if not isinstance(result, Interval):
+        result = Interval(value=result, low=result, high=result)
+    if digits is not None:
+        kept = {key: round(value, digits) for key, value in result.model_dump().items()}
+        result = Interval(**kept)
     return [
-        MetricRow(name=name, subset=subset, split=split, result=rounded, n=n, n_positive=n_positive)
+        MetricRow(name=name, subset=subset, split=split, result=result, n=n, n_positive=n_positive)
     ]
+
+
+def of_split(rows: Iterable[MetricRow], split: str) -> list[MetricRow]:
+    """The figures of a split's patients."""
+    return [row for row in rows if row.split == split]
 
 
 def differing_figures(
@@ -62,6 +76,17 @@ def differing_figures(
     return sentences
 
 
+def cells_of(result: Interval) -> list[str]:
+    """Figure and ends of its interval, as a CSV has them."""
+    return [f"{end:.4f}" for end in (result.value, result.low, result.high)]
+
+
+def write_csv(path: Path, header: Sequence[str], lines: Iterable[Sequence[object]]) -> None:
+    """A table as CSV."""
+    with path.open("w", newline="") as stream:
+        csv.writer(stream, lineterminator="\n").writerows([header, *lines])
+
+
 def markdown_table(header: list[str], rows: list[list[str]]) -> str:
     """A Markdown table, first column to the left, the others to the right."""
     lines = [header, ["---"] + ["--:"] * (len(header) - 1), *rows]
@@ -74,3 +99,13 @@ def format_interval(result: Interval, digits: int = 3) -> str:
     if result.low == result.high:
         return value
     return f"{value} ({result.low:.{digits}f} to {result.high:.{digits}f})"
+
+
+def format_gap(result: Interval) -> str:
+    """A difference, e.g. `-0.012 (-0.030 to +0.008)`."""
+    return f"{result.value:+.3f} ({result.low:+.3f} to {result.high:+.3f})"
+
+
+def format_percent(result: Interval) -> str:
+    """E.g. `2% (1 to 3)`."""
+    return f"{result.value:.0%} ({100 * result.low:.0f} to {100 * result.high:.0f})"
