@@ -16,6 +16,8 @@ test("a study is new, opened by being looked at, and done by a key that goes on 
   await expect(row).toContainText("new");
   expect((await worklistOf(app, id)).state).toBe("new");
 
+  // The key walks through the list as it was when the study was opened.
+  await expect(app.list.locator("[data-study]")).toHaveCount(1);
   await row.click();
   await app.showsStudy();
   await expect(row).toHaveAttribute("data-work", "opened");
