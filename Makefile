@@ -3,6 +3,9 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
+# Where it is set, as in many images, every process compiles again all that it imports: half of the
+# time that a gateway or a training takes to start, and the tests start hundreds.
+unexport PYTHONDONTWRITEBYTECODE
 
 PYTHON ?= python3
 # Where the public data sets lie: NIH ChestX-ray14 in nih/, ChestX-Det in chestx-det/ (docs/data.md).

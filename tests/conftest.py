@@ -14,7 +14,17 @@ os.environ.setdefault("CXR_GATEWAY_DECODERS", "in-process")
 
 # The long ones first, so that no process is left with one of them at the end.
 _SLOW = ("e2e", "integration")
-_ORDER = ("e2e", "training", "integration", "gan", "contract")
+_ORDER = (
+    "e2e",
+    "training",
+    "integration",
+    "contract",
+    "dicom",
+    "clients",
+    "serving",
+    "gan",
+    "frontend",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

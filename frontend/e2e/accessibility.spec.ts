@@ -10,7 +10,7 @@ test("the start page has no barriers", async ({ app, page }) => {
 });
 
 test("an analysed study has no barriers, with everything unfolded", async ({ app, page }) => {
-  const { id } = await app.send(sample());
+  const { id } = await app.sent(sample());
   await app.open(`/studies/${id}`);
   await app.showsStudy();
   expect(await violations(page)).toEqual([]);
@@ -24,7 +24,7 @@ test("an analysed study has no barriers, with everything unfolded", async ({ app
 
 test("a rejected study and a refused file have no barriers", async ({ app, page, watch }) => {
   watch.expectRefusal(415, /\/api\/v1\/studies$/);
-  const { id } = await app.send(dicomFile("RG3_UNCI.dcm"));
+  const { id } = await app.sent(dicomFile("RG3_UNCI.dcm"));
   await app.open(`/studies/${id}`);
   await app.showsStudy();
   await app.choose([asUpload("notes.txt", Buffer.from("Only words."))]);
@@ -53,7 +53,7 @@ test("the help has no barriers", async ({ app, page }) => {
 });
 
 test("the image is two keys away, and the focus returns to where it was", async ({ app, page }) => {
-  const { id } = await app.send(sample());
+  const { id } = await app.sent(sample());
   await app.open(`/studies/${id}`);
   await app.showsStudy();
   await page.keyboard.press("Tab");
@@ -68,7 +68,7 @@ test("the image is two keys away, and the focus returns to where it was", async 
 });
 
 test("a turned image, the report and the agreement page have no barriers", async ({ app, page }) => {
-  const { id } = await app.send(sample());
+  const { id } = await app.sent(sample());
   await app.open(`/studies/${id}`);
   await app.showsStudy();
   await page.keyboard.press("q");
@@ -87,7 +87,7 @@ test.describe("at twice the size", () => {
   test.use({ viewport: { width: 640, height: 512 } });
 
   test("nothing sticks out, and the image and the result are both reached", async ({ app, page }) => {
-    const { id } = await app.send(sample());
+    const { id } = await app.sent(sample());
     await app.open(`/studies/${id}`);
     await app.showsStudy();
     expect(await overflows(page)).toBe(false);
@@ -98,7 +98,7 @@ test.describe("at twice the size", () => {
 });
 
 test.describe("at the first visit", () => {
-  test.use({ storageState: { cookies: [], origins: [] } });
+  test.use({ isFirstVisit: true });
 
   test("the notice has no barriers, must be accepted, and comes once", async ({ app, page }) => {
     await app.open();
@@ -126,7 +126,7 @@ test.describe("where the list lies over the study", () => {
   test.use({ viewport: { width: 820, height: 1180 } });
 
   test("it comes when asked for, and goes when a study is chosen", async ({ app, page }) => {
-    const { id } = await app.send(sample());
+    const { id } = await app.sent(sample());
     await app.open();
     await expect(page.getByText("Drop chest radiographs here")).toBeVisible();
     await expect(app.list).toHaveCount(0);
@@ -150,7 +150,7 @@ for (const [name, screen] of [
     test.use(screen);
 
     test("everything is in reach and nothing sticks out", async ({ app, page }) => {
-      const { id } = await app.send(sample());
+      const { id } = await app.sent(sample());
       await app.open();
       await expect(page.getByText("Drop chest radiographs here")).toBeVisible();
       await app.example("Mass").scrollIntoViewIfNeeded();

@@ -114,7 +114,7 @@ test.describe("with known boxes", () => {
   // What the detector marks changes with its model. So that coordinates are tested whatever it
   // marks, the study's boxes are replaced in transit; all else is the gateway's own response.
   test.beforeEach(async ({ app, page }) => {
-    study = await app.send(sample());
+    study = await app.sent(sample());
     await page.route(`**/api/v1/studies/${study.id}`, async (route) => {
       const response = await route.fetch();
       const body = (await response.json()) as Study;

@@ -3,7 +3,7 @@ import { expect, test } from "./app";
 
 // tests/e2e/conftest.py names the viewers to the gateway.
 test("a study leads to another viewer, in a tab that knows nothing of this one", async ({ app, page, context }) => {
-  const study = await app.send(sample());
+  const study = await app.sent(sample());
   const uid = study.patient.study_instance_uid ?? "";
   expect(uid).toMatch(/^[\d.]+$/);
   let referrer: string | null | undefined;

@@ -18,7 +18,7 @@ let study: Study;
 let greys: StoredGreys;
 
 test.beforeEach(async ({ app, request }) => {
-  study = await app.send(sample());
+  study = await app.sent(sample());
   greys = (await (await request.get(`/api/v1/studies/${study.id}/pixels`)).json()) as StoredGreys;
 });
 

@@ -4,7 +4,7 @@ import { expect, test } from "./app";
 test.use({ locale: "ko-KR" });
 
 test("the page speaks the browser's language, and another that is chosen", async ({ app, page }) => {
-  const { id } = await app.send(sample());
+  const { id } = await app.sent(sample());
   await page.goto(`/studies/${id}`);
   await expect(page.getByRole("heading", { level: 1 })).toBeVisible();
   expect(await page.evaluate(() => document.documentElement.lang)).toBe("ko");

@@ -3,8 +3,8 @@ import { dicomFile, sample, unseenSample } from "./samples";
 import { expect, test } from "./app";
 
 test.beforeEach(async ({ app }) => {
-  await app.send(sample());
-  await app.send(dicomFile("RG3_UNCI.dcm"));
+  await app.sent(sample());
+  await app.sent(dicomFile("RG3_UNCI.dcm"));
 });
 
 test("studies are listed in the gateway's order, and a reload keeps them", async ({ app, page, request }) => {
@@ -23,7 +23,7 @@ test("studies are listed in the gateway's order, and a reload keeps them", async
 });
 
 test("a study has an address of its own, and the browser goes back from it", async ({ app, page }) => {
-  const { id } = await app.send(sample());
+  const { id } = await app.sent(sample());
   await app.open(`/studies/${id}`);
   await app.showsStudy();
   const row = app.list.locator(`[data-study="${id}"]`);
@@ -54,7 +54,7 @@ test("the list is filtered by priority and by status", async ({ app }) => {
 });
 
 test("a list that is older than the study does not make the page ask for it for ever", async ({ app, page }) => {
-  const { id } = await app.send(sample());
+  const { id } = await app.sent(sample());
   let asked = 0;
   await page.route(`**/api/v1/studies/${id}`, async (route) => {
     asked += 1;

@@ -26,7 +26,7 @@ test("light or dark is as the system says, until a person says otherwise", async
 
 for (const colorScheme of ["light", "dark"] as const) {
   test(`the ${colorScheme} page has no barriers, with everything unfolded`, async ({ app, page }) => {
-    const { id } = await app.send(sample());
+    const { id } = await app.sent(sample());
     await page.emulateMedia({ colorScheme });
     await app.open();
     await expect(page.getByRole("list", { name: "Inference services" })).toBeVisible();
@@ -50,7 +50,7 @@ for (const colorScheme of ["light", "dark"] as const) {
 }
 
 test("in forced colours what is chosen is outlined, and nothing moves for whoever wants that", async ({ app, page }) => {
-  const { id } = await app.send(sample());
+  const { id } = await app.sent(sample());
   await page.emulateMedia({ forcedColors: "active", reducedMotion: "reduce" });
   await app.open(`/studies/${id}`);
   await app.showsStudy();

@@ -7,7 +7,7 @@ import { expect, test } from "./app";
 let study: Study;
 
 test.beforeEach(async ({ app }) => {
-  study = await app.send(sample());
+  study = await app.sent(sample());
   await app.open(`/studies/${study.id}`);
   await app.showsStudy();
 });

@@ -40,17 +40,15 @@ for (const { name, ...screen } of SCREENS) {
   test.describe(`${name}, ${width} pixels wide`, () => {
     test.use(screen);
 
-    test("nothing scrolls sideways, no part covers another, and the image has its room", async ({ app, page }, testInfo) => {
+    test("nothing scrolls sideways, no part covers another, and the image has its room", async ({ app, page }) => {
       const { id } = await app.send(unseenSample("width.dcm"));
       await app.open();
       await app.showsExamples();
       expect(await overflows(page)).toBe(false);
-      await page.screenshot({ path: testInfo.outputPath(`start-${width}.png`) });
       await app.open(`/studies/${id}`);
       await app.showsStudy();
       await expect(app.boxes.first()).toBeAttached();
       expect(await overflows(page)).toBe(false);
-      await page.screenshot({ path: testInfo.outputPath(`study-${width}.png`) });
 
       const isListBeside = await app.list.isVisible();
       expect(isListBeside).toBe(width > 900);

@@ -16,6 +16,8 @@ test("a study is new, opened by being looked at, and done by a key that goes on 
   await expect(row).toContainText("new");
   expect((await worklistOf(app, id)).state).toBe("new");
 
+  // The key walks through the list as it was when the study was opened.
+  await expect(app.list.locator("[data-study]")).toHaveCount(1);
   await row.click();
   await app.showsStudy();
   await expect(row).toHaveAttribute("data-work", "opened");
@@ -47,8 +49,7 @@ test("a study is new, opened by being looked at, and done by a key that goes on 
 test("filters and search stand in the address: reload keeps them, the back button takes them away", async ({ app, page }) => {
   const { id } = await app.send(unseenSample("findable.dcm"));
   await app.open();
-  await page.keyboard.press("/");
-  await page.keyboard.type("findable");
+  await app.search("findable");
   const rows = app.list.locator("[data-study]");
   await expect(rows).toHaveCount(1);
   await expect(rows).toHaveAttribute("data-study", id);
@@ -77,7 +78,7 @@ test.describe("with 10,000 studies", () => {
 
   // Copies of one real study, with ids, names and times of their own, handed out as the gateway does.
   test.beforeEach(async ({ app, page, request }) => {
-    await app.send(sample());
+    await app.sent(sample());
     const { items } = (await (await request.get("/api/v1/studies?limit=1")).json()) as StudyPage;
     const [model] = items;
     if (model === undefined) {
@@ -126,10 +127,9 @@ test.describe("with 10,000 studies", () => {
     );
   });
 
-  test("one of them is found by its number", async ({ app, page }) => {
+  test("one of them is found by its number", async ({ app }) => {
     await app.open();
-    await page.keyboard.press("/");
-    await page.keyboard.type("P9876");
+    await app.search("P9876");
     await expect(app.list.getByRole("status")).toHaveText("1 study");
     await expect(app.list.locator("[data-study]")).toContainText("Copy, 9876");
   });

@@ -36,6 +36,8 @@ NEEDED = (
 # What a library of the generator's sends otherwise than the document says: `native` a path for a
 # body that is a file, `apache-httpclient` paths for several files of a form. Each has the other's.
 MISSED = {"native": {"storeInstances": "409"}, "apache-httpclient": {"createStudies": "422"}}
+# Each Java here runs for seconds: what its compiler would win by thinking longer is never used.
+SHORT_LIVED = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
 pytestmark = pytest.mark.slow
 
 
@@ -52,7 +54,7 @@ def run(*command: str | Path, folder: Path) -> str:
     done = subprocess.run(
         [str(part) for part in command],
         cwd=folder,
-        env={**os.environ, "PATH": path},
+        env={**os.environ, "PATH": path, "JAVA_TOOL_OPTIONS": SHORT_LIVED},
         capture_output=True,
         text=True,
         check=False,
