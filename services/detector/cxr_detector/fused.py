@@ -56,10 +56,17 @@ class Members(_Strict):
     members: list[Member] = Field(min_length=2)
 
 
+class QuantisedMember(_Strict):
+    """A member with an 8-bit file."""
+
+    name: str = Field(pattern=MODEL_NAME, description="Of its folder.")
+    onnx_sha256: Sha256 = Field(description="Of that file.")
+
+
 class QuantisedMembers(_Strict):
     """The content of `members.int8.json`."""
 
-    onnx_sha256: dict[str, Sha256] = Field(description="Of each member's 8-bit file, by its name.")
+    members: list[QuantisedMember] = Field(min_length=1)
 
 
 def is_fused(architecture: Architecture) -> bool:
@@ -93,15 +100,13 @@ def member_folders(folder: ModelFolder) -> list[ModelFolder]:
     return found
 
 
-def quantised_members(members: Sequence[ModelFolder]) -> QuantisedMembers:
-    """The 8-bit files that the members have; those that have none run as they are."""
-    return QuantisedMembers(
-        onnx_sha256={
-            member.path.name: member.manifest.int8.onnx.sha256
-            for member in members
-            if member.manifest.int8 is not None
-        }
-    )
+def quantised_members(members: Sequence[ModelFolder]) -> list[QuantisedMember]:
+    """Those that have an 8-bit file; the others run as they are."""
+    return [
+        QuantisedMember(name=member.path.name, onnx_sha256=member.manifest.int8.onnx.sha256)
+        for member in members
+        if member.manifest.int8 is not None
+    ]
 
 
 def why_not_quantised(folder: ModelFolder, int8: QuantisedModel) -> str | None:
@@ -118,7 +123,7 @@ def why_not_quantised(folder: ModelFolder, int8: QuantisedModel) -> str | None:
         return str(error)
     except ValidationError:
         return f"{int8.onnx.path} names no members"
-    if measured != quantised_members(member_folders(folder)):
+    if measured.members != quantised_members(member_folders(folder)):
         return "its members' files are others than those that were measured"
     return None
 

@@ -25,6 +25,7 @@ from cxr_detector.fused import (
     MEMBERS_FILE,
     QUANTISED_MEMBERS_FILE,
     FusedPredictor,
+    QuantisedMembers,
     member_folders,
     quantised_members,
 )
@@ -181,7 +182,8 @@ def quantised(models: Path, data: SyntheticData, tmp_path_factory: pytest.TempPa
     rewrite(folder.path, made.model_copy(update={"gate": [loss(0.001)]}))
     fused = open_model_folder(root / "fused", "detector")
     together = quantised_members(member_folders(fused))
-    (fused.path / QUANTISED_MEMBERS_FILE).write_text(together.model_dump_json())
+    listed = QuantisedMembers(members=together).model_dump_json()
+    (fused.path / QUANTISED_MEMBERS_FILE).write_text(listed)
     file = model_file(fused.path / QUANTISED_MEMBERS_FILE)
     rewrite(fused.path, QuantisedModel(onnx=file, method="", check=None, gate=[loss(0.001)]))
     return root

@@ -28,6 +28,7 @@ from cxr_classifier.predictor import ClassifierPredictor
 from cxr_contracts import ModelManifest, QuantisedModel, SelfCheck
 from cxr_detector.fused import (
     QUANTISED_MEMBERS_FILE,
+    QuantisedMembers,
     is_fused,
     member_folders,
     quantised_members,
@@ -110,12 +111,12 @@ def quantise_published(model: Path, data: Path, *, n_images: int, seed: int) -> 
 def _of_members(folder: ModelFolder, path: Path) -> QuantisedModel:
     """Write to `path` which of the members' 8-bit files are measured together."""
     members = quantised_members(member_folders(folder))
-    if not members.onnx_sha256:
+    if not members:
         raise PublishError(f"no member of {folder.manifest.name} has an 8-bit file")
-    path.write_text(members.model_dump_json(indent=2) + "\n")
+    path.write_text(QuantisedMembers(members=members).model_dump_json(indent=2) + "\n")
     return QuantisedModel(
         onnx=model_file(path),
-        method=f"Those of {', '.join(members.onnx_sha256)} were measured together",
+        method=f"Those of {', '.join(one.name for one in members)} were measured together",
         check=None,
         gate=[],
     )
