@@ -18,6 +18,8 @@ def best_batch_size(run: Callable[[int], object], most: int) -> int:
         run: lets the model read so many images at once.
         most: the largest number to try.
     """
+    if most == 1:
+        return 1
     size, image_s = 1, _seconds(run, 1)
     while size < most:
         larger = min(2 * size, most)
