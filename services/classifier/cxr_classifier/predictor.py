@@ -76,7 +76,7 @@ def load_predictor(settings: ClassifierSettings) -> ClassifierPredictor:
     """
     folder = open_model_folder(settings.model_dir, "classifier")
     predictor = ClassifierPredictor(folder.manifest, _load_runtime(folder, settings))
-    predictor.warm_up(min(settings.max_batch_size, 2))
+    predictor.warm_up(min(settings.max_batch_size or 1, 2))
     return predictor
 
 

@@ -30,7 +30,7 @@ def load_predictor(settings: DetectorSettings) -> Detector:
                 one, device=settings.device, threads=settings.model_threads
             ),
         )
-    predictor.warm_up(min(settings.max_batch_size, 2))
+    predictor.warm_up(min(settings.max_batch_size or 1, 2))
     return predictor
 
 

@@ -25,7 +25,7 @@ from cxr_serving.metrics import BatchMetrics, ServiceMetrics
 from cxr_serving.model_folder import ModelFolderError, identity_of
 from cxr_serving.runtime import DeviceError
 from cxr_serving.service import Readiness
-from cxr_serving.settings import InferenceSettings
+from cxr_serving.settings import MOST_ON_A_GPU, InferenceSettings
 from cxr_serving.tracing import Tracing
 from cxr_serving.uploads import read_single_file
 
@@ -89,13 +89,15 @@ class InferenceService(Generic[Prepared, Output]):
         self.on_failure: Callable[[], None] | None = None
         self._load = load
         self._predictor: Predictor[Prepared, Output] | None = None
+        # Of any device, until the model is loaded.
+        self._most_at_once = settings.max_batch_size or MOST_ON_A_GPU
         self._limits = ImageLimits(max_pixels=settings.max_pixels)
         self.tracing = Tracing(role, settings.resolved_traces_endpoint)
         self._stages = self.metrics.stages(
             "cxr_inference_stage_seconds", "Stages of a request: upload, decode, prepare, model."
         )
         self._batch_metrics = BatchMetrics(
-            self.metrics.registry, settings.max_batch_size, settings.max_queue_length
+            self.metrics.registry, self._most_at_once, settings.max_queue_length
         )
 
     @property
@@ -123,14 +125,14 @@ class InferenceService(Generic[Prepared, Output]):
         settings = self.settings
         self._batcher: MicroBatcher[Prepared, Output] = MicroBatcher(
             self._predict,
-            max_batch_size=settings.max_batch_size,
+            max_batch_size=self._most_at_once,
             max_wait_ms=settings.max_wait_ms,
             max_queue_length=settings.max_queue_length,
             name=self.role,
             metrics=self._batch_metrics,
         )
         self._admission = Admission(
-            max_requests=settings.max_queue_length + settings.max_batch_size,
+            max_requests=settings.max_queue_length + self._most_at_once,
             max_bytes=settings.max_inside_bytes,
             unknown_bytes=self.max_body_bytes,
             retry_after_s=lambda: self._batcher.retry_after_s,
@@ -203,7 +205,9 @@ class InferenceService(Generic[Prepared, Output]):
         try:
             predictor = await self._batcher.call(self._load)
             self._batcher.max_batch_size = await self._batcher.call(
-                partial(_measured_batch_size, predictor, self.settings.max_batch_size)
+                partial(
+                    _measured_batch_size, predictor, self.settings.most_at_once(predictor.device)
+                )
             )
         except Exception as error:
             self.failed = True

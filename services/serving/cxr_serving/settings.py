@@ -40,6 +40,10 @@ class ServiceSettings(BaseSettings):
         return self
 
 
+# On a CPU, two images at once took 140 MB more and came 2% faster.
+MOST_ON_A_GPU = 16
+
+
 class InferenceSettings(ServiceSettings):
     """What both inference services can be set to; each adds its prefix, port and model."""
 
@@ -60,12 +64,13 @@ class InferenceSettings(ServiceSettings):
     threads: int = Field(
         default=0, ge=0, description="Of one run of the model on a CPU; 0: as many as cores."
     )
-    max_batch_size: int = Field(
-        default=16,
+    max_batch_size: int | None = Field(
+        default=None,
         ge=1,
         le=64,
-        description="Images in one run of the model, at most. At start the service measures up to "
-        "which number an image gets faster, and takes that.",
+        description="Images in one run of the model, at most; at start the service measures up to "
+        "which number an image gets faster. Unset: 1 on a CPU, where more take memory and bring "
+        f"little, and {MOST_ON_A_GPU} on a GPU.",
     )
     max_wait_ms: float = Field(
         default=2.0, ge=0, le=1000, description="How long a batch of two or more waits to fill."
@@ -100,6 +105,10 @@ class InferenceSettings(ServiceSettings):
         if None in given and given != {None}:
             raise ValueError("tls_cert_file, tls_key_file and tls_client_ca_file go together")
         return self
+
+    def most_at_once(self, device: str) -> int:
+        """Images in one run of the model on `device`, at most."""
+        return self.max_batch_size or (1 if device == "cpu" else MOST_ON_A_GPU)
 
     @property
     def model_threads(self) -> int:
