@@ -70,13 +70,14 @@ def _write_memory(measurement: Measurement, path: Path) -> None:
 
 
 def _table(measurement: Measurement) -> str:
+    rounds = len(measurement.services[OURS].p50_ms)
     lines = [
         "# Speed and memory",
         "",
         f"Made by `{COMMAND}` on {os.cpu_count()} cores: the public sample radiograph as a "
         "1024 x 1024 PNG, every upload a new file; each service takes its turn in each round; "
-        "medians over the rounds. One client for the latencies, eight for the throughput. All "
-        "services run at once and share the machine's processors, idle but for the one under "
+        f"medians over {rounds} rounds. One client for the latencies, eight for the throughput. "
+        "All services run at once and share the machine's processors, idle but for the one under "
         "measurement. The images of a study are made when this system is idle or when they are "
         "asked for, and are not counted.",
         "",
