@@ -16,7 +16,7 @@ from cxr_dicom.settings import DicomSettings
 from cxr_gateway.access.start import OpenToOthers, refuse_open_to_others
 from cxr_gateway.api.upload import ENVELOPE_BYTES
 from cxr_gateway.core.settings import GatewaySettings
-from cxr_gateway.middleware.security_headers import ProtectionMiddleware
+from cxr_gateway.middleware.security_headers import SecurityHeadersMiddleware
 from cxr_serving.errors import PayloadTooLarge, ServiceError, Unavailable
 from cxr_serving.model_folder import choose_model
 from cxr_serving.product import VERSION
@@ -327,7 +327,7 @@ async def test_the_proxy_adds_the_gateways_own_headers_to_the_page() -> None:
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body"})
 
-    protected = httpx.ASGITransport(ProtectionMiddleware(empty, ["*"]))
+    protected = httpx.ASGITransport(SecurityHeadersMiddleware(empty, ["*"]))
     async with httpx.AsyncClient(transport=protected, base_url="http://gateway") as client:
         expected = dict((await client.get("/")).headers)
     expected.pop("cache-control")

@@ -31,7 +31,7 @@ from cxr_gateway.core.principal import Principal, PrincipalKind, Role
 from cxr_gateway.core.tokens import now
 from support.access import closed_settings
 from support.fake_gateway import RuleOodDetector, settings_for
-from support.fake_oidc import OidcStand
+from support.fake_oidc import FakeOidcProvider
 from support.images import png
 from support.live_gateway import STUDIES, FakeServices, services
 from support.served_app import served
@@ -181,7 +181,7 @@ def test_every_operation_answers_each_role_as_its_rule_says(
     ports = {f"{r}_url": f"http://127.0.0.1:{port}" for r, port in services.ports.items()}
     limits = {"requests_per_minute": 10**9, "failures_per_minute": 10**9}
     closed = closed_settings(tmp_path / "archive", security_database_url, **limits, **ports)
-    app = create_gateway(closed, ood=RuleOodDetector(), provider=OidcStand().opener)
+    app = create_gateway(closed, ood=RuleOodDetector(), provider=FakeOidcProvider().opener)
     with served(app) as port:
         url, roles = f"http://127.0.0.1:{port}", frozenset({role})
         keys = app.state.gateway.authenticator.keys

@@ -9,25 +9,27 @@ from pathlib import Path
 import pytest
 
 from support.access import client_with, closed_gateway, closed_settings
-from support.fake_gateway import Stand, refused
-from support.fake_oidc import AUDIENCE, CLIENT_ID, OidcStand, an_rsa_key
+from support.fake_gateway import RunningGateway, refused
+from support.fake_oidc import AUDIENCE, CLIENT_ID, FakeOidcProvider, an_rsa_key
 
 ME = "/api/v1/me"
 
 
 @pytest.fixture
-def oidc() -> OidcStand:
-    return OidcStand()
+def oidc() -> FakeOidcProvider:
+    return FakeOidcProvider()
 
 
 @pytest.fixture
-async def stand(tmp_path: Path, oidc: OidcStand) -> AsyncIterator[Stand]:
+async def gateway(tmp_path: Path, oidc: FakeOidcProvider) -> AsyncIterator[RunningGateway]:
     async with closed_gateway(closed_settings(tmp_path / "archive"), oidc) as running:
         yield running
 
 
-async def test_an_access_token_for_our_audience_is_accepted(stand: Stand, oidc: OidcStand) -> None:
-    async with client_with(stand, oidc.token(aud=AUDIENCE)) as system:
+async def test_an_access_token_for_our_audience_is_accepted(
+    gateway: RunningGateway, oidc: FakeOidcProvider
+) -> None:
+    async with client_with(gateway, oidc.token(aud=AUDIENCE)) as system:
         me = (await system.get(ME)).json()
     assert (me["kind"], me["name"], me["department"]) == ("user", "user-1", "radiology")
 
@@ -36,7 +38,7 @@ def encoded(content: bytes) -> str:
     return base64.urlsafe_b64encode(content).decode().rstrip("=")
 
 
-def forged(oidc: OidcStand) -> dict[str, str]:
+def forged(oidc: FakeOidcProvider) -> dict[str, str]:
     genuine = oidc.token(aud=AUDIENCE)
     head, body, signature = genuine.split(".")
     foreign_key = an_rsa_key("first", "an unknown key")
@@ -61,11 +63,11 @@ def forged(oidc: OidcStand) -> dict[str, str]:
 
 
 async def test_an_expired_or_forged_token_is_answered_as_if_it_were_none(
-    stand: Stand, oidc: OidcStand
+    gateway: RunningGateway, oidc: FakeOidcProvider
 ) -> None:
     bodies = set()
     for what, token in forged(oidc).items():
-        async with client_with(stand, token) as system:
+        async with client_with(gateway, token) as system:
             answer = await system.get("/api/v1/studies")
         refused(answer, 401)
         bodies.add(answer.content)
@@ -73,11 +75,11 @@ async def test_an_expired_or_forged_token_is_answered_as_if_it_were_none(
 
 
 async def test_without_an_audience_no_access_token_is_accepted(
-    tmp_path: Path, oidc: OidcStand
+    tmp_path: Path, oidc: FakeOidcProvider
 ) -> None:
     settings = closed_settings(tmp_path / "archive", oidc_audience="")
     async with (
-        closed_gateway(settings, oidc) as stand,
-        client_with(stand, oidc.token(aud=AUDIENCE)) as system,
+        closed_gateway(settings, oidc) as gateway,
+        client_with(gateway, oidc.token(aud=AUDIENCE)) as system,
     ):
         refused(await system.get("/api/v1/studies"), 401)

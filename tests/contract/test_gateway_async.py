@@ -16,10 +16,10 @@ from cxr_gateway.core.settings import GatewaySettings
 from cxr_serving.errors import UnsupportedMedia
 from support.fake_gateway import (
     FakeService,
-    Stand,
+    RunningGateway,
     refused,
+    running_gateway,
     settings_for,
-    standing_gateway,
 )
 from support.images import png
 from support.live_gateway import FakeServices, Starter, services, start
@@ -53,8 +53,8 @@ def held() -> Held:
 
 
 @pytest.fixture
-async def stand(settings: GatewaySettings, held: Held) -> AsyncIterator[Stand]:
-    async with standing_gateway(settings, classifier=held.service) as running:
+async def gateway(settings: GatewaySettings, held: Held) -> AsyncIterator[RunningGateway]:
+    async with running_gateway(settings, classifier=held.service) as running:
         yield running
         held.released.set()
 
@@ -68,35 +68,35 @@ async def study_of(client: httpx.AsyncClient, path: str, status: str) -> dict[st
 
 
 async def test_the_answer_does_not_wait_and_the_study_is_seen_until_it_is_read(
-    stand: Stand, held: Held
+    gateway: RunningGateway, held: Held
 ) -> None:
-    answer = await stand.post(png(), **ASYNC)
+    answer = await gateway.post(png(), **ASYNC)
     assert answer.status_code == 202, answer.text
     assert answer.headers["preference-applied"] == "respond-async"
     place, study = answer.headers["location"], answer.json()
     assert (study["status"], study["findings"], study["triage"]) == ("pending", [], None)
     assert study["image"]["width"] > 0
-    assert (await stand.client.get(place)).json() == study
-    [listed] = (await stand.client.get(STUDIES, params={"status": "pending"})).json()["items"]
+    assert (await gateway.client.get(place)).json() == study
+    [listed] = (await gateway.client.get(STUDIES, params={"status": "pending"})).json()["items"]
     assert listed["id"] == study["id"]
-    assert (await stand.client.get(f"{place}/image.png")).status_code == 200
-    refused(await stand.client.get(f"/fhir/R4/DiagnosticReport/{study['id']}"), 404)
+    assert (await gateway.client.get(f"{place}/image.png")).status_code == 200
+    refused(await gateway.client.get(f"/fhir/R4/DiagnosticReport/{study['id']}"), 404)
     # The same file again is the same study, which still waits.
-    again = await stand.post(png(), **ASYNC)
+    again = await gateway.post(png(), **ASYNC)
     assert (again.status_code, again.json()["id"]) == (202, study["id"])
     held.released.set()
-    done = await study_of(stand.client, place, "complete")
+    done = await study_of(gateway.client, place, "complete")
     assert (len(done["findings"]), done["received_at"]) == (14, study["received_at"])
-    assert stand.detector.asked == 1
-    kinds = [one["kind"] for one in (await stand.client.get("/api/v1/changes")).json()["items"]]
+    assert gateway.detector.asked == 1
+    kinds = [one["kind"] for one in (await gateway.client.get("/api/v1/changes")).json()["items"]]
     assert kinds == ["created", "analysed"]
-    known = await stand.post(png(), **ASYNC)
+    known = await gateway.post(png(), **ASYNC)
     assert (known.status_code, "preference-applied" in known.headers) == (200, False)
 
 
-async def test_what_is_refused_or_rejected_is_told_at_once(stand: Stand) -> None:
-    refused(await stand.post(b"no image", **ASYNC), 415)
-    blank = await stand.post(_blank(), **ASYNC)
+async def test_what_is_refused_or_rejected_is_told_at_once(gateway: RunningGateway) -> None:
+    refused(await gateway.post(b"no image", **ASYNC), 415)
+    blank = await gateway.post(_blank(), **ASYNC)
     assert (blank.status_code, blank.json()["status"]) == (201, "rejected")
 
 
@@ -106,9 +106,11 @@ def _blank() -> bytes:
     return stream.getvalue()
 
 
-async def test_who_waits_gets_the_result_of_what_was_accepted(stand: Stand, held: Held) -> None:
-    accepted = await stand.post(png(), **ASYNC)
-    waiting = asyncio.create_task(stand.post(png()))
+async def test_who_waits_gets_the_result_of_what_was_accepted(
+    gateway: RunningGateway, held: Held
+) -> None:
+    accepted = await gateway.post(png(), **ASYNC)
+    waiting = asyncio.create_task(gateway.post(png()))
     await asyncio.sleep(0.1)
     held.released.set()
     answer = await waiting
@@ -122,15 +124,15 @@ async def test_services_that_are_away_are_waited_for(settings: GatewaySettings) 
         return Response(status_code=500)
 
     broken = FakeService("classifier", answer=fails), FakeService("detector", answer=fails)
-    async with standing_gateway(settings, classifier=broken[0], detector=broken[1]) as stand:
-        answer = await stand.post(png(), **ASYNC)
+    async with running_gateway(settings, classifier=broken[0], detector=broken[1]) as gateway:
+        answer = await gateway.post(png(), **ASYNC)
         async with asyncio.timeout(20):
             while not broken[1].asked:
                 await asyncio.sleep(0.02)
         place = answer.headers["location"]
-        assert (await stand.client.get(place)).json()["status"] == "pending"
+        assert (await gateway.client.get(place)).json()["status"] == "pending"
         broken[0].answer = broken[1].answer = None
-        await study_of(stand.client, place, "complete")
+        await study_of(gateway.client, place, "complete")
 
 
 async def test_what_cannot_be_decoded_any_more_is_kept_as_failed(
@@ -140,18 +142,18 @@ async def test_what_cannot_be_decoded_any_more_is_kept_as_failed(
         return Response(status_code=500)
 
     broken = FakeService("classifier", answer=fails), FakeService("detector", answer=fails)
-    async with standing_gateway(settings, classifier=broken[0], detector=broken[1]) as stand:
-        answer = await stand.post(png(), **ASYNC)
+    async with running_gateway(settings, classifier=broken[0], detector=broken[1]) as gateway:
+        answer = await gateway.post(png(), **ASYNC)
         study = answer.json()["id"]
-        [original] = [name for name in stand.files() if name.endswith("original.png")]
-        (stand.archive_dir / original).write_bytes(b"no image any more")
-        pipeline = stand.app.state.gateway.pipeline
+        [original] = [name for name in gateway.files() if name.endswith("original.png")]
+        (gateway.archive_dir / original).write_bytes(b"no image any more")
+        pipeline = gateway.app.state.gateway.pipeline
         with pytest.raises(UnsupportedMedia):
             await pipeline.complete(study, is_last=False)
         place = answer.headers["location"]
-        assert (await stand.client.get(place)).json()["status"] == "pending"
+        assert (await gateway.client.get(place)).json()["status"] == "pending"
         assert await pipeline.complete(study, is_last=True)
-        failed = (await stand.client.get(place)).json()
+        failed = (await gateway.client.get(place)).json()
     assert (failed["status"], failed["image"]) == ("failed", answer.json()["image"])
     assert "cannot be decoded again" in failed["problems"][0]["detail"]
 
@@ -160,14 +162,14 @@ async def test_so_many_may_wait_and_a_deleted_one_waits_no_more(
     settings: GatewaySettings, held: Held
 ) -> None:
     few = settings.model_copy(update={"max_pending_studies": 1})
-    async with standing_gateway(few, classifier=held.service) as stand:
-        place = (await stand.post(png(), **ASYNC)).headers["location"]
-        full = refused(await stand.post(png(seed=2), **ASYNC), 503)
+    async with running_gateway(few, classifier=held.service) as gateway:
+        place = (await gateway.post(png(), **ASYNC)).headers["location"]
+        full = refused(await gateway.post(png(seed=2), **ASYNC), 503)
         assert full.type == "urn:cxr:problem:overloaded"
-        assert (await stand.client.delete(place)).status_code == 204
-        assert (await stand.post(png(seed=2), **ASYNC)).status_code == 202
+        assert (await gateway.client.delete(place)).status_code == 204
+        assert (await gateway.post(png(seed=2), **ASYNC)).status_code == 202
         held.released.set()
-        refused(await stand.client.get(place), 404)
+        refused(await gateway.client.get(place), 404)
 
 
 @pytest.mark.slow

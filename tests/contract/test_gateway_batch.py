@@ -16,11 +16,11 @@ from cxr_gateway.core.settings import GatewaySettings
 from support.fake_gateway import (
     CLASSIFIER_URL,
     DETECTOR_URL,
-    Stand,
+    RunningGateway,
     Unreachable,
     refused,
+    running_gateway,
     settings_for,
-    standing_gateway,
 )
 from support.images import encoded, png
 
@@ -35,29 +35,31 @@ def settings(tmp_path: Path, database_url: str | None) -> GatewaySettings:
 
 
 @pytest.fixture
-async def stand(settings: GatewaySettings) -> AsyncIterator[Stand]:
-    async with standing_gateway(settings) as running:
+async def gateway(settings: GatewaySettings) -> AsyncIterator[RunningGateway]:
+    async with running_gateway(settings) as running:
         yield running
 
 
-async def send(stand: Stand, *contents: bytes, **headers: str) -> httpx.Response:
+async def send(gateway: RunningGateway, *contents: bytes, **headers: str) -> httpx.Response:
     files = [("file", (f"{number} ü.png", content)) for number, content in enumerate(contents)]
-    return await stand.client.post(
+    return await gateway.client.post(
         BATCH, files=files, headers={name.replace("_", "-"): one for name, one in headers.items()}
     )
 
 
-async def items(stand: Stand, *contents: bytes, **headers: str) -> list[dict[str, Any]]:
-    response = await send(stand, *contents, **headers)
+async def items(gateway: RunningGateway, *contents: bytes, **headers: str) -> list[dict[str, Any]]:
+    response = await send(gateway, *contents, **headers)
     assert response.status_code == 207, response.text
     SubmittedFiles.model_validate_json(response.content)
     return list(response.json()["items"])
 
 
-async def test_each_file_has_its_own_answer_in_the_order_of_the_request(stand: Stand) -> None:
-    known = (await stand.post(png(seed=3))).json()["id"]
+async def test_each_file_has_its_own_answer_in_the_order_of_the_request(
+    gateway: RunningGateway,
+) -> None:
+    known = (await gateway.post(png(seed=3))).json()["id"]
     gif = encoded(Image.new("L", (64, 64)), "GIF")
-    found = await items(stand, png(seed=1), gif, b"", png(seed=3), png(seed=1), png()[:2000])
+    found = await items(gateway, png(seed=1), gif, b"", png(seed=3), png(seed=1), png()[:2000])
     assert [one["status"] for one in found] == [201, 415, 422, 200, 200, 422]
     assert [one["file_name"] for one in found] == [f"{number} ü.png" for number in range(6)]
     assert [one["problem"] and one["problem"]["type"].rpartition(":")[2] for one in found] == [
@@ -66,41 +68,43 @@ async def test_each_file_has_its_own_answer_in_the_order_of_the_request(stand: S
     assert "GIF" in found[1]["problem"]["detail"]
     assert found[3]["study"]["id"] == known
     assert found[4]["study"]["id"] == found[0]["study"]["id"]
-    alone = (await stand.client.get(f"{STUDIES}/{found[0]['study']['id']}")).json()
+    alone = (await gateway.client.get(f"{STUDIES}/{found[0]['study']['id']}")).json()
     assert found[0]["study"] == alone
-    assert (await stand.client.get(STUDIES)).json()["total"] == 2
-    assert not [name for name in stand.files() if name.startswith("incoming")]
+    assert (await gateway.client.get(STUDIES)).json()["total"] == 2
+    assert not [name for name in gateway.files() if name.startswith("incoming")]
 
 
-async def test_the_audit_entry_names_every_study_and_is_found_by_each(stand: Stand) -> None:
-    found = await items(stand, png(seed=1), b"text", png(seed=2))
+async def test_the_audit_entry_names_every_study_and_is_found_by_each(
+    gateway: RunningGateway,
+) -> None:
+    found = await items(gateway, png(seed=1), b"text", png(seed=2))
     studies = [one["study"]["id"] for one in found if one["study"]]
     for study in studies:
         asked = {"study_id": study, "action": "createStudies"}
-        [line] = (await stand.client.get("/api/v1/audit", params=asked)).json()["items"]
+        [line] = (await gateway.client.get("/api/v1/audit", params=asked)).json()["items"]
         assert (line["outcome"], line["details"]["studies"]) == (207, studies)
 
 
 async def test_what_is_sent_again_with_its_key_is_the_same_and_another_file_is_its_own_conflict(
-    stand: Stand,
+    gateway: RunningGateway,
 ) -> None:
-    first = await items(stand, png(seed=1), png(seed=2), Idempotency_Key="order-1")
-    again = await items(stand, png(seed=1), png(seed=9), Idempotency_Key="order-1")
+    first = await items(gateway, png(seed=1), png(seed=2), Idempotency_Key="order-1")
+    again = await items(gateway, png(seed=1), png(seed=9), Idempotency_Key="order-1")
     assert [one["status"] for one in again] == [200, 409]
     assert again[0]["study"]["id"] == first[0]["study"]["id"]
-    assert (await stand.client.get(STUDIES)).json()["total"] == 2
-    assert (await send(stand, png(), Idempotency_Key="k" * 191)).status_code == 422
-    assert (await items(stand, png(), Idempotency_Key="k" * 190))[0]["status"] == 201
+    assert (await gateway.client.get(STUDIES)).json()["total"] == 2
+    assert (await send(gateway, png(), Idempotency_Key="k" * 191)).status_code == 422
+    assert (await items(gateway, png(), Idempotency_Key="k" * 190))[0]["status"] == 201
 
 
-async def test_nobody_waits_who_does_not_want_to(stand: Stand) -> None:
-    found = await items(stand, png(seed=1), b"text", png(seed=2), Prefer="respond-async")
+async def test_nobody_waits_who_does_not_want_to(gateway: RunningGateway) -> None:
+    found = await items(gateway, png(seed=1), b"text", png(seed=2), Prefer="respond-async")
     assert [one["status"] for one in found] == [202, 415, 202]
     assert {one["study"]["status"] for one in found if one["study"]} == {"pending"}
 
     async with asyncio.timeout(20):
         done = {"status": "complete"}
-        while (await stand.client.get(STUDIES, params=done)).json()["total"] < 2:
+        while (await gateway.client.get(STUDIES, params=done)).json()["total"] < 2:
             await asyncio.sleep(0.02)
 
 
@@ -108,14 +112,14 @@ async def test_without_services_each_study_is_kept_and_its_problem_names_it(
     settings: GatewaySettings,
 ) -> None:
     down = {CLASSIFIER_URL: Unreachable(), DETECTOR_URL: Unreachable()}
-    async with standing_gateway(settings, transports=down) as stand:
-        found = await items(stand, png(seed=1), png(seed=2))
+    async with running_gateway(settings, transports=down) as gateway:
+        found = await items(gateway, png(seed=1), png(seed=2))
         assert [one["status"] for one in found] == [503, 503]
         kept = [one["problem"]["study_id"] for one in found]
-        listed = (await stand.client.get(STUDIES)).json()
+        listed = (await gateway.client.get(STUDIES)).json()
         assert {one["id"] for one in listed["items"]} == {*kept}
         asked = {"study_id": kept[1], "action": "createStudies"}
-        [line] = (await stand.client.get("/api/v1/audit", params=asked)).json()["items"]
+        [line] = (await gateway.client.get("/api/v1/audit", params=asked)).json()["items"]
     assert line["details"]["studies"] == kept
 
 
@@ -141,24 +145,24 @@ BAD = {
 
 @pytest.mark.parametrize(("sent", "status", "words"), BAD.values(), ids=BAD.keys())
 async def test_a_request_that_is_refused_keeps_nothing(
-    stand: Stand, sent: tuple[bytes, dict[str, str]], status: int, words: str
+    gateway: RunningGateway, sent: tuple[bytes, dict[str, str]], status: int, words: str
 ) -> None:
     body, headers = sent
-    problem = refused(await stand.client.post(BATCH, content=body, headers=headers), status)
+    problem = refused(await gateway.client.post(BATCH, content=body, headers=headers), status)
     assert words in problem.detail
-    assert stand.files() == []
-    assert (await stand.client.get(STUDIES)).json()["total"] == 0
+    assert gateway.files() == []
+    assert (await gateway.client.get(STUDIES)).json()["total"] == 0
 
 
-async def test_as_many_as_may_be_are_taken(stand: Stand) -> None:
+async def test_as_many_as_may_be_are_taken(gateway: RunningGateway) -> None:
     small = [b"x"] * MAX_FILES
-    assert [one["status"] for one in await items(stand, *small)] == [415] * MAX_FILES
+    assert [one["status"] for one in await items(gateway, *small)] == [415] * MAX_FILES
 
 
 async def test_an_error_of_the_gateways_own_is_one_files_alone(
-    stand: Stand, monkeypatch: pytest.MonkeyPatch
+    gateway: RunningGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pipeline = stand.app.state.gateway.pipeline
+    pipeline = gateway.app.state.gateway.pipeline
     usual, asked = pipeline.analyze, iter(range(2))
 
     async def breaks_once(*arguments: Any) -> Any:
@@ -167,7 +171,7 @@ async def test_an_error_of_the_gateways_own_is_one_files_alone(
         return await usual(*arguments)
 
     monkeypatch.setattr(pipeline, "analyze", breaks_once)
-    found = await items(stand, png(seed=1), png(seed=2))
+    found = await items(gateway, png(seed=1), png(seed=2))
     assert [one["status"] for one in found] == [500, 201]
     assert "ZeroDivision" not in json.dumps(found)
-    assert not [name for name in stand.files() if name.startswith("incoming")]
+    assert not [name for name in gateway.files() if name.startswith("incoming")]

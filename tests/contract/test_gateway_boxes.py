@@ -9,8 +9,8 @@ from support.fake_gateway import (
     Unreachable,
     box,
     probabilities,
+    running_gateway,
     settings_for,
-    standing_gateway,
 )
 from support.images import png
 
@@ -22,14 +22,14 @@ BOXES = [
 
 
 async def test_a_study_says_how_likely_each_box_is_right(tmp_path: Path) -> None:
-    async with standing_gateway(
+    async with running_gateway(
         settings_for(tmp_path / "archive"),
         classifier=FakeService("classifier", findings=probabilities(mass=0.1)),
         detector=FakeService("detector", boxes=BOXES),
-    ) as stand:
-        study = (await stand.post(png())).json()
-        again = (await stand.client.get(f"/api/v1/studies/{study['id']}")).json()
-        assert stand.detector.queries == [""]
+    ) as gateway:
+        study = (await gateway.post(png())).json()
+        again = (await gateway.client.get(f"/api/v1/studies/{study['id']}")).json()
+        assert gateway.detector.queries == [""]
     assert [
         (one["finding"], one["score"], one["detector_score"], one["classifier_probability"])
         for one in study["boxes"]
@@ -39,12 +39,12 @@ async def test_a_study_says_how_likely_each_box_is_right(tmp_path: Path) -> None
 
 
 async def test_with_the_classifier_down_the_boxes_stay_as_they_are(tmp_path: Path) -> None:
-    async with standing_gateway(
+    async with running_gateway(
         settings_for(tmp_path / "archive"),
         detector=FakeService("detector", boxes=BOXES),
         transports={CLASSIFIER_URL: Unreachable()},
-    ) as stand:
-        study = (await stand.post(png())).json()
+    ) as gateway:
+        study = (await gateway.post(png())).json()
     assert study["status"] == "partial"
     assert [(one["finding"], one["score"]) for one in study["boxes"]] == [
         ("Fracture", 0.44),
@@ -57,10 +57,10 @@ async def test_a_detector_that_was_not_calibrated_is_shown_by_its_own_scores(
     tmp_path: Path,
 ) -> None:
     boxes = [box(Region.MASS, 0.6, 10, 20, 40, 50), box(Region.FRACTURE, 0.9, 1, 1, 9, 9)]
-    async with standing_gateway(
+    async with running_gateway(
         settings_for(tmp_path / "archive"), detector=FakeService("detector", boxes=boxes)
-    ) as stand:
-        study = (await stand.post(png())).json()
+    ) as gateway:
+        study = (await gateway.post(png())).json()
     assert [(one["score"], one["detector_score"]) for one in study["boxes"]] == [
         (0.9, 0.9),
         (0.6, 0.6),

@@ -24,10 +24,10 @@ from cxr_gateway.core.tokens import now
 from support.access import client_as, closed_gateway, closed_settings, send
 from support.fake_gateway import (
     RuleOodDetector,
-    Stand,
+    RunningGateway,
     refused,
+    running_gateway,
     settings_for,
-    standing_gateway,
 )
 from support.images import png
 from support.live_gateway import FakeServices, Starter, services, start
@@ -39,8 +39,8 @@ CHANGES, EVENTS, STUDIES = "/api/v1/changes", "/api/v1/events", "/api/v1/studies
 
 
 @pytest.fixture
-async def stand(tmp_path: Path, database_url: str | None) -> AsyncIterator[Stand]:
-    async with standing_gateway(settings_for(tmp_path / "archive", database_url)) as running:
+async def gateway(tmp_path: Path, database_url: str | None) -> AsyncIterator[RunningGateway]:
+    async with running_gateway(settings_for(tmp_path / "archive", database_url)) as running:
         yield running
 
 
@@ -57,11 +57,11 @@ async def created(client: httpx.AsyncClient, seed: int = 0) -> str:
     return str(response.json()["id"])
 
 
-async def test_each_thing_that_happens_is_a_change_in_its_order(stand: Stand) -> None:
-    client = stand.client
-    stand.detector.answer = fails
+async def test_each_thing_that_happens_is_a_change_in_its_order(gateway: RunningGateway) -> None:
+    client = gateway.client
+    gateway.detector.answer = fails
     study = await created(client)
-    stand.detector.answer = None
+    gateway.detector.answer = None
     assert (await client.post(f"{STUDIES}/{study}/rerun")).json()["status"] == "complete"
     assert (await client.put(f"{STUDIES}/{study}/worklist", json={"state": "opened"})).is_success
     entry = f"{STUDIES}/{study}/review/{uuid.uuid4()}"
@@ -101,33 +101,35 @@ async def fails(_request: Request) -> Response:
     return Response(status_code=500)
 
 
-async def test_pages_lead_to_the_end(stand: Stand) -> None:
-    studies = [await created(stand.client, seed) for seed in range(5)]
+async def test_pages_lead_to_the_end(gateway: RunningGateway) -> None:
+    studies = [await created(gateway.client, seed) for seed in range(5)]
     found: list[str] = []
     more, query = True, dict[str, str]()
     while more:
-        part = await page(stand.client, limit=2, **query)
+        part = await page(gateway.client, limit=2, **query)
         assert len(part["items"]) <= 2
         found += [one["study_id"] for one in part["items"]]
         more, query = part["has_more"], {"since": part["next_cursor"]}
     assert found == studies
     # From any change on, not only from where a page ended.
-    every = (await page(stand.client))["items"]
-    rest = await page(stand.client, since=every[1]["cursor"])
+    every = (await page(gateway.client))["items"]
+    rest = await page(gateway.client, since=every[1]["cursor"])
     assert rest["items"] == every[2:]
 
 
-async def test_a_cursor_that_is_none_and_one_of_another_archive_are_refused(stand: Stand) -> None:
-    await created(stand.client)
-    here = (await page(stand.client))["next_cursor"]
-    assert refused(await stand.client.get(CHANGES, params={"since": "yesterday"}), 400)
-    assert refused(await stand.client.get(EVENTS, headers={"Last-Event-ID": "yesterday"}), 400)
+async def test_a_cursor_that_is_none_and_one_of_another_archive_are_refused(
+    gateway: RunningGateway,
+) -> None:
+    await created(gateway.client)
+    here = (await page(gateway.client))["next_cursor"]
+    assert refused(await gateway.client.get(CHANGES, params={"since": "yesterday"}), 400)
+    assert refused(await gateway.client.get(EVENTS, headers={"Last-Event-ID": "yesterday"}), 400)
     elsewhere = "00000000" + here[8:]
     for path in (CHANGES, EVENTS):
-        problem = refused(await stand.client.get(path, params={"since": elsewhere}), 410)
+        problem = refused(await gateway.client.get(path, params={"since": elsewhere}), 410)
         assert problem.type == "urn:cxr:problem:cursor-gone"
-    refused(await stand.client.get(CHANGES, params={"from": here}), 422)
-    refused(await stand.client.get(CHANGES, params={"limit": 0}), 422)
+    refused(await gateway.client.get(CHANGES, params={"from": here}), 422)
+    refused(await gateway.client.get(CHANGES, params={"limit": 0}), 422)
 
 
 async def test_a_department_has_its_own_changes_and_a_place_behind_those_of_others(
@@ -135,11 +137,11 @@ async def test_a_department_has_its_own_changes_and_a_place_behind_those_of_othe
 ) -> None:
     settings = closed_settings(tmp_path / "archive", database_url, database_timeout_s=2)
     async with (
-        closed_gateway(settings) as stand,
-        client_as(stand, Role.CLINICIAN, department="radiology") as own,
-        client_as(stand, Role.CLINICIAN, department="surgery") as other,
-        client_as(stand, Role.ADMIN) as admin,
-        client_as(stand, Role.AUDITOR) as auditor,
+        closed_gateway(settings) as gateway,
+        client_as(gateway, Role.CLINICIAN, department="radiology") as own,
+        client_as(gateway, Role.CLINICIAN, department="surgery") as other,
+        client_as(gateway, Role.ADMIN) as admin,
+        client_as(gateway, Role.AUDITOR) as auditor,
     ):
         study, foreign = await created(own), await created(other, 1)
         assert [one["study_id"] for one in (await page(own))["items"]] == [study]
@@ -153,18 +155,20 @@ async def test_a_department_has_its_own_changes_and_a_place_behind_those_of_othe
         assert [one["study_id"] for one in (await page(other, since=start))["items"]] == [foreign]
         for path in (CHANGES, EVENTS):
             refused(await auditor.get(path), 403)
-            refused(await stand.client.get(path), 401)
+            refused(await gateway.client.get(path), 401)
 
 
-async def test_the_audit_log_says_whose_changes_were_read(stand: Stand) -> None:
-    study = await created(stand.client)
-    await page(stand.client)
-    start = (await page(stand.client))["items"][0]["cursor"]
-    second = await created(stand.client, seed=1)
-    await stand.client.get(EVENTS, params={"since": start})
-    entries = (await stand.client.get("/api/v1/audit", params={"study_id": study})).json()["items"]
+async def test_the_audit_log_says_whose_changes_were_read(gateway: RunningGateway) -> None:
+    study = await created(gateway.client)
+    await page(gateway.client)
+    start = (await page(gateway.client))["items"][0]["cursor"]
+    second = await created(gateway.client, seed=1)
+    await gateway.client.get(EVENTS, params={"since": start})
+    entries = (await gateway.client.get("/api/v1/audit", params={"study_id": study})).json()[
+        "items"
+    ]
     assert "listChanges" in [entry["action"] for entry in entries]
-    followed = await stand.client.get("/api/v1/audit", params={"action": "streamEvents"})
+    followed = await gateway.client.get("/api/v1/audit", params={"action": "streamEvents"})
     told, asked = followed.json()["items"]
     assert (asked["outcome"], asked["details"]) == (200, None)
     # On record before they are sent; a stream tells of each study once more only to another.
@@ -172,8 +176,8 @@ async def test_the_audit_log_says_whose_changes_were_read(stand: Stand) -> None:
 
 
 @pytest.mark.parametrize("path", [CHANGES, EVENTS])
-async def test_head_tells_the_headers_and_ends(stand: Stand, path: str) -> None:
-    head = await stand.client.head(path)
+async def test_head_tells_the_headers_and_ends(gateway: RunningGateway, path: str) -> None:
+    head = await gateway.client.head(path)
     assert (head.status_code, head.content) == (200, b"")
     kind = "text/event-stream" if path == EVENTS else "application/json"
     assert head.headers["content-type"].startswith(kind)
@@ -266,7 +270,7 @@ QUICK: dict[str, Any] = {"changes_poll_s": 0.05, "event_heartbeat_s": 0.3, "even
 
 
 @contextmanager
-def standing(settings: GatewaySettings) -> Iterator[Served]:
+def serving(settings: GatewaySettings) -> Iterator[Served]:
     app = create_app(settings, ood=RuleOodDetector())
     with served(app) as port:
         yield Served(f"http://127.0.0.1:{port}", app)
@@ -286,7 +290,7 @@ def test_a_stream_tells_what_happens_and_is_resumed_where_it_broke(
     services: FakeServices, tmp_path: Path, database_url: str | None
 ) -> None:
     settings = settings_for(tmp_path / "archive", database_url, **QUICK, **urls(services))
-    with standing(settings) as gateway, gateway.client() as client:
+    with serving(settings) as gateway, gateway.client() as client:
         before = sent(client)
         with listening(client) as listener:
             assert listener.last_id == client.get(CHANGES).json()["next_cursor"]
@@ -310,7 +314,7 @@ def test_a_stream_shows_a_department_its_own_and_ends_with_the_key(
     services: FakeServices, tmp_path: Path
 ) -> None:
     settings = closed_settings(tmp_path / "archive", **QUICK, **urls(services))
-    with standing(settings) as gateway:
+    with serving(settings) as gateway:
         key_id, token = gateway.key(Role.CLINICIAN, "radiology")
         _, foreign = gateway.key(Role.CLINICIAN, "surgery")
         with gateway.client(token) as own, gateway.client(foreign) as other:
@@ -327,7 +331,7 @@ def test_a_stream_shows_a_department_its_own_and_ends_with_the_key(
 def test_there_are_so_many_streams_and_no_more(services: FakeServices, tmp_path: Path) -> None:
     limits: dict[str, Any] = {"max_event_streams": 3, "max_event_streams_per_principal": 2}
     settings = closed_settings(tmp_path / "archive", **QUICK, **limits, **urls(services))
-    with standing(settings) as gateway:
+    with serving(settings) as gateway:
         tokens = [gateway.key(Role.VIEWER)[1] for _ in range(2)]
         with gateway.client(tokens[0]) as one, gateway.client(tokens[1]) as two:
             with listening(one), listening(one):
@@ -347,7 +351,7 @@ def test_a_stream_ends_after_its_time(services: FakeServices, tmp_path: Path) ->
     short = QUICK | {"event_stream_max_s": 0.5}
     settings = settings_for(tmp_path / "archive", **short, **urls(services))
     with (
-        standing(settings) as gateway,
+        serving(settings) as gateway,
         gateway.client() as client,
         listening(client) as listener,
     ):

@@ -9,7 +9,7 @@ import pytest
 from cxr_gateway.core.principal import Role
 from cxr_gateway.core.settings import GatewaySettings
 from support.access import client_as, closed_gateway, closed_settings, send
-from support.fake_gateway import Stand, refused, standing_gateway
+from support.fake_gateway import RunningGateway, refused, running_gateway
 from support.images import png
 
 RADIOGRAPH = png()
@@ -23,21 +23,23 @@ def settings(tmp_path: Path, database_url: str | None) -> GatewaySettings:
 
 
 @pytest.fixture
-async def stand(settings: GatewaySettings) -> AsyncIterator[Stand]:
+async def gateway(settings: GatewaySettings) -> AsyncIterator[RunningGateway]:
     async with closed_gateway(settings) as running:
         yield running
 
 
-def clinician(stand: Stand, department: str | None) -> httpx.AsyncClient:
-    return client_as(stand, Role.CLINICIAN, department=department)
+def clinician(gateway: RunningGateway, department: str | None) -> httpx.AsyncClient:
+    return client_as(gateway, Role.CLINICIAN, department=department)
 
 
 async def total(client: httpx.AsyncClient) -> int:
     return int((await client.get("/api/v1/studies")).json()["total"])
 
 
-async def test_another_departments_study_is_like_one_that_is_not_there(stand: Stand) -> None:
-    async with clinician(stand, "radiology") as own, clinician(stand, "surgery") as other:
+async def test_another_departments_study_is_like_one_that_is_not_there(
+    gateway: RunningGateway,
+) -> None:
+    async with clinician(gateway, "radiology") as own, clinician(gateway, "surgery") as other:
         address = (await send(own, RADIOGRAPH)).headers["location"]
         missing = f"/api/v1/studies/{'0' * 26}"
         for path in ("", *(f"/{name}" for name in IMAGES)):
@@ -52,19 +54,21 @@ async def test_another_departments_study_is_like_one_that_is_not_there(stand: St
         assert filtered.json()["items"] == []
 
 
-async def test_the_same_radiograph_of_two_departments_is_two_studies(stand: Stand) -> None:
-    async with clinician(stand, "radiology") as one, clinician(stand, "surgery") as two:
+async def test_the_same_radiograph_of_two_departments_is_two_studies(
+    gateway: RunningGateway,
+) -> None:
+    async with clinician(gateway, "radiology") as one, clinician(gateway, "surgery") as two:
         first, second = await send(one, RADIOGRAPH), await send(two, RADIOGRAPH)
         assert (first.status_code, second.status_code) == (201, 201)
         assert first.json()["id"] != second.json()["id"]
-        assert stand.classifier.asked == 2
+        assert gateway.classifier.asked == 2
         again = await send(two, RADIOGRAPH)
         assert (again.status_code, again.json()["id"]) == (200, second.json()["id"])
 
 
-async def test_an_idempotency_key_is_a_departments_own(stand: Stand) -> None:
+async def test_an_idempotency_key_is_a_departments_own(gateway: RunningGateway) -> None:
     key = {"Idempotency-Key": "order-1"}
-    async with clinician(stand, "radiology") as one, clinician(stand, "surgery") as two:
+    async with clinician(gateway, "radiology") as one, clinician(gateway, "surgery") as two:
         assert (await send(one, RADIOGRAPH, **key)).status_code == 201
         assert (await send(two, OTHER_RADIOGRAPH, **key)).status_code == 201
         # A replayed request is the same study; a request that only pretends to be is refused.
@@ -72,10 +76,12 @@ async def test_an_idempotency_key_is_a_departments_own(stand: Stand) -> None:
         assert refused(await send(one, OTHER_RADIOGRAPH, **key), 409).type.endswith(":conflict")
 
 
-async def test_who_is_of_no_department_sees_all_and_uploads_for_none(stand: Stand) -> None:
+async def test_who_is_of_no_department_sees_all_and_uploads_for_none(
+    gateway: RunningGateway,
+) -> None:
     async with (
-        clinician(stand, "radiology") as radiology,
-        client_as(stand, Role.ADMIN) as admin,
+        clinician(gateway, "radiology") as radiology,
+        client_as(gateway, Role.ADMIN) as admin,
     ):
         address = (await send(radiology, RADIOGRAPH)).headers["location"]
         assert (await admin.get(address)).status_code == 200
@@ -92,10 +98,10 @@ async def test_what_was_there_before_is_seen_by_those_who_see_all(
     open_settings = settings.model_copy(
         update={"oidc_issuer": "", "access": "open", "oidc_department_claim": ""}
     )
-    async with standing_gateway(open_settings) as stand:
-        before = (await stand.post(RADIOGRAPH)).headers["location"]
-    async with closed_gateway(settings) as stand:
-        async with client_as(stand, Role.VIEWER, department="radiology") as viewer:
+    async with running_gateway(open_settings) as gateway:
+        before = (await gateway.post(RADIOGRAPH)).headers["location"]
+    async with closed_gateway(settings) as gateway:
+        async with client_as(gateway, Role.VIEWER, department="radiology") as viewer:
             refused(await viewer.get(before), 404)
-        async with client_as(stand, Role.VIEWER) as viewer:
+        async with client_as(gateway, Role.VIEWER) as viewer:
             assert (await viewer.get(before)).status_code == 200

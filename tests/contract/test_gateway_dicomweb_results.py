@@ -17,15 +17,15 @@ from pydicom.dataset import Dataset
 from cxr_gateway.core.principal import Role
 from support.access import client_as, closed_gateway, closed_settings
 from support.dicom_images import dicom
-from support.fake_gateway import Stand, refused, settings_for, standing_gateway
+from support.fake_gateway import RunningGateway, refused, running_gateway, settings_for
 from support.images import png, radiograph_like
 
 ROOT = "/dicomweb/studies"
 
 
 @pytest.fixture
-async def stand(tmp_path: Path) -> AsyncIterator[Stand]:
-    async with standing_gateway(settings_for(tmp_path / "archive")) as running:
+async def gateway(tmp_path: Path) -> AsyncIterator[RunningGateway]:
+    async with running_gateway(settings_for(tmp_path / "archive")) as running:
         yield running
 
 
@@ -44,8 +44,8 @@ def radiograph(number: int, **tags: Any) -> bytes:
     return dicom(values, **(given | tags))
 
 
-async def sent(stand: Stand, number: int, **tags: Any) -> str:
-    answer = await stand.post(radiograph(number, **tags), name="a.dcm")
+async def sent(gateway: RunningGateway, number: int, **tags: Any) -> str:
+    answer = await gateway.post(radiograph(number, **tags), name="a.dcm")
     assert answer.status_code == 201, answer.text
     return str(answer.json()["id"])
 
@@ -72,24 +72,24 @@ def parts(answer: httpx.Response) -> list[Dataset]:
     return found
 
 
-async def test_a_patients_studies_are_found_the_latest_first(stand: Stand) -> None:
-    await sent(stand, 1, StudyDate="20240506")
-    await sent(stand, 2)
-    await sent(stand, 3, PatientID="0815")
+async def test_a_patients_studies_are_found_the_latest_first(gateway: RunningGateway) -> None:
+    await sent(gateway, 1, StudyDate="20240506")
+    await sent(gateway, 2)
+    await sent(gateway, 3, PatientID="0815")
     # A second radiograph of the same study.
-    await sent(stand, 4, StudyInstanceUID="1.2.3.2", AccessionNumber="A2")
-    await stand.post(png())
-    found = await searched(stand.client, PatientID="4711")
+    await sent(gateway, 4, StudyInstanceUID="1.2.3.2", AccessionNumber="A2")
+    await gateway.post(png())
+    found = await searched(gateway.client, PatientID="4711")
     assert [one.StudyInstanceUID for one in found] == ["1.2.3.2", "1.2.3.1"]
     assert [str(one.PatientName) for one in found] == ["Müller^Zoë"] * 2
     assert found[0].ModalitiesInStudy == ["DOC", "OT", "PR", "SR"]
     assert found[0].NumberOfStudyRelatedInstances == 2 * found[1].NumberOfStudyRelatedInstances
-    earlier = await searched(stand.client, PatientID="4711", StudyDate="20240101-20241231")
+    earlier = await searched(gateway.client, PatientID="4711", StudyDate="20240101-20241231")
     assert [one.AccessionNumber for one in earlier] == ["A1"]
-    assert len(await searched(stand.client, **{"00080050": "A2"})) == 1
-    assert len(await searched(stand.client)) == 3
-    assert len(await searched(stand.client, limit=1, offset=1)) == 1
-    assert await searched(stand.client, PatientID="nobody") == []
+    assert len(await searched(gateway.client, **{"00080050": "A2"})) == 1
+    assert len(await searched(gateway.client)) == 3
+    assert len(await searched(gateway.client, limit=1, offset=1)) == 1
+    assert await searched(gateway.client, PatientID="nobody") == []
 
 
 @pytest.mark.parametrize(
@@ -103,74 +103,74 @@ async def test_a_patients_studies_are_found_the_latest_first(stand: Stand) -> No
     ],
 )
 async def test_what_is_not_looked_for_is_refused(
-    stand: Stand, query: dict[str, str], status: int
+    gateway: RunningGateway, query: dict[str, str], status: int
 ) -> None:
-    refused(await stand.client.get(ROOT, params=query), status)
+    refused(await gateway.client.get(ROOT, params=query), status)
 
 
-async def test_what_is_listed_is_what_can_be_had(stand: Stand) -> None:
-    await sent(stand, 1)
-    listed = await searched(stand.client, "/1.2.3.1/instances")
-    had = parts(await stand.client.get(f"{ROOT}/1.2.3.1"))
+async def test_what_is_listed_is_what_can_be_had(gateway: RunningGateway) -> None:
+    await sent(gateway, 1)
+    listed = await searched(gateway.client, "/1.2.3.1/instances")
+    had = parts(await gateway.client.get(f"{ROOT}/1.2.3.1"))
     uids = [one.SOPInstanceUID for one in had]
     assert [one.SOPInstanceUID for one in listed] == uids
     assert len(set(uids)) == 6
     assert {one.PatientID for one in had} == {"4711"}
-    series = await searched(stand.client, "/1.2.3.1/series")
+    series = await searched(gateway.client, "/1.2.3.1/series")
     assert sum(one.NumberOfSeriesRelatedInstances for one in series) == 6
     reports = next(one for one in series if one.Modality == "SR")
     below = f"/1.2.3.1/series/{reports.SeriesInstanceUID}"
-    of_series = await searched(stand.client, f"{below}/instances")
+    of_series = await searched(gateway.client, f"{below}/instances")
     assert len(of_series) == 2
-    assert len(parts(await stand.client.get(f"{ROOT}{below}"))) == 2
+    assert len(parts(await gateway.client.get(f"{ROOT}{below}"))) == 2
     # As its own RetrieveURL says, alone.
     path = str(of_series[0].RetrieveURL).removeprefix("http://localhost")
-    alone = await stand.client.get(path, headers={"Accept": "application/dicom"})
+    alone = await gateway.client.get(path, headers={"Accept": "application/dicom"})
     assert alone.headers["content-type"] == "application/dicom"
     assert pydicom.dcmread(BytesIO(alone.content)).SOPInstanceUID == of_series[0].SOPInstanceUID
-    audit = await stand.client.get("/api/v1/audit", params={"action": "retrieveDicomInstance"})
+    audit = await gateway.client.get("/api/v1/audit", params={"action": "retrieveDicomInstance"})
     assert len(audit.json()["items"]) == 1
 
 
-async def test_metadata_says_everything_but_the_images(stand: Stand) -> None:
-    await sent(stand, 1)
-    answer = await stand.client.get(f"{ROOT}/1.2.3.1/metadata")
+async def test_metadata_says_everything_but_the_images(gateway: RunningGateway) -> None:
+    await sent(gateway, 1)
+    answer = await gateway.client.get(f"{ROOT}/1.2.3.1/metadata")
     described = [Dataset.from_json(item) for item in answer.json()]
     assert len(described) == 6
     assert not any("PixelData" in one or "EncapsulatedDocument" in one for one in described)
     assert any("ContentSequence" in one for one in described)
 
 
-async def test_what_is_not_there_or_not_acceptable_is_refused(stand: Stand) -> None:
-    await sent(stand, 1)
-    refused(await stand.client.get(f"{ROOT}/9.9.9"), 404)
-    refused(await stand.client.get(f"{ROOT}/9.9.9/series"), 404)
-    refused(await stand.client.get(f"{ROOT}/1.2.3.1/series/9.9"), 404)
-    refused(await stand.client.get(f"{ROOT}/no-uid"), 422)
+async def test_what_is_not_there_or_not_acceptable_is_refused(gateway: RunningGateway) -> None:
+    await sent(gateway, 1)
+    refused(await gateway.client.get(f"{ROOT}/9.9.9"), 404)
+    refused(await gateway.client.get(f"{ROOT}/9.9.9/series"), 404)
+    refused(await gateway.client.get(f"{ROOT}/1.2.3.1/series/9.9"), 404)
+    refused(await gateway.client.get(f"{ROOT}/no-uid"), 422)
     wanted = {"Accept": 'multipart/related; type="image/jpeg"'}
-    refused(await stand.client.get(f"{ROOT}/1.2.3.1", headers=wanted), 406)
+    refused(await gateway.client.get(f"{ROOT}/1.2.3.1", headers=wanted), 406)
     # What a generated client says where the success is no JSON: the form of problems alone.
     generated = {"Accept": "application/problem+json"}
-    assert (await stand.client.get(f"{ROOT}/1.2.3.1", headers=generated)).status_code == 200
+    assert (await gateway.client.get(f"{ROOT}/1.2.3.1", headers=generated)).status_code == 200
 
 
 async def test_another_departments_results_are_not_there(tmp_path: Path) -> None:
-    async with closed_gateway(closed_settings(tmp_path / "archive")) as stand:
-        async with client_as(stand, Role.INTEGRATOR, department="radiology") as client:
+    async with closed_gateway(closed_settings(tmp_path / "archive")) as gateway:
+        async with client_as(gateway, Role.INTEGRATOR, department="radiology") as client:
             files = {"file": ("a.dcm", radiograph(1), "application/dicom")}
             assert (await client.post("/api/v1/studies", files=files)).status_code == 201
             assert len(await searched(client)) == 1
-        async with client_as(stand, Role.VIEWER, department="surgery") as client:
+        async with client_as(gateway, Role.VIEWER, department="surgery") as client:
             assert await searched(client) == []
             refused(await client.get(f"{ROOT}/1.2.3.1"), 404)
-        async with client_as(stand, Role.AUDITOR) as client:
+        async with client_as(gateway, Role.AUDITOR) as client:
             refused(await client.get(ROOT), 403)
 
 
-async def test_a_result_is_given_as_an_hl7_message(stand: Stand) -> None:
-    study = await sent(stand, 1, PatientName="Mül|ler^Zoë^^Dr", PatientSex="F")
+async def test_a_result_is_given_as_an_hl7_message(gateway: RunningGateway) -> None:
+    study = await sent(gateway, 1, PatientName="Mül|ler^Zoë^^Dr", PatientSex="F")
     query = {"application": "RIS", "facility": "HOSP"}
-    answer = await stand.client.get(f"/api/v1/studies/{study}/oru.hl7", params=query)
+    answer = await gateway.client.get(f"/api/v1/studies/{study}/oru.hl7", params=query)
     assert answer.headers["content-type"] == "application/hl7-v2"
     message = hl7.parse(answer.content.decode())
     assert str(message.segment("MSH")[9]) == "ORU^R01^ORU_R01"
@@ -186,22 +186,22 @@ async def test_a_result_is_given_as_an_hl7_message(stand: Stand) -> None:
     assert len(said) == 14
     assert {str(row[11]) for row in rows} == {"P"}
     assert any("Research use" in str(row[5]) for row in rows)
-    again = await stand.client.get(f"/api/v1/studies/{study}/oru.hl7", params=query)
+    again = await gateway.client.get(f"/api/v1/studies/{study}/oru.hl7", params=query)
     assert again.content == answer.content
-    bad = await stand.client.get(f"/api/v1/studies/{study}/oru.hl7", params={"facility": "a|b"})
+    bad = await gateway.client.get(f"/api/v1/studies/{study}/oru.hl7", params={"facility": "a|b"})
     refused(bad, 422)
 
 
-async def test_r5_is_given_to_whoever_asks_for_it(stand: Stand) -> None:
-    study = await sent(stand, 1)
+async def test_r5_is_given_to_whoever_asks_for_it(gateway: RunningGateway) -> None:
+    study = await sent(gateway, 1)
     path = f"/fhir/R4/DiagnosticReport/{study}/$everything"
     accept = {"Accept": "application/fhir+json; fhirVersion=5.0"}
-    answer = await stand.client.get(path, params={"form": "transaction"}, headers=accept)
+    answer = await gateway.client.get(path, params={"form": "transaction"}, headers=accept)
     assert answer.headers["content-type"] == "application/fhir+json; fhirVersion=5.0"
     entries = answer.json()["entry"]
     kinds = [entry["resource"]["resourceType"] for entry in entries]
     assert "ImagingSelection" in kinds
     assert all(entry["request"]["method"] == "PUT" for entry in entries)
-    plain = await stand.client.get(path)
+    plain = await gateway.client.get(path)
     assert "ImagingSelection" not in plain.text
-    refused(await stand.client.get(path, params={"form": "batch"}), 422)
+    refused(await gateway.client.get(path, params={"form": "batch"}), 422)

@@ -23,11 +23,11 @@ from cxr_gateway.drift.weeks import Week, filled, weeks_until
 from support.drifts import CLASSIFIER_SHA, OOD_SHA, a_reference, named, write_reference
 from support.fake_gateway import (
     FakeService,
-    Stand,
+    RunningGateway,
     probabilities,
     refused,
+    running_gateway,
     settings_for,
-    standing_gateway,
 )
 from support.images import encoded, png, radiograph_like
 from support.shadows import until
@@ -48,8 +48,8 @@ def settings_with_reference(
     return settings_for(tmp_path / "archive", database_url, **values)
 
 
-async def drift(stand: Stand, weeks: int = 1) -> dict[str, Any]:
-    answer = await stand.client.get("/api/v1/drift", params={"weeks": weeks})
+async def drift(gateway: RunningGateway, weeks: int = 1) -> dict[str, Any]:
+    answer = await gateway.client.get("/api/v1/drift", params={"weeks": weeks})
     assert answer.status_code == 200, answer.text
     found: dict[str, Any] = answer.json()
     return found
@@ -59,12 +59,12 @@ async def test_radiographs_are_held_against_the_reference_as_they_are_read(
     settings: GatewaySettings,
 ) -> None:
     classifier = FakeService("classifier", findings=probabilities(mass=0.7))
-    async with standing_gateway(settings, classifier=classifier) as stand:
+    async with running_gateway(settings, classifier=classifier) as gateway:
         for seed in range(3):
-            await stand.post(png(seed=seed))
+            await gateway.post(png(seed=seed))
         blank = encoded(radiograph_like() // 255 + 254)
-        assert (await stand.post(blank)).json()["status"] == "rejected"
-        report = await drift(stand)
+        assert (await gateway.post(blank)).json()["status"] == "rejected"
+        report = await drift(gateway)
     [week] = report["weeks"]
     assert week["week"] == week_of(datetime.now(UTC)) == report["compared_week"]
     assert (week["images"], week["compared"], week["refused"], week["other_models"]) == (4, 4, 1, 0)
@@ -96,13 +96,13 @@ async def test_a_study_that_is_read_again_counts_once_and_as_it_is_then(
         return JSONResponse({}, 500)
 
     classifier = FakeService("classifier", answer=broken)
-    async with standing_gateway(settings, classifier=classifier) as stand:
-        study = (await stand.post(png())).json()
+    async with running_gateway(settings, classifier=classifier) as gateway:
+        study = (await gateway.post(png())).json()
         assert study["status"] == "partial"
-        before = await drift(stand)
+        before = await drift(gateway)
         classifier.answer = None
-        await stand.client.post(f"/api/v1/studies/{study['id']}/rerun")
-        after = await drift(stand)
+        await gateway.client.post(f"/api/v1/studies/{study['id']}/rerun")
+        after = await drift(gateway)
     assert [before["weeks"][0]["images"], after["weeks"][0]["images"]] == [1, 1]
     assert named(before, "Mass")["weeks"][0]["images"] == 0
     assert named(after, "Mass")["weeks"][0]["images"] == 1
@@ -111,9 +111,9 @@ async def test_a_study_that_is_read_again_counts_once_and_as_it_is_then(
 async def test_other_models_are_never_held_against_a_reference(tmp_path: Path) -> None:
     settings = settings_with_reference(tmp_path)
     other = FakeService("classifier", sha256="cd" * 32)
-    async with standing_gateway(settings, classifier=other) as stand:
-        await stand.post(png())
-        report = await drift(stand)
+    async with running_gateway(settings, classifier=other) as gateway:
+        await gateway.post(png())
+        report = await drift(gateway)
     assert report["reference"] is None
     assert report["statistics"] == []
     assert report["summary"] == (
@@ -121,17 +121,17 @@ async def test_other_models_are_never_held_against_a_reference(tmp_path: Path) -
         "Those installed were made with classifier-stand 1."
     )
     # Its radiographs stay out when the reference's classifier answers again.
-    async with standing_gateway(settings) as stand:
-        await stand.post(png(seed=1))
-        [week] = (await drift(stand))["weeks"]
+    async with running_gateway(settings) as gateway:
+        await gateway.post(png(seed=1))
+        [week] = (await drift(gateway))["weeks"]
     assert (week["images"], week["compared"], week["other_models"]) == (2, 1, 1)
 
 
 async def test_too_few_radiographs_are_said_to_be_too_few(tmp_path: Path) -> None:
     settings = settings_with_reference(tmp_path, drift_min_studies=300)
-    async with standing_gateway(settings) as stand:
-        await stand.post(png())
-        report = await drift(stand, weeks=3)
+    async with running_gateway(settings) as gateway:
+        await gateway.post(png())
+        report = await drift(gateway, weeks=3)
     assert report["summary"] == "No week has 300 images to compare yet, so nothing is compared."
     assert len(report["weeks"]) == 3
     for one in report["statistics"]:
@@ -142,29 +142,29 @@ async def test_too_few_radiographs_are_said_to_be_too_few(tmp_path: Path) -> Non
 async def test_without_a_classifier_or_a_reference_the_reason_is_said(tmp_path: Path) -> None:
     settings = settings_with_reference(tmp_path)
     down = FakeService("classifier", ready=False)
-    async with standing_gateway(settings, classifier=down) as stand:
-        assert "The classifier does not answer" in (await drift(stand))["summary"]
+    async with running_gateway(settings, classifier=down) as gateway:
+        assert "The classifier does not answer" in (await drift(gateway))["summary"]
     none = settings_for(tmp_path / "archive", reference_dir=tmp_path / "nowhere")
-    async with standing_gateway(none) as stand:
-        assert (await drift(stand))["summary"] == (
+    async with running_gateway(none) as gateway:
+        assert (await drift(gateway))["summary"] == (
             "There is no reference for this OOD detector and classifier-stand 1."
         )
 
 
 async def test_what_is_asked_for_is_checked(tmp_path: Path) -> None:
-    async with standing_gateway(settings_for(tmp_path / "archive")) as stand:
-        refused(await stand.client.get("/api/v1/drift?weeks=27"), 422)
-        refused(await stand.client.get("/api/v1/drift?week=2"), 422)
+    async with running_gateway(settings_for(tmp_path / "archive")) as gateway:
+        refused(await gateway.client.get("/api/v1/drift?weeks=27"), 422)
+        refused(await gateway.client.get("/api/v1/drift?week=2"), 422)
 
 
 async def test_the_current_week_stands_in_the_metrics(tmp_path: Path) -> None:
     settings = settings_with_reference(tmp_path, drift_refresh_s=0.01)
-    async with standing_gateway(settings) as stand:
+    async with running_gateway(settings) as gateway:
         for seed in range(2):
-            await stand.post(png(seed=seed))
+            await gateway.post(png(seed=seed))
 
         async def there() -> bool:
-            metrics = (await stand.client.get("/metrics")).text
+            metrics = (await gateway.client.get("/metrics")).text
             return 'cxr_drift_psi{statistic="Mass"}' in metrics
 
         await until(there, "the gauge did not come")

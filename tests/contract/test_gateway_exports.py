@@ -17,7 +17,7 @@ from pydicom.dataset import Dataset
 from cxr_gateway.core.settings import GatewaySettings
 from support.archives import commanded
 from support.dicom_images import dicom
-from support.fake_gateway import Stand, refused, settings_for, standing_gateway
+from support.fake_gateway import RunningGateway, refused, running_gateway, settings_for
 from support.images import encoded, png, radiograph_like
 
 STUDIES = "/api/v1/studies"
@@ -31,8 +31,8 @@ def settings(tmp_path: Path) -> GatewaySettings:
 
 
 @pytest.fixture
-async def stand(settings: GatewaySettings) -> AsyncIterator[Stand]:
-    async with standing_gateway(settings) as running:
+async def gateway(settings: GatewaySettings) -> AsyncIterator[RunningGateway]:
+    async with running_gateway(settings) as running:
         yield running
 
 
@@ -41,15 +41,17 @@ def radiograph(seed: int = 0, **tags: Any) -> bytes:
     return dicom(values, PatientName="Marker^Person", PatientID="MARKER-7", **tags)
 
 
-async def sent(stand: Stand, content: bytes) -> str:
-    answer = await stand.post(content)
+async def sent(gateway: RunningGateway, content: bytes) -> str:
+    answer = await gateway.post(content)
     assert answer.status_code == 201, answer.text
     return str(answer.json()["id"])
 
 
-async def test_a_dicom_study_is_exported_by_the_profile_and_on_record(stand: Stand) -> None:
-    study = await sent(stand, radiograph(BurnedInAnnotation="NO"))
-    answer = await stand.client.get(f"{STUDIES}/{study}/deidentified")
+async def test_a_dicom_study_is_exported_by_the_profile_and_on_record(
+    gateway: RunningGateway,
+) -> None:
+    study = await sent(gateway, radiograph(BurnedInAnnotation="NO"))
+    answer = await gateway.client.get(f"{STUDIES}/{study}/deidentified")
     assert answer.status_code == 200
     assert answer.headers["content-type"] == "application/dicom"
     assert answer.headers["cache-control"] == "no-store"
@@ -58,9 +60,9 @@ async def test_a_dicom_study_is_exported_by_the_profile_and_on_record(stand: Sta
     ds: Dataset = dcmread(BytesIO(answer.content))
     assert ds.PatientIdentityRemoved == "YES"
     assert np.array_equal(ds.pixel_array, radiograph_like())
-    again = await stand.client.get(f"{STUDIES}/{study}/deidentified")
+    again = await gateway.client.get(f"{STUDIES}/{study}/deidentified")
     assert again.content == answer.content
-    audit = await stand.client.get("/api/v1/audit", params={"action": "getStudyDeidentified"})
+    audit = await gateway.client.get("/api/v1/audit", params={"action": "getStudyDeidentified"})
     assert [line["study_id"] for line in audit.json()["items"]] == [study, study]
 
 
@@ -69,37 +71,39 @@ async def test_an_installation_keeps_its_pseudonyms_over_a_restart(
 ) -> None:
     answers = []
     for _ in range(2):
-        async with standing_gateway(settings) as stand:
-            study = (await stand.post(radiograph(BurnedInAnnotation="NO"))).json()["id"]
-            answers.append(await stand.client.get(f"{STUDIES}/{study}/deidentified"))
+        async with running_gateway(settings) as gateway:
+            study = (await gateway.post(radiograph(BurnedInAnnotation="NO"))).json()["id"]
+            answers.append(await gateway.client.get(f"{STUDIES}/{study}/deidentified"))
     assert answers[0].content == answers[1].content
 
 
-async def test_an_image_with_text_in_it_is_refused_whoever_has_looked(stand: Stand) -> None:
-    study = await sent(stand, radiograph(BurnedInAnnotation="YES"))
+async def test_an_image_with_text_in_it_is_refused_whoever_has_looked(
+    gateway: RunningGateway,
+) -> None:
+    study = await sent(gateway, radiograph(BurnedInAnnotation="YES"))
     for query in ({}, REVIEWED):
-        answer = await stand.client.get(f"{STUDIES}/{study}/deidentified", params=query)
+        answer = await gateway.client.get(f"{STUDIES}/{study}/deidentified", params=query)
         assert "text is burnt into" in refused(answer, 409).detail
 
 
 @pytest.mark.parametrize("content", [radiograph(), radiograph(BurnedInAnnotation=""), png()])
 async def test_an_image_of_which_nothing_is_known_has_to_be_looked_at(
-    stand: Stand, content: bytes
+    gateway: RunningGateway, content: bytes
 ) -> None:
-    study = await sent(stand, content)
-    problem = refused(await stand.client.get(f"{STUDIES}/{study}/deidentified"), 409)
+    study = await sent(gateway, content)
+    problem = refused(await gateway.client.get(f"{STUDIES}/{study}/deidentified"), 409)
     assert problem.type == "urn:cxr:problem:text-in-image"
-    answer = await stand.client.get(f"{STUDIES}/{study}/deidentified", params=REVIEWED)
+    answer = await gateway.client.get(f"{STUDIES}/{study}/deidentified", params=REVIEWED)
     assert answer.status_code == 200
 
 
-async def test_of_a_png_the_pixels_alone_are_exported(stand: Stand) -> None:
+async def test_of_a_png_the_pixels_alone_are_exported(gateway: RunningGateway) -> None:
     texts = PngInfo()
     texts.add_text("Patient", "Marker Person")
     original = encoded(radiograph_like(), pnginfo=texts)
     assert b"Marker" in original
-    study = await sent(stand, original)
-    answer = await stand.client.get(f"{STUDIES}/{study}/deidentified", params=REVIEWED)
+    study = await sent(gateway, original)
+    answer = await gateway.client.get(f"{STUDIES}/{study}/deidentified", params=REVIEWED)
     assert answer.headers["content-type"] == "image/png"
     assert NAME.fullmatch(answer.headers["content-disposition"])
     assert b"Marker" not in answer.content
@@ -108,18 +112,18 @@ async def test_of_a_png_the_pixels_alone_are_exported(stand: Stand) -> None:
         assert np.array_equal(np.asarray(image), radiograph_like())
 
 
-async def test_what_the_route_does_not_know_is_refused(stand: Stand) -> None:
-    study = await sent(stand, png())
+async def test_what_the_route_does_not_know_is_refused(gateway: RunningGateway) -> None:
+    study = await sent(gateway, png())
     query = {"pixels_rewieved": "true"}
-    refused(await stand.client.get(f"{STUDIES}/{study}/deidentified", params=query), 422)
+    refused(await gateway.client.get(f"{STUDIES}/{study}/deidentified", params=query), 422)
 
 
 async def test_an_operator_exports_many_and_is_told_which_were_not(
     settings: GatewaySettings, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    async with standing_gateway(settings) as stand:
-        clean = [await sent(stand, radiograph(seed, BurnedInAnnotation="NO")) for seed in (1, 2)]
-        unknown = await sent(stand, radiograph(3))
+    async with running_gateway(settings) as gateway:
+        clean = [await sent(gateway, radiograph(seed, BurnedInAnnotation="NO")) for seed in (1, 2)]
+        unknown = await sent(gateway, radiograph(3))
     out = tmp_path / "out"
     arguments = ("export", "--out", str(out), "--deidentified", *clean, unknown, "Smith")
     assert await in_thread(settings, *arguments) == 1

@@ -29,9 +29,9 @@ from support.fake_gateway import (
     box,
     never,
     probabilities,
+    running_gateway,
     services_over,
     settings_for,
-    standing_gateway,
 )
 from support.images import png, radiograph_like
 
@@ -55,9 +55,9 @@ def fixed(response: Response) -> Answer:
     return answer
 
 
-def altered(stand: FakeService, change: Callable[[dict[str, Any]], object]) -> Answer:
+def altered(gateway: FakeService, change: Callable[[dict[str, Any]], object]) -> Answer:
     async def answer(request: Request) -> Response:
-        body = stand.body(120, 100, request)
+        body = gateway.body(120, 100, request)
         change(body)
         return Response(json.dumps(body), media_type="application/json")
 
@@ -163,18 +163,18 @@ DETECTED_WRONGLY: dict[str, Change] = {
 async def test_rubbish_of_the_classifier_is_an_invalid_answer(
     change: Change, tmp_path: Path
 ) -> None:
-    stand = FakeService("classifier")
-    stand.answer = altered(stand, change)
-    async with services_with(stand, FakeService("detector"), tmp_path) as services:
+    gateway = FakeService("classifier")
+    gateway.answer = altered(gateway, change)
+    async with services_with(gateway, FakeService("detector"), tmp_path) as services:
         failure = await failure_of(services.classifier.classify(IMAGE, explain=3))
     assert failure.kind is FailureKind.INVALID_ANSWER
 
 
 @pytest.mark.parametrize("change", DETECTED_WRONGLY.values(), ids=DETECTED_WRONGLY.keys())
 async def test_rubbish_of_the_detector_is_an_invalid_answer(change: Change, tmp_path: Path) -> None:
-    stand = FakeService("detector")
-    stand.answer = altered(stand, change)
-    async with services_with(FakeService("classifier"), stand, tmp_path) as services:
+    gateway = FakeService("detector")
+    gateway.answer = altered(gateway, change)
+    async with services_with(FakeService("classifier"), gateway, tmp_path) as services:
         failure = await failure_of(services.detector.detect(IMAGE))
     assert failure.kind is FailureKind.INVALID_ANSWER
 
@@ -183,35 +183,35 @@ async def test_an_answer_is_held_to_the_labels_that_its_own_model_announces(
     tmp_path: Path,
 ) -> None:
     """Those of another site, those of the model that follows it, and none that nobody announced."""
-    stand = FakeService("classifier", info={"labels": ["Metal_clip", "Wire"]})
+    gateway = FakeService("classifier", info={"labels": ["Metal_clip", "Wire"]})
     own = [probabilities()[0] | {"finding": name} for name in ("Metal_clip", "Wire")]
-    stand.findings = own
+    gateway.findings = own
     async with services_with(
-        stand, FakeService("detector"), tmp_path, inference_probe_ttl_s=0
+        gateway, FakeService("detector"), tmp_path, inference_probe_ttl_s=0
     ) as services:
         await services.classifier.classify(IMAGE, explain=3)
-        stand.findings = probabilities()
+        gateway.findings = probabilities()
         assert (
             await failure_of(services.classifier.classify(IMAGE, explain=3))
         ).kind is FailureKind.INVALID_ANSWER
-        stand.sha256, stand.info = "cd" * 32, {"labels": list(Finding)}
+        gateway.sha256, gateway.info = "cd" * 32, {"labels": list(Finding)}
         await services.classifier.classify(IMAGE, explain=3)
-        stand.findings = own
+        gateway.findings = own
         await failure_of(services.classifier.classify(IMAGE, explain=3))
-        stand.sha256, stand.info = "ef" * 32, {"role": 7}
+        gateway.sha256, gateway.info = "ef" * 32, {"role": 7}
         await services.classifier.classify(IMAGE, explain=3)
 
 
 async def test_fields_that_the_gateway_does_not_know_are_ignored(tmp_path: Path) -> None:
-    stand = FakeService("detector")
-    stand.answer = altered(stand, lambda body: body["boxes"][0].update(mask=[1, 2], track_id=7))
-    async with services_with(FakeService("classifier"), stand, tmp_path) as services:
+    gateway = FakeService("detector")
+    gateway.answer = altered(gateway, lambda body: body["boxes"][0].update(mask=[1, 2], track_id=7))
+    async with services_with(FakeService("classifier"), gateway, tmp_path) as services:
         assert (await services.detector.detect(IMAGE)).boxes[0].finding is Region.MASS
 
 
 async def test_a_service_that_hangs_is_a_timeout_and_never_longer(tmp_path: Path) -> None:
-    stand = FakeService("classifier", answer=never)
-    async with services_with(stand, FakeService("detector"), tmp_path) as services:
+    gateway = FakeService("classifier", answer=never)
+    async with services_with(gateway, FakeService("detector"), tmp_path) as services:
         started = asyncio.get_running_loop().time()
         failure = await failure_of(services.classifier.classify(IMAGE, explain=3))
         assert asyncio.get_running_loop().time() - started < 2
@@ -318,15 +318,15 @@ async def test_health_is_logged_when_it_changes_and_only_then(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "cxr_gateway.inference.clients")
-    stand = FakeService("detector")
-    async with services_with(FakeService("classifier"), stand, tmp_path) as services:
+    gateway = FakeService("detector")
+    async with services_with(FakeService("classifier"), gateway, tmp_path) as services:
         await services.detector.detect(IMAGE)
-        stand.answer = fixed(problem(500, "internal"))
+        gateway.answer = fixed(problem(500, "internal"))
         for _ in range(3):
             await failure_of(services.detector.detect(IMAGE))
-        stand.answer = fixed(problem(503, "overloaded"))
+        gateway.answer = fixed(problem(503, "overloaded"))
         await failure_of(services.detector.detect(IMAGE))
-        stand.answer = None
+        gateway.answer = None
         for _ in range(3):
             await services.detector.detect(IMAGE)
     messages = [record.getMessage() for record in caplog.records]
@@ -337,12 +337,12 @@ async def test_health_is_logged_when_it_changes_and_only_then(
 
 
 async def test_the_state_of_a_service_is_probed_once_for_all_who_ask(tmp_path: Path) -> None:
-    stand = FakeService("classifier")
+    gateway = FakeService("classifier")
     async with services_with(
-        stand, FakeService("detector"), tmp_path, inference_probe_ttl_s=60
+        gateway, FakeService("detector"), tmp_path, inference_probe_ttl_s=60
     ) as services:
         first = await asyncio.gather(*(services.classifier.status() for _ in range(5)))
-        stand.ready = False
+        gateway.ready = False
         assert {status.ready for status in first} == {True}
         assert (await services.classifier.status()).ready
 
@@ -377,13 +377,13 @@ async def test_a_study_ends_within_the_timeout_and_names_what_is_missing(
     tmp_path: Path,
 ) -> None:
     settings: GatewaySettings = settings_for(tmp_path / "archive", **QUICK)
-    async with standing_gateway(
+    async with running_gateway(
         settings,
         classifier=FakeService("classifier", answer=classifier),
         detector=FakeService("detector", answer=detector),
-    ) as stand:
+    ) as gateway:
         async with asyncio.timeout(3):
-            response = await stand.post(png())
+            response = await gateway.post(png())
     assert response.status_code == status
     assert {entry["service"]: entry["kind"] for entry in response.json()["problems"]} == parts
 

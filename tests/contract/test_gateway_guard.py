@@ -21,23 +21,25 @@ from support.access import (
     closed_settings,
     send,
 )
-from support.archives import gateway
+from support.archives import gateway_command
 from support.fake_gateway import (
     FakeService,
-    Stand,
+    RunningGateway,
     client_of,
     refused,
+    running_gateway,
     settings_for,
-    standing_gateway,
 )
-from support.fake_oidc import OidcStand
+from support.fake_oidc import FakeOidcProvider
 from support.images import png
 
 STUDIES = "/api/v1/studies"
 
 
 @pytest.fixture
-async def stand(tmp_path: Path, security_database_url: str | None) -> AsyncIterator[Stand]:
+async def gateway(
+    tmp_path: Path, security_database_url: str | None
+) -> AsyncIterator[RunningGateway]:
     settings = closed_settings(
         tmp_path / "archive", security_database_url, requests_per_minute=5, failures_per_minute=3
     )
@@ -45,8 +47,8 @@ async def stand(tmp_path: Path, security_database_url: str | None) -> AsyncItera
         yield running
 
 
-async def test_a_key_that_asks_too_often_is_told_when_to_go_on(stand: Stand) -> None:
-    async with client_as(stand, Role.VIEWER) as busy, client_as(stand, Role.VIEWER) as calm:
+async def test_a_key_that_asks_too_often_is_told_when_to_go_on(gateway: RunningGateway) -> None:
+    async with client_as(gateway, Role.VIEWER) as busy, client_as(gateway, Role.VIEWER) as calm:
         for _ in range(5):
             assert (await busy.get(STUDIES)).status_code == 200
         answer = await busy.get(STUDIES)
@@ -56,10 +58,10 @@ async def test_a_key_that_asks_too_often_is_told_when_to_go_on(stand: Stand) -> 
 
 
 async def test_an_address_that_fails_too_often_is_told_so_and_locks_out_no_good_key(
-    stand: Stand,
+    gateway: RunningGateway,
 ) -> None:
-    token = a_key(stand, Role.VIEWER)
-    async with client_with(stand, "cxr_guess") as guessing, client_with(stand, token) as right:
+    token = a_key(gateway, Role.VIEWER)
+    async with client_with(gateway, "cxr_guess") as guessing, client_with(gateway, token) as right:
         for _ in range(3):
             refused(await guessing.get(STUDIES), 401)
         for _ in range(10):
@@ -67,7 +69,7 @@ async def test_an_address_that_fails_too_often_is_told_so_and_locks_out_no_good_
         # Of the same address: a proxy's, or that of another department's machine behind it.
         assert (await right.get(STUDIES)).status_code == 200
         refused(await guessing.get(STUDIES), 429)
-    elsewhere = httpx.ASGITransport(stand.app, client=("10.0.0.9", 1))
+    elsewhere = httpx.ASGITransport(gateway.app, client=("10.0.0.9", 1))
     headers = {"Authorization": f"Bearer {token}"}
     async with httpx.AsyncClient(
         transport=elsewhere, base_url="http://localhost", headers=headers
@@ -75,8 +77,8 @@ async def test_an_address_that_fails_too_often_is_told_so_and_locks_out_no_good_
         assert (await other.get(STUDIES)).status_code == 200
 
 
-async def test_asking_as_nobody_is_no_failure_but_is_limited(stand: Stand) -> None:
-    answers = [(await stand.client.get(STUDIES)).status_code for _ in range(7)]
+async def test_asking_as_nobody_is_no_failure_but_is_limited(gateway: RunningGateway) -> None:
+    answers = [(await gateway.client.get(STUDIES)).status_code for _ in range(7)]
     assert answers == [401] * 5 + [429] * 2
 
 
@@ -99,9 +101,11 @@ async def test_one_key_that_uploads_all_it_can_leaves_places_and_turns_to_others
 
     classifier.answer = waiting
     async with (
-        standing_gateway(settings, classifier=classifier, provider=OidcStand().opener) as stand,
-        client_as(stand, Role.INTEGRATOR, Role.CLINICIAN, department="elsewhere") as busy,
-        client_as(stand, Role.INTEGRATOR, department="radiology") as calm,
+        running_gateway(
+            settings, classifier=classifier, provider=FakeOidcProvider().opener
+        ) as gateway,
+        client_as(gateway, Role.INTEGRATOR, Role.CLINICIAN, department="elsewhere") as busy,
+        client_as(gateway, Role.INTEGRATOR, department="radiology") as calm,
     ):
         finished: list[str] = []
 
@@ -113,13 +117,13 @@ async def test_one_key_that_uploads_all_it_can_leaves_places_and_turns_to_others
         async with asyncio.TaskGroup() as group:
             for seed in range(4):
                 group.create_task(sent(busy, "busy", seed))
-                await until_waiting(stand, seed)
+                await until_waiting(gateway, seed)
             answer = await send(busy, png(seed=4))
             assert refused(answer, 429).type == "urn:cxr:problem:too-many-requests"
             assert answer.headers["retry-after"] == "1"
             refused(await busy.post(f"{STUDIES}/{'0' * 26}/rerun"), 429)
             theirs = group.create_task(sent(calm, "calm", 5))
-            await until_waiting(stand, 4)
+            await until_waiting(gateway, 4)
             gone_on.set()
         assert theirs.result() == 201
         # One of the busy key's was under way, and one had its turn.
@@ -127,10 +131,10 @@ async def test_one_key_that_uploads_all_it_can_leaves_places_and_turns_to_others
         assert (await send(busy, png(seed=6))).status_code == 201
 
 
-async def until_waiting(stand: Stand, count: int) -> None:
+async def until_waiting(gateway: RunningGateway, count: int) -> None:
     """Return once so many studies wait for their turn."""
     async with asyncio.timeout(20):
-        while f"cxr_studies_waiting {count}.0" not in (await stand.client.get("/metrics")).text:
+        while f"cxr_studies_waiting {count}.0" not in (await gateway.client.get("/metrics")).text:
             await asyncio.sleep(0.01)
 
 
@@ -138,8 +142,8 @@ async def test_whoever_sits_at_an_open_gateway_is_not_limited(
     tmp_path: Path, security_database_url: str | None
 ) -> None:
     settings = settings_for(tmp_path / "archive", security_database_url, requests_per_minute=1)
-    async with standing_gateway(settings) as stand:
-        answers = await asyncio.gather(*(stand.client.get(STUDIES) for _ in range(5)))
+    async with running_gateway(settings) as gateway:
+        answers = await asyncio.gather(*(gateway.client.get(STUDIES) for _ in range(5)))
         assert {answer.status_code for answer in answers} == {200}
 
 
@@ -148,10 +152,10 @@ async def test_every_route_carries_the_headers_and_a_policy_without_exceptions(
     security_database_url: str | None,
 ) -> None:
     settings = closed_settings(tmp_path / "archive", security_database_url)
-    async with closed_gateway(settings) as stand, client_as(stand, Role.ADMIN) as admin:
-        for operation in Operations(stand.app.routes):
+    async with closed_gateway(settings) as gateway, client_as(gateway, Role.ADMIN) as admin:
+        for operation in Operations(gateway.app.routes):
             for method in operation.methods:
-                for client in (stand.client, admin):
+                for client in (gateway.client, admin):
                     path = operation.path.replace("{study_id}", "0" * 26).replace("{finding}", "X")
                     answer = await client.request(method, path.replace("{path:path}", "x"))
                     check_headers(answer, f"{method} {path}")
@@ -177,8 +181,10 @@ def check_headers(answer: httpx.Response, what: str) -> None:
 async def test_https_is_insisted_on_only_where_there_is_https(
     tmp_path: Path, security_database_url: str | None
 ) -> None:
-    async with standing_gateway(settings_for(tmp_path / "archive", security_database_url)) as stand:
-        assert "strict-transport-security" not in (await stand.client.get("/livez")).headers
+    async with running_gateway(
+        settings_for(tmp_path / "archive", security_database_url)
+    ) as gateway:
+        assert "strict-transport-security" not in (await gateway.client.get("/livez")).headers
 
 
 @pytest.mark.parametrize(
@@ -214,7 +220,7 @@ def test_the_refusal_is_one_sentence_and_exit_code_2(
     tmp_path: Path, security_database_url: str | None
 ) -> None:
     settings = settings_for(tmp_path / "archive", security_database_url)
-    ended = gateway(settings, CXR_GATEWAY_HOST="0.0.0.0")
+    ended = gateway_command(settings, CXR_GATEWAY_HOST="0.0.0.0")
     assert ended.returncode == 2
     assert ended.stderr.count("\n") == 1
     message = json.loads(ended.stderr)["message"]
@@ -245,12 +251,12 @@ async def test_the_reverse_proxys_word_on_an_address_is_taken_only_from_the_reve
     settings = closed_settings(
         tmp_path / "archive", security_database_url, failures_per_minute=1, trusted_proxies=1
     )
-    async with closed_gateway(settings) as stand:
+    async with closed_gateway(settings) as gateway:
         for number, status in ((1, 401), (1, 429), (2, 401)):
             # What stands before the door's own entry the client has written.
             forwarded = f"10.9.9.{status}, 10.0.0.{number}"
             headers = {"Authorization": "Bearer cxr_x", "X-Forwarded-For": forwarded}
-            async with client_of(stand.app, **headers) as client:
+            async with client_of(gateway.app, **headers) as client:
                 assert (await client.get(STUDIES)).status_code == status
 
 
@@ -283,20 +289,20 @@ async def test_behind_a_log_in_only_the_own_page_may_change_anything(
     settings = settings_for(
         tmp_path / "archive", security_database_url, public_url=public_url, **BEHIND
     )
-    async with standing_gateway(settings) as stand:
-        refused(await stand.client.delete(f"{STUDIES}/{'0' * 26}", headers=headers), status)
-        assert (await stand.client.get(STUDIES, headers=headers)).status_code == 200
+    async with running_gateway(settings) as gateway:
+        refused(await gateway.client.delete(f"{STUDIES}/{'0' * 26}", headers=headers), status)
+        assert (await gateway.client.get(STUDIES, headers=headers)).status_code == 200
 
 
 async def test_behind_a_log_in_the_log_names_whom_the_proxy_let_in(
     tmp_path: Path, security_database_url: str | None
 ) -> None:
-    async with standing_gateway(
+    async with running_gateway(
         settings_for(tmp_path / "archive", security_database_url, **BEHIND)
-    ) as stand:
+    ) as gateway:
         for name in ("ada", "x" * 256, "a\tb"):
-            await stand.client.get(STUDIES, headers={"X-Forwarded-User": name})
-        audit = await stand.client.get("/api/v1/audit", params={"action": "listStudies"})
+            await gateway.client.get(STUDIES, headers={"X-Forwarded-User": name})
+        audit = await gateway.client.get("/api/v1/audit", params={"action": "listStudies"})
     subjects = [(line["kind"], line["subject"]) for line in audit.json()["items"][::-1]]
     assert subjects == [("user", "ada"), ("local", "local"), ("local", "local")]
 
@@ -307,5 +313,5 @@ async def test_elsewhere_a_forwarded_user_is_nobody(
     settings = closed_settings(
         tmp_path / "archive", security_database_url, forwarded_user_header="X-Forwarded-User"
     )
-    async with closed_gateway(settings) as stand:
-        refused(await stand.client.get(STUDIES, headers={"X-Forwarded-User": "admin"}), 401)
+    async with closed_gateway(settings) as gateway:
+        refused(await gateway.client.get(STUDIES, headers={"X-Forwarded-User": "admin"}), 401)

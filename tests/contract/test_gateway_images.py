@@ -18,11 +18,11 @@ from support.dicom_images import dicom
 from support.fake_gateway import (
     DETECTOR_URL,
     FakeService,
-    Stand,
+    RunningGateway,
     Unreachable,
     refused,
+    running_gateway,
     settings_for,
-    standing_gateway,
 )
 from support.images import bright, encoded, png, radiograph_like
 
@@ -36,8 +36,8 @@ def settings(tmp_path: Path, database_url: str | None) -> GatewaySettings:
 
 
 @pytest.fixture
-async def stand(settings: GatewaySettings) -> AsyncIterator[Stand]:
-    async with standing_gateway(settings) as running:
+async def gateway(settings: GatewaySettings) -> AsyncIterator[RunningGateway]:
+    async with running_gateway(settings) as running:
         yield running
 
 
@@ -46,19 +46,21 @@ async def stand(settings: GatewaySettings) -> AsyncIterator[Stand]:
     ["", "/image.png", "/pixels", "/pixels.png", "/overlay.png", "/heatmaps/Mass.png", "/original"],
 )
 @pytest.mark.parametrize("study_id", ["0" * 26, "nobody", "..%2f..%2fetc%2fpasswd", "%00"])
-async def test_an_unknown_study_is_not_found(stand: Stand, study_id: str, path: str) -> None:
-    refused(await stand.client.get(f"{STUDIES}/{study_id}{path}"), 404)
+async def test_an_unknown_study_is_not_found(
+    gateway: RunningGateway, study_id: str, path: str
+) -> None:
+    refused(await gateway.client.get(f"{STUDIES}/{study_id}{path}"), 404)
 
 
 async def test_the_images_show_the_radiograph_and_are_the_same_every_time(
     settings: GatewaySettings,
 ) -> None:
     grey = radiograph_like(120, 100)
-    async with standing_gateway(settings) as stand:
-        study = (await stand.post(encoded(grey, "JPEG", quality=95))).json()
+    async with running_gateway(settings) as gateway:
+        study = (await gateway.post(encoded(grey, "JPEG", quality=95))).json()
         base = f"{STUDIES}/{study['id']}"
         paths = [f"{base}/{name}" for name in ("image.png", "overlay.png", "heatmaps/Mass.png")]
-        first = [await stand.client.get(path) for path in paths]
+        first = [await gateway.client.get(path) for path in paths]
         for answer in first:
             assert (answer.status_code, answer.headers["content-type"]) == (200, "image/png")
     image = Image.open(io.BytesIO(first[0].content))
@@ -67,11 +69,11 @@ async def test_the_images_show_the_radiograph_and_are_the_same_every_time(
     heatmap = Image.open(io.BytesIO(first[2].content))
     assert heatmap.size == (120, 100)
     assert "transparency" in heatmap.info
-    async with standing_gateway(settings) as stand:
+    async with running_gateway(settings) as gateway:
         for path, before in zip(paths, first, strict=True):
-            answer = await stand.client.get(path)
+            answer = await gateway.client.get(path)
             assert answer.content == before.content
-            unchanged = await stand.client.get(
+            unchanged = await gateway.client.get(
                 path, headers={"If-None-Match": before.headers["etag"]}
             )
             assert (unchanged.status_code, unchanged.content) == (304, b"")
@@ -79,44 +81,48 @@ async def test_the_images_show_the_radiograph_and_are_the_same_every_time(
 
 async def test_images_are_made_ahead_in_an_idle_moment(tmp_path: Path) -> None:
     settings = settings_for(tmp_path / "archive", None, rendering_idle_s=0.01)
-    async with standing_gateway(settings) as stand:
-        await stand.post(png())
+    async with running_gateway(settings) as gateway:
+        await gateway.post(png())
         expected = ["image.png", "original.png", "overlay-1.png"]
         async with asyncio.timeout(20):
-            while [name.rpartition("/")[2] for name in stand.files()] != expected:
+            while [name.rpartition("/")[2] for name in gateway.files()] != expected:
                 await asyncio.sleep(0.02)
 
 
-async def test_every_finding_has_a_heat_map_and_an_unread_study_has_none(stand: Stand) -> None:
-    study = (await stand.post(png())).json()
+async def test_every_finding_has_a_heat_map_and_an_unread_study_has_none(
+    gateway: RunningGateway,
+) -> None:
+    study = (await gateway.post(png())).json()
     assert study["heatmaps"] == [row["finding"] for row in study["findings"]]
     assert sorted(study["heatmaps"]) == sorted(Finding)
     for finding in Finding:
         path = f"{STUDIES}/{study['id']}/heatmaps/{finding.value}.png"
-        assert (await stand.client.get(path)).headers["content-type"] == "image/png"
-    rejected = (await stand.post(BRIGHT)).json()
+        assert (await gateway.client.get(path)).headers["content-type"] == "image/png"
+    rejected = (await gateway.post(BRIGHT)).json()
     assert rejected["heatmaps"] == []
-    refused(await stand.client.get(f"{STUDIES}/{rejected['id']}/heatmaps/Mass.png"), 404)
-    refused(await stand.client.get(f"{STUDIES}/{study['id']}/heatmaps/Cat.png"), 404)
-    refused(await stand.client.get(f"{STUDIES}/{study['id']}/heatmaps/a%20cat.png"), 422)
+    refused(await gateway.client.get(f"{STUDIES}/{rejected['id']}/heatmaps/Mass.png"), 404)
+    refused(await gateway.client.get(f"{STUDIES}/{study['id']}/heatmaps/Cat.png"), 404)
+    refused(await gateway.client.get(f"{STUDIES}/{study['id']}/heatmaps/a%20cat.png"), 422)
 
 
-async def test_a_rejected_study_has_an_image_and_an_overlay_that_says_why(stand: Stand) -> None:
-    study = (await stand.post(BRIGHT)).json()
+async def test_a_rejected_study_has_an_image_and_an_overlay_that_says_why(
+    gateway: RunningGateway,
+) -> None:
+    study = (await gateway.post(BRIGHT)).json()
     for name in ("image.png", "overlay.png"):
-        assert (await stand.client.get(f"{STUDIES}/{study['id']}/{name}")).status_code == 200
+        assert (await gateway.client.get(f"{STUDIES}/{study['id']}/{name}")).status_code == 200
 
 
 @pytest.mark.parametrize(
     "name",
     ["../../../etc/passwd", "..\\..\\boot.ini", "<img src=x onerror=alert(1)>.png", "a\x07b.png"],
 )
-async def test_a_file_name_is_shown_but_never_used(stand: Stand, name: str) -> None:
+async def test_a_file_name_is_shown_but_never_used(gateway: RunningGateway, name: str) -> None:
     content = png()
-    study = (await stand.post(content, name=name)).json()
+    study = (await gateway.post(content, name=name)).json()
     assert "\x07" not in study["file_name"]
-    assert [file.rpartition("/")[2] for file in stand.files()] == ["original.png"]
-    original = await stand.client.get(f"{STUDIES}/{study['id']}/original")
+    assert [file.rpartition("/")[2] for file in gateway.files()] == ["original.png"]
+    original = await gateway.client.get(f"{STUDIES}/{study['id']}/original")
     assert original.content == content
     assert original.headers["content-disposition"] == f'attachment; filename="{study["id"]}.png"'
     assert original.headers["x-content-type-options"] == "nosniff"
@@ -127,9 +133,9 @@ async def test_the_system_names_services_models_rules_and_limits(
     settings: GatewaySettings,
 ) -> None:
     detector = FakeService("detector", ready=False)
-    async with standing_gateway(settings, detector=detector) as stand:
-        status = SystemStatus.model_validate((await stand.client.get("/api/v1/system")).json())
-        ready = await stand.client.get("/readyz")
+    async with running_gateway(settings, detector=detector) as gateway:
+        status = SystemStatus.model_validate((await gateway.client.get("/api/v1/system")).json())
+        ready = await gateway.client.get("/readyz")
     assert [(service.role, service.ready) for service in status.services] == [
         ("classifier", True),
         ("detector", False),
@@ -146,54 +152,54 @@ async def test_the_system_names_services_models_rules_and_limits(
 async def test_the_system_tells_the_page_of_other_viewers(tmp_path: Path) -> None:
     url = "https://pacs.example/viewer?StudyInstanceUIDs={study_uid}"
     settings = settings_for(tmp_path / "archive", viewer_links=[f"OHIF={url}"])
-    async with standing_gateway(settings) as stand:
-        status = (await stand.client.get("/api/v1/system")).json()
+    async with running_gateway(settings) as gateway:
+        status = (await gateway.client.get("/api/v1/system")).json()
     assert status["viewer_links"] == [{"name": "OHIF", "url": url}]
 
 
 async def test_metrics_count_studies_and_failures_and_time_the_stages(
     settings: GatewaySettings,
 ) -> None:
-    async with standing_gateway(settings, transports={DETECTOR_URL: Unreachable()}) as stand:
-        await stand.post(png())
-        text = (await stand.client.get("/metrics")).text
+    async with running_gateway(settings, transports={DETECTOR_URL: Unreachable()}) as gateway:
+        await gateway.post(png())
+        text = (await gateway.client.get("/metrics")).text
     assert 'cxr_studies_total{priority="soon",status="partial"} 1.0' in text
     assert 'cxr_inference_failures_total{kind="unreachable",service="detector"} 1.0' in text
     for stage in ("decode", "ood", "encode", "classifier", "detector", "archive"):
         assert f'cxr_study_stage_seconds_count{{stage="{stage}"}} 1.0' in text
 
 
-async def test_the_files_own_greys_come_whole_and_are_described(stand: Stand) -> None:
+async def test_the_files_own_greys_come_whole_and_are_described(gateway: RunningGateway) -> None:
     deep = radiograph_like(120, 100).astype(np.uint16) * 16
-    study = (await stand.post(dicom(deep, bits=12, ImagerPixelSpacing=[0.2, 0.2]))).json()
+    study = (await gateway.post(dicom(deep, bits=12, ImagerPixelSpacing=[0.2, 0.2]))).json()
     base = f"{STUDIES}/{study['id']}"
-    pixels = await stand.client.get(f"{base}/pixels.png")
+    pixels = await gateway.client.get(f"{base}/pixels.png")
     image = Image.open(io.BytesIO(pixels.content))
     assert image.mode == "I;16"
     assert np.array_equal(np.asarray(image), deep)
-    greys = (await stand.client.get(f"{base}/pixels")).json()
+    greys = (await gateway.client.get(f"{base}/pixels")).json()
     assert greys["brightest"] == deep.max()
     assert greys["spacing"] == {"mm": 0.2, "source": "ImagerPixelSpacing"}
-    unchanged = await stand.client.get(
+    unchanged = await gateway.client.get(
         f"{base}/pixels.png", headers={"If-None-Match": pixels.headers["etag"]}
     )
     assert unchanged.status_code == 304
     for name in ("pixels", "pixels.png"):
-        refused(await stand.client.get(f"{STUDIES}/{'0' * 26}/{name}"), 404)
+        refused(await gateway.client.get(f"{STUDIES}/{'0' * 26}/{name}"), 404)
 
 
 @pytest.mark.parametrize("mirrored", [False, True])
 @pytest.mark.parametrize("turned", [0, 90, 180, 270])
 async def test_the_saved_image_is_turned_with_its_boxes_and_its_map(
-    stand: Stand, turned: int, mirrored: bool
+    gateway: RunningGateway, turned: int, mirrored: bool
 ) -> None:
     deep = radiograph_like(900, 1200).astype(np.uint16) * 16
-    study = (await stand.post(dicom(deep, bits=12))).json()
+    study = (await gateway.post(dicom(deep, bits=12))).json()
     path = f"{STUDIES}/{study['id']}/overlay.png"
     size = (1200, 900) if turned % 180 else (900, 1200)
 
     async def drawn(**look: Any) -> npt.NDArray[np.int_]:
-        answer = await stand.client.get(path, params=look)
+        answer = await gateway.client.get(path, params=look)
         assert answer.status_code == 200, answer.text
         image = np.asarray(Image.open(io.BytesIO(answer.content)).convert("RGB"))
         return image[: size[1] if look.get("turned") is not None else 1200].astype(int)
@@ -219,13 +225,13 @@ async def test_the_saved_image_is_turned_with_its_boxes_and_its_map(
     assert changed[as_turned(outline.astype(int)).astype(bool)].all()
 
 
-async def test_the_saved_image_is_drawn_as_one_looks_at_it(stand: Stand) -> None:
+async def test_the_saved_image_is_drawn_as_one_looks_at_it(gateway: RunningGateway) -> None:
     deep = radiograph_like(640, 700).astype(np.uint16) * 16
-    study = (await stand.post(dicom(deep, bits=12))).json()
+    study = (await gateway.post(dicom(deep, bits=12))).json()
     path = f"{STUDIES}/{study['id']}/overlay.png"
 
     async def drawn(**look: str) -> npt.NDArray[np.int_]:
-        answer = await stand.client.get(path, params=look)
+        answer = await gateway.client.get(path, params=look)
         assert answer.status_code == 200, answer.text
         return np.asarray(Image.open(io.BytesIO(answer.content)).convert("RGB"))[:700].astype(int)
 
@@ -238,7 +244,7 @@ async def test_the_saved_image_is_drawn_as_one_looks_at_it(stand: Stand) -> None
     boxed = await drawn()
     assert (boxed != plain).any(axis=2).sum() > 100
     hidden = {box["finding"] for box in study["boxes"]}
-    answer = await stand.client.get(path, params={"hide": sorted(hidden)})
+    answer = await gateway.client.get(path, params={"hide": sorted(hidden)})
     unboxed = np.asarray(Image.open(io.BytesIO(answer.content)).convert("RGB"))[:700]
     assert np.array_equal(unboxed, plain)
     mapped = await drawn(boxes="false", heatmap="Mass", opacity="1")
@@ -253,4 +259,4 @@ async def test_the_saved_image_is_drawn_as_one_looks_at_it(stand: Stand) -> None
         {"turned": "45"},
         {"turned": "360"},
     ):
-        refused(await stand.client.get(path, params=wrong), 422)
+        refused(await gateway.client.get(path, params=wrong), 422)

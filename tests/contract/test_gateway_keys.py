@@ -14,8 +14,8 @@ from cxr_gateway.cli import keys as command
 from cxr_gateway.core.principal import Role
 from cxr_gateway.core.settings import GatewaySettings
 from support.access import a_key, client_with, closed_gateway, closed_settings, keys_of
-from support.archives import gateway
-from support.fake_gateway import Stand, refused, settings_for
+from support.archives import gateway_command
+from support.fake_gateway import RunningGateway, refused, settings_for
 
 KEY = re.compile(r"cxr_[0-9a-z]{12}_[A-Za-z0-9_-]{43}")
 
@@ -26,62 +26,64 @@ def settings(tmp_path: Path, database_url: str | None) -> GatewaySettings:
 
 
 @pytest.fixture
-async def stand(settings: GatewaySettings) -> AsyncIterator[Stand]:
+async def gateway(settings: GatewaySettings) -> AsyncIterator[RunningGateway]:
     async with closed_gateway(settings) as running:
         yield running
 
 
-async def asked_with(stand: Stand, token: str) -> httpx.Response:
-    async with client_with(stand, token) as client:
+async def asked_with(gateway: RunningGateway, token: str) -> httpx.Response:
+    async with client_with(gateway, token) as client:
         return await client.get("/api/v1/studies")
 
 
 async def test_a_key_is_valid_until_it_is_revoked_at_once_in_every_gateway(
-    stand: Stand, settings: GatewaySettings
+    gateway: RunningGateway, settings: GatewaySettings
 ) -> None:
-    token = a_key(stand, Role.VIEWER)
+    token = a_key(gateway, Role.VIEWER)
     async with closed_gateway(settings) as other:
-        assert (await asked_with(stand, token)).status_code == 200
+        assert (await asked_with(gateway, token)).status_code == 200
         assert (await asked_with(other, token)).status_code == 200
-        keys_of(stand).revoke(token.split("_")[1])
-        for running in (stand, other):
+        keys_of(gateway).revoke(token.split("_")[1])
+        for running in (gateway, other):
             refused(await asked_with(running, token), 401)
 
 
-async def test_whatever_is_wrong_with_a_key_the_answer_is_the_same(stand: Stand) -> None:
-    token = a_key(stand, Role.VIEWER)
-    revoked, expired = a_key(stand, Role.VIEWER), a_key(stand, Role.VIEWER, lasts=timedelta(0))
-    keys_of(stand).revoke(revoked.split("_")[1])
+async def test_whatever_is_wrong_with_a_key_the_answer_is_the_same(gateway: RunningGateway) -> None:
+    token = a_key(gateway, Role.VIEWER)
+    revoked, expired = a_key(gateway, Role.VIEWER), a_key(gateway, Role.VIEWER, lasts=timedelta(0))
+    keys_of(gateway).revoke(revoked.split("_")[1])
     other_secret = token[:-4] + ("AAAA" if token[-4:] != "AAAA" else "BBBB")
     unknown = "cxr_" + "0" * 12 + token[16:]
     wrong = [revoked, expired, other_secret, unknown, "cxr_", "cxr_\x7f", token + "x", "a.b.c", ""]
-    answers = [await asked_with(stand, one) for one in wrong]
+    answers = [await asked_with(gateway, one) for one in wrong]
     assert {answer.status_code for answer in answers} == {401}
     assert len({answer.content for answer in answers}) == 1
-    assert (await asked_with(stand, token)).status_code == 200
+    assert (await asked_with(gateway, token)).status_code == 200
 
 
 @pytest.mark.parametrize("header", ["Basic dXNlcjpwYXNz", "Bearer", "bearer  ", "Digest x"])
-async def test_another_form_of_authorization_is_refused(stand: Stand, header: str) -> None:
-    answer = await stand.client.get("/api/v1/studies", headers={"Authorization": header})
+async def test_another_form_of_authorization_is_refused(
+    gateway: RunningGateway, header: str
+) -> None:
+    answer = await gateway.client.get("/api/v1/studies", headers={"Authorization": header})
     assert refused(answer, 401).type == "urn:cxr:problem:unauthenticated"
 
 
 async def test_the_database_holds_no_key_and_notes_its_last_use(
-    stand: Stand, settings: GatewaySettings
+    gateway: RunningGateway, settings: GatewaySettings
 ) -> None:
-    token = a_key(stand, Role.VIEWER, lasts=None)
-    await asked_with(stand, token)
+    token = a_key(gateway, Role.VIEWER, lasts=None)
+    await asked_with(gateway, token)
     engine = create_engine(settings.resolved_database_url)
     with engine.connect() as connection:
         [row] = connection.execute(text("SELECT * FROM api_keys")).mappings()
     engine.dispose()
     assert token[17:] not in str(dict(row))
     assert row["last_used_at"] is not None
-    [key] = keys_of(stand).all()
+    [key] = keys_of(gateway).all()
     first = key.last_used_at
-    await asked_with(stand, token)
-    assert keys_of(stand).all()[0].last_used_at == first
+    await asked_with(gateway, token)
+    assert keys_of(gateway).all()[0].last_used_at == first
 
 
 def run_keys(settings: GatewaySettings, *arguments: str) -> int:
@@ -127,6 +129,6 @@ def test_the_command_says_what_is_wrong_in_a_sentence(
 
 def test_the_command_is_one_of_the_gateways(tmp_path: Path) -> None:
     settings = settings_for(tmp_path / "archive")
-    made = gateway(settings, "keys", "create", "--role", "admin", "--name", "first")
+    made = gateway_command(settings, "keys", "create", "--role", "admin", "--name", "first")
     assert made.returncode == 0, made.stderr
     assert KEY.fullmatch(made.stdout.strip())

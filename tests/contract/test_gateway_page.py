@@ -16,7 +16,7 @@ from cxr_gateway.cli import main
 from cxr_gateway.cli.docs import document_text
 from cxr_gateway.core.schemas import Study, StudyPage
 from cxr_gateway.core.settings import GatewaySettings
-from support.fake_gateway import Stand, settings_for, standing_gateway
+from support.fake_gateway import RunningGateway, running_gateway, settings_for
 from support.images import png
 
 ROOT = Path(__file__).parents[2]
@@ -39,14 +39,14 @@ def page_dir(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-async def stand(tmp_path: Path, page_dir: Path) -> AsyncIterator[Stand]:
-    async with standing_gateway(settings_for(tmp_path / "archive", page_dir=page_dir)) as running:
+async def gateway(tmp_path: Path, page_dir: Path) -> AsyncIterator[RunningGateway]:
+    async with running_gateway(settings_for(tmp_path / "archive", page_dir=page_dir)) as running:
         yield running
 
 
 @pytest.mark.parametrize("path", ["/", "/index.html", "/studies/01k6", "/about"])
-async def test_the_page_answers_to_its_own_routes(stand: Stand, path: str) -> None:
-    response = await stand.client.get(path)
+async def test_the_page_answers_to_its_own_routes(gateway: RunningGateway, path: str) -> None:
+    response = await gateway.client.get(path)
     assert response.status_code == 200
     assert response.headers["content-type"].startswith("text/html")
     assert response.headers["cache-control"] == "no-cache"
@@ -57,19 +57,19 @@ SCRIPT = "".join(f"step({number});" for number in range(20_000))
 
 
 @pytest.fixture
-async def answers(tmp_path: Path, page_dir: Path) -> AsyncIterator[Stand]:
+async def answers(tmp_path: Path, page_dir: Path) -> AsyncIterator[RunningGateway]:
     """With a large script, and 50 studies."""
     (page_dir / "assets/large-3c4d.js").write_text(SCRIPT)
     (page_dir / "assets/large-3c4d.css").write_text("a{color:red}" * 200)
-    async with standing_gateway(settings_for(tmp_path / "archive", page_dir=page_dir)) as running:
+    async with running_gateway(settings_for(tmp_path / "archive", page_dir=page_dir)) as running:
         for number in range(4):
             await running.post(png(seed=number))
         yield running
 
 
-async def raw(stand: Stand, path: str, **headers: str) -> tuple[httpx.Response, bytes]:
+async def raw(gateway: RunningGateway, path: str, **headers: str) -> tuple[httpx.Response, bytes]:
     """The answer, and its body as it comes over the wire."""
-    async with stand.client.stream("GET", path, headers=headers) as answer:
+    async with gateway.client.stream("GET", path, headers=headers) as answer:
         return answer, b"".join([part async for part in answer.aiter_raw()])
 
 
@@ -78,7 +78,7 @@ async def raw(stand: Stand, path: str, **headers: str) -> tuple[httpx.Response, 
     ["/assets/large-3c4d.js", "/assets/large-3c4d.css", "/api/v1/studies", "/openapi.json"],
 )
 async def test_what_the_page_is_made_of_is_compressed_without_a_proxy(
-    answers: Stand, path: str
+    answers: RunningGateway, path: str
 ) -> None:
     plain, whole = await raw(answers, path, **{"Accept-Encoding": "identity"})
     answer, body = await raw(answers, path, **{"Accept-Encoding": "br, gzip, deflate"})
@@ -100,14 +100,14 @@ async def test_what_the_page_is_made_of_is_compressed_without_a_proxy(
 
 
 @pytest.mark.parametrize("accepted", ["", "identity", "br", "gzip;q=0", "gzip;q=0, *", "*;q=0"])
-async def test_nobody_gets_gzip_unasked(answers: Stand, accepted: str) -> None:
+async def test_nobody_gets_gzip_unasked(answers: RunningGateway, accepted: str) -> None:
     answer, body = await raw(answers, "/assets/large-3c4d.js", **{"Accept-Encoding": accepted})
     assert "content-encoding" not in answer.headers
     assert body == SCRIPT.encode()
 
 
 async def test_images_files_small_answers_parts_and_posts_are_not_compressed(
-    answers: Stand,
+    answers: RunningGateway,
 ) -> None:
     study = (await answers.client.get("/api/v1/studies")).json()["items"][0]["id"]
     base = f"/api/v1/studies/{study}"
@@ -127,36 +127,38 @@ async def test_images_files_small_answers_parts_and_posts_are_not_compressed(
     assert "content-encoding" not in sent.headers
 
 
-async def test_the_description_of_the_api_is_a_page_of_its_own(stand: Stand) -> None:
-    response = await stand.client.get("/docs")
+async def test_the_description_of_the_api_is_a_page_of_its_own(gateway: RunningGateway) -> None:
+    response = await gateway.client.get("/docs")
     assert (response.status_code, response.headers["cache-control"]) == (200, "no-cache")
     assert "The API" in response.text
 
 
 async def test_assets_are_kept_forever_and_other_files_are_asked_for_each_time(
-    stand: Stand,
+    gateway: RunningGateway,
 ) -> None:
-    asset = await stand.client.get("/assets/app-1a2b.js")
+    asset = await gateway.client.get("/assets/app-1a2b.js")
     assert (asset.status_code, asset.text) == (200, "start()")
     assert asset.headers["cache-control"] == "public, max-age=31536000, immutable"
-    icon = await stand.client.get("/favicon.svg")
+    icon = await gateway.client.get("/favicon.svg")
     assert icon.headers["cache-control"] == "no-cache"
-    again = await stand.client.get("/", headers={"If-None-Match": "x"})
-    assert (await stand.client.head("/")).headers["etag"] == again.headers["etag"]
+    again = await gateway.client.get("/", headers={"If-None-Match": "x"})
+    assert (await gateway.client.head("/")).headers["etag"] == again.headers["etag"]
 
 
 @pytest.mark.parametrize(
     ("path", "media_type"),
     [("/examples/index.json", "application/json"), ("/examples/synthetic-mass.png", "image/png")],
 )
-async def test_examples_are_files_of_the_page(stand: Stand, path: str, media_type: str) -> None:
-    response = await stand.client.get(path)
+async def test_examples_are_files_of_the_page(
+    gateway: RunningGateway, path: str, media_type: str
+) -> None:
+    response = await gateway.client.get(path)
     assert response.status_code == 200
     assert response.headers["content-type"].partition(";")[0] == media_type
     # Made anew, a radiograph keeps its name: an old one must not stay in a browser.
     assert response.headers["cache-control"] == "no-cache"
     known = {"If-None-Match": response.headers["etag"]}
-    assert (await stand.client.get(path, headers=known)).status_code == 304
+    assert (await gateway.client.get(path, headers=known)).status_code == 304
     assert "connect-src 'self'" in response.headers["content-security-policy"]
 
 
@@ -173,30 +175,34 @@ async def test_examples_are_files_of_the_page(stand: Stand, path: str, media_typ
         "/docs/v1.html",
     ],
 )
-async def test_what_is_not_there_is_a_problem_and_not_the_page(stand: Stand, path: str) -> None:
-    response = await stand.client.get(path)
+async def test_what_is_not_there_is_a_problem_and_not_the_page(
+    gateway: RunningGateway, path: str
+) -> None:
+    response = await gateway.client.get(path)
     assert response.status_code == 404
     assert response.headers["content-type"] == PROBLEM_MEDIA_TYPE
 
 
-async def test_a_method_that_a_route_does_not_have_is_405(stand: Stand) -> None:
+async def test_a_method_that_a_route_does_not_have_is_405(gateway: RunningGateway) -> None:
     for method, path in (("DELETE", "/api/v1/studies"), ("POST", "/")):
-        response = await stand.client.request(method, path)
+        response = await gateway.client.request(method, path)
         assert response.status_code == 405
         assert Problem.model_validate_json(response.content).status == 405
 
 
 async def test_without_a_page_a_sentence_says_how_to_get_one(tmp_path: Path) -> None:
-    async with standing_gateway(settings_for(tmp_path / "archive")) as stand:
-        response = await stand.client.get("/")
+    async with running_gateway(settings_for(tmp_path / "archive")) as gateway:
+        response = await gateway.client.get("/")
         assert response.status_code == 200
         assert response.text.startswith("The page is not built: run `make")
-        assert (await stand.client.get("/studies/x")).status_code == 404
+        assert (await gateway.client.get("/studies/x")).status_code == 404
 
 
 @pytest.mark.parametrize("path", ["/", "/api/v1/studies", "/api/v1/nothing", "/livez"])
-async def test_every_answer_carries_the_protecting_headers(stand: Stand, path: str) -> None:
-    headers = (await stand.client.get(path)).headers
+async def test_every_answer_carries_the_protecting_headers(
+    gateway: RunningGateway, path: str
+) -> None:
+    headers = (await gateway.client.get(path)).headers
     policy = headers["content-security-policy"]
     assert "default-src 'none'" in policy
     assert "frame-ancestors 'none'" in policy
@@ -206,26 +212,28 @@ async def test_every_answer_carries_the_protecting_headers(stand: Stand, path: s
     assert headers["x-request-id"]
 
 
-async def test_what_the_api_tells_is_kept_in_no_cache(stand: Stand) -> None:
-    study = await stand.post(png())
+async def test_what_the_api_tells_is_kept_in_no_cache(gateway: RunningGateway) -> None:
+    study = await gateway.post(png())
     for path in ("/api/v1/studies", study.headers["location"], "/api/v1/system"):
-        assert (await stand.client.get(path)).headers["cache-control"] == "no-store"
-    image = await stand.client.get(f"{study.headers['location']}/image.png")
+        assert (await gateway.client.get(path)).headers["cache-control"] == "no-store"
+    image = await gateway.client.get(f"{study.headers['location']}/image.png")
     assert image.headers["cache-control"] == "private, no-cache"
 
 
 @pytest.mark.parametrize("host", ["evil.test", "localhost.evil.test", "127.0.0.1.evil.test:8000"])
-async def test_a_foreign_name_that_leads_here_is_refused(stand: Stand, host: str) -> None:
-    response = await stand.client.get("/api/v1/studies", headers={"Host": host})
+async def test_a_foreign_name_that_leads_here_is_refused(
+    gateway: RunningGateway, host: str
+) -> None:
+    response = await gateway.client.get("/api/v1/studies", headers={"Host": host})
     assert response.status_code == 421
     assert "ALLOWED_HOSTS" in response.json()["detail"]
 
 
 async def test_neighbours_call_it_by_its_own_name(tmp_path: Path) -> None:
     settings = settings_for(tmp_path / "archive", own_names=["gateway"])
-    async with standing_gateway(settings) as stand:
+    async with running_gateway(settings) as gateway:
         for host, status in (("gateway:8000", 200), ("localhost", 200), ("evil.test", 421)):
-            answer = await stand.client.get("/api/v1/studies", headers={"Host": host})
+            answer = await gateway.client.get("/api/v1/studies", headers={"Host": host})
             assert answer.status_code == status
 
 
@@ -234,19 +242,23 @@ async def test_neighbours_call_it_by_its_own_name(tmp_path: Path) -> None:
     ("host", "status"),
     [("172.30.0.5:8000", 200), ("[fd00::5]:8000", 200), ("evil.test", 421), ("", 421)],
 )
-async def test_a_monitor_asks_by_address(stand: Stand, path: str, host: str, status: int) -> None:
-    assert (await stand.client.get(path, headers={"Host": host})).status_code == status
+async def test_a_monitor_asks_by_address(
+    gateway: RunningGateway, path: str, host: str, status: int
+) -> None:
+    assert (await gateway.client.get(path, headers={"Host": host})).status_code == status
 
 
 @pytest.mark.parametrize("path", ["/", "/api/v1/studies", "/api/v1/system", "/openapi.json"])
-async def test_nothing_else_is_answered_by_a_foreign_address(stand: Stand, path: str) -> None:
-    response = await stand.client.get(path, headers={"Host": "172.30.0.5:8000"})
+async def test_nothing_else_is_answered_by_a_foreign_address(
+    gateway: RunningGateway, path: str
+) -> None:
+    response = await gateway.client.get(path, headers={"Host": "172.30.0.5:8000"})
     assert response.status_code == 421
 
 
 @pytest.mark.parametrize("host", ["localhost:8000", "127.0.0.1", "[::1]:8000", "LOCALHOST"])
-async def test_the_names_of_loopback_are_answered(stand: Stand, host: str) -> None:
-    response = await stand.client.get("/api/v1/studies", headers={"Host": host})
+async def test_the_names_of_loopback_are_answered(gateway: RunningGateway, host: str) -> None:
+    response = await gateway.client.get("/api/v1/studies", headers={"Host": host})
     assert response.status_code == 200
 
 
@@ -264,11 +276,11 @@ def test_the_names_follow_from_the_address_unless_they_are_set(
     assert GatewaySettings(**given).resolved_allowed_hosts == expected
 
 
-async def test_a_page_of_another_site_cannot_send_a_radiograph(stand: Stand) -> None:
-    response = await stand.post(png(), **{"Sec-Fetch-Site": "cross-site"})
+async def test_a_page_of_another_site_cannot_send_a_radiograph(gateway: RunningGateway) -> None:
+    response = await gateway.post(png(), **{"Sec-Fetch-Site": "cross-site"})
     assert response.status_code == 403
-    assert stand.files() == []
-    assert (await stand.post(png(), **{"Sec-Fetch-Site": "same-origin"})).status_code == 201
+    assert gateway.files() == []
+    assert (await gateway.post(png(), **{"Sec-Fetch-Site": "same-origin"})).status_code == 201
 
 
 def test_the_committed_description_is_what_the_code_says() -> None:

@@ -13,8 +13,8 @@ from cxr_gateway.access.permissions import EVERYBODY, PERMISSIONS, Operation, Op
 from cxr_gateway.app import create_app
 from cxr_gateway.core.principal import Role
 from support.access import a_key, client_as, client_with, closed_gateway, closed_settings
-from support.fake_gateway import Stand, client_of, settings_for, standing_gateway
-from support.fake_oidc import OidcStand, browser, signed_in
+from support.fake_gateway import RunningGateway, client_of, running_gateway, settings_for
+from support.fake_oidc import FakeOidcProvider, browser, signed_in
 
 ROOT = Path(__file__).parents[2]
 NOBODY = "nobody"
@@ -23,13 +23,13 @@ ASKERS = [NOBODY, WITHOUT_ROLE, *Role]
 
 
 @pytest.fixture
-async def stand(tmp_path: Path) -> AsyncIterator[Stand]:
+async def gateway(tmp_path: Path) -> AsyncIterator[RunningGateway]:
     async with closed_gateway(closed_settings(tmp_path / "archive")) as running:
         yield running
 
 
-def operations_of(stand: Stand) -> list[Operation]:
-    return list(Operations(stand.app.routes))
+def operations_of(gateway: RunningGateway) -> list[Operation]:
+    return list(Operations(gateway.app.routes))
 
 
 def may(operation: Operation, asker: str) -> bool:
@@ -44,9 +44,11 @@ async def asked(client: httpx.AsyncClient, operation: Operation) -> list[httpx.R
     return [await client.request(method, path) for method in sorted(operation.methods)]
 
 
-async def check_every_operation(stand: Stand, client: httpx.AsyncClient, asker: str) -> None:
+async def check_every_operation(
+    gateway: RunningGateway, client: httpx.AsyncClient, asker: str
+) -> None:
     refused_with = 401 if asker == NOBODY else 403
-    for operation in operations_of(stand):
+    for operation in operations_of(gateway):
         for answer in await asked(client, operation):
             if may(operation, asker):
                 assert answer.status_code not in (401, 403) or operation.id == "finishSignIn"
@@ -58,50 +60,52 @@ async def check_every_operation(stand: Stand, client: httpx.AsyncClient, asker: 
 
 
 @pytest.mark.parametrize("role", list(Role))
-async def test_every_route_asked_with_a_key_of_each_role(stand: Stand, role: Role) -> None:
-    async with client_as(stand, role) as client:
-        await check_every_operation(stand, client, role)
+async def test_every_route_asked_with_a_key_of_each_role(
+    gateway: RunningGateway, role: Role
+) -> None:
+    async with client_as(gateway, role) as client:
+        await check_every_operation(gateway, client, role)
 
 
-async def test_every_route_asked_by_nobody(stand: Stand) -> None:
-    await check_every_operation(stand, stand.client, NOBODY)
+async def test_every_route_asked_by_nobody(gateway: RunningGateway) -> None:
+    await check_every_operation(gateway, gateway.client, NOBODY)
 
 
 @pytest.mark.parametrize("role", [WITHOUT_ROLE, *Role])
 async def test_every_route_asked_by_somebody_signed_in(tmp_path: Path, role: str) -> None:
-    oidc = OidcStand()
+    oidc = FakeOidcProvider()
     oidc.claims["groups"] = [role]
     settings = closed_settings(tmp_path / "archive")
     async with (
-        closed_gateway(settings, oidc) as stand,
-        browser(stand.app, **{"Sec-Fetch-Site": "same-origin"}) as client,
+        closed_gateway(settings, oidc) as gateway,
+        browser(gateway.app, **{"Sec-Fetch-Site": "same-origin"}) as client,
     ):
         await signed_in(client, oidc)
         # The last that is asked, for it ends the session.
-        for operation in sorted(operations_of(stand), key=lambda one: one.id == "signOut"):
+        for operation in sorted(operations_of(gateway), key=lambda one: one.id == "signOut"):
             for answer in await asked(client, operation):
                 refused = answer.status_code == 403
                 assert refused != may(operation, role), operation.id
                 assert answer.status_code != 401 or operation.id == "finishSignIn"
 
 
-async def test_somebody_with_two_roles_may_what_either_may(stand: Stand) -> None:
-    async with client_as(stand, Role.VIEWER, Role.INTEGRATOR) as client:
+async def test_somebody_with_two_roles_may_what_either_may(gateway: RunningGateway) -> None:
+    async with client_as(gateway, Role.VIEWER, Role.INTEGRATOR) as client:
         may_do = (await client.get("/api/v1/me")).json()["may"]
     assert {"listStudies", "createStudy"} <= set(may_do)
     assert "rerunStudy" not in may_do
 
 
-async def test_the_written_table_is_that_of_the_running_app(stand: Stand) -> None:
+async def test_the_written_table_is_that_of_the_running_app(gateway: RunningGateway) -> None:
     written = (ROOT / "docs/permissions.md").read_text()
-    assert written == markdown(Operations(stand.app.routes)), "run make generate"
+    assert written == markdown(Operations(gateway.app.routes)), "run make generate"
 
 
-async def test_the_table_has_a_line_for_each_route_and_no_other(stand: Stand) -> None:
-    assert {operation.id for operation in operations_of(stand)} == set(PERMISSIONS)
+async def test_the_table_has_a_line_for_each_route_and_no_other(gateway: RunningGateway) -> None:
+    assert {operation.id for operation in operations_of(gateway)} == set(PERMISSIONS)
 
 
-async def test_what_is_for_everybody_tells_of_no_patient(stand: Stand) -> None:
+async def test_what_is_for_everybody_tells_of_no_patient(gateway: RunningGateway) -> None:
     open_to_all = {name for name, rule in PERMISSIONS.items() if rule is EVERYBODY}
     assert open_to_all == {
         *("getLiveness", "getReadiness", "getMetrics", "openapi", "get_page"),
@@ -123,31 +127,37 @@ def test_a_route_that_is_in_no_table_keeps_the_gateway_from_starting(tmp_path: P
         Operations(mounted.routes)
 
 
-async def test_a_refusal_comes_before_anything_of_the_request_is_read(stand: Stand) -> None:
+async def test_a_refusal_comes_before_anything_of_the_request_is_read(
+    gateway: RunningGateway,
+) -> None:
     endless = httpx.Request("POST", "http://localhost/api/v1/studies", content=b"not a form")
-    assert (await stand.client.send(endless)).status_code == 401
-    async with client_as(stand, Role.VIEWER) as client:
+    assert (await gateway.client.send(endless)).status_code == 401
+    async with client_as(gateway, Role.VIEWER) as client:
         answer = await client.get("/api/v1/studies", params={"limit": "many"})
         assert answer.status_code == 422
-    assert (await stand.client.get("/api/v1/studies?limit=many")).status_code == 401
+    assert (await gateway.client.get("/api/v1/studies?limit=many")).status_code == 401
 
 
-async def test_a_refusal_is_counted_under_its_route_and_carries_a_request_id(stand: Stand) -> None:
-    refused = await stand.client.get("/api/v1/studies")
+async def test_a_refusal_is_counted_under_its_route_and_carries_a_request_id(
+    gateway: RunningGateway,
+) -> None:
+    refused = await gateway.client.get("/api/v1/studies")
     assert refused.headers["x-request-id"]
-    exposed = (await stand.client.get("/metrics")).text
+    exposed = (await gateway.client.get("/metrics")).text
     assert 'route="/api/v1/studies",status="401"' in exposed
 
 
-async def test_what_stands_outside_sees_who_asked_and_what_came_of_it(stand: Stand) -> None:
+async def test_what_stands_outside_sees_who_asked_and_what_came_of_it(
+    gateway: RunningGateway,
+) -> None:
     seen: list[dict[str, Any]] = []
-    inner = stand.app
+    inner = gateway.app
 
     async def outside(scope: Any, receive: Any, send: Any) -> None:
         await inner(scope, receive, send)
         seen.append(scope["state"])
 
-    token = a_key(stand, Role.VIEWER)
+    token = a_key(gateway, Role.VIEWER)
     headers = {"Authorization": f"Bearer {token}"}
     async with client_of(outside, **headers) as client:  # type: ignore[arg-type]
         await client.get("/api/v1/system")
@@ -162,10 +172,10 @@ async def test_what_stands_outside_sees_who_asked_and_what_came_of_it(stand: Sta
 
 
 async def test_an_open_gateway_asks_nobody_and_a_key_changes_nothing(tmp_path: Path) -> None:
-    async with standing_gateway(settings_for(tmp_path / "archive")) as stand:
-        assert (await stand.client.get("/api/v1/studies")).status_code == 200
-        me = (await stand.client.get("/api/v1/me")).json()
+    async with running_gateway(settings_for(tmp_path / "archive")) as gateway:
+        assert (await gateway.client.get("/api/v1/studies")).status_code == 200
+        me = (await gateway.client.get("/api/v1/me")).json()
         assert (me["kind"], me["roles"], me["can_sign_out"]) == ("local", sorted(Role), False)
-        async with client_with(stand, "cxr_wrong") as client:
+        async with client_with(gateway, "cxr_wrong") as client:
             assert (await client.get("/api/v1/studies")).status_code == 200
-        assert (await stand.client.get("/api/v1/sign-in")).status_code == 404
+        assert (await gateway.client.get("/api/v1/sign-in")).status_code == 404

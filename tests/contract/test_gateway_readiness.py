@@ -8,13 +8,13 @@ from sqlalchemy import create_engine, event, text
 from sqlalchemy.engine import Engine
 
 from cxr_gateway.archive import schema
-from support.fake_gateway import Stand, refused, settings_for, standing_gateway
+from support.fake_gateway import RunningGateway, refused, running_gateway, settings_for
 from support.images import png
 
 
-async def becomes(stand: Stand, status: int) -> None:
+async def becomes(gateway: RunningGateway, status: int) -> None:
     for _ in range(200):
-        if (await stand.client.get("/readyz")).status_code == status:
+        if (await gateway.client.get("/readyz")).status_code == status:
             return
         await asyncio.sleep(0.02)
     raise AssertionError(f"/readyz does not become {status}")
@@ -24,16 +24,16 @@ async def test_a_database_that_takes_no_writes_is_not_ready(
     tmp_path: Path, database_url: str | None
 ) -> None:
     settings = settings_for(tmp_path / "archive", database_url, readiness_interval_s=0.05)
-    async with standing_gateway(settings) as stand:
-        await becomes(stand, 200)
+    async with running_gateway(settings) as gateway:
+        await becomes(gateway, 200)
         engine = create_engine(settings.resolved_database_url)
         with engine.begin() as connection:
             connection.execute(text("ALTER TABLE heartbeats RENAME TO elsewhere"))
-        await becomes(stand, 503)
+        await becomes(gateway, 503)
         with engine.begin() as connection:
             connection.execute(text("ALTER TABLE elsewhere RENAME TO heartbeats"))
         engine.dispose()
-        await becomes(stand, 200)
+        await becomes(gateway, 200)
 
 
 async def test_a_server_that_only_reads_is_not_ready(
@@ -50,8 +50,8 @@ async def test_a_server_that_only_reads_is_not_ready(
     settings = settings_for(
         tmp_path / "archive", database_url, migrate_at_start=False, readiness_interval_s=0.05
     )
-    async with standing_gateway(settings) as stand:
-        refused(await stand.client.get("/readyz"), 503)
+    async with running_gateway(settings) as gateway:
+        refused(await gateway.client.get("/readyz"), 503)
 
 
 async def test_a_full_database_stays_in_service_for_those_who_read(tmp_path: Path) -> None:
@@ -65,11 +65,11 @@ async def test_a_full_database_stays_in_service_for_those_who_read(tmp_path: Pat
 
     event.listen(Engine, "engine_connect", limit)
     try:
-        async with standing_gateway(settings) as stand:
-            study = (await stand.post(png())).json()["id"]
+        async with running_gateway(settings) as gateway:
+            study = (await gateway.post(png())).json()["id"]
             full = True
             await asyncio.sleep(0.3)
-            assert (await stand.client.get("/readyz")).status_code == 200
-            assert (await stand.client.get(f"/api/v1/studies/{study}")).status_code == 200
+            assert (await gateway.client.get("/readyz")).status_code == 200
+            assert (await gateway.client.get(f"/api/v1/studies/{study}")).status_code == 200
     finally:
         event.remove(Engine, "engine_connect", limit)

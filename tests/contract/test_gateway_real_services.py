@@ -21,10 +21,10 @@ from cxr_gateway.inference.image_encoding import stored_png
 from support.fake_gateway import (
     CLASSIFIER_URL,
     DETECTOR_URL,
-    Stand,
+    RunningGateway,
+    running_gateway,
     services_over,
     settings_for,
-    standing_gateway,
 )
 from support.images import encoded, example_image, png, radiograph_like
 
@@ -58,11 +58,11 @@ async def services(
 
 
 @pytest.fixture
-async def stand(
+async def gateway(
     transports: dict[str, httpx.AsyncBaseTransport], tmp_path: Path
-) -> AsyncIterator[Stand]:
+) -> AsyncIterator[RunningGateway]:
     settings = settings_for(tmp_path / "archive", classifier_timeout_s=60, detector_timeout_s=60)
-    async with standing_gateway(settings, transports=transports) as running:
+    async with running_gateway(settings, transports=transports) as running:
         yield running
 
 
@@ -76,9 +76,9 @@ async def stand(
     ids=["png", "jpeg", "png of 16 bits"],
 )
 async def test_both_real_services_read_what_the_gateway_sends(
-    stand: Stand, radiograph: bytes
+    gateway: RunningGateway, radiograph: bytes
 ) -> None:
-    response = await stand.post(radiograph)
+    response = await gateway.post(radiograph)
     assert response.status_code == 201, response.text
     study = Study.model_validate_json(response.content)
     assert (study.status, study.problems) == ("complete", [])
@@ -95,10 +95,10 @@ async def test_both_real_services_read_what_the_gateway_sends(
     assert [model.name for model in study.models[1:]] == ["random-classifier", "random-detector"]
 
 
-async def test_the_heat_map_of_a_real_classifier_is_drawn(stand: Stand) -> None:
-    study = (await stand.post(png(150, 110))).json()
+async def test_the_heat_map_of_a_real_classifier_is_drawn(gateway: RunningGateway) -> None:
+    study = (await gateway.post(png(150, 110))).json()
     for finding in study["heatmaps"]:
-        answer = await stand.client.get(f"/api/v1/studies/{study['id']}/heatmaps/{finding}.png")
+        answer = await gateway.client.get(f"/api/v1/studies/{study['id']}/heatmaps/{finding}.png")
         assert answer.status_code == 200
 
 

@@ -14,12 +14,12 @@ from cxr_gateway.core.settings import GatewaySettings
 from support.access import client_as, closed_gateway, closed_settings, send
 from support.fake_gateway import (
     FakeService,
-    Stand,
+    RunningGateway,
     box,
     probabilities,
     refused,
+    running_gateway,
     settings_for,
-    standing_gateway,
 )
 from support.images import png
 
@@ -36,13 +36,13 @@ def settings(tmp_path: Path, database_url: str | None) -> GatewaySettings:
 
 
 @pytest.fixture
-async def stand(settings: GatewaySettings) -> AsyncIterator[Stand]:
-    async with standing_gateway(settings) as running:
+async def gateway(settings: GatewaySettings) -> AsyncIterator[RunningGateway]:
+    async with running_gateway(settings) as running:
         yield running
 
 
-async def a_study(stand: Stand, seed: int = 0) -> str:
-    response = await stand.post(png(seed=seed))
+async def a_study(gateway: RunningGateway, seed: int = 0) -> str:
+    response = await gateway.post(png(seed=seed))
     assert response.status_code == 201, response.text
     return str(response.json()["id"])
 
@@ -66,10 +66,14 @@ def counting(review: dict[str, Any]) -> list[tuple[str, str | None]]:
 
 
 async def test_each_answer_is_accepted_rejected_modified_and_what_was_missed_added(
-    stand: Stand,
+    gateway: RunningGateway,
 ) -> None:
-    study = await a_study(stand)
-    assert await review_of(stand.client, study) == {"study_id": study, "revision": 1, "entries": []}
+    study = await a_study(gateway)
+    assert await review_of(gateway.client, study) == {
+        "study_id": study,
+        "revision": 1,
+        "entries": [],
+    }
     for change in (
         {"verdict": "accepted", "target": MASS, "comment": " as on the earlier one "},
         {"verdict": "rejected", "target": NODULE},
@@ -77,9 +81,9 @@ async def test_each_answer_is_accepted_rejected_modified_and_what_was_missed_add
         {"verdict": "added", "label": "Fracture", "corners": PLACE},
         {"verdict": "commented", "comment": "The patient had moved."},
     ):
-        response = await say(stand.client, study, **change)
+        response = await say(gateway.client, study, **change)
         assert response.status_code == 200, response.text
-    entries = (await review_of(stand.client, study))["entries"]
+    entries = (await review_of(gateway.client, study))["entries"]
     assert response.json()["entries"] == entries
     accepted, rejected, modified, added, commented = entries
     assert (accepted["label"], accepted["shown_level"], accepted["shown_value"]) == (
@@ -100,31 +104,31 @@ async def test_each_answer_is_accepted_rejected_modified_and_what_was_missed_add
 
 
 async def test_a_later_word_replaces_an_earlier_one_and_taken_back_it_counts_again(
-    stand: Stand,
+    gateway: RunningGateway,
 ) -> None:
-    study = await a_study(stand)
-    await say(stand.client, study, verdict="accepted", target=MASS)
+    study = await a_study(gateway)
+    await say(gateway.client, study, verdict="accepted", target=MASS)
     second = str(uuid.uuid4())
     replaced = (
-        await say(stand.client, study, entry=second, verdict="rejected", target=MASS)
+        await say(gateway.client, study, entry=second, verdict="rejected", target=MASS)
     ).json()
     assert counting(replaced) == [("rejected", "Mass")]
     path = f"{STUDIES}/{study}/review/{second}"
     for _ in range(2):
-        back = (await stand.client.delete(path)).json()
+        back = (await gateway.client.delete(path)).json()
         assert counting(back) == [("accepted", "Mass")]
         assert back["entries"][1]["withdrawn_at"] is not None
 
 
-async def test_what_is_sent_twice_is_kept_once(stand: Stand) -> None:
-    study, entry = await a_study(stand), str(uuid.uuid4())
+async def test_what_is_sent_twice_is_kept_once(gateway: RunningGateway) -> None:
+    study, entry = await a_study(gateway), str(uuid.uuid4())
     for _ in range(2):
-        response = await say(stand.client, study, entry=entry, verdict="accepted", target=MASS)
+        response = await say(gateway.client, study, entry=entry, verdict="accepted", target=MASS)
         assert len(response.json()["entries"]) == 1
-    other = await say(stand.client, study, entry=entry, verdict="rejected", target=MASS)
+    other = await say(gateway.client, study, entry=entry, verdict="rejected", target=MASS)
     refused(other, 409)
-    elsewhere = await a_study(stand, seed=3)
-    refused(await say(stand.client, elsewhere, entry=entry, verdict="accepted", target=MASS), 409)
+    elsewhere = await a_study(gateway, seed=3)
+    refused(await say(gateway.client, elsewhere, entry=entry, verdict="accepted", target=MASS), 409)
 
 
 CONTRADICTIONS: list[tuple[dict[str, Any], str]] = [
@@ -150,44 +154,46 @@ CONTRADICTIONS: list[tuple[dict[str, Any], str]] = [
 ]
 
 
-async def test_what_contradicts_itself_is_refused_with_a_sentence(stand: Stand) -> None:
-    study = await a_study(stand)
+async def test_what_contradicts_itself_is_refused_with_a_sentence(gateway: RunningGateway) -> None:
+    study = await a_study(gateway)
     for change, sentence in CONTRADICTIONS:
-        response = await say(stand.client, study, **change)
+        response = await say(gateway.client, study, **change)
         refused(response, 422)
         assert sentence in response.text, change
-    assert (await review_of(stand.client, study))["entries"] == []
+    assert (await review_of(gateway.client, study))["entries"] == []
 
 
-async def test_what_is_not_there_is_not_found(stand: Stand) -> None:
-    study = await a_study(stand)
-    refused(await stand.client.get(f"{STUDIES}/{'0' * 26}/review"), 404)
-    refused(await say(stand.client, "0" * 26, verdict="accepted", target=MASS), 404)
-    refused(await stand.client.delete(f"{STUDIES}/{study}/review/{uuid.uuid4()}"), 404)
-    refused(await say(stand.client, study, entry="1", verdict="accepted", target=MASS), 422)
+async def test_what_is_not_there_is_not_found(gateway: RunningGateway) -> None:
+    study = await a_study(gateway)
+    refused(await gateway.client.get(f"{STUDIES}/{'0' * 26}/review"), 404)
+    refused(await say(gateway.client, "0" * 26, verdict="accepted", target=MASS), 404)
+    refused(await gateway.client.delete(f"{STUDIES}/{study}/review/{uuid.uuid4()}"), 404)
+    refused(await say(gateway.client, study, entry="1", verdict="accepted", target=MASS), 422)
     for target in (MASS_BOX | {"index": 7}, MASS_BOX | {"region": "Fracture"}):
-        refused(await say(stand.client, study, verdict="accepted", target=target), 409)
+        refused(await say(gateway.client, study, verdict="accepted", target=target), 409)
 
 
 async def test_a_study_that_was_analysed_again_meanwhile_is_a_conflict(
     settings: GatewaySettings,
 ) -> None:
     detector = FakeService("detector", boxes=[box(Region.MASS, 0.6, 10, 20, 40, 50)])
-    async with standing_gateway(settings, detector=detector) as stand:
+    async with running_gateway(settings, detector=detector) as gateway:
         detector.answer = _fails
-        study = await a_study(stand)
+        study = await a_study(gateway)
         kept = str(uuid.uuid4())
-        await say(stand.client, study, entry=kept, verdict="accepted", target=MASS)
+        await say(gateway.client, study, entry=kept, verdict="accepted", target=MASS)
         detector.answer = None
-        assert (await stand.client.post(f"{STUDIES}/{study}/rerun")).json()["status"] == "complete"
-        late = await say(stand.client, study, verdict="rejected", target=NODULE)
+        assert (await gateway.client.post(f"{STUDIES}/{study}/rerun")).json()[
+            "status"
+        ] == "complete"
+        late = await say(gateway.client, study, verdict="rejected", target=NODULE)
         assert "analysed again" in refused(late, 409).detail
         # Its answer was lost on the way, and it is sent again.
-        again = await say(stand.client, study, entry=kept, verdict="accepted", target=MASS)
+        again = await say(gateway.client, study, entry=kept, verdict="accepted", target=MASS)
         assert again.status_code == 200
-        review = await review_of(stand.client, study)
+        review = await review_of(gateway.client, study)
         assert (review["revision"], counting(review)) == (2, [("accepted", "Mass")])
-        now = await say(stand.client, study, revision=2, verdict="accepted", target=MASS_BOX)
+        now = await say(gateway.client, study, revision=2, verdict="accepted", target=MASS_BOX)
         assert counting(now.json()) == [("accepted", "Mass"), ("accepted", "Mass")]
 
 
@@ -198,12 +204,12 @@ async def _fails(_request: Any) -> Any:
 
 
 async def test_what_no_model_answered_can_be_commented_on_alone(settings: GatewaySettings) -> None:
-    async with standing_gateway(settings) as stand:
-        for service in (stand.classifier, stand.detector):
+    async with running_gateway(settings) as gateway:
+        for service in (gateway.classifier, gateway.detector):
             service.answer = _fails
-        failed = (await stand.post(png())).json()["study_id"]
-        refused(await say(stand.client, failed, verdict="added", label="Mass"), 422)
-        said = await say(stand.client, failed, verdict="commented", comment="Please again.")
+        failed = (await gateway.post(png())).json()["study_id"]
+        refused(await say(gateway.client, failed, verdict="added", label="Mass"), 422)
+        said = await say(gateway.client, failed, verdict="commented", comment="Please again.")
         assert said.status_code == 200
 
 
@@ -211,13 +217,13 @@ async def test_two_readers_see_each_other_and_take_back_their_own_alone(
     tmp_path: Path, database_url: str | None
 ) -> None:
     settings = closed_settings(tmp_path / "archive", database_url)
-    async with closed_gateway(settings) as stand:
-        stand.classifier.findings = probabilities(mass=0.7)
+    async with closed_gateway(settings) as gateway:
+        gateway.classifier.findings = probabilities(mass=0.7)
         async with (
-            client_as(stand, Role.CLINICIAN) as one,
-            client_as(stand, Role.CLINICIAN) as two,
-            client_as(stand, Role.VIEWER) as viewer,
-            client_as(stand, Role.CLINICIAN, department="surgery") as other,
+            client_as(gateway, Role.CLINICIAN) as one,
+            client_as(gateway, Role.CLINICIAN) as two,
+            client_as(gateway, Role.VIEWER) as viewer,
+            client_as(gateway, Role.CLINICIAN, department="surgery") as other,
         ):
             study = (await send(one, png())).json()["id"]
             entry = str(uuid.uuid4())
@@ -232,14 +238,16 @@ async def test_two_readers_see_each_other_and_take_back_their_own_alone(
             refused(await other.get(f"{STUDIES}/{study}/review"), 404)
 
 
-async def test_it_is_on_record_without_its_words_and_goes_with_its_study(stand: Stand) -> None:
-    study = await a_study(stand)
-    await say(stand.client, study, verdict="accepted", target=MASS, comment="secret words")
-    audit = await stand.client.get("/api/v1/audit", params={"study_id": study})
+async def test_it_is_on_record_without_its_words_and_goes_with_its_study(
+    gateway: RunningGateway,
+) -> None:
+    study = await a_study(gateway)
+    await say(gateway.client, study, verdict="accepted", target=MASS, comment="secret words")
+    audit = await gateway.client.get("/api/v1/audit", params={"study_id": study})
     [said] = [x for x in audit.json()["items"] if x["action"] == "putReviewEntry"]
     assert said["details"]["verdict"] == "accepted"
     assert "secret" not in audit.text
-    assert (await stand.client.delete(f"{STUDIES}/{study}")).status_code == 204
-    refused(await stand.client.get(f"{STUDIES}/{study}/review"), 404)
-    again = await a_study(stand)
-    assert (await review_of(stand.client, again))["entries"] == []
+    assert (await gateway.client.delete(f"{STUDIES}/{study}")).status_code == 204
+    refused(await gateway.client.get(f"{STUDIES}/{study}/review"), 404)
+    again = await a_study(gateway)
+    assert (await review_of(gateway.client, again))["entries"] == []

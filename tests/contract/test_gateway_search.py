@@ -9,69 +9,73 @@ import numpy as np
 import pytest
 
 from support.dicom_images import dicom
-from support.fake_gateway import Stand, settings_for, standing_gateway
+from support.fake_gateway import RunningGateway, running_gateway, settings_for
 from support.images import png, radiograph_like
 
 STUDIES = "/api/v1/studies"
 
 
 @pytest.fixture
-async def stand(tmp_path: Path) -> AsyncIterator[Stand]:
-    async with standing_gateway(settings_for(tmp_path / "archive")) as running:
+async def gateway(tmp_path: Path) -> AsyncIterator[RunningGateway]:
+    async with running_gateway(settings_for(tmp_path / "archive")) as running:
         yield running
 
 
-async def sent(stand: Stand, seed: int, **tags: Any) -> str:
+async def sent(gateway: RunningGateway, seed: int, **tags: Any) -> str:
     grey = radiograph_like(120, 100, seed=seed).astype(np.uint16) * 16
-    response = await stand.post(dicom(grey, bits=12, **tags), name=f"chest-{seed}.dcm")
+    response = await gateway.post(dicom(grey, bits=12, **tags), name=f"chest-{seed}.dcm")
     assert response.status_code == 201, response.text
     return str(response.json()["id"])
 
 
-async def found(stand: Stand, **query: Any) -> list[str]:
-    response = await stand.client.get(STUDIES, params=query)
+async def found(gateway: RunningGateway, **query: Any) -> list[str]:
+    response = await gateway.client.get(STUDIES, params=query)
     assert response.status_code == 200, response.text
     page = response.json()
     assert page["total"] == len(page["items"])
     return [item["id"] for item in page["items"]]
 
 
-async def test_a_patient_is_found_by_number_name_and_date(stand: Stand) -> None:
+async def test_a_patient_is_found_by_number_name_and_date(gateway: RunningGateway) -> None:
     first = await sent(
-        stand, 1, PatientID="P 1%", PatientName="MÜLLER^Anna", StudyDate="20260103",
+        gateway, 1, PatientID="P 1%", PatientName="MÜLLER^Anna", StudyDate="20260103",
         AccessionNumber="A-1", SpecificCharacterSet="ISO_IR 192",
     )  # fmt: skip
-    second = await sent(stand, 2, PatientID="P 12", PatientName="ROSSI^Anna", StudyDate="20260301")
-    third = str((await stand.post(png())).json()["id"])
-    assert await found(stand, patient_id="P 1%") == [first]
-    assert await found(stand, accession_number="A-1") == [first]
-    assert await found(stand, study_date_from="2026-01-03", study_date_to="2026-01-31") == [first]
-    assert await found(stand, study_date_from="2026-01-04") == [second]
+    second = await sent(
+        gateway, 2, PatientID="P 12", PatientName="ROSSI^Anna", StudyDate="20260301"
+    )
+    third = str((await gateway.post(png())).json()["id"])
+    assert await found(gateway, patient_id="P 1%") == [first]
+    assert await found(gateway, accession_number="A-1") == [first]
+    assert await found(gateway, study_date_from="2026-01-03", study_date_to="2026-01-31") == [first]
+    assert await found(gateway, study_date_from="2026-01-04") == [second]
     for words in ("müller", "MÜLLER, ANNA", "anna 2026-01-03", "chest-1", "p 1%"):
-        assert await found(stand, q=words) == [first], words
-    assert set(await found(stand, q="anna")) == {first, second}
+        assert await found(gateway, q=words) == [first], words
+    assert set(await found(gateway, q="anna")) == {first, second}
     # A pattern of the database's is a word like any other.
-    assert await found(stand, q="%") == [first]
-    assert await found(stand, q="anna_") == []
-    assert await found(stand, source="png") == [third]
-    assert set(await found(stand, source=["png", "dicom"])) == {first, second, third}
+    assert await found(gateway, q="%") == [first]
+    assert await found(gateway, q="anna_") == []
+    assert await found(gateway, source="png") == [third]
+    assert set(await found(gateway, source=["png", "dicom"])) == {first, second, third}
 
 
-async def test_studies_are_found_by_finding_level_state_and_arrival(stand: Stand) -> None:
-    study = await sent(stand, 1)
-    assert await found(stand, finding="Mass") == [study]
-    assert await found(stand, finding="Mass", level="likely") == [study]
-    assert await found(stand, finding="Mass", level="possible") == []
-    assert await found(stand, finding="Hernia") == []
-    assert await found(stand, q="mass soon") == [study]
-    assert await found(stand, worklist="new") == [study]
-    done = await stand.client.put(f"{STUDIES}/{study}/worklist", json={"state": "done"})
+async def test_studies_are_found_by_finding_level_state_and_arrival(
+    gateway: RunningGateway,
+) -> None:
+    study = await sent(gateway, 1)
+    assert await found(gateway, finding="Mass") == [study]
+    assert await found(gateway, finding="Mass", level="likely") == [study]
+    assert await found(gateway, finding="Mass", level="possible") == []
+    assert await found(gateway, finding="Hernia") == []
+    assert await found(gateway, q="mass soon") == [study]
+    assert await found(gateway, worklist="new") == [study]
+    done = await gateway.client.put(f"{STUDIES}/{study}/worklist", json={"state": "done"})
     assert done.status_code == 200, done.text
-    assert await found(stand, worklist="new") == []
-    assert await found(stand, worklist=["new", "done"]) == [study]
+    assert await found(gateway, worklist="new") == []
+    assert await found(gateway, worklist=["new", "done"]) == [study]
     now = datetime.now(UTC)
-    assert await found(stand, received_since=(now - timedelta(minutes=5)).isoformat()) == [study]
-    assert await found(stand, received_since=(now + timedelta(minutes=5)).isoformat()) == []
+    assert await found(gateway, received_since=(now - timedelta(minutes=5)).isoformat()) == [study]
+    assert await found(gateway, received_since=(now + timedelta(minutes=5)).isoformat()) == []
 
 
 @pytest.mark.parametrize(
@@ -91,9 +95,9 @@ async def test_studies_are_found_by_finding_level_state_and_arrival(stand: Stand
     ],
 )
 async def test_a_question_that_cannot_be_meant_is_refused(
-    stand: Stand, query: dict[str, str]
+    gateway: RunningGateway, query: dict[str, str]
 ) -> None:
-    response = await stand.client.get(STUDIES, params=query)
+    response = await gateway.client.get(STUDIES, params=query)
     assert response.status_code == 422
     kinds = ("unprocessable", "invalid-request")
     assert response.json()["type"] in [f"urn:cxr:problem:{kind}" for kind in kinds]

@@ -18,8 +18,8 @@ from cxr_gateway.archive.tables import SessionRow
 from cxr_gateway.core.settings import GatewaySettings
 from support.access import closed_gateway, closed_settings
 from support.archives import commanded
-from support.fake_gateway import Stand, refused
-from support.fake_oidc import CLIENT_ID, OidcStand, an_rsa_key, browser, signed_in
+from support.fake_gateway import RunningGateway, refused
+from support.fake_oidc import CLIENT_ID, FakeOidcProvider, an_rsa_key, browser, signed_in
 
 LOGOUT = "/api/v1/sign-in/back-channel-logout"
 EVENT: dict[str, dict[str, str]] = {"http://schemas.openid.net/event/backchannel-logout": {}}
@@ -31,26 +31,31 @@ def settings(tmp_path: Path) -> GatewaySettings:
 
 
 @pytest.fixture
-def oidc() -> OidcStand:
-    return OidcStand(id_claims={"sid": "session-1"})
+def oidc() -> FakeOidcProvider:
+    return FakeOidcProvider(id_claims={"sid": "session-1"})
 
 
 @pytest.fixture
-async def stand(settings: GatewaySettings, oidc: OidcStand) -> AsyncIterator[Stand]:
+async def gateway(
+    settings: GatewaySettings, oidc: FakeOidcProvider
+) -> AsyncIterator[RunningGateway]:
     async with closed_gateway(settings, oidc) as running:
         yield running
 
 
-def logout_token(oidc: OidcStand, **claims: Any) -> str:
+def logout_token(oidc: FakeOidcProvider, **claims: Any) -> str:
     """As a provider sends it; None leaves a claim out."""
     usual = {"aud": CLIENT_ID, "jti": "1", "events": EVENT, "name": None, "groups": None}
     return oidc.token(**(usual | claims))
 
 
 async def test_an_operator_lists_and_ends_sessions(
-    stand: Stand, settings: GatewaySettings, oidc: OidcStand, capsys: pytest.CaptureFixture[str]
+    gateway: RunningGateway,
+    settings: GatewaySettings,
+    oidc: FakeOidcProvider,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    async with browser(stand.app) as first, browser(stand.app) as second:
+    async with browser(gateway.app) as first, browser(gateway.app) as second:
         for client in (first, second):
             await signed_in(client, oidc)
             assert (await client.get("/api/v1/me")).status_code == 200
@@ -80,24 +85,26 @@ async def test_an_operator_lists_and_ends_sessions(
     ids=["of the person", "of the session", "of both"],
 )
 async def test_who_signs_out_at_the_provider_is_out_here(
-    stand: Stand, oidc: OidcStand, claims: dict[str, Any]
+    gateway: RunningGateway, oidc: FakeOidcProvider, claims: dict[str, Any]
 ) -> None:
-    async with browser(stand.app) as client:
+    async with browser(gateway.app) as client:
         await signed_in(client, oidc)
-        answer = await stand.client.post(
+        answer = await gateway.client.post(
             LOGOUT, data={"logout_token": logout_token(oidc, **claims)}
         )
         assert (answer.status_code, answer.headers["cache-control"]) == (204, "no-store")
         assert (await client.get("/api/v1/me")).status_code == 401
 
 
-async def test_somebody_elses_session_goes_on(stand: Stand, oidc: OidcStand) -> None:
-    async with browser(stand.app) as client:
+async def test_somebody_elses_session_goes_on(
+    gateway: RunningGateway, oidc: FakeOidcProvider
+) -> None:
+    async with browser(gateway.app) as client:
         await signed_in(client, oidc)
         for claims in ({"sub": "user-2"}, {"sub": None, "sid": "another"}, {"sid": "another"}):
             token = logout_token(oidc, **claims)
             assert (
-                await stand.client.post(LOGOUT, data={"logout_token": token})
+                await gateway.client.post(LOGOUT, data={"logout_token": token})
             ).status_code == 204
         assert (await client.get("/api/v1/me")).status_code == 200
 
@@ -117,24 +124,26 @@ FORGED: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("forgery", FORGED)
-async def test_a_forged_logout_ends_nothing(stand: Stand, oidc: OidcStand, forgery: str) -> None:
-    async with browser(stand.app) as client:
+async def test_a_forged_logout_ends_nothing(
+    gateway: RunningGateway, oidc: FakeOidcProvider, forgery: str
+) -> None:
+    async with browser(gateway.app) as client:
         await signed_in(client, oidc)
         token = logout_token(oidc, **FORGED[forgery])
-        refused(await stand.client.post(LOGOUT, data={"logout_token": token}), 401)
+        refused(await gateway.client.post(LOGOUT, data={"logout_token": token}), 401)
         assert (await client.get("/api/v1/me")).status_code == 200
 
 
-async def test_what_is_no_form_with_a_token_is_refused(stand: Stand) -> None:
-    refused(await stand.client.post(LOGOUT), 422)
-    refused(await stand.client.post(LOGOUT, content=b"\xff" * 100), 422)
-    refused(await stand.client.post(LOGOUT, data={"logout_token": "x" * 40_000}), 413)
-    refused(await stand.client.post(LOGOUT, data={"logout_token": "x"}), 401)
+async def test_what_is_no_form_with_a_token_is_refused(gateway: RunningGateway) -> None:
+    refused(await gateway.client.post(LOGOUT), 422)
+    refused(await gateway.client.post(LOGOUT, content=b"\xff" * 100), 422)
+    refused(await gateway.client.post(LOGOUT, data={"logout_token": "x" * 40_000}), 413)
+    refused(await gateway.client.post(LOGOUT, data={"logout_token": "x"}), 401)
 
 
 @asynccontextmanager
 async def rechecking(
-    folder: Path, oidc: OidcStand, recheck_s: float = 0.2, **more: Any
+    folder: Path, oidc: FakeOidcProvider, recheck_s: float = 0.2, **more: Any
 ) -> AsyncIterator[httpx.AsyncClient]:
     """A browser that is signed in at a gateway that reads roles again so often."""
     oidc.gives_refresh_tokens = True
@@ -152,7 +161,7 @@ async def roles_later(client: httpx.AsyncClient, after_s: float = 0.3) -> Any:
 
 @pytest.mark.parametrize("where", ["ID token", "user info"])
 async def test_who_loses_a_role_at_the_provider_loses_it_here(
-    tmp_path: Path, oidc: OidcStand, where: str
+    tmp_path: Path, oidc: FakeOidcProvider, where: str
 ) -> None:
     if where == "user info":
         oidc.user_info, oidc.says_id_again = dict(oidc.claims), False
@@ -173,7 +182,9 @@ async def late(client: httpx.AsyncClient, path: str) -> httpx.Response:
     return await client.get(path)
 
 
-async def test_who_is_out_at_the_provider_is_out_here(tmp_path: Path, oidc: OidcStand) -> None:
+async def test_who_is_out_at_the_provider_is_out_here(
+    tmp_path: Path, oidc: FakeOidcProvider
+) -> None:
     async with rechecking(tmp_path, oidc) as client:
         assert await roles_later(client) == ["clinician"]
         oidc.refreshed.clear()
@@ -181,7 +192,9 @@ async def test_who_is_out_at_the_provider_is_out_here(tmp_path: Path, oidc: Oidc
         refused(await client.get("/api/v1/studies"), 401)
 
 
-async def test_a_provider_that_is_down_ends_nobodys_work(tmp_path: Path, oidc: OidcStand) -> None:
+async def test_a_provider_that_is_down_ends_nobodys_work(
+    tmp_path: Path, oidc: FakeOidcProvider
+) -> None:
     async with rechecking(tmp_path, oidc) as client:
         oidc.token_status = 503
         assert await roles_later(client) == ["clinician"]
@@ -190,7 +203,9 @@ async def test_a_provider_that_is_down_ends_nobodys_work(tmp_path: Path, oidc: O
         assert await roles_later(client) == ["viewer"]
 
 
-async def test_roles_are_read_once_each_time_whoever_asks(tmp_path: Path, oidc: OidcStand) -> None:
+async def test_roles_are_read_once_each_time_whoever_asks(
+    tmp_path: Path, oidc: FakeOidcProvider
+) -> None:
     async with rechecking(tmp_path, oidc, recheck_s=2) as client:
         before = oidc.asked.count("token")
         await anyio.sleep(2.1)
@@ -218,7 +233,7 @@ STRONG: dict[str, Any] = {"oidc_acr_values": "mfa phrh", "oidc_max_age_s": 600}
 )
 async def test_a_strong_sign_in_is_demanded(
     tmp_path: Path,
-    oidc: OidcStand,
+    oidc: FakeOidcProvider,
     claims: dict[str, Any],
     signed_in_s_ago: float | None,
     status: int,
@@ -232,7 +247,7 @@ async def test_a_strong_sign_in_is_demanded(
 
 
 async def test_the_providers_tokens_lie_sealed_in_the_database_and_without_the_key_end(
-    tmp_path: Path, oidc: OidcStand
+    tmp_path: Path, oidc: FakeOidcProvider
 ) -> None:
     key, other = SecretStr("k" * 32), SecretStr("o" * 32)
     async with rechecking(tmp_path, oidc, secrets_key=key) as client:

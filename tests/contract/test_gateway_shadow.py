@@ -17,16 +17,16 @@ from support.fake_gateway import (
     box,
     probabilities,
     refused,
+    running_gateway,
     settings_for,
-    standing_gateway,
 )
 from support.images import png
 from support.shadows import (
     NEW_SHA,
     WITH_SHADOWS,
     FourServices,
-    ShadowStand,
-    standing_with_shadows,
+    GatewayWithShadows,
+    running_with_shadows,
     until,
 )
 
@@ -52,10 +52,10 @@ async def test_a_shadows_answer_is_recorded_with_what_would_have_followed_and_no
         shadow_classifier=classifier(edema=0.8),
         shadow_detector=FakeService("detector", sha256=NEW_SHA, boxes=[]),
     )
-    async with standing_with_shadows(settings, services) as stand:
-        study = await stand.read(png())
-        by_classifier, by_detector = await stand.recorded(2)
-        assert await stand.get(f"/api/v1/studies/{study['id']}") == study
+    async with running_with_shadows(settings, services) as gateway:
+        study = await gateway.read(png())
+        by_classifier, by_detector = await gateway.recorded(2)
+        assert await gateway.get(f"/api/v1/studies/{study['id']}") == study
         assert services.shadow_classifier.received == services.classifier.received
     assert NEW_SHA not in json.dumps(study)
     assert by_classifier["study_id"] == by_detector["study_id"] == study["id"]
@@ -79,10 +79,10 @@ async def test_a_shadow_that_fails_is_recorded_as_failing_and_the_study_is_whole
         shadow_classifier=FakeService("classifier", sha256=NEW_SHA, answer=broken)
     )
     settings = quick(tmp_path, shadow_detector_url=None)
-    async with standing_with_shadows(settings, services) as stand:
-        study = await stand.read(png())
-        [row] = await stand.recorded(1)
-        assert await stand.readings("classifier", "failed") == 1
+    async with running_with_shadows(settings, services) as gateway:
+        study = await gateway.read(png())
+        [row] = await gateway.recorded(1)
+        assert await gateway.readings("classifier", "failed") == 1
     assert (study["status"], study["problems"]) == ("complete", [])
     assert (row["error"], row["answer_json"], row["model_sha256"]) == ("error", None, NEW_SHA)
     assert "status 500" in row["detail"]
@@ -92,10 +92,10 @@ async def test_a_shadow_that_is_away_from_the_start_holds_nothing_up(tmp_path: P
     services = FourServices()
     transports = {**services.transports(), WITH_SHADOWS["shadow_classifier_url"]: Unreachable()}
     settings = quick(tmp_path, shadow_detector_url=None)
-    async with standing_gateway(settings, transports=transports) as gateway:
-        stand = ShadowStand(gateway, services, settings)
-        assert (await stand.read(png()))["status"] == "complete"
-        [status, _] = (await stand.get("/api/v1/models"))["roles"]
+    async with running_gateway(settings, transports=transports) as running:
+        gateway = GatewayWithShadows(running, services, settings)
+        assert (await gateway.read(png()))["status"] == "complete"
+        [status, _] = (await gateway.get("/api/v1/models"))["roles"]
     assert status["shadow"] is None
     assert status["active"]["ready"]
 
@@ -111,15 +111,15 @@ async def test_a_shadow_that_is_behind_drops_studies_and_counts_them(tmp_path: P
 
     shadow.answer = slow
     settings = quick(tmp_path, shadow_detector_url=None, shadow_queue_length=2)
-    async with standing_with_shadows(settings, FourServices(shadow_classifier=shadow)) as stand:
-        await stand.read(png(seed=0))
+    async with running_with_shadows(settings, FourServices(shadow_classifier=shadow)) as gateway:
+        await gateway.read(png(seed=0))
         await asked.wait()
         # It has one and two wait, so the other two are not for it; all are answered meanwhile.
         for seed in range(1, 5):
-            await stand.read(png(seed=seed))
-        assert await stand.readings("classifier", "dropped") == 2
+            await gateway.read(png(seed=seed))
+        assert await gateway.readings("classifier", "dropped") == 2
         released.set()
-        await stand.recorded(3)
+        await gateway.recorded(3)
 
 
 async def test_a_shadow_waits_while_somebody_is_served(tmp_path: Path) -> None:
@@ -131,17 +131,17 @@ async def test_a_shadow_waits_while_somebody_is_served(tmp_path: Path) -> None:
         await released.wait()
         return await services.detector.usual(request)
 
-    async with standing_with_shadows(settings, services) as stand:
-        with stand.parts.pipeline.admit(None):
-            await stand.read(png(seed=1))
+    async with running_with_shadows(settings, services) as gateway:
+        with gateway.parts.pipeline.admit(None):
+            await gateway.read(png(seed=1))
             services.detector.answer = slow
-            second = asyncio.create_task(stand.read(png(seed=2)))
+            second = asyncio.create_task(gateway.read(png(seed=2)))
             await asked.wait()
             assert services.shadow_classifier.asked == 0
             released.set()
             await second
             assert services.shadow_classifier.asked == 0
-        await stand.recorded(2)
+        await gateway.recorded(2)
 
 
 async def test_what_was_not_read_by_the_role_is_not_compared(tmp_path: Path) -> None:
@@ -149,31 +149,31 @@ async def test_what_was_not_read_by_the_role_is_not_compared(tmp_path: Path) -> 
         return JSONResponse({}, 500)
 
     services = FourServices(classifier=FakeService("classifier", answer=down))
-    async with standing_with_shadows(quick(tmp_path), services) as stand:
-        assert (await stand.read(png()))["status"] == "partial"
-        [row] = await stand.recorded(1)
+    async with running_with_shadows(quick(tmp_path), services) as gateway:
+        assert (await gateway.read(png()))["status"] == "partial"
+        [row] = await gateway.recorded(1)
         assert row["role"] == "detector"
-        refused(await stand.gateway.client.get("/api/v1/shadow/classifier"), 404)
+        refused(await gateway.gateway.client.get("/api/v1/shadow/classifier"), 404)
 
 
 async def test_a_shadow_of_the_same_model_reads_nothing(tmp_path: Path) -> None:
     services = FourServices(shadow_classifier=FakeService("classifier"))
-    async with standing_with_shadows(quick(tmp_path), services) as stand:
-        await stand.read(png())
-        [row] = await stand.recorded(1)
+    async with running_with_shadows(quick(tmp_path), services) as gateway:
+        await gateway.read(png())
+        [row] = await gateway.recorded(1)
         assert row["role"] == "detector"
     assert services.shadow_classifier.asked == 0
 
 
 async def test_the_report_counts_what_was_recorded(settings: GatewaySettings) -> None:
     services = FourServices(shadow_classifier=classifier(mass=0.5))
-    async with standing_with_shadows(settings, services) as stand:
+    async with running_with_shadows(settings, services) as gateway:
         for seed, shown in enumerate([0.7, 0.6, 0.2, 0.2]):
             services.classifier.findings = probabilities(mass=shown)
-            await stand.read(png(seed=seed))
-            await stand.recorded(2 * (seed + 1))
-        report = await stand.get("/api/v1/shadow/classifier")
-        boxes = await stand.get("/api/v1/shadow/detector")
+            await gateway.read(png(seed=seed))
+            await gateway.recorded(2 * (seed + 1))
+        report = await gateway.get("/api/v1/shadow/classifier")
+        boxes = await gateway.get("/api/v1/shadow/detector")
     assert (report["recorded"], report["answered"], report["failures"]) == (4, 4, [])
     mass = next(one for one in report["findings"] if one["finding"] == "Mass")
     # Twice likely to possible, twice unlikely to possible.
@@ -194,24 +194,24 @@ async def test_a_radiograph_that_is_gone_is_lost_to_the_shadow_and_nothing_else_
     tmp_path: Path,
 ) -> None:
     settings = quick(tmp_path, shadow_detector_url=None)
-    async with standing_with_shadows(settings) as stand:
-        files = stand.parts.archive.files
-        study = await stand.read(png())
-        await stand.recorded(1)
-        await stand.read(png(seed=1))
-        await stand.recorded(2)
+    async with running_with_shadows(settings) as gateway:
+        files = gateway.parts.archive.files
+        study = await gateway.read(png())
+        await gateway.recorded(1)
+        await gateway.read(png(seed=1))
+        await gateway.recorded(2)
         # The radiograph of a third study is gone before the shadow comes to it.
-        with stand.parts.pipeline.admit(None):
-            third = await stand.read(png(seed=2))
+        with gateway.parts.pipeline.admit(None):
+            third = await gateway.read(png(seed=2))
             files.remove_study(third["id"])
 
         async def lost() -> bool:
-            return await stand.readings("classifier", "lost") == 1
+            return await gateway.readings("classifier", "lost") == 1
 
         await until(lost, "the lost reading was not counted")
-        await stand.read(png(seed=3))
-        await stand.recorded(3)
-        assert await stand.get(f"/api/v1/studies/{study['id']}") == study
+        await gateway.read(png(seed=3))
+        await gateway.recorded(3)
+        assert await gateway.get(f"/api/v1/studies/{study['id']}") == study
 
 
 async def test_boxes_of_a_shadow_are_cut_by_its_own_thresholds(tmp_path: Path) -> None:
@@ -223,7 +223,7 @@ async def test_boxes_of_a_shadow_are_cut_by_its_own_thresholds(tmp_path: Path) -
     detector = FakeService("detector", sha256=NEW_SHA, boxes=boxes)
     settings = quick(tmp_path, shadow_classifier_url=None)
     services = FourServices(shadow_detector=detector)
-    async with standing_with_shadows(settings, services) as stand:
-        await stand.read(png())
-        [row] = await stand.recorded(1)
+    async with running_with_shadows(settings, services) as gateway:
+        await gateway.read(png())
+        [row] = await gateway.recorded(1)
     assert (row["current_boxes"], row["boxes"]) == (1, 2)

@@ -13,12 +13,12 @@ from sqlalchemy import text
 from cxr_gateway.access.authenticator import Authenticator
 from cxr_gateway.core.settings import GatewaySettings
 from support.access import closed_gateway, closed_settings
-from support.fake_gateway import Stand, refused
+from support.fake_gateway import RunningGateway, refused
 from support.fake_oidc import (
     CLIENT_ID,
     ISSUER,
     PUBLIC_URL,
-    OidcStand,
+    FakeOidcProvider,
     an_rsa_key,
     browser,
     signed_in,
@@ -31,35 +31,35 @@ SAME_ORIGIN = {"Sec-Fetch-Site": "same-origin"}
 
 
 @pytest.fixture
-def oidc() -> OidcStand:
-    return OidcStand()
+def oidc() -> FakeOidcProvider:
+    return FakeOidcProvider()
 
 
 @pytest.fixture
-async def stand(tmp_path: Path, oidc: OidcStand) -> AsyncIterator[Stand]:
+async def gateway(tmp_path: Path, oidc: FakeOidcProvider) -> AsyncIterator[RunningGateway]:
     async with closed_gateway(closed_settings(tmp_path / "archive"), oidc) as running:
         yield running
 
 
 @pytest.fixture
-async def client(stand: Stand) -> AsyncIterator[httpx.AsyncClient]:
-    async with browser(stand.app) as opened:
+async def client(gateway: RunningGateway) -> AsyncIterator[httpx.AsyncClient]:
+    async with browser(gateway.app) as opened:
         yield opened
 
 
-def change(stand: Stand, statement: str, **values: Any) -> int:
-    authenticator: Authenticator = stand.app.state.gateway.authenticator
+def change(gateway: RunningGateway, statement: str, **values: Any) -> int:
+    authenticator: Authenticator = gateway.app.state.gateway.authenticator
     with authenticator.keys._engine.begin() as connection:
         return connection.execute(text(statement), values).rowcount
 
 
-async def sent_away(client: httpx.AsyncClient, oidc: OidcStand) -> dict[str, str]:
+async def sent_away(client: httpx.AsyncClient, oidc: FakeOidcProvider) -> dict[str, str]:
     away = await client.get("/api/v1/sign-in")
     return oidc.authorize(away.headers["location"])
 
 
 async def test_a_person_signs_in_is_known_and_signs_out(
-    client: httpx.AsyncClient, oidc: OidcStand
+    client: httpx.AsyncClient, oidc: FakeOidcProvider
 ) -> None:
     refusal = refused(await client.get(ME), 401)
     assert refusal.extensions() == {"sign_in": "/api/v1/sign-in"}
@@ -81,7 +81,7 @@ async def test_a_person_signs_in_is_known_and_signs_out(
 
 
 async def test_the_cookies_are_this_hosts_own_and_no_scripts(
-    client: httpx.AsyncClient, oidc: OidcStand
+    client: httpx.AsyncClient, oidc: FakeOidcProvider
 ) -> None:
     away = await client.get("/api/v1/sign-in")
     back = await client.get(CALLBACK, params=oidc.authorize(away.headers["location"]))
@@ -95,48 +95,48 @@ async def test_the_cookies_are_this_hosts_own_and_no_scripts(
 
 
 async def test_the_token_is_kept_as_a_hash_and_a_stolen_database_opens_nothing(
-    stand: Stand, client: httpx.AsyncClient, oidc: OidcStand
+    gateway: RunningGateway, client: httpx.AsyncClient, oidc: FakeOidcProvider
 ) -> None:
     await signed_in(client, oidc)
     token = client.cookies["__Host-cxr-session"]
-    assert change(stand, "UPDATE sessions SET name = name WHERE token_sha256 = :t", t=token) == 0
-    assert change(stand, "UPDATE sessions SET name = name") == 1
+    assert change(gateway, "UPDATE sessions SET name = name WHERE token_sha256 = :t", t=token) == 0
+    assert change(gateway, "UPDATE sessions SET name = name") == 1
 
 
 async def test_signing_in_ends_the_session_that_the_browser_had(
-    stand: Stand, client: httpx.AsyncClient, oidc: OidcStand
+    gateway: RunningGateway, client: httpx.AsyncClient, oidc: FakeOidcProvider
 ) -> None:
     await signed_in(client, oidc)
     before = client.cookies["__Host-cxr-session"]
     await signed_in(client, oidc)
     assert client.cookies["__Host-cxr-session"] != before
-    async with browser(stand.app, Cookie=f"__Host-cxr-session={before}") as old:
+    async with browser(gateway.app, Cookie=f"__Host-cxr-session={before}") as old:
         refused(await old.get(ME), 401)
 
 
 async def test_a_session_ends_without_use_and_at_the_latest_after_its_time(
-    stand: Stand, client: httpx.AsyncClient, oidc: OidcStand
+    gateway: RunningGateway, client: httpx.AsyncClient, oidc: FakeOidcProvider
 ) -> None:
     for column, past in (("seen_at", "2026-01-01"), ("expires_at", "2026-01-01")):
         await signed_in(client, oidc)
         assert (await client.get(ME)).status_code == 200
-        change(stand, f"UPDATE sessions SET {column} = :past", past=f"{past} 00:00:00.000000")
+        change(gateway, f"UPDATE sessions SET {column} = :past", past=f"{past} 00:00:00.000000")
         refused(await client.get(ME), 401)
-        assert change(stand, "UPDATE sessions SET name = name") == 0
+        assert change(gateway, "UPDATE sessions SET name = name") == 0
 
 
 async def test_what_an_open_page_asks_by_itself_does_not_keep_a_session_alive(
-    tmp_path: Path, oidc: OidcStand
+    tmp_path: Path, oidc: FakeOidcProvider
 ) -> None:
     settings = closed_settings(tmp_path / "archive", session_idle_s=1e-6, session_max_s=3600)
-    async with closed_gateway(settings, oidc) as stand, browser(stand.app) as client:
+    async with closed_gateway(settings, oidc) as gateway, browser(gateway.app) as client:
         await signed_in(client, oidc)
         refused(await client.get("/api/v1/studies"), 401)
     settings = closed_settings(tmp_path / "archive", session_idle_s=3600)
-    async with closed_gateway(settings, oidc) as stand, browser(stand.app) as client:
+    async with closed_gateway(settings, oidc) as gateway, browser(gateway.app) as client:
         await signed_in(client, oidc)
         early = "2999-01-01 00:00:00.000000"
-        change(stand, "UPDATE sessions SET expires_at = :e", e=early)
+        change(gateway, "UPDATE sessions SET expires_at = :e", e=early)
         for minutes_ago, path, kept in (
             (30, "/api/v1/studies", False),
             (30, "/api/v1/system", False),
@@ -145,13 +145,15 @@ async def test_what_an_open_page_asks_by_itself_does_not_keep_a_session_alive(
             seen = time.strftime(
                 "%Y-%m-%d %H:%M:%S.000000", time.gmtime(time.time() - minutes_ago * 60)
             )
-            change(stand, "UPDATE sessions SET seen_at = :seen", seen=seen)
+            change(gateway, "UPDATE sessions SET seen_at = :seen", seen=seen)
             await client.get(path)
-            unchanged = change(stand, "UPDATE sessions SET name = name WHERE seen_at = :s", s=seen)
+            unchanged = change(
+                gateway, "UPDATE sessions SET name = name WHERE seen_at = :s", s=seen
+            )
             assert (unchanged == 0) == kept, path
 
 
-async def test_a_callback_works_once(client: httpx.AsyncClient, oidc: OidcStand) -> None:
+async def test_a_callback_works_once(client: httpx.AsyncClient, oidc: FakeOidcProvider) -> None:
     back = await sent_away(client, oidc)
     assert (await client.get(CALLBACK, params=back)).status_code == 303
     oidc.codes[back["code"]] = {}  # the provider itself would take the code once more
@@ -159,10 +161,10 @@ async def test_a_callback_works_once(client: httpx.AsyncClient, oidc: OidcStand)
 
 
 async def test_a_callback_of_another_browser_or_of_nobody_is_refused(
-    stand: Stand, client: httpx.AsyncClient, oidc: OidcStand
+    gateway: RunningGateway, client: httpx.AsyncClient, oidc: FakeOidcProvider
 ) -> None:
     back = await sent_away(client, oidc)
-    async with browser(stand.app) as victim:
+    async with browser(gateway.app) as victim:
         refused(await victim.get(CALLBACK, params=back), 401)
         refused(await victim.get(ME), 401)
     for params in (
@@ -175,13 +177,13 @@ async def test_a_callback_of_another_browser_or_of_nobody_is_refused(
 
 
 async def test_a_sign_in_that_took_too_long_is_refused(
-    stand: Stand, client: httpx.AsyncClient, oidc: OidcStand
+    gateway: RunningGateway, client: httpx.AsyncClient, oidc: FakeOidcProvider
 ) -> None:
     back = await sent_away(client, oidc)
-    change(stand, "UPDATE sign_ins SET expires_at = '2026-01-01 00:00:00.000000'")
+    change(gateway, "UPDATE sign_ins SET expires_at = '2026-01-01 00:00:00.000000'")
     refused(await client.get(CALLBACK, params=back), 401)
     await client.get("/api/v1/sign-in")
-    assert change(stand, "UPDATE sign_ins SET nonce = nonce") == 1
+    assert change(gateway, "UPDATE sign_ins SET nonce = nonce") == 1
 
 
 async def test_a_person_at_a_browser_is_sent_to_the_page_that_has_words_for_it(
@@ -209,7 +211,9 @@ WRONG_ID_TOKENS: dict[str, dict[str, Any]] = {
 }
 
 
-async def test_a_wrong_id_token_signs_nobody_in(client: httpx.AsyncClient, oidc: OidcStand) -> None:
+async def test_a_wrong_id_token_signs_nobody_in(
+    client: httpx.AsyncClient, oidc: FakeOidcProvider
+) -> None:
     for what, claims in WRONG_ID_TOKENS.items():
         oidc.id_claims = claims
         refused(await signed_in(client, oidc), 401)
@@ -217,7 +221,7 @@ async def test_a_wrong_id_token_signs_nobody_in(client: httpx.AsyncClient, oidc:
 
 
 async def test_a_token_signed_by_a_unknown_key_is_refused(
-    client: httpx.AsyncClient, oidc: OidcStand
+    client: httpx.AsyncClient, oidc: FakeOidcProvider
 ) -> None:
     for kid in ("first", "second"):
         oidc.signs_with = an_rsa_key(kid, "an unknown key")
@@ -225,18 +229,21 @@ async def test_a_token_signed_by_a_unknown_key_is_refused(
 
 
 async def test_new_keys_of_the_provider_are_fetched_when_they_are_met(
-    stand: Stand, client: httpx.AsyncClient, oidc: OidcStand, monkeypatch: pytest.MonkeyPatch
+    gateway: RunningGateway,
+    client: httpx.AsyncClient,
+    oidc: FakeOidcProvider,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     await signed_in(client, oidc)
     oidc.key = an_rsa_key("second")
     refused(await signed_in(client, oidc), 401)  # a moment after the first, they are not asked for
-    provider = stand.app.state.gateway.authenticator.provider
+    provider = gateway.app.state.gateway.authenticator.provider
     provider._keys = (provider._keys[0] - 60, provider._keys[1])
     assert (await signed_in(client, oidc)).status_code == 303
 
 
 async def test_claims_that_are_told_as_user_info_alone_count(
-    client: httpx.AsyncClient, oidc: OidcStand
+    client: httpx.AsyncClient, oidc: FakeOidcProvider
 ) -> None:
     oidc.user_info = {"sub": "user-1", "groups": ["viewer"], "department": "radiology"}
     oidc.id_claims = {"groups": None, "department": None}
@@ -259,7 +266,7 @@ CLAIMS: list[tuple[dict[str, Any], list[str], str | None]] = [
 
 
 async def test_roles_and_department_follow_from_the_claims(
-    client: httpx.AsyncClient, oidc: OidcStand
+    client: httpx.AsyncClient, oidc: FakeOidcProvider
 ) -> None:
     for claims, roles, department in CLAIMS:
         oidc.id_claims = claims
@@ -269,7 +276,7 @@ async def test_roles_and_department_follow_from_the_claims(
 
 
 async def test_groups_are_mapped_and_a_claim_may_lie_within_another(
-    tmp_path: Path, oidc: OidcStand
+    tmp_path: Path, oidc: FakeOidcProvider
 ) -> None:
     oidc.claims = {"sub": "u", "realm": {"roles": ["cn=cxr,ou=groups"]}, "department": "d"}
     settings = closed_settings(
@@ -277,14 +284,14 @@ async def test_groups_are_mapped_and_a_claim_may_lie_within_another(
         oidc_role_claim="realm.roles",
         oidc_roles="cn=cxr,ou=groups=clinician; cn=all=viewer;",
     )
-    async with closed_gateway(settings, oidc) as stand, browser(stand.app) as client:
+    async with closed_gateway(settings, oidc) as gateway, browser(gateway.app) as client:
         await signed_in(client, oidc)
         me = (await client.get(ME)).json()
         assert (me["name"], me["roles"]) == ("u", ["clinician"])
 
 
 async def test_a_sign_in_leads_back_to_the_page_and_nowhere_else(
-    client: httpx.AsyncClient, oidc: OidcStand
+    client: httpx.AsyncClient, oidc: FakeOidcProvider
 ) -> None:
     elsewhere = ["https://evil.example", "//evil.example", "/\\evil", "/%2f", "/a?b", "/a//b", "x"]
     elsewhere.append("/" + "a" * 150 + "!")  # refused at once, not after trying every way
@@ -293,7 +300,7 @@ async def test_a_sign_in_leads_back_to_the_page_and_nowhere_else(
 
 
 async def test_a_foreign_page_can_send_nothing_with_a_session(
-    client: httpx.AsyncClient, oidc: OidcStand
+    client: httpx.AsyncClient, oidc: FakeOidcProvider
 ) -> None:
     await signed_in(client, oidc)
     files = {"file": ("radiograph.png", png(), "image/png")}
@@ -312,10 +319,10 @@ async def test_a_foreign_page_can_send_nothing_with_a_session(
 
 
 async def test_a_provider_that_is_away_or_broken_is_a_503_and_sessions_go_on(
-    stand: Stand, client: httpx.AsyncClient, oidc: OidcStand
+    gateway: RunningGateway, client: httpx.AsyncClient, oidc: FakeOidcProvider
 ) -> None:
     await signed_in(client, oidc)
-    provider = stand.app.state.gateway.authenticator.provider
+    provider = gateway.app.state.gateway.authenticator.provider
     for status, issuer in ((500, ISSUER), (200, "https://evil.example.org")):
         provider._metadata = None
         oidc.status, oidc.issuer = status, issuer

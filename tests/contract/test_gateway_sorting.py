@@ -13,7 +13,7 @@ from starlette.responses import Response
 from cxr_gateway.core.ids import new_study_id
 from support.databases import migrated_database_url
 from support.dicom_images import dicom
-from support.fake_gateway import Stand, probabilities, settings_for, standing_gateway
+from support.fake_gateway import RunningGateway, probabilities, running_gateway, settings_for
 from support.images import png, radiograph_like
 
 __all__ = ["migrated_database_url"]
@@ -23,9 +23,9 @@ SORTS = ("received_at", "study_date", "patient_id", "accession_number", "status"
 
 
 @pytest.fixture
-async def on_either(tmp_path: Path, database_url: str | None) -> AsyncIterator[Stand]:
+async def on_either(tmp_path: Path, database_url: str | None) -> AsyncIterator[RunningGateway]:
     settings = settings_for(tmp_path / "archive", database_url)
-    async with standing_gateway(settings) as running:
+    async with running_gateway(settings) as running:
         yield running
 
 
@@ -33,19 +33,19 @@ async def out_of_order(_request: Request) -> Response:
     return Response(status_code=500)
 
 
-async def sent(stand: Stand, seed: int, **tags: Any) -> None:
+async def sent(gateway: RunningGateway, seed: int, **tags: Any) -> None:
     grey = radiograph_like(120, 100, seed=seed).astype(np.uint16) * 16
-    response = await stand.post(dicom(grey, bits=12, **tags))
+    response = await gateway.post(dicom(grey, bits=12, **tags))
     assert response.status_code == 201, response.text
 
 
-async def pages(stand: Stand, limit: int, **query: Any) -> list[str]:
+async def pages(gateway: RunningGateway, limit: int, **query: Any) -> list[str]:
     """The ids of all pages, one after the other."""
     ids: list[str] = []
     cursor: dict[str, str] = {}
     while True:
         asked = {**query, "limit": limit, **cursor}
-        response = await stand.client.get(STUDIES, params=asked)
+        response = await gateway.client.get(STUDIES, params=asked)
         assert response.status_code == 200, response.text
         page = response.json()
         ids += [item["id"] for item in page["items"]]
@@ -55,22 +55,22 @@ async def pages(stand: Stand, limit: int, **query: Any) -> list[str]:
         cursor = {"cursor": page["next_cursor"]}
 
 
-async def some_studies(stand: Stand) -> dict[str, dict[str, Any]]:
+async def some_studies(gateway: RunningGateway) -> dict[str, dict[str, Any]]:
     """Seven that differ in what can be sorted by, by id; some equal, some without a value."""
     longest = "Ä" * 200 + "'\\\""
     for seed, (patient, number, day) in enumerate(
         [("B", "2", "20260301"), ("a", "1", "20260103"), ("B", "", ""), (longest, "2", "20250103")]
     ):
         tags = {"SpecificCharacterSet": "ISO_IR 192", "PatientID": patient}
-        stand.classifier.findings = probabilities(mass=0.95 - seed / 10, fibrosis=0.4)
-        await sent(stand, seed, **tags, AccessionNumber=number, StudyDate=day)
-    stand.classifier.findings = probabilities(mass=0.75)
+        gateway.classifier.findings = probabilities(mass=0.95 - seed / 10, fibrosis=0.4)
+        await sent(gateway, seed, **tags, AccessionNumber=number, StudyDate=day)
+    gateway.classifier.findings = probabilities(mass=0.75)
     for seed in (5, 6):
-        assert (await stand.post(png(seed=seed))).status_code == 201
-    stand.classifier.answer = stand.detector.answer = out_of_order
-    assert (await stand.post(png(seed=7))).status_code == 503
-    listed = (await stand.client.get(STUDIES)).json()["items"]
-    studies = [(await stand.client.get(f"{STUDIES}/{one['id']}")).json() for one in listed]
+        assert (await gateway.post(png(seed=seed))).status_code == 201
+    gateway.classifier.answer = gateway.detector.answer = out_of_order
+    assert (await gateway.post(png(seed=7))).status_code == 503
+    listed = (await gateway.client.get(STUDIES)).json()["items"]
+    studies = [(await gateway.client.get(f"{STUDIES}/{one['id']}")).json() for one in listed]
     assert len(studies) == 7
     return {one["id"]: one for one in studies}
 
@@ -83,7 +83,9 @@ def value_of(study: dict[str, Any], key: str) -> Any:
     return study.get(key, study["patient"].get(key))
 
 
-async def test_the_list_is_sorted_by_a_field_up_and_down_page_after_page(on_either: Stand) -> None:
+async def test_the_list_is_sorted_by_a_field_up_and_down_page_after_page(
+    on_either: RunningGateway,
+) -> None:
     studies = await some_studies(on_either)
     for key in (*SORTS, "probability"):
         query = {"finding": "Mass"} if key == "probability" else {}
@@ -107,7 +109,7 @@ async def test_the_list_is_sorted_by_a_field_up_and_down_page_after_page(on_eith
     assert await pages(on_either, 3, sort="reading") == await pages(on_either, 2) != by_patient
 
 
-async def test_a_cursor_of_another_order_is_refused(on_either: Stand) -> None:
+async def test_a_cursor_of_another_order_is_refused(on_either: RunningGateway) -> None:
     for seed in (1, 2):
         await sent(on_either, seed, PatientID="P1")
     cursors = {}
@@ -145,7 +147,7 @@ async def test_a_cursor_of_another_order_is_refused(on_either: Stand) -> None:
         '["status", null, "ID"]',
     ],
 )
-async def test_a_forged_cursor_is_refused(on_either: Stand, forged: str) -> None:
+async def test_a_forged_cursor_is_refused(on_either: RunningGateway, forged: str) -> None:
     text = forged.replace("ID", new_study_id())
     packed = base64.urlsafe_b64encode(text.encode()).decode()
     for sort in ("received_at", "patient_id", "probability", "status"):

@@ -14,7 +14,7 @@ from PIL import Image
 from pydicom.data import get_testdata_file
 
 from cxr_contracts import PROBLEM_MEDIA_TYPE, Problem
-from support.fake_gateway import Stand, settings_for, standing_gateway
+from support.fake_gateway import RunningGateway, running_gateway, settings_for
 from support.images import encoded, png, png_header_of, radiograph_like
 
 STUDIES = "/api/v1/studies"
@@ -24,20 +24,20 @@ MAX_BYTES = 300_000
 
 
 @pytest.fixture
-async def stand(tmp_path: Path) -> AsyncIterator[Stand]:
+async def gateway(tmp_path: Path) -> AsyncIterator[RunningGateway]:
     settings = settings_for(
         tmp_path / "archive", max_upload_bytes=MAX_BYTES, upload_idle_timeout_s=0.3
     )
-    async with standing_gateway(settings) as running:
+    async with running_gateway(settings) as running:
         yield running
 
 
-async def refused(stand: Stand, response: httpx.Response, status: int) -> Problem:
+async def refused(gateway: RunningGateway, response: httpx.Response, status: int) -> Problem:
     assert response.status_code == status, response.text
     assert response.headers["content-type"] == PROBLEM_MEDIA_TYPE
-    assert stand.files() == []
-    assert (await stand.client.get(STUDIES)).json()["total"] == 0
-    assert stand.classifier.asked == stand.detector.asked == 0
+    assert gateway.files() == []
+    assert (await gateway.client.get(STUDIES)).json()["total"] == 0
+    assert gateway.classifier.asked == gateway.detector.asked == 0
     return Problem.model_validate_json(response.content)
 
 
@@ -67,23 +67,27 @@ BAD_FILES: dict[str, tuple[bytes, int, str]] = {
 
 @pytest.mark.parametrize(("content", "status", "words"), BAD_FILES.values(), ids=BAD_FILES.keys())
 async def test_a_bad_file_is_told_what_was_found_and_leaves_nothing(
-    stand: Stand, content: bytes, status: int, words: str
+    gateway: RunningGateway, content: bytes, status: int, words: str
 ) -> None:
-    problem = await refused(stand, await stand.post(content), status)
+    problem = await refused(gateway, await gateway.post(content), status)
     assert words.lower() in problem.detail.lower()
 
 
 @pytest.mark.parametrize(
     "name", ["radiograph.dcm", "radiograph.exe", "radiograph", "radiograph.jpg"]
 )
-async def test_a_file_is_what_its_content_says_and_not_its_name(stand: Stand, name: str) -> None:
-    response = await stand.post(png(), name=name)
+async def test_a_file_is_what_its_content_says_and_not_its_name(
+    gateway: RunningGateway, name: str
+) -> None:
+    response = await gateway.post(png(), name=name)
     assert response.status_code == 201
     assert response.json()["image"]["source"] == "png"
 
 
-async def test_a_colour_photograph_is_rejected_with_reason_and_score(stand: Stand) -> None:
-    response = await stand.post(encoded(np.full((64, 64, 3), (200, 40, 40), np.uint8)))
+async def test_a_colour_photograph_is_rejected_with_reason_and_score(
+    gateway: RunningGateway,
+) -> None:
+    response = await gateway.post(encoded(np.full((64, 64, 3), (200, 40, 40), np.uint8)))
     study = response.json()
     assert (response.status_code, study["status"]) == (201, "rejected")
     assert "colour image" in study["ood"]["reason"]
@@ -91,16 +95,16 @@ async def test_a_colour_photograph_is_rejected_with_reason_and_score(stand: Stan
     assert (study["findings"], study["boxes"], study["triage"]) == ([], [], None)
 
 
-async def test_a_dicom_of_another_modality_is_rejected_by_its_tag(stand: Stand) -> None:
+async def test_a_dicom_of_another_modality_is_rejected_by_its_tag(gateway: RunningGateway) -> None:
     content = Path(str(get_testdata_file("CT_small.dcm"))).read_bytes()
-    response = await stand.post(content, name="head.dcm")
+    response = await gateway.post(content, name="head.dcm")
     assert response.status_code == 201
     study = response.json()
     assert study["status"] == "rejected"
     assert not study["ood"]["accepted"]
     assert 0 <= study["ood"]["score"] <= 1
     assert "CT" in study["ood"]["reason"]
-    assert stand.classifier.asked == 0
+    assert gateway.classifier.asked == 0
 
 
 def part(name: str = "file", content: bytes = b"", extra: str = '; filename="a.png"') -> bytes:
@@ -126,19 +130,19 @@ BAD_FORMS: dict[str, tuple[bytes, int, str]] = {
 
 @pytest.mark.parametrize(("body", "status", "words"), BAD_FORMS.values(), ids=BAD_FORMS.keys())
 async def test_a_bad_form_is_refused_and_leaves_nothing(
-    stand: Stand, body: bytes, status: int, words: str
+    gateway: RunningGateway, body: bytes, status: int, words: str
 ) -> None:
-    response = await stand.client.post(STUDIES, content=body, headers=MULTIPART)
-    assert words in (await refused(stand, response, status)).detail
+    response = await gateway.client.post(STUDIES, content=body, headers=MULTIPART)
+    assert words in (await refused(gateway, response, status)).detail
 
 
 @pytest.mark.parametrize(
     "kind",
     ["application/json", "image/gif", "multipart/form-data", "multipart/mixed; boundary=a", ""],
 )
-async def test_a_request_that_is_no_form_is_unsupported(stand: Stand, kind: str) -> None:
-    response = await stand.client.post(STUDIES, content=png(), headers={"Content-Type": kind})
-    assert "multipart/form-data" in (await refused(stand, response, 415)).detail
+async def test_a_request_that_is_no_form_is_unsupported(gateway: RunningGateway, kind: str) -> None:
+    response = await gateway.client.post(STUDIES, content=png(), headers={"Content-Type": kind})
+    assert "multipart/form-data" in (await refused(gateway, response, 415)).detail
 
 
 async def chunks(content: bytes, size: int = 10_000) -> AsyncIterator[bytes]:
@@ -148,40 +152,42 @@ async def chunks(content: bytes, size: int = 10_000) -> AsyncIterator[bytes]:
 
 @pytest.mark.parametrize("declared", [True, False])
 async def test_a_file_over_the_limit_is_refused_while_it_comes(
-    stand: Stand, declared: bool
+    gateway: RunningGateway, declared: bool
 ) -> None:
     body = part("file", bytes(MAX_BYTES + 1)) + END
-    response = await stand.client.post(
+    response = await gateway.client.post(
         STUDIES, content=body if declared else chunks(body), headers=MULTIPART
     )
-    problem = await refused(stand, response, 413)
+    problem = await refused(gateway, response, 413)
     assert problem.extensions()["max_bytes"] >= MAX_BYTES
 
 
-async def test_a_file_of_exactly_the_limit_is_let_in(stand: Stand) -> None:
+async def test_a_file_of_exactly_the_limit_is_let_in(gateway: RunningGateway) -> None:
     radiograph = png()
     body = part("file", radiograph + bytes(MAX_BYTES - len(radiograph))) + END
-    response = await stand.client.post(STUDIES, content=chunks(body), headers=MULTIPART)
+    response = await gateway.client.post(STUDIES, content=chunks(body), headers=MULTIPART)
     assert response.status_code in (201, 422)  # as decoding thinks of what follows the PNG's end
 
 
-async def test_any_cut_of_the_request_into_pieces_is_the_same_file(stand: Stand) -> None:
+async def test_any_cut_of_the_request_into_pieces_is_the_same_file(gateway: RunningGateway) -> None:
     radiograph = png()
     body = part("file", radiograph) + END
     for size in (1, 7, 8191):
-        response = await stand.client.post(STUDIES, content=chunks(body, size), headers=MULTIPART)
+        response = await gateway.client.post(STUDIES, content=chunks(body, size), headers=MULTIPART)
         assert response.status_code in (200, 201)
-    original = await stand.client.get(f"{STUDIES}/{response.json()['id']}/original")
+    original = await gateway.client.get(f"{STUDIES}/{response.json()['id']}/original")
     assert original.content == radiograph
 
 
-async def test_a_client_that_falls_silent_is_told_and_leaves_nothing(stand: Stand) -> None:
+async def test_a_client_that_falls_silent_is_told_and_leaves_nothing(
+    gateway: RunningGateway,
+) -> None:
     async def stalled() -> AsyncIterator[bytes]:
         yield part("file", png())[:1000]
         await asyncio.sleep(60)
 
-    response = await stand.client.post(STUDIES, content=stalled(), headers=MULTIPART)
-    problem = await refused(stand, response, 408)
+    response = await gateway.client.post(STUDIES, content=stalled(), headers=MULTIPART)
+    problem = await refused(gateway, response, 408)
     assert "Nothing came for 0.3 s" in problem.detail
 
 
@@ -194,20 +200,22 @@ async def test_receiving_a_large_file_costs_no_memory(tmp_path: Path) -> None:
         for _ in range(640):
             yield piece
 
-    async with standing_gateway(settings_for(tmp_path / "archive")) as stand:
+    async with running_gateway(settings_for(tmp_path / "archive")) as gateway:
         tracemalloc.start()
         try:
-            response = await stand.client.post(STUDIES, content=large(), headers=MULTIPART)
+            response = await gateway.client.post(STUDIES, content=large(), headers=MULTIPART)
             peak = tracemalloc.get_traced_memory()[1]
         finally:
             tracemalloc.stop()
-        await refused(stand, response, 400)  # the form's end never came
+        await refused(gateway, response, 400)  # the form's end never came
     assert peak < 8_000_000
 
 
-async def test_problems_do_not_quote_markup_of_the_upload_as_markup(stand: Stand) -> None:
+async def test_problems_do_not_quote_markup_of_the_upload_as_markup(
+    gateway: RunningGateway,
+) -> None:
     body = part("<script>alert(1)</script>", b"x") + END
-    response: Any = await stand.client.post(STUDIES, content=body, headers=MULTIPART)
-    await refused(stand, response, 422)
+    response: Any = await gateway.client.post(STUDIES, content=body, headers=MULTIPART)
+    await refused(gateway, response, 422)
     # JSON, with a header that forbids a browser to take it for anything else.
     assert response.headers["x-content-type-options"] == "nosniff"

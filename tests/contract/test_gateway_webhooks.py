@@ -30,7 +30,7 @@ from cxr_gateway.webhooks.sending import open_sender
 from cxr_gateway.webhooks.signing import new_secret, signature
 from cxr_serving.errors import Unprocessable
 from support.access import client_as, closed_gateway, closed_settings, send
-from support.fake_gateway import Stand, refused, settings_for, standing_gateway
+from support.fake_gateway import RunningGateway, refused, running_gateway, settings_for
 from support.images import png
 from support.served_app import served
 
@@ -94,8 +94,8 @@ def settings(tmp_path: Path, database_url: str | None) -> GatewaySettings:
 
 
 @pytest.fixture
-async def stand(settings: GatewaySettings) -> AsyncIterator[Stand]:
-    async with standing_gateway(settings) as running:
+async def gateway(settings: GatewaySettings) -> AsyncIterator[RunningGateway]:
+    async with running_gateway(settings) as running:
         yield running
 
 
@@ -127,15 +127,15 @@ async def ended(client: httpx.AsyncClient, hook: dict[str, Any], state: str) -> 
 
 
 async def test_a_change_is_received_once_signed_and_without_the_patient(
-    stand: Stand, receiver: Receiver
+    gateway: RunningGateway, receiver: Receiver
 ) -> None:
-    before = (await stand.post(png(seed=9))).json()["id"]
-    hook = await registered(stand.client, receiver.url)
-    study = (await stand.post(png(), name="Smith^John.png")).json()["id"]
-    await stand.client.put(f"/api/v1/studies/{study}/worklist", json={"state": "opened"})
+    before = (await gateway.post(png(seed=9))).json()["id"]
+    hook = await registered(gateway.client, receiver.url)
+    study = (await gateway.post(png(), name="Smith^John.png")).json()["id"]
+    await gateway.client.put(f"/api/v1/studies/{study}/worklist", json={"state": "opened"})
     # What was not sent of a study goes with the study; so it is deleted after.
     await soon(lambda: len(receiver.requests) == 2, "not all messages came")
-    await stand.client.delete(f"/api/v1/studies/{study}")
+    await gateway.client.delete(f"/api/v1/studies/{study}")
     await soon(lambda: len(receiver.requests) >= 3, "the deletion was not sent")
     await asyncio.sleep(0.3)
     messages = {one["type"]: one for one in receiver.messages(hook["secret"])}
@@ -151,13 +151,15 @@ async def test_a_change_is_received_once_signed_and_without_the_patient(
         "worklist",
         "revision",
     }
-    found = await log(stand.client, hook)
+    found = await log(gateway.client, hook)
     assert {one["state"] for one in found} == {"delivered"}
     assert {one["id"] for one in found} == {h["webhook-id"] for h, _ in receiver.requests}
     # Who was told of a study stands in the audit log.
-    entries = (await stand.client.get("/api/v1/audit", params={"study_id": study})).json()["items"]
+    entries = (await gateway.client.get("/api/v1/audit", params={"study_id": study})).json()[
+        "items"
+    ]
     assert [one["outcome"] for one in entries if one["action"] == "deliverWebhook"] == [204] * 3
-    shown = (await stand.client.get(HOOKS)).json()["items"]
+    shown = (await gateway.client.get(HOOKS)).json()["items"]
     assert shown == [{name: value for name, value in hook.items() if name != "secret"}]
 
 
@@ -166,13 +168,13 @@ async def test_what_fails_is_tried_again_with_the_same_id_and_over_a_restart(
 ) -> None:
     receiver.answers = [Response(status_code=500), RedirectResponse("/elsewhere")]
     slow = settings.model_copy(update={"webhook_retry_min_s": 1.0})
-    async with standing_gateway(slow) as stand:
-        hook = await registered(stand.client, receiver.url, events=["study.created"])
-        study = (await stand.post(png())).json()["id"]
+    async with running_gateway(slow) as gateway:
+        hook = await registered(gateway.client, receiver.url, events=["study.created"])
+        study = (await gateway.post(png())).json()["id"]
         await soon(lambda: len(receiver.requests) == 1, "it was not tried")
-        [waiting] = await ended(stand.client, hook, "waiting")
-    async with standing_gateway(slow) as stand:
-        [done] = await ended(stand.client, hook, "delivered")
+        [waiting] = await ended(gateway.client, hook, "waiting")
+    async with running_gateway(slow) as gateway:
+        [done] = await ended(gateway.client, hook, "delivered")
     assert (done["id"], done["attempts"], done["study_id"]) == (waiting["id"], 3, study)
     assert len(receiver.requests) == 3
     assert {headers["webhook-id"] for headers, _ in receiver.requests} == {done["id"]}
@@ -185,21 +187,21 @@ async def test_what_cannot_be_delivered_is_a_dead_letter_and_can_be_sent_again(
 ) -> None:
     receiver.answers = [Response(status_code=500) for _ in range(3)]
     impatient = settings.model_copy(update={"webhook_max_age_h": 0.25 / 3600})
-    async with standing_gateway(impatient) as stand:
-        hook = await registered(stand.client, receiver.url, events=["study.created"])
-        await stand.post(png())
-        [dead] = await ended(stand.client, hook, "dead")
+    async with running_gateway(impatient) as gateway:
+        hook = await registered(gateway.client, receiver.url, events=["study.created"])
+        await gateway.post(png())
+        [dead] = await ended(gateway.client, hook, "dead")
         assert dead["last_error"] == "It answered with status 500."
         assert (dead["last_status"], dead["next_at"]) == (500, None)
         receiver.answers = []
         path = f"{HOOKS}/{hook['id']}/deliveries/{dead['id']}/retry"
-        assert (await stand.client.post(path)).json()["state"] == "waiting"
-        assert [one["id"] for one in await ended(stand.client, hook, "delivered")] == [dead["id"]]
-        refused(await stand.client.post(path), 409)
+        assert (await gateway.client.post(path)).json()["state"] == "waiting"
+        assert [one["id"] for one in await ended(gateway.client, hook, "delivered")] == [dead["id"]]
+        refused(await gateway.client.post(path), 409)
 
 
 async def test_an_answer_without_end_or_that_never_comes_holds_nothing_up(
-    stand: Stand, receiver: Receiver
+    gateway: RunningGateway, receiver: Receiver
 ) -> None:
     async def endless() -> AsyncIterator[bytes]:
         while True:
@@ -207,32 +209,36 @@ async def test_an_answer_without_end_or_that_never_comes_holds_nothing_up(
             await asyncio.sleep(0.01)
 
     receiver.answers = [StreamingResponse(endless())]
-    hook = await registered(stand.client, receiver.url)
+    hook = await registered(gateway.client, receiver.url)
     path = f"{HOOKS}/{hook['id']}/test"
     async with asyncio.timeout(1.5):
-        assert (await stand.client.post(path)).json()["state"] == "delivered"
+        assert (await gateway.client.post(path)).json()["state"] == "delivered"
     receiver.silent_s = 10.0
     async with asyncio.timeout(5):
-        said = (await stand.client.post(path)).json()
+        said = (await gateway.client.post(path)).json()
     assert said["last_error"] == "It does not answer (ReadTimeout)."
 
 
-async def test_a_receiver_that_is_gone_is_called_no_more(stand: Stand, receiver: Receiver) -> None:
+async def test_a_receiver_that_is_gone_is_called_no_more(
+    gateway: RunningGateway, receiver: Receiver
+) -> None:
     receiver.answers = [Response(status_code=410)]
-    hook = await registered(stand.client, receiver.url, events=["study.created"])
-    await stand.post(png())
-    await ended(stand.client, hook, "dead")
-    await stand.post(png(seed=2))
+    hook = await registered(gateway.client, receiver.url, events=["study.created"])
+    await gateway.post(png())
+    await ended(gateway.client, hook, "dead")
+    await gateway.post(png(seed=2))
     await asyncio.sleep(0.3)
     assert len(receiver.requests) == 1
-    [shown] = (await stand.client.get(HOOKS)).json()["items"]
+    [shown] = (await gateway.client.get(HOOKS)).json()["items"]
     assert shown["disabled_at"] is not None
 
 
-async def test_a_test_call_says_what_came_of_it(stand: Stand, receiver: Receiver) -> None:
-    hook = await registered(stand.client, receiver.url)
+async def test_a_test_call_says_what_came_of_it(
+    gateway: RunningGateway, receiver: Receiver
+) -> None:
+    hook = await registered(gateway.client, receiver.url)
     path = f"{HOOKS}/{hook['id']}/test"
-    first = (await stand.client.post(path)).json()
+    first = (await gateway.client.post(path)).json()
     assert (first["event"], first["state"], first["last_status"]) == (
         "webhook.test",
         "delivered",
@@ -240,12 +246,12 @@ async def test_a_test_call_says_what_came_of_it(stand: Stand, receiver: Receiver
     )
     assert receiver.messages(hook["secret"])[0]["data"] is None
     receiver.answers = [Response(status_code=404)]
-    second = (await stand.client.post(path)).json()
+    second = (await gateway.client.post(path)).json()
     assert (second["state"], second["last_error"]) == ("dead", "It answered with status 404.")
-    assert [one["id"] for one in await log(stand.client, hook)] == [second["id"], first["id"]]
-    assert (await stand.client.delete(f"{HOOKS}/{hook['id']}")).status_code == 204
-    refused(await stand.client.post(path), 404)
-    assert (await stand.client.get(HOOKS)).json() == {"items": []}
+    assert [one["id"] for one in await log(gateway.client, hook)] == [second["id"], first["id"]]
+    assert (await gateway.client.delete(f"{HOOKS}/{hook['id']}")).status_code == 204
+    refused(await gateway.client.post(path), 404)
+    assert (await gateway.client.get(HOOKS)).json() == {"items": []}
 
 
 @pytest.mark.parametrize(
@@ -271,10 +277,12 @@ async def test_a_test_call_says_what_came_of_it(stand: Stand, receiver: Receiver
         "gopher",
     ],
 )
-async def test_an_address_inside_or_odd_is_refused_at_registration(stand: Stand, url: str) -> None:
-    problem = refused(await stand.client.post(HOOKS, json={"url": url, "events": ALL}), 422)
+async def test_an_address_inside_or_odd_is_refused_at_registration(
+    gateway: RunningGateway, url: str
+) -> None:
+    problem = refused(await gateway.client.post(HOOKS, json={"url": url, "events": ALL}), 422)
     assert problem.type == "urn:cxr:problem:unprocessable"
-    assert (await stand.client.get(HOOKS)).json() == {"items": []}
+    assert (await gateway.client.get(HOOKS)).json() == {"items": []}
 
 
 async def test_an_address_is_looked_up_again_and_the_call_goes_to_what_was_found(
@@ -325,10 +333,10 @@ async def test_webhooks_are_for_administrators_and_for_their_department(
 ) -> None:
     closed = closed_settings(tmp_path / "archive", **QUICK)
     async with (
-        closed_gateway(closed) as stand,
-        client_as(stand, Role.ADMIN) as admin,
-        client_as(stand, Role.ADMIN, department="surgery") as surgery,
-        client_as(stand, Role.CLINICIAN, department="radiology") as radiology,
+        closed_gateway(closed) as gateway,
+        client_as(gateway, Role.ADMIN) as admin,
+        client_as(gateway, Role.ADMIN, department="surgery") as surgery,
+        client_as(gateway, Role.CLINICIAN, department="radiology") as radiology,
     ):
         refused(await radiology.get(HOOKS), 403)
         refused(await radiology.post(HOOKS, json={"url": receiver.url, "events": ALL}), 403)
@@ -362,11 +370,11 @@ async def test_a_secret_lies_sealed_in_the_database_also_one_from_before_over_a_
     caplog.set_level(logging.INFO)
     for key in ("", first, f"{second} {first}", second):
         keyed = settings.model_copy(update={"secrets_key": SecretStr(key)})
-        async with standing_gateway(keyed) as stand:
+        async with running_gateway(keyed) as gateway:
             if not secret:
-                secret = (await registered(stand.client, receiver.url))["secret"]
-            [hook] = (await stand.client.get(HOOKS)).json()["items"]
-            test = await stand.client.post(f"{HOOKS}/{hook['id']}/test")
+                secret = (await registered(gateway.client, receiver.url))["secret"]
+            [hook] = (await gateway.client.get(HOOKS)).json()["items"]
+            test = await gateway.client.post(f"{HOOKS}/{hook['id']}/test")
             assert test.json()["state"] == "delivered"
         kept.append(await kept_secret(settings))
     assert len(receiver.messages(secret)) == 4
@@ -384,14 +392,14 @@ async def test_a_secret_lies_sealed_in_the_database_also_one_from_before_over_a_
     assert said == [("INFO", 1, 1), ("INFO", 1, 1)]
     caplog.clear()
     lost = settings.model_copy(update={"secrets_key": SecretStr("x" * 32)})
-    async with standing_gateway(lost):
+    async with running_gateway(lost):
         pass
     [warning] = [x for x in caplog.records if "secrets were sealed" in x.message]
     assert (warning.levelname, vars(warning)["not_opened"]) == ("WARNING", 1)
-    async with standing_gateway(settings) as stand:
-        failed = (await stand.client.post(f"{HOOKS}/{hook['id']}/test")).json()
+    async with running_gateway(settings) as gateway:
+        failed = (await gateway.client.post(f"{HOOKS}/{hook['id']}/test")).json()
         assert failed["last_error"] == "Its secret was sealed by another CXR_GATEWAY_SECRETS_KEY."
-        made = await registered(stand.client, receiver.url)
+        made = await registered(gateway.client, receiver.url)
     assert len(receiver.messages(secret)) == 4
     assert made["secret"].startswith("whsec_")
 
@@ -400,9 +408,9 @@ async def test_a_new_webhooks_secret_is_sealed_from_the_beginning(
     settings: GatewaySettings, receiver: Receiver
 ) -> None:
     keyed = settings.model_copy(update={"secrets_key": SecretStr("k" * 40)})
-    async with standing_gateway(keyed) as stand:
-        hook = await registered(stand.client, receiver.url, events=["study.created"])
-        await stand.post(png())
+    async with running_gateway(keyed) as gateway:
+        hook = await registered(gateway.client, receiver.url, events=["study.created"])
+        await gateway.post(png())
         await soon(lambda: len(receiver.requests) == 1, "it was not sent")
     assert len(receiver.messages(hook["secret"])) == 1
     kept = await kept_secret(settings)

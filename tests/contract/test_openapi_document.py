@@ -16,7 +16,7 @@ from cxr_gateway.api.problems import CATALOGUE, markdown
 from cxr_gateway.app import create_app
 from cxr_gateway.core.settings import GatewaySettings
 from cxr_serving.errors import PROBLEM_PREFIX, problem_names
-from support.fake_gateway import Stand, settings_for, standing_gateway
+from support.fake_gateway import RunningGateway, running_gateway, settings_for
 from support.images import png
 
 ROOT = Path(__file__).parents[2]
@@ -226,15 +226,15 @@ USUAL = {
 
 
 @pytest.fixture
-async def stand(tmp_path: Path) -> Any:
-    async with standing_gateway(settings_for(tmp_path / "archive")) as running:
+async def gateway(tmp_path: Path) -> Any:
+    async with running_gateway(settings_for(tmp_path / "archive")) as running:
         yield running
 
 
 async def test_answers_have_the_headers_that_the_document_declares_and_no_others(
-    stand: Stand,
+    gateway: RunningGateway,
 ) -> None:
-    sent = await stand.post(png())
+    sent = await gateway.post(png())
     study = sent.json()["id"]
     answers = {"createStudy": sent}
     for path, item in DOCUMENT["paths"].items():
@@ -252,7 +252,7 @@ async def test_answers_have_the_headers_that_the_document_declares_and_no_others
             entry_id="-",
             webhook_id="0" * 16,
         )
-        answers[wanted["operationId"]] = await stand.client.get(place)
+        answers[wanted["operationId"]] = await gateway.client.get(place)
     assert sum(answer.is_success for answer in answers.values()) > 15
     for name, answer in answers.items():
         response = OPERATIONS[name]["responses"][str(answer.status_code)]
@@ -265,13 +265,13 @@ async def test_answers_have_the_headers_that_the_document_declares_and_no_others
             assert answer.json()["type"].removeprefix(PROBLEM_PREFIX) in types, name
 
 
-async def test_a_problems_type_is_explained_by_the_gateway_itself(stand: Stand) -> None:
-    listed = (await stand.client.get("/problems")).json()
+async def test_a_problems_type_is_explained_by_the_gateway_itself(gateway: RunningGateway) -> None:
+    listed = (await gateway.client.get("/problems")).json()
     assert [one["name"] for one in listed] == [one.name for one in CATALOGUE]
-    refused = (await stand.client.get("/api/v1/studies/none")).json()
+    refused = (await gateway.client.get("/api/v1/studies/none")).json()
     name = refused["type"].rpartition(":")[2]
-    assert (await stand.client.get(f"/problems/{name}")).json()["title"] == refused["title"]
-    page = await stand.client.get(f"/problems/{name}", headers={"accept": "text/html,*/*"})
+    assert (await gateway.client.get(f"/problems/{name}")).json()["title"] == refused["title"]
+    page = await gateway.client.get(f"/problems/{name}", headers={"accept": "text/html,*/*"})
     assert page.headers["content-type"].startswith("text/html")
     assert "<h1>404 Not found</h1>" in page.text
-    assert (await stand.client.get("/problems/none")).status_code == 404
+    assert (await gateway.client.get("/problems/none")).status_code == 404

@@ -18,7 +18,7 @@ from cxr_gateway.core.ids import new_study_id
 from cxr_gateway.core.principal import Role
 from support.access import client_as, closed_gateway, closed_settings
 from support.dicom_images import dicom
-from support.fake_gateway import Stand
+from support.fake_gateway import RunningGateway
 from support.images import radiograph_like
 
 STUDIES = "/api/v1/studies"
@@ -76,7 +76,7 @@ def role_sets(random_: random.Random) -> list[frozenset[Role]]:
     return [*singles, *pairs]
 
 
-async def sent(stand: Stand, department: str | None, number: int) -> Thing:
+async def sent(gateway: RunningGateway, department: str | None, number: int) -> Thing:
     uids = {
         "study_uid": f"1.2.3.{number}",
         "series_uid": f"1.2.3.{number}.1",
@@ -89,15 +89,15 @@ async def sent(stand: Stand, department: str | None, number: int) -> Thing:
         SOPInstanceUID=uids["instance_uid"],
         PatientID=f"patient-{number}",
     )
-    async with client_as(stand, Role.INTEGRATOR, department=department) as client:
+    async with client_as(gateway, Role.INTEGRATOR, department=department) as client:
         files = {"file": ("a.dcm", content, "application/dicom")}
         answer = await client.post(STUDIES, files=files)
         assert answer.status_code == 201, answer.text
         return Thing(department, {"study_id": answer.json()["id"], **uids})
 
 
-async def registered(stand: Stand, department: str | None) -> Thing:
-    async with client_as(stand, Role.ADMIN, department=department) as client:
+async def registered(gateway: RunningGateway, department: str | None) -> Thing:
+    async with client_as(gateway, Role.ADMIN, department=department) as client:
         # An address that nobody has; it is the registration that counts.
         new = {"url": "http://127.0.0.1:9/", "events": ["study.deleted"]}
         answer = await client.post("/api/v1/webhooks", json=new)
@@ -127,20 +127,20 @@ async def test_no_probe_gets_what_its_role_and_department_may_not(
         webhook_allow=["127.0.0.1"],
         event_stream_max_s=0.02,
     )
-    async with closed_gateway(settings) as stand, AsyncExitStack() as stack:
+    async with closed_gateway(settings) as gateway, AsyncExitStack() as stack:
         both = [*DEPARTMENTS, *DEPARTMENTS]
-        studies = [await sent(stand, one, number) for number, one in enumerate(both, 101)]
-        webhooks = [await registered(stand, department) for department in DEPARTMENTS]
+        studies = [await sent(gateway, one, number) for number, one in enumerate(both, 101)]
+        webhooks = [await registered(gateway, department) for department in DEPARTMENTS]
         askers = [
             Asker(
-                await stack.enter_async_context(client_as(stand, *roles, department=department)),
+                await stack.enter_async_context(client_as(gateway, *roles, department=department)),
                 roles,
                 department,
             )
             for roles in role_sets(random_)
             for department in DEPARTMENTS
         ]
-        operations = [one for one in Operations(stand.app.routes) if one.id not in _OF_SIGN_IN]
+        operations = [one for one in Operations(gateway.app.routes) if one.id not in _OF_SIGN_IN]
         answered = dict.fromkeys((operation.id for operation in operations), 0)
         for _ in range(PROBES):
             asker, operation = random_.choice(askers), random_.choice(operations)

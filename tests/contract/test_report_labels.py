@@ -11,7 +11,7 @@ import pytest
 from cxr_gateway.core.settings import GatewaySettings
 from support.archives import commanded
 from support.dicom_images import dicom
-from support.fake_gateway import Stand, probabilities, settings_for, standing_gateway
+from support.fake_gateway import RunningGateway, probabilities, running_gateway, settings_for
 from support.images import radiograph_like
 
 TODAY = datetime.now(UTC).date().isoformat()
@@ -28,12 +28,14 @@ async def imported(settings: GatewaySettings, path: Path, *options: str) -> int:
     )
 
 
-async def sent(stand: Stand, seed: int, accession: str, **levels: float) -> dict[str, Any]:
+async def sent(
+    gateway: RunningGateway, seed: int, accession: str, **levels: float
+) -> dict[str, Any]:
     """A study of which the classifier says nothing but `levels`."""
-    stand.classifier.findings = probabilities(**levels)
+    gateway.classifier.findings = probabilities(**levels)
     values = np.clip(radiograph_like() + np.int16(seed), 0, 255).astype(np.uint16)
     made: dict[str, Any] = (
-        await stand.post(dicom(values, bits=12, AccessionNumber=accession))
+        await gateway.post(dicom(values, bits=12, AccessionNumber=accession))
     ).json()
     return made
 
@@ -42,12 +44,12 @@ async def test_labels_are_kept_and_refused_lines_are_told(
     settings: GatewaySettings, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     table = tmp_path / "labels.csv"
-    async with standing_gateway(settings) as stand:
-        first = await sent(stand, 1, "A1", mass=0.99)
-        await sent(stand, 2, "A2")
-        await sent(stand, 3, "A3", mass=0.99)
-        await sent(stand, 4, "TWICE")
-        await sent(stand, 5, "TWICE")
+    async with running_gateway(settings) as gateway:
+        first = await sent(gateway, 1, "A1", mass=0.99)
+        await sent(gateway, 2, "A2")
+        await sent(gateway, 3, "A3", mass=0.99)
+        await sent(gateway, 4, "TWICE")
+        await sent(gateway, 5, "TWICE")
         table.write_text(
             "\ufeffaccession_number,study_id,signed,Mass,Effusion\n"
             f",{first['id']},{TODAY},1,0\n"
@@ -80,7 +82,7 @@ async def test_labels_are_kept_and_refused_lines_are_told(
             "import: line 13: it has another number of fields than the first line",
             "import: 4 labels of 3 reports were kept, 9 lines were refused.",
         ]
-        mass, effusion = await compared(stand)
+        mass, effusion = await compared(gateway)
         names = ("reports", "both", "report_only", "model_only", "neither")
         assert [mass[name] for name in names] == [3, 1, 1, 1, 0]
         assert mass["share"] == pytest.approx(1 / 3, abs=1e-4)
@@ -90,11 +92,11 @@ async def test_labels_are_kept_and_refused_lines_are_told(
         # A later table replaces what was said of its studies, and a deleted study takes its own.
         table.write_text(f"accession_number,signed,Mass\nA2,{TODAY},0\n", encoding="utf-8")
         assert await imported(settings, table) == 0
-        (mass, *_) = await compared(stand)
+        (mass, *_) = await compared(gateway)
         assert (mass["reports"], mass["report_only"], mass["neither"]) == (3, 0, 1)
-        gone = await stand.client.delete(f"/api/v1/studies/{first['id']}")
+        gone = await gateway.client.delete(f"/api/v1/studies/{first['id']}")
         assert gone.status_code == 204, gone.text
-        (only,) = await compared(stand)
+        (only,) = await compared(gateway)
         assert (only["finding"], only["reports"]) == ("Mass", 2)
 
 
@@ -102,12 +104,12 @@ async def test_labels_of_another_department_are_refused(
     settings: GatewaySettings, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     table = tmp_path / "labels.csv"
-    async with standing_gateway(settings) as stand:
-        await sent(stand, 1, "A1", mass=0.99)
+    async with running_gateway(settings) as gateway:
+        await sent(gateway, 1, "A1", mass=0.99)
         table.write_text(f"accession_number,signed,Mass\nA1,{TODAY},1\n", encoding="utf-8")
         assert await imported(settings, table, "--department", "another") == 1
         assert "line 2: no study has this accession_number" in capsys.readouterr().err
-        assert await compared(stand) == []
+        assert await compared(gateway) == []
 
 
 @pytest.mark.parametrize(
@@ -131,13 +133,13 @@ async def test_a_file_that_is_no_such_table_changes_nothing(
 ) -> None:
     table = tmp_path / "labels.csv"
     table.write_bytes(content)
-    async with standing_gateway(settings) as stand:
+    async with running_gateway(settings) as gateway:
         assert await imported(settings, table) == 2
         assert said in capsys.readouterr().err
-        assert await compared(stand) == []
+        assert await compared(gateway) == []
 
 
-async def compared(stand: Stand) -> list[dict[str, Any]]:
-    report: dict[str, Any] = (await stand.client.get("/api/v1/agreement")).json()
+async def compared(gateway: RunningGateway) -> list[dict[str, Any]]:
+    report: dict[str, Any] = (await gateway.client.get("/api/v1/agreement")).json()
     found: list[dict[str, Any]] = report["reports"]
     return found

@@ -19,10 +19,10 @@ from cxr_gateway.core.settings import GatewaySettings
 from support.fake_gateway import (
     CLASSIFIER_URL,
     DETECTOR_URL,
-    Stand,
+    RunningGateway,
     Unreachable,
+    running_gateway,
     settings_for,
-    standing_gateway,
 )
 from support.images import png
 from support.otlp_collector import Collector, Received, collector
@@ -49,7 +49,7 @@ def traces() -> Iterator[Collector]:
 @asynccontextmanager
 async def system(
     endpoint: str, archive: Path, classifier: Path, detector: Path
-) -> AsyncIterator[Stand]:
+) -> AsyncIterator[RunningGateway]:
     """All three services, each with traces of its own."""
     apps = {
         CLASSIFIER_URL: create_classifier(
@@ -71,7 +71,7 @@ async def system(
             await stack.enter_async_context(app.router.lifespan_context(app))
             assert await app.state.service.loaded()
         transports = {url: httpx.ASGITransport(app) for url, app in apps.items()}
-        yield await stack.enter_async_context(standing_gateway(settings, transports=transports))
+        yield await stack.enter_async_context(running_gateway(settings, transports=transports))
 
 
 async def test_an_upload_is_one_trace_through_all_services(
@@ -91,11 +91,11 @@ async def test_an_upload_is_one_trace_through_all_services(
         "traceparent": f"00-{caller}-00f067aa0ba902b7-01",
         "X-Request-ID": "from-the-ward-7",
     }
-    async with system(traces.url, tmp_path, classifier_folder, detector_folder) as stand:
-        answer = await stand.post(png(), name=FILE_NAME, **headers)
+    async with system(traces.url, tmp_path, classifier_folder, detector_folder) as gateway:
+        answer = await gateway.post(png(), name=FILE_NAME, **headers)
         assert answer.status_code == 201, answer.text
         for probe in ("/livez", "/readyz", "/metrics"):
-            await stand.client.get(probe)
+            await gateway.client.get(probe)
     spans = traces.wait_for(*ALL_STEPS)
     assert {span.trace_id for span in spans} == {caller}
     assert {
@@ -150,10 +150,10 @@ async def test_what_fails_is_marked_by_its_class_and_not_by_its_message(
 ) -> None:
     settings = settings_for(tmp_path, traces_endpoint=traces.url)
     down = {CLASSIFIER_URL: Unreachable(), DETECTOR_URL: Unreachable()}
-    async with standing_gateway(settings, transports=down) as stand:
-        assert (await stand.post(png())).status_code == 503
-        assert (await stand.post(b"no image")).status_code == 415
-        assert (await stand.client.get("/api/v1/studies/smith-john")).status_code == 404
+    async with running_gateway(settings, transports=down) as gateway:
+        assert (await gateway.post(png())).status_code == 503
+        assert (await gateway.post(b"no image")).status_code == 415
+        assert (await gateway.client.get("/api/v1/studies/smith-john")).status_code == 404
     spans = traces.wait_for("classifier", "POST /api/v1/studies", "GET /api/v1/studies/{study_id}")
     failed = {(span.name, span.attributes.get("error.type")) for span in spans if span.failed}
     assert failed == {
@@ -173,12 +173,12 @@ async def test_a_collector_that_is_away_costs_no_analysis_and_is_told(
     with socket.socket() as deaf:
         deaf.bind(("127.0.0.1", 0))  # and nobody listens
         endpoint = f"http://127.0.0.1:{deaf.getsockname()[1]}"
-        async with standing_gateway(settings_for(tmp_path, traces_endpoint=endpoint)) as stand:
-            assert (await stand.post(png())).status_code == 201
+        async with running_gateway(settings_for(tmp_path, traces_endpoint=endpoint)) as gateway:
+            assert (await gateway.post(png())).status_code == 201
             async with asyncio.timeout(60):
                 while "does not take traces" not in caplog.text:
                     await asyncio.sleep(0.01)
-            assert (await stand.post(png(seed=1))).status_code == 201
+            assert (await gateway.post(png(seed=1))).status_code == 201
 
 
 async def test_a_collector_that_never_answers_holds_neither_analyses_nor_the_end(
@@ -187,10 +187,10 @@ async def test_a_collector_that_never_answers_holds_neither_analyses_nor_the_end
     # Each span is sent at once, so that the collector holds the sender while radiographs are read.
     monkeypatch.setenv("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "1")
     traces.answers.clear()
-    async with standing_gateway(settings_for(tmp_path, traces_endpoint=traces.url)) as stand:
-        assert (await stand.post(png())).status_code == 201
+    async with running_gateway(settings_for(tmp_path, traces_endpoint=traces.url)) as gateway:
+        assert (await gateway.post(png())).status_code == 201
         await asyncio.to_thread(traces.wait_for, "receive")
-        assert (await stand.post(png(seed=1))).status_code == 201
+        assert (await gateway.post(png(seed=1))).status_code == 201
     assert not traces.answers.is_set()
 
 

@@ -14,7 +14,7 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
 )
 
 from cxr_dicom.ledger import DeliveryState
-from support.dicom_gateway import GatewayStand
+from support.dicom_gateway import FakeGateway
 from support.dicom_images import dicom_bytes, dicom_dataset
 from support.dicom_node import AE_TITLE, Node, NodeStarter, radiograph
 from support.images import radiograph_like
@@ -32,7 +32,7 @@ def result(uid: str, sop_class: str) -> bytes:
 
 
 @pytest.fixture
-def peers(archive: Archive, gateway: GatewayStand) -> str:
+def peers(archive: Archive, gateway: FakeGateway) -> str:
     gateway.exports = {
         "structured-report/findings.dcm": result("1.2.3.1", ComprehensiveSRStorage),
         "structured-report/boxes.dcm": result("1.2.3.2", ComprehensiveSRStorage),
@@ -66,7 +66,7 @@ def becomes(node: Node, state: str, count: int) -> None:
 
 
 def test_results_go_to_the_destination_that_wants_them(
-    node: NodeStarter, gateway: GatewayStand, archive: Archive, peers: str, tmp_path: Path
+    node: NodeStarter, gateway: FakeGateway, archive: Archive, peers: str, tmp_path: Path
 ) -> None:
     gateway.answers = [(201, {"boxes": [{}]}), (201, {"status": "rejected", "triage": None})]
     running = node(gateway.url, peers)
@@ -81,7 +81,7 @@ def test_results_go_to_the_destination_that_wants_them(
 
 
 def test_a_destination_that_is_away_gets_everything_after_a_restart_the_urgent_first(
-    node: NodeStarter, gateway: GatewayStand, archive: Archive, peers: str, tmp_path: Path
+    node: NodeStarter, gateway: FakeGateway, archive: Archive, peers: str, tmp_path: Path
 ) -> None:
     archive.stop()
     urgent = {"triage": {"priority": "urgent", "reason": "-"}}
@@ -99,7 +99,7 @@ def test_a_destination_that_is_away_gets_everything_after_a_restart_the_urgent_f
 
 
 def test_a_destination_without_room_is_tried_again_and_a_refusal_is_a_dead_letter(
-    node: NodeStarter, gateway: GatewayStand, archive: Archive, peers: str, tmp_path: Path
+    node: NodeStarter, gateway: FakeGateway, archive: Archive, peers: str, tmp_path: Path
 ) -> None:
     refusal = Dataset()
     refusal.Status, refusal.ErrorComment = 0xC000, "Nobody understands this."
@@ -115,7 +115,7 @@ def test_a_destination_without_room_is_tried_again_and_a_refusal_is_a_dead_lette
 
 
 def test_a_result_that_is_not_delivered_for_too_long_is_a_dead_letter(
-    node: NodeStarter, gateway: GatewayStand, archive: Archive, peers: str, tmp_path: Path
+    node: NodeStarter, gateway: FakeGateway, archive: Archive, peers: str, tmp_path: Path
 ) -> None:
     archive.stop()
     running = node(gateway.url, peers, delivery_max_age_h=0.0001)
@@ -127,7 +127,7 @@ def test_a_result_that_is_not_delivered_for_too_long_is_a_dead_letter(
 
 
 def test_what_was_sent_is_confirmed_by_storage_commitment_or_sent_again(
-    node: NodeStarter, gateway: GatewayStand, archive: Archive, peers: str, tmp_path: Path
+    node: NodeStarter, gateway: FakeGateway, archive: Archive, peers: str, tmp_path: Path
 ) -> None:
     running = node(gateway.url, f'{peers}\nconfirm = "commitment"\n')
     sent(running, tmp_path, 1)
@@ -155,7 +155,7 @@ def test_what_names_no_patient_or_no_study_is_kept_back_and_said_why(
     patient: dict[str, str],
     said: str,
     node: NodeStarter,
-    gateway: GatewayStand,
+    gateway: FakeGateway,
     archive: Archive,
     peers: str,
     tmp_path: Path,
@@ -186,7 +186,7 @@ unidentified = true
 
 
 def test_a_result_that_cannot_be_sent_holds_up_nobody_behind_it(
-    node: NodeStarter, gateway: GatewayStand, archive: Archive, peers: str, tmp_path: Path
+    node: NodeStarter, gateway: FakeGateway, archive: Archive, peers: str, tmp_path: Path
 ) -> None:
     # A proxy's page in place of the gateway's answer.
     gateway.exports["structured-report/findings.dcm"] = b"<html>Please wait.</html>"
@@ -199,7 +199,7 @@ def test_a_result_that_cannot_be_sent_holds_up_nobody_behind_it(
 
 
 def test_a_study_is_delivered_by_command(
-    node: NodeStarter, gateway: GatewayStand, archive: Archive, peers: str
+    node: NodeStarter, gateway: FakeGateway, archive: Archive, peers: str
 ) -> None:
     running = node(gateway.url, peers)
     done = running.command("deliver", "01jzzzzzzzzzzzzzzzzzzzzzzz", "--to", "pacs")
@@ -209,7 +209,7 @@ def test_a_study_is_delivered_by_command(
 
 
 def test_this_node_commits_itself_to_what_it_keeps_and_to_nothing_else(
-    node: NodeStarter, gateway: GatewayStand, archive: Archive, peers: str, tmp_path: Path
+    node: NodeStarter, gateway: FakeGateway, archive: Archive, peers: str, tmp_path: Path
 ) -> None:
     running = node(gateway.url, peers.replace('"MODALITY"', f'"{TITLE}"'))
     content = radiograph(1)

@@ -17,7 +17,7 @@ import pydicom
 import pytest
 
 from cxr_dicom.peers import DicomwebSource
-from support.dicom_gateway import GatewayStand
+from support.dicom_gateway import FakeGateway
 from support.dicom_node import NodeStarter, program, radiograph
 from support.pacs import ORTHANC, Orthanc, running_orthanc
 from support.waiting import eventually, free_port
@@ -60,7 +60,7 @@ TODAY = f"{date.today():%Y%m%d}"  # DICOM's dates are local
 def test_chest_radiographs_of_these_days_are_fetched_once(
     protocol: str,
     node: NodeStarter,
-    gateway: GatewayStand,
+    gateway: FakeGateway,
     orthanc: Orthanc,
     tmp_path: Path,
 ) -> None:
@@ -92,7 +92,7 @@ def test_chest_radiographs_of_these_days_are_fetched_once(
 
 @slow
 def test_no_more_are_fetched_than_the_archive_can_bear(
-    node: NodeStarter, gateway: GatewayStand, orthanc: Orthanc, tmp_path: Path
+    node: NodeStarter, gateway: FakeGateway, orthanc: Orthanc, tmp_path: Path
 ) -> None:
     filled(orthanc, tmp_path, *(radiograph(number, StudyDate=TODAY) for number in range(1, 6)))
     limited = source(orthanc, "dicomweb", per_hour=2)
@@ -113,7 +113,7 @@ def test_no_more_are_fetched_than_the_archive_can_bear(
 
 @slow
 def test_an_archive_that_fails_for_a_while_costs_an_instance_none_of_its_attempts(
-    node: NodeStarter, gateway: GatewayStand, orthanc: Orthanc, tmp_path: Path
+    node: NodeStarter, gateway: FakeGateway, orthanc: Orthanc, tmp_path: Path
 ) -> None:
     filled(orthanc, tmp_path, radiograph(1, StudyDate=TODAY))
     with FailingRetrievals(str(orthanc.http.base_url)) as between:
@@ -130,13 +130,13 @@ class FailingRetrievals:
     """A reverse proxy before an archive that answers each retrieval of an instance with 503."""
 
     def __init__(self, archive: str) -> None:
-        stand = self
+        gateway = self
         self.fails, self.failed = True, 0
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                if stand.fails and "/series/" in self.path:
-                    stand.failed += 1
+                if gateway.fails and "/series/" in self.path:
+                    gateway.failed += 1
                     self.send_error(503)
                     return
                 accept = {"Accept": self.headers["Accept"]}
@@ -166,7 +166,7 @@ class EndlessAnswers:
     """An archive that names one instance, and answers its retrieval without an end."""
 
     def __init__(self) -> None:
-        stand = self
+        gateway = self
         self.sent, self.asked = 0, 0
         named = {
             "00080018": {"Value": ["1.2.3.4"]},
@@ -183,10 +183,10 @@ class EndlessAnswers:
                 if "/series/" not in self.path:
                     self.wfile.write(json.dumps([named]).encode())
                     return
-                stand.asked += 1
+                gateway.asked += 1
                 with suppress(ConnectionError):
-                    while stand.sent < 400_000_000:
-                        stand.sent += self.wfile.write(bytes(1_000_000))
+                    while gateway.sent < 400_000_000:
+                        gateway.sent += self.wfile.write(bytes(1_000_000))
 
             def log_message(self, *_: object) -> None:
                 pass
@@ -205,7 +205,7 @@ class EndlessAnswers:
 
 @slow
 def test_an_answer_without_end_is_ended_and_the_node_goes_on(
-    node: NodeStarter, gateway: GatewayStand
+    node: NodeStarter, gateway: FakeGateway
 ) -> None:
     with EndlessAnswers() as archive:
         peers = (

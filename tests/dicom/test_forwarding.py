@@ -9,7 +9,7 @@ import pytest
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from cxr_dicom.ledger import Ledger, NewInstance
-from support.dicom_gateway import GatewayStand
+from support.dicom_gateway import FakeGateway
 from support.dicom_node import Node, NodeStarter, radiograph
 from support.waiting import eventually, free_port
 
@@ -31,7 +31,7 @@ def becomes(node: Node, state: str, count: int) -> None:
 
 
 def test_a_gateway_that_is_away_or_full_is_asked_until_it_answers(
-    node: NodeStarter, gateway: GatewayStand, tmp_path: Path
+    node: NodeStarter, gateway: FakeGateway, tmp_path: Path
 ) -> None:
     gateway.answers = [(503, {}), (401, {}), (404, {}), (421, {}), (429, {}), (507, {})]
     running = node(gateway.url)
@@ -41,7 +41,7 @@ def test_a_gateway_that_is_away_or_full_is_asked_until_it_answers(
 
 
 def test_a_study_that_no_service_analysed_is_sent_again(
-    node: NodeStarter, gateway: GatewayStand, tmp_path: Path
+    node: NodeStarter, gateway: FakeGateway, tmp_path: Path
 ) -> None:
     gateway.answers = [(503, {"study_id": "x"}), (503, {"study_id": "x"})]
     running = node(gateway.url)
@@ -51,7 +51,7 @@ def test_a_study_that_no_service_analysed_is_sent_again(
 
 
 def test_a_partial_result_stands_only_after_more_tries(
-    node: NodeStarter, gateway: GatewayStand, tmp_path: Path
+    node: NodeStarter, gateway: FakeGateway, tmp_path: Path
 ) -> None:
     gateway.answers = [(201, {"status": "partial"}), (200, {"status": "complete"})]
     running = node(gateway.url, partial_attempts=3)
@@ -65,7 +65,7 @@ def test_a_partial_result_stands_only_after_more_tries(
 
 
 def test_a_file_that_the_gateway_refuses_is_put_aside_with_the_reason(
-    node: NodeStarter, gateway: GatewayStand, tmp_path: Path
+    node: NodeStarter, gateway: FakeGateway, tmp_path: Path
 ) -> None:
     gateway.answers = [(422, {"detail": "The pixels end too early."})]
     running = node(gateway.url)
@@ -84,7 +84,7 @@ def test_a_file_that_the_gateway_refuses_is_put_aside_with_the_reason(
 
 
 def test_a_file_at_which_the_gateway_breaks_ends_aside_and_never_in_a_loop(
-    node: NodeStarter, gateway: GatewayStand, tmp_path: Path
+    node: NodeStarter, gateway: FakeGateway, tmp_path: Path
 ) -> None:
     gateway.answers = [(500, {})] * 3
     running = node(gateway.url, max_breaks=3, forward_workers=1)
@@ -118,7 +118,7 @@ def poisoned(kind: str) -> bytes:
 
 @pytest.mark.parametrize("has_row", [True, False], ids=["acknowledged", "without-a-row"])
 def test_a_poisonous_file_is_the_gateways_or_put_aside_and_holds_nobody_up(
-    has_row: bool, node: NodeStarter, gateway: GatewayStand, tmp_path: Path
+    has_row: bool, node: NodeStarter, gateway: FakeGateway, tmp_path: Path
 ) -> None:
     spool = node.folder / "spool"
     (spool / "waiting").mkdir(parents=True)
@@ -143,7 +143,7 @@ def test_a_poisonous_file_is_the_gateways_or_put_aside_and_holds_nobody_up(
 
 
 def test_a_senders_missing_key_holds_up_nobody_else(
-    node: NodeStarter, gateway: GatewayStand, tmp_path: Path
+    node: NodeStarter, gateway: FakeGateway, tmp_path: Path
 ) -> None:
     peers = (
         f'[[sender]]\nae_title = "MODALITY"\nkey_file = "{tmp_path / "key"}"\n'
@@ -162,7 +162,7 @@ def test_a_senders_missing_key_holds_up_nobody_else(
 
 
 def test_a_department_of_its_own_has_a_key_of_its_own(
-    node: NodeStarter, gateway: GatewayStand, tmp_path: Path
+    node: NodeStarter, gateway: FakeGateway, tmp_path: Path
 ) -> None:
     key = tmp_path / "key"
     peers = f'[[sender]]\nae_title = "MODALITY"\nkey_file = "{key}"\n'
@@ -176,7 +176,7 @@ def test_a_department_of_its_own_has_a_key_of_its_own(
 
 
 def test_the_order_of_arrival_is_the_order_of_analysis(
-    node: NodeStarter, gateway: GatewayStand, tmp_path: Path
+    node: NodeStarter, gateway: FakeGateway, tmp_path: Path
 ) -> None:
     running = node(gateway.url, forward_workers=1)
     sent(running, tmp_path, 1, 2, 3, 4)
@@ -188,7 +188,7 @@ def test_the_order_of_arrival_is_the_order_of_analysis(
     assert patients == ["P1", "P2", "P3", "P4"]
 
 
-def test_commands_say_what_is_wrong_with_them(node: NodeStarter, gateway: GatewayStand) -> None:
+def test_commands_say_what_is_wrong_with_them(node: NodeStarter, gateway: FakeGateway) -> None:
     running = node(gateway.url)
     assert running.command("status").stdout == "Nothing has come yet.\n"
     unknown = running.command("deliver", "x", "--to", "nowhere")

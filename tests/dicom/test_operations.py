@@ -6,7 +6,7 @@ import httpx
 
 from cxr_dicom.guesses import Guesses
 from cxr_dicom.ledger import InstanceState, Ledger, NewInstance
-from support.dicom_gateway import GatewayStand
+from support.dicom_gateway import FakeGateway
 from support.dicom_node import Node, NodeStarter
 
 PASSWORD = "a word of this test"  # pragma: allowlist secret
@@ -14,7 +14,7 @@ NOBODY = '[[destination]]\nname = "pacs"\nae_title = "PACS"\nhost = "127.0.0.1"\
 REASON = '<form action="https://elsewhere.example"><script>1</script>'
 
 
-def with_failures(node: NodeStarter, gateway: GatewayStand) -> Node:
+def with_failures(node: NodeStarter, gateway: FakeGateway) -> Node:
     """A node at whose start one instance and one result have failed."""
     (node.folder / "spool").mkdir(parents=True)
     ledger = Ledger.open(node.folder / "spool" / "ledger.sqlite3")
@@ -32,7 +32,7 @@ def page(node: Node, password: str = PASSWORD) -> httpx.Response:
     return node.http.get("/operations", auth=("operator", password))
 
 
-def test_without_its_password_there_is_nothing(node: NodeStarter, gateway: GatewayStand) -> None:
+def test_without_its_password_there_is_nothing(node: NodeStarter, gateway: FakeGateway) -> None:
     running = with_failures(node, gateway)
     for answer in (running.http.get("/operations"), page(running, "another"), page(running, "ä")):
         assert answer.status_code == 401
@@ -44,7 +44,7 @@ def test_without_its_password_there_is_nothing(node: NodeStarter, gateway: Gatew
 
 
 def test_who_guesses_waits_and_a_right_password_with_him(
-    node: NodeStarter, gateway: GatewayStand
+    node: NodeStarter, gateway: FakeGateway
 ) -> None:
     running = with_failures(node, gateway)
     assert page(running).status_code == 200
@@ -73,7 +73,7 @@ def test_guesses_are_counted_for_each_address_and_forgotten_in_time() -> None:
     assert guesses.wait_s("10.0.0.1") == 0
 
 
-def test_what_failed_is_shown_and_tried_again(node: NodeStarter, gateway: GatewayStand) -> None:
+def test_what_failed_is_shown_and_tried_again(node: NodeStarter, gateway: FakeGateway) -> None:
     running = with_failures(node, gateway)
     shown = page(running)
     assert shown.status_code == 200

@@ -10,7 +10,7 @@ import pydicom
 import pytest
 from pydicom.dataset import Dataset
 
-from support.dicom_gateway import GatewayStand
+from support.dicom_gateway import FakeGateway
 from support.dicom_node import Node, NodeStarter, radiograph
 from support.waiting import eventually, free_port
 
@@ -75,14 +75,14 @@ class Ris:
 
 
 @pytest.fixture
-def orders(node: NodeStarter, gateway: GatewayStand) -> Iterator[tuple[Node, Ris]]:
+def orders(node: NodeStarter, gateway: FakeGateway) -> Iterator[tuple[Node, Ris]]:
     port = free_port()
     running = node(gateway.url, PEERS, hl7_port=port)
     with Ris(port) as ris:
         yield running, ris
 
 
-def arrived(node: Node, gateway: GatewayStand, folder: Path, **tags: Any) -> Dataset:
+def arrived(node: Node, gateway: FakeGateway, folder: Path, **tags: Any) -> Dataset:
     """What the gateway gets of a radiograph with these tags."""
     given: dict[str, Any] = {"StudyDate": "20260102", "StudyTime": "103000"}
     path = folder / "one.dcm"
@@ -102,7 +102,7 @@ NOBODY = {"PatientID": "", "PatientName": "", "AccessionNumber": ACCESSION}
 
 
 def test_a_radiograph_that_names_nobody_is_its_orders_by_accession(
-    orders: tuple[Node, Ris], gateway: GatewayStand, tmp_path: Path
+    orders: tuple[Node, Ris], gateway: FakeGateway, tmp_path: Path
 ) -> None:
     node, ris = orders
     assert ris.send(order()) == "AA|M1"
@@ -120,7 +120,7 @@ def test_a_radiograph_that_names_nobody_is_its_orders_by_accession(
 
 
 def test_a_radiograph_without_accession_gets_it_by_patient_and_time(
-    orders: tuple[Node, Ris], gateway: GatewayStand, tmp_path: Path
+    orders: tuple[Node, Ris], gateway: FakeGateway, tmp_path: Path
 ) -> None:
     node, ris = orders
     assert ris.send(order(kind="OMI^O23", priority="R")) == "AA|M1"
@@ -151,7 +151,7 @@ def test_a_name_is_read_in_the_character_set_of_its_message(
     encoding: str,
     name: str,
     orders: tuple[Node, Ris],
-    gateway: GatewayStand,
+    gateway: FakeGateway,
     tmp_path: Path,
 ) -> None:
     node, ris = orders
@@ -179,7 +179,7 @@ def test_a_name_is_read_in_the_character_set_of_its_message(
 )  # fmt: skip
 def test_on_doubt_a_radiograph_stays_as_it_is(
     orders: tuple[Node, Ris],
-    gateway: GatewayStand,
+    gateway: FakeGateway,
     tmp_path: Path,
     placed: list[dict[str, str]],
     tags: dict[str, Any],
@@ -192,7 +192,7 @@ def test_on_doubt_a_radiograph_stays_as_it_is(
 
 
 def test_nobody_else_may_send_orders_and_nothing_else_is_taken(
-    orders: tuple[Node, Ris], gateway: GatewayStand, tmp_path: Path
+    orders: tuple[Node, Ris], gateway: FakeGateway, tmp_path: Path
 ) -> None:
     node, ris = orders
     assert ris.send(order(application="OTHER")).startswith("AR|M1|")
@@ -209,7 +209,7 @@ def test_nobody_else_may_send_orders_and_nothing_else_is_taken(
 
 @pytest.mark.parametrize("said", [b"GET / HTTP/1.1\r\n\r\n", b"\x0bMSH|", bytes(2 << 20)])
 def test_whoever_speaks_no_mllp_is_hung_up_on_and_others_are_served(
-    node: NodeStarter, gateway: GatewayStand, said: bytes
+    node: NodeStarter, gateway: FakeGateway, said: bytes
 ) -> None:
     port = free_port()
     node(gateway.url, PEERS, hl7_port=port, network_timeout_s=1)
@@ -224,7 +224,7 @@ def test_whoever_speaks_no_mllp_is_hung_up_on_and_others_are_served(
         assert ris.send(order()) == "AA|M1"
 
 
-def test_an_order_outlives_a_kill(node: NodeStarter, gateway: GatewayStand, tmp_path: Path) -> None:
+def test_an_order_outlives_a_kill(node: NodeStarter, gateway: FakeGateway, tmp_path: Path) -> None:
     port = free_port()
     first = node(gateway.url, PEERS, hl7_port=port)
     with Ris(port) as ris:

@@ -35,7 +35,7 @@ from cxr_dicom.ledger import InstanceState, Ledger
 from cxr_dicom.scp import STORED, TRANSFER_SYNTAXES
 from cxr_gateway.imaging.dicom.pixels import SYNTAXES
 from cxr_serving.product import MANUFACTURER
-from support.dicom_gateway import GatewayStand
+from support.dicom_gateway import FakeGateway
 from support.dicom_images import NATIVE, compressed_dicom
 from support.dicom_node import AE_TITLE, Node, NodeStarter, program, radiograph
 from support.images import radiograph_like
@@ -78,7 +78,7 @@ def waiting_files(node: Node) -> list[str]:
 
 
 def test_a_radiograph_goes_to_the_gateway_as_it_was_sent(
-    node: NodeStarter, gateway: GatewayStand, tmp_path: Path
+    node: NodeStarter, gateway: FakeGateway, tmp_path: Path
 ) -> None:
     running = node(gateway.url, gateway_key="cxr_key")
     content = radiograph(1)
@@ -97,7 +97,7 @@ def test_a_radiograph_goes_to_the_gateway_as_it_was_sent(
 
 
 def test_every_transfer_syntax_arrives_unchanged(
-    node: NodeStarter, gateway: GatewayStand, tmp_path: Path
+    node: NodeStarter, gateway: FakeGateway, tmp_path: Path
 ) -> None:
     running = node(gateway.url)
     values = radiograph_like(64, 48).astype(np.uint16)
@@ -111,7 +111,7 @@ def test_every_transfer_syntax_arrives_unchanged(
     assert sorted(syntaxes) == sorted(options)
 
 
-def test_everything_is_taken_that_can_be_decoded(node: NodeStarter, gateway: GatewayStand) -> None:
+def test_everything_is_taken_that_can_be_decoded(node: NodeStarter, gateway: FakeGateway) -> None:
     """Every class in every transfer syntax; this node looks at no pixel."""
     assert set(TRANSFER_SYNTAXES) == SYNTAXES
     running = node(gateway.url, max_associations=100)
@@ -149,7 +149,7 @@ OTHERS = [
 
 
 def test_what_is_no_radiograph_is_acknowledged_and_dropped_and_holds_nothing_up(
-    node: NodeStarter, gateway: GatewayStand, tmp_path: Path
+    node: NodeStarter, gateway: FakeGateway, tmp_path: Path
 ) -> None:
     running = node(gateway.url)
     files = written(
@@ -170,7 +170,7 @@ def test_what_is_no_radiograph_is_acknowledged_and_dropped_and_holds_nothing_up(
 
 
 def test_what_is_no_radiograph_is_not_accepted_where_that_is_said(
-    node: NodeStarter, gateway: GatewayStand, tmp_path: Path
+    node: NodeStarter, gateway: FakeGateway, tmp_path: Path
 ) -> None:
     running = node(gateway.url, drop_others=False)
     [file] = written(tmp_path, radiograph(1, SOPClassUID=CTImageStorage))
@@ -179,7 +179,7 @@ def test_what_is_no_radiograph_is_not_accepted_where_that_is_said(
 
 
 def test_the_same_instance_is_analysed_once_and_another_content_is_another(
-    node: NodeStarter, gateway: GatewayStand, tmp_path: Path
+    node: NodeStarter, gateway: FakeGateway, tmp_path: Path
 ) -> None:
     running = node(gateway.url)
     first, other = radiograph(1), radiograph(1, PatientID="changed")
@@ -193,7 +193,7 @@ def test_the_same_instance_is_analysed_once_and_another_content_is_another(
 
 
 def test_nobody_is_taken_who_is_not_named(
-    node: NodeStarter, gateway: GatewayStand, tmp_path: Path
+    node: NodeStarter, gateway: FakeGateway, tmp_path: Path
 ) -> None:
     running = node(gateway.url, TWO_SENDERS)
     files = written(tmp_path, radiograph(1))
@@ -215,7 +215,7 @@ def test_nobody_is_taken_who_is_not_named(
 
 
 def test_titles_with_blanks_are_named_and_others_are_other_titles(
-    node: NodeStarter, gateway: GatewayStand, tmp_path: Path
+    node: NodeStarter, gateway: FakeGateway, tmp_path: Path
 ) -> None:
     running = node(gateway.url, '[[sender]]\nae_title = "X RAY ROOM 1"\n')
     files = written(tmp_path, radiograph(1))
@@ -226,7 +226,7 @@ def test_titles_with_blanks_are_named_and_others_are_other_titles(
 
 
 def test_whatever_stands_in_the_place_of_a_title(
-    node: NodeStarter, gateway: GatewayStand, tmp_path: Path
+    node: NodeStarter, gateway: FakeGateway, tmp_path: Path
 ) -> None:
     running = node(gateway.url, network_timeout_s=5)
     [file] = written(tmp_path, radiograph(1))
@@ -255,14 +255,14 @@ def test_whatever_stands_in_the_place_of_a_title(
 
 
 def test_without_a_file_of_peers_nobody_may_send(
-    node: NodeStarter, gateway: GatewayStand, tmp_path: Path
+    node: NodeStarter, gateway: FakeGateway, tmp_path: Path
 ) -> None:
     running = node(gateway.url, peers_file=None)
     assert running.send(*written(tmp_path, radiograph(1))).returncode != 0
 
 
 def test_anybody_of_this_machine_may_send_where_that_is_said(
-    node: NodeStarter, gateway: GatewayStand, tmp_path: Path
+    node: NodeStarter, gateway: FakeGateway, tmp_path: Path
 ) -> None:
     running = node(gateway.url, peers_file=None, any_sender=True)
     assert running.send(*written(tmp_path, radiograph(1)), sender="STORESCU").returncode == 0
@@ -270,7 +270,7 @@ def test_anybody_of_this_machine_may_send_where_that_is_said(
 
 
 def test_without_room_an_instance_is_refused_and_nothing_is_left(
-    node: NodeStarter, gateway: GatewayStand, tmp_path: Path
+    node: NodeStarter, gateway: FakeGateway, tmp_path: Path
 ) -> None:
     running = node(gateway.url, min_free_mb=10**9)
     done = running.send(*written(tmp_path, radiograph(1)))
@@ -281,7 +281,7 @@ def test_without_room_an_instance_is_refused_and_nothing_is_left(
 
 
 def test_a_spool_that_is_full_of_work_takes_no_more(
-    node: NodeStarter, gateway: GatewayStand, tmp_path: Path
+    node: NodeStarter, gateway: FakeGateway, tmp_path: Path
 ) -> None:
     gateway.always = (503, {})
     running = node(gateway.url, max_waiting=1)
@@ -293,7 +293,7 @@ def test_a_spool_that_is_full_of_work_takes_no_more(
 
 
 def test_what_was_acknowledged_outlives_a_kill(
-    node: NodeStarter, gateway: GatewayStand, tmp_path: Path
+    node: NodeStarter, gateway: FakeGateway, tmp_path: Path
 ) -> None:
     away = "http://127.0.0.1:9"
     running = node(away)
@@ -306,7 +306,7 @@ def test_what_was_acknowledged_outlives_a_kill(
 
 
 def test_a_file_whose_row_was_not_committed_is_adopted_and_half_a_file_goes(
-    node: NodeStarter, gateway: GatewayStand, tmp_path: Path
+    node: NodeStarter, gateway: FakeGateway, tmp_path: Path
 ) -> None:
     running = node("http://127.0.0.1:9")
     assert running.send(*written(tmp_path, radiograph(1))).returncode == 0
@@ -323,7 +323,7 @@ def test_a_file_whose_row_was_not_committed_is_adopted_and_half_a_file_goes(
 
 
 def test_an_aborted_association_keeps_what_was_acknowledged(
-    node: NodeStarter, gateway: GatewayStand, tmp_path: Path
+    node: NodeStarter, gateway: FakeGateway, tmp_path: Path
 ) -> None:
     running = node(gateway.url)
     running.send(*written(tmp_path, radiograph(1), radiograph(2)), options=("--abort",))
@@ -331,7 +331,7 @@ def test_an_aborted_association_keeps_what_was_acknowledged(
 
 
 def test_our_own_results_are_taken_and_never_analysed(
-    node: NodeStarter, gateway: GatewayStand, tmp_path: Path
+    node: NodeStarter, gateway: FakeGateway, tmp_path: Path
 ) -> None:
     running = node(gateway.url)
     assert (
@@ -343,7 +343,7 @@ def test_our_own_results_are_taken_and_never_analysed(
 
 
 def test_a_radiograph_that_was_sent_out_under_a_pseudonym_does_not_come_back_in(
-    node: NodeStarter, gateway: GatewayStand, tmp_path: Path
+    node: NodeStarter, gateway: FakeGateway, tmp_path: Path
 ) -> None:
     content = radiograph(1, PatientID="ANON")
     uid = data_set(content).SOPInstanceUID
@@ -360,7 +360,7 @@ def test_a_radiograph_that_was_sent_out_under_a_pseudonym_does_not_come_back_in(
 
 
 def test_an_object_longer_than_any_radiograph_aborts_its_sender(
-    node: NodeStarter, gateway: GatewayStand, tmp_path: Path
+    node: NodeStarter, gateway: FakeGateway, tmp_path: Path
 ) -> None:
     running = node(gateway.url, max_object_mb=1)
     from support.dicom_images import dicom
@@ -384,7 +384,7 @@ def test_an_object_longer_than_any_radiograph_aborts_its_sender(
     ids=["http", "zeros", "four-gigabytes", "short", "half", "silent"],
 )
 def test_whoever_speaks_no_dicom_is_hung_up_on_and_others_are_served(
-    node: NodeStarter, gateway: GatewayStand, said: bytes
+    node: NodeStarter, gateway: FakeGateway, said: bytes
 ) -> None:
     running = node(gateway.url, network_timeout_s=2)
     with socket.create_connection(("127.0.0.1", running.dicom_port), timeout=20) as stranger:
@@ -429,7 +429,7 @@ def copied(source: socket.socket, target: socket.socket, said: bytearray) -> Non
 
 
 def test_sessions_with_wrong_bytes_in_them_break_nothing(
-    node: NodeStarter, gateway: GatewayStand, tmp_path: Path
+    node: NodeStarter, gateway: FakeGateway, tmp_path: Path
 ) -> None:
     running = node(gateway.url, network_timeout_s=2, max_associations=40)
     [file] = written(tmp_path, radiograph(1))
@@ -459,7 +459,7 @@ def test_sessions_with_wrong_bytes_in_them_break_nothing(
 
 
 def test_a_sender_that_falls_silent_within_an_object_is_hung_up_on_and_leaves_nothing(
-    node: NodeStarter, gateway: GatewayStand, tmp_path: Path
+    node: NodeStarter, gateway: FakeGateway, tmp_path: Path
 ) -> None:
     running = node(gateway.url, network_timeout_s=2)
     [file] = written(tmp_path, radiograph(1))
@@ -476,7 +476,7 @@ def test_a_sender_that_falls_silent_within_an_object_is_hung_up_on_and_leaves_no
     assert running.counts() == {("instances", "analysed"): 1}
 
 
-def test_too_many_associations_are_refused(node: NodeStarter, gateway: GatewayStand) -> None:
+def test_too_many_associations_are_refused(node: NodeStarter, gateway: FakeGateway) -> None:
     from pynetdicom import AE
 
     running = node(gateway.url, max_associations=2)
@@ -489,7 +489,7 @@ def test_too_many_associations_are_refused(node: NodeStarter, gateway: GatewaySt
     held[1].release()
 
 
-def test_told_to_stop_it_stops_in_order(node: NodeStarter, gateway: GatewayStand) -> None:
+def test_told_to_stop_it_stops_in_order(node: NodeStarter, gateway: FakeGateway) -> None:
     running = node(gateway.url)
     # Its server hands the signal on once it has stopped in order.
     assert running.stop() in (0, -signal.SIGTERM)
@@ -498,7 +498,7 @@ def test_told_to_stop_it_stops_in_order(node: NodeStarter, gateway: GatewayStand
 
 
 def test_a_second_node_on_the_same_spool_does_not_start(
-    node: NodeStarter, gateway: GatewayStand
+    node: NodeStarter, gateway: FakeGateway
 ) -> None:
     running = node(gateway.url)
     with pytest.raises(AssertionError, match="in use by another DICOM node"):
@@ -507,7 +507,7 @@ def test_a_second_node_on_the_same_spool_does_not_start(
 
 
 def test_with_a_certificate_it_speaks_tls_with_known_peers_only(
-    node: NodeStarter, gateway: GatewayStand, tmp_path: Path
+    node: NodeStarter, gateway: FakeGateway, tmp_path: Path
 ) -> None:
     certificate, key = tmp_path / "node.pem", tmp_path / "node.key"
     subprocess.run(

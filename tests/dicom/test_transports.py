@@ -7,7 +7,7 @@ from pydicom.uid import ComprehensiveSRStorage, SecondaryCaptureImageStorage
 
 from cxr_dicom.ledger import DeliveryState
 from cxr_dicom.peers import PeersError, read_peers
-from support.dicom_gateway import GatewayStand
+from support.dicom_gateway import FakeGateway
 from support.dicom_images import dicom_bytes, dicom_dataset
 from support.dicom_node import Node, NodeStarter, radiograph
 from support.images import radiograph_like
@@ -60,7 +60,7 @@ objects = ["sr", "secondary-capture"]
 
 
 @pytest.fixture
-def objects(gateway: GatewayStand) -> None:
+def objects(gateway: FakeGateway) -> None:
     gateway.exports = {
         "structured-report/findings.dcm": result("1.2.3.1", ComprehensiveSRStorage),
         "secondary-capture.dcm": result("1.2.3.3", SecondaryCaptureImageStorage),
@@ -72,7 +72,7 @@ def objects(gateway: GatewayStand) -> None:
 @slow
 @pytest.mark.usefixtures("objects")
 def test_results_are_stored_over_the_web_and_confirmed_by_a_search(
-    node: NodeStarter, gateway: GatewayStand, web: WebReceiver, tmp_path: Path
+    node: NodeStarter, gateway: FakeGateway, web: WebReceiver, tmp_path: Path
 ) -> None:
     (tmp_path / "token").write_text("secret\n")
     web.answers = [(503, {}), (409, {"00081198": {"Value": [{"00081197": {"Value": [0xA700]}}]}})]
@@ -88,7 +88,7 @@ def test_results_are_stored_over_the_web_and_confirmed_by_a_search(
 @slow
 @pytest.mark.usefixtures("objects")
 def test_what_a_search_does_not_find_is_sent_again(
-    node: NodeStarter, gateway: GatewayStand, web: WebReceiver, tmp_path: Path
+    node: NodeStarter, gateway: FakeGateway, web: WebReceiver, tmp_path: Path
 ) -> None:
     web.forgets = True
     running = node(gateway.url, dicomweb(web, 'confirm = "query"'), confirm_after_s=0.2)
@@ -101,7 +101,7 @@ def test_what_a_search_does_not_find_is_sent_again(
 @slow
 @pytest.mark.usefixtures("objects")
 def test_what_a_web_service_refuses_is_a_dead_letter_with_its_reason(
-    node: NodeStarter, gateway: GatewayStand, web: WebReceiver, tmp_path: Path
+    node: NodeStarter, gateway: FakeGateway, web: WebReceiver, tmp_path: Path
 ) -> None:
     failed = {"00081198": {"Value": [{"00081197": {"Value": [0xC000]}}]}}
     web.answers = [(409, failed), (413, {})]
@@ -119,7 +119,7 @@ def test_what_a_web_service_refuses_is_a_dead_letter_with_its_reason(
 @slow
 @pytest.mark.usefixtures("objects")
 def test_a_message_goes_to_an_hl7_system_until_it_is_accepted(
-    node: NodeStarter, gateway: GatewayStand, hl7_system: Hl7Receiver, tmp_path: Path
+    node: NodeStarter, gateway: FakeGateway, hl7_system: Hl7Receiver, tmp_path: Path
 ) -> None:
     peers = f"""{SENDER}
 [[destination]]
@@ -145,7 +145,7 @@ application = "RIS"
 @slow
 @pytest.mark.usefixtures("objects")
 def test_a_transaction_goes_to_a_fhir_server_and_is_confirmed_by_its_answer(
-    node: NodeStarter, gateway: GatewayStand, web: WebReceiver, tmp_path: Path
+    node: NodeStarter, gateway: FakeGateway, web: WebReceiver, tmp_path: Path
 ) -> None:
     peers = f"""{SENDER}
 [[destination]]
@@ -171,7 +171,7 @@ priorities = ["routine"]
 
 @slow
 def test_a_radiograph_under_pseudonyms_goes_to_the_destination_of_its_own(
-    node: NodeStarter, gateway: GatewayStand, archive: Archive, tmp_path: Path
+    node: NodeStarter, gateway: FakeGateway, archive: Archive, tmp_path: Path
 ) -> None:
     gateway.exports = {"deidentified": radiograph(7, PatientID="ANON", PatientName="")}
     peers = f"""{SENDER}

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from support.databases import OwnServer, own_postgresql
-from support.fake_gateway import refused, settings_for, standing_gateway
+from support.fake_gateway import refused, running_gateway, settings_for
 from support.images import png
 
 
@@ -72,16 +72,16 @@ async def test_a_radiograph_whose_commit_was_not_answered_is_there_once_and_whol
         async with line_to(server) as (line, url):
             # No commit but those of requests.
             settings = settings_for(tmp_path / "archive", url, readiness_interval_s=600)
-            async with standing_gateway(settings) as stand:
+            async with running_gateway(settings) as gateway:
                 line.cut = cut
-                problem = refused(await stand.post(png()), 503)
+                problem = refused(await gateway.post(png()), 503)
                 assert line.cuts == 1
                 assert "send the same again" in problem.detail
-                again = await stand.post(png())
+                again = await gateway.post(png())
                 assert again.status_code == status
                 study = f"/api/v1/studies/{again.json()['id']}"
-                assert (await stand.client.get(f"{study}/original")).content == png()
-                assert (await stand.client.get("/api/v1/studies")).json()["total"] == 1
+                assert (await gateway.client.get(f"{study}/original")).content == png()
+                assert (await gateway.client.get("/api/v1/studies")).json()["total"] == 1
             # What the lost commit left without a row is gone after a start.
-            async with standing_gateway(settings) as stand:
-                assert len([name for name in stand.files() if "original" in name]) == 1
+            async with running_gateway(settings) as gateway:
+                assert len([name for name in gateway.files() if "original" in name]) == 1

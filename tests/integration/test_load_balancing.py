@@ -38,7 +38,7 @@ class Detectors:
 
     @property
     def asked(self) -> dict[str, int]:
-        return {address: stand.asked for address, stand in self.stands.items()}
+        return {address: gateway.asked for address, gateway in self.stands.items()}
 
     async def resolve(self, host: str, _port: int) -> list[str]:
         if host != "detector" or not self.named:
@@ -47,9 +47,9 @@ class Detectors:
 
 
 @asynccontextmanager
-async def served(stand: FakeService, address: str, port: int) -> AsyncIterator[None]:
+async def served(gateway: FakeService, address: str, port: int) -> AsyncIterator[None]:
     config = uvicorn.Config(
-        stand.app(), host=address, port=port, log_config=None, lifespan="off", access_log=False
+        gateway.app(), host=address, port=port, log_config=None, lifespan="off", access_log=False
     )
     server = uvicorn.Server(config)
     running = asyncio.create_task(server.serve())
@@ -80,8 +80,8 @@ async def services(detectors: Detectors, tmp_path: Path) -> AsyncIterator[Infere
     addresses = Addresses(detectors.resolve, lambda: detectors.now_s)
     transport = SpreadingTransport(httpx.AsyncHTTPTransport(trust_env=False), addresses)
     async with AsyncExitStack() as stack:
-        for address, stand in detectors.stands.items():
-            await stack.enter_async_context(served(stand, address, port))
+        for address, gateway in detectors.stands.items():
+            await stack.enter_async_context(served(gateway, address, port))
         http = httpx.AsyncClient(transport=transport, trust_env=False)
         yield await stack.enter_async_context(open_clients(settings, http))
 
@@ -90,8 +90,8 @@ async def know_the_labels(services: InferenceClients, detectors: Detectors) -> N
     """Once round: with its first answer the gateway asks for the labels, a request, too."""
     for _ in range(2):
         await services.detector.detect(IMAGE)
-    for stand in detectors.stands.values():
-        stand.asked = 0
+    for gateway in detectors.stands.values():
+        gateway.asked = 0
 
 
 async def test_requests_one_after_another_go_round(
@@ -148,8 +148,8 @@ async def test_all_of_them_full_is_told_as_one_that_is(
     async def refuse(_request: Request) -> Response:
         return JSONResponse({}, 503)
 
-    for stand in detectors.stands.values():
-        stand.answer = refuse
+    for gateway in detectors.stands.values():
+        gateway.answer = refuse
     with pytest.raises(InferenceFailure) as caught:
         await services.detector.detect(IMAGE)
     assert caught.value.kind is FailureKind.OVERLOADED
@@ -197,19 +197,19 @@ async def test_the_services_see_their_own_name(
         hosts[request.headers["host"].partition(":")[0]] += 1
         return await detectors.stands["127.0.0.1"].usual(request)
 
-    for stand in detectors.stands.values():
-        stand.answer = noted
+    for gateway in detectors.stands.values():
+        gateway.answer = noted
     for _ in range(3):
         await services.detector.detect(IMAGE)
     assert hosts == {"detector": 3}
 
 
 async def test_the_real_resolver_is_asked_where_none_is_given(tmp_path: Path) -> None:
-    stand, port = FakeService("detector"), free_port()
+    gateway, port = FakeService("detector"), free_port()
     settings = settings_for(tmp_path).model_copy(
         update={"detector_url": f"http://localhost:{port}"}
     )
-    async with served(stand, "127.0.0.1", port), open_clients(settings) as services:
+    async with served(gateway, "127.0.0.1", port), open_clients(settings) as services:
         for _ in range(3):
             await services.detector.detect(IMAGE)
-    assert stand.asked == 3
+    assert gateway.asked == 3

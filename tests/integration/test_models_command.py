@@ -27,10 +27,10 @@ def addresses() -> Iterator[dict[str, str]]:
         "DETECTOR_URL": FakeService("detector"),
     }
     running, found = [], {}
-    for name, stand in stands.items():
+    for name, gateway in stands.items():
         port = free_port()
         found[name] = f"http://127.0.0.1:{port}"
-        config = uvicorn.Config(stand.app(), port=port, log_config=None, lifespan="off")
+        config = uvicorn.Config(gateway.app(), port=port, log_config=None, lifespan="off")
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, daemon=True)
         thread.start()

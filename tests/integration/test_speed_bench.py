@@ -13,7 +13,7 @@ from benchmarks.images import large_dicoms
 from benchmarks.load import Run
 from benchmarks.measure import (
     BENTOML,
-    FUSED_PROCESS,
+    EARLIER_PROCESS,
     IN_TURN,
     LITSERVE,
     ONE_PROCESS,
@@ -26,7 +26,7 @@ from benchmarks.measure import (
 )
 from benchmarks.networks_alone import NetworksAlone, timed
 from benchmarks.report import write
-from benchmarks.served import DETECTOR, FUSED_FOUR
+from benchmarks.served import DETECTOR
 
 
 def took(milliseconds: float) -> Run:
@@ -75,17 +75,12 @@ def test_each_figure_stands_beside_its_target(tmp_path: Path) -> None:
     assert {row["per_second_8_clients"] for row in rows if row["service"] == IN_TURN} == {""}
 
 
-def test_the_fused_four_have_a_process_of_their_own_only_where_others_are_served(
-    tmp_path: Path,
-) -> None:
-    figure = "p50 over one eager process with the fused four"
-    same = write(made_up(), tmp_path)
-    assert "both rows are of the same process" in same
-    assert row_of(same, figure)[2] == "0.33 [0.33, 0.33]"
-    other = write(made_up(FUSED_PROCESS), tmp_path)
-    assert "both rows are of the same process" not in other
-    assert row_of(other, figure)[2] == "0.12 [0.12, 0.12]"
-    assert (FUSED_PROCESS in peers(tmp_path)) == (DETECTOR != FUSED_FOUR)
+def test_an_earlier_detector_has_a_process_and_a_row_where_it_is_named(tmp_path: Path) -> None:
+    figure = "p50 over one eager process with an earlier detector"
+    assert figure not in write(made_up(), tmp_path)
+    assert row_of(write(made_up(EARLIER_PROCESS), tmp_path), figure)[2] == "0.12 [0.12, 0.12]"
+    assert EARLIER_PROCESS not in peers(tmp_path)
+    assert str(DETECTOR) in peers(tmp_path, DETECTOR)[EARLIER_PROCESS].command
 
 
 def test_dicom_uploads_are_large_and_each_is_a_file_of_its_own() -> None:

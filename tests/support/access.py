@@ -12,8 +12,8 @@ from cxr_gateway.archive.api_keys import Keys
 from cxr_gateway.core.principal import Role
 from cxr_gateway.core.settings import GatewaySettings
 from cxr_gateway.core.tokens import now
-from support.fake_gateway import Stand, client_of, settings_for, standing_gateway
-from support.fake_oidc import SETTINGS, OidcStand
+from support.fake_gateway import RunningGateway, client_of, running_gateway, settings_for
+from support.fake_oidc import SETTINGS, FakeOidcProvider
 
 
 def closed_settings(
@@ -25,38 +25,40 @@ def closed_settings(
 
 @asynccontextmanager
 async def closed_gateway(
-    settings: GatewaySettings, oidc: OidcStand | None = None
-) -> AsyncIterator[Stand]:
+    settings: GatewaySettings, oidc: FakeOidcProvider | None = None
+) -> AsyncIterator[RunningGateway]:
     """The gateway's app behind its guard; the client of the stand is nobody."""
-    async with standing_gateway(settings, provider=(oidc or OidcStand()).opener) as stand:
-        yield stand
+    async with running_gateway(settings, provider=(oidc or FakeOidcProvider()).opener) as gateway:
+        yield gateway
 
 
-def keys_of(stand: Stand) -> Keys:
+def keys_of(gateway: RunningGateway) -> Keys:
     """The keys in the gateway's database."""
-    keys: Keys = stand.app.state.gateway.authenticator.keys
+    keys: Keys = gateway.app.state.gateway.authenticator.keys
     return keys
 
 
 def a_key(
-    stand: Stand,
+    gateway: RunningGateway,
     *roles: Role,
     department: str | None = None,
     lasts: timedelta | None = timedelta(days=1),
 ) -> str:
     """A new key, as its system sends it."""
     until = None if lasts is None else now() + lasts
-    return keys_of(stand).create("a system", frozenset(roles), department, until)[1]
+    return keys_of(gateway).create("a system", frozenset(roles), department, until)[1]
 
 
-def client_with(stand: Stand, token: str) -> httpx.AsyncClient:
+def client_with(gateway: RunningGateway, token: str) -> httpx.AsyncClient:
     """A client that sends a key or an access token."""
-    return client_of(stand.app, Authorization=f"Bearer {token}")
+    return client_of(gateway.app, Authorization=f"Bearer {token}")
 
 
-def client_as(stand: Stand, *roles: Role, department: str | None = None) -> httpx.AsyncClient:
+def client_as(
+    gateway: RunningGateway, *roles: Role, department: str | None = None
+) -> httpx.AsyncClient:
     """A client with a new key of these roles."""
-    return client_with(stand, a_key(stand, *roles, department=department))
+    return client_with(gateway, a_key(gateway, *roles, department=department))
 
 
 async def send(client: httpx.AsyncClient, content: bytes, **headers: str) -> httpx.Response:

@@ -131,7 +131,7 @@ def commanded(settings: GatewaySettings, *arguments: str) -> int:
     return status
 
 
-def gateway(
+def gateway_command(
     settings: GatewaySettings, *arguments: str, **variables: str
 ) -> "subprocess.CompletedProcess[str]":
     """`python -m cxr_gateway` as an operator runs it, to its end; with further variables."""

@@ -28,7 +28,7 @@ def study(number: int, **more: Any) -> dict[str, Any]:
 
 
 @dataclass
-class GatewayStand:
+class FakeGateway:
     """The part of the gateway's API that the node uses; keeps what it was sent.
 
     `answers` are given before the usual one, each once: a status with the fields of a study, or of
@@ -83,10 +83,10 @@ class GatewayStand:
 
 
 @pytest.fixture
-def gateway() -> Iterator[GatewayStand]:
+def gateway() -> Iterator[FakeGateway]:
     """Served until the end of the test."""
-    stand = GatewayStand()
+    gateway = FakeGateway()
     with contextlib.ExitStack() as stack:
-        port = stack.enter_context(served(stand.app(), lifespan="off"))
-        stand.url = f"http://127.0.0.1:{port}"
-        yield stand
+        port = stack.enter_context(served(gateway.app(), lifespan="off"))
+        gateway.url = f"http://127.0.0.1:{port}"
+        yield gateway

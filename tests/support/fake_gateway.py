@@ -137,7 +137,7 @@ class FakeService:
                 "service_version": "1",
                 "model": self.model(),
                 "labels": labels,
-                "runtime": "stand",
+                "runtime": "fake",
                 "device": "cpu",
                 "max_batch_size": 1,
                 "max_queue_length": 1,
@@ -198,7 +198,7 @@ class RuleOodDetector:
 
 
 @dataclass
-class Stand:
+class RunningGateway:
     """A running gateway and its services."""
 
     app: FastAPI
@@ -240,14 +240,14 @@ def settings_for(
 
 
 @asynccontextmanager
-async def standing_gateway(
+async def running_gateway(
     settings: GatewaySettings,
     *,
     classifier: FakeService | None = None,
     detector: FakeService | None = None,
     transports: Mapping[str, httpx.AsyncBaseTransport] | None = None,
     provider: ProviderOpener = open_provider,
-) -> AsyncIterator[Stand]:
+) -> AsyncIterator[RunningGateway]:
     """The gateway's app with its lifespan run, and a client on it."""
     classifier = classifier or FakeService("classifier")
     detector = detector or FakeService("detector")
@@ -261,7 +261,7 @@ async def standing_gateway(
         settings, ood=RuleOodDetector(), clients=services_over(mounts), provider=provider
     )
     async with app.router.lifespan_context(app), client_of(app) as client:
-        yield Stand(app, client, classifier, detector, settings.archive_dir)
+        yield RunningGateway(app, client, classifier, detector, settings.archive_dir)
 
 
 def client_of(app: FastAPI, **headers: str) -> httpx.AsyncClient:

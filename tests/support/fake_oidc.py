@@ -49,7 +49,7 @@ def an_rsa_key(kid: str, owner: str = "the provider") -> RSAKey:
 
 
 @dataclass
-class OidcStand:
+class FakeOidcProvider:
     """The provider. `claims` are the user's; `id_claims` replace those of an ID token."""
 
     claims: dict[str, Any] = field(
@@ -165,12 +165,12 @@ class OidcStand:
 
 
 async def signed_in(
-    client: httpx.AsyncClient, stand: OidcStand, return_to: str = "/"
+    client: httpx.AsyncClient, gateway: FakeOidcProvider, return_to: str = "/"
 ) -> httpx.Response:
     """Take a browser through the whole sign-in; the gateway's last answer."""
     away = await client.get("/api/v1/sign-in", params={"return_to": return_to})
     assert away.status_code == 303, away.text
-    back = stand.authorize(away.headers["location"])
+    back = gateway.authorize(away.headers["location"])
     return await client.get("/api/v1/sign-in/callback", params=back)
 
 

@@ -46,9 +46,9 @@ def services() -> Iterator[FakeServices]:
     """Both stands, served until the end of the test."""
     stands = FakeServices()
     with contextlib.ExitStack() as stack:
-        for stand in (stands.classifier, stands.detector):
-            port = stack.enter_context(served(stand.app(), lifespan="off"))
-            stands.ports[stand.role] = port
+        for gateway in (stands.classifier, stands.detector):
+            port = stack.enter_context(served(gateway.app(), lifespan="off"))
+            stands.ports[gateway.role] = port
         yield stands
         stands.released.set()
 

@@ -20,9 +20,9 @@ from support.fake_gateway import (
     CLASSIFIER_URL,
     DETECTOR_URL,
     FakeService,
-    Stand,
+    RunningGateway,
+    running_gateway,
     services_over,
-    standing_gateway,
 )
 
 SHADOW_CLASSIFIER_URL = "http://shadow-classifier.test"
@@ -58,14 +58,14 @@ class FourServices:
             SHADOW_CLASSIFIER_URL: self.shadow_classifier,
             SHADOW_DETECTOR_URL: self.shadow_detector,
         }
-        return {url: httpx.ASGITransport(stand.app()) for url, stand in stands.items()}
+        return {url: httpx.ASGITransport(gateway.app()) for url, gateway in stands.items()}
 
 
 @dataclass
-class ShadowStand:
+class GatewayWithShadows:
     """A running gateway over four services."""
 
-    gateway: Stand
+    gateway: RunningGateway
     services: FourServices
     settings: GatewaySettings
 
@@ -120,13 +120,13 @@ class ShadowStand:
 
 
 @asynccontextmanager
-async def standing_with_shadows(
+async def running_with_shadows(
     settings: GatewaySettings, services: FourServices | None = None
-) -> AsyncIterator[ShadowStand]:
+) -> AsyncIterator[GatewayWithShadows]:
     """A gateway of these settings, which name the shadows (`WITH_SHADOWS`)."""
     services = services or FourServices()
-    async with standing_gateway(settings, transports=services.transports()) as gateway:
-        yield ShadowStand(gateway, services, settings)
+    async with running_gateway(settings, transports=services.transports()) as gateway:
+        yield GatewayWithShadows(gateway, services, settings)
 
 
 async def until(

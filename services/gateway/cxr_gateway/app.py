@@ -71,10 +71,10 @@ from cxr_gateway.inference.clients import ClientOpener, open_clients
 from cxr_gateway.inference.routing import ModelRouter
 from cxr_gateway.middleware.access import AccessMiddleware
 from cxr_gateway.middleware.audit import AuditMiddleware
-from cxr_gateway.middleware.client_address import ForwardedMiddleware
+from cxr_gateway.middleware.client_address import ClientAddressMiddleware
 from cxr_gateway.middleware.compression import CompressionMiddleware
 from cxr_gateway.middleware.operation import OperationMiddleware
-from cxr_gateway.middleware.security_headers import ProtectionMiddleware
+from cxr_gateway.middleware.security_headers import SecurityHeadersMiddleware
 from cxr_gateway.ood import load_ood_detector
 from cxr_gateway.rendering.cache import RenderedImages
 from cxr_gateway.reporting.drafting import Templates
@@ -190,11 +190,11 @@ def _middleware(
         Middleware(StartFailureMiddleware, name="gateway", known=_STARTS_FAIL_WITH),
         # Refusals, too, are logged and put on record with the request's id.
         Middleware(RequestIdMiddleware),
-        Middleware(ForwardedMiddleware, proxies=settings.trusted_proxies),
+        Middleware(ClientAddressMiddleware, proxies=settings.trusted_proxies),
         Middleware(OperationMiddleware, operations=operations),
         Middleware(AuditMiddleware),
         Middleware(
-            ProtectionMiddleware,
+            SecurityHeadersMiddleware,
             allowed_hosts=settings.resolved_allowed_hosts,
             is_https=settings.is_https,
         ),

@@ -18,7 +18,7 @@ from cxr_gateway.core.principal import Role
 from cxr_gateway.core.schemas import Study
 from cxr_gateway.core.settings import RENAMED, GatewaySettings
 from support.databases import database_url
-from support.fake_gateway import Stand, settings_for, standing_gateway
+from support.fake_gateway import RunningGateway, running_gateway, settings_for
 
 __all__ = ["database_url"]
 
@@ -105,8 +105,8 @@ def check_cause(study: dict[str, Any]) -> None:
         assert (row["probability"], row["level"]) == (cause["value"], cause["level"])
 
 
-async def answered(stand: Stand, path: str) -> Any:
-    response = await stand.client.get(path)
+async def answered(gateway: RunningGateway, path: str) -> Any:
+    response = await gateway.client.get(path)
     assert response.status_code == 200, response.text
     return response.json()
 
@@ -115,9 +115,9 @@ async def test_every_field_of_every_study_is_answered_in_the_new_names(
     settings: GatewaySettings,
 ) -> None:
     statuses = set()
-    async with standing_gateway(settings) as stand:
+    async with running_gateway(settings) as gateway:
         for study_id, before in FIXTURE["studies"].items():
-            found = await answered(stand, f"/api/v1/studies/{study_id}")
+            found = await answered(gateway, f"/api/v1/studies/{study_id}")
             expected = in_new_names(json.loads(json.dumps(before)))
             assert found.keys() == Study.model_fields.keys()
             Study.model_validate(found)
@@ -125,7 +125,7 @@ async def test_every_field_of_every_study_is_answered_in_the_new_names(
                 check_cause(found)
             assert found == expected
             statuses.add(found["status"])
-        listed = (await answered(stand, "/api/v1/studies"))["items"]
+        listed = (await answered(gateway, "/api/v1/studies"))["items"]
     assert statuses == {"complete", "partial", "failed", "rejected"}
     before = FIXTURE["answers"]["/api/v1/studies"]["items"]
     assert [one["id"] for one in listed] == [one["id"] for one in before]
@@ -137,9 +137,9 @@ async def test_every_field_of_every_study_is_answered_in_the_new_names(
 async def test_shadow_answers_promotions_and_statistics_are_read(
     settings: GatewaySettings,
 ) -> None:
-    async with standing_gateway(settings) as stand:
+    async with running_gateway(settings) as gateway:
         for role in ("classifier", "detector"):
-            report = await answered(stand, f"/api/v1/shadow/{role}")
+            report = await answered(gateway, f"/api/v1/shadow/{role}")
             before = FIXTURE["answers"][f"/api/v1/shadow/{role}"]
             same = ("role", "shadow", "recorded", "answered", "failures", "priority_changes")
             assert {name: report[name] for name in same} == {name: before[name] for name in same}
@@ -155,9 +155,9 @@ async def test_shadow_answers_promotions_and_statistics_are_read(
             assert [one["current"] for one in report["priorities"]] == [
                 one["shown"] for one in before["priorities"]
             ]
-        models = await answered(stand, "/api/v1/models")
+        models = await answered(gateway, "/api/v1/models")
         assert models["history"] == FIXTURE["answers"]["/api/v1/models"]["history"]
-        drift = await answered(stand, "/api/v1/drift?weeks=26")
+        drift = await answered(gateway, "/api/v1/drift?weeks=26")
     counted = {week["week"]: week["images"] for week in drift["weeks"] if week["images"]}
     assert sum(counted.values()) == len(FIXTURE["tables"]["study_statistics"])
 

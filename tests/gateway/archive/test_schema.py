@@ -13,7 +13,7 @@ from cxr_gateway.archive import open_archive, schema
 from cxr_gateway.archive.tables import Base
 from cxr_gateway.core.errors import SchemaMismatch
 from cxr_gateway.core.settings import GatewaySettings
-from support.archives import content_of, filled, gateway
+from support.archives import content_of, filled, gateway_command
 from support.databases import database_url
 from support.fake_gateway import settings_for
 
@@ -141,14 +141,14 @@ def test_the_service_does_not_start_on_another_schema(
     with engine.begin() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '0999'"))
         connection.execute(text("UPDATE schema_floor SET revision = '0999'"))
-    ended = gateway(settings)
+    ended = gateway_command(settings)
     assert ended.returncode == 2
     assert "The gateway cannot start: The archive's database has schema 0999" in ended.stderr
     assert ended.stderr.count("\n") == 1
 
 
 def test_the_service_does_not_start_on_a_volume_without_room(tmp_path: Path) -> None:
-    ended = gateway(settings_for(tmp_path / "archive", max_upload_bytes=1 << 60))
+    ended = gateway_command(settings_for(tmp_path / "archive", max_upload_bytes=1 << 60))
     assert ended.returncode == 2
     assert "MB are free on this volume" in ended.stderr
     assert "Traceback" not in ended.stderr

@@ -23,7 +23,7 @@ from cxr_gateway.backup.restore import restore
 from cxr_gateway.core.ids import new_study_id
 from cxr_gateway.core.schemas import ImageSource
 from cxr_gateway.core.settings import GatewaySettings
-from support.archives import content_of, environment_of, filled, gateway, put
+from support.archives import content_of, environment_of, filled, gateway_command, put
 from support.databases import postgresql_database
 from support.fake_gateway import settings_for
 from support.s3_server import S3Server, free_port
@@ -121,13 +121,13 @@ async def test_an_archive_with_studies_is_replaced_only_when_told(
     before = await filled(settings)
     back_up(settings, tmp_path / "b.zip")
     later = await filled(settings, 1)
-    refused = gateway(settings, "restore", "--from", str(tmp_path / "b.zip"))
+    refused = gateway_command(settings, "restore", "--from", str(tmp_path / "b.zip"))
     assert refused.returncode == 1
     assert refused.stderr == (
         "restore: The archive holds 4 studies. `--replace` puts the backup in their place.\n"
     )
     assert await content_of(settings) == before | later
-    told = gateway(settings, "restore", "--replace", "--from", str(tmp_path / "b.zip"))
+    told = gateway_command(settings, "restore", "--replace", "--from", str(tmp_path / "b.zip"))
     assert (told.returncode, told.stderr) == (0, "")
     assert await content_of(settings) == before
     assert {path.name for path in settings.archive_dir.glob("studies/*/*")} == before.keys()
@@ -269,7 +269,7 @@ async def test_a_file_that_cannot_be_written_ends_a_restore_and_leaves_the_archi
     taken = next(path.name for path in folders if path.name not in there)
     in_the_way = archive.archive_dir / "studies" / taken
     in_the_way.write_bytes(b"")
-    refused = gateway(archive, "restore", "--replace", "--from", str(tmp_path / "b.zip"))
+    refused = gateway_command(archive, "restore", "--replace", "--from", str(tmp_path / "b.zip"))
     assert refused.returncode == 1, refused.stderr
     assert refused.stderr.startswith("restore: The archive's folder cannot be used"), refused.stderr
     in_the_way.unlink()

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from cxr_training.classifier.config import Augmentation, ClassifierConfig, load_config
-from cxr_training.classifier.loading import augmented, coarsened, random_sharpness
+from cxr_training.classifier.loading import augmented, coarsened, vary_resolution
 from cxr_training.classifier.supervision import UNMOVED
 from cxr_training.core.errors import ConfigError
 
@@ -29,7 +29,7 @@ def test_sharpness_spans_from_the_coarsest_source_to_the_image_itself(
 ) -> None:
     image, variation = _noise(), config.augmentation
     rng = np.random.default_rng(1)
-    found = [_sharpness(random_sharpness(image, variation, rng)) for _ in range(200)]
+    found = [_sharpness(vary_resolution(image, variation, rng)) for _ in range(200)]
     coarsest = _sharpness(coarsened(image, 64))
     assert np.mean(np.array(found) == _sharpness(image)) > 0.1
     # A good share is as coarse as an image of the smallest source size, by one filter or another.

@@ -16,7 +16,7 @@ from cxr_training.cli import main
 from cxr_training.data.collection import read_collection
 from cxr_training.data.errors import DataError
 from support.archives import commanded
-from support.fake_gateway import FakeService, box, probabilities, settings_for, standing_gateway
+from support.fake_gateway import FakeService, box, probabilities, running_gateway, settings_for
 from support.images import png
 from support.quick_training import quick_arguments
 from support.synthetic_manifest import whole_rows, write_manifest
@@ -39,17 +39,17 @@ async def exported(tmp_path: Path) -> Path:
     """A folder of corrections of two studies; the second one was only commented on."""
     settings = settings_for(tmp_path / "archive")
     detector = FakeService("detector", boxes=[box(Region.EFFUSION, 0.6, 10, 20, 40, 50)])
-    async with standing_gateway(settings, detector=detector) as stand:
-        stand.classifier.findings = probabilities(mass=0.7)
+    async with running_gateway(settings, detector=detector) as gateway:
+        gateway.classifier.findings = probabilities(mass=0.7)
         for seed, changes in ((1, CORRECTIONS), (2, [{"verdict": "commented", "comment": "Hm."}])):
-            study = (await stand.post(png(seed=seed))).json()["id"]
+            study = (await gateway.post(png(seed=seed))).json()["id"]
             for change in changes:
                 path = f"/api/v1/studies/{study}/review/{uuid.uuid4()}"
-                said = await stand.client.put(path, json={"revision": 1, **change})
+                said = await gateway.client.put(path, json={"revision": 1, **change})
                 assert said.status_code == 200, said.text
-        table = await stand.client.get("/api/v1/feedback/corrections.csv")
-        coco = await stand.client.get("/api/v1/feedback/coco.json")
-        agreement = (await stand.client.get("/api/v1/agreement", params={"months": 2})).json()
+        table = await gateway.client.get("/api/v1/feedback/corrections.csv")
+        coco = await gateway.client.get("/api/v1/feedback/coco.json")
+        agreement = (await gateway.client.get("/api/v1/agreement", params={"months": 2})).json()
         assert agreement["overall"]["judged"] == len(CORRECTIONS)
         assert agreement["by_month"][-1]["accepted"] == 2
     out = tmp_path / "feedback"

@@ -36,7 +36,7 @@ def test_the_three_experiments_and_the_families_are_shipped() -> None:
         ("chestx-det",),
         ("nih", "chestx-det"),
     }
-    assert {config.architecture for config in configs} == {"yolov5n", "yolov5s", "yolo26n"}
+    assert {config.architecture for config in configs} == {"yolov5n", "yolo26n"}
 
 
 def test_a_recipe_of_one_set_knows_the_classes_that_it_marks() -> None:

@@ -76,7 +76,10 @@ def models(tmp_path_factory: pytest.TempPathFactory, data: SyntheticData) -> Pat
         folder = write_detector_folder(root / name, seed, name=name.split("-")[0], resize="stretch")
         manifest = read_manifest(folder)
         where = manifest.data.model_copy(update={"split_sha256": split})
-        write_manifest(manifest.model_copy(update={"data": where, "name": name}), folder)
+        # As of every recipe; a card says it.
+        made = manifest.training.model_copy(update={"recipe": {"n_background": 0}})
+        update = {"data": where, "name": name, "training": made}
+        write_manifest(manifest.model_copy(update=update), folder)
     assert fuse_step(root, data, *MEMBERS) == 0
     return root
 
@@ -333,15 +336,50 @@ def test_a_changed_byte_anywhere_is_refused(models: Path, tmp_path: Path, file: 
         load_predictor(settings(root, "fused"))
 
 
-def test_one_detector_alone_and_others_of_other_patients_are_not_fused(
+def test_one_detector_alone_is_not_fused(
     models: Path, data: SyntheticData, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     root = copied(models, tmp_path)
     assert fuse_step(root, data, MEMBERS[0]) == 2
     assert "at least two detectors" in capsys.readouterr().err
-    write_detector_folder(root / "third", 3)
-    assert fuse_step(root, data, MEMBERS[0], "third") == 2
-    assert "another patient split" in capsys.readouterr().err
+
+
+def resize_step(folder: Path, data: SyntheticData, input_px: int) -> int:
+    return main(
+        [
+            *("detector", "resize", "--data", str(data.nih.parent), "--model", str(folder)),
+            *("--input-px", str(input_px), "--version", "2"),
+        ]
+    )
+
+
+def test_a_resized_detector_has_the_same_weights_and_all_else_anew(
+    models: Path, data: SyntheticData, tmp_path: Path
+) -> None:
+    root = copied(models, tmp_path)
+    folder, image = root / MEMBERS[0], image_of(300, 240)
+    before, found = read_manifest(folder), all_found(root, MEMBERS[0], image)
+    assert resize_step(folder, data, 96) == 0
+    after = read_manifest(folder)
+    assert (after.weights, after.version) == (before.weights, "2")
+    assert (after.input.width_px, after.input.height_px) == (96, 96)
+    assert after.onnx.sha256 != before.onnx.sha256
+    assert {row.split for row in after.metrics} == {"validation"}
+    assert len(all_found(root, MEMBERS[0], image).scores) != len(found.scores)
+    # It is another network than the one that was fused.
+    with pytest.raises(ModelFolderError, match="fuse them again"):
+        load_predictor(settings(root, "fused"))
+
+
+@pytest.mark.parametrize(
+    ("name", "input_px"), [pytest.param(MEMBERS[0], 100, id="side"), ("fused", 96)]
+)
+def test_what_cannot_be_resized_stays_as_it_was(
+    models: Path, data: SyntheticData, tmp_path: Path, name: str, input_px: int
+) -> None:
+    root = copied(models, tmp_path)
+    assert resize_step(root / name, data, input_px) == 2
+    assert read_manifest(root / name) == read_manifest(models / name)
 
 
 def test_an_imported_one_brings_the_others_and_takes_no_foreign_one_for_one(

@@ -57,10 +57,10 @@ def augmented(
 ) -> tuple[GreyImage, Affine]:
     """A variation of a canonical image, of the same size, uint8 [S, S]; and how it was moved."""
     varied, moved = _moved(image, config, rng)
-    return _brightened(random_sharpness(varied, config, rng), config, rng), moved
+    return _brightened(vary_resolution(varied, config, rng), config, rng), moved
 
 
-def random_sharpness(image: GreyImage, config: Augmentation, rng: np.random.Generator) -> GreyImage:
+def vary_resolution(image: GreyImage, config: Augmentation, rng: np.random.Generator) -> GreyImage:
     """The image at a random effective resolution, perhaps blurred and re-encoded."""
     side = image.shape[0]
     draw = rng.random()

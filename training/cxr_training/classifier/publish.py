@@ -99,7 +99,7 @@ def evaluate_on(config: ClassifierConfig, samples: Samples, folder: Path) -> Mod
     """As `evaluate_run`, on samples that are read and checked already."""
     images = canonical_images(samples.paths, config.canonical_px, cache_of(folder))
     states = _best_states(folder, config)
-    normal = _usual_map(states)
+    normal = _mean_normal_map(states)
     if normal is None:
         normal = mean_normal_cam(_network(config, states), samples, images, config)
     rows = samples.rows(Split.VALIDATION)
@@ -153,7 +153,7 @@ def mean_normal_cam(
     return centred
 
 
-def _usual_map(states: Sequence[dict[str, Any]]) -> MapArray | None:
+def _mean_normal_map(states: Sequence[dict[str, Any]]) -> MapArray | None:
     """What is taken off the maps of a run that learned from boxes, [L, h, w]; None of another.
 
     Its maps learned to point with the usual places of boxes added: the same is done in serving.

@@ -14,7 +14,7 @@ from cxr_gateway.core.client_address import plain_address
 FORWARDED = "X-Forwarded-For"
 
 
-class ForwardedMiddleware:
+class ClientAddressMiddleware:
     """Puts the client's own address where the server put that of the last proxy."""
 
     def __init__(self, app: ASGIApp, proxies: int) -> None:

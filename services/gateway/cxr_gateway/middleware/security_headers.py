@@ -46,7 +46,7 @@ _HTTPS_ONLY = {"Strict-Transport-Security": "max-age=31536000"}
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
-class ProtectionMiddleware:
+class SecurityHeadersMiddleware:
     """Adds the headers to every answer, and refuses foreign hosts and foreign pages."""
 
     def __init__(
