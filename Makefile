@@ -418,12 +418,12 @@ DETECTOR_RUN = $(RUNS)/detector/$(RECIPE)
 # Of the evaluate- targets: test is reported on, nothing is chosen on it.
 SPLIT ?= validation
 .PHONY: train-detector publish-detector fuse-detectors calibrate-detector pseudo-labels evaluate-detector verify-detector quantise
-train-detector: .venv-train/.synced ## Train a detector and measure the run: RECIPE=yolov5s-both, default yolov5n-both
+train-detector: .venv-train/.synced ## Train a detector and measure the run: RECIPE=yolo26n-both, default yolov5n-both
 	$(CXR) detector train --data $(DATA) --config training/configs/detector/$(RECIPE).yaml $(START) --out $(DETECTOR_RUN)
 	$(CXR) detector evaluate --data $(DATA) --run $(DETECTOR_RUN)
 publish-detector: .venv-train/.synced ## Write a detector's run into models/: RECIPE=..., VERSION=...
 	$(CXR) detector publish --run $(DETECTOR_RUN) $(if $(VERSION),--version $(VERSION)) $(REPLACE)
-MEMBERS ?= yolov5n-both yolov5n-lite0-both yolov5s-both yolo26n-both
+MEMBERS ?= yolov5n-both yolov5n-lite0-both yolo26n-both
 fuse-detectors: .venv-train/.synced ## Write models/detector/fused-both from published ones: MEMBERS=...
 	$(CXR) detector fuse --data $(DATA) $(addprefix --model models/detector/,$(MEMBERS)) $(if $(VERSION),--version $(VERSION)) $(REPLACE)
 calibrate-detector: .venv-train/.synced ## Fit what a published detector's scores mean: RECIPE=fused-both

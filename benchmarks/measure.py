@@ -16,14 +16,14 @@ from benchmarks.images import large_dicoms, sample_png, unique_pngs
 from benchmarks.load import Run, Target, send
 from benchmarks.networks_alone import NetworksAlone, timed
 from benchmarks.peers.running import Peer, running
-from benchmarks.served import DETECTOR, FUSED_FOUR, ROOT
+from benchmarks.served import DETECTOR, ROOT
 from benchmarks.stack import Stack
 from cxr_launcher.settings import LOOPBACK
 
 OURS = "this system"
 OURS_DICOM = "this system, DICOM"
 ONE_PROCESS = "one process, eager PyTorch"
-FUSED_PROCESS = "one process, eager PyTorch, the fused four"
+EARLIER_PROCESS = "one process, eager PyTorch, an earlier detector"
 LITSERVE = "LitServe, eager PyTorch"
 BENTOML = "BentoML, eager PyTorch"
 IN_TURN = "the ONNX files alone, in turn"
@@ -40,6 +40,8 @@ class Plan:
     requests: int = 40
     warm_up: int = 10
     memory_requests: int = 5000
+    earlier_detector: Path | None = None
+    """Published folder, e.g. of an earlier release, that one more peer runs."""
 
 
 @dataclass(slots=True)
@@ -69,7 +71,7 @@ class Measurement:
     """Everything that the report shows.
 
     Attributes:
-        services: without `FUSED_PROCESS` where the fused four are what is served.
+        services: with `EARLIER_PROCESS` where the plan names a detector for it.
         memory_mb: further studies, and what the three services hold, their children apart.
     """
 
@@ -78,19 +80,20 @@ class Measurement:
     memory_mb: list[tuple[int, float]]
 
 
-def peers(folder: Path) -> dict[str, Peer]:
+def peers(folder: Path, earlier_detector: Path | None = None) -> dict[str, Peer]:
     """The services to compare with, all but one with the networks that are served.
 
     Args:
         folder: where they may write.
+        earlier_detector: of the one with others.
     """
 
     def one_process(detector: Path) -> Peer:
         return Peer((sys.executable, "-m", "benchmarks.peers.one_process", str(detector)), "file")
 
     found = {ONE_PROCESS: one_process(DETECTOR)}
-    if DETECTOR != FUSED_FOUR:
-        found[FUSED_PROCESS] = one_process(FUSED_FOUR)
+    if earlier_detector is not None:
+        found[EARLIER_PROCESS] = one_process(earlier_detector)
     # These name the field after their functions' arguments.
     found[LITSERVE] = Peer((sys.executable, "-m", "benchmarks.peers.litserve_peer"), "request")
     found[BENTOML] = Peer(
@@ -116,7 +119,7 @@ def measure(plan: Plan) -> Measurement:
         ours = Target(OURS, f"{stack.url}/api/v1/studies")
         targets = {OURS: ours}
         families: dict[str, psutil.Process] = {}
-        for peer_name, peer in peers(folder).items():
+        for peer_name, peer in peers(folder, plan.earlier_detector).items():
             started = everything.enter_context(running(peer_name, peer))
             targets[peer_name], families[peer_name] = started
         samples = {one: Samples() for one in (OURS, OURS_DICOM, *families, IN_TURN, SIDE_BY_SIDE)}

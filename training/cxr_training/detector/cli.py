@@ -91,6 +91,14 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
         )
     fuse.set_defaults(run=_fuse)
 
+    resize = verbs.add_parser(
+        "resize", parents=[data], help="publish a detector anew for an input of another size"
+    )
+    resize.add_argument("--model", type=Path, required=True, help="the published folder")
+    resize.add_argument("--input-px", type=int, required=True, help="side of the new input")
+    resize.add_argument("--version", required=True, help="of the new model")
+    resize.set_defaults(run=_resize)
+
     calibrate = verbs.add_parser(
         "calibrate",
         parents=[data],
@@ -212,6 +220,17 @@ def _fuse(options: argparse.Namespace) -> int:
         options.model, folder, options.data, version=options.version, replace=options.replace
     )
     print(f"{folder} {manifest.version}")
+    return 0
+
+
+def _resize(options: argparse.Namespace) -> int:
+    _one_thread()
+    from cxr_training.detector.publish import resize_published
+
+    manifest = resize_published(
+        options.model, options.data, input_px=options.input_px, version=options.version
+    )
+    print(f"{options.model} {manifest.version}")
     return 0
 
 

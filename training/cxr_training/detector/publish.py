@@ -1,4 +1,4 @@
-"""To `models/detector/<name>/`: from a finished run with its figures, or from several detectors."""
+"""To `models/detector/NAME`: from a run with its figures, or from published detectors."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,7 +19,15 @@ from cxr_contracts import (
     Region,
     TrainingSpec,
 )
-from cxr_detector.fused import LIBRARY, MEMBERS_FILE, NAME, Member, Members, member_folders
+from cxr_detector.fused import (
+    LIBRARY,
+    MEMBERS_FILE,
+    NAME,
+    Member,
+    Members,
+    is_fused,
+    member_folders,
+)
 from cxr_detector.network import build_network, load_network
 from cxr_serving.model_folder import ModelFolder, open_model_folder
 from cxr_serving.onnx_runtime import OnnxRuntime
@@ -69,6 +77,8 @@ from cxr_training.metrics.detection import Threshold
 EVALUATION_FILE = "evaluation.json"
 _NIH_LABELS = NIH.credit.replace("BBox_List_2017", "labels")
 _N_GEOMETRY = 4
+# Of the coarsest grid of places, in pixels of the input.
+_LARGEST_STRIDE = 32
 # Two boxes that overlap by this much are one finding's, as for the figures.
 FUSED_IOU = 0.5
 # The weakest box of a member that takes part: below it, boxes change no score that is shown.
@@ -261,29 +271,87 @@ def fuse_published(
     Raises:
         DataError: the data is not as published.
         ModelFolderError: a member is not what its manifest says.
-        PublishError: fewer than two members, one that lies elsewhere, or they do not learn and
-            evaluate by the same split and know the same regions.
+        PublishError: fewer than two members, one that lies elsewhere, or they do not know the same
+            regions.
     """
     members = [open_model_folder(model, "detector") for model in models]
     _require_alike(members, folder)
     annotations = own_annotations(members[0].manifest, data)
-    if split_sha256(annotations.splits) != members[0].manifest.data.split_sha256:
-        raise PublishError("the data's patient split is not the one that the members trained on")
     with staged(folder, replace=replace) as partial:
         (partial / MEMBERS_FILE).write_text(_listed(members).model_dump_json(indent=2) + "\n")
         manifest = _fused_manifest(
             members, model_file(partial / MEMBERS_FILE), folder.name, version
         )
-        write_manifest(manifest, partial)
-        images, regions = annotations.of(Split.VALIDATION), regions_of_manifest(manifest)
-        detections = detect_published(open_model_folder(partial, "detector"), images)
-        matches = match_all([detections[image.name] for image in images], images, regions)
-        evaluation = evaluate(matches, images, regions)
-        labels = label_specs(regions, evaluation.thresholds)
-        figures = {"labels": labels, "metrics": evaluation.metrics}
-        manifest = manifest.model_copy(update=figures)
-        write_manifest(manifest, partial, render_card(manifest))
+        manifest = _with_figures(manifest, partial, annotations)
         member_folders(open_model_folder(partial, "detector"))  # what serving will do
+    return manifest
+
+
+def resize_published(model: Path, data: Path, *, input_px: int, version: str) -> ModelManifest:
+    """Publish a detector anew, with the weights that it has, for an input of another size.
+
+    Its ONNX file, thresholds and figures are new; an 8-bit file, and what its scores mean, are to
+    be made again.
+
+    Args:
+        model: the published folder, of one network; the new one takes its place.
+        data: the folder that holds nih/ and chestx-det/.
+        input_px: side of the new input, a multiple of 32.
+        version: of the new model.
+
+    Raises:
+        DataError: the data is not as published.
+        ModelFolderError: the folder is not what its manifest says.
+        PublishError: several networks, a side that the network cannot take, or an ONNX file that
+            answers otherwise than PyTorch.
+    """
+    folder = open_model_folder(model, "detector")
+    published = folder.manifest
+    if is_fused(published.architecture):
+        raise PublishError(f"{published.name} is several networks: resize these, and fuse them")
+    if input_px <= 0 or input_px % _LARGEST_STRIDE:
+        raise PublishError(f"an input of {input_px} px: its side is a multiple of 32")
+    annotations = own_annotations(published, data)
+    spec = published.input.model_copy(update={"width_px": input_px, "height_px": input_px})
+    with staged(model, replace=True) as partial:
+        (partial / WEIGHTS_NAME).write_bytes(folder.weights())
+        network = build_network(published.architecture, len(published.labels))
+        network.load_state_dict(load_file(partial / WEIGHTS_NAME))
+        export_detector(network.requires_grad_(False), spec, partial / ONNX_NAME)
+        training = published.training
+        recipe = {**training.recipe, "published_for_px": input_px}
+        update = {
+            "version": version,
+            "created_at": utc_now(),
+            "input": spec,
+            "onnx": model_file(partial / ONNX_NAME),
+            "int8": None,
+            "training": training.model_copy(update={"recipe": recipe}),
+        }
+        return _with_figures(published.model_copy(update=update), partial, annotations)
+
+
+def _with_figures(manifest: ModelManifest, folder: Path, annotations: Annotations) -> ModelManifest:
+    """Write `manifest` to `folder` with thresholds and figures of validation patients.
+
+    They are patients by a hash of their numbers, so none was trained on, in whatever part of the
+    data; which part was measured on, the split of the manifest says from now on.
+    """
+    write_manifest(manifest, folder)
+    images, regions = annotations.of(Split.VALIDATION), regions_of_manifest(manifest)
+    detections = detect_published(open_model_folder(folder, "detector"), images)
+    matches = match_all([detections[image.name] for image in images], images, regions)
+    evaluation = evaluate(matches, images, regions)
+    labels = label_specs(regions, evaluation.thresholds)
+    measured_on = {"split_sha256": split_sha256(annotations.splits), "n_validation": len(images)}
+    manifest = manifest.model_copy(
+        update={
+            "labels": labels,
+            "metrics": evaluation.metrics,
+            "data": manifest.data.model_copy(update=measured_on),
+        }
+    )
+    write_manifest(manifest, folder, render_card(manifest))
     return manifest
 
 
@@ -294,8 +362,6 @@ def _require_alike(members: Sequence[ModelFolder], folder: Path) -> None:
     for member in members:
         if member.path.resolve().parent != folder.resolve().parent:
             raise PublishError(f"{member.path} does not lie beside {folder}")
-        if member.manifest.data.split_sha256 != first.data.split_sha256:
-            raise PublishError(f"{member.manifest.name} was trained on another patient split")
         if [one.name for one in member.manifest.labels] != [one.name for one in first.labels]:
             raise PublishError(f"{member.manifest.name} knows other regions than {first.name}")
 
