@@ -86,7 +86,7 @@ test("a file that is no image is refused in a sentence", async ({ app, watch }) 
   await expect(item.getByRole("button", { name: "Send again" })).toHaveCount(0);
 });
 
-test("a known file says so, opens, and its tray covers neither the list nor the film", async ({ app }) => {
+test("a known file says so, opens, and its tray covers neither the list nor the image", async ({ app }) => {
   const file = unseenSample("known.dcm");
   const before = await app.send(file);
   await app.open();
