@@ -17,9 +17,6 @@
    not mean disease.
 5. Patients are split over all sets together, whichever set a run takes, so that its validation
    patients were never another run's to train on. Validation holds annotated radiographs only.
-6. RSNA's radiologists boxed lung opacities suspicious for pneumonia, of any cause. They are boxes
-   of Pneumonia, the one kind of region that means just this, and train only: detectors are
-   evaluated on the boxes of the other sets, as before.
 """
 
 import random
@@ -32,16 +29,16 @@ import numpy as np
 import numpy.typing as npt
 
 from cxr_contracts import Region, finding_of_region
-from cxr_training.data import chestxdet, nih, rsna
+from cxr_training.data import chestxdet, nih
 from cxr_training.data.errors import DataError
 from cxr_training.data.nih import RegionBox, read_boxed
 from cxr_training.data.pixels import width_of
 from cxr_training.data.radiographs import Radiograph
-from cxr_training.data.splits import CHESTXDET_FOLDER, NIH_FOLDER, RSNA_FOLDER, TEST_FOLDER, Split
+from cxr_training.data.splits import CHESTXDET_FOLDER, NIH_FOLDER, TEST_FOLDER, Split
 from cxr_training.metrics.detection import iou_matrix
 
 REGIONS: tuple[Region, ...] = tuple(Region)
-BACKGROUND, TEACHER = "background", "teacher"
+BACKGROUND = "background"
 MERGE_IOU = 0.5
 OFTEN_MISSED = frozenset(
     {Region.CONSOLIDATION, Region.EFFUSION, Region.FIBROSIS, Region.PLEURAL_THICKENING}
@@ -64,8 +61,6 @@ class BoxSet:
     """Whether its annotators searched each of their radiographs for all of `regions`."""
     file: str
     """Where its boxes stand, in the folder of the data."""
-    trains_only: bool = False
-    """Whether its boxes are for training patients alone (rule 6)."""
 
 
 NIH = BoxSet(
@@ -97,30 +92,8 @@ CHESTX_DET = BoxSet(
     is_exhaustive=True,
     file=f"{CHESTXDET_FOLDER}/{chestxdet.annotation_file(Path(), 'train').name}",
 )
-RSNA = BoxSet(
-    name="rsna",
-    title="RSNA",
-    credit=rsna.RSNA_SOURCE,
-    regions=frozenset({Region.PNEUMONIA}),
-    is_exhaustive=True,
-    file=f"{RSNA_FOLDER}/{rsna.READS}",
-    trains_only=True,
-)
-SETS: tuple[BoxSet, ...] = (NIH, CHESTX_DET, RSNA)
-SET_NAMES: tuple[str, ...] = tuple(one.name for one in SETS if not one.trains_only)
-"""Of the sets that detectors are evaluated on."""
-
-
-@dataclass(frozen=True, slots=True)
-class SoftBox:
-    """A place with a score for each kind of region that it may be; corners in the 1024 px frame."""
-
-    x_min: float
-    y_min: float
-    x_max: float
-    y_max: float
-    scores: Mapping[Region, float]
-    """0 to 1; a kind that is not there has none."""
+SETS: tuple[BoxSet, ...] = (NIH, CHESTX_DET)
+SET_NAMES: tuple[str, ...] = tuple(one.name for one in SETS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,21 +106,18 @@ class AnnotatedImage:
     patient: str
     split: Split
     source: str
-    """The sets that annotated it: one, `both` (NIH's and ChestX-Det's), or several joined by `+`;
-    or `background` (rule 4), or `teacher` (`cxr_training.detector.distillation`)."""
+    """The set that annotated it, or `both`, or `background` (rule 4)."""
     side_px: int
     """Of the file; the original had 1024."""
     boxes: tuple[RegionBox, ...]
     """In the 1024 px frame."""
     unknown: frozenset[Region]
     """Classes whose absence from `boxes` says nothing."""
-    soft: tuple["SoftBox", ...] | None = None
-    """What a teacher says of it, to train on; None where none was asked."""
 
     @property
     def is_annotated(self) -> bool:
         """Whether anybody looked for boxes on it."""
-        return self.source not in (BACKGROUND, TEACHER)
+        return self.source != BACKGROUND
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,11 +225,7 @@ def _annotated_images(
     *,
     held_out: bool,
 ) -> list[AnnotatedImage]:
-    boxes_of = {
-        one: _read_boxes(one, data, held_out)
-        for one in sets_named(names)
-        if not (one.trains_only and held_out)
-    }
+    boxes_of = {one: _read_boxes(one, data, held_out) for one in sets_named(names)}
     for one, found in boxes_of.items():
         for name in sorted(found.keys() - radiographs.keys()):
             folder = data / NIH_FOLDER
@@ -268,23 +234,14 @@ def _annotated_images(
     images = []
     for name in sorted(set[str]().union(*boxes_of.values())):
         image = radiographs[name]
-        trains = splits[image.patient] is Split.TRAIN
-        marking = [
-            one
-            for one, found in boxes_of.items()
-            if name in found and (trains or not one.trains_only)
-        ]
-        if not marking:
-            continue
+        marking = [one for one, found in boxes_of.items() if name in found]
         merged: tuple[RegionBox, ...] = ()
         known: set[Region] = set()
         for one in reversed(marking):
             boxes = boxes_of[one][name]
             merged = merge_boxes(merged, boxes)
             known |= one.regions if one.is_exhaustive else {box.region for box in boxes}
-        source = "+".join(one.name for one in marking)
-        if marking == [NIH, CHESTX_DET]:
-            source = "both"
+        source = "both" if len(marking) > 1 else marking[0].name
         unknown = _unlabelled(image) - known
         images.append(_image(image, splits[image.patient], source, merged, unknown))
     return images
@@ -294,11 +251,6 @@ def _read_boxes(one: BoxSet, data: Path, held_out: bool) -> Mapping[str, Sequenc
     """The boxes of a set by NIH's file name."""
     if one is NIH:
         return nih.read_boxes(data / NIH_FOLDER)
-    if one is RSNA:
-        return {
-            read.nih_name: [RegionBox(Region.PNEUMONIA, *corners) for corners in read.boxes]
-            for read in rsna.read_reads(data / RSNA_FOLDER)
-        }
     images = chestxdet.read_images(data / CHESTXDET_FOLDER, held_out=held_out)
     return {image.nih_name: image.boxes for image in images}
 
@@ -342,7 +294,7 @@ def _annotations(
 
 def _masked(image: AnnotatedImage, radiograph: Radiograph) -> AnnotatedImage:
     """The same with what NIH's labels often miss unknown (rule 3)."""
-    searched = image.source == "both" or CHESTX_DET.name in image.source.split("+")
+    searched = image.source in ("both", CHESTX_DET.name)
     if image.split is not Split.TRAIN or searched or not radiograph.findings:
         return image
     marked = {box.region for box in image.boxes}

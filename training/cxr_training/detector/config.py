@@ -8,9 +8,8 @@ from pydantic import Field, field_validator, model_validator
 
 from cxr_contracts import Architecture, InputSpec, Region
 from cxr_training.core.config import Section, read_config
-from cxr_training.data.annotations import SETS, regions_of
+from cxr_training.data.annotations import SET_NAMES, regions_of
 
-_SET_NAMES = [one.name for one in SETS]
 # Of each split in a trial: a minute on two cores, on the published data as well.
 SMOKE_IMAGES = 64
 
@@ -36,19 +35,14 @@ class DataConfig(Section):
         "absent, where they do not name it (rule 3 of the annotation policy).",
     )
     max_images: int | None = Field(default=None, gt=0, description="Of each split, for a trial.")
-    epoch_images: int | None = Field(
-        default=None,
-        gt=0,
-        description="So many training images are drawn for an epoch; None: as many as there are.",
-    )
 
     @field_validator("sets")
     @classmethod
     def _known_and_in_order(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        unknown = set(value) - set(_SET_NAMES)
+        unknown = set(value) - set(SET_NAMES)
         if unknown:
-            raise ValueError(f"{', '.join(sorted(unknown))}: none of {', '.join(_SET_NAMES)}")
-        return tuple(name for name in _SET_NAMES if name in value)
+            raise ValueError(f"{', '.join(sorted(unknown))}: none of {', '.join(SET_NAMES)}")
+        return tuple(name for name in SET_NAMES if name in value)
 
     @model_validator(mode="after")
     def _of_one_kind(self) -> Self:
@@ -101,21 +95,6 @@ class BackboneConfig(Section):
     drop_path_rate: float = Field(ge=0, lt=1, description="timm's, in training.")
 
 
-class DistillationConfig(Section):
-    """How a teacher's pseudo-labels are learnt: `cxr_training.detector.distillation`."""
-
-    min_score: float = Field(gt=0, lt=1, description="A weaker box is none.")
-    label_odds: float = Field(
-        ge=1, description="What NIH's labels of a radiograph do to the odds of a box; 1: nothing."
-    )
-    merge_iou: float = Field(
-        gt=0, le=1, description="Boxes of several kinds that overlap so much are one place."
-    )
-    drawn_share: float = Field(
-        gt=0, lt=1, description="So many of the images that are drawn carry drawn boxes."
-    )
-
-
 class DetectorConfig(Section):
     """One recipe."""
 
@@ -138,7 +117,6 @@ class DetectorConfig(Section):
     validate_every: int = Field(gt=0, description="So many epochs; the last one always.")
     backbone: BackboneConfig | None = None
     pretraining: PretrainingConfig | None = None
-    distillation: DistillationConfig | None = None
     augmentation: AugmentationConfig
     optimizer: OptimizerConfig
 
