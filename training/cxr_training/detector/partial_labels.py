@@ -1,12 +1,8 @@
-"""Learning from images on which some classes are unknown, or softly known: data set, loss, model.
+"""Learning from images on which some classes are unknown: data set, loss and model.
 
 A class that nobody looked for on an image trains nothing there. Such a class travels through crop
 and flip as one more box over its whole image, with the class's number raised by the number of
 classes; the loss takes these marks out and ignores the class under them.
-
-A teacher's place travels in the same way, as a box whose number, from twice the number of classes
-up, is a row of a table of soft scores: what it trains is a score for each class, where a drawn box
-trains one class.
 
 Training images also vary in resolution (`cxr_training.detector.dataset`), and the forward
 pass may run under bfloat16 autocast on a CPU, which Ultralytics has on GPUs only; the loss stays
@@ -19,7 +15,6 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import nn
 from torch.utils.data import get_worker_info
@@ -32,26 +27,6 @@ from cxr_training.detector.config import AugmentationConfig
 from cxr_training.detector.dataset import vary_resolution
 
 
-class SoftTargets:
-    """A teacher's places, as `cxr_training.detector.dataset` writes them."""
-
-    def __init__(self, path: Path) -> None:
-        with np.load(path) as content:
-            self.images: list[str] = content["images"].tolist()
-            self.scores: npt.NDArray[np.float32] = content["scores"]
-            self._boxes: npt.NDArray[np.float32] = content["boxes"]
-            image = content["image"]
-        # Places stand in the order of their images.
-        self._bounds = np.searchsorted(image, np.arange(len(self.images) + 1))
-        self._number = {name: number for number, name in enumerate(self.images)}
-
-    def on(self, stem: str) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.float32]]:
-        """The rows [n] of the places on an image, and their boxes [n, 4]."""
-        number = self._number.get(stem)
-        low, high = (0, 0) if number is None else self._bounds[number : number + 2]
-        return np.arange(low, high), self._boxes[low:high]
-
-
 class PartialLabelDataset(YOLODataset):  # type: ignore[misc]
     """Training images of varied resolution, with a whole-image box for each unknown class."""
 
@@ -59,34 +34,25 @@ class PartialLabelDataset(YOLODataset):  # type: ignore[misc]
         self,
         *args: Any,
         unknown: dict[str, list[int]],
-        soft: SoftTargets | None = None,
         augmentation: AugmentationConfig,
         seed: int,
         **kwargs: Any,
     ) -> None:
         self._unknown = unknown
-        self._soft = soft
         self._augmentation = augmentation
         self._seed = seed
         self._generator: np.random.Generator | None = None
-        # Ultralytics fills its image cache, if it keeps one, through load_image: what it keeps must
-        # be the original.
+        # Ultralytics fills its image cache through load_image: what it keeps must be the original.
         self._filling = True
         super().__init__(*args, **kwargs)
         self._filling = False
 
     def get_labels(self) -> list[dict[str, Any]]:
-        """Ultralytics' labels with the whole-image boxes and the teacher's places appended."""
+        """Ultralytics' labels with the whole-image boxes appended."""
         labels: list[dict[str, Any]] = super().get_labels()
         n_classes = len(self.data["names"])
         for label in labels:
-            stem = Path(label["im_file"]).stem
-            if self._soft is not None:
-                rows, boxes = self._soft.on(stem)
-                numbers = (rows + 2 * n_classes).astype(np.float32)[:, np.newaxis]
-                label["cls"] = np.concatenate([label["cls"].reshape(-1, 1), numbers])
-                label["bboxes"] = np.concatenate([label["bboxes"].reshape(-1, 4), boxes])
-            classes = self._unknown[stem]
+            classes = self._unknown[Path(label["im_file"]).stem]
             marks = np.array(classes, dtype=np.float32).reshape(-1, 1) + n_classes
             whole = np.tile(np.array([[0.5, 0.5, 1.0, 1.0]], dtype=np.float32), (len(marks), 1))
             label["cls"] = np.concatenate([label["cls"].reshape(-1, 1), marks])
@@ -108,22 +74,13 @@ class PartialLabelDataset(YOLODataset):  # type: ignore[misc]
 
 
 class PartialLabelLoss(v8DetectionLoss):  # type: ignore[misc]
-    """Ultralytics' detection loss that leaves out classes under their whole-image boxes.
-
-    A teacher's place trains the scores of its row, each as far as the prediction fits the place.
-    """
+    """Ultralytics' detection loss that leaves out classes under their whole-image boxes."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__(model)
         self._plain_bce = nn.BCEWithLogitsLoss(reduction="none")
         self._known = torch.ones(())
         self.bce = self._known_bce
-        # By the number of a box: a drawn one's class alone, nothing for a mark, a place's scores.
-        soft = getattr(model, "soft_scores", torch.zeros(0, self.nc))
-        drawn = torch.cat([torch.eye(self.nc), torch.zeros(self.nc, self.nc)])
-        self._targets = torch.cat([drawn, soft]).to(self.device)
-        self._hard_assigner: Any = vars(self)["assigner"]
-        self.assigner = self._assign
 
     def loss(
         self, preds: dict[str, Any], batch: dict[str, Any]
@@ -133,35 +90,13 @@ class PartialLabelLoss(v8DetectionLoss):  # type: ignore[misc]
             key: value.float() if isinstance(value, torch.Tensor) else [v.float() for v in value]
             for key, value in preds.items()
         }
-        numbers = batch["cls"].view(-1)
-        is_mark = (numbers >= self.nc) & (numbers < 2 * self.nc)
+        is_mark = batch["cls"].view(-1) >= self.nc
         self._known = self._known_mask(preds, batch, is_mark)
         boxes = {key: batch[key][~is_mark] for key in ("cls", "bboxes", "batch_idx")}
         return cast(
             "tuple[torch.Tensor, dict[str, torch.Tensor]]",
             super().loss(preds, {**batch, **boxes}),
         )
-
-    def _assign(
-        self,
-        scores: torch.Tensor,
-        boxes: torch.Tensor,
-        points: torch.Tensor,
-        numbers: torch.Tensor,
-        drawn: torch.Tensor,
-        *rest: torch.Tensor,
-    ) -> tuple[torch.Tensor, ...]:
-        """Ultralytics' assignment by the likeliest class, with the scores of each box's row."""
-        targets = self._targets[numbers.squeeze(-1).long()]
-        likeliest = targets.argmax(dim=-1, keepdim=True).to(numbers.dtype)
-        labels, places, fit, assigned, which = self._hard_assigner(
-            scores, boxes, points, likeliest, drawn, *rest
-        )
-        if targets.shape[1]:
-            index = which.long()[..., None].expand(-1, -1, self.nc)
-            # `fit` has one class's column filled: how well the prediction fits its box.
-            fit = fit.amax(dim=-1, keepdim=True) * targets.gather(1, index)
-        return labels, places, fit, assigned, which
 
     def _known_bce(self, scores: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         loss: torch.Tensor = self._plain_bce(scores, targets)
@@ -190,8 +125,6 @@ class PartialLabelModel(DetectionModel):  # type: ignore[misc]
 
     bfloat16_on_cpu = False
     """Whether the training forward on a CPU is bfloat16."""
-    soft_scores: torch.Tensor
-    """The rows [n, classes] of a teacher's places, where there is a teacher."""
 
     def init_criterion(self) -> PartialLabelLoss:
         """The loss over known classes."""
