@@ -417,7 +417,7 @@ DETECTORS = $(patsubst %/manifest.json,--model %,$(wildcard models/detector/*/ma
 DETECTOR_RUN = $(RUNS)/detector/$(RECIPE)
 # Of the evaluate- targets: test is reported on, nothing is chosen on it.
 SPLIT ?= validation
-.PHONY: train-detector publish-detector fuse-detectors calibrate-detector evaluate-detector verify-detector quantise
+.PHONY: train-detector publish-detector fuse-detectors resize-detector calibrate-detector evaluate-detector verify-detector quantise
 train-detector: .venv-train/.synced ## Train a detector and measure the run: RECIPE=yolo26n-both, default yolov5n-both
 	$(CXR) detector train --data $(DATA) --config training/configs/detector/$(RECIPE).yaml $(START) --out $(DETECTOR_RUN)
 	$(CXR) detector evaluate --data $(DATA) --run $(DETECTOR_RUN)
@@ -426,6 +426,8 @@ publish-detector: .venv-train/.synced ## Write a detector's run into models/: RE
 MEMBERS ?= yolov5n-both yolov5n-lite0-both yolo26n-both
 fuse-detectors: .venv-train/.synced ## Write models/detector/fused-both from published ones: MEMBERS=...
 	$(CXR) detector fuse --data $(DATA) $(addprefix --model models/detector/,$(MEMBERS)) $(if $(VERSION),--version $(VERSION)) $(REPLACE)
+resize-detector: .venv-train/.synced ## Publish a detector anew for an input of another size: RECIPE=..., INPUT_PX=384, VERSION=1.1.0
+	$(CXR) detector resize --data $(DATA) --model models/detector/$(RECIPE) --input-px $(INPUT_PX) --version $(VERSION)
 calibrate-detector: .venv-train/.synced ## Fit what a published detector's scores mean: RECIPE=fused-both
 	$(CXR) detector calibrate --data $(DATA) --model models/detector/$(RECIPE)
 quantise: .venv-train/.synced ## Write a model's 8-bit file where it passes its gate: QUANTISED=models/detector/...
