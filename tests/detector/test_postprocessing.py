@@ -6,8 +6,9 @@ import torch
 
 from cxr_contracts import Architecture, InputSpec
 from cxr_detector.network import build_network, prepare_ultralytics
+from cxr_detector.placement import place
 from cxr_detector.postprocessing import Detections, postprocess, suppress_overlaps
-from cxr_detector.preprocessing import place, preprocess
+from cxr_detector.preprocessing import preprocess
 
 SPEC = InputSpec(width_px=320, height_px=320, channels=3, canonical_px=None, mean=0.0, std=1.0)
 SQUARE = place(320, 320, SPEC)

@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from cxr_contracts import InputSpec
 from cxr_detector.network import prepare_ultralytics
-from cxr_detector.preprocessing import PADDING_GREY, fit, place, preprocess, stretched
+from cxr_detector.placement import place, stretched
+from cxr_detector.preprocessing import PADDING_GREY, fit, preprocess
 
 SPEC = InputSpec(width_px=320, height_px=320, channels=3, canonical_px=None, mean=0.0, std=1.0)
 SIDE = st.integers(min_value=1, max_value=3000)

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cxr_contracts import MOST_BOXES
-from cxr_detector.preprocessing import Placement
+from cxr_detector.placement import Placement
 
 FloatArray = npt.NDArray[np.float32]
 # Candidates of one class that are compared with each other at once.

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from cxr_contracts import InputSpec, ModelManifest, Region
+from cxr_detector.placement import Placement
 from cxr_detector.postprocessing import Detections, postprocess
-from cxr_detector.preprocessing import Placement, Resize, preprocess
+from cxr_detector.preprocessing import Resize, preprocess
 from cxr_serving.imaging import DecodedImage
 from cxr_serving.model_folder import ModelFolderError
 from cxr_serving.runtime import FloatArray, Runtime

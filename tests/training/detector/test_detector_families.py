@@ -13,8 +13,9 @@ from PIL import Image
 from cxr_contracts import DETECT_PATH, Architecture, DetectResponse, InputSpec, Region
 from cxr_detector.app import create_app
 from cxr_detector.network import build_network, prepare_ultralytics
+from cxr_detector.placement import stretched
 from cxr_detector.postprocessing import Detections, postprocess
-from cxr_detector.preprocessing import preprocess, stretched
+from cxr_detector.preprocessing import preprocess
 from cxr_detector.settings import DetectorSettings
 from cxr_training.data.annotations import regions_of
 from cxr_training.detector.publish import export_detector

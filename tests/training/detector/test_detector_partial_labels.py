@@ -19,11 +19,8 @@ prepare_ultralytics()
 from ultralytics.cfg import get_cfg  # noqa: E402
 from ultralytics.utils.loss import v8DetectionLoss  # noqa: E402
 
-from cxr_training.detector.partial_labels import (  # noqa: E402
-    PartialLabelDataset,
-    PartialLabelLoss,
-    PartialLabelModel,
-)
+from cxr_training.detector.losses import PartialLabelLoss, PartialLabelModel  # noqa: E402
+from cxr_training.detector.partial_labels import PartialLabelDataset  # noqa: E402
 
 N_CLASSES = 3
 CONFIG = DetectorConfig.read(

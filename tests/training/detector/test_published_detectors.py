@@ -10,8 +10,9 @@ import torch
 from cxr_contracts import ModelManifest, Region
 from cxr_detector.fused import is_fused
 from cxr_detector.network import load_network, prepare_ultralytics
+from cxr_detector.placement import place
 from cxr_detector.postprocessing import postprocess
-from cxr_detector.preprocessing import place, preprocess
+from cxr_detector.preprocessing import preprocess
 from cxr_serving.model_folder import choose_model, open_model_folder
 from cxr_training.core.runs import sha256_of
 from cxr_training.detector.card import render_card

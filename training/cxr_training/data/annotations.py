@@ -8,7 +8,7 @@
 3. No set marks everything. A class is *known* on a radiograph if a set that was searched for it
    there annotated it, if a box of it is drawn, or if NIH's labels, which have this class, do not
    name it. On other radiographs the class is unknown: its absence there trains nothing (see
-   `cxr_training.detector.partial_labels`). NIH's labels miss some classes often (`OFTEN_MISSED`).
+   `cxr_training.detector.losses`). NIH's labels miss some classes often (`OFTEN_MISSED`).
    A recipe may mask that label noise (`label_noise_mask`): to train on, such a class is then
    unknown too where the radiograph has a finding and no set was searched for it. All recipes are
    evaluated by the same rule, without the mask.

@@ -22,7 +22,8 @@ import yaml
 from PIL import Image, ImageFilter
 
 from cxr_contracts import InputSpec, Region
-from cxr_detector.preprocessing import Placement, Resize, fit
+from cxr_detector.placement import Placement
+from cxr_detector.preprocessing import Resize, fit
 from cxr_training.data.annotations import AnnotatedImage
 from cxr_training.data.nih import ANNOTATION_FRAME_PX
 from cxr_training.data.pixels import decode_grey, through_jpeg

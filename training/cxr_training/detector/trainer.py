@@ -1,6 +1,6 @@
 """Ultralytics' trainer on one prepared data set, with a few things changed.
 
-- Unknown classes, resolution and precision: `cxr_training.detector.partial_labels`.
+- Unknown classes, resolution and precision: `cxr_training.detector.partial_labels` and `losses`.
 - Validation is ours: the mAP that a manifest states, of the weights as they would be published.
 - The averaged weights look back over as many steps as the recipe says.
 - Weights are safetensors, and a killed run goes on from its last checkpoint
@@ -33,7 +33,8 @@ from cxr_training.core.errors import RunError
 from cxr_training.detector.config import DetectorConfig
 from cxr_training.detector.dataset import UNKNOWN_FILE
 from cxr_training.detector.evaluation import AT_50, AT_50_TO_95, PreparedImages, match_all
-from cxr_training.detector.partial_labels import PartialLabelDataset, PartialLabelModel
+from cxr_training.detector.losses import PartialLabelModel
+from cxr_training.detector.partial_labels import PartialLabelDataset
 from cxr_training.export.onnx import rounded
 from cxr_training.metrics.detection import mean_average_precision
 
