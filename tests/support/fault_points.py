@@ -20,7 +20,6 @@ from cxr_gateway.analysis.analyzer import Analyzer
 from cxr_gateway.analysis.pipeline import AnalysisPipeline
 from cxr_gateway.api.routes import studies
 from cxr_gateway.archive import Archive, FileStore, IncomingFile, archive, files
-from cxr_gateway.imaging.decoders import InProcessDecoder
 from cxr_gateway.inference.image_encoding import stored_png
 from cxr_gateway.inference.response_validation import check_classified, check_detected
 
@@ -32,7 +31,7 @@ UPLOAD_STEPS: dict[str, tuple[Callable[..., Any], str]] = {
     "piece-written": (IncomingFile.write, _LEFT),
     "received": (Archive._look_up, _ENTERED),
     "looked-up": (Archive._look_up, _LEFT),
-    "decoded": (InProcessDecoder.decode, _LEFT),
+    "decoded": (Analyzer._decode, _LEFT),
     "encoded": (stored_png, _LEFT),
     "keeping-begun": (FileStore.keep, _ENTERED),
     "original-synced": (IncomingFile.sync, _LEFT),
