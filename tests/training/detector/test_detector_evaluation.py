@@ -19,6 +19,7 @@ from cxr_training.detector.published import (
     evaluate_published,
     read_benchmark,
     verify_published,
+    write_validation_figures,
 )
 from cxr_training.detector.report import write_results
 from support.model_folders import write_detector_folder
@@ -187,6 +188,21 @@ def test_a_manifest_that_says_otherwise_is_found_out(
     assert len(sentences) >= 2
     assert any("map50 of all" in sentence for sentence in sentences)
     assert any(f"threshold of {NIH_ALONE[2].value}" in sentence for sentence in sentences)
+
+
+def test_figures_of_another_part_of_the_data_are_measured_anew(
+    changed: Callable[[Change], Path], data: SyntheticData
+) -> None:
+    def change(manifest: dict[str, Any]) -> None:
+        manifest["data"]["split_sha256"] = "0" * 64
+        manifest["training"]["recipe"]["n_background"] = 0
+        manifest["metrics"][0]["result"]["value"] += 0.01
+        manifest["labels"][2]["threshold"] -= 0.05
+
+    folder = changed(change)
+    measured = evaluate_published(folder, data.nih.parent, (), resamples=RESAMPLES)
+    write_validation_figures(folder, measured)
+    assert verify_published(folder, data.nih.parent, resamples=RESAMPLES) == []
 
 
 def test_thresholds_of_an_earlier_rule_are_the_detectors_own(

@@ -144,6 +144,7 @@ def _evaluate(options: argparse.Namespace) -> int:
         evaluate_published,
         read_benchmark,
         write_test_figures,
+        write_validation_figures,
     )
     from cxr_training.detector.report import write_results
     from cxr_training.report.tables import format_interval
@@ -154,9 +155,11 @@ def _evaluate(options: argparse.Namespace) -> int:
         evaluate_published(model, options.data, benchmark, split=split) for model in options.model
     ]
     results = options.results / "test" if split is Split.TEST else options.results
-    if split is Split.TEST:
-        for model, one in zip(options.model, evaluations, strict=True):
+    for model, one in zip(options.model, evaluations, strict=True):
+        if split is Split.TEST:
             write_test_figures(model, one.manifest, one.rows)
+        else:
+            write_validation_figures(model, one)
     write_results(evaluations, results, split, default=_default_among(options.model))
     for one in evaluations:
         [mean] = [row for row in one.rows if (row.name, row.subset) == ("map50", "all")]

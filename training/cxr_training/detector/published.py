@@ -11,8 +11,8 @@ annotated, with its boxes; and both. On each the mean is taken over the six regi
 all. Only known classes count there (rule 3 of `annotations`): NIH boxed one or two findings of an
 image, and a right box of another must not count as false.
 
-Figures of test patients are reported, and nothing is chosen on them; `evaluate --split test` writes
-them into the manifest beside those of validation patients.
+`evaluate` writes what it measures into the manifest: on validation patients figures and thresholds,
+unless `calibrate` has made them; on test patients figures, and nothing is chosen on them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -49,6 +49,7 @@ from cxr_training.detector.evaluation import (
     detect_published,
     detections_on,
     evaluate,
+    is_calibrated,
     is_of_calibration,
     known_only,
     match_all,
@@ -74,6 +75,29 @@ def write_test_figures(model: Path, manifest: ModelManifest, rows: Sequence[Metr
     """Put the figures of test patients into the manifest and the card of the folder `model`."""
     kept = [row for row in manifest.metrics if row.split != Split.TEST.value]
     renewed = manifest.model_copy(update={"metrics": [*kept, *rows]})
+    write_manifest(renewed, model, render_card(renewed))
+
+
+def write_validation_figures(model: Path, measured: "PublishedEvaluation") -> None:
+    """Put figures and thresholds of validation patients into manifest and card of the folder.
+
+    Those of a calibrated detector are `calibrate`'s, and stay as they are.
+    """
+    manifest = measured.manifest
+    if is_calibrated(manifest):
+        return
+    labels = [
+        label.model_copy(update={"threshold": round(one.score, 4), "threshold_rule": one.rule})
+        for label, one in zip(manifest.labels, measured.thresholds, strict=True)
+    ]
+    [mean] = [row for row in measured.rows if (row.name, row.subset) == ("map50", "all")]
+    measured_on = {"split_sha256": measured.split_sha256, "n_validation": mean.n}
+    changes = {
+        "labels": labels,
+        "metrics": [*measured.rows, *of_split(manifest.metrics, Split.TEST)],
+        "data": manifest.data.model_copy(update=measured_on),
+    }
+    renewed = manifest.model_copy(update=changes)
     write_manifest(renewed, model, render_card(renewed))
 
 
@@ -211,7 +235,8 @@ def evaluate_published(
     needed = {image.name: image for subset in benchmark for image in subset.images}
     detections = detect_published(folder, {**needed, **{i.name: i for i in images}}.values())
     matches = match_all(detections_on(detections, images, own, own), images, own)
-    again = is_comparable(manifest, patients) and all(
+    # In whatever part of the data: validation patients are those by a hash of their numbers.
+    again = split is Split.VALIDATION and all(
         is_by_this_rule(label.threshold_rule) for label in manifest.labels
     )
     thresholds = None if again else shipped_thresholds(manifest.labels)
