@@ -103,3 +103,19 @@ def test_the_detector_reports_the_same_boxes(detector_model: ModelFolder, device
     for one, other in zip(*reported, strict=True):
         assert one.scores == pytest.approx(other.scores, abs=1e-3)
         assert len(one.boxes) == len(other.boxes)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+@pytest.mark.parametrize("count", [1, 3, 4])
+def test_what_is_replayed_on_a_gpu_is_what_would_be_launched(count: int) -> None:
+    from cxr_serving.torch_runtime import TorchRuntime
+
+    module = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3), torch.nn.ReLU(), torch.nn.Flatten())
+    recorded = TorchRuntime(module, device="cuda:0", threads=1)
+    random = np.random.default_rng(count)
+    for _ in range(2):
+        images = random.random((count, 3, 32, 32), dtype=np.float32)
+        with torch.inference_mode():
+            expected = module(torch.from_numpy(images).cuda()).cpu().numpy()
+        (found,) = recorded.run(images)
+        np.testing.assert_allclose(found, expected, atol=1e-5)
