@@ -23,6 +23,7 @@ from benchmarks.measure import (
     Samples,
 )
 from benchmarks.served import CLASSIFIER, DETECTOR
+from cxr_serving.quantised import VNNI, cpu_flags
 
 mpl.use("Agg")
 import matplotlib.pyplot as plt  # the backend is chosen first
@@ -74,7 +75,7 @@ def _table(measurement: Measurement) -> str:
     lines = [
         "# Speed and memory",
         "",
-        f"Made by `{COMMAND}` on {os.cpu_count()} cores: the public sample radiograph as a "
+        f"Made by `{COMMAND}` on {os.cpu_count()} cores {_vnni()}: the public sample radiograph as a "
         "1024 x 1024 PNG, every upload a new file; each service takes its turn in each round; "
         f"medians over {rounds} rounds. One client for the latencies, eight for the throughput. "
         "All services run at once and share the machine's processors, idle but for the one under "
@@ -109,6 +110,11 @@ def _table(measurement: Measurement) -> str:
         "![latency, throughput and memory](speed.png)",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _vnni() -> str:
+    """Whether 8-bit files of the models run here."""
+    return "with VNNI" if VNNI & cpu_flags() else "without VNNI"
 
 
 def _number(value: float | None, form: str) -> str:
