@@ -75,8 +75,8 @@ def _table(measurement: Measurement) -> str:
     lines = [
         "# Speed and memory",
         "",
-        f"Made by `{COMMAND}` on {os.cpu_count()} cores {_vnni()}: the public sample radiograph as a "
-        "1024 x 1024 PNG, every upload a new file; each service takes its turn in each round; "
+        f"Made by `{COMMAND}` on {os.cpu_count()} cores {_vnni()}: the public sample radiograph as "
+        "a 1024 x 1024 PNG, every upload a new file; each service takes its turn in each round; "
         f"medians over {rounds} rounds. One client for the latencies, eight for the throughput. "
         "All services run at once and share the machine's processors, idle but for the one under "
         "measurement. The images of a study are made when this system is idle or when they are "
