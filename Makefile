@@ -343,9 +343,11 @@ restore-drill: setup ## Restore a backup beside the archive, and read it: BACKUP
 
 # --- measure --------------------------------------------------------------------------------
 
+# One eager process more, with the detector of this folder, e.g. of an earlier release's tree.
+EARLIER_DETECTOR ?=
 .PHONY: bench
-bench: .venv-dev/.synced .venv-bench/.synced setup ## Speed and memory against three peers and the networks alone; writes docs/results/speed/
-	$(DEV) -m benchmarks
+bench: .venv-dev/.synced .venv-bench/.synced setup ## Speed and memory against three peers and the networks alone; EARLIER_DETECTOR=; writes docs/results/speed/
+	$(DEV) -m benchmarks $(if $(EARLIER_DETECTOR),--earlier-detector $(EARLIER_DETECTOR))
 
 MINUTES ?= 20
 .PHONY: load

@@ -103,7 +103,12 @@ def _table(measurement: Measurement) -> str:
         *(f"| {' | '.join(row)} |" for row in _targets(measurement)),
         "",
         "Ratios are medians over the rounds, with the least and the greatest round in brackets. "
-        "*Before* is what was measured when the targets were set.",
+        "*Before* is what was measured when the targets were set."
+        + (
+            " The earlier detector is the one that `EARLIER_DETECTOR` named."
+            if EARLIER_PROCESS in measurement.services
+            else ""
+        ),
         "The three services' memory leaves out the processes that decode files, as it did then. "
         "`rounds.csv` and `memory.csv` hold the values, `speed.png` the plot.",
         "",
