@@ -358,6 +358,10 @@ load: .venv-dev/.synced setup ## A long run at the rated load and a short one be
 bench-versions: .venv-dev/.synced setup ## What an upload takes now, and took at BEFORE=COMMIT, side by side; writes docs/results/versions/
 	$(DEV) -m benchmarks.versions $(BEFORE)
 
+.PHONY: flame-graphs
+flame-graphs: .venv-dev/.synced setup ## Where the gateway's time of an upload goes now, and went at BEFORE=COMMIT; writes docs/results/speed/
+	$(DEV) -m benchmarks.flame_graphs $(BEFORE)
+
 .PHONY: bench-page
 bench-page: .venv-dev/.synced setup $(CHROMIUM) ## The page in a real browser over 10,000 studies; writes docs/results/page/
 	CXR_CHROMIUM=$(CHROMIUM) $(DEV) -m benchmarks.page

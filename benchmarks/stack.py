@@ -34,7 +34,8 @@ def free_ports(count: int) -> list[int]:
 
 def _packages_of(root: Path) -> str:
     """The folders of another tree's packages, which come before those that are installed."""
-    return os.pathsep.join(str(found.parent) for found in root.glob("services/*/pyproject.toml"))
+    found = root.glob("services/*/cxr_*/__init__.py")
+    return os.pathsep.join(str(one.parents[1]) for one in found)
 
 
 def wait_for(url: str, process: subprocess.Popen[bytes], *, timeout_s: float = 90.0) -> None:

@@ -42,10 +42,10 @@ def main() -> None:
     options = parser.parse_args()
     commit = _git("rev-parse", "--short", options.commit)
     with (
-        _tree_of(commit) as tree,
+        tree_of(commit) as tree,
         tempfile.TemporaryDirectory() as name,
-        _system(tree, Path(name, "before"), options.classifier) as before,
-        _system(ROOT, Path(name, "now"), options.classifier) as now,
+        system(tree, Path(name, "before"), options.classifier) as before,
+        system(ROOT, Path(name, "now"), options.classifier) as now,
     ):
         measured = {
             kind: _compared(before.url, now.url, make, options.images)
@@ -58,7 +58,7 @@ def main() -> None:
 
 
 @contextmanager
-def _tree_of(commit: str) -> Iterator[Path]:
+def tree_of(commit: str) -> Iterator[Path]:
     with tempfile.TemporaryDirectory() as name:
         tree = Path(name, "tree")
         _git("worktree", "add", "--detach", str(tree), commit)
@@ -73,7 +73,7 @@ def _git(*arguments: str) -> str:
     return told.stdout.strip()
 
 
-def _system(root: Path, folder: Path, classifier: str) -> Stack:
+def system(root: Path, folder: Path, classifier: str) -> Stack:
     folder.mkdir()
     model = root / "models" / "classifier" / classifier
     stack = Stack(folder, {"CXR_CLASSIFIER_MODEL_DIR": str(model)}, root=root)

@@ -17,10 +17,12 @@ from cxr_gateway.core.settings import GatewaySettings
 from support.fake_gateway import (
     CLASSIFIER_URL,
     DETECTOR_URL,
+    Answer,
     FakeService,
     RunningGateway,
     Unreachable,
     box,
+    never,
     probabilities,
     refused,
     running_gateway,
@@ -164,6 +166,26 @@ async def test_an_out_of_distribution_image_is_a_rejected_study_and_no_service_s
     assert (study.findings, study.boxes, study.triage, study.heatmaps) == ([], [], None, [])
     assert gateway.classifier.asked == gateway.detector.asked == 0
     assert (await gateway.post(BRIGHT)).status_code == 200
+
+
+@pytest.mark.parametrize("answer", [None, never])
+async def test_an_unreadable_image_has_no_findings_and_waits_for_no_service(
+    settings: GatewaySettings, answer: Answer | None
+) -> None:
+    services = {role: FakeService(role, answer=answer) for role in ("classifier", "detector")}
+    coarse = encoded(radiograph_like() // 32 * 32)
+    async with running_gateway(settings, **services) as gateway, asyncio.timeout(10):
+        response = await gateway.post(coarse)
+        study = Study.model_validate_json(response.content)
+        assert (response.status_code, study.status) == (201, "rejected")
+        assert study.ood.reason is not None
+        assert "levels of grey" in study.ood.reason
+        assert study.quality is not None
+        assert study.quality.unreadable == study.ood.reason
+        assert (study.findings, study.boxes, study.heatmaps, study.problems) == ([], [], [], [])
+        assert [model.role for model in study.models] == ["ood"]
+        # What was begun for it holds nothing up.
+        assert (await gateway.post(BRIGHT)).json()["status"] == "rejected"
 
 
 @pytest.mark.parametrize("missing", ["classifier", "detector"])

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from pydicom import dcmread
 
+from benchmarks.flame_graphs import draw, stacks_of
 from benchmarks.images import large_dicoms
 from benchmarks.load import Run
 from benchmarks.measure import (
@@ -100,3 +101,27 @@ def test_the_networks_alone_are_run_in_turn_and_side_by_side() -> None:
         run = timed(way, 2)
         assert len(run.latencies_ms) == 2
         assert run.p50_ms > 0
+
+
+SAMPLES = """\
+process 7:"python -m cxr_gateway";thread (9): image_3;run (threading.py);check (cxr_gateway/ood/detector.py);resize (PIL/Image.py) 30
+process 7:"python -m cxr_gateway";thread (9): image_0;run (threading.py);check (cxr_gateway/ood/detector.py) 10
+process 7:"python -m cxr_gateway";thread (7): MainThread;main (cxr_gateway/cli/__init__.py);record (cxr_gateway/audit/log.py) 4
+process 7:"python -m cxr_gateway";thread (8): archive_0;_worker (concurrent/futures/thread.py) 99
+process 8:"python -m cxr_gateway.imaging.decoder_worker";thread (8): MainThread;main (cxr_gateway/imaging/decoder_worker.py);load (PIL/ImageFile.py) 80
+"""  # noqa: E501  as py-spy writes it
+
+
+def test_a_flame_graph_shows_the_time_of_our_own_functions_by_kind_of_thread(
+    tmp_path: Path,
+) -> None:
+    stacks = stacks_of(SAMPLES.splitlines(), uploads=10)
+    # 200 samples a second: each is 5 ms.
+    assert stacks == {
+        ("threads “image”", "check", "resize"): 15.0,
+        ("threads “image”", "check"): 5.0,
+        ("event loop", "record"): 2.0,
+        ("decoding processes", "load"): 40.0,
+    }
+    draw({"before": stacks, "now": stacks}, tmp_path / "flames.png")
+    assert (tmp_path / "flames.png").stat().st_size > 10_000

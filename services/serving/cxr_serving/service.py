@@ -9,6 +9,7 @@ from fastapi.telemetry import TelemetryConfig
 from pydantic import BaseModel, Field
 
 from cxr_serving.errors import Unavailable
+from cxr_serving.memory import releasing_memory
 from cxr_serving.metrics import ServiceMetrics
 from cxr_serving.middleware import install_middleware
 from cxr_serving.problems import install_error_handlers, install_openapi, problem_responses
@@ -103,7 +104,7 @@ def _within(tracing: Tracing, lifespan: Lifespan) -> Lifespan:
 
     @asynccontextmanager
     async def both(app: FastAPI) -> AsyncIterator[None]:
-        async with tracing.exporting(), lifespan(app):
+        async with tracing.exporting(), releasing_memory(), lifespan(app):
             yield
 
     return both

@@ -1,4 +1,8 @@
-"""The analysis of one image: the OOD detector, then both inference services at once."""
+"""The analysis of one image: the OOD detector, then both inference services at once.
+
+The image's quality is measured while these work. An image that nobody could read is rare, and the
+services' answers are then not waited for.
+"""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -60,6 +64,8 @@ class Analysis:
     """What is known of an image; milliseconds of each stage that took place."""
 
     ood: OodResult
+    quality: ImageQuality
+    measures: ImageStatistics
     classified: ClassifyResponse | None = None
     detected: DetectResponse | None = None
     triage: TriageInUse | None = None
@@ -80,14 +86,22 @@ class Analysis:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A decoded upload, the OOD result, and what the services are sent: None if it is refused."""
+    """A decoded upload, its OOD score, and what the services are sent: None if it is refused."""
 
     decoded: DecodedImage
-    measures: ImageStatistics
-    quality: ImageQuality
-    ood: OodResult
+    score: OodScore
     image: EncodedImage | None
     stages_ms: dict[str, float]
+
+
+@dataclass
+class _Answers:
+    """What both inference services said of an image."""
+
+    classified: ClassifyResponse | None = None
+    detected: DetectResponse | None = None
+    problems: list[StudyProblem] = field(default_factory=list)
+    stages_ms: dict[str, float] = field(default_factory=dict)
 
 
 class Analyzer:
@@ -121,27 +135,37 @@ class Analyzer:
         return await loop.run_in_executor(self._threads, context.run, work, *arguments)
 
     async def prepare(self, load: Callable[[], BinaryIO], limits: Limits) -> Prepared:
-        """Decode the file that `load` opens; then check, measure and encode it.
+        """Decode the file that `load` opens; then check and encode it.
 
         Raises:
             UnsupportedMedia, Unprocessable, PayloadTooLarge: what decoded refuses.
         """
         decoded, decode_ms = await self.in_thread(self._decode, load, limits)
-        prepared = await self.in_thread(self._checked, decoded, decode_ms)
-        if not prepared.ood.accepted:
-            self._metrics.count_refusal(_refusal(decoded, prepared.quality))
-        return prepared
+        return await self.in_thread(self._checked, decoded, decode_ms)
 
-    async def analyze(self, prepared: Prepared) -> Analysis:
-        """Ask both inference services, unless the OOD detector refused the image.
+    async def analyze(self, prepared: Prepared, *, asks: bool = True) -> Analysis:
+        """Measure the image and ask both inference services, unless it is refused.
 
         An inference service's failure becomes a problem of the study, never an error.
+
+        Args:
+            prepared: the image.
+            asks: whether the services are asked; without, image and quality alone are known.
         """
-        analysis = Analysis(prepared.ood, stages_ms=dict(prepared.stages_ms))
-        analysis.models.append(ood_model(self.ood.manifest))
-        if prepared.image is not None:
-            await self._ask_services(analysis, prepared.image)
-        return analysis
+        asking = None
+        if asks and prepared.image is not None:
+            asking = asyncio.create_task(self._ask_services(prepared.image))
+        try:
+            analysis = await self.in_thread(self._measured, prepared)
+            if not analysis.ood.accepted:
+                self._metrics.count_refusal(_refusal(prepared.decoded, analysis.quality))
+            elif asking is not None:
+                self._take(analysis, await asking)
+            return analysis
+        finally:
+            if asking is not None:
+                asking.cancel()
+                await asyncio.wait([asking])
 
     def _decode(self, load: Callable[[], BinaryIO], limits: Limits) -> tuple[DecodedImage, float]:
         with self._metrics.stage("decode") as span, load() as file:
@@ -149,48 +173,59 @@ class Analyzer:
         return decoded, span.ms
 
     def _checked(self, decoded: DecodedImage, decode_ms: float) -> Prepared:
-        # One after another: two threads on one image take longer than one.
         with self._metrics.stage("ood") as span:
             score = self.ood.check(decoded.grey)
-        with self._metrics.stage("quality"):
-            quality, measures = measure_quality(decoded.grey), measure(decoded.grey)
-        ood = accepted(decoded, quality, score)
         image = None
-        if ood.accepted:
+        if decoded.refused is None and score.accepted and score.reason is None:
             with self._metrics.stage("encode"):
                 image = image_for_services(decoded)
-        stages_ms = {"decode": decode_ms, "ood": span.ms}
-        return Prepared(decoded, measures, quality, ood, image, stages_ms)
+        return Prepared(decoded, score, image, {"decode": decode_ms, "ood": span.ms})
 
-    async def _ask_services(self, analysis: Analysis, image: EncodedImage) -> None:
+    def _measured(self, prepared: Prepared) -> Analysis:
+        decoded = prepared.decoded
+        with self._metrics.stage("quality"):
+            quality, measures = measure_quality(decoded.grey), measure(decoded.grey)
+        ood = accepted(decoded, quality, prepared.score)
+        analysis = Analysis(ood, quality, measures, stages_ms=dict(prepared.stages_ms))
+        analysis.models.append(ood_model(self.ood.manifest))
+        return analysis
+
+    async def _ask_services(self, image: EncodedImage) -> _Answers:
+        answers = _Answers()
         async with asyncio.TaskGroup() as group:
             # A map of every finding: whoever asks why gets an answer, whatever the finding.
             classify = self._router.classifier.classify(image, explain=len(Finding))
             detect = self._router.detector.detect(image, min_score=self._triage.min_score)
-            classified = group.create_task(self._ask("classifier", classify, analysis))
-            detected = group.create_task(self._ask("detector", detect, analysis))
-        analysis.classified, analysis.detected = classified.result(), detected.result()
+            classified = group.create_task(self._ask("classifier", classify, answers))
+            detected = group.create_task(self._ask("detector", detect, answers))
+        answers.classified, answers.detected = classified.result(), detected.result()
+        return answers
+
+    def _take(self, analysis: Analysis, answers: _Answers) -> None:
+        """Put the services' answers into the analysis, and what triage goes by."""
+        analysis.classified, analysis.detected = answers.classified, answers.detected
         pair = (
-            analysis.classified.model if analysis.classified else None,
-            analysis.detected.model if analysis.detected else None,
+            answers.classified.model if answers.classified else None,
+            answers.detected.model if answers.detected else None,
         )
         analysis.triage = self._triage.of(*pair)
-        analysis.problems.sort(key=lambda problem: problem.service)
+        analysis.problems = sorted(answers.problems, key=lambda problem: problem.service)
+        analysis.stages_ms |= answers.stages_ms
         for role, answer in (("classifier", analysis.classified), ("detector", analysis.detected)):
             if answer is not None:
                 analysis.models.append(_used_model(role, answer.model))
 
-    async def _ask(self, role: str, call: Awaitable[_T], analysis: Analysis) -> _T | None:
+    async def _ask(self, role: str, call: Awaitable[_T], answers: _Answers) -> _T | None:
         span = None
         try:
             with self._metrics.stage(role, asks=True) as span:
                 return await call
         except InferenceFailure as failure:
-            analysis.problems.append(failure.problem(role))
+            answers.problems.append(failure.problem(role))
             return None
         finally:
             if span is not None:
-                analysis.stages_ms[role] = span.ms
+                answers.stages_ms[role] = span.ms
 
 
 def accepted(decoded: DecodedImage, quality: ImageQuality, score: OodScore) -> OodResult:

@@ -323,7 +323,7 @@ class AnalysisPipeline:
         study = self._merged(subject, prepared, analysis, started)
         with self._metrics.stage("record"):
             after = await self._archive.replace(
-                stored, study, _cams(analysis), key, prepared.measures
+                stored, study, _cams(analysis), key, analysis.measures
             )
         return self._announced(after, study, analysis, started)
 
@@ -338,11 +338,8 @@ class AnalysisPipeline:
             decoded = prepared.decoded
             storing = asyncio.create_task(self._keep_original(upload, subject, decoded))
             try:
-                waits = later and prepared.image is not None
-                if waits:
-                    analysis = Analysis(prepared.ood, stages_ms=dict(prepared.stages_ms))
-                else:
-                    analysis = await self._analyzer.analyze(prepared)
+                analysis = await self._analyzer.analyze(prepared, asks=not later)
+                waits = later and analysis.ood.accepted
                 analysis.stages_ms["archive"] = await storing
                 study = self._merged(subject, prepared, analysis, upload.started)
                 if waits:
@@ -353,7 +350,7 @@ class AnalysisPipeline:
                         _cams(analysis),
                         key,
                         department,
-                        None if waits else prepared.measures,
+                        None if waits else analysis.measures,
                     )
             except CommitUnanswered:
                 # The row may be there, so its files stay; else they are swept at a start.
@@ -441,7 +438,7 @@ def _assembled(subject: _Subject, prepared: Prepared, analysis: Analysis, starte
         file_name=subject.file_name,
         content_sha256=subject.content_sha256,
         image=prepared.decoded.metadata,
-        quality=prepared.quality,
+        quality=analysis.quality,
         patient=prepared.decoded.patient,
         ood=analysis.ood,
         top_findings=prediction.findings[:TOP_FINDINGS],

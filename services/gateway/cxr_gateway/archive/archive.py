@@ -373,7 +373,7 @@ class Archive:
         with database_failures():
             try:
                 with Session(self._engine) as session:
-                    session.execute(insert(StudyRow).values(columns))
+                    session.execute(insert(StudyRow), columns)
                     put_statistics(session, statistics)
                     _put_key(session, key, stored)
                     if stored.status is StudyStatus.PENDING:

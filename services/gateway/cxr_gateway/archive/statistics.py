@@ -66,7 +66,7 @@ def put_statistics(session: Session, statistics: dict[str, Any] | None) -> None:
     if statistics is not None:
         earlier = StudyStatisticsRow.study_id == statistics["study_id"]
         session.execute(delete(StudyStatisticsRow).where(earlier))
-        session.execute(insert(StudyStatisticsRow).values(statistics))
+        session.execute(insert(StudyStatisticsRow), statistics)
 
 
 def groups_by_week(

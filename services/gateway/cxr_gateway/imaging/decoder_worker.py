@@ -38,6 +38,7 @@ from cxr_gateway.imaging.limits import Limits
 from cxr_gateway.imaging.read import read_upload
 from cxr_gateway.imaging.stored import read_stored
 from cxr_serving.errors import ServiceError, Unprocessable
+from cxr_serving.memory import release_free_memory
 
 LENGTH = struct.Struct(">I")
 MAX_REQUEST_BYTES = 4096
@@ -83,6 +84,7 @@ def main(memory_bytes: int, cpu_s: int) -> None:
     """
     connection = socket.socket(fileno=0)
     _preload()
+    release_free_memory()
     held = confine(memory_bytes)
     _send(connection, {"confined_by": held})
     for n_files in range(1, _MAX_FILES + 1):
