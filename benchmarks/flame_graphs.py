@@ -1,4 +1,4 @@
-"""Where a gateway's time goes while it reads one upload after the other, now and at an earlier commit.
+"""Where a gateway's time goes, reading one upload after the other, now and at an earlier commit.
 
 python -m benchmarks.flame_graphs COMMIT [--seconds 40]
 

@@ -59,6 +59,7 @@ def main() -> None:
 
 @contextmanager
 def tree_of(commit: str) -> Iterator[Path]:
+    """The files of a commit, in a folder that is there until the end of the block."""
     with tempfile.TemporaryDirectory() as name:
         tree = Path(name, "tree")
         _git("worktree", "add", "--detach", str(tree), commit)
@@ -74,6 +75,13 @@ def _git(*arguments: str) -> str:
 
 
 def system(root: Path, folder: Path, classifier: str) -> Stack:
+    """The services of the tree `root` with this classifier of its own; not begun yet.
+
+    Args:
+        root: whose code and models.
+        folder: for archive and logs; it is made.
+        classifier: of its models/classifier.
+    """
     folder.mkdir()
     model = root / "models" / "classifier" / classifier
     stack = Stack(folder, {"CXR_CLASSIFIER_MODEL_DIR": str(model)}, root=root)
