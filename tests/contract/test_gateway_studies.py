@@ -172,9 +172,10 @@ async def test_an_out_of_distribution_image_is_a_rejected_study_and_no_service_s
 async def test_an_unreadable_image_has_no_findings_and_waits_for_no_service(
     settings: GatewaySettings, answer: Answer | None
 ) -> None:
-    services = {role: FakeService(role, answer=answer) for role in ("classifier", "detector")}
+    classifier, detector = (FakeService(role, answer=answer) for role in ("classifier", "detector"))
     coarse = encoded(radiograph_like() // 32 * 32)
-    async with running_gateway(settings, **services) as gateway, asyncio.timeout(10):
+    services = running_gateway(settings, classifier=classifier, detector=detector)
+    async with services as gateway, asyncio.timeout(10):
         response = await gateway.post(coarse)
         study = Study.model_validate_json(response.content)
         assert (response.status_code, study.status) == (201, "rejected")
