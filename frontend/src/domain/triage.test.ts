@@ -106,7 +106,7 @@ describe("trust", () => {
     expect(trustOf(aSystem(), aStudy()).priorities).toHaveLength(3);
     expect(trustOf(aSystem(), aStudy()).levels).toHaveLength(1);
     const others = aStudy({ models: [], triage: { ...SOON, model: null } });
-    expect(trustOf(aSystem(), others)).toEqual(NO_TRUST);
+    expect(trustOf(aSystem(), others)).toEqual({ ...NO_TRUST, servicesAnswer: true });
     expect(trustOf(null, aStudy())).toEqual(NO_TRUST);
   });
 

@@ -10,6 +10,8 @@ export interface Trust {
   /** Whether the levels follow from thresholds that were made for another purpose. */
   readonly levelsAreDerived: boolean;
   readonly priorities: readonly MeasuredPriority[];
+  /** Whether both inference services say which model they run; without, nothing is known of what it was measured to be worth. */
+  readonly servicesAnswer: boolean;
   /** Of the weights of those models that are active still, by their sha256. */
   readonly licences: ReadonlyMap<string, string>;
 }
@@ -19,6 +21,7 @@ export const NO_TRUST: Trust = {
   levels: [],
   levelsAreDerived: false,
   priorities: [],
+  servicesAnswer: false,
   licences: new Map(),
 };
 
@@ -37,6 +40,7 @@ export function trustOf(system: SystemStatus | null, study: Study | null): Trust
     levels: isActive ? system.finding_levels : [],
     levelsAreDerived: isActive && service.levels === "derived from thresholds",
     priorities: sameTriage ? system.triage.measured : [],
+    servicesAnswer: system.services.every(({ model }) => model !== null),
     licences: licencesOf(system, study),
   };
 }

@@ -174,6 +174,8 @@ export const ko: Catalogue = {
   "None of the findings": "해당 소견 없음",
   "What this priority means was not measured for these models and budgets.":
     "이 모델과 설정에서 이 우선순위의 의미는 측정되지 않았습니다.",
+  "What this priority means is known again once both inference services answer.":
+    "두 추론 서비스가 모두 응답하면 이 우선순위의 의미가 다시 표시됩니다.",
   "Rejected: not analysed": "제외됨: 분석하지 않음",
   "This does not look like a frontal chest radiograph.": "정면 흉부 영상으로 보이지 않습니다.",
   "Likeness to a frontal chest radiograph:": "정면 흉부 영상과의 유사도:",

@@ -12,6 +12,8 @@ interface OutcomeProps {
   readonly study: Study;
   /** What priorities were measured to mean; empty where nobody measured it. */
   readonly priorities: readonly MeasuredPriority[];
+  /** Whether it is known which models run; without, nor what was measured of them. */
+  readonly servicesAnswer: boolean;
   readonly isRerunning: boolean;
   /** Null for whoever may not. */
   readonly onRerun: (() => void) | null;
@@ -19,10 +21,10 @@ interface OutcomeProps {
 
 /** What came of the analysis: how urgent it is, what is missing from it, or why there is none. */
 export function Outcome(props: OutcomeProps) {
-  const { study, priorities } = props;
+  const { study, priorities, servicesAnswer } = props;
   return (
     <>
-      {study.triage !== null && <TriageCard triage={study.triage} priorities={priorities} />}
+      {study.triage !== null && <TriageCard triage={study.triage} priorities={priorities} servicesAnswer={servicesAnswer} />}
       {study.status === "rejected" && <Refusal study={study} />}
       {canRerun(study) && <MissingServices {...props} />}
     </>
@@ -32,18 +34,22 @@ export function Outcome(props: OutcomeProps) {
 interface TriageCardProps {
   readonly triage: Triage;
   readonly priorities: readonly MeasuredPriority[];
+  readonly servicesAnswer: boolean;
 }
 
 /** The word, why, and what the word was measured to mean. */
-function TriageCard({ triage, priorities }: TriageCardProps) {
-  const meaning = priorityMeaning(triage.priority, priorities);
+function TriageCard({ triage, priorities, servicesAnswer }: TriageCardProps) {
+  const unknown = servicesAnswer
+    ? t("What this priority means was not measured for these models and budgets.")
+    : t("What this priority means is known again once both inference services answer.");
+  const meaning = priorityMeaning(triage.priority, priorities) ?? unknown;
   return (
     <section className={styles.triage} data-priority={triage.priority} aria-label={t("Priority")}>
       <p className={styles.priority}>
         <Icon name={triage.priority} size={24} /> {PRIORITY_NAMES[triage.priority]}
       </p>
       <p className={styles.reason}>{inPercent(tell(triage.reason))}</p>
-      <p className={styles.muted}>{meaning ?? t("What this priority means was not measured for these models and budgets.")}</p>
+      <p className={styles.muted}>{meaning}</p>
     </section>
   );
 }

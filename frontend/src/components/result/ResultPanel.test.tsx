@@ -188,6 +188,14 @@ it("does not claim what nobody measured", () => {
   expect(screen.queryByText(/Of 100/u)).toBeNull();
 });
 
+it("says why nothing is known of a priority while an inference service is away", () => {
+  const system = aSystem();
+  const services = system.services.map((one) => ({ ...one, ready: false, model: null }));
+  show(aStudy({ triage: SOON }), { system: { ...system, services, triage: { ...system.triage, model: null, measured: [] } } });
+  expect(screen.getByText("What this priority means is known again once both inference services answer.")).toBeTruthy();
+  expect(screen.queryByText(/was not measured/u)).toBeNull();
+});
+
 it("an imported model that nobody calibrated is said to be so above its findings", () => {
   show(aStudy({ calibrated: false, heatmaps: [] }));
   expect(screen.getByText("Not calibrated here")).toBeTruthy();

@@ -68,6 +68,7 @@ export function ResultPanel(props: ResultPanelProps) {
         <Outcome
           study={study}
           priorities={trust.priorities}
+          servicesAnswer={trust.servicesAnswer}
           isRerunning={props.isRerunning}
           onRerun={props.onRerun}
         />
