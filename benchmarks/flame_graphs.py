@@ -25,10 +25,9 @@ import matplotlib.pyplot as plt  # the backend is chosen first
 from matplotlib.axes import Axes
 
 from benchmarks.images import sample_png, unique_pngs
-from benchmarks.stack import Stack
+from benchmarks.stack import ROOT, Stack
 from benchmarks.versions import system, tree_of
 
-ROOT = Path(__file__).parents[1]
 PY_SPY = ROOT / ".venv-dev" / "bin" / "py-spy"
 _RATE_HZ = 200
 _FIRST = 10  # uploads that are not looked at
@@ -58,7 +57,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("commit", help="the earlier one")
     parser.add_argument("--seconds", type=int, default=40)
-    parser.add_argument("--classifier", default="lite0-cxr", help="of models/classifier")
+    parser.add_argument(
+        "--classifier", default="lite0-nih14", help="of models/classifier, in both versions"
+    )
     options = parser.parse_args()
     measured = {}
     with tree_of(options.commit) as tree, tempfile.TemporaryDirectory() as name:

@@ -1,7 +1,7 @@
 """Free memory goes back to the operating system.
 
 Models, images and their copies leave free memory between what is in use, and glibc keeps it: a
-third of what a service seems to need. Asking for it back takes a few milliseconds.
+sixth of what the services seem to need. Asking for it back takes a few milliseconds.
 """
 
 import asyncio
