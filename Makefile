@@ -234,7 +234,7 @@ test-images: .venv-dev/.synced $(DCMTK) $(GDCMCONV) ## DICOM rendering against D
 
 # A compiler, for the clock that jumps.
 .PHONY: test-chaos
-test-chaos: .venv-dev/.synced ## Broken on purpose: killed, stopped, full, garbled, at the wrong time; writes docs/results/chaos/
+test-chaos: .venv-dev/.synced $(DCMTK) $(ORTHANC) ## Broken on purpose: killed, stopped, full, garbled, at the wrong time; writes docs/results/chaos/
 	@command -v cc >/dev/null || { echo "A C compiler called cc is needed: install gcc"; exit 1; }
 	$(DEV) -m pytest tests/chaos --chaos-results docs/results/chaos
 

@@ -77,6 +77,8 @@ class Flood:
     seconds: float = 0.0
 
     def __post_init__(self) -> None:
+        # Here: a sender's thread that ended for want of it would be waited for without end.
+        self._storescu = program("storescu")
         self._left = deque(self.paths)
         # Few in an association where there are few at all, or one would send everything.
         self._batch = min(_LARGEST_BATCH, max(1, len(self.paths) // (8 * self.associations)))
@@ -126,7 +128,7 @@ class Flood:
         """The names of the files that were acknowledged, in one association."""
         done = subprocess.run(
             [
-                *(program("storescu"), "-v", "-aet", "MODALITY", "-aec", self.called),
+                *(self._storescu, "-v", "-aet", "MODALITY", "-aec", self.called),
                 *("-ta", "30", "-td", "60", "127.0.0.1", str(self.port), *map(str, batch)),
             ],
             check=False,
