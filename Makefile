@@ -315,7 +315,7 @@ images: ## Build the images of docker-compose.yml
 	  $(COMPOSE) --profile dicom --profile pacs build
 
 .PHONY: test-compose
-test-compose: .venv-dev/.synced images ## The system under docker compose: up, analysed, killed, scaled, refused; needs an engine
+test-compose: .venv-dev/.synced $(DCMTK) images ## The system under docker compose: up, analysed, killed, scaled, refused; needs an engine
 	$(DEV) -m pytest tests/compose
 
 .PHONY: sbom
