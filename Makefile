@@ -423,7 +423,7 @@ DETECTORS = $(patsubst %/manifest.json,--model %,$(wildcard models/detector/*/ma
 DETECTOR_RUN = $(RUNS)/detector/$(RECIPE)
 # Of the evaluate- targets: test is reported on, nothing is chosen on it.
 SPLIT ?= validation
-.PHONY: train-detector publish-detector fuse-detectors resize-detector calibrate-detector evaluate-detector verify-detector quantise
+.PHONY: train-detector publish-detector fuse-detectors resize-detector calibrate-detector pseudo-labels evaluate-detector verify-detector quantise
 train-detector: .venv-train/.synced ## Train a detector and measure the run: RECIPE=yolo26n-both, default yolov5n-both
 	$(CXR) detector train --data $(DATA) --config training/configs/detector/$(RECIPE).yaml $(START) --out $(DETECTOR_RUN)
 	$(CXR) detector evaluate --data $(DATA) --run $(DETECTOR_RUN)
@@ -436,6 +436,9 @@ resize-detector: .venv-train/.synced ## Publish a detector anew for an input of 
 	$(CXR) detector resize --data $(DATA) --model models/detector/$(RECIPE) --input-px $(INPUT_PX) --version $(VERSION)
 calibrate-detector: .venv-train/.synced ## Fit what a published detector's scores mean: RECIPE=fused-both
 	$(CXR) detector calibrate --data $(DATA) --model models/detector/$(RECIPE)
+PSEUDO_LABELS ?= $(RUNS)/distil/fused-both.jsonl
+pseudo-labels: .venv-train/.synced ## Let fused-both label radiographs without drawn boxes, for a student: PSEUDO_LABELS=...
+	$(CXR) detector pseudo-label --data $(DATA) --model models/detector/fused-both --out $(PSEUDO_LABELS)
 quantise: .venv-train/.synced ## Write a model's 8-bit file where it passes its gate: QUANTISED=models/detector/...
 	$(CXR) quantise --data $(DATA) --model $(QUANTISED)
 evaluate-detector: .venv-train/.synced ## Measure every published detector and write the tables: SPLIT=test

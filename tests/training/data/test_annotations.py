@@ -248,23 +248,3 @@ def test_test_patients_are_read_on_their_own_and_refused_elsewhere(tmp_path: Pat
     annotations = read_test_annotations(tmp_path, sets=SET_NAMES)
     assert {image.split for image in annotations.images} == {Split.TEST}
     assert all(image.is_annotated for image in annotations.images)
-
-
-def test_rsnas_boxes_are_pneumonia_and_train_only(tmp_path: Path) -> None:
-    data = write_small_data(tmp_path)
-    opaque, normal = data.add(Split.TRAIN), data.add(Split.TRAIN)
-    other = data.add(Split.VALIDATION)
-    data.write()
-    (tmp_path / "rsna").mkdir()
-    rows = [f"{name},Lung Opacity,600,100,300,400" for name in (opaque, other)]
-    header = "Image Index,class,x,y,width,height"
-    lines = [header, *rows, f"{normal},Normal,,,,"]
-    (tmp_path / "rsna/reads.csv").write_text("\n".join(lines) + "\n")
-    annotations = read(data, background=0, sets=(*SET_NAMES, "rsna"))
-    images = by_name(annotations)
-    assert [(box.region, box.x_min) for box in images[opaque].boxes] == [(Region.PNEUMONIA, 600.0)]
-    assert Region.PNEUMONIA not in images[opaque].unknown
-    assert images[normal].boxes == ()
-    assert other not in images
-    plain = read(data, background=0)
-    assert annotations.of(Split.VALIDATION) == plain.of(Split.VALIDATION)

@@ -38,6 +38,7 @@ COMMANDS: dict[str, tuple[Callable[[list[str]], int], list[str]]] = {
     ),
 }
 PUBLISHED = str(CONFIGS.parents[1] / "models/detector/yolov5n-both")
+FROM_DATA = ["--data", "DATA", "--out", "OUT"]
 DETECTOR_CONFIG = str(CONFIGS / "detector/yolov5n-both.yaml")
 for arguments in (
     [
@@ -51,6 +52,7 @@ for arguments in (
         "OUT",
     ],
     ["detector", "calibrate", "--model", PUBLISHED, "--data", "DATA"],
+    [*("detector", "pseudo-label", "--model", PUBLISHED), *FROM_DATA],
     ["quantise", "--model", PUBLISHED, "--data", "DATA"],
     ["ood", "train", "--data", "DATA", "--out", "OUT"],
     ["drift", "reference", "--data", "DATA", "--out", "OUT"],

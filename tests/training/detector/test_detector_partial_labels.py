@@ -1,5 +1,6 @@
 """What is changed in Ultralytics' training: the known classes, the precision, the images."""
 
+import copy
 import warnings
 from pathlib import Path
 from typing import Any
@@ -89,6 +90,39 @@ def test_marks_are_not_boxes_to_find(model: PartialLabelModel) -> None:
     marked, _ = model.loss(batch_of([BOX, (1, N_CLASSES, WHOLE)]))
     torch.testing.assert_close(marked[[0, 2]], plain[[0, 2]])  # boxes and their distances
     assert marked[1] < plain[1]
+
+
+def soft(model: PartialLabelModel, *rows: list[float]) -> PartialLabelModel:
+    """The same network with a teacher's places; their numbers begin at twice the classes."""
+    taught = copy.copy(model)
+    taught.soft_scores = torch.tensor(rows)
+    return taught
+
+
+def test_a_place_of_one_sure_class_trains_like_a_drawn_box(model: PartialLabelModel) -> None:
+    taught = soft(model, [0.0, 1.0, 0.0])
+    as_place = (0, 2 * N_CLASSES, BOX[2])
+    preds = model.forward(batch_of([BOX])["img"])
+    drawn, _ = PartialLabelLoss(model)(preds, batch_of([BOX]))
+    placed, _ = PartialLabelLoss(taught)(preds, batch_of([as_place]))
+    torch.testing.assert_close(placed, drawn)
+
+
+def test_a_place_trains_each_class_as_far_as_its_score_says(model: PartialLabelModel) -> None:
+    taught = soft(model, [0.2, 0.8, 0.0])
+    place = batch_of([(0, 2 * N_CLASSES, BOX[2])])
+    preds = model.forward(place["img"])
+    targets: dict[str, torch.Tensor] = {}
+    loss: Any = PartialLabelLoss(taught)
+    inner = loss.bce
+    loss.bce = lambda scores, wanted: targets.setdefault("is", wanted) * 0 + inner(scores, wanted)
+    loss(preds, place)
+    wanted = targets["is"]
+    assert wanted[1].max() == 0  # nothing lies on the other image
+    fit = wanted[0, :, 1] / 0.8
+    assert 0 < fit.max() <= 1
+    torch.testing.assert_close(wanted[0, :, 0], 0.2 * fit)
+    assert wanted[0, :, 2].max() == 0
 
 
 def test_the_half_precise_forward_gives_nearly_the_loss_of_the_full(

@@ -200,17 +200,6 @@ def test_the_onnx_file_names_no_path_of_the_machine_that_made_it(
     assert b"site-packages" not in raw
 
 
-def test_a_published_detector_is_a_start(
-    finished: Run, manifest: ModelManifest, tmp_path: Path
-) -> None:
-    arguments = ["--smoke", "--config", str(CONFIG), "--set", "image_px=64"]
-    arguments += ["--data", str(finished.data.nih.parent), "--out", str(tmp_path)]
-    assert main(["detector", "train", *arguments, "--start", str(finished.models / NAME)]) == 0
-    start = json.loads((tmp_path / "run.json").read_text())["start"]
-    assert start["source"] == f"the published detector {NAME} {manifest.version}"
-    assert start["fits"] == start["of"]
-
-
 def test_publishing_before_evaluation_is_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

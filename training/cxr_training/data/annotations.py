@@ -41,7 +41,7 @@ from cxr_training.data.splits import CHESTXDET_FOLDER, NIH_FOLDER, RSNA_FOLDER, 
 from cxr_training.metrics.detection import iou_matrix
 
 REGIONS: tuple[Region, ...] = tuple(Region)
-BACKGROUND = "background"
+BACKGROUND, TEACHER = "background", "teacher"
 MERGE_IOU = 0.5
 OFTEN_MISSED = frozenset(
     {Region.CONSOLIDATION, Region.EFFUSION, Region.FIBROSIS, Region.PLEURAL_THICKENING}
@@ -112,6 +112,18 @@ SET_NAMES: tuple[str, ...] = tuple(one.name for one in SETS if not one.trains_on
 
 
 @dataclass(frozen=True, slots=True)
+class SoftBox:
+    """A place with a score for each kind of region that it may be; corners in the 1024 px frame."""
+
+    x_min: float
+    y_min: float
+    x_max: float
+    y_max: float
+    scores: Mapping[Region, float]
+    """0 to 1; a kind that is not there has none."""
+
+
+@dataclass(frozen=True, slots=True)
 class AnnotatedImage:
     """One radiograph to train or evaluate on."""
 
@@ -122,18 +134,20 @@ class AnnotatedImage:
     split: Split
     source: str
     """The sets that annotated it: one, `both` (NIH's and ChestX-Det's), or several joined by `+`;
-    or `background` (rule 4)."""
+    or `background` (rule 4), or `teacher` (`cxr_training.detector.distillation`)."""
     side_px: int
     """Of the file; the original had 1024."""
     boxes: tuple[RegionBox, ...]
     """In the 1024 px frame."""
     unknown: frozenset[Region]
     """Classes whose absence from `boxes` says nothing."""
+    soft: tuple["SoftBox", ...] | None = None
+    """What a teacher says of it, to train on; None where none was asked."""
 
     @property
     def is_annotated(self) -> bool:
         """Whether anybody looked for boxes on it."""
-        return self.source != BACKGROUND
+        return self.source not in (BACKGROUND, TEACHER)
 
 
 @dataclass(frozen=True, slots=True)

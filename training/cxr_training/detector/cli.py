@@ -45,6 +45,9 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
         type=Path,
         help="beside one of these: a published classifier whose network fills the backbone",
     )
+    train.add_argument(
+        "--pseudo-labels", type=Path, help="what a teacher says (pseudo-label), for a student"
+    )
     train.set_defaults(run=_train)
 
     evaluate = verbs.add_parser(
@@ -104,6 +107,17 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     calibrate.add_argument("--model", type=Path, required=True, help="the published folder")
     calibrate.set_defaults(run=_calibrate)
 
+    label = verbs.add_parser(
+        "pseudo-label",
+        parents=[data],
+        help="let a published detector label training radiographs without drawn boxes",
+    )
+    label.add_argument("--model", type=Path, required=True, help="the published folder")
+    label.add_argument("--out", type=Path, required=True, help="the file (JSON lines), or its rest")
+    label.add_argument("--limit", type=int, help="how many radiographs it shall hold at most")
+    label.add_argument("--threads", type=int, default=1, help="of the detector; default: 1")
+    label.set_defaults(run=_pseudo_label)
+
 
 def _train(options: argparse.Namespace) -> int:
     _one_thread()
@@ -116,7 +130,7 @@ def _train(options: argparse.Namespace) -> int:
     config = _config(options)
     keep_freed_memory()
     if options.resume:
-        resume(config, options.data, options.out)
+        resume(config, options.data, options.out, pseudo_labels=options.pseudo_labels)
     else:
         train(
             config,
@@ -125,6 +139,7 @@ def _train(options: argparse.Namespace) -> int:
             options.out,
             command=command_line(),
             commit=current_commit(),
+            pseudo_labels=options.pseudo_labels,
         )
     return 0
 
@@ -231,6 +246,17 @@ def _calibrate(options: argparse.Namespace) -> int:
     manifest = calibrate_published(options.model, options.data)
     for row in filter(is_of_calibration, manifest.metrics):
         print(f"{row.name}, {row.subset}: {format_interval(row.result)}")
+    return 0
+
+
+def _pseudo_label(options: argparse.Namespace) -> int:
+    _one_thread()
+    from cxr_training.detector.distillation import write_pseudo_labels
+
+    held = write_pseudo_labels(
+        options.model, options.data, options.out, limit=options.limit, threads=options.threads
+    )
+    print(f"{options.out}: {held} radiographs")
     return 0
 
 

@@ -11,7 +11,6 @@ from cxr_training.core.config import Section, read_config
 from cxr_training.data.annotations import SETS, regions_of
 
 _SET_NAMES = [one.name for one in SETS]
-
 # Of each split in a trial: a minute on two cores, on the published data as well.
 SMOKE_IMAGES = 64
 
@@ -37,6 +36,11 @@ class DataConfig(Section):
         "absent, where they do not name it (rule 3 of the annotation policy).",
     )
     max_images: int | None = Field(default=None, gt=0, description="Of each split, for a trial.")
+    epoch_images: int | None = Field(
+        default=None,
+        gt=0,
+        description="So many training images are drawn for an epoch; None: as many as there are.",
+    )
 
     @field_validator("sets")
     @classmethod
@@ -97,6 +101,21 @@ class BackboneConfig(Section):
     drop_path_rate: float = Field(ge=0, lt=1, description="timm's, in training.")
 
 
+class DistillationConfig(Section):
+    """How a teacher's pseudo-labels are learnt: `cxr_training.detector.distillation`."""
+
+    min_score: float = Field(gt=0, lt=1, description="A weaker box is none.")
+    label_odds: float = Field(
+        ge=1, description="What NIH's labels of a radiograph do to the odds of a box; 1: nothing."
+    )
+    merge_iou: float = Field(
+        gt=0, le=1, description="Boxes of several kinds that overlap so much are one place."
+    )
+    drawn_share: float = Field(
+        gt=0, lt=1, description="So many of the images that are drawn carry drawn boxes."
+    )
+
+
 class DetectorConfig(Section):
     """One recipe."""
 
@@ -119,6 +138,7 @@ class DetectorConfig(Section):
     validate_every: int = Field(gt=0, description="So many epochs; the last one always.")
     backbone: BackboneConfig | None = None
     pretraining: PretrainingConfig | None = None
+    distillation: DistillationConfig | None = None
     augmentation: AugmentationConfig
     optimizer: OptimizerConfig
 

@@ -3,7 +3,9 @@
 They are written to images/, labels/ and data.yaml after the detector's own resizing, so that
 training and serving see the same pixels; whatever was smaller is enlarged here, once. Labels are
 `class x y width height`, divided by the side of the input. `unknown.json` names the classes of
-rule 3 of the annotation policy.
+rule 3 of the annotation policy. `soft.npz`, where a teacher was asked, holds its places: `images`,
+the names that it labelled; `image` [n], which of them a place lies on; `boxes` [n, 4] as in a label
+file; `scores` [n, classes].
 
 Resolution and tone vary, and neither may tell the network where an image came from. File size is a
 confounder: the large files are the diseased ones. So a large image is brought down to a random side
@@ -24,13 +26,14 @@ from PIL import Image, ImageFilter
 from cxr_contracts import InputSpec, Region
 from cxr_detector.placement import Placement
 from cxr_detector.preprocessing import Resize, fit
-from cxr_training.data.annotations import AnnotatedImage
-from cxr_training.data.nih import ANNOTATION_FRAME_PX
+from cxr_training.data.annotations import AnnotatedImage, SoftBox
+from cxr_training.data.nih import ANNOTATION_FRAME_PX, RegionBox
 from cxr_training.data.pixels import decode_grey, through_jpeg
 from cxr_training.detector.config import AugmentationConfig
 
 DATA_FILE = "data.yaml"
 UNKNOWN_FILE = "unknown.json"
+SOFT_FILE = "soft.npz"
 # NIH stretched its radiographs to squares, and the network has seen no other shape.
 RESIZE: Resize = "stretch"
 GreyImage = npt.NDArray[np.uint8]
@@ -53,12 +56,27 @@ def write_dataset(
     pixels.mkdir(parents=True)
     labels.mkdir()
     unknown: dict[str, list[int]] = {}
+    taught: list[str] = []
+    places: list[tuple[int, list[float], list[float]]] = []
     for image in images:
         canvas, placement = fit(decode_grey(image.path), spec, RESIZE)
         Image.fromarray(canvas).save(pixels / image.name, compress_level=1)
         stem = Path(image.name).stem
         (labels / f"{stem}.txt").write_text(_label_lines(image, placement, spec, regions))
         unknown[stem] = sorted(regions.index(region) for region in image.unknown)
+        if image.soft is not None:
+            for one in image.soft:
+                scores = [one.scores.get(region, 0.0) for region in regions]
+                places.append((len(taught), _centred(one, placement, spec), scores))
+            taught.append(stem)
+    if taught:
+        np.savez(
+            folder / SOFT_FILE,
+            images=np.array(taught),
+            image=np.array([number for number, _, _ in places], dtype=np.int64),
+            boxes=np.array([box for _, box, _ in places], dtype=np.float32).reshape(-1, 4),
+            scores=np.array([x for _, _, x in places], dtype=np.float32).reshape(-1, len(regions)),
+        )
     (folder / UNKNOWN_FILE).write_text(json.dumps(unknown, indent=0, sort_keys=True))
     content = {
         "path": str(folder.resolve()),
@@ -99,16 +117,21 @@ def _label_lines(
     image: AnnotatedImage, placement: Placement, spec: InputSpec, regions: Sequence[Region]
 ) -> str:
     """Ultralytics' label file of one radiograph; empty for a background."""
-    size = np.array([placement.scaled_width, placement.scaled_height])
-    offset = np.array([placement.left, placement.top])
     lines = []
     for box in image.boxes:
-        corners = np.array([[box.x_min, box.y_min], [box.x_max, box.y_max]])
-        inside = corners.clip(0, ANNOTATION_FRAME_PX) / ANNOTATION_FRAME_PX * size + offset
-        low, high = inside / [spec.width_px, spec.height_px]
-        place = [*((low + high) / 2), *(high - low)]
+        place = _centred(box, placement, spec)
         lines.append(f"{regions.index(box.region)} {' '.join(f'{x:.6f}' for x in place)}\n")
     return "".join(lines)
+
+
+def _centred(box: RegionBox | SoftBox, placement: Placement, spec: InputSpec) -> list[float]:
+    """Centre x and y, width and height in the input, as parts of its sides."""
+    size = np.array([placement.scaled_width, placement.scaled_height])
+    offset = np.array([placement.left, placement.top])
+    corners = np.array([[box.x_min, box.y_min], [box.x_max, box.y_max]])
+    inside = corners.clip(0, ANNOTATION_FRAME_PX) / ANNOTATION_FRAME_PX * size + offset
+    low, high = inside / [spec.width_px, spec.height_px]
+    return [*((low + high) / 2), *(high - low)]
 
 
 def _soften(image: Image.Image, min_px: int, generator: np.random.Generator) -> Image.Image:

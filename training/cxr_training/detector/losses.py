@@ -16,13 +16,22 @@ from ultralytics.utils.tal import make_anchors
 
 
 class PartialLabelLoss(v8DetectionLoss):  # type: ignore[misc]
-    """Ultralytics' detection loss that leaves out classes under their whole-image boxes."""
+    """Ultralytics' detection loss that leaves out classes under their whole-image boxes.
+
+    A teacher's place trains the scores of its row, each as far as the prediction fits the place.
+    """
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__(model)
         self._plain_bce = nn.BCEWithLogitsLoss(reduction="none")
         self._known = torch.ones(())
         self.bce = self._known_bce
+        # By the number of a box: a drawn one's class alone, nothing for a mark, a place's scores.
+        soft = getattr(model, "soft_scores", torch.zeros(0, self.nc))
+        drawn = torch.cat([torch.eye(self.nc), torch.zeros(self.nc, self.nc)])
+        self._targets = torch.cat([drawn, soft]).to(self.device)
+        self._hard_assigner: Any = vars(self)["assigner"]
+        self.assigner = self._assign
 
     def loss(
         self, preds: dict[str, Any], batch: dict[str, Any]
@@ -32,13 +41,35 @@ class PartialLabelLoss(v8DetectionLoss):  # type: ignore[misc]
             key: value.float() if isinstance(value, torch.Tensor) else [v.float() for v in value]
             for key, value in preds.items()
         }
-        is_mark = batch["cls"].view(-1) >= self.nc
+        numbers = batch["cls"].view(-1)
+        is_mark = (numbers >= self.nc) & (numbers < 2 * self.nc)
         self._known = self._known_mask(preds, batch, is_mark)
         boxes = {key: batch[key][~is_mark] for key in ("cls", "bboxes", "batch_idx")}
         return cast(
             "tuple[torch.Tensor, dict[str, torch.Tensor]]",
             super().loss(preds, {**batch, **boxes}),
         )
+
+    def _assign(
+        self,
+        scores: torch.Tensor,
+        boxes: torch.Tensor,
+        points: torch.Tensor,
+        numbers: torch.Tensor,
+        drawn: torch.Tensor,
+        *rest: torch.Tensor,
+    ) -> tuple[torch.Tensor, ...]:
+        """Ultralytics' assignment by the likeliest class, with the scores of each box's row."""
+        targets = self._targets[numbers.squeeze(-1).long()]
+        likeliest = targets.argmax(dim=-1, keepdim=True).to(numbers.dtype)
+        labels, places, fit, assigned, which = self._hard_assigner(
+            scores, boxes, points, likeliest, drawn, *rest
+        )
+        if targets.shape[1]:
+            index = which.long()[..., None].expand(-1, -1, self.nc)
+            # `fit` has one class's column filled: how well the prediction fits its box.
+            fit = fit.amax(dim=-1, keepdim=True) * targets.gather(1, index)
+        return labels, places, fit, assigned, which
 
     def _known_bce(self, scores: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         loss: torch.Tensor = self._plain_bce(scores, targets)
@@ -67,6 +98,8 @@ class PartialLabelModel(DetectionModel):  # type: ignore[misc]
 
     bfloat16_on_cpu = False
     """Whether the training forward on a CPU is bfloat16."""
+    soft_scores: torch.Tensor
+    """The rows [n, classes] of a teacher's places, where there is a teacher."""
 
     def init_criterion(self) -> PartialLabelLoss:
         """The loss over known classes."""

@@ -210,6 +210,8 @@ def data_sources(config: DetectorConfig, run: dict[str, Any]) -> list[str]:
         told += f"; its backbone: the first network of the classifier {source}"
     if pretraining:
         told += f", then NIH's labels of {pretraining['n_train']:,} radiographs"
+    if teacher := run.get("distillation"):
+        told += f"; pseudo-labels of {teacher['n_images']:,} radiographs by {teacher['teacher']}"
     labels = [] if NIH.credit in credits or config.data.regions else [_NIH_LABELS]
     return [*labels, *credits, told]
 
@@ -224,6 +226,8 @@ def _manifest(
     }
     if "pretraining" in run:
         recipe["pretrained"] = run["pretraining"]
+    if "distillation" in run:
+        recipe["taught"] = run["distillation"]
     return ModelManifest(
         schema_version=1,
         role="detector",

@@ -2,7 +2,8 @@
 
 The directory holds `config.yaml` (the resolved recipe), `run.json` (command, commit, split and
 counts), `splits.csv`, `dataset/` (in Ultralytics' layout), `train/results.csv` (a line for each
-epoch), `train/last.safetensors`, `train/state.pt` (to go on from after a kill) and `curves.png`.
+epoch), `train/last.safetensors`, `train/state.pt` (to go on from after a kill) and `curves.png`;
+for a student `pseudo_labels.jsonl` as well, a copy of what its teacher says.
 """
 
 import csv
@@ -20,13 +21,14 @@ from matplotlib.figure import Figure
 from cxr_detector.network import build_network, prepare_ultralytics
 from cxr_training.core.checkpoints import read_checkpoint
 from cxr_training.core.cpu import denormals_flushed
-from cxr_training.core.errors import RunError
+from cxr_training.core.errors import ConfigError, RunError
 from cxr_training.core.runs import write_json
 from cxr_training.data.annotations import Annotations, limit_images, read_annotations
 from cxr_training.data.errors import DataError
 from cxr_training.data.splits import Split, split_sha256, write_splits
 from cxr_training.detector.config import DetectorConfig
 from cxr_training.detector.dataset import write_dataset
+from cxr_training.detector.distillation import facts_of, read_pseudo_labels, with_teacher
 from cxr_training.detector.evaluation import PreparedImages
 from cxr_training.detector.pretraining import pretrain
 from cxr_training.detector.start import Start, read_start
@@ -34,6 +36,7 @@ from cxr_training.detector.start import Start, read_start
 WEIGHTS, STATE = Path("train/last.safetensors"), Path("train/state.pt")
 RESULTS = Path("train/results.csv")
 CURVES, RUN_FILE, CONFIG_FILE = "curves.png", "run.json", "config.yaml"
+PSEUDO_LABELS = "pseudo_labels.jsonl"
 _MOST_WORKERS = 8
 
 
@@ -45,13 +48,16 @@ def train(
     *,
     command: str,
     commit: str,
+    pseudo_labels: Path | None = None,
     own: Annotations | None = None,
 ) -> None:
     """Train into the run directory `out`, from random weights where there is no `start`.
 
-    With `own` its boxes are learnt, and nothing is read below `data`.
+    With `own` its boxes are learnt, and nothing is read below `data`. A recipe with `distillation`
+    needs `pseudo_labels`, a file of `cxr detector pseudo-label`.
 
     Raises:
+        ConfigError: the recipe needs pseudo-labels and there are none, or the other way round.
         DataError: the data is not as published, or the start does not fit; before the first epoch.
         RunError: the device is not there, or the loss is no longer finite.
     """
@@ -60,6 +66,8 @@ def train(
     device = choose_device(config)
     annotations = own or annotations_of(config, data)
     out.mkdir(parents=True, exist_ok=True)
+    _take_pseudo_labels(config, pseudo_labels, out)
+    annotations, taught = _with_teacher(config, annotations, data, out)
     recipe = config.model_dump(mode="json")
     (out / CONFIG_FILE).write_text(yaml.safe_dump(recipe, sort_keys=False))
     write_splits(annotations.splits, out / "splits.csv")
@@ -71,6 +79,7 @@ def train(
         "n_train": len(annotations.of(Split.TRAIN)),
         "n_background": sum(not image.is_annotated for image in annotations.images),
         "n_validation": len(annotations.of(Split.VALIDATION)),
+        **taught,
     }
     write_json(out / RUN_FILE, run)
     # An earlier run's lines would stand above this one's.
@@ -85,11 +94,17 @@ def train(
 
 
 def resume(
-    config: DetectorConfig, data: Path, out: Path, *, own: Annotations | None = None
+    config: DetectorConfig,
+    data: Path,
+    out: Path,
+    *,
+    pseudo_labels: Path | None = None,
+    own: Annotations | None = None,
 ) -> None:
     """Go on with the killed run in `out`, from its last finished epoch.
 
-    Device and threads may be others than before.
+    Device and threads may be others than before. A student may go on with more `pseudo_labels` of
+    its teacher; without, with those that it has.
 
     Raises:
         DataError: there is no such run, or its recipe or its data are others.
@@ -107,6 +122,10 @@ def resume(
         raise RunError(f"{out}: the run has finished after {done} epochs")
     annotations = own or annotations_of(config, data)
     require_same_patients(out, annotations)
+    if pseudo_labels is not None:
+        _take_pseudo_labels(config, pseudo_labels, out)
+    annotations, taught = _with_teacher(config, annotations, data, out)
+    run |= taught | {"n_train": len(annotations.of(Split.TRAIN))}
     # A kill may come between a line and the state.
     header, *lines = (out / RESULTS).read_text().splitlines(keepends=True)
     kept = "".join([header, *(line for line in lines if int(line.split(",")[0]) <= done)])
@@ -126,6 +145,39 @@ def annotations_of(config: DetectorConfig, data: Path) -> Annotations:
         seed=config.seed,
     )
     return limit_images(annotations, config.data.max_images, config.seed)
+
+
+def _take_pseudo_labels(config: DetectorConfig, given: Path | None, out: Path) -> None:
+    """Copy the pseudo-labels into the run directory, which must not depend on a file that grows.
+
+    Raises:
+        ConfigError: the recipe needs some and there are none, or the other way round.
+        DataError: they are those of another teacher than the run's.
+    """
+    if (given is None) != (config.distillation is None):
+        raise ConfigError("a recipe with `distillation`, and no other, needs --pseudo-labels")
+    if given is None:
+        return
+    labels, path = read_pseudo_labels(given), out / PSEUDO_LABELS
+    if (out / STATE).exists() and path.exists():
+        before = read_pseudo_labels(path)
+        if before.sha256 != labels.sha256:
+            raise DataError(given, f"is what {labels.teacher} says: the run has another teacher")
+    partial = path.with_suffix(".partial")
+    shutil.copyfile(given, partial)
+    partial.rename(path)
+
+
+def _with_teacher(
+    config: DetectorConfig, annotations: Annotations, data: Path, out: Path
+) -> tuple[Annotations, dict[str, Any]]:
+    """The radiographs with what the run's teacher says of them, if it has one, and its facts."""
+    if config.distillation is None:
+        return annotations, {}
+    labels = read_pseudo_labels(out / PSEUDO_LABELS)
+    taught = with_teacher(annotations, labels, data, config.distillation)
+    taught = limit_images(taught, config.data.max_images, config.seed)
+    return taught, {"distillation": facts_of(labels, taught.of(Split.TRAIN))}
 
 
 def require_same_patients(out: Path, annotations: Annotations) -> None:

@@ -31,10 +31,10 @@ from cxr_detector.network import build_network, network_layout
 from cxr_training.core.checkpoints import write_checkpoint
 from cxr_training.core.errors import RunError
 from cxr_training.detector.config import DetectorConfig
-from cxr_training.detector.dataset import UNKNOWN_FILE
+from cxr_training.detector.dataset import SOFT_FILE, UNKNOWN_FILE
 from cxr_training.detector.evaluation import AT_50, AT_50_TO_95, PreparedImages, match_all
 from cxr_training.detector.losses import PartialLabelModel
-from cxr_training.detector.partial_labels import PartialLabelDataset
+from cxr_training.detector.partial_labels import PartialLabelDataset, SoftTargets
 from cxr_training.export.onnx import rounded
 from cxr_training.metrics.detection import mean_average_precision
 
@@ -78,6 +78,9 @@ class DetectorTrainer(DetectionTrainer):  # type: ignore[misc]
                 drop_path_rate=backbone.drop_path_rate,
             )
         model.bfloat16_on_cpu = self._bfloat16_on_cpu
+        soft = self._soft_targets()
+        if soft is not None:
+            model.soft_scores = torch.from_numpy(soft.scores)
         model.load_state_dict(self._start, strict=False)
         return cast("PartialLabelModel", model.to(memory_format=torch.channels_last))
 
@@ -158,12 +161,15 @@ class DetectorTrainer(DetectionTrainer):  # type: ignore[misc]
             augment=True,
             hyp=self.args,
             rect=False,
-            cache="ram",
+            # Where an epoch is a part of the images, all of them would take gigabytes, and to read
+            # one is a hundredth of a step.
+            cache="ram" if self._config.data.epoch_images is None else False,
             stride=32,
             pad=0.0,
             task="detect",
             data=self.data,
             unknown=unknown,
+            soft=self._soft_targets(),
             augmentation=self._config.augmentation,
             seed=self.args.seed,
         )
@@ -175,17 +181,40 @@ class DetectorTrainer(DetectionTrainer):  # type: ignore[misc]
         if mode != "train":
             return self.train_loader
         loader = super().get_dataloader(dataset_path, batch_size, rank, mode)
-        if self._config.data.rare_share > 0:
-            labels = [label["cls"].ravel().astype(np.intp) for label in loader.dataset.labels]
-            factors = repeat_factors(labels, self.data["nc"], self._config.data.rare_share)
+        factors = self._draws(loader.dataset.labels)
+        if factors is not None:
             generator = torch.Generator().manual_seed(self.args.seed)
             # Ultralytics' loader takes no sampler.
             loader.batch_sampler.sampler.sampler = WeightedRandomSampler(
-                factors.tolist(), len(factors), generator=generator
+                factors.tolist(),
+                self._config.data.epoch_images or len(factors),
+                generator=generator,
             )
             # Worker processes have begun to read what the old one drew.
             loader.reset()
         return loader
+
+    def _draws(self, labels: list[dict[str, Any]]) -> npt.NDArray[np.float64] | None:
+        """How often to draw each image beside the others; None: each once an epoch."""
+        data, distillation = self._config.data, self._config.distillation
+        if data.rare_share == 0 and data.epoch_images is None and distillation is None:
+            return None
+        soft = self._soft_targets()
+        names = set() if distillation is None or soft is None else set(soft.images)
+        taught = np.array([Path(label["im_file"]).stem in names for label in labels])
+        factors = np.ones(len(labels))
+        classes = [label["cls"].ravel().astype(np.intp) for label in labels]
+        drawn = [one for one, is_taught in zip(classes, taught, strict=True) if not is_taught]
+        factors[~taught] = repeat_factors(drawn, self.data["nc"], data.rare_share)
+        if distillation is not None and taught.any():
+            share = distillation.drawn_share
+            factors[~taught] *= share / max(factors[~taught].sum(), 1.0)
+            factors[taught] *= (1 - share) / taught.sum()
+        return factors
+
+    def _soft_targets(self) -> SoftTargets | None:
+        path = Path(self.data["path"]) / SOFT_FILE
+        return SoftTargets(path) if path.exists() else None
 
     def _model_train(self) -> None:
         super()._model_train()
