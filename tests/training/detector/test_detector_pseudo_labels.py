@@ -222,9 +222,10 @@ def test_a_student_trains_goes_on_and_is_published(
     data = ["--data", str(taught.root)]
     teach = ["detector", "pseudo-label", "--model", str(model), *data, "--out", str(said)]
     assert main([*teach, "--limit", "4"]) == 0
-    recipe = Path(__file__).parents[3] / "training/configs/detector/yolov5n-distilled.yaml"
+    recipe = Path(__file__).parents[3] / "training/configs/detector/yolov5s-distilled.yaml"
     run = ["--out", str(tmp_path / "run")]
-    small = ["--set", "image_px=64", "--set", "epochs=2", "--set", "batch=2"]
+    small = ["--set", "architecture=yolov5n", "--set", "image_px=64", "--set", "epochs=2"]
+    small += ["--set", "batch=2"]
     small += ["--set", "validate_every=2", "--set", "threads=1"]
     for name, value in (("epoch_images", 4), ("rare_share", 0.1), ("max_images", 64)):
         small += ["--set", f"data.{name}={value}"]
@@ -241,6 +242,6 @@ def test_a_student_trains_goes_on_and_is_published(
     assert main(["detector", "evaluate", *run, *data]) == 0
     publish = ["detector", "publish", *run, "--models", str(tmp_path / "models")]
     assert main([*publish, "--results", str(tmp_path / "results")]) == 0
-    card = (tmp_path / "models/yolov5n-distilled/MODEL_CARD.md").read_text()
+    card = (tmp_path / "models/yolov5s-distilled/MODEL_CARD.md").read_text()
     assert "pseudo-labels of" in card
     assert "RSNA Pneumonia Detection Challenge 2018" in card

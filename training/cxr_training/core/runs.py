@@ -51,7 +51,7 @@ def command_line() -> str:
 def portable_command(command: str) -> str:
     """The command with its folders named instead of spelled out, for what leaves this machine."""
     return re.sub(
-        r"--(data|manifest|nih|chestx-det|coco-start|start|run|out)[ =]\S+",
+        r"--(data|manifest|nih|chestx-det|(?:coco-|backbone-)?start|pseudo-labels|run|out)[ =]\S+",
         lambda found: f"--{found[1]} ${found[1].upper().replace('-', '_')}",
         command,
     )
