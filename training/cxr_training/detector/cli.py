@@ -30,26 +30,7 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     run.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
     run.add_argument("--smoke", action="store_true", help="one tiny epoch, to try the way")
 
-    train = verbs.add_parser("train", parents=[data, run], help="train into a run directory")
-    train.add_argument("--out", type=Path, required=True, help="the run directory")
-    train.add_argument("--resume", action="store_true", help="go on with the killed run in --out")
-    start = train.add_mutually_exclusive_group()
-    start.add_argument("--coco-start", type=Path, help="YOLOv5n on COCO (safetensors)")
-    start.add_argument(
-        "--start",
-        type=Path,
-        help="another state dict, or a published detector's folder; without, random weights",
-    )
-    train.add_argument(
-        "--backbone-start",
-        type=Path,
-        help="beside one of these: a published classifier whose network fills the backbone",
-    )
-    train.add_argument(
-        "--pseudo-labels", type=Path, help="what a teacher says (pseudo-label), for a student"
-    )
-    train.set_defaults(run=_train)
-
+    _add_training(verbs, data, run)
     evaluate = verbs.add_parser(
         "evaluate",
         parents=[data, run],
@@ -117,6 +98,41 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     label.add_argument("--limit", type=int, help="how many radiographs it shall hold at most")
     label.add_argument("--threads", type=int, default=1, help="of the detector; default: 1")
     label.set_defaults(run=_pseudo_label)
+
+
+def _add_training(
+    verbs: "argparse._SubParsersAction[argparse.ArgumentParser]",
+    data: argparse.ArgumentParser,
+    run: argparse.ArgumentParser,
+) -> None:
+    """What makes a run's weights."""
+    train = verbs.add_parser("train", parents=[data, run], help="train into a run directory")
+    train.add_argument("--out", type=Path, required=True, help="the run directory")
+    train.add_argument("--resume", action="store_true", help="go on with the killed run in --out")
+    start = train.add_mutually_exclusive_group()
+    start.add_argument("--coco-start", type=Path, help="YOLOv5n on COCO (safetensors)")
+    start.add_argument(
+        "--start",
+        type=Path,
+        help="another state dict, or a published detector's folder; without, random weights",
+    )
+    train.add_argument(
+        "--backbone-start",
+        type=Path,
+        help="beside one of these: a published classifier whose network fills the backbone",
+    )
+    train.add_argument(
+        "--pseudo-labels", type=Path, help="what a teacher says (pseudo-label), for a student"
+    )
+    train.set_defaults(run=_train)
+
+    average = verbs.add_parser(
+        "average", help="draw a finished run's weights back to what it started from"
+    )
+    average.add_argument("--run", "--out", type=Path, dest="out", required=True)
+    average.add_argument("--start", type=Path, required=True, help="its file (safetensors)")
+    average.add_argument("--share", type=float, default=0.5, help="of the start; default: 0.5")
+    average.set_defaults(run=_average)
 
 
 def _train(options: argparse.Namespace) -> int:
@@ -223,6 +239,17 @@ def _fuse(options: argparse.Namespace) -> int:
         options.model, folder, options.data, version=options.version, replace=options.replace
     )
     print(f"{folder} {manifest.version}")
+    return 0
+
+
+def _average(options: argparse.Namespace) -> int:
+    _one_thread()
+    from cxr_training.detector.averaging import average_with_start
+
+    if not 0 < options.share < 1:
+        raise ConfigError(f"--share {options.share:g}: it lies between 0 and 1")
+    average_with_start(options.out, options.start, options.share)
+    print(f"{options.out}: {options.share:g} of the start")
     return 0
 
 

@@ -212,6 +212,8 @@ def data_sources(config: DetectorConfig, run: dict[str, Any]) -> list[str]:
         told += f", then NIH's labels of {pretraining['n_train']:,} radiographs"
     if teacher := run.get("distillation"):
         told += f"; pseudo-labels of {teacher['n_images']:,} radiographs by {teacher['teacher']}"
+    if averaged := run.get("averaged"):
+        told += f"; the weights are a mean, {averaged['start_share']:.0%} of it the start"
     labels = [] if NIH.credit in credits or config.data.regions else [_NIH_LABELS]
     return [*labels, *credits, told]
 
@@ -228,6 +230,8 @@ def _manifest(
         recipe["pretrained"] = run["pretraining"]
     if "distillation" in run:
         recipe["taught"] = run["distillation"]
+    if "averaged" in run:
+        recipe["averaged"] = run["averaged"]
     return ModelManifest(
         schema_version=1,
         role="detector",
