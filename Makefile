@@ -418,6 +418,7 @@ verify-classifier: .venv-train/.synced ## Recompute the published classifier's f
 # YOLOv5n only; a recipe on the classifier's network starts from the published classifier, too.
 RECIPE ?= yolov5n-both
 START ?= $(if $(filter yolov5n-%,$(notdir $(RECIPE))),--coco-start $(COCO_START)) \
+  $(if $(findstring -distilled,$(notdir $(RECIPE))),--start models/detector/$(RECIPE) --pseudo-labels $(PSEUDO_LABELS)) \
   $(if $(findstring -lite0-,$(notdir $(RECIPE))),--backbone-start $(CLASSIFIER))
 DETECTORS = $(patsubst %/manifest.json,--model %,$(wildcard models/detector/*/manifest.json))
 DETECTOR_RUN = $(RUNS)/detector/$(RECIPE)

@@ -51,7 +51,8 @@ def test_the_weights_are_the_mean_and_the_run_says_so(run: Run) -> None:
     assert after[CONVOLUTION].dtype == torch.float16
     assert after["model.0.bn.running_var"].tolist() == [1.75] * 2
     assert int(after[COUNTER]) == 9
-    assert json.loads((run.out / "run.json").read_text())["averaged"] == {"start_share": 0.25}
+    noted = json.loads((run.out / "run.json").read_text())["averaged"]
+    assert noted == {"start_share": 0.25, "sha256": sha256_of(run.weights)}
     # What was evaluated were other weights.
     assert not (run.out / "evaluation.json").exists()
 
@@ -60,6 +61,15 @@ def test_it_is_done_once(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     assert (run.average(), run.average()) == (0, 2)
     assert "averaged with its start before" in capsys.readouterr().err
     assert load_file(run.weights)[CONVOLUTION].tolist() == [[1.75] * 3] * 2
+
+
+def test_a_command_that_was_killed_before_the_weights_were_there_is_run_again(run: Run) -> None:
+    before = run.weights.read_bytes()
+    assert run.average() == 0
+    after = run.weights.read_bytes()
+    run.weights.write_bytes(before)
+    assert run.average() == 0
+    assert run.weights.read_bytes() == after
 
 
 @pytest.mark.parametrize("share", ["0", "1", "-1", "nan"])

@@ -235,6 +235,7 @@ def test_a_student_trains_goes_on_and_is_published(
     assert main([*train, "--start", str(model), "--pseudo-labels", str(said)]) == 0
     told = json.loads((tmp_path / "run/run.json").read_text())
     assert told["start"]["source"] == "the published detector random-detector 0"
+    assert told["start"]["fits"] == told["start"]["of"]
     assert told["distillation"]["teacher"] == "random-detector 0"
     assert told["distillation"]["n_images"] > 0
     lines = (tmp_path / "run/train/results.csv").read_text().splitlines()

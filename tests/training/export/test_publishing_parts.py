@@ -83,8 +83,10 @@ def test_metrics_and_facts_are_read_as_they_were_written(tmp_path: Path) -> None
 
 def test_a_published_command_names_no_folder_of_this_machine() -> None:
     command = "python -m x train --config c.yaml --data /home/a/data --out=/b/runs --set a.b=1"
+    command += " --backbone-start /c/m --start /c/w --pseudo-labels /d/said.jsonl"
     assert portable_command(command) == (
         "python -m x train --config c.yaml --data $DATA --out $OUT --set a.b=1"
+        " --backbone-start $BACKBONE_START --start $START --pseudo-labels $PSEUDO_LABELS"
     )
 
 

@@ -141,7 +141,7 @@ class AnnotatedImage:
     """In the 1024 px frame."""
     unknown: frozenset[Region]
     """Classes whose absence from `boxes` says nothing."""
-    soft: tuple["SoftBox", ...] | None = None
+    soft: tuple[SoftBox, ...] | None = None
     """What a teacher says of it, to train on; None where none was asked."""
 
     @property

@@ -1,7 +1,8 @@
 """The mean of a run's weights and those that it started from.
 
-Where one run goes on from another with a rate that rises again, the mean of their ends finds more
-than either (Izmailov et al., *Averaging weights leads to wider optima*, UAI 2018).
+Where one run goes on from another with a rate that rises again, the mean of their ends depends less
+on where either happened to stop (Izmailov et al., *Averaging weights leads to wider optima and
+better generalization*, UAI 2018).
 """
 
 from pathlib import Path
@@ -35,7 +36,7 @@ def average_with_start(out: Path, start: Path, share: float) -> None:
     began = run["start"]
     if not start.is_file() or began is None or sha256_of(start) != began["sha256"]:
         raise DataError(start, f"is not what {out} started from")
-    if "averaged" in run:
+    if sha256_of(path) == run.get("averaged", {}).get("sha256"):
         raise RunError(f"{out} was averaged with its start before")
     own, given = load_file(path), load_file(start)
     if own.keys() != given.keys():
@@ -43,8 +44,9 @@ def average_with_start(out: Path, start: Path, share: float) -> None:
     partial = path.with_suffix(".partial")
     save_file(rounded({name: _mean(own[name], given[name], share) for name in own}), partial)
     (out / EVALUATION_FILE).unlink(missing_ok=True)
-    # The note first: weights that were averaged twice would be others than it says.
-    write_json(out / RUN_FILE, {**run, "averaged": {"start_share": share}})
+    # The note first, with what it is of: a command that was killed between is run again.
+    averaged = {"start_share": share, "sha256": sha256_of(partial)}
+    write_json(out / RUN_FILE, {**run, "averaged": averaged})
     partial.replace(path)
 
 

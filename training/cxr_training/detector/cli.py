@@ -127,7 +127,7 @@ def _add_training(
     train.set_defaults(run=_train)
 
     average = verbs.add_parser(
-        "average", help="draw a finished run's weights back to what it started from"
+        "average", help="the mean of a finished run's weights and its start's"
     )
     average.add_argument("--run", "--out", type=Path, dest="out", required=True)
     average.add_argument("--start", type=Path, required=True, help="its file (safetensors)")

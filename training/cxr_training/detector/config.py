@@ -11,6 +11,7 @@ from cxr_training.core.config import Section, read_config
 from cxr_training.data.annotations import SETS, regions_of
 
 _SET_NAMES = [one.name for one in SETS]
+
 # Of each split in a trial: a minute on two cores, on the published data as well.
 SMOKE_IMAGES = 64
 
